@@ -1,0 +1,352 @@
+//! What an engine reported of itself.
+
+use std::time::Duration;
+
+use crate::Bytes;
+
+/// Which ranks a reported value speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// The rank that printed it; other ranks may differ.
+    ThisRank(u32),
+    /// Each rank of the engine, printed by one for all.
+    PerRank,
+    /// All ranks of one engine together.
+    AllRanks,
+}
+
+/// Where a fact comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// The line of the log, counted from 1.
+    pub line: u64,
+    /// The process tag printed on the line, without its brackets (`Worker_TP0 pid=41`).
+    pub worker: Option<String>,
+}
+
+/// A value that the engine printed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact<T> {
+    /// The value.
+    pub value: T,
+    /// For which ranks.
+    pub scope: Scope,
+    /// Half a step of the last printed digit: the true value lies within `value` ± `resolution`.
+    pub resolution: Option<T>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A wall-clock instant as a log prints it: often without a year, usually without a time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogTime {
+    /// The year, where printed.
+    pub year: Option<i16>,
+    /// Month, 1 to 12.
+    pub month: u8,
+    /// Day of the month, 1 to 31.
+    pub day: u8,
+    /// Hour, 0 to 23.
+    pub hour: u8,
+    /// Minute, 0 to 59.
+    pub minute: u8,
+    /// Second, 0 to 60.
+    pub second: u8,
+    /// Nanoseconds within the second; zero where the log prints whole seconds.
+    pub nanosecond: u32,
+    /// The time zone's distance from UTC, where printed.
+    pub utc_offset_minutes: Option<i16>,
+}
+
+/// Something that the engine did, in the order of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Milestone {
+    /// The first line with a clock.
+    FirstLine,
+    /// Weights begin to load.
+    LoadBegan,
+    /// Weights are on the device.
+    WeightsLoaded,
+    /// The compiler has finished.
+    Compiled,
+    /// The profile run is over: the engine knows how much is left for the KV cache.
+    Profiled,
+    /// The size of the KV-cache pool is settled; it is allocated next.
+    KvPoolSized,
+    /// Graphs are captured.
+    GraphsCaptured,
+    /// The engine has started.
+    EngineReady,
+    /// The HTTP server listens.
+    ServerReady,
+    /// Warm-up requests begin.
+    WarmupBegan,
+    /// Measured requests begin.
+    MeasureBegan,
+    /// Measured requests have ended.
+    MeasureEnded,
+    /// The first report of a request in flight.
+    FirstTraffic,
+    /// The last report of a request in flight.
+    LastTraffic,
+    /// The engine begins to stop.
+    ShutdownBegan,
+    /// The last line with a clock.
+    LastLine,
+}
+
+/// A milestone with what the log says of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// What.
+    pub milestone: Milestone,
+    /// The clock printed on its line, or on the nearest line before it that has one.
+    pub at: Option<LogTime>,
+    /// Whether the clock stands on the line itself.
+    pub at_is_own: bool,
+    /// How long it took, where the line says so.
+    pub took: Option<Duration>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// The engine's generation, by the words of its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Generation {
+    /// vLLM up to 0.10 in its first design.
+    V0,
+    /// vLLM's second design, the only one since 0.11.
+    V1,
+}
+
+/// Sizes by which the engine splits a model over ranks. Absent means not printed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parallel {
+    /// Tensor-parallel ranks.
+    pub tensor: Option<Fact<u32>>,
+    /// Pipeline-parallel ranks.
+    pub pipeline: Option<Fact<u32>>,
+    /// Data-parallel replicas.
+    pub data: Option<Fact<u32>>,
+}
+
+/// The largest number of requests of full length that the KV cache can hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MaxConcurrency {
+    /// Tokens of one request.
+    pub tokens: u64,
+    /// How many of them fit.
+    pub factor: f64,
+}
+
+/// Why an engine did not start, or stopped. Amounts are as printed; `None` was not printed.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// Nothing was left for the KV cache after weights and the profile run.
+    NoKvCacheMemory,
+    /// V0: the model's length is larger than the tokens that the KV cache can hold.
+    MaxSeqLenExceedsKvCache {
+        /// The model's length in tokens.
+        max_model_len: Option<u64>,
+        /// Tokens that the cache can hold.
+        kv_cache_tokens: Option<u64>,
+    },
+    /// V1: one request of the model's length needs more than the KV cache has.
+    KvCacheTooSmallForMaxModelLen {
+        /// The model's length in tokens.
+        max_model_len: Option<u64>,
+        /// What one request of that length needs, per rank.
+        needed: Option<Bytes>,
+        /// What the KV cache has, per rank.
+        available: Option<Bytes>,
+        /// The longest length that would fit, by the engine's own estimate.
+        estimated_max_model_len: Option<u64>,
+    },
+    /// The device had less free memory at start than the engine was told to use.
+    FreeMemoryBelowUtilization {
+        /// Free at start, on one device.
+        free: Option<Bytes>,
+        /// The device's total.
+        total: Option<Bytes>,
+        /// The share asked for.
+        utilization: Option<f64>,
+        /// The amount asked for.
+        requested: Option<Bytes>,
+    },
+    /// The framework's allocator found no memory.
+    OutOfMemory {
+        /// The allocation that failed.
+        tried: Option<Bytes>,
+        /// The device's capacity.
+        capacity: Option<Bytes>,
+        /// Free on the device.
+        free: Option<Bytes>,
+        /// In use by the process.
+        process: Option<Bytes>,
+        /// In use by the framework's tensors.
+        allocated: Option<Bytes>,
+        /// Held by the framework's allocator and not in use.
+        reserved_unallocated: Option<Bytes>,
+    },
+    /// The communication library failed.
+    Collective,
+    /// A worker process died.
+    WorkerDied,
+    /// The engine does not know the model's architecture.
+    UnsupportedArchitecture,
+    /// The command line or configuration was refused.
+    BadArguments,
+    /// The engine's core did not start, and the cause is not in the log.
+    EngineCoreFailed,
+    /// The engine waits for devices that are not there.
+    WaitingForGpus,
+    /// Another error, named by its message.
+    Other,
+}
+
+impl FailureKind {
+    /// The name as documents spell it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NoKvCacheMemory => "no_kv_cache_memory",
+            Self::MaxSeqLenExceedsKvCache { .. } => "max_seq_len_exceeds_kv_cache",
+            Self::KvCacheTooSmallForMaxModelLen { .. } => "kv_cache_too_small_for_max_model_len",
+            Self::FreeMemoryBelowUtilization { .. } => "free_memory_below_utilization",
+            Self::OutOfMemory { .. } => "out_of_memory",
+            Self::Collective => "collective_failed",
+            Self::WorkerDied => "worker_died",
+            Self::UnsupportedArchitecture => "unsupported_architecture",
+            Self::BadArguments => "bad_arguments",
+            Self::EngineCoreFailed => "engine_core_failed_to_start",
+            Self::WaitingForGpus => "waiting_for_gpus",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A failure with the engine's words for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// What went wrong.
+    pub kind: FailureKind,
+    /// The engine's message, shortened to a few hundred characters.
+    pub message: String,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// What one engine reported from its start to its end. Every value keeps the line it comes from. Memory figures are
+/// lists in order of appearance: one entry a printed line, so ranks that differ and engines that contradict
+/// themselves stay visible. Empty and `None` mean that the log does not say.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct EngineFacts {
+    /// The engine's version.
+    pub version: Option<Fact<String>>,
+    /// V0 or V1.
+    pub generation: Option<Fact<Generation>>,
+    /// The model runner within V1: 1 or 2.
+    pub model_runner: Option<Fact<u32>>,
+    /// The platform word (`cuda`, `rocm`, `cpu`, …).
+    pub platform: Option<Fact<String>>,
+    /// The model's name or folder.
+    pub model: Option<Fact<String>>,
+    /// The architecture that the engine resolved (`LlamaForCausalLM`).
+    pub architecture: Option<Fact<String>>,
+    /// Element type of weights and activations (`bfloat16`).
+    pub dtype: Option<Fact<String>>,
+    /// Quantization method of the weights; `none` where the log says so.
+    pub quantization: Option<Fact<String>>,
+    /// Element type of the KV cache (`auto`, `fp8`).
+    pub kv_cache_dtype: Option<Fact<String>>,
+    /// How weights are loaded (`auto`, `dummy`).
+    pub load_format: Option<Fact<String>>,
+    /// Parallel sizes.
+    pub parallel: Parallel,
+    /// Longest request in tokens.
+    pub max_model_len: Option<Fact<u64>>,
+    /// Most tokens in one step.
+    pub max_num_batched_tokens: Option<Fact<u64>>,
+    /// Most requests in one step.
+    pub max_num_seqs: Option<Fact<u64>>,
+    /// Share of the device that the engine may use.
+    pub gpu_memory_utilization: Option<Fact<f64>>,
+    /// Tokens of one KV block, where printed.
+    pub block_size: Option<Fact<u64>>,
+    /// Whether compilation and graphs are off.
+    pub enforce_eager: Option<Fact<bool>>,
+    /// Whether prefixes are shared between requests.
+    pub enable_prefix_caching: Option<Fact<bool>>,
+    /// Whether prompts are cut into chunks.
+    pub enable_chunked_prefill: Option<Fact<bool>>,
+    /// The method of speculative decoding.
+    pub speculative_method: Option<Fact<String>>,
+    /// The attention backend.
+    pub attention_backend: Option<Fact<String>>,
+    /// The CUDA-graph mode, where printed.
+    pub cudagraph_mode: Option<Fact<String>>,
+
+    /// Weights as loaded, per rank.
+    pub weights: Vec<Fact<Bytes>>,
+    /// Memory for the KV-cache pool, per rank. May be larger than the pool by less than one block.
+    pub kv_pool: Vec<Fact<Bytes>>,
+    /// The transient peak of the profile run over what stays allocated, per rank. It is the peak of the run *before*
+    /// the pool exists.
+    pub activation_peak: Vec<Fact<Bytes>>,
+    /// Growth outside the framework's allocator while profiling, per rank.
+    pub non_torch: Vec<Fact<Bytes>>,
+    /// In use outside the framework's allocator before the engine loads anything, on the rank's device.
+    pub initial_non_torch: Vec<Fact<Bytes>>,
+    /// Captured graphs, per rank, as free memory fell.
+    pub graphs: Vec<Fact<Bytes>>,
+    /// Graphs whose printed size is negative: free memory *rose* during capture, per rank. Amounts without sign.
+    pub graphs_negative: Vec<Fact<Bytes>>,
+    /// The engine's own estimate of the graphs, taken off the KV budget, per rank.
+    pub graphs_estimated: Vec<Fact<Bytes>>,
+    /// Memory that the engine may use on a device: total x utilization.
+    pub requested: Vec<Fact<Bytes>>,
+    /// Free memory on the device when the worker starts.
+    pub initial_free: Vec<Fact<Bytes>>,
+    /// Total memory of the device, as the framework sees it.
+    pub device_total: Vec<Fact<Bytes>>,
+
+    /// Blocks of the KV cache on the device, per rank.
+    pub gpu_blocks: Vec<Fact<u64>>,
+    /// Tokens that the KV cache holds, per engine (or per rank in old versions).
+    pub kv_tokens: Vec<Fact<u64>>,
+    /// Requests of full length that fit.
+    pub max_concurrency: Vec<Fact<MaxConcurrency>>,
+    /// Largest KV usage seen in the periodic statistics, in percent of the pool.
+    pub peak_kv_usage_pct: Option<Fact<f64>>,
+    /// Most requests running together in the periodic statistics.
+    pub peak_running: Option<Fact<u64>>,
+
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// Failures, in order; the first is usually the cause.
+    pub failures: Vec<Failure>,
+    /// What the engine's own benchmark printed.
+    pub latency: Option<crate::LatencyResult>,
+}
+
+impl EngineFacts {
+    /// Ranks of one engine replica: tensor times pipeline. `None` unless the log gives at least one of them.
+    pub fn ranks(&self) -> Option<u32> {
+        let of = |fact: &Option<Fact<u32>>| fact.as_ref().map(|f| f.value);
+        let (tensor, pipeline) = (of(&self.parallel.tensor), of(&self.parallel.pipeline));
+        tensor.or(pipeline)?;
+        tensor.unwrap_or(1).checked_mul(pipeline.unwrap_or(1))
+    }
+
+    /// The first event of a kind.
+    pub fn event(&self, milestone: Milestone) -> Option<&Event> {
+        self.events.iter().find(|e| e.milestone == milestone)
+    }
+
+    /// The last event of a kind.
+    pub fn last_event(&self, milestone: Milestone) -> Option<&Event> {
+        self.events.iter().rev().find(|e| e.milestone == milestone)
+    }
+}

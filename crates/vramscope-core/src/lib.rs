@@ -1,0 +1,41 @@
+//! The nouns of vramscope: bytes, devices, samples, timelines and their statistics, engine facts, breakdowns.
+//!
+//! This crate does no I/O, knows no clock and no serialization format; every other crate speaks in its terms.
+//!
+//! ```
+//! use vramscope_core::{Basis, Breakdown, Bytes, Component, ComponentKind, Confidence};
+//!
+//! let weights = Component {
+//!     kind: ComponentKind::Weights,
+//!     size: Bytes::new(16_110_919_680),
+//!     resolution: None,
+//!     confidence: Confidence::Reported,
+//!     basis: Basis { method: "engine_log", detail: "Model loading took 15.0 GiB".into(), log_lines: vec![15] },
+//! };
+//! let breakdown = Breakdown::new(Bytes::new(20_000_000_000), Bytes::ZERO, vec![weights]).unwrap();
+//! assert_eq!(breakdown.residual().get(), 3_889_080_320);
+//! ```
+
+mod arch;
+mod breakdown;
+mod bytes;
+mod device;
+mod facts;
+mod phase;
+mod reading;
+mod stats;
+mod timeline;
+mod workload;
+
+pub use breakdown::{Basis, Breakdown, BreakdownError, Component, ComponentKind, Confidence};
+pub use bytes::{ByteDelta, ByteUnit, Bytes};
+pub use device::{Device, DeviceIndex, Vendor};
+pub use facts::{
+    EngineFacts, Event, Fact, Failure, FailureKind, Generation, LogTime, MaxConcurrency, Milestone, Origin, Parallel,
+    Scope,
+};
+pub use phase::{Phase, PhaseMark, UnknownPhase, Window};
+pub use reading::{Reading, Sample};
+pub use stats::{Spread, Stats, Summary, quantile_sorted};
+pub use timeline::{Gap, GapCause, TickTotal, Timeline, TimelineError};
+pub use workload::{LatencyResult, Workload};
