@@ -1,0 +1,10 @@
+//! The profile document of vramscope, and what the command promises to scripts.
+//!
+//! ```
+//! use vramscope_schema::ExitCode;
+//! assert_eq!(ExitCode::BadInput.code(), 3);
+//! ```
+
+mod exit_code;
+
+pub use exit_code::ExitCode;

@@ -1,0 +1,18 @@
+//! The subcommands. Each module has its arguments and one function that runs it.
+
+mod completions;
+
+use vramscope_schema::ExitCode;
+
+/// What to do.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    Completions(completions::Args),
+}
+
+/// Runs a subcommand.
+pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Completions(args) => completions::run(&args),
+    }
+}

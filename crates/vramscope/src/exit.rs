@@ -1,0 +1,69 @@
+//! The one place where errors become exit codes.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use vramscope_schema::ExitCode;
+
+/// An exit code attached to an error as context: `.context(Exit(ExitCode::BadInput))` is the innermost statement of
+/// what kind of failure it is, and prints nothing of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed {
+    /// What the process answers.
+    pub(crate) code: ExitCode,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.meaning())
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// Gives an error the exit code it deserves.
+pub(crate) trait OrExit<T> {
+    /// Attaches an exit code; an error that has one already keeps it.
+    fn or_exit(self, code: ExitCode) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
+    fn or_exit(self, code: ExitCode) -> anyhow::Result<T> {
+        self.map_err(|error| {
+            let error = error.into();
+            if error.downcast_ref::<Failed>().is_some() { error } else { error.context(Failed { code }) }
+        })
+    }
+}
+
+/// The process's answer.
+pub(crate) fn process(code: ExitCode) -> std::process::ExitCode {
+    std::process::ExitCode::from(code.code())
+}
+
+/// Prints an error with its causes to stderr. A closed pipe is not an error: whoever read has seen enough.
+pub(crate) fn report(error: &anyhow::Error) -> std::process::ExitCode {
+    let closed = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(closed) {
+        return process(ExitCode::Success);
+    }
+    let mut text = String::from("error: ");
+    let causes = error.chain().filter(|cause| !cause.is::<Failed>());
+    for (depth, cause) in causes.enumerate() {
+        let lead = if depth == 0 { "" } else { "\n  because: " };
+        let _ = write!(text, "{lead}{cause}");
+    }
+    anstream::eprintln!("{text}");
+    process(error.downcast_ref::<Failed>().map_or(ExitCode::Failure, |failed| failed.code))
+}
+
+/// The exit codes for `--help`.
+pub(crate) fn help() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for code in ExitCode::ALL {
+        let _ = writeln!(text, "  {:>3}  {}", code.code(), code.meaning());
+    }
+    text
+}
