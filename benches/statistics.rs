@@ -1,5 +1,4 @@
 //! Statistics over a million samples.
-#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
 
 use std::hint::black_box;
 
