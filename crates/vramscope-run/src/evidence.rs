@@ -1,0 +1,5 @@
+//! What somebody recorded of a run.
+
+mod civil;
+pub(crate) mod gpu_csv;
+pub(crate) mod gpu_log;
