@@ -199,9 +199,9 @@ impl Details {
     pub(crate) fn processes(&mut self, row: &Row, cell: &str) -> Result<(), String> {
         self.has_processes = true;
         for entry in cell.split(';').filter(|entry| !entry.trim().is_empty()) {
-            let parsed = entry.split_once(':').and_then(|(pid, used)| {
-                Some((pid.trim().parse::<u32>().ok()?, used.trim().parse::<u64>().ok()?))
-            });
+            let parsed = entry
+                .split_once(':')
+                .and_then(|(pid, used)| Some((pid.trim().parse::<u32>().ok()?, used.trim().parse::<u64>().ok()?)));
             let (pid, used) = parsed.ok_or_else(|| format!("processes has {entry:?}; expected pid:bytes"))?;
             if self.processes.len() >= MAX_PROCESSES && !self.processes.contains_key(&(row.device, pid)) {
                 continue;

@@ -79,7 +79,8 @@ impl<'a> Cell<'a> {
     pub(super) fn bytes(&self, head: &'a Head) -> Result<Option<Bytes>, String> {
         let Some((number, unit)) = self.number(head)? else { return Ok(None) };
         let unit = unit.and_then(ByteUnit::from_symbol);
-        let unit = unit.ok_or_else(|| self.bad(head, "without a known unit (expected MiB in the header or the cell)"))?;
+        let unit =
+            unit.ok_or_else(|| self.bad(head, "without a known unit (expected MiB in the header or the cell)"))?;
         let amount = match unit {
             ByteUnit::B => number.parse().ok().map(Bytes::new),
             _ => number.parse().ok().and_then(|value| Bytes::from_unit(value, unit)),

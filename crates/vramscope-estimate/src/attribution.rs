@@ -1,0 +1,243 @@
+//! Facts, levels and geometry in; the breakdown of a measured peak out.
+//!
+//! Each component comes from the best evidence for what was resident *at the peak*:
+//!
+//! - weights: what the engine printed after loading; else what the architecture implies;
+//! - KV cache: blocks times bytes per block, exact, where the printed figures confirm it; else the printed budget;
+//! - graphs: what the engine printed after capture;
+//! - runtime context: the level before weights were loaded, or the engine's own figures at DEBUG level;
+//! - activations: how far memory rose after the pool and the graphs were in place. The activation peak that the engine
+//!   prints is that of its profile run, before the pool exists; it is used only where the rise cannot be seen.
+//!
+//! What none of them explains is the residual.
+
+mod figure;
+
+use vramscope_core::{
+    Basis, Breakdown, BreakdownError, Bytes, Component, ComponentKind, Confidence, DeviceIndex, EngineFacts,
+};
+
+pub use figure::Figure;
+use figure::{pick, sum};
+
+/// How the engine cuts the KV cache, on one rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KvGeometry {
+    /// Tokens of one block.
+    pub block_size: u64,
+    /// Bytes that one block takes on one rank, over all layers of a group.
+    pub bytes_per_block: Bytes,
+    /// Whether all layers share one group, so that tokens are blocks times the block size.
+    pub uniform: bool,
+}
+
+/// What was seen of one device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceObservation {
+    /// The device.
+    pub device: DeviceIndex,
+    /// The ranks placed on it; none for a device that the engine does not use.
+    pub ranks: Vec<u32>,
+    /// Memory in use at the peak that is explained.
+    pub peak: Bytes,
+    /// Memory in use before the engine came.
+    pub baseline: Bytes,
+    /// Memory in use when weights began to load.
+    pub before_load: Option<Bytes>,
+    /// Memory in use just after the KV-cache pool was allocated.
+    pub after_pool: Option<Bytes>,
+}
+
+/// Everything that an attribution rests on.
+#[derive(Debug, Clone)]
+pub struct AttributionInput<'a> {
+    /// What the engine reported.
+    pub facts: &'a EngineFacts,
+    /// What was seen, by device.
+    pub devices: &'a [DeviceObservation],
+    /// How the KV cache is cut, if the architecture is known.
+    pub kv: Option<KvGeometry>,
+    /// Weights of one rank by the architecture, if known.
+    pub computed_weights: Option<Figure>,
+}
+
+/// A peak explained, by device and in total.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attribution {
+    /// All devices together: the sum of `per_device`, part by part.
+    pub total: Breakdown,
+    /// Each device.
+    pub per_device: Vec<(DeviceIndex, Breakdown)>,
+}
+
+/// Explains a measured peak.
+///
+/// # Errors
+/// [`BreakdownError`] if the figures do not fit 64 bits.
+pub fn attribute(input: &AttributionInput<'_>) -> Result<Attribution, BreakdownError> {
+    let mut per_device = Vec::new();
+    for seen in input.devices {
+        let components = if seen.ranks.is_empty() { Vec::new() } else { components(input, seen) };
+        per_device.push((seen.device, Breakdown::new(seen.peak, seen.baseline, components)?));
+    }
+    let total = total(&per_device)?;
+    Ok(Attribution { total, per_device })
+}
+
+/// The parts of one device.
+fn components(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Vec<Component> {
+    let of_ranks = |figure: &dyn Fn(u32) -> Option<Figure>| {
+        let figures: Option<Vec<Figure>> = seen.ranks.iter().map(|&rank| figure(rank)).collect();
+        figures.as_deref().and_then(sum)
+    };
+    let facts = input.facts;
+    let graphs = of_ranks(&|rank| pick(&facts.graphs, rank, "graph capture"));
+    let parts = [
+        (ComponentKind::Weights, of_ranks(&|rank| weights(input, rank))),
+        (ComponentKind::KvCache, of_ranks(&|rank| kv_cache(input, rank))),
+        (ComponentKind::Activations, activations(input, seen, graphs.as_ref())),
+        (ComponentKind::CudaGraphs, graphs),
+        (ComponentKind::RuntimeContext, runtime_context(input, seen)),
+    ];
+    parts.into_iter().filter_map(|(kind, figure)| Some(figure?.into_component(kind))).collect()
+}
+
+fn weights(input: &AttributionInput<'_>, rank: u32) -> Option<Figure> {
+    pick(&input.facts.weights, rank, "model loading").or_else(|| input.computed_weights.clone())
+}
+
+/// The pool of one rank. The budget that the engine prints may be larger than the pool by less than one block.
+fn kv_cache(input: &AttributionInput<'_>, rank: u32) -> Option<Figure> {
+    let printed = pick(&input.facts.kv_pool, rank, "available KV-cache memory");
+    let exact = exact_pool(input);
+    match (exact, printed) {
+        (Some((exact, block)), Some(printed)) => {
+            let tolerance = block.get().saturating_add(printed.resolution.map_or(0, Bytes::get)).saturating_add(1);
+            let agree = printed.size.get().abs_diff(exact.size.get()) <= tolerance;
+            Some(if agree { exact } else { printed })
+        }
+        (exact, printed) => exact.map(|(figure, _)| figure).or(printed),
+    }
+}
+
+/// Blocks times bytes per block, and the bytes of one block.
+fn exact_pool(input: &AttributionInput<'_>) -> Option<(Figure, Bytes)> {
+    let kv = input.kv?;
+    let facts = input.facts;
+    let printed = facts.gpu_blocks.iter().min_by_key(|f| f.value);
+    let (blocks, line, how) = match printed {
+        Some(fact) => (fact.value, fact.origin.line, format!("{} blocks", fact.value)),
+        None => {
+            let fact = facts.kv_tokens.iter().min_by_key(|f| f.value)?;
+            if !kv.uniform || kv.block_size == 0 || fact.value % kv.block_size != 0 {
+                return None;
+            }
+            let blocks = fact.value / kv.block_size;
+            (blocks, fact.origin.line, format!("{} tokens in {blocks} blocks of {}", fact.value, kv.block_size))
+        }
+    };
+    let figure = Figure {
+        size: kv.bytes_per_block.checked_mul(blocks)?,
+        resolution: None,
+        confidence: Confidence::Computed,
+        basis: Basis {
+            method: "blocks_times_bytes_per_block",
+            detail: format!("{how}, each {} bytes on a rank", kv.bytes_per_block.get()),
+            log_lines: vec![line],
+        },
+    };
+    Some((figure, kv.bytes_per_block))
+}
+
+/// What a device held outside the framework's allocator: the driver's context, loaded kernels, library workspaces, and
+/// with several ranks the communicators.
+fn runtime_context(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Option<Figure> {
+    debug_figures(input, seen).or_else(|| {
+        let before_load = seen.before_load?;
+        Some(Figure {
+            size: before_load.checked_sub(seen.baseline)?,
+            resolution: None,
+            confidence: Confidence::Measured,
+            basis: Basis {
+                method: "level_before_load",
+                detail: format!(
+                    "{before_load} in use when weights began to load, less the baseline of {}",
+                    seen.baseline
+                ),
+                log_lines: Vec::new(),
+            },
+        })
+    })
+}
+
+/// At DEBUG level the engine prints what was in use outside its allocator at its first snapshot, others' memory
+/// included, and how much that grew while it profiled. It is of use where one rank has the device.
+fn debug_figures(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Option<Figure> {
+    let [rank] = seen.ranks[..] else { return None };
+    let initial = pick(&input.facts.initial_non_torch, rank, "first memory snapshot")?;
+    let growth = pick(&input.facts.non_torch, rank, "non-torch growth")?;
+    let own = initial.size.checked_sub(seen.baseline)?;
+    let resolution = [&initial, &growth].map(|f| f.resolution.unwrap_or(Bytes::ZERO));
+    Some(Figure {
+        size: own.checked_add(growth.size)?,
+        resolution: Bytes::checked_sum(resolution),
+        confidence: Confidence::Reported,
+        basis: Basis {
+            method: "engine_log_debug",
+            detail: format!("{own} at the engine's first snapshot and {} of growth while profiling", growth.size),
+            log_lines: [initial.basis.log_lines, growth.basis.log_lines].concat(),
+        },
+    })
+}
+
+/// Rounding of allocations: a rise that is short of the graphs by less than this is no rise.
+const NO_RISE_WITHIN: Bytes = Bytes::new(64 << 20);
+
+fn activations(input: &AttributionInput<'_>, seen: &DeviceObservation, graphs: Option<&Figure>) -> Option<Figure> {
+    let held = graphs.map_or(Bytes::ZERO, |g| g.size);
+    if let Some(after_pool) = seen.after_pool {
+        let floor = after_pool.checked_add(held)?;
+        let short = seen.peak.checked_add(NO_RISE_WITHIN)? < floor;
+        let size = seen.peak.checked_sub(floor).or((!short).then_some(Bytes::ZERO))?;
+        let less_graphs = if held == Bytes::ZERO { String::new() } else { format!(", less {held} of graphs") };
+        return Some(Figure {
+            size,
+            resolution: graphs.and_then(|g| g.resolution),
+            confidence: Confidence::Measured,
+            basis: Basis {
+                method: "rise_after_pool",
+                detail: format!(
+                    "from {after_pool} after the KV pool was allocated to {} at the peak{less_graphs}",
+                    seen.peak
+                ),
+                log_lines: Vec::new(),
+            },
+        });
+    }
+    let figures: Option<Vec<Figure>> =
+        seen.ranks.iter().map(|&rank| pick(&input.facts.activation_peak, rank, "profile run")).collect();
+    let mut figure = figures.as_deref().and_then(sum)?;
+    figure.confidence = Confidence::Estimated;
+    figure.basis.method = "profile_run_peak";
+    figure.basis.detail.push_str("; the peak of the profile run stands in for what was resident at the measured peak");
+    Some(figure)
+}
+
+/// All devices together. A part that one of the engine's devices lacks is left out: half a sum is no figure.
+fn total(per_device: &[(DeviceIndex, Breakdown)]) -> Result<Breakdown, BreakdownError> {
+    let used: Vec<&Breakdown> = per_device.iter().map(|(_, b)| b).filter(|b| !b.components().is_empty()).collect();
+    let mut components = Vec::new();
+    for kind in ComponentKind::ALL {
+        let parts: Option<Vec<Figure>> = used.iter().map(|b| b.component(kind).map(Figure::of_component)).collect();
+        if let Some(figure) = parts.as_deref().and_then(sum) {
+            components.push(figure.into_component(kind));
+        }
+    }
+    let all = |of: fn(&Breakdown) -> Bytes| {
+        Bytes::checked_sum(per_device.iter().map(|(_, b)| of(b))).ok_or(BreakdownError::Overflow)
+    };
+    Breakdown::new(all(Breakdown::peak)?, all(Breakdown::baseline)?, components)
+}
+
+#[cfg(test)]
+mod tests;

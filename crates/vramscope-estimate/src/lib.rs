@@ -1,0 +1,5 @@
+//! Memory arithmetic.
+
+mod attribution;
+
+pub use attribution::{Attribution, AttributionInput, DeviceObservation, Figure, KvGeometry, attribute};

@@ -1,0 +1,149 @@
+//! The command line of the engine, as whoever recorded the run wrote it down.
+
+use serde::Deserialize;
+use vramscope_core::Workload;
+
+/// What was started.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Args {
+    /// The flags with their values, secrets taken out.
+    pub flags: Vec<Flag>,
+    /// The subcommand (`serve`, `bench latency`).
+    pub subcommand: String,
+    /// The engine's version, if written beside the command line.
+    pub engine_version: Option<String>,
+    /// A name of the model, if written beside the command line.
+    pub model: Option<String>,
+}
+
+/// One flag of a command line: `--max-model-len 8192`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// The name without dashes in front, with dashes inside.
+    pub name: String,
+    /// The value; `None` for a switch.
+    pub value: Option<String>,
+}
+
+/// A command-line record that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("read the engine's command line: expected a JSON object with \"argv\", a list of strings")]
+pub struct ArgsError {
+    /// Why.
+    #[from]
+    source: serde_json::Error,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    argv: Vec<String>,
+    #[serde(alias = "engine_version")]
+    vllm: Option<String>,
+    model: Option<String>,
+}
+
+/// What stands in place of a secret.
+const REDACTED: &str = "REDACTED";
+
+/// Reads `args.json`.
+///
+/// # Errors
+/// [`ArgsError`] if it is not an object with a list of strings under `argv`.
+pub fn read(json: &[u8]) -> Result<Args, ArgsError> {
+    let document: Document = serde_json::from_slice(json)?;
+    let mut args = parse(&document.argv);
+    args.engine_version = document.vllm;
+    args.model = document.model;
+    Ok(args)
+}
+
+/// Takes a command line apart. A word after a flag is its value unless it is a flag itself.
+pub fn parse(argv: &[String]) -> Args {
+    let start = argv.iter().position(|word| word.starts_with("--")).unwrap_or(argv.len());
+    let is_word = |word: &&String| word.chars().all(|c| c.is_ascii_alphabetic());
+    let subcommand: Vec<&str> = argv[..start].iter().skip(1).take_while(is_word).map(String::as_str).collect();
+    let mut args = Args { subcommand: subcommand.join(" "), ..Args::default() };
+    let mut words = argv[start..].iter().peekable();
+    while let Some(word) = words.next() {
+        let Some(flag) = word.strip_prefix("--") else { continue };
+        let (name, inline) = match flag.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (flag, None),
+        };
+        let value = inline.or_else(|| words.next_if(|next| !next.starts_with("--")).cloned());
+        let name = name.replace('_', "-");
+        let value = if is_secret(&name) { value.map(|_| REDACTED.to_owned()) } else { value };
+        args.flags.push(Flag { name, value });
+    }
+    args
+}
+
+/// Whether a flag's value must not be shown. Flags that only count tokens are no secrets.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["api-key", "hf-token", "password", "secret", "authorization", "ssl-keyfile-password"]
+        .iter()
+        .any(|word| name.contains(word))
+        || name == "token"
+}
+
+impl Args {
+    /// The last value given for a flag.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.flags.iter().rev().find(|flag| flag.name == name)?.value.as_deref()
+    }
+
+    /// Whether a switch is set.
+    pub fn has(&self, name: &str) -> bool {
+        self.flags.iter().any(|flag| flag.name == name)
+    }
+
+    /// A flag's value as a whole number; `None` if absent or not one.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.value(name)?.parse().ok()
+    }
+
+    /// What a benchmark sends, with the defaults of `vllm bench latency` where that is the command.
+    pub fn workload(&self) -> Workload {
+        let default = |n: u64| self.subcommand.ends_with("latency").then_some(n);
+        Workload {
+            input_len: self.number("input-len").or(default(32)),
+            output_len: self.number("output-len").or(default(128)),
+            batch_size: self.number("batch-size").or(default(8)),
+            warmup_iterations: self.number("num-iters-warmup").or(default(10)),
+            iterations: self.number("num-iters").or(default(30)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_switches_and_both_spellings() {
+        let json =
+            br#"{"argv": ["vllm", "bench", "latency", "--enforce-eager", "--batch_size=4", "--input-len", "256"]}"#;
+        let args = read(json).unwrap();
+        assert_eq!(args.subcommand, "bench latency");
+        assert!(args.has("enforce-eager"));
+        let workload = args.workload();
+        assert_eq!((workload.batch_size, workload.input_len, workload.output_len), (Some(4), Some(256), Some(128)));
+    }
+
+    #[test]
+    fn secrets_do_not_get_in() {
+        let argv = ["vllm", "serve", "m", "--api-key", "sk-1", "--hf-token=hf_2", "--max-num-batched-tokens", "2048"];
+        let args = parse(&argv.map(str::to_owned));
+        let shown = format!("{args:?}");
+        assert!(!shown.contains("sk-1") && !shown.contains("hf_2"), "{shown}");
+        assert_eq!(args.number("max-num-batched-tokens"), Some(2048));
+    }
+
+    #[test]
+    fn what_is_no_command_line_is_refused() {
+        for bad in [&b"{}"[..], br#"{"argv": "vllm"}"#, br#"{"argv": [1]}"#, b"\xff"] {
+            assert!(read(bad).is_err());
+        }
+    }
+}
