@@ -89,10 +89,10 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    fn levels(used_gib: &[f64], baseline: f64, weights: f64, pool: f64) -> Levels {
+    fn levels(heights: &[f64], baseline: f64, weights: f64, pool: f64) -> Levels {
         let gib = |value: f64| Bytes::from_unit(value, vramscope_core::ByteUnit::GiB).unwrap();
         let samples: Vec<Sample> = (0u32..)
-            .zip(used_gib)
+            .zip(heights)
             .map(|(tick, &used)| Sample {
                 at: Duration::from_millis(100) * tick,
                 tick,
