@@ -3,22 +3,22 @@
 //! Each component comes from the best evidence for what was resident *at the peak*:
 //!
 //! - weights: what the engine printed after loading; else what the architecture implies;
-//! - KV cache: blocks times bytes per block, exact, where the printed figures confirm it; else the printed budget;
+//! - KV cache: blocks times bytes per block, exact, where the printed amounts confirm it; else the printed budget;
 //! - graphs: what the engine printed after capture;
-//! - runtime context: the level before weights were loaded, or the engine's own figures at DEBUG level;
+//! - runtime context: the level before weights were loaded, or the engine's own amounts at DEBUG level;
 //! - activations: how far memory rose after the pool and the graphs were in place. The activation peak that the engine
 //!   prints is that of its profile run, before the pool exists; it is used only where the rise cannot be seen.
 //!
 //! What none of them explains is the residual.
 
-mod figure;
+mod amount;
 
 use vramscope_core::{
     Basis, Breakdown, BreakdownError, Bytes, Component, ComponentKind, Confidence, DeviceIndex, EngineFacts,
 };
 
-pub use figure::Figure;
-use figure::{pick, sum};
+pub use amount::Amount;
+use amount::{pick, sum};
 
 /// How the engine cuts the KV cache, on one rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct AttributionInput<'a> {
     /// How the KV cache is cut, if the architecture is known.
     pub kv: Option<KvGeometry>,
     /// Weights of one rank by the architecture, if known.
-    pub computed_weights: Option<Figure>,
+    pub computed_weights: Option<Amount>,
 }
 
 /// A peak explained, by device and in total.
@@ -73,7 +73,7 @@ pub struct Attribution {
 /// Explains a measured peak.
 ///
 /// # Errors
-/// [`BreakdownError`] if the figures do not fit 64 bits.
+/// [`BreakdownError`] if the amounts do not fit 64 bits.
 pub fn attribute(input: &AttributionInput<'_>) -> Result<Attribution, BreakdownError> {
     let mut per_device = Vec::new();
     for seen in input.devices {
@@ -86,9 +86,9 @@ pub fn attribute(input: &AttributionInput<'_>) -> Result<Attribution, BreakdownE
 
 /// The parts of one device.
 fn components(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Vec<Component> {
-    let of_ranks = |figure: &dyn Fn(u32) -> Option<Figure>| {
-        let figures: Option<Vec<Figure>> = seen.ranks.iter().map(|&rank| figure(rank)).collect();
-        figures.as_deref().and_then(sum)
+    let of_ranks = |amount: &dyn Fn(u32) -> Option<Amount>| {
+        let amounts: Option<Vec<Amount>> = seen.ranks.iter().map(|&rank| amount(rank)).collect();
+        amounts.as_deref().and_then(sum)
     };
     let facts = input.facts;
     let graphs = of_ranks(&|rank| pick(&facts.graphs, rank, "graph capture"));
@@ -99,15 +99,15 @@ fn components(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Vec<Com
         (ComponentKind::CudaGraphs, graphs),
         (ComponentKind::RuntimeContext, runtime_context(input, seen)),
     ];
-    parts.into_iter().filter_map(|(kind, figure)| Some(figure?.into_component(kind))).collect()
+    parts.into_iter().filter_map(|(kind, amount)| Some(amount?.into_component(kind))).collect()
 }
 
-fn weights(input: &AttributionInput<'_>, rank: u32) -> Option<Figure> {
+fn weights(input: &AttributionInput<'_>, rank: u32) -> Option<Amount> {
     pick(&input.facts.weights, rank, "model loading").or_else(|| input.computed_weights.clone())
 }
 
 /// The pool of one rank. The budget that the engine prints may be larger than the pool by less than one block.
-fn kv_cache(input: &AttributionInput<'_>, rank: u32) -> Option<Figure> {
+fn kv_cache(input: &AttributionInput<'_>, rank: u32) -> Option<Amount> {
     let printed = pick(&input.facts.kv_pool, rank, "available KV-cache memory");
     let exact = exact_pool(input);
     match (exact, printed) {
@@ -116,12 +116,12 @@ fn kv_cache(input: &AttributionInput<'_>, rank: u32) -> Option<Figure> {
             let agree = printed.size.get().abs_diff(exact.size.get()) <= tolerance;
             Some(if agree { exact } else { printed })
         }
-        (exact, printed) => exact.map(|(figure, _)| figure).or(printed),
+        (exact, printed) => exact.map(|(amount, _)| amount).or(printed),
     }
 }
 
 /// Blocks times bytes per block, and the bytes of one block.
-fn exact_pool(input: &AttributionInput<'_>) -> Option<(Figure, Bytes)> {
+fn exact_pool(input: &AttributionInput<'_>) -> Option<(Amount, Bytes)> {
     let kv = input.kv?;
     let facts = input.facts;
     let printed = facts.gpu_blocks.iter().min_by_key(|f| f.value);
@@ -136,7 +136,7 @@ fn exact_pool(input: &AttributionInput<'_>) -> Option<(Figure, Bytes)> {
             (blocks, fact.origin.line, format!("{} tokens in {blocks} blocks of {}", fact.value, kv.block_size))
         }
     };
-    let figure = Figure {
+    let amount = Amount {
         size: kv.bytes_per_block.checked_mul(blocks)?,
         resolution: None,
         confidence: Confidence::Computed,
@@ -146,15 +146,15 @@ fn exact_pool(input: &AttributionInput<'_>) -> Option<(Figure, Bytes)> {
             log_lines: vec![line],
         },
     };
-    Some((figure, kv.bytes_per_block))
+    Some((amount, kv.bytes_per_block))
 }
 
 /// What a device held outside the framework's allocator: the driver's context, loaded kernels, library workspaces, and
 /// with several ranks the communicators.
-fn runtime_context(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Option<Figure> {
-    debug_figures(input, seen).or_else(|| {
+fn runtime_context(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Option<Amount> {
+    debug_amounts(input, seen).or_else(|| {
         let before_load = seen.before_load?;
-        Some(Figure {
+        Some(Amount {
             size: before_load.checked_sub(seen.baseline)?,
             resolution: None,
             confidence: Confidence::Measured,
@@ -172,13 +172,13 @@ fn runtime_context(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Op
 
 /// At DEBUG level the engine prints what was in use outside its allocator at its first snapshot, others' memory
 /// included, and how much that grew while it profiled. It is of use where one rank has the device.
-fn debug_figures(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Option<Figure> {
+fn debug_amounts(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Option<Amount> {
     let [rank] = seen.ranks[..] else { return None };
     let initial = pick(&input.facts.initial_non_torch, rank, "first memory snapshot")?;
     let growth = pick(&input.facts.non_torch, rank, "non-torch growth")?;
     let own = initial.size.checked_sub(seen.baseline)?;
     let resolution = [&initial, &growth].map(|f| f.resolution.unwrap_or(Bytes::ZERO));
-    Some(Figure {
+    Some(Amount {
         size: own.checked_add(growth.size)?,
         resolution: Bytes::checked_sum(resolution),
         confidence: Confidence::Reported,
@@ -193,14 +193,14 @@ fn debug_figures(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Opti
 /// Rounding of allocations: a rise that is short of the graphs by less than this is no rise.
 const NO_RISE_WITHIN: Bytes = Bytes::new(64 << 20);
 
-fn activations(input: &AttributionInput<'_>, seen: &DeviceObservation, graphs: Option<&Figure>) -> Option<Figure> {
+fn activations(input: &AttributionInput<'_>, seen: &DeviceObservation, graphs: Option<&Amount>) -> Option<Amount> {
     let held = graphs.map_or(Bytes::ZERO, |g| g.size);
     if let Some(after_pool) = seen.after_pool {
         let floor = after_pool.checked_add(held)?;
         let short = seen.peak.checked_add(NO_RISE_WITHIN)? < floor;
         let size = seen.peak.checked_sub(floor).or((!short).then_some(Bytes::ZERO))?;
         let less_graphs = if held == Bytes::ZERO { String::new() } else { format!(", less {held} of graphs") };
-        return Some(Figure {
+        return Some(Amount {
             size,
             resolution: graphs.and_then(|g| g.resolution),
             confidence: Confidence::Measured,
@@ -214,23 +214,23 @@ fn activations(input: &AttributionInput<'_>, seen: &DeviceObservation, graphs: O
             },
         });
     }
-    let figures: Option<Vec<Figure>> =
+    let amounts: Option<Vec<Amount>> =
         seen.ranks.iter().map(|&rank| pick(&input.facts.activation_peak, rank, "profile run")).collect();
-    let mut figure = figures.as_deref().and_then(sum)?;
-    figure.confidence = Confidence::Estimated;
-    figure.basis.method = "profile_run_peak";
-    figure.basis.detail.push_str("; the peak of the profile run stands in for what was resident at the measured peak");
-    Some(figure)
+    let mut amount = amounts.as_deref().and_then(sum)?;
+    amount.confidence = Confidence::Estimated;
+    amount.basis.method = "profile_run_peak";
+    amount.basis.detail.push_str("; the peak of the profile run stands in for what was resident at the measured peak");
+    Some(amount)
 }
 
-/// All devices together. A part that one of the engine's devices lacks is left out: half a sum is no figure.
+/// All devices together. A part that one of the engine's devices lacks is left out: half a sum is no amount.
 fn total(per_device: &[(DeviceIndex, Breakdown)]) -> Result<Breakdown, BreakdownError> {
     let used: Vec<&Breakdown> = per_device.iter().map(|(_, b)| b).filter(|b| !b.components().is_empty()).collect();
     let mut components = Vec::new();
     for kind in ComponentKind::ALL {
-        let parts: Option<Vec<Figure>> = used.iter().map(|b| b.component(kind).map(Figure::of_component)).collect();
-        if let Some(figure) = parts.as_deref().and_then(sum) {
-            components.push(figure.into_component(kind));
+        let parts: Option<Vec<Amount>> = used.iter().map(|b| b.component(kind).map(Amount::of_component)).collect();
+        if let Some(amount) = parts.as_deref().and_then(sum) {
+            components.push(amount.into_component(kind));
         }
     }
     let all = |of: fn(&Breakdown) -> Bytes| {
