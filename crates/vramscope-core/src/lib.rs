@@ -29,13 +29,13 @@ mod workload;
 
 pub use breakdown::{Basis, Breakdown, BreakdownError, Component, ComponentKind, Confidence};
 pub use bytes::{ByteDelta, ByteUnit, Bytes};
-pub use device::{Device, DeviceIndex, Vendor};
+pub use device::{Device, DeviceIndex, Partition, Vendor};
 pub use facts::{
     EngineFacts, Event, Fact, Failure, FailureKind, Generation, LogTime, MaxConcurrency, Milestone, Origin, Parallel,
     Scope,
 };
 pub use phase::{Phase, PhaseMark, UnknownPhase, Window};
-pub use reading::{Reading, Sample};
+pub use reading::{GpuProcess, ProcessKind, Reading, Sample, SlowReading, SlowSample, Throttle};
 pub use stats::{Spread, Stats, Summary, quantile_sorted};
 pub use timeline::{Gap, GapCause, TickTotal, Timeline, TimelineError};
 pub use workload::{LatencyResult, Workload};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Bytes, Device, DeviceIndex, Phase, PhaseMark, Reading, Sample, Stats, Summary, Window};
+use crate::{Bytes, Device, DeviceIndex, Phase, PhaseMark, Reading, Sample, SlowSample, Stats, Summary, Window};
 
 /// Why there is no sample where one was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,25 @@ pub enum GapCause {
     FailedRead,
     /// The sampler came too late for the tick, or the recording has a hole.
     MissedTicks,
+    /// The device is gone: no reading of it succeeds any more.
+    DeviceLost,
+    /// The readings were taken, but whoever keeps them could not follow.
+    Dropped,
+}
+
+impl GapCause {
+    /// All causes.
+    pub const ALL: [Self; 4] = [Self::FailedRead, Self::MissedTicks, Self::DeviceLost, Self::Dropped];
+
+    /// The name as documents spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FailedRead => "failed_read",
+            Self::MissedTicks => "missed_ticks",
+            Self::DeviceLost => "device_lost",
+            Self::Dropped => "dropped",
+        }
+    }
 }
 
 /// A span without samples. It is reported as such and never filled in.
@@ -42,6 +61,7 @@ pub struct Timeline {
     anchor_unix_ns: Option<i64>,
     devices: Vec<Device>,
     samples: Vec<Sample>,
+    slow: Vec<SlowSample>,
     marks: Vec<PhaseMark>,
     gaps: Vec<Gap>,
 }
@@ -112,6 +132,11 @@ impl Timeline {
         Ok(())
     }
 
+    /// Appends a slow reading. Their order is the order of arrival.
+    pub fn push_slow(&mut self, sample: SlowSample) {
+        self.slow.push(sample);
+    }
+
     /// Notes a span without samples.
     pub fn note_gap(&mut self, gap: Gap) {
         self.gaps.push(gap);
@@ -130,6 +155,11 @@ impl Timeline {
     /// All samples, in order of ticks.
     pub fn samples(&self) -> &[Sample] {
         &self.samples
+    }
+
+    /// The slow readings, in order of arrival.
+    pub fn slow_samples(&self) -> &[SlowSample] {
+        &self.slow
     }
 
     /// The phase marks, in order of time.

@@ -6,5 +6,6 @@
 //! ```
 
 mod exit_code;
+pub mod v3;
 
 pub use exit_code::ExitCode;

@@ -1,0 +1,33 @@
+//! What a source of GPU readings is.
+//!
+//! A [`GpuBackend`] lists devices and reads them. Absent is `None`, zero is a reading, failure is a [`GpuError`] whose
+//! kind says whether to go on. This crate has two backends without a driver: [`FakeGpu`], which follows a script, and
+//! [`Replay`], which plays a recorded timeline.
+//!
+//! ```
+//! use vramscope_gpu::{FakeGpu, GpuBackend as _};
+//!
+//! let mut gpu = FakeGpu::steady(2);
+//! let second = gpu.devices()[1].index;
+//! let reading = gpu.read(second).unwrap();
+//! assert_eq!(reading.utilization_pct, Some(0), "an idle device reads zero, which is not the same as nothing");
+//! ```
+
+mod backend;
+mod cost;
+pub mod document;
+mod error;
+mod fake;
+mod figure;
+mod replay;
+mod select;
+mod snapshot;
+
+pub use backend::{BackendInfo, GpuBackend, PowerKind};
+pub use cost::{CallCost, CallMeter};
+pub use error::{Attempt, GpuError, GpuErrorKind, OpenError};
+pub use fake::{FakeGpu, Pause, Step};
+pub use figure::Figure;
+pub use replay::{Pace, Replay};
+pub use select::{SelectError, Selector, Visible, select, visible, whole_devices};
+pub use snapshot::snapshot;

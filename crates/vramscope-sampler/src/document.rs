@@ -1,0 +1,32 @@
+//! The timeline file: one JSON object a line.
+//!
+//! The first line is the header, `{"vramscope_timeline": 1, …}`. Every later line says with `t` what it is: `sample`,
+//! `slow`, `mark`, `gap`, `clock`, `cost`, `end`. Times are `timestamp_ns`: nanoseconds since 1970 UTC at the anchor
+//! plus the monotonic time since then, so that a step of the wall clock never moves a sample. Names are those of the
+//! CSV form. A figure that the source does not have is absent, never 0.
+//!
+//! A recording ends with an `end` line. Without it the recording was cut short and is still good up to its last whole
+//! line: the reader drops one torn last line and says so.
+//!
+//! Lines may be added with new `t`, and fields to lines, within version 1: a reader notes lines that it does not know
+//! and goes on.
+
+mod convert;
+mod lines;
+mod read;
+mod throttle_names;
+mod write;
+
+pub use lines::{
+    Backend, Call, Clock, Cost, Device, End, Ending, Gap, Header, Line, Mark, Percentiles, Process, Sample, Slow,
+};
+pub use read::{Lines, Note, ReadError, Recorded, read};
+pub use write::{WriteError, Writer};
+
+/// The version that is written. A file of a higher one is refused.
+pub const VERSION: u32 = 1;
+
+/// The JSON Schema of the lines of a timeline file: the header or any other line.
+pub fn json_schema() -> schemars::Schema {
+    schemars::schema_for!(lines::AnyLine)
+}

@@ -1,0 +1,259 @@
+//! Reads a timeline file.
+
+use std::io::{self, BufRead, Read as _};
+
+use vramscope_core::{Device, Timeline, TimelineError};
+
+use super::convert::{self, Anchor};
+use super::lines::{Clock, Cost, End, Gap, Header, Line};
+
+/// A longer line is refused: the longest real one lists the processes of one device, some hundred bytes each.
+const MAX_LINE: u64 = 16 << 20;
+
+/// More samples than this are refused when the whole file is read into memory, at about 200 bytes each. [`Lines`] has
+/// no such bound.
+const MAX_SAMPLES: usize = 20_000_000;
+
+/// A file that is not a timeline, or not one that can be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The source failed.
+    #[error("read line {line} of the timeline")]
+    Io {
+        /// The line, from 1.
+        line: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The first line is no header.
+    #[error("find a timeline's header in line 1 (expected {{\"vramscope_timeline\": 1, …}})")]
+    NotATimeline(#[source] serde_json::Error),
+    /// The file is of a newer version.
+    #[error("read a timeline of version {found}: this program reads up to version {}", super::VERSION)]
+    NewerVersion {
+        /// The file's version.
+        found: u32,
+    },
+    /// A line in the middle is damaged.
+    #[error("read line {line} of the timeline: it is damaged, and more lines follow it")]
+    Damaged {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A line is longer than any real one.
+    #[error("read line {line} of the timeline: it is longer than {MAX_LINE} bytes")]
+    TooLong {
+        /// The line, from 1.
+        line: u64,
+    },
+    /// A line's values contradict the format.
+    #[error("read line {line} of the timeline: {what}")]
+    Contradiction {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A line does not fit the lines before it.
+    #[error("read line {line} of the timeline")]
+    Order {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        source: TimelineError,
+    },
+    /// More samples than fit memory.
+    #[error("read the timeline into memory: it has more than {MAX_SAMPLES} samples")]
+    TooMany,
+}
+
+/// Something that a reader of the file should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The line, from 1.
+    pub line: u64,
+    /// What was found there.
+    pub text: String,
+}
+
+/// The lines of a file, one by one, in bounded memory. A torn last line ends it without an error.
+#[derive(Debug)]
+pub struct Lines<R> {
+    source: R,
+    header: Header,
+    line: u64,
+    text: Vec<u8>,
+    notes: Vec<Note>,
+    over: bool,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// [`ReadError::NotATimeline`], [`ReadError::NewerVersion`], or a failure of the source.
+    pub fn new(source: R) -> Result<Self, ReadError> {
+        let mut lines =
+            Self { source, header: Header::default(), line: 0, text: Vec::new(), notes: vec![], over: false };
+        lines.next_text()?;
+        let text = lines.text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&lines.text);
+        lines.header = serde_json::from_slice(text).map_err(ReadError::NotATimeline)?;
+        let found = lines.header.vramscope_timeline;
+        if found > super::VERSION {
+            return Err(ReadError::NewerVersion { found });
+        }
+        Ok(lines)
+    }
+
+    /// The first line.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The number of the line that was read last.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// What was odd so far.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// Reads the next line of text without its end; whether there was one.
+    fn next_text(&mut self) -> Result<bool, ReadError> {
+        self.text.clear();
+        self.line += 1;
+        let mut bounded = (&mut self.source).take(MAX_LINE);
+        let read = bounded.read_until(b'\n', &mut self.text);
+        let read = read.map_err(|source| ReadError::Io { line: self.line, source })?;
+        if u64::try_from(read).is_ok_and(|read| read >= MAX_LINE) {
+            return Err(ReadError::TooLong { line: self.line });
+        }
+        Ok(read > 0)
+    }
+
+    /// The next line, or `None` at the end.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] if a line that is not the last cannot be read, [`ReadError::TooLong`], or a failure of
+    /// the source.
+    pub fn next_line(&mut self) -> Result<Option<Line>, ReadError> {
+        loop {
+            if self.over || !self.next_text()? {
+                self.over = true;
+                return Ok(None);
+            }
+            let whole = self.text.ends_with(b"\n");
+            if self.text.trim_ascii().is_empty() {
+                continue;
+            }
+            match serde_json::from_slice(&self.text) {
+                Ok(Line::Unknown) => self.note("its kind is not known here; it is left out".into()),
+                Ok(line) => return Ok(Some(line)),
+                Err(_) if self.is_last(whole)? => {
+                    self.note("the last line is torn and left out: the recording was cut short".into());
+                    self.over = true;
+                    return Ok(None);
+                }
+                Err(source) => return Err(ReadError::Damaged { line: self.line, source }),
+            }
+        }
+    }
+
+    fn is_last(&mut self, whole: bool) -> Result<bool, ReadError> {
+        let rest = self.source.fill_buf().map_err(|source| ReadError::Io { line: self.line, source })?;
+        Ok(!whole || rest.is_empty())
+    }
+
+    fn note(&mut self, text: String) {
+        // A file of nothing but unknown lines must not fill the memory.
+        if self.notes.len() < 100 {
+            self.notes.push(Note { line: self.line, text });
+        }
+    }
+}
+
+/// A recording as it was read.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The first line.
+    pub header: Header,
+    /// The samples, slow readings, marks and gaps.
+    pub timeline: Timeline,
+    /// The gaps as written, with what the driver said.
+    pub gaps: Vec<Gap>,
+    /// The wall clock beside the monotonic one, in order.
+    pub clocks: Vec<Clock>,
+    /// The last statement of what sampling cost.
+    pub cost: Option<Cost>,
+    /// The last line, if the recording is complete.
+    pub end: Option<End>,
+    /// What a reader should know.
+    pub notes: Vec<Note>,
+}
+
+impl Recorded {
+    /// Whether the recording came to its end. If not, it was cut short and is good up to its last line.
+    pub fn is_complete(&self) -> bool {
+        self.end.is_some()
+    }
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// [`ReadError`] if it is not a timeline, is of a newer version, or is damaged other than by a torn last line.
+pub fn read(source: impl BufRead) -> Result<Recorded, ReadError> {
+    let mut lines = Lines::new(source)?;
+    let header = lines.header().clone();
+    let anchor = Anchor::new(header.anchor_unix_ns);
+    let mut timeline = Timeline::new(header.anchor_unix_ns);
+    for device in &header.devices {
+        timeline.describe(Device::from(device));
+    }
+    let (gaps, clocks, notes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut recorded = Recorded { header, timeline, gaps, clocks, cost: None, end: None, notes };
+    while let Some(line) = lines.next_line()? {
+        take(&mut recorded, anchor, lines.line(), line)?;
+    }
+    recorded.notes = lines.notes;
+    if recorded.end.is_none() {
+        let text = "the recording has no end: it was cut short, and is good up to here".to_owned();
+        recorded.notes.push(Note { line: lines.line, text });
+    }
+    Ok(recorded)
+}
+
+fn take(recorded: &mut Recorded, anchor: Anchor, number: u64, line: Line) -> Result<(), ReadError> {
+    let wrong = |what| ReadError::Contradiction { line: number, what };
+    let early = || wrong("its time lies before the anchor");
+    let order = |source| ReadError::Order { line: number, source };
+    let timeline = &mut recorded.timeline;
+    match line {
+        Line::Sample(line) => {
+            if timeline.samples().len() >= MAX_SAMPLES {
+                return Err(ReadError::TooMany);
+            }
+            timeline.push(convert::sample(anchor, &line).ok_or_else(early)?).map_err(order)?;
+        }
+        Line::Slow(line) => timeline.push_slow(convert::slow(anchor, &line).ok_or_else(early)?),
+        Line::Mark(line) => {
+            let mark = convert::mark(anchor, &line).ok_or_else(|| wrong("its phase or its time is not valid"))?;
+            timeline.mark(mark).map_err(order)?;
+        }
+        Line::Gap(line) => {
+            let gap = convert::gap(anchor, &line).ok_or_else(|| wrong("its cause or its time is not valid"))?;
+            timeline.note_gap(gap);
+            recorded.gaps.push(line);
+        }
+        Line::Clock(line) => recorded.clocks.push(line),
+        Line::Cost(line) => recorded.cost = Some(line),
+        Line::End(line) => recorded.end = Some(line),
+        Line::Unknown => {}
+    }
+    Ok(())
+}

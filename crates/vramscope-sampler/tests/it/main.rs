@@ -1,0 +1,4 @@
+//! The timeline file and the sampling engine, from outside.
+
+#[cfg(test)]
+mod document;

@@ -1,0 +1,137 @@
+//! Where the peak went.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+
+use super::{Confidence, PartKind};
+
+/// Where the peak went, on all GPUs together: `total_measured = baseline + parts + residual`, exactly. A part that is
+/// not known is absent and lies within the residual.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct MemoryBreakdown {
+    /// The peak that is explained.
+    pub total_measured_bytes: Option<u64>,
+    /// Version 1's name for `total_measured_bytes`; the same amount.
+    pub total_bytes: Option<u64>,
+    /// In use before the engine came, by others and by the driver.
+    pub baseline_bytes: Option<u64>,
+    /// Peak less baseline.
+    pub net_increase_bytes: Option<i64>,
+    /// Parameters and buffers of the model.
+    pub model_weights_bytes: Option<u64>,
+    /// The KV-cache pool, used or not.
+    pub kv_cache_bytes: Option<u64>,
+    /// Working memory of forward passes and sampling that is resident at the peak.
+    pub activations_bytes: Option<u64>,
+    /// Held by captured CUDA or HIP graphs.
+    pub cuda_graphs_bytes: Option<u64>,
+    /// Driver context, loaded kernels and library workspaces outside the framework's allocator.
+    pub runtime_context_bytes: Option<u64>,
+    /// Buffers of NCCL or RCCL and of custom all-reduce.
+    pub collectives_bytes: Option<u64>,
+    /// What earlier documents call overhead: the residual where it is positive, else zero. Read `residual_bytes`
+    /// instead.
+    pub framework_overhead_bytes: Option<u64>,
+    /// What no part explains. Negative where the parts claim more than was measured.
+    pub residual_bytes: Option<i64>,
+    /// `framework_overhead` as a share of the peak. Unit: percent.
+    pub overhead_percentage: Option<f64>,
+    /// `residual` as a share of the peak, with its sign. Unit: percent.
+    pub residual_percentage: Option<f64>,
+    /// The method, as a stable name.
+    pub estimation_method: Option<String>,
+    /// How well each part is known. We write the words of `components[].confidence`; earlier profilers wrote their own
+    /// (`high_from_vllm_logs`, `high_calculated`, `low_estimated`, `calculated_residual`).
+    pub confidence_levels: Option<ConfidenceLevels>,
+    /// Whether a part rests on what the engine printed.
+    pub vllm_reported_values_used: Option<ReportedValuesUsed>,
+    /// The parts, each with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<BreakdownPart>,
+    /// The same on each GPU alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub per_device: Vec<DeviceBreakdown>,
+}
+
+/// How well each part is known.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ConfidenceLevels {
+    /// The least of the parts that matter.
+    pub overall: Option<String>,
+    /// Model weights.
+    pub weights: Option<String>,
+    /// The KV-cache pool.
+    pub kv_cache: Option<String>,
+    /// Activations.
+    pub activations: Option<String>,
+    /// Captured graphs.
+    pub cuda_graphs: Option<String>,
+    /// The runtime context.
+    pub runtime_context: Option<String>,
+    /// Buffers of collectives.
+    pub collectives: Option<String>,
+    /// The overhead of earlier documents.
+    pub overhead: Option<String>,
+}
+
+/// Whether a part rests on what the engine printed.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ReportedValuesUsed {
+    /// Model weights.
+    pub weights: Option<bool>,
+    /// The KV-cache pool.
+    pub kv_cache: Option<bool>,
+    /// Activations.
+    pub activations: Option<bool>,
+    /// Captured graphs.
+    pub cuda_graphs: Option<bool>,
+    /// The runtime context.
+    pub runtime_context: Option<bool>,
+    /// Buffers of collectives.
+    pub collectives: Option<bool>,
+}
+
+/// One part of used memory with its reason.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BreakdownPart {
+    /// Which part.
+    pub kind: PartKind,
+    /// How large.
+    pub size_bytes: u64,
+    /// The true size lies within `size` plus or minus this, where the source implies an interval (printed digits).
+    pub resolution_bytes: Option<u64>,
+    /// The part as a share of the peak. Unit: percent.
+    pub share_of_peak_pct: Option<f64>,
+    /// How well it is known.
+    pub confidence: Confidence,
+    /// How it was found, as a stable name.
+    pub method: String,
+    /// The same in one sentence with the figures that went in.
+    pub detail: Option<String>,
+    /// Lines of the engine log that it rests on, counted from 1. Unit: none, line numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_lines: Vec<u64>,
+}
+
+/// Where the peak went on one GPU: `peak = baseline + components + residual`, exactly. `peak` is what the GPU held at
+/// the instant of the total's peak.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceBreakdown {
+    /// Its index in the log. Unit: none, an index.
+    pub gpu: u32,
+    /// What it held at the peak.
+    pub peak_bytes: u64,
+    /// In use before the engine came.
+    pub baseline_bytes: u64,
+    /// The parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<BreakdownPart>,
+    /// What no part explains.
+    pub residual_bytes: i64,
+}

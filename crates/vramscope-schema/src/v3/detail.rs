@@ -1,0 +1,91 @@
+//! What the GPU tool showed at one instant.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+
+/// What the GPU tool showed of each GPU at one instant. Its `_mb` figures are in the tool's own unit: 2^20 bytes for
+/// `amd-smi`, `nvidia-smi` and for us.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct DetailedGpuMetrics {
+    /// The tool or library that was asked.
+    pub tool: Option<String>,
+    /// When. Unit: seconds since 1970 UTC.
+    pub timestamp: Option<f64>,
+    /// Each GPU.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<DetailedGpu>,
+}
+
+/// What the tool showed of one GPU.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct DetailedGpu {
+    /// Its index. Unit: none, an index.
+    pub gpu_id: Option<u32>,
+    /// Memory in use, as shown.
+    #[schemars(range(min = 0.0))]
+    pub vram_used_mb: Option<f64>,
+    /// Memory free, as shown.
+    #[schemars(range(min = 0.0))]
+    pub vram_free_mb: Option<f64>,
+    /// All memory, as shown.
+    #[schemars(range(min = 0.0))]
+    pub vram_total_mb: Option<f64>,
+    /// Memory in use.
+    pub vram_used_bytes: Option<u64>,
+    /// Memory free.
+    pub vram_free_bytes: Option<u64>,
+    /// All memory.
+    pub vram_total_bytes: Option<u64>,
+    /// Memory in use as a share of all. Unit: percent.
+    #[schemars(range(min = 0.0))]
+    pub vram_percent: Option<f64>,
+    /// Power drawn. Unit: watts.
+    #[schemars(range(min = 0.0))]
+    pub power_watts: Option<f64>,
+    /// The hottest sensor, or the core.
+    pub hotspot_temp_c: Option<f64>,
+    /// The memory.
+    pub memory_temp_c: Option<f64>,
+    /// Share of time with a kernel running.
+    #[schemars(range(min = 0.0))]
+    pub gfx_utilization_pct: Option<f64>,
+    /// Share of time with memory traffic.
+    #[schemars(range(min = 0.0))]
+    pub mem_utilization_pct: Option<f64>,
+    /// Shader clock.
+    #[schemars(range(min = 0.0))]
+    pub clock_gfx_mhz: Option<f64>,
+    /// Memory clock.
+    #[schemars(range(min = 0.0))]
+    pub clock_mem_mhz: Option<f64>,
+    /// Processes on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<GpuProcess>,
+}
+
+/// A process on a GPU.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct GpuProcess {
+    /// Its name and id, as the tool shows them.
+    pub process_info: Option<String>,
+    /// What it holds, as the tool shows it.
+    pub memory_usage: Option<ProcessMemory>,
+    /// What it holds.
+    pub memory_bytes: Option<u64>,
+    /// Its id. Unit: none, an identifier.
+    pub pid: Option<u32>,
+}
+
+/// An amount with the tool's word for its unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProcessMemory {
+    /// The amount. Unit: as `unit` says.
+    #[schemars(range(min = 0.0))]
+    pub value: f64,
+    /// The tool's word for the unit. `MB` of `amd-smi` is 2^20 bytes.
+    pub unit: String,
+}

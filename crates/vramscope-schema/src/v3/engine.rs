@@ -1,0 +1,106 @@
+//! What the engine reported of itself.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Number;
+use serde_with::skip_serializing_none;
+
+use super::FactScope;
+
+/// What the engine reported of itself. The named figures are those of one rank: where ranks differ, the largest, but
+/// the smallest for the KV cache, which binds the engine. Every printed line stands in `facts`.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct VllmInternalMetrics {
+    /// Blocks of the KV cache on the GPU. Unit: blocks.
+    pub num_gpu_blocks: Option<u64>,
+    /// Blocks of the KV cache in host memory. Unit: blocks.
+    pub num_cpu_blocks: Option<u64>,
+    /// Tokens of one block. Unit: tokens.
+    pub block_size: Option<u64>,
+    /// Tokens that the KV cache holds. Unit: tokens.
+    pub total_gpu_kv_cache_tokens: Option<u64>,
+    /// The KV-cache pool.
+    pub total_gpu_kv_cache_bytes: Option<u64>,
+    /// The attention backend.
+    pub attention_backend: Option<String>,
+    /// Weights as loaded.
+    pub model_weights_bytes: Option<u64>,
+    /// The transient peak of the profile run over what stays, before the KV cache exists.
+    pub activations_bytes: Option<u64>,
+    /// Growth outside the framework's allocator while profiling.
+    pub non_torch_bytes: Option<u64>,
+    /// Captured graphs, as free memory fell.
+    pub cuda_graphs_bytes: Option<u64>,
+    /// The engine's own estimate of the graphs.
+    pub cuda_graphs_estimated_bytes: Option<u64>,
+    /// What the engine found available for the KV cache.
+    pub available_kv_cache_bytes: Option<u64>,
+    /// What the engine may use: total x utilization.
+    pub requested_bytes: Option<u64>,
+    /// Weights, KV cache and activations together.
+    pub total_allocated_bytes: Option<u64>,
+    /// The share of a device's memory that the engine may use. Unit: share, 0 to 1.
+    #[schemars(range(min = 0.0))]
+    pub gpu_memory_utilization: Option<f64>,
+    /// The longest request. Unit: tokens.
+    pub max_model_len: Option<u64>,
+    /// Whether graphs were captured.
+    pub cuda_graphs_enabled: Option<bool>,
+    /// Requests of `max_concurrency_tokens` that the KV cache holds together. Unit: count, may be fractional.
+    #[schemars(range(min = 0.0))]
+    pub max_concurrency: Option<f64>,
+    /// The length that `max_concurrency` is printed for. Unit: tokens.
+    pub max_concurrency_tokens: Option<u64>,
+    /// The largest use of the KV cache in the periodic statistics, as a share of the pool.
+    #[schemars(range(min = 0.0))]
+    pub peak_kv_usage_pct: Option<f64>,
+    /// The most requests running together in the periodic statistics. Unit: count.
+    pub peak_running_requests: Option<u64>,
+    /// Every fact that the log prints, with its line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<EngineFact>,
+}
+
+/// A value that the engine printed.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EngineFact {
+    /// What it is, as a stable name.
+    pub name: String,
+    /// A number. Unit: as `unit` says.
+    pub value: Option<Number>,
+    /// A word, where it is no number.
+    pub text: Option<String>,
+    /// The number's unit: `bytes`, `tokens`, `blocks`, `count`, `percent`, `share`, `seconds`.
+    pub unit: Option<String>,
+    /// The true value lies within `value` plus or minus this. Unit: as `unit` says.
+    pub resolution: Option<Number>,
+    /// For which ranks.
+    pub scope: FactScope,
+    /// The rank that printed it, if its scope is that rank. Unit: none, an index.
+    pub rank: Option<u32>,
+    /// The process tag printed on the line.
+    pub worker: Option<String>,
+    /// The line of the engine log, counted from 1. Unit: none, a line number.
+    #[schemars(range(min = 1))]
+    pub log_line: u64,
+}
+
+/// Which engine it was.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct EngineMetadata {
+    /// Its name: `vllm`.
+    pub engine_type: Option<String>,
+    /// Its release.
+    pub engine_version: Option<String>,
+    /// Its generation: `v0` or `v1`.
+    pub generation: Option<String>,
+    /// The model runner within the generation: 1 or 2. Unit: none, a version.
+    pub model_runner: Option<u32>,
+    /// The platform: `cuda`, `rocm`, `cpu`.
+    pub platform: Option<String>,
+    /// Worker processes of one engine. Unit: count.
+    pub ranks: Option<u32>,
+}
