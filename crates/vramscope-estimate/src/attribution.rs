@@ -48,13 +48,11 @@ pub struct DeviceObservation {
     pub after_pool: Option<Bytes>,
 }
 
-/// Everything that an attribution rests on.
+/// What is known of each rank without looking at a device.
 #[derive(Debug, Clone)]
-pub struct AttributionInput<'a> {
+pub struct RankEvidence<'a> {
     /// What the engine reported.
     pub facts: &'a EngineFacts,
-    /// What was seen, by device.
-    pub devices: &'a [DeviceObservation],
     /// How the KV cache is cut, if the architecture is known.
     pub kv: Option<KvGeometry>,
     /// Weights of one rank by the architecture, if known.
@@ -74,10 +72,10 @@ pub struct Attribution {
 ///
 /// # Errors
 /// [`BreakdownError`] if the amounts do not fit 64 bits.
-pub fn attribute(input: &AttributionInput<'_>) -> Result<Attribution, BreakdownError> {
+pub fn attribute(ranks: &RankEvidence<'_>, devices: &[DeviceObservation]) -> Result<Attribution, BreakdownError> {
     let mut per_device = Vec::new();
-    for seen in input.devices {
-        let components = if seen.ranks.is_empty() { Vec::new() } else { components(input, seen) };
+    for seen in devices {
+        let components = if seen.ranks.is_empty() { Vec::new() } else { components(ranks, seen) };
         per_device.push((seen.device, Breakdown::new(seen.peak, seen.baseline, components)?));
     }
     let total = total(&per_device)?;
@@ -85,74 +83,87 @@ pub fn attribute(input: &AttributionInput<'_>) -> Result<Attribution, BreakdownE
 }
 
 /// The parts of one device.
-fn components(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Vec<Component> {
-    let of_ranks = |amount: &dyn Fn(u32) -> Option<Amount>| {
-        let amounts: Option<Vec<Amount>> = seen.ranks.iter().map(|&rank| amount(rank)).collect();
-        amounts.as_deref().and_then(sum)
-    };
-    let facts = input.facts;
-    let graphs = of_ranks(&|rank| pick(&facts.graphs, rank, "graph capture"));
+fn components(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Vec<Component> {
+    let of_ranks = |kind| evidence.part_of(&seen.ranks, kind);
+    let graphs = of_ranks(ComponentKind::CudaGraphs);
     let parts = [
-        (ComponentKind::Weights, of_ranks(&|rank| weights(input, rank))),
-        (ComponentKind::KvCache, of_ranks(&|rank| kv_cache(input, rank))),
-        (ComponentKind::Activations, activations(input, seen, graphs.as_ref())),
+        (ComponentKind::Weights, of_ranks(ComponentKind::Weights)),
+        (ComponentKind::KvCache, of_ranks(ComponentKind::KvCache)),
+        (ComponentKind::Activations, activations(evidence, seen, graphs.as_ref())),
         (ComponentKind::CudaGraphs, graphs),
-        (ComponentKind::RuntimeContext, runtime_context(input, seen)),
+        (ComponentKind::RuntimeContext, runtime_context(evidence, seen)),
     ];
     parts.into_iter().filter_map(|(kind, amount)| Some(amount?.into_component(kind))).collect()
 }
 
-fn weights(input: &AttributionInput<'_>, rank: u32) -> Option<Amount> {
-    pick(&input.facts.weights, rank, "model loading").or_else(|| input.computed_weights.clone())
-}
-
-/// The pool of one rank. The budget that the engine prints may be larger than the pool by less than one block.
-fn kv_cache(input: &AttributionInput<'_>, rank: u32) -> Option<Amount> {
-    let printed = pick(&input.facts.kv_pool, rank, "available KV-cache memory");
-    let exact = exact_pool(input);
-    match (exact, printed) {
-        (Some((exact, block)), Some(printed)) => {
-            let tolerance = block.get().saturating_add(printed.resolution.map_or(0, Bytes::get)).saturating_add(1);
-            let agree = printed.size.get().abs_diff(exact.size.get()) <= tolerance;
-            Some(if agree { exact } else { printed })
-        }
-        (exact, printed) => exact.map(|(amount, _)| amount).or(printed),
-    }
-}
-
-/// Blocks times bytes per block, and the bytes of one block.
-fn exact_pool(input: &AttributionInput<'_>) -> Option<(Amount, Bytes)> {
-    let kv = input.kv?;
-    let facts = input.facts;
-    let printed = facts.gpu_blocks.iter().min_by_key(|f| f.value);
-    let (blocks, line, how) = match printed {
-        Some(fact) => (fact.value, fact.origin.line, format!("{} blocks", fact.value)),
-        None => {
-            let fact = facts.kv_tokens.iter().min_by_key(|f| f.value)?;
-            if !kv.uniform || kv.block_size == 0 || fact.value % kv.block_size != 0 {
-                return None;
+impl RankEvidence<'_> {
+    /// One part on one rank, from the log and the architecture alone. Activations are then those of the engine's
+    /// profile run. `None` where neither says anything.
+    pub fn part(&self, rank: u32, kind: ComponentKind) -> Option<Amount> {
+        let facts = self.facts;
+        match kind {
+            ComponentKind::Weights => {
+                pick(&facts.weights, rank, "model loading").or_else(|| self.computed_weights.clone())
             }
-            let blocks = fact.value / kv.block_size;
-            (blocks, fact.origin.line, format!("{} tokens in {blocks} blocks of {}", fact.value, kv.block_size))
+            ComponentKind::KvCache => self.kv_cache(rank),
+            ComponentKind::Activations => pick(&facts.activation_peak, rank, "profile run"),
+            ComponentKind::CudaGraphs => pick(&facts.graphs, rank, "graph capture"),
+            _ => None,
         }
-    };
-    let amount = Amount {
-        size: kv.bytes_per_block.checked_mul(blocks)?,
-        resolution: None,
-        confidence: Confidence::Computed,
-        basis: Basis {
-            method: "blocks_times_bytes_per_block",
-            detail: format!("{how}, each {} bytes on a rank", kv.bytes_per_block.get()),
-            log_lines: vec![line],
-        },
-    };
-    Some((amount, kv.bytes_per_block))
+    }
+
+    /// The same on several ranks together; `None` if one of them lacks it, or for no ranks.
+    pub fn part_of(&self, ranks: &[u32], kind: ComponentKind) -> Option<Amount> {
+        let amounts: Option<Vec<Amount>> = ranks.iter().map(|&rank| self.part(rank, kind)).collect();
+        amounts.as_deref().and_then(sum)
+    }
+
+    /// The pool of one rank. The budget that the engine prints may be larger than the pool by less than one block.
+    fn kv_cache(&self, rank: u32) -> Option<Amount> {
+        let printed = pick(&self.facts.kv_pool, rank, "available KV-cache memory");
+        match (self.exact_pool(), printed) {
+            (Some((exact, block)), Some(printed)) => {
+                let tolerance = block.get().saturating_add(printed.resolution.map_or(0, Bytes::get)).saturating_add(1);
+                let agree = printed.size.get().abs_diff(exact.size.get()) <= tolerance;
+                Some(if agree { exact } else { printed })
+            }
+            (exact, printed) => exact.map(|(amount, _)| amount).or(printed),
+        }
+    }
+
+    /// Blocks times bytes per block, and the bytes of one block.
+    fn exact_pool(&self) -> Option<(Amount, Bytes)> {
+        let kv = self.kv?;
+        let printed = self.facts.gpu_blocks.iter().min_by_key(|f| f.value);
+        let (blocks, line, how) = match printed {
+            Some(fact) => (fact.value, fact.origin.line, format!("{} blocks", fact.value)),
+            None => {
+                let fact = self.facts.kv_tokens.iter().min_by_key(|f| f.value)?;
+                if !kv.uniform || kv.block_size == 0 || fact.value % kv.block_size != 0 {
+                    return None;
+                }
+                let blocks = fact.value / kv.block_size;
+                (blocks, fact.origin.line, format!("{} tokens in {blocks} blocks of {}", fact.value, kv.block_size))
+            }
+        };
+        let amount = Amount {
+            size: kv.bytes_per_block.checked_mul(blocks)?,
+            resolution: None,
+            confidence: Confidence::Computed,
+            basis: Basis {
+                method: "blocks_times_bytes_per_block",
+                detail: format!("{how}, each {} bytes on a rank", kv.bytes_per_block.get()),
+                log_lines: vec![line],
+            },
+        };
+        Some((amount, kv.bytes_per_block))
+    }
 }
 
 /// What a device held outside the framework's allocator: the driver's context, loaded kernels, library workspaces, and
 /// with several ranks the communicators.
-fn runtime_context(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Option<Amount> {
-    debug_amounts(input, seen).or_else(|| {
+fn runtime_context(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Option<Amount> {
+    debug_amounts(evidence, seen).or_else(|| {
         let before_load = seen.before_load?;
         Some(Amount {
             size: before_load.checked_sub(seen.baseline)?,
@@ -172,10 +183,10 @@ fn runtime_context(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Op
 
 /// At DEBUG level the engine prints what was in use outside its allocator at its first snapshot, others' memory
 /// included, and how much that grew while it profiled. It is of use where one rank has the device.
-fn debug_amounts(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Option<Amount> {
+fn debug_amounts(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Option<Amount> {
     let [rank] = seen.ranks[..] else { return None };
-    let initial = pick(&input.facts.initial_non_torch, rank, "first memory snapshot")?;
-    let growth = pick(&input.facts.non_torch, rank, "non-torch growth")?;
+    let initial = pick(&evidence.facts.initial_non_torch, rank, "first memory snapshot")?;
+    let growth = pick(&evidence.facts.non_torch, rank, "non-torch growth")?;
     let own = initial.size.checked_sub(seen.baseline)?;
     let resolution = [&initial, &growth].map(|f| f.resolution.unwrap_or(Bytes::ZERO));
     Some(Amount {
@@ -193,7 +204,7 @@ fn debug_amounts(input: &AttributionInput<'_>, seen: &DeviceObservation) -> Opti
 /// Rounding of allocations: a rise that is short of the graphs by less than this is no rise.
 const NO_RISE_WITHIN: Bytes = Bytes::new(64 << 20);
 
-fn activations(input: &AttributionInput<'_>, seen: &DeviceObservation, graphs: Option<&Amount>) -> Option<Amount> {
+fn activations(evidence: &RankEvidence<'_>, seen: &DeviceObservation, graphs: Option<&Amount>) -> Option<Amount> {
     let held = graphs.map_or(Bytes::ZERO, |g| g.size);
     if let Some(after_pool) = seen.after_pool {
         let floor = after_pool.checked_add(held)?;
@@ -214,9 +225,7 @@ fn activations(input: &AttributionInput<'_>, seen: &DeviceObservation, graphs: O
             },
         });
     }
-    let amounts: Option<Vec<Amount>> =
-        seen.ranks.iter().map(|&rank| pick(&input.facts.activation_peak, rank, "profile run")).collect();
-    let mut amount = amounts.as_deref().and_then(sum)?;
+    let mut amount = evidence.part_of(&seen.ranks, ComponentKind::Activations)?;
     amount.confidence = Confidence::Estimated;
     amount.basis.method = "profile_run_peak";
     amount.basis.detail.push_str("; the peak of the profile run stands in for what was resident at the measured peak");

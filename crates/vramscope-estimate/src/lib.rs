@@ -2,4 +2,4 @@
 
 mod attribution;
 
-pub use attribution::{Amount, Attribution, AttributionInput, DeviceObservation, KvGeometry, attribute};
+pub use attribution::{Amount, Attribution, DeviceObservation, KvGeometry, RankEvidence, attribute};

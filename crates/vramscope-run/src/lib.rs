@@ -1,6 +1,7 @@
 //! Conducts one run and assembles its profile from evidence.
 
 mod clock;
+mod derive;
 mod evidence;
 mod levels;
 mod phases;

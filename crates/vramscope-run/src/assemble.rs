@@ -1,0 +1,137 @@
+//! Lays what was derived into the profile document.
+
+mod config;
+mod engine;
+mod memory;
+mod outcome;
+mod timeline;
+
+use vramscope_core::{EngineFacts, LatencyResult, Milestone, Phase, Window};
+use vramscope_estimate::RankEvidence;
+use vramscope_schema::v3::{Generator, Metadata, Profile, RawLogFile, RawLogs, RunStatus};
+
+use crate::derive::{DeriveError, Derived, Inputs, derive};
+use crate::diagnose::{self, Findings};
+use crate::evidence::Evidence;
+use crate::evidence::bench::Bench;
+use crate::evidence::gpu_log::Clock;
+use crate::model;
+
+/// What a profile is made of, in one place for all sections.
+pub(crate) struct Run<'a> {
+    pub(crate) evidence: &'a Evidence,
+    pub(crate) facts: &'a EngineFacts,
+    pub(crate) ranks: &'a RankEvidence<'a>,
+    /// `None` without a GPU log.
+    pub(crate) derived: Option<&'a Derived>,
+    pub(crate) latency: Option<&'a LatencyResult>,
+}
+
+/// Turns evidence into a profile. The same evidence always gives the same profile: nothing of the present moment
+/// enters it.
+///
+/// # Errors
+/// [`DeriveError`] if sums do not fit 64 bits.
+pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, DeriveError> {
+    let nothing = EngineFacts::default();
+    let facts = evidence.facts().unwrap_or(&nothing);
+    let latency = match &evidence.bench {
+        Some(Bench::Latency(latency)) => Some(latency),
+        _ => facts.latency.as_ref(),
+    };
+    let ranks = RankEvidence {
+        facts,
+        kv: model::kv_geometry(evidence.architecture.as_ref(), facts),
+        computed_weights: model::weights(evidence.architecture.as_ref(), facts),
+    };
+    let inputs = Inputs { ranks: ranks.clone(), marks: evidence.marks.as_ref(), latency };
+    let derived = evidence.gpu.as_ref().map(|gpu| derive(gpu, &inputs)).transpose()?;
+    let run = Run { evidence, facts, ranks: &ranks, derived: derived.as_ref(), latency };
+    Ok(run.profile(generator))
+}
+
+impl Run<'_> {
+    fn profile(&self, generator: Generator) -> Profile {
+        let mut profile = Profile::new(generator, self.metadata());
+        profile.run_config = config::run_config(self);
+        profile.model_info = config::model_info(self);
+        profile.gpu_info = memory::gpu_info(self);
+        profile.memory_measurements = memory::measurements(self);
+        profile.memory_breakdown = memory::breakdown(self);
+        profile.vllm_internal_metrics = engine::internal_metrics(self);
+        profile.memory_timeline = timeline::memory_timeline(self);
+        profile.detailed_gpu_metrics = memory::at_the_peak(self);
+        profile.phases = timeline::phases(self);
+        profile.gaps = self.derived.map(timeline::gaps);
+        profile.latency_stats = outcome::latency_stats(self);
+        profile.engine_metadata = engine::metadata(self);
+        profile.failure = outcome::failure(self);
+        profile.diagnostics = Some(diagnose::run(&Findings::of(self)));
+        profile.raw_logs = self.raw_logs();
+        profile
+    }
+
+    fn metadata(&self) -> Metadata {
+        let timeline = self.derived.map(|d| &d.timeline);
+        let utc = self.evidence.gpu.as_ref().is_some_and(|gpu| gpu.clock == Clock::Utc);
+        let anchor = timeline.and_then(vramscope_core::Timeline::anchor_unix_ns);
+        let moment = anchor.and_then(|ns| jiff::Timestamp::from_nanosecond(i128::from(ns)).ok());
+        let timestamp = moment.map(|at| {
+            let civil = at.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+            let zone = if utc { "Z" } else { "" };
+            format!("{}{zone}", civil.strftime("%Y-%m-%dT%H:%M:%S%.3f"))
+        });
+        Metadata {
+            timestamp,
+            anchor_unix_ns: anchor.filter(|_| utc),
+            duration_s: timeline.and_then(vramscope_core::Timeline::span).map(|s: Window| s.length().as_secs_f64()),
+            status: Some(self.status()),
+            failing_phase: self.failing_phase().map(Into::into),
+            sources: self.evidence.sources.clone(),
+            notes: self.notes(),
+        }
+    }
+
+    /// A run is complete when the engine was ready, nothing failed, and both logs are there.
+    fn status(&self) -> RunStatus {
+        let ready = self.facts.event(Milestone::EngineReady).is_some() || self.facts.latency.is_some();
+        if !self.facts.failures.is_empty() {
+            RunStatus::Failed
+        } else if self.derived.is_some() && ready {
+            RunStatus::Complete
+        } else {
+            RunStatus::Partial
+        }
+    }
+
+    /// The phase in which the first failure stands, by what the log had reached before it.
+    pub(crate) fn failing_phase(&self) -> Option<Phase> {
+        let line = self.facts.failures.first()?.origin.line;
+        let reached = |milestone| self.facts.event(milestone).is_some_and(|e| e.origin.line <= line);
+        Some(if reached(Milestone::MeasureBegan) || reached(Milestone::FirstTraffic) {
+            Phase::Measure
+        } else if reached(Milestone::WarmupBegan) {
+            Phase::Warmup
+        } else if reached(Milestone::EngineReady) || reached(Milestone::ServerReady) {
+            Phase::Ready
+        } else if reached(Milestone::LoadBegan) || reached(Milestone::WeightsLoaded) {
+            Phase::Load
+        } else {
+            Phase::Launch
+        })
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.evidence.notes.clone();
+        if let Some(derived) = self.derived {
+            notes.extend(derived.notes(self.facts));
+        }
+        notes
+    }
+
+    fn raw_logs(&self) -> Option<RawLogs> {
+        let engine = self.evidence.engine.as_ref()?;
+        let file = RawLogFile { file: engine.file.clone(), bytes: engine.bytes, lines: Some(engine.lines), sha256: None };
+        Some(RawLogs { files: vec![file], excerpts: outcome::excerpts(self), ..RawLogs::default() })
+    }
+}

@@ -1,0 +1,177 @@
+//! What the engine reported of itself.
+
+use serde_json::Number;
+use vramscope_core::{Bytes, ComponentKind, Fact, Generation, Milestone, Scope};
+use vramscope_schema::v3::{EngineFact, EngineMetadata, FactScope, VllmInternalMetrics};
+
+use super::Run;
+use super::config::value;
+use crate::budget;
+
+/// The named figures are those of one rank: the largest of each, but the smallest for the KV cache, which binds the
+/// engine.
+pub(super) fn internal_metrics(run: &Run<'_>) -> Option<VllmInternalMetrics> {
+    run.evidence.engine.as_ref()?;
+    let facts = run.facts;
+    let most = |list: &[Fact<Bytes>]| list.iter().map(|f| f.value.get()).max();
+    let least = |list: &[Fact<Bytes>]| list.iter().map(|f| f.value.get()).min();
+    let weights = run.ranks.part(0, ComponentKind::Weights).map(|a| a.size);
+    let pool = run.ranks.part(0, ComponentKind::KvCache).map(|a| a.size);
+    let activations = budget::activation_peak(run).map(|a| a.size);
+    let allocated = || Bytes::checked_sum([weights?, pool?, activations?]);
+    let concurrency = facts.max_concurrency.iter().map(|f| f.value).min_by(|a, b| a.factor.total_cmp(&b.factor));
+    let eager = value(&facts.enforce_eager);
+    Some(VllmInternalMetrics {
+        num_gpu_blocks: blocks(run),
+        num_cpu_blocks: None,
+        block_size: value(&facts.block_size).or(run.ranks.kv.map(|kv| kv.block_size)),
+        total_gpu_kv_cache_tokens: facts.kv_tokens.iter().map(|f| f.value).min(),
+        total_gpu_kv_cache_bytes: pool.map(Bytes::get),
+        attention_backend: value(&facts.attention_backend),
+        model_weights_bytes: weights.map(Bytes::get),
+        activations_bytes: activations.map(Bytes::get),
+        non_torch_bytes: most(&facts.non_torch),
+        cuda_graphs_bytes: most(&facts.graphs),
+        cuda_graphs_estimated_bytes: most(&facts.graphs_estimated),
+        available_kv_cache_bytes: least(&facts.kv_pool),
+        requested_bytes: budget::requested(run).map(|a| a.size.get()),
+        total_allocated_bytes: allocated().map(Bytes::get),
+        gpu_memory_utilization: value(&facts.gpu_memory_utilization),
+        max_model_len: value(&facts.max_model_len),
+        cuda_graphs_enabled: facts.event(Milestone::GraphsCaptured).map(|_| true).or(eager.filter(|e| *e).map(|_| false)),
+        max_concurrency: concurrency.map(|c| c.factor),
+        max_concurrency_tokens: concurrency.map(|c| c.tokens),
+        peak_kv_usage_pct: value(&facts.peak_kv_usage_pct),
+        peak_running_requests: value(&facts.peak_running),
+        facts: all_facts(run),
+    })
+}
+
+/// Blocks as printed; else the pool over the bytes of a block, where the pool is exact.
+fn blocks(run: &Run<'_>) -> Option<u64> {
+    let printed = run.facts.gpu_blocks.iter().map(|f| f.value).min();
+    let counted = || {
+        let (kv, pool) = (run.ranks.kv?, run.ranks.part(0, ComponentKind::KvCache)?);
+        let per_block = kv.bytes_per_block.get();
+        (per_block > 0 && pool.size.get() % per_block == 0).then(|| pool.size.get() / per_block)
+    };
+    printed.or_else(counted)
+}
+
+pub(super) fn metadata(run: &Run<'_>) -> Option<EngineMetadata> {
+    let facts = run.facts;
+    let written = run.evidence.args.as_ref().and_then(|a| a.engine_version.clone());
+    if run.evidence.engine.is_none() && written.is_none() {
+        return None;
+    }
+    Some(EngineMetadata {
+        engine_type: Some("vllm".to_owned()),
+        engine_version: value(&facts.version).or(written),
+        generation: value(&facts.generation).map(|g| match g {
+            Generation::V0 => "v0".to_owned(),
+            Generation::V1 => "v1".to_owned(),
+        }),
+        model_runner: value(&facts.model_runner),
+        platform: value(&facts.platform),
+        ranks: facts.ranks(),
+    })
+}
+
+/// Every fact that the log prints, in order of its lines.
+fn all_facts(run: &Run<'_>) -> Vec<EngineFact> {
+    let f = run.facts;
+    let mut all = Vec::new();
+    let texts = [
+        ("engine_version", &f.version),
+        ("platform", &f.platform),
+        ("architecture", &f.architecture),
+        ("dtype", &f.dtype),
+        ("quantization", &f.quantization),
+        ("kv_cache_dtype", &f.kv_cache_dtype),
+        ("load_format", &f.load_format),
+        ("attention_backend", &f.attention_backend),
+        ("speculative_method", &f.speculative_method),
+        ("cudagraph_mode", &f.cudagraph_mode),
+    ];
+    all.extend(texts.into_iter().filter_map(|(name, fact)| Some(text(name, fact.as_ref()?))));
+    let memory = [
+        ("model_weights", &f.weights),
+        ("available_kv_cache", &f.kv_pool),
+        ("activation_peak", &f.activation_peak),
+        ("non_torch_growth", &f.non_torch),
+        ("initial_non_torch", &f.initial_non_torch),
+        ("cuda_graphs", &f.graphs),
+        ("cuda_graphs_freed", &f.graphs_negative),
+        ("cuda_graphs_estimated", &f.graphs_estimated),
+        ("requested", &f.requested),
+        ("initial_free", &f.initial_free),
+        ("device_total", &f.device_total),
+    ];
+    for (name, list) in memory {
+        all.extend(list.iter().map(|fact| whole(name, "bytes", fact, Bytes::get)));
+    }
+    for (name, unit, list) in [("num_gpu_blocks", "blocks", &f.gpu_blocks), ("kv_cache_tokens", "tokens", &f.kv_tokens)] {
+        all.extend(list.iter().map(|fact| whole(name, unit, fact, |n| n)));
+    }
+    let sizes = [
+        ("max_model_len", "tokens", &f.max_model_len),
+        ("max_num_batched_tokens", "tokens", &f.max_num_batched_tokens),
+        ("max_num_seqs", "count", &f.max_num_seqs),
+        ("block_size", "tokens", &f.block_size),
+        ("peak_running_requests", "count", &f.peak_running),
+    ];
+    all.extend(sizes.into_iter().filter_map(|(name, unit, fact)| Some(whole(name, unit, fact.as_ref()?, |n| n))));
+    let parallel = [
+        ("tensor_parallel_size", &f.parallel.tensor),
+        ("pipeline_parallel_size", &f.parallel.pipeline),
+        ("data_parallel_size", &f.parallel.data),
+    ];
+    all.extend(parallel.into_iter().filter_map(|(name, fact)| Some(whole(name, "count", fact.as_ref()?, u64::from))));
+    let shares =
+        [("gpu_memory_utilization", "share", &f.gpu_memory_utilization), ("peak_kv_usage", "percent", &f.peak_kv_usage_pct)];
+    all.extend(shares.into_iter().filter_map(|(name, unit, fact)| Some(fraction(name, unit, fact.as_ref()?, |v| v))));
+    all.extend(f.max_concurrency.iter().map(|fact| fraction("max_concurrency", "count", fact, |c| c.factor)));
+    all.sort_by_key(|fact| fact.log_line);
+    all
+}
+
+fn plain<T>(name: &str, fact: &Fact<T>) -> EngineFact {
+    let (scope, rank) = match fact.scope {
+        Scope::ThisRank(rank) => (FactScope::ThisRank, Some(rank)),
+        Scope::PerRank => (FactScope::PerRank, None),
+        Scope::AllRanks => (FactScope::AllRanks, None),
+    };
+    EngineFact {
+        name: name.to_owned(),
+        value: None,
+        text: None,
+        unit: None,
+        resolution: None,
+        scope,
+        rank,
+        worker: fact.origin.worker.clone(),
+        log_line: fact.origin.line,
+    }
+}
+
+fn text(name: &str, fact: &Fact<String>) -> EngineFact {
+    EngineFact { text: Some(fact.value.clone()), ..plain(name, fact) }
+}
+
+fn whole<T: Copy>(name: &str, unit: &str, fact: &Fact<T>, number: fn(T) -> u64) -> EngineFact {
+    EngineFact {
+        value: Some(number(fact.value).into()),
+        resolution: fact.resolution.map(|r| number(r).into()),
+        unit: Some(unit.to_owned()),
+        ..plain(name, fact)
+    }
+}
+
+fn fraction<T: Copy>(name: &str, unit: &str, fact: &Fact<T>, number: fn(T) -> f64) -> EngineFact {
+    EngineFact {
+        value: Number::from_f64(number(fact.value)),
+        resolution: fact.resolution.and_then(|r| Number::from_f64(number(r))),
+        unit: Some(unit.to_owned()),
+        ..plain(name, fact)
+    }
+}

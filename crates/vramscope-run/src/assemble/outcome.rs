@@ -1,0 +1,146 @@
+//! What the run cost in time, and why it failed.
+
+use std::time::Duration;
+
+use vramscope_core::{Bytes, FailureKind};
+use vramscope_schema::v3::{Failure, Figures, LatencyPercentile, LatencyStats, LogExcerpt};
+
+use super::Run;
+use crate::evidence::bench::{Bench, Serve, Throughput};
+
+pub(super) fn latency_stats(run: &Run<'_>) -> Option<LatencyStats> {
+    match &run.evidence.bench {
+        Some(Bench::Throughput(throughput)) => Some(of_throughput(throughput)),
+        Some(Bench::Serve(serve)) => Some(of_serve(serve)),
+        _ => of_iterations(run),
+    }
+}
+
+/// `vllm bench latency`: each iteration is one batch from the first token asked to the last one given.
+fn of_iterations(run: &Run<'_>) -> Option<LatencyStats> {
+    let latency = run.latency?;
+    let each: Vec<f64> = latency.iterations.iter().copied().map(milliseconds).collect();
+    let n = f64::from(u32::try_from(each.len()).ok()?);
+    let own_mean = (n > 0.0).then(|| each.iter().sum::<f64>() / n);
+    let mean = latency.mean.map(milliseconds).or(own_mean)?;
+    let spread = || (each.iter().map(|ms| (ms - own_mean?).powi(2)).try_fold(0.0, |sum, d| Some(sum + d))? / n);
+    let workload = run.evidence.args.as_ref().map(crate::evidence::args::Args::workload).unwrap_or_default();
+    let per_second = |amount: Option<u64>| {
+        let amount = f64::from(u32::try_from(amount?).ok()?);
+        (mean > 0.0).then(|| rounded(amount / (mean / 1e3)))
+    };
+    let median = latency.percentiles.iter().find(|p| (p.0 - 50.0).abs() < 1e-9).map(|p| milliseconds(p.1));
+    Some(LatencyStats {
+        mean_latency_ms: Some(mean),
+        median_latency_ms: median,
+        min_latency_ms: each.iter().copied().reduce(f64::min),
+        max_latency_ms: each.iter().copied().reduce(f64::max),
+        stddev_latency_ms: (n > 0.0).then(spread).map(f64::sqrt),
+        percentiles: latency
+            .percentiles
+            .iter()
+            .map(|&(percentile, at)| LatencyPercentile { percentile, latency_ms: milliseconds(at) })
+            .collect(),
+        tokens_per_second: per_second(workload.output_len.zip(workload.batch_size).and_then(|(o, b)| o.checked_mul(b))),
+        requests_per_second: per_second(workload.batch_size),
+        num_iterations: u64::try_from(each.len()).ok().filter(|n| *n > 0),
+        iterations_ms: each,
+    })
+}
+
+fn of_throughput(throughput: &Throughput) -> LatencyStats {
+    LatencyStats {
+        tokens_per_second: throughput.tokens_per_second,
+        requests_per_second: throughput.requests_per_second,
+        ..LatencyStats::default()
+    }
+}
+
+/// `vllm bench serve`: end-to-end latency where it was asked for (`--percentile-metrics …,e2el`).
+fn of_serve(serve: &Serve) -> LatencyStats {
+    let figure = |name: &str| serve.figures.get(name).copied();
+    let prefix = |p: &str| p.strip_prefix('p').and_then(|rest| rest.strip_suffix("_e2el_ms")).and_then(|n| n.parse().ok());
+    LatencyStats {
+        mean_latency_ms: figure("mean_e2el_ms"),
+        median_latency_ms: figure("median_e2el_ms"),
+        stddev_latency_ms: figure("std_e2el_ms"),
+        percentiles: serve
+            .figures
+            .iter()
+            .filter_map(|(name, &latency_ms)| Some(LatencyPercentile { percentile: prefix(name)?, latency_ms }))
+            .collect(),
+        tokens_per_second: figure("output_throughput"),
+        requests_per_second: figure("request_throughput"),
+        ..LatencyStats::default()
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    rounded(time.as_secs_f64() * 1e3)
+}
+
+/// To the nanosecond of a millisecond figure, and to a millionth of a rate: what the sources have.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
+/// The first failure of the log: later ones are mostly its consequences.
+pub(super) fn failure(run: &Run<'_>) -> Option<Failure> {
+    let failure = run.facts.failures.first()?;
+    Some(Failure {
+        kind: failure.kind.name().to_owned(),
+        phase: run.failing_phase().map(Into::into),
+        message: failure.message.clone(),
+        log_line: Some(failure.origin.line),
+        numbers: numbers(&failure.kind),
+    })
+}
+
+/// The figures of a failure, by name.
+pub(crate) fn numbers(kind: &FailureKind) -> Figures {
+    let bytes = |figures: Figures, list: &[(&str, Option<Bytes>)]| {
+        list.iter().fold(figures, |f, (name, amount)| amount.map_or(f.clone(), |a| f.clone().bytes(name, a)))
+    };
+    let counts = |list: &[(&str, Option<u64>)]| {
+        list.iter().fold(Figures::new(), |f, (name, n)| n.map_or(f.clone(), |n| f.clone().count(name, n)))
+    };
+    match *kind {
+        FailureKind::MaxSeqLenExceedsKvCache { max_model_len, kv_cache_tokens } => {
+            counts(&[("max_model_len_tokens", max_model_len), ("kv_cache_tokens", kv_cache_tokens)])
+        }
+        FailureKind::KvCacheTooSmallForMaxModelLen { max_model_len, needed, available, estimated_max_model_len } => {
+            let lengths = [
+                ("max_model_len_tokens", max_model_len),
+                ("estimated_max_model_len_tokens", estimated_max_model_len),
+            ];
+            bytes(counts(&lengths), &[("needed", needed), ("available", available)])
+        }
+        FailureKind::FreeMemoryBelowUtilization { free, total, utilization, requested } => {
+            let share = utilization.map_or(Figures::new(), |u| Figures::new().number("gpu_memory_utilization_share", u));
+            bytes(share, &[("free", free), ("total", total), ("requested", requested)])
+        }
+        FailureKind::OutOfMemory { tried, capacity, free, process, allocated, reserved_unallocated } => {
+            let list = [
+                ("tried", tried),
+                ("capacity", capacity),
+                ("free", free),
+                ("process", process),
+                ("allocated", allocated),
+                ("reserved_unallocated", reserved_unallocated),
+            ];
+            bytes(Figures::new(), &list)
+        }
+        _ => Figures::new(),
+    }
+}
+
+/// The failure in the engine's own words.
+pub(super) fn excerpts(run: &Run<'_>) -> Vec<LogExcerpt> {
+    let file = run.evidence.engine.as_ref().map(|e| e.file.clone()).unwrap_or_default();
+    let quote = |failure: &vramscope_core::Failure| LogExcerpt {
+        file: file.clone(),
+        first_line: failure.origin.line.max(1),
+        text: failure.message.clone(),
+    };
+    run.facts.failures.iter().take(3).map(quote).collect()
+}

@@ -1,0 +1,200 @@
+//! The timeline, its phases and its gaps.
+
+use std::time::Duration;
+
+use vramscope_core::{Bytes, DeviceIndex, Phase, Reading, Sample, Summary, Timeline, Window};
+use vramscope_schema::v3::{
+    ClockRange, EnergyUse, ExtendedMetrics, GapInfo, GpuTimeline, MemoryTimeline, PercentRange, PhaseGpu, PhaseInfo,
+    PowerRange, Reduction, TemperatureRange, TimelinePoint,
+};
+
+use super::Run;
+use super::memory::whole;
+use crate::derive::Derived;
+use crate::evidence::gpu_log::Clock;
+
+/// A profile shows at most so many ticks; all of them are in the GPU log beside it, and the statistics are over all.
+const MOST_POINTS: usize = 1000;
+
+pub(super) fn memory_timeline(run: &Run<'_>) -> Option<MemoryTimeline> {
+    let derived = run.derived?;
+    let timeline = &derived.timeline;
+    let stats = timeline.total_used(Window::ALL)?;
+    let utc = run.evidence.gpu.as_ref().is_some_and(|gpu| gpu.clock == Clock::Utc);
+    let (points, reduction) = points(timeline, timeline.anchor_unix_ns().filter(|_| utc));
+    Some(MemoryTimeline {
+        min_bytes: Some(stats.min.get()),
+        max_bytes: Some(stats.max.get()),
+        mean_bytes: whole(stats.mean),
+        median_bytes: whole(stats.median),
+        p95_bytes: whole(stats.p95),
+        p99_bytes: whole(stats.p99),
+        num_samples: u64::try_from(stats.n).ok(),
+        period_ms: timeline.period().map(|p| p.as_secs_f64() * 1e3),
+        timeline: points,
+        reduction,
+        extended: extended(timeline),
+        per_gpu: per_gpu(timeline),
+    })
+}
+
+fn per_gpu(timeline: &Timeline) -> Vec<GpuTimeline> {
+    let one = |device: DeviceIndex| {
+        let stats = timeline.device_used(device, Window::ALL)?;
+        Some(GpuTimeline {
+            gpu: device.0,
+            min_bytes: Some(stats.min.get()),
+            max_bytes: Some(stats.max.get()),
+            mean_bytes: whole(stats.mean),
+            median_bytes: whole(stats.median),
+            p95_bytes: whole(stats.p95),
+            p99_bytes: whole(stats.p99),
+            num_samples: u64::try_from(stats.n).ok(),
+            ..GpuTimeline::default()
+        })
+    };
+    timeline.devices().iter().filter_map(|d| one(d.index)).collect()
+}
+
+/// The complete ticks, thinned out to the smallest and largest total of each stretch where there are too many: a peak
+/// or a valley is never lost.
+fn points(timeline: &Timeline, anchor: Option<i64>) -> (Vec<TimelinePoint>, Option<Reduction>) {
+    let devices = timeline.devices().len();
+    let ticks: Vec<&[Sample]> = timeline.ticks().filter(|tick| tick.len() == devices).collect();
+    let used = |tick: &&&[Sample]| tick.iter().map(|s| s.reading.used.get()).fold(0, u64::saturating_add);
+    if ticks.len() <= MOST_POINTS {
+        return (ticks.iter().map(|tick| point(tick, anchor)).collect(), None);
+    }
+    let stretch = ticks.len().div_ceil(MOST_POINTS / 2);
+    let mut kept: Vec<TimelinePoint> = Vec::new();
+    for chunk in ticks.chunks(stretch) {
+        let (low, high) = (chunk.iter().min_by_key(used), chunk.iter().max_by_key(used));
+        let mut pair: Vec<&&[Sample]> = low.into_iter().chain(high).collect();
+        pair.sort_by_key(|tick| tick.first().map(|s| s.at));
+        pair.dedup_by_key(|tick| tick.first().map(|s| s.at));
+        kept.extend(pair.into_iter().map(|tick| point(tick, anchor)));
+    }
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let reduction = Reduction { kept: count(kept.len()), of: count(ticks.len()), method: "min_max".to_owned() };
+    (kept, Some(reduction))
+}
+
+fn point(tick: &[Sample], anchor: Option<i64>) -> TimelinePoint {
+    let at = tick.first().map_or(Duration::ZERO, |s| s.at);
+    let power: Option<f64> = tick.iter().map(|s| s.reading.power_mw.map(|mw| f64::from(mw) / 1e3)).sum();
+    let busy: Option<f64> = tick.iter().map(|s| s.reading.utilization_pct.map(f64::from)).sum();
+    let gpus = f64::from(u32::try_from(tick.len()).unwrap_or(1).max(1));
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 with a fraction, as the key is defined")]
+    let wall = |anchor: i64| anchor as f64 / 1e9 + at.as_secs_f64();
+    TimelinePoint {
+        timestamp: anchor.map(wall),
+        at_ns: nanoseconds(at),
+        memory_bytes: Bytes::checked_sum(tick.iter().map(|s| s.reading.used)).map(Bytes::get),
+        power_w: power,
+        temp_c: tick.iter().filter_map(|s| s.reading.temperature_c).max().map(f64::from),
+        utilization_pct: busy.map(|sum| (sum / gpus * 100.0).round() / 100.0),
+    }
+}
+
+fn extended(timeline: &Timeline) -> Option<ExtendedMetrics> {
+    let of = |quantity: fn(&Reading) -> Option<u64>| timeline.summary(Window::ALL, quantity);
+    let percent = |s: Summary| PercentRange { min_pct: Some(s.min), max_pct: Some(s.max), mean_pct: Some(short(s.mean)) };
+    let heat = |s: Summary| TemperatureRange { min_c: Some(s.min), max_c: Some(s.max), mean_c: Some(short(s.mean)) };
+    let clock = |s: Summary| ClockRange { min_mhz: Some(s.min), max_mhz: Some(s.max), mean_mhz: Some(short(s.mean)) };
+    let watts = |milliwatts: f64| Some(short(milliwatts / 1e3));
+    let metrics = ExtendedMetrics {
+        power: of(|r| r.power_mw.map(u64::from)).map(|s| PowerRange {
+            min_w: watts(s.min),
+            max_w: watts(s.max),
+            mean_w: watts(s.mean),
+            p95_w: watts(s.p95),
+        }),
+        temperature: of(|r| r.temperature_c.map(u64::from)).map(heat),
+        memory_temperature: of(|r| r.memory_temperature_c.map(u64::from)).map(heat),
+        utilization: of(|r| r.utilization_pct.map(u64::from)).map(percent),
+        memory_utilization: of(|r| r.memory_utilization_pct.map(u64::from)).map(percent),
+        sm_clock: of(|r| r.sm_clock_mhz.map(u64::from)).map(clock),
+        memory_clock: of(|r| r.memory_clock_mhz.map(u64::from)).map(clock),
+        energy: energy(timeline).map(|total| EnergyUse { total_j: Some(total) }),
+    };
+    (metrics != ExtendedMetrics::default()).then_some(metrics)
+}
+
+/// What the devices' energy counters advanced from the first reading to the last, in joules. A counter that goes back
+/// (a driver reload) gives no figure.
+fn energy(timeline: &Timeline) -> Option<f64> {
+    let mut total = 0u64;
+    for device in timeline.devices() {
+        let mut counts = timeline.of_device(device.index, Window::ALL).filter_map(|s| s.reading.energy_mj);
+        let first = counts.next()?;
+        total = total.checked_add(counts.last().unwrap_or(first).checked_sub(first)?)?;
+    }
+    let joules = Bytes::new(total).as_f64() / 1e3;
+    (!timeline.devices().is_empty()).then_some(joules)
+}
+
+pub(super) fn phases(run: &Run<'_>) -> Option<Vec<PhaseInfo>> {
+    let derived = run.derived?;
+    let marked: Vec<PhaseInfo> = Phase::ALL
+        .into_iter()
+        .filter_map(|phase| Some(phase_info(derived, phase, derived.timeline.window(phase)?)))
+        .collect();
+    (!marked.is_empty()).then_some(marked)
+}
+
+fn phase_info(derived: &Derived, phase: Phase, window: Window) -> PhaseInfo {
+    let timeline = &derived.timeline;
+    let stats = timeline.total_used(window);
+    let gpus = timeline.devices().len();
+    let power = timeline.summary(window, |r| r.power_mw.map(u64::from));
+    let busy = timeline.summary(window, |r| r.utilization_pct.map(u64::from));
+    let per_gpu = |device: DeviceIndex| {
+        let stats = timeline.device_used(device, window);
+        PhaseGpu {
+            gpu: device.0,
+            peak_bytes: stats.map(|s| s.max.get()),
+            mean_bytes: stats.and_then(|s| whole(s.mean)),
+            min_bytes: stats.map(|s| s.min.get()),
+        }
+    };
+    let all = f64::from(u32::try_from(gpus).unwrap_or(1));
+    PhaseInfo {
+        phase: phase.into(),
+        start_ns: nanoseconds(window.start).unwrap_or(u64::MAX),
+        end_ns: nanoseconds(window.end).unwrap_or(u64::MAX),
+        duration_s: window.length().as_secs_f64(),
+        marked_by: None,
+        num_samples: stats.and_then(|s| u64::try_from(s.n).ok()).unwrap_or(0),
+        peak_bytes: stats.map(|s| s.max.get()),
+        mean_bytes: stats.and_then(|s| whole(s.mean)),
+        min_bytes: stats.map(|s| s.min.get()),
+        mean_power_w: power.map(|s| short(s.mean / 1e3 * all)),
+        mean_utilization_pct: busy.map(|s| short(s.mean)),
+        per_gpu: if gpus > 1 { timeline.devices().iter().map(|d| per_gpu(d.index)).collect() } else { Vec::new() },
+    }
+}
+
+pub(super) fn gaps(derived: &Derived) -> Vec<GapInfo> {
+    use vramscope_core::GapCause as Core;
+    use vramscope_schema::v3::GapCause;
+    let gap = |gap: &vramscope_core::Gap| GapInfo {
+        start_ns: nanoseconds(gap.window.start).unwrap_or(u64::MAX),
+        end_ns: nanoseconds(gap.window.end).unwrap_or(u64::MAX),
+        gpu: gap.device.map(|d| d.0),
+        cause: match gap.cause {
+            Core::FailedRead => GapCause::FailedRead,
+            _ => GapCause::MissedTicks,
+        },
+        missed: gap.missed,
+    };
+    derived.timeline.gaps().iter().map(gap).collect()
+}
+
+fn nanoseconds(at: Duration) -> Option<u64> {
+    u64::try_from(at.as_nanos()).ok()
+}
+
+/// Three decimals: readings are whole numbers of a thousandth at best.
+fn short(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}

@@ -1,0 +1,170 @@
+//! Timeline, facts and architecture meet: phases, the points of measurement, and the peak explained.
+
+mod placement;
+
+use std::time::Duration;
+
+use vramscope_core::{
+    BreakdownError, Bytes, ComponentKind, DeviceIndex, LatencyResult, Phase, Sample, Timeline, TimelineError, Window,
+};
+use vramscope_estimate::{Attribution, DeviceObservation, RankEvidence, attribute};
+
+use crate::clock::{Alignment, LogClock};
+use crate::evidence::gpu_log::{Clock, GpuLog};
+use crate::evidence::marks::Marks;
+use crate::levels::{self, Levels, Steps};
+use crate::phases::{self, HostMarks, Times};
+
+pub(crate) use placement::Placement;
+
+/// What goes in beside the samples.
+pub(crate) struct Inputs<'a> {
+    pub(crate) ranks: RankEvidence<'a>,
+    pub(crate) marks: Option<&'a Marks>,
+    pub(crate) latency: Option<&'a LatencyResult>,
+}
+
+/// Memory in use at one instant, by device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Point {
+    pub(crate) at: Duration,
+    pub(crate) used: Vec<(DeviceIndex, Bytes)>,
+}
+
+impl Point {
+    pub(crate) fn total(&self) -> Option<Bytes> {
+        Bytes::checked_sum(self.used.iter().map(|(_, used)| *used))
+    }
+
+    pub(crate) fn of(&self, device: DeviceIndex) -> Option<Bytes> {
+        self.used.iter().find(|(index, _)| *index == device).map(|(_, used)| *used)
+    }
+}
+
+/// What comes out.
+#[derive(Debug)]
+pub(crate) struct Derived {
+    /// The samples with the phases marked.
+    pub(crate) timeline: Timeline,
+    /// How the engine log's clock was lined up; `None` where it could not be.
+    pub(crate) alignment: Option<Alignment>,
+    /// Which rank is on which device.
+    pub(crate) placement: Placement,
+    /// Before the engine came; after it had gone, where the recording begins too late.
+    pub(crate) baseline: Option<Point>,
+    /// At the end of warm-up.
+    pub(crate) post_warmup: Option<Point>,
+    /// At the largest total while the engine lived.
+    pub(crate) peak: Option<Point>,
+    /// At the very end, where the engine's end is in the recording.
+    pub(crate) settled: Option<Point>,
+    /// What was found in each device's samples.
+    pub(crate) levels: Vec<(DeviceIndex, Levels)>,
+    /// The peak explained.
+    pub(crate) attribution: Option<Attribution>,
+}
+
+/// What can go wrong: sums that do not fit, or marks out of order, which would be a fault of this program.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeriveError {
+    /// The peak cannot be explained.
+    #[error(transparent)]
+    Breakdown(#[from] BreakdownError),
+    /// The phases cannot be marked.
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
+}
+
+/// Derives everything that a GPU log can say, with or without an engine log.
+///
+/// # Errors
+/// [`DeriveError`] if sums do not fit 64 bits.
+pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, DeriveError> {
+    let facts = inputs.ranks.facts;
+    let clock = LogClock::fit(facts, gpu);
+    let host = host_marks(inputs.marks, gpu);
+    let times = Times { timeline: &gpu.timeline, facts, clock, host, latency: inputs.latency };
+    let mut timeline = gpu.timeline.clone();
+    for mark in phases::marks(&times) {
+        timeline.mark(mark)?;
+    }
+    let end_of = |phase| timeline.window(phase).and_then(|w| last_tick(&timeline, w));
+    let settled = end_of(Phase::Settle);
+    let baseline = end_of(Phase::Baseline).or_else(|| settled.clone());
+    let peak = peak(&timeline);
+    let mut derived = Derived {
+        alignment: clock.map(|c| c.alignment),
+        placement: Placement::of(facts, baseline.as_ref(), peak.as_ref()),
+        post_warmup: end_of(Phase::Warmup),
+        baseline,
+        peak,
+        settled,
+        levels: Vec::new(),
+        attribution: None,
+        timeline,
+    };
+    derived.explain(&inputs.ranks)?;
+    Ok(derived)
+}
+
+impl Derived {
+    /// Explains the peak, device by device.
+    fn explain(&mut self, evidence: &RankEvidence<'_>) -> Result<(), DeriveError> {
+        let Some(peak) = &self.peak else { return Ok(()) };
+        let mut devices = Vec::new();
+        for &(device, used) in &peak.used {
+            let baseline = self.baseline.as_ref().and_then(|b| b.of(device)).unwrap_or(Bytes::ZERO);
+            let ranks = self.placement.ranks_on(device);
+            let size = |kind| evidence.part_of(&ranks, kind).map(|amount| amount.size);
+            let steps = Steps { baseline, weights: size(ComponentKind::Weights), pool: size(ComponentKind::KvCache) };
+            let samples: Vec<&Sample> = self.timeline.of_device(device, lifetime(&self.timeline)).collect();
+            let found = levels::find(&samples, steps);
+            // A pool that is allocated after the peak explains another one.
+            let after_pool = found.after_pool.filter(|level| level.at <= peak.at).map(|level| level.used);
+            let before_load = found.before_load;
+            self.levels.push((device, found));
+            devices.push(DeviceObservation { device, ranks, peak: used, baseline, before_load, after_pool });
+        }
+        self.attribution = Some(attribute(evidence, &devices)?);
+        Ok(())
+    }
+}
+
+/// From the engine's first sign to its last; everything where neither is marked.
+fn lifetime(timeline: &Timeline) -> Window {
+    let start = [Phase::Launch, Phase::Load, Phase::Ready].iter().find_map(|&p| timeline.window(p)).map(|w| w.start);
+    let end = timeline.window(Phase::Settle).map(|w| w.start);
+    Window { start: start.unwrap_or(Window::ALL.start), end: end.unwrap_or(Window::ALL.end) }
+}
+
+/// The largest total while the engine lived, with each device's part in it.
+fn peak(timeline: &Timeline) -> Option<Point> {
+    let window = lifetime(timeline);
+    let top = timeline.peak(window).or_else(|| timeline.peak(Window::ALL))?;
+    timeline.ticks().find(|tick| tick.first().is_some_and(|s| s.at == top.at)).map(point)
+}
+
+/// The last complete tick of a window.
+fn last_tick(timeline: &Timeline, window: Window) -> Option<Point> {
+    let devices = timeline.devices().len();
+    let inside = |tick: &&[Sample]| tick.len() == devices && tick.first().is_some_and(|s| window.contains(s.at));
+    timeline.ticks().filter(inside).last().map(point)
+}
+
+fn point(tick: &[Sample]) -> Point {
+    let mut used: Vec<(DeviceIndex, Bytes)> = tick.iter().map(|s| (s.device, s.reading.used)).collect();
+    used.sort_unstable();
+    Point { at: tick.first().map_or(Duration::ZERO, |s| s.at), used }
+}
+
+/// The host's own marks on the timeline. They are of the wall clock, so they are of use only where the samples are too.
+fn host_marks(marks: Option<&Marks>, gpu: &GpuLog) -> HostMarks {
+    let anchor = gpu.timeline.anchor_unix_ns().filter(|_| gpu.clock == Clock::Utc);
+    let (Some(marks), Some(anchor)) = (marks, anchor) else { return HostMarks::default() };
+    let at = |name: &str| {
+        let since = marks.unix_ns(name)?.checked_sub(anchor)?;
+        u64::try_from(since).ok().map(Duration::from_nanos)
+    };
+    HostMarks { launch: at("child_start"), ready: at("engine_ready"), work_ended: at("bench_end") }
+}
