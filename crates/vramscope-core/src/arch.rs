@@ -1,1 +1,414 @@
 //! The shape of a model.
+
+/// How one number is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ElementType {
+    /// 64-bit float.
+    F64,
+    /// 32-bit float.
+    F32,
+    /// IEEE half.
+    F16,
+    /// bfloat16.
+    Bf16,
+    /// 8-bit float of either kind, and 8-bit exponents.
+    F8,
+    /// 64-bit integer.
+    I64,
+    /// 32-bit integer.
+    I32,
+    /// 16-bit integer.
+    I16,
+    /// 8-bit integer, signed or not, and booleans.
+    I8,
+    /// 4-bit float or integer, two to a byte.
+    I4,
+}
+
+impl ElementType {
+    /// Bits of one element.
+    pub const fn bits(self) -> u64 {
+        match self {
+            Self::F64 | Self::I64 => 64,
+            Self::F32 | Self::I32 => 32,
+            Self::F16 | Self::Bf16 | Self::I16 => 16,
+            Self::F8 | Self::I8 => 8,
+            Self::I4 => 4,
+        }
+    }
+}
+
+/// How the weight matrices of linear layers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WeightFormat {
+    /// In the model's element type.
+    Plain,
+    /// 8 bits a weight with one scale per tensor or per output channel (FP8, INT8).
+    Byte {
+        /// One 32-bit scale per output channel; else one per tensor.
+        per_channel: bool,
+        /// A scale of the inputs is stored too.
+        static_input_scale: bool,
+    },
+    /// 8-bit floats with one 32-bit scale per block.
+    ByteBlocks {
+        /// Output rows of a block.
+        rows: u64,
+        /// Input columns of a block.
+        columns: u64,
+    },
+    /// Integers of `bits`, packed, with a 16-bit scale per group of inputs (AWQ, GPTQ, compressed-tensors).
+    Packed {
+        /// Bits of a weight.
+        bits: u64,
+        /// Inputs that share a scale; `None` is one group per column.
+        group: Option<u64>,
+        /// A zero point of `bits` per group is stored.
+        zero_point: bool,
+        /// A 32-bit group index per input is stored (GPTQ with activation order).
+        group_index: bool,
+    },
+    /// bitsandbytes 4 bits: blocks of 64 with a 32-bit scale, or with 8-bit scales that have scales themselves.
+    Nf4 {
+        /// The scales are quantized too.
+        double_quantized: bool,
+    },
+    /// 4-bit floats with an 8-bit exponent per 32.
+    Mxfp4,
+    /// 4-bit floats with an 8-bit scale per 16 and a 32-bit one per tensor.
+    Nvfp4,
+    /// A format that is not known here; its size cannot be computed.
+    Unknown,
+}
+
+/// Which parts of a model a quantized checkpoint stores in the plain format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Kept {
+    /// The layer's attention or recurrence.
+    pub mixer: bool,
+    /// The layer's dense feed-forward part.
+    pub feed_forward: bool,
+    /// The routed experts.
+    pub experts: bool,
+    /// The shared experts.
+    pub shared: bool,
+}
+
+/// The quantization that a checkpoint declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quantization {
+    /// The method as the config spells it (`awq`, `fp8`, `compressed-tensors`).
+    pub method: String,
+    /// How linear layers are stored.
+    pub format: WeightFormat,
+    /// The head is quantized too; most methods keep it.
+    pub head: bool,
+    /// The element type that the checkpoint wants for the KV cache, where it says so (`fp8`).
+    pub kv_cache: Option<String>,
+}
+
+/// Which tokens a layer attends to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Span {
+    /// All before.
+    Full,
+    /// The last so many.
+    Sliding(u64),
+    /// Those in the same chunk of so many.
+    Chunked(u64),
+}
+
+/// Normalization of queries and keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QkNorm {
+    /// None, or one without parameters.
+    None,
+    /// One vector of the head's size each.
+    PerHead,
+    /// One vector of the full width each.
+    FullWidth,
+}
+
+/// Attention with keys and values per head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Attention {
+    /// Query heads.
+    pub heads: u64,
+    /// Key and value heads.
+    pub kv_heads: u64,
+    /// Width of a key.
+    pub head_dim: u64,
+    /// Width of a value.
+    pub value_dim: u64,
+    /// What is attended to.
+    pub span: Span,
+    /// Queries, keys and values have a bias.
+    pub qkv_bias: bool,
+    /// The output has a bias.
+    pub output_bias: bool,
+    /// Normalization of queries and keys.
+    pub qk_norm: QkNorm,
+    /// One sink logit a head.
+    pub sinks: bool,
+    /// The query projection also makes a gate of the same width.
+    pub output_gate: bool,
+    /// The layer reads another layer's cache and has none of its own.
+    pub shares_cache: bool,
+}
+
+/// Multi-head latent attention: one compressed vector a token for all heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LatentAttention {
+    /// Heads.
+    pub heads: u64,
+    /// Rank of the query's compression; `None` has a plain projection.
+    pub query_rank: Option<u64>,
+    /// Rank of the keys' and values' compression.
+    pub kv_rank: u64,
+    /// Width of a key's rotary part.
+    pub rope_dim: u64,
+    /// Width of a key's other part.
+    pub nope_dim: u64,
+    /// Width of a value.
+    pub value_dim: u64,
+    /// Sparse attention's index: its heads and width. It has a cache of its own.
+    pub indexer: Option<Indexer>,
+}
+
+/// The index by which sparse latent attention selects tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Indexer {
+    /// Heads.
+    pub heads: u64,
+    /// Width of a head.
+    pub head_dim: u64,
+}
+
+/// A layer with a state of fixed size per sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Recurrent {
+    /// Mamba, first kind.
+    Mamba1 {
+        /// Inner width.
+        inner: u64,
+        /// State per channel.
+        state: u64,
+        /// Width of the convolution.
+        conv: u64,
+        /// Rank of the time step.
+        time_step_rank: u64,
+        /// The convolution has a bias.
+        conv_bias: bool,
+        /// The projections have a bias.
+        projection_bias: bool,
+        /// Norms over time step, input and output (Jamba).
+        norms: bool,
+    },
+    /// Mamba, second kind.
+    Mamba2 {
+        /// Heads.
+        heads: u64,
+        /// Width of a head.
+        head_dim: u64,
+        /// Groups of input and output projections.
+        groups: u64,
+        /// State per channel.
+        state: u64,
+        /// Width of the convolution.
+        conv: u64,
+        /// The convolution has a bias.
+        conv_bias: bool,
+        /// The projections have a bias.
+        projection_bias: bool,
+        /// The gated norm before the output has a weight.
+        gated_norm: bool,
+    },
+    /// Gated delta net (Qwen3-Next).
+    GatedDelta {
+        /// Key heads.
+        key_heads: u64,
+        /// Value heads.
+        value_heads: u64,
+        /// Width of a key.
+        key_dim: u64,
+        /// Width of a value.
+        value_dim: u64,
+        /// Width of the convolution.
+        conv: u64,
+    },
+    /// Kimi's delta attention.
+    KimiDelta {
+        /// Heads.
+        heads: u64,
+        /// Width of a head.
+        head_dim: u64,
+        /// Width of the convolution.
+        conv: u64,
+    },
+    /// Linear (lightning) attention.
+    Linear {
+        /// Heads.
+        heads: u64,
+        /// Width of a head.
+        head_dim: u64,
+    },
+    /// A short gated convolution (LFM2).
+    ShortConv {
+        /// Width in channels.
+        channels: u64,
+        /// Width of the convolution.
+        conv: u64,
+        /// It has a bias.
+        bias: bool,
+    },
+}
+
+/// How tokens of a layer see each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mixer {
+    /// Not at all: the layer has only a feed-forward part.
+    None,
+    /// By attention.
+    Attention(Attention),
+    /// By latent attention.
+    Latent(LatentAttention),
+    /// By a recurrence.
+    Recurrent(Recurrent),
+    /// By both, side by side (Falcon-H1).
+    Parallel(Attention, Recurrent),
+}
+
+/// The part of a layer that sees one token at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FeedForward {
+    /// None.
+    None,
+    /// One for all tokens.
+    Dense(Dense),
+    /// Routed experts, with or without shared ones.
+    Experts(Experts),
+}
+
+/// A dense feed-forward part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Dense {
+    /// Inner width.
+    pub width: u64,
+    /// A gate of the same width multiplies it (three matrices, not two).
+    pub gated: bool,
+    /// The matrices have biases.
+    pub bias: bool,
+}
+
+/// A mixture of experts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Experts {
+    /// Routed experts.
+    pub count: u64,
+    /// Experts that a token visits.
+    pub per_token: u64,
+    /// Inner width of a routed expert.
+    pub width: u64,
+    /// Three matrices, not two.
+    pub gated: bool,
+    /// The experts' matrices have biases.
+    pub bias: bool,
+    /// Inner width of all shared experts together; zero without.
+    pub shared_width: u64,
+    /// The shared experts have a gate of one logit.
+    pub shared_gate: bool,
+    /// The router has a bias or a correction per expert.
+    pub router_bias: bool,
+}
+
+/// One layer of the decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Layer {
+    /// How tokens see each other.
+    pub mixer: Mixer,
+    /// What happens to each token.
+    pub feed_forward: FeedForward,
+    /// Parameters of the layer's own norms.
+    pub norm_parameters: u64,
+    /// What a quantized checkpoint keeps in the plain format here.
+    pub kept: Kept,
+}
+
+/// A table of rotary positions, kept on every device in the model's element type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RotaryTable {
+    /// Positions.
+    pub positions: u64,
+    /// Rotated width.
+    pub width: u64,
+}
+
+/// Parameters that are not in the decoder: a vision or audio tower and its projector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tower {
+    /// Parameters.
+    pub parameters: u64,
+    /// Counted from the config's own tower section; else a figure of the family.
+    pub counted: bool,
+}
+
+/// A decoder by its shape, with all that its size in memory depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Architecture {
+    /// The class that implements it (`LlamaForCausalLM`).
+    pub class: Option<String>,
+    /// The family (`llama`).
+    pub family: Option<String>,
+    /// The rules for this family are known; else the general ones were used.
+    pub known_family: bool,
+    /// Element type of weights and activations, where stated.
+    pub dtype: Option<ElementType>,
+    /// Width of the residual stream.
+    pub hidden_size: u64,
+    /// Tokens in the vocabulary.
+    pub vocab_size: u64,
+    /// The head is the embedding.
+    pub tied_head: bool,
+    /// The head has a bias.
+    pub head_bias: bool,
+    /// Parameters of norms outside the layers (the last one, the embedding's).
+    pub norm_parameters: u64,
+    /// Rows of a learned table of positions; zero without.
+    pub learned_positions: u64,
+    /// The longest sequence that the model was made for.
+    pub max_positions: Option<u64>,
+    /// The layers, in order.
+    pub layers: Vec<Layer>,
+    /// Distinct tables of rotary positions.
+    pub rotary: Vec<RotaryTable>,
+    /// How a checkpoint's linear layers are stored, where it says so.
+    pub quantization: Option<Quantization>,
+    /// Element type of the recurrent state where it is not the model's.
+    pub recurrent_state: Option<ElementType>,
+    /// Vision or audio parts.
+    pub tower: Option<Tower>,
+    /// Extra layers that predict further tokens; loaded only for speculative decoding.
+    pub draft_layers: u64,
+}
+
+impl Architecture {
+    /// The layers as runs of equal ones.
+    pub fn runs(&self) -> impl Iterator<Item = (&Layer, u64)> {
+        self.layers.chunk_by(|a, b| a == b).map(|run| (&run[0], run.len() as u64))
+    }
+
+    /// Whether any layer has routed experts.
+    pub fn has_experts(&self) -> bool {
+        self.layers.iter().any(|l| matches!(l.feed_forward, FeedForward::Experts(_)))
+    }
+
+    /// Whether any layer uses latent attention.
+    pub fn has_latent_attention(&self) -> bool {
+        self.layers.iter().any(|l| matches!(l.mixer, Mixer::Latent(_)))
+    }
+
+    /// Whether any layer has a recurrent state.
+    pub fn has_recurrence(&self) -> bool {
+        self.layers.iter().any(|l| matches!(l.mixer, Mixer::Recurrent(_) | Mixer::Parallel(..)))
+    }
+}

@@ -27,6 +27,10 @@ mod stats;
 mod timeline;
 mod workload;
 
+pub use arch::{
+    Architecture, Attention, Dense, ElementType, Experts, FeedForward, Indexer, Kept, LatentAttention, Layer, Mixer,
+    QkNorm, Quantization, Recurrent, RotaryTable, Span, Tower, WeightFormat,
+};
 pub use breakdown::{Basis, Breakdown, BreakdownError, Component, ComponentKind, Confidence};
 pub use bytes::{ByteDelta, ByteUnit, Bytes};
 pub use device::{Device, DeviceIndex, Partition, Vendor};

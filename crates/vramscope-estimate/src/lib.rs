@@ -1,5 +1,29 @@
-//! Memory arithmetic.
+//! What an engine will need, by formula: values in, values out. No device, no log and no file is touched.
+//!
+//! ```
+//! use vramscope_estimate::{EngineArgs, kv_plan, parameter_count, weights_per_rank};
+//!
+//! let config = br#"{"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+//!     "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 131072,
+//!     "torch_dtype": "bfloat16"}"#;
+//! let (model, _notes) = vramscope_models::read_config(config).unwrap();
+//! let args = EngineArgs::default();
+//! assert_eq!(parameter_count(&model).unwrap().total, 8_030_261_248);
+//! assert_eq!(kv_plan(&model, &args).unwrap().bytes_per_block, 2_097_152);
+//! assert!(weights_per_rank(&model, &args).unwrap().stages[0].bytes.value > 16_060_522_496);
+//! ```
 
 mod attribution;
+mod error;
+mod figure;
+mod input;
+mod kv;
+mod weights;
 
 pub use attribution::{Amount, Attribution, DeviceObservation, KvGeometry, RankEvidence, attribute};
+pub use error::EstimateError;
+pub use figure::Figure;
+pub use input::{EngineArgs, EngineVersion, Lora, Usage};
+pub use kv::{CacheKind, KvGroup, KvPlan, kv_plan};
+pub use weights::tensors::Part;
+pub use weights::{ParameterCount, StageWeights, Weights, parameter_count, weights_per_rank};

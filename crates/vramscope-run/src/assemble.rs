@@ -6,6 +6,8 @@ mod memory;
 mod outcome;
 mod timeline;
 
+pub(crate) use outcome::numbers as failure_numbers;
+
 use vramscope_core::{EngineFacts, LatencyResult, Milestone, Phase, Window};
 use vramscope_estimate::RankEvidence;
 use vramscope_schema::v3::{Generator, Metadata, Profile, RawLogFile, RawLogs, RunStatus};
@@ -124,7 +126,7 @@ impl Run<'_> {
     fn notes(&self) -> Vec<String> {
         let mut notes = self.evidence.notes.clone();
         if let Some(derived) = self.derived {
-            notes.extend(derived.notes(self.facts));
+            notes.extend(derived.notes());
         }
         notes
     }

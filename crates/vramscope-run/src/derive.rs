@@ -15,7 +15,7 @@ use crate::evidence::marks::Marks;
 use crate::levels::{self, Levels, Steps};
 use crate::phases::{self, HostMarks, Times};
 
-pub(crate) use placement::Placement;
+pub(crate) use placement::{Placed, Placement};
 
 /// What goes in beside the samples.
 pub(crate) struct Inputs<'a> {
@@ -128,6 +128,32 @@ impl Derived {
         }
         self.attribution = Some(attribute(evidence, &devices)?);
         Ok(())
+    }
+}
+
+impl Derived {
+    /// What was found in a device's samples.
+    pub(crate) fn levels_of(&self, device: DeviceIndex) -> Option<&Levels> {
+        self.levels.iter().find(|(index, _)| *index == device).map(|(_, levels)| levels)
+    }
+
+    /// What a reader must know of how the two logs were brought together.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let hours = |seconds: i64| format!("{}{}:{:02}", if seconds < 0 { "-" } else { "+" }, seconds.abs() / 3600, seconds.abs() % 3600 / 60);
+        let clock = self.alignment.and_then(|alignment| match alignment {
+            Alignment::SameClock => None,
+            Alignment::TimeZone(s) => Some(format!("the engine log's clock is {} h from the GPU log's", hours(-s))),
+            Alignment::ByShape(s) => Some(format!(
+                "the engine log's clock is taken to be {} h from the GPU log's, where memory rises as the log says",
+                hours(-s)
+            )),
+        });
+        let placed = match self.placement.placed {
+            Placed::ByDevices => Some("the engine log does not say how many ranks there are; each device that rises is one".to_owned()),
+            Placed::Shared if self.placement.ranks != Some(1) => Some("all ranks share one device".to_owned()),
+            _ => None,
+        };
+        clock.into_iter().chain(placed).collect()
     }
 }
 

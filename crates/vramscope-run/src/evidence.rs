@@ -7,3 +7,208 @@ pub(crate) mod files;
 pub(crate) mod gpu_csv;
 pub(crate) mod gpu_log;
 pub(crate) mod marks;
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use vramscope_core::{Architecture, EngineFacts};
+use vramscope_schema::v3::{Source, SourceKind};
+use vramscope_vllm_log::LogParser;
+
+use files::{EvidenceFiles, FileError};
+use gpu_log::{GpuLog, GpuLogError};
+
+/// No benchmark result, command line or list of marks is larger.
+const MOST_SMALL_FILE: u64 = 64 << 20;
+
+/// Evidence of one run, read and understood. Parts that nobody recorded are absent.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// The engine's log.
+    pub engine: Option<EngineLog>,
+    /// Readings of the devices.
+    pub gpu: Option<GpuLog>,
+    /// The model.
+    pub architecture: Option<Architecture>,
+    /// What the benchmark wrote.
+    pub bench: Option<bench::Bench>,
+    /// The engine's command line.
+    pub args: Option<args::Args>,
+    /// Instants that the host wrote down.
+    pub marks: Option<marks::Marks>,
+    /// The files.
+    pub sources: Vec<Source>,
+    /// What was odd, each with the name of its file.
+    pub notes: Vec<String>,
+}
+
+/// An engine's log.
+#[derive(Debug)]
+pub struct EngineLog {
+    /// The file's name.
+    pub file: String,
+    /// Its size on disk in bytes, where it is a file.
+    pub bytes: Option<u64>,
+    /// Its lines.
+    pub lines: u64,
+    /// What the engine reported: of the last engine that loaded weights, where the log holds several.
+    pub facts: EngineFacts,
+}
+
+/// Evidence that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvidenceError {
+    /// A file cannot be found or read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A GPU log that is none.
+    #[error("use {file}")]
+    GpuLog {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: GpuLogError,
+    },
+    /// Another file with content that is not what its kind has.
+    #[error("use {file}")]
+    Content {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An engine log without any line of an engine.
+    #[error("use {file}: none of its {lines} lines is from a vLLM engine")]
+    NoEngine {
+        /// The file.
+        file: String,
+        /// Lines read.
+        lines: u64,
+    },
+    /// A model folder without its description.
+    #[error("use the model folder {}: it has no config.json", .folder.display())]
+    NoConfig {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+impl Evidence {
+    /// Reads every file that is named.
+    ///
+    /// # Errors
+    /// [`EvidenceError`] for the first file that cannot be used.
+    pub fn load(files: &EvidenceFiles) -> Result<Self, EvidenceError> {
+        let mut evidence = Self::default();
+        if let Some(path) = &files.engine_log {
+            evidence.add_engine_log(path)?;
+        }
+        if let Some(path) = &files.gpu_log {
+            evidence.add_gpu_log(path)?;
+        }
+        if let Some(path) = &files.model {
+            evidence.add_model(path)?;
+        }
+        if let Some(path) = &files.bench {
+            evidence.bench = Some(evidence.small(path, SourceKind::Benchmark, bench::read)?);
+        }
+        if let Some(path) = &files.args {
+            evidence.args = Some(evidence.small(path, SourceKind::EngineArgs, args::read)?);
+        }
+        if let Some(path) = &files.marks {
+            let bytes = files::read_whole(path, MOST_SMALL_FILE)?;
+            let content = |source| EvidenceError::Content { file: name(path), source: Box::new(source) };
+            evidence.marks = Some(marks::read(&bytes).map_err(content)?);
+        }
+        Ok(evidence)
+    }
+
+    /// What the engine reported.
+    pub fn facts(&self) -> Option<&EngineFacts> {
+        self.engine.as_ref().map(|engine| &engine.facts)
+    }
+
+    fn add_engine_log(&mut self, path: &Path) -> Result<(), EvidenceError> {
+        let mut source = files::open(path)?;
+        let mut parser = LogParser::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => parser.push_bytes(&buffer[..n]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(FileError::Read { path: path.to_owned(), source }.into()),
+            }
+        }
+        let file = name(path);
+        let report = parser.finish();
+        let lines = report.lines;
+        let count = report.engines.len();
+        self.notes.extend(report.notes.iter().map(|note| format!("{file}: {note}")));
+        let loaded = report.engines.iter().rposition(|engine| !engine.facts.weights.is_empty());
+        let chosen = loaded.or(count.checked_sub(1));
+        let engine = chosen.and_then(|place| report.engines.into_iter().nth(place));
+        let Some(engine) = engine else { return Err(EvidenceError::NoEngine { file, lines }) };
+        if let (Some(place), true) = (chosen, count > 1) {
+            self.notes.push(format!("{file}: it holds {count} engine starts; this profile is of number {}", place + 1));
+        }
+        self.sources.push(source_of(path, SourceKind::EngineLog));
+        self.engine = Some(EngineLog { bytes: size(path), file, lines, facts: engine.facts });
+        Ok(())
+    }
+
+    fn add_gpu_log(&mut self, path: &Path) -> Result<(), EvidenceError> {
+        let file = name(path);
+        let log = gpu_csv::read(files::open(path)?)
+            .map_err(|source| EvidenceError::GpuLog { file: file.clone(), source })?;
+        self.notes.extend(log.notes.iter().map(|note| format!("{file}: {note}")));
+        self.sources.push(source_of(path, SourceKind::GpuLog));
+        self.gpu = Some(log);
+        Ok(())
+    }
+
+    fn add_model(&mut self, path: &Path) -> Result<(), EvidenceError> {
+        let config = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
+        if path.is_dir() && !config.exists() {
+            return Err(EvidenceError::NoConfig { folder: path.to_owned() });
+        }
+        let file = name(&config);
+        let limit = u64::try_from(vramscope_models::MOST_CONFIG_BYTES).unwrap_or(u64::MAX);
+        let bytes = files::read_whole(&config, limit)?;
+        let content = |source| EvidenceError::Content { file: file.clone(), source: Box::new(source) };
+        let (architecture, notes) = vramscope_models::read_config(&bytes).map_err(content)?;
+        self.notes.extend(notes.iter().map(|note| format!("{file}: {}: {}", note.field, note.text)));
+        self.sources.push(source_of(&config, SourceKind::ModelConfig));
+        self.architecture = Some(architecture);
+        Ok(())
+    }
+
+    fn small<T, E: std::error::Error + Send + Sync + 'static>(
+        &mut self,
+        path: &Path,
+        kind: SourceKind,
+        read: fn(&[u8]) -> Result<T, E>,
+    ) -> Result<T, EvidenceError> {
+        let bytes = files::read_whole(path, MOST_SMALL_FILE)?;
+        let content = |source| EvidenceError::Content { file: name(path), source: Box::new(source) };
+        let value = read(&bytes).map_err(content)?;
+        self.sources.push(source_of(path, kind));
+        Ok(value)
+    }
+}
+
+/// A file's name without its folder: a profile says nothing of the machine that it was made on.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn size(path: &Path) -> Option<u64> {
+    path.metadata().ok().map(|m| m.len())
+}
+
+fn source_of(path: &Path, kind: SourceKind) -> Source {
+    Source { kind, file: name(path), bytes: size(path), sha256: None }
+}

@@ -1,11 +1,22 @@
 //! Conducts one run and assembles its profile from evidence.
 
+mod assemble;
+mod budget;
 mod clock;
 mod derive;
+mod diagnose;
 mod evidence;
 mod levels;
+mod model;
 mod phases;
 
+pub use assemble::assemble;
 pub use clock::Alignment;
+pub use derive::DeriveError;
+pub use evidence::args::{Args, ArgsError, Flag, read as read_args};
+pub use evidence::bench::{Bench, BenchError, Serve, Throughput, read as read_bench};
+pub use evidence::files::{EvidenceFiles, FileError, open};
 pub use evidence::gpu_csv::read as read_gpu_csv;
 pub use evidence::gpu_log::{Clock, GpuLog, GpuLogError, Note as GpuLogNote, ProcessUse};
+pub use evidence::marks::{Marks, MarksError, read as read_marks};
+pub use evidence::{EngineLog, Evidence, EvidenceError};

@@ -5,7 +5,9 @@
 //! assert_eq!(ExitCode::BadInput.code(), 3);
 //! ```
 
+mod amount;
 mod exit_code;
 pub mod v3;
 
+pub use amount::Amount;
 pub use exit_code::ExitCode;

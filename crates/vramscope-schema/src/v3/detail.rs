@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
+use crate::Amount;
+
 /// What the GPU tool showed of each GPU at one instant. Its `_mb` figures are in the tool's own unit: 2^20 bytes for
 /// `amd-smi`, `nvidia-smi` and for us.
 #[skip_serializing_none]
@@ -25,14 +27,11 @@ pub struct DetailedGpu {
     /// Its index. Unit: none, an index.
     pub gpu_id: Option<u32>,
     /// Memory in use, as shown.
-    #[schemars(range(min = 0.0))]
-    pub vram_used_mb: Option<f64>,
+    pub vram_used_mb: Option<Amount>,
     /// Memory free, as shown.
-    #[schemars(range(min = 0.0))]
-    pub vram_free_mb: Option<f64>,
+    pub vram_free_mb: Option<Amount>,
     /// All memory, as shown.
-    #[schemars(range(min = 0.0))]
-    pub vram_total_mb: Option<f64>,
+    pub vram_total_mb: Option<Amount>,
     /// Memory in use.
     pub vram_used_bytes: Option<u64>,
     /// Memory free.
@@ -40,27 +39,21 @@ pub struct DetailedGpu {
     /// All memory.
     pub vram_total_bytes: Option<u64>,
     /// Memory in use as a share of all. Unit: percent.
-    #[schemars(range(min = 0.0))]
-    pub vram_percent: Option<f64>,
+    pub vram_percent: Option<Amount>,
     /// Power drawn. Unit: watts.
-    #[schemars(range(min = 0.0))]
-    pub power_watts: Option<f64>,
+    pub power_watts: Option<Amount>,
     /// The hottest sensor, or the core.
     pub hotspot_temp_c: Option<f64>,
     /// The memory.
     pub memory_temp_c: Option<f64>,
     /// Share of time with a kernel running.
-    #[schemars(range(min = 0.0))]
-    pub gfx_utilization_pct: Option<f64>,
+    pub gfx_utilization_pct: Option<Amount>,
     /// Share of time with memory traffic.
-    #[schemars(range(min = 0.0))]
-    pub mem_utilization_pct: Option<f64>,
+    pub mem_utilization_pct: Option<Amount>,
     /// Shader clock.
-    #[schemars(range(min = 0.0))]
-    pub clock_gfx_mhz: Option<f64>,
+    pub clock_gfx_mhz: Option<Amount>,
     /// Memory clock.
-    #[schemars(range(min = 0.0))]
-    pub clock_mem_mhz: Option<f64>,
+    pub clock_mem_mhz: Option<Amount>,
     /// Processes on it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<GpuProcess>,
@@ -84,8 +77,7 @@ pub struct GpuProcess {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessMemory {
     /// The amount. Unit: as `unit` says.
-    #[schemars(range(min = 0.0))]
-    pub value: f64,
+    pub value: Amount,
     /// The tool's word for the unit. `MB` of `amd-smi` is 2^20 bytes.
     pub unit: String,
 }

@@ -6,6 +6,7 @@ use serde_json::Number;
 use serde_with::skip_serializing_none;
 
 use super::FactScope;
+use crate::Amount;
 
 /// What the engine reported of itself. The named figures are those of one rank: where ranks differ, the largest, but
 /// the smallest for the KV cache, which binds the engine. Every printed line stands in `facts`.
@@ -41,20 +42,17 @@ pub struct VllmInternalMetrics {
     /// Weights, KV cache and activations together.
     pub total_allocated_bytes: Option<u64>,
     /// The share of a device's memory that the engine may use. Unit: share, 0 to 1.
-    #[schemars(range(min = 0.0))]
-    pub gpu_memory_utilization: Option<f64>,
+    pub gpu_memory_utilization: Option<Amount>,
     /// The longest request. Unit: tokens.
     pub max_model_len: Option<u64>,
     /// Whether graphs were captured.
     pub cuda_graphs_enabled: Option<bool>,
     /// Requests of `max_concurrency_tokens` that the KV cache holds together. Unit: count, may be fractional.
-    #[schemars(range(min = 0.0))]
-    pub max_concurrency: Option<f64>,
+    pub max_concurrency: Option<Amount>,
     /// The length that `max_concurrency` is printed for. Unit: tokens.
     pub max_concurrency_tokens: Option<u64>,
     /// The largest use of the KV cache in the periodic statistics, as a share of the pool.
-    #[schemars(range(min = 0.0))]
-    pub peak_kv_usage_pct: Option<f64>,
+    pub peak_kv_usage_pct: Option<Amount>,
     /// The most requests running together in the periodic statistics. Unit: count.
     pub peak_running_requests: Option<u64>,
     /// Every fact that the log prints, with its line.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 use super::{Figures, Phase, Severity};
+use crate::Amount;
 
 /// What the requests cost in time. The latency is that of a whole iteration: all requests of a batch, from the first
 /// token asked to the last one given.
@@ -12,35 +13,27 @@ use super::{Figures, Phase, Severity};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyStats {
     /// Arithmetic mean.
-    #[schemars(range(min = 0.0))]
-    pub mean_latency_ms: Option<f64>,
+    pub mean_latency_ms: Option<Amount>,
     /// The 0.5 quantile.
-    #[schemars(range(min = 0.0))]
-    pub median_latency_ms: Option<f64>,
+    pub median_latency_ms: Option<Amount>,
     /// The smallest.
-    #[schemars(range(min = 0.0))]
-    pub min_latency_ms: Option<f64>,
+    pub min_latency_ms: Option<Amount>,
     /// The largest.
-    #[schemars(range(min = 0.0))]
-    pub max_latency_ms: Option<f64>,
+    pub max_latency_ms: Option<Amount>,
     /// Population standard deviation.
-    #[schemars(range(min = 0.0))]
-    pub stddev_latency_ms: Option<f64>,
+    pub stddev_latency_ms: Option<Amount>,
     /// Percentiles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub percentiles: Vec<LatencyPercentile>,
     /// Generated tokens of all requests. Unit: tokens per second.
-    #[schemars(range(min = 0.0))]
-    pub tokens_per_second: Option<f64>,
+    pub tokens_per_second: Option<Amount>,
     /// Requests finished. Unit: requests per second.
-    #[schemars(range(min = 0.0))]
-    pub requests_per_second: Option<f64>,
+    pub requests_per_second: Option<Amount>,
     /// Measured iterations. Unit: count.
     pub num_iterations: Option<u64>,
     /// Each measured iteration, in order. Unit: milliseconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(inner(range(min = 0.0)))]
-    pub iterations_ms: Vec<f64>,
+    pub iterations_ms: Vec<Amount>,
 }
 
 /// A percentile of the latency.
@@ -48,10 +41,9 @@ pub struct LatencyStats {
 pub struct LatencyPercentile {
     /// Which one. Unit: percent, 0 to 100.
     #[schemars(range(min = 0.0, max = 100.0))]
-    pub percentile: f64,
+    pub percentile: Amount,
     /// The latency.
-    #[schemars(range(min = 0.0))]
-    pub latency_ms: f64,
+    pub latency_ms: Amount,
 }
 
 /// Why a run failed.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 use super::{Phase, RunStatus, SourceKind};
+use crate::Amount;
 
 /// The program that wrote a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,8 +30,7 @@ pub struct Metadata {
     /// UTC.
     pub anchor_unix_ns: Option<i64>,
     /// From the first evidence to the last.
-    #[schemars(range(min = 0.0))]
-    pub duration_s: Option<f64>,
+    pub duration_s: Option<Amount>,
     /// How the run ended. Absent where the document does not say.
     pub status: Option<RunStatus>,
     /// The phase in which a failed run failed.
@@ -95,8 +95,7 @@ pub struct EngineArgs {
     /// The most tokens in one step. Unit: tokens.
     pub max_num_batched_tokens: Option<u64>,
     /// The share of a device's memory that the engine may use. Unit: share, 0 to 1.
-    #[schemars(range(min = 0.0))]
-    pub gpu_memory_utilization: Option<f64>,
+    pub gpu_memory_utilization: Option<Amount>,
     /// The size given for the KV-cache pool of one rank, in place of the utilization.
     pub kv_cache_memory_bytes: Option<u64>,
     /// Tokens of one KV block. Unit: tokens.
@@ -133,8 +132,7 @@ pub struct WorkloadInfo {
     /// Requests in all, for a served workload. Unit: count.
     pub num_prompts: Option<u64>,
     /// Requests sent each second, for an open workload. Unit: requests per second.
-    #[schemars(range(min = 0.0))]
-    pub request_rate: Option<f64>,
+    pub request_rate: Option<Amount>,
     /// The random seed. Unit: none, an arbitrary number.
     pub seed: Option<u64>,
 }

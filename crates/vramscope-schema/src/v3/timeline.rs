@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 use super::{GapCause, Phase};
+use crate::Amount;
 
 /// Memory in use over the run, on all GPUs together. Statistics are over all complete ticks of the recording, also
 /// where `timeline` holds only some of them; quantiles are linear between order statistics (type 7).
@@ -26,8 +27,7 @@ pub struct MemoryTimeline {
     /// Complete ticks of the recording. Unit: count.
     pub num_samples: Option<u64>,
     /// The usual time between two ticks: the median step.
-    #[schemars(range(min = 0.0))]
-    pub period_ms: Option<f64>,
+    pub period_ms: Option<Amount>,
     /// The ticks, or some of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<TimelinePoint>,
@@ -51,13 +51,11 @@ pub struct TimelinePoint {
     /// Memory in use.
     pub memory_bytes: Option<u64>,
     /// Power drawn.
-    #[schemars(range(min = 0.0))]
-    pub power_w: Option<f64>,
+    pub power_w: Option<Amount>,
     /// The hottest GPU's core temperature.
     pub temp_c: Option<f64>,
     /// Share of the last period with a kernel running, mean over GPUs.
-    #[schemars(range(min = 0.0))]
-    pub utilization_pct: Option<f64>,
+    pub utilization_pct: Option<Amount>,
 }
 
 /// How a timeline was thinned out.
@@ -125,17 +123,13 @@ pub struct ExtendedMetrics {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PowerRange {
     /// The smallest.
-    #[schemars(range(min = 0.0))]
-    pub min_w: Option<f64>,
+    pub min_w: Option<Amount>,
     /// The largest.
-    #[schemars(range(min = 0.0))]
-    pub max_w: Option<f64>,
+    pub max_w: Option<Amount>,
     /// Arithmetic mean.
-    #[schemars(range(min = 0.0))]
-    pub mean_w: Option<f64>,
+    pub mean_w: Option<Amount>,
     /// The 0.95 quantile.
-    #[schemars(range(min = 0.0))]
-    pub p95_w: Option<f64>,
+    pub p95_w: Option<Amount>,
 }
 
 /// The range of a temperature.
@@ -155,14 +149,11 @@ pub struct TemperatureRange {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PercentRange {
     /// The smallest.
-    #[schemars(range(min = 0.0))]
-    pub min_pct: Option<f64>,
+    pub min_pct: Option<Amount>,
     /// The largest.
-    #[schemars(range(min = 0.0))]
-    pub max_pct: Option<f64>,
+    pub max_pct: Option<Amount>,
     /// Arithmetic mean.
-    #[schemars(range(min = 0.0))]
-    pub mean_pct: Option<f64>,
+    pub mean_pct: Option<Amount>,
 }
 
 /// The range of a clock.
@@ -170,14 +161,11 @@ pub struct PercentRange {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ClockRange {
     /// The smallest.
-    #[schemars(range(min = 0.0))]
-    pub min_mhz: Option<f64>,
+    pub min_mhz: Option<Amount>,
     /// The largest.
-    #[schemars(range(min = 0.0))]
-    pub max_mhz: Option<f64>,
+    pub max_mhz: Option<Amount>,
     /// Arithmetic mean.
-    #[schemars(range(min = 0.0))]
-    pub mean_mhz: Option<f64>,
+    pub mean_mhz: Option<Amount>,
 }
 
 /// Energy drawn.
@@ -185,8 +173,7 @@ pub struct ClockRange {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct EnergyUse {
     /// From the first reading of the counter to the last.
-    #[schemars(range(min = 0.0))]
-    pub total_j: Option<f64>,
+    pub total_j: Option<Amount>,
 }
 
 /// A window of time with what the GPUs held in it.
@@ -200,8 +187,7 @@ pub struct PhaseInfo {
     /// The first instant after it, from the anchor.
     pub end_ns: u64,
     /// Its length.
-    #[schemars(range(min = 0.0))]
-    pub duration_s: f64,
+    pub duration_s: Amount,
     /// What marks its beginning, in a few words.
     pub marked_by: Option<String>,
     /// Complete ticks in it. Unit: count.
@@ -213,11 +199,9 @@ pub struct PhaseInfo {
     /// The smallest total.
     pub min_bytes: Option<u64>,
     /// Mean power, all GPUs together.
-    #[schemars(range(min = 0.0))]
-    pub mean_power_w: Option<f64>,
+    pub mean_power_w: Option<Amount>,
     /// Mean utilization over GPUs.
-    #[schemars(range(min = 0.0))]
-    pub mean_utilization_pct: Option<f64>,
+    pub mean_utilization_pct: Option<Amount>,
     /// Each GPU.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub per_gpu: Vec<PhaseGpu>,

@@ -1,0 +1,212 @@
+//! What an engine is told when it starts.
+
+use std::fmt;
+use std::str::FromStr;
+
+use vramscope_core::{Architecture, Bytes, ElementType};
+
+use crate::EstimateError;
+
+/// A release of vLLM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EngineVersion {
+    /// Major number.
+    pub major: u16,
+    /// Minor number.
+    pub minor: u16,
+    /// Patch number.
+    pub patch: u16,
+}
+
+impl EngineVersion {
+    /// The newest release whose rules are known here.
+    pub const NEWEST: Self = Self::new(0, 33, 0);
+
+    /// A release by its numbers.
+    pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
+        Self { major, minor, patch }
+    }
+
+    /// Whether this is `minor` of the `0.x` line or later.
+    pub const fn from_minor(self, minor: u16) -> bool {
+        self.major > 0 || self.minor >= minor
+    }
+}
+
+impl fmt::Display for EngineVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}.{}.{}", self.major, self.minor, self.patch))
+    }
+}
+
+impl FromStr for EngineVersion {
+    type Err = EstimateError;
+
+    /// Reads `0.25.1`, `v0.25.1`, `0.25` and names with a suffix (`0.12.0.post2`, `0.9.1rc1+cu128`).
+    fn from_str(text: &str) -> Result<Self, EstimateError> {
+        let bad = || EstimateError::BadArgument {
+            name: "--vllm-version",
+            value: text.chars().take(40).collect(),
+            expected: "a release such as 0.25.1",
+        };
+        let mut numbers = [0_u16; 3];
+        let bare = text.strip_prefix('v').unwrap_or(text);
+        for (place, part) in bare.split('.').take(3).enumerate() {
+            let digits: &str = &part[..part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len())];
+            if digits.is_empty() && place == 2 {
+                break;
+            }
+            numbers[place] = digits.parse().map_err(|_| bad())?;
+            if digits.len() < part.len() {
+                break;
+            }
+        }
+        if !bare.contains('.') {
+            return Err(bad());
+        }
+        Ok(Self::new(numbers[0], numbers[1], numbers[2]))
+    }
+}
+
+/// How the engine is used; its defaults differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Usage {
+    /// `vllm serve`.
+    #[default]
+    Server,
+    /// The `LLM` class and the offline benchmarks.
+    Offline,
+}
+
+/// Adapters that the engine makes room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lora {
+    /// Adapters in one batch.
+    pub max_loras: u64,
+    /// The largest rank.
+    pub max_rank: u64,
+}
+
+/// Engine arguments, by vLLM's names. `None` is what the engine takes when the argument is not given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineArgs {
+    /// The engine's release.
+    pub version: EngineVersion,
+    /// How it is used.
+    pub usage: Usage,
+    /// Ranks that split each layer.
+    pub tensor_parallel_size: u64,
+    /// Ranks that split the sequence of layers.
+    pub pipeline_parallel_size: u64,
+    /// Replicas.
+    pub data_parallel_size: u64,
+    /// Experts are dealt out whole instead of being split.
+    pub enable_expert_parallel: bool,
+    /// Element type of weights and activations.
+    pub dtype: Option<ElementType>,
+    /// Quantization method, where given to the engine (quantizes a plain checkpoint while loading).
+    pub quantization: Option<String>,
+    /// Element type of the KV cache; `None` is `auto`.
+    pub kv_cache_dtype: Option<String>,
+    /// Longest request in tokens.
+    pub max_model_len: Option<u64>,
+    /// Most requests in one step.
+    pub max_num_seqs: Option<u64>,
+    /// Most tokens in one step.
+    pub max_num_batched_tokens: Option<u64>,
+    /// Tokens of one KV block.
+    pub block_size: Option<u64>,
+    /// Share of the device that the engine may use.
+    pub gpu_memory_utilization: Option<f64>,
+    /// Size of the KV cache on each rank; overrides the share.
+    pub kv_cache_memory: Option<Bytes>,
+    /// Number of KV blocks; overrides what is computed.
+    pub num_gpu_blocks_override: Option<u64>,
+    /// No compilation and no graphs.
+    pub enforce_eager: bool,
+    /// Prefixes are shared between requests.
+    pub enable_prefix_caching: Option<bool>,
+    /// Steps overlap with scheduling.
+    pub async_scheduling: Option<bool>,
+    /// Layers with a window get blocks like all others.
+    pub disable_hybrid_kv_cache_manager: Option<bool>,
+    /// Adapters.
+    pub lora: Option<Lora>,
+    /// Tokens guessed ahead by a drafter.
+    pub num_speculative_tokens: u64,
+    /// Only the language part of a multimodal model is loaded.
+    pub language_model_only: bool,
+}
+
+impl Default for EngineArgs {
+    fn default() -> Self {
+        Self {
+            version: EngineVersion::NEWEST,
+            usage: Usage::Server,
+            tensor_parallel_size: 1,
+            pipeline_parallel_size: 1,
+            data_parallel_size: 1,
+            enable_expert_parallel: false,
+            dtype: None,
+            quantization: None,
+            kv_cache_dtype: None,
+            max_model_len: None,
+            max_num_seqs: None,
+            max_num_batched_tokens: None,
+            block_size: None,
+            gpu_memory_utilization: None,
+            kv_cache_memory: None,
+            num_gpu_blocks_override: None,
+            enforce_eager: false,
+            enable_prefix_caching: None,
+            async_scheduling: None,
+            disable_hybrid_kv_cache_manager: None,
+            lora: None,
+            num_speculative_tokens: 0,
+            language_model_only: false,
+        }
+    }
+}
+
+impl EngineArgs {
+    /// The element type that the engine uses: as told, else the model's; 32-bit models run in 16 bits, and a config
+    /// that says nothing is taken as bfloat16.
+    pub fn element_type(&self, model: &Architecture) -> ElementType {
+        match self.dtype.or(model.dtype) {
+            Some(given) if self.dtype.is_some() => given,
+            Some(ElementType::F32) => ElementType::Bf16,
+            Some(own) => own,
+            None => ElementType::Bf16,
+        }
+    }
+
+    /// Checks what no engine accepts.
+    pub(crate) fn check(&self) -> Result<(), EstimateError> {
+        let counts = [
+            ("--tensor-parallel-size", Some(self.tensor_parallel_size), 1 << 16),
+            ("--pipeline-parallel-size", Some(self.pipeline_parallel_size), 1 << 12),
+            ("--data-parallel-size", Some(self.data_parallel_size), 1 << 16),
+            ("--max-model-len", self.max_model_len, 1 << 40),
+            ("--max-num-seqs", self.max_num_seqs, 1 << 32),
+            ("--max-num-batched-tokens", self.max_num_batched_tokens, 1 << 40),
+            ("--block-size", self.block_size, 1 << 20),
+        ];
+        for (name, value, most) in counts {
+            if let Some(value) = value.filter(|v| !(1..=most).contains(v)) {
+                return Err(EstimateError::BadArgument {
+                    name,
+                    value: value.to_string(),
+                    expected: "a positive number",
+                });
+            }
+        }
+        if let Some(share) = self.gpu_memory_utilization.filter(|s| !(*s > 0.0 && *s <= 1.0)) {
+            return Err(EstimateError::BadArgument {
+                name: "--gpu-memory-utilization",
+                value: share.to_string(),
+                expected: "a share above 0 and up to 1",
+            });
+        }
+        Ok(())
+    }
+}

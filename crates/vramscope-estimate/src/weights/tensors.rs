@@ -1,0 +1,343 @@
+//! The tensors of a model as one rank holds them.
+//!
+//! Shapes follow vLLM 0.25, `model_executor/layers/{linear,vocab_parallel_embedding,fused_moe,mamba}`: projections that
+//! share an input are one tensor.
+
+use vramscope_core::{
+    Architecture, Attention, Dense, Experts, FeedForward, LatentAttention, Layer, Mixer, QkNorm, Recurrent,
+};
+
+use crate::EstimateError;
+
+/// A part of a model by what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The table of token vectors, and of positions where learned.
+    Embedding,
+    /// The projection onto the vocabulary.
+    Head,
+    /// Attention projections.
+    Attention,
+    /// Recurrent layers.
+    Recurrence,
+    /// Dense feed-forward parts.
+    FeedForward,
+    /// Routed experts.
+    Experts,
+    /// Shared experts.
+    SharedExperts,
+    /// Routers.
+    Router,
+    /// Norms.
+    Norms,
+    /// Vision or audio parts.
+    Tower,
+    /// Tables that are not parameters: rotary positions, scales of the cache.
+    Buffers,
+}
+
+impl Part {
+    /// The name as documents spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Head => "head",
+            Self::Attention => "attention",
+            Self::Recurrence => "recurrence",
+            Self::FeedForward => "feed_forward",
+            Self::Experts => "experts",
+            Self::SharedExperts => "shared_experts",
+            Self::Router => "router",
+            Self::Norms => "norms",
+            Self::Tower => "tower",
+            Self::Buffers => "buffers",
+        }
+    }
+}
+
+/// One tensor on one rank: `copies` matrices of `rows` outputs by `columns` inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tensor {
+    pub(crate) part: Part,
+    pub(crate) copies: u64,
+    pub(crate) rows: u64,
+    pub(crate) columns: u64,
+    /// Weight of a linear layer, which a quantized checkpoint stores in its format.
+    pub(crate) linear: bool,
+    /// The matrices that were joined into this one.
+    pub(crate) joined: u64,
+}
+
+impl Tensor {
+    pub(crate) fn parameters(&self) -> Option<u64> {
+        self.copies.checked_mul(self.rows)?.checked_mul(self.columns)
+    }
+}
+
+/// How a model is split, and whether the vocabulary is padded as on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub(crate) tensor: u64,
+    /// Ranks over which whole experts are dealt; 1 splits each expert's width instead.
+    pub(crate) experts: u64,
+    pub(crate) padded: bool,
+}
+
+impl Split {
+    /// The model as its checkpoint counts it.
+    pub(crate) const WHOLE: Self = Self { tensor: 1, experts: 1, padded: false };
+
+    fn of(self, what: &'static str, size: u64) -> Result<u64, EstimateError> {
+        if size.is_multiple_of(self.tensor) {
+            return Ok(size / self.tensor);
+        }
+        Err(EstimateError::NotDivisible { what, size, name: "--tensor-parallel-size", ways: self.tensor })
+    }
+
+    /// Key-value heads of one rank: at least one, which is then a copy.
+    pub(crate) fn kv_heads(self, heads: u64) -> Result<u64, EstimateError> {
+        if heads >= self.tensor {
+            return self.of("the key-value heads", heads);
+        }
+        if self.tensor.is_multiple_of(heads) {
+            return Ok(1);
+        }
+        Err(EstimateError::NotDivisible {
+            what: "the ranks over key-value heads",
+            size: self.tensor,
+            name: "num_key_value_heads",
+            ways: heads,
+        })
+    }
+
+    /// Rows of the vocabulary on one rank.
+    pub(crate) fn vocabulary(self, size: u64) -> u64 {
+        if self.padded { size.next_multiple_of(64).div_ceil(self.tensor) } else { size }
+    }
+}
+
+type Take<'a> = &'a mut dyn FnMut(Tensor);
+
+fn matrix(part: Part, rows: u64, columns: u64) -> Tensor {
+    Tensor { part, copies: 1, rows, columns, linear: true, joined: 1 }
+}
+
+fn vector(part: Part, length: u64) -> Tensor {
+    Tensor { part, copies: 1, rows: length, columns: 1, linear: false, joined: 1 }
+}
+
+/// The embedding, with a learned table of positions.
+pub(crate) fn embedding(model: &Architecture, split: Split, take: Take<'_>) {
+    let table = matrix(Part::Embedding, split.vocabulary(model.vocab_size), model.hidden_size);
+    take(Tensor { linear: false, ..table });
+    if model.learned_positions > 0 {
+        take(Tensor { linear: false, ..matrix(Part::Embedding, model.learned_positions, model.hidden_size) });
+    }
+}
+
+/// The projection onto the vocabulary and the norm before it. A tied head is the embedding.
+pub(crate) fn head(model: &Architecture, split: Split, own: bool, take: Take<'_>) {
+    let rows = split.vocabulary(model.vocab_size);
+    if own {
+        let quantized = model.quantization.as_ref().is_some_and(|q| q.head);
+        take(Tensor { linear: quantized, ..matrix(Part::Head, rows, model.hidden_size) });
+    }
+    if model.head_bias {
+        take(vector(Part::Head, rows));
+    }
+    if model.norm_parameters > 0 {
+        take(vector(Part::Norms, model.norm_parameters));
+    }
+}
+
+/// One layer.
+pub(crate) fn layer(layer: &Layer, hidden: u64, split: Split, take: Take<'_>) -> Result<(), EstimateError> {
+    match &layer.mixer {
+        Mixer::None => {}
+        Mixer::Attention(attention) => self::attention(attention, hidden, split, take)?,
+        Mixer::Latent(latent) => self::latent(latent, hidden, split, take)?,
+        Mixer::Recurrent(recurrent) => self::recurrent(recurrent, hidden, split, take)?,
+        Mixer::Parallel(attention, recurrent) => {
+            self::attention(attention, hidden, split, take)?;
+            self::recurrent(recurrent, hidden, split, take)?;
+        }
+    }
+    match &layer.feed_forward {
+        FeedForward::None => {}
+        FeedForward::Dense(dense) => self::dense(dense, Part::FeedForward, hidden, split, take)?,
+        FeedForward::Experts(experts) => self::experts(experts, hidden, split, take)?,
+    }
+    if layer.norm_parameters > 0 {
+        take(vector(Part::Norms, layer.norm_parameters));
+    }
+    Ok(())
+}
+
+fn attention(a: &Attention, hidden: u64, split: Split, take: Take<'_>) -> Result<(), EstimateError> {
+    let heads = split.of("the attention heads", a.heads)?;
+    let kv_heads = split.kv_heads(a.kv_heads)?;
+    let query = heads * a.head_dim * if a.output_gate { 2 } else { 1 };
+    let rows = query + kv_heads * (a.head_dim + a.value_dim);
+    take(Tensor { joined: 3, ..matrix(Part::Attention, rows, hidden) });
+    take(matrix(Part::Attention, hidden, heads * a.value_dim));
+    if a.qkv_bias {
+        take(vector(Part::Attention, rows));
+    }
+    if a.output_bias {
+        take(vector(Part::Attention, hidden));
+    }
+    match a.qk_norm {
+        QkNorm::None => {}
+        QkNorm::PerHead => take(vector(Part::Norms, 2 * a.head_dim)),
+        QkNorm::FullWidth => take(vector(Part::Norms, (heads + kv_heads) * a.head_dim)),
+    }
+    if a.sinks {
+        take(vector(Part::Attention, heads));
+    }
+    Ok(())
+}
+
+/// The down projections stand whole on every rank; the up projections are split by head.
+fn latent(l: &LatentAttention, hidden: u64, split: Split, take: Take<'_>) -> Result<(), EstimateError> {
+    let heads = split.of("the attention heads", l.heads)?;
+    let query_width = heads * (l.nope_dim + l.rope_dim);
+    match l.query_rank {
+        Some(rank) => {
+            take(Tensor { joined: 2, ..matrix(Part::Attention, rank + l.kv_rank + l.rope_dim, hidden) });
+            take(vector(Part::Norms, rank));
+            take(matrix(Part::Attention, query_width, rank));
+        }
+        None => {
+            take(matrix(Part::Attention, query_width, hidden));
+            take(matrix(Part::Attention, l.kv_rank + l.rope_dim, hidden));
+        }
+    }
+    take(vector(Part::Norms, l.kv_rank));
+    take(matrix(Part::Attention, heads * (l.nope_dim + l.value_dim), l.kv_rank));
+    take(matrix(Part::Attention, hidden, heads * l.value_dim));
+    if let Some(index) = l.indexer {
+        take(matrix(Part::Attention, index.heads * index.head_dim, l.query_rank.unwrap_or(hidden)));
+        take(matrix(Part::Attention, index.head_dim + index.heads, hidden));
+        take(vector(Part::Norms, 2 * index.head_dim));
+    }
+    Ok(())
+}
+
+fn dense(d: &Dense, part: Part, hidden: u64, split: Split, take: Take<'_>) -> Result<(), EstimateError> {
+    let width = split.of("the feed-forward width", d.width)?;
+    let up = if d.gated { 2 } else { 1 };
+    take(Tensor { joined: up, ..matrix(part, up * width, hidden) });
+    take(matrix(part, hidden, width));
+    if d.bias {
+        take(vector(part, up * width));
+        take(vector(part, hidden));
+    }
+    Ok(())
+}
+
+fn experts(e: &Experts, hidden: u64, split: Split, take: Take<'_>) -> Result<(), EstimateError> {
+    let (copies, width) = if split.experts > 1 {
+        (e.count.div_ceil(split.experts), e.width)
+    } else {
+        (e.count, split.of("the experts' width", e.width)?)
+    };
+    let up = if e.gated { 2 } else { 1 };
+    take(Tensor { copies, joined: up, ..matrix(Part::Experts, up * width, hidden) });
+    take(Tensor { copies, ..matrix(Part::Experts, hidden, width) });
+    if e.bias {
+        take(Tensor { copies, ..vector(Part::Experts, up * width) });
+        take(Tensor { copies, ..vector(Part::Experts, hidden) });
+    }
+    take(Tensor { linear: false, ..matrix(Part::Router, e.count, hidden) });
+    if e.router_bias {
+        take(vector(Part::Router, e.count));
+    }
+    if e.shared_width > 0 {
+        let shared = Dense { width: e.shared_width, gated: e.gated, bias: false };
+        dense(&shared, Part::SharedExperts, hidden, split, take)?;
+        if e.shared_gate {
+            take(Tensor { linear: false, ..matrix(Part::Router, 1, hidden) });
+        }
+    }
+    Ok(())
+}
+
+fn recurrent(r: &Recurrent, hidden: u64, split: Split, take: Take<'_>) -> Result<(), EstimateError> {
+    let part = Part::Recurrence;
+    match *r {
+        Recurrent::Mamba1 { inner, state, conv, time_step_rank, conv_bias, projection_bias, norms } => {
+            let inner = split.of("the recurrence's width", inner)?;
+            take(Tensor { joined: 2, ..matrix(part, 2 * inner, hidden) });
+            take(Tensor { linear: false, ..matrix(part, inner, conv) });
+            take(matrix(part, time_step_rank + 2 * state, inner));
+            take(matrix(part, inner, time_step_rank));
+            take(Tensor { linear: false, ..matrix(part, inner, state) });
+            // Time-step bias and skip connection.
+            take(vector(part, 2 * inner + if conv_bias { inner } else { 0 }));
+            take(matrix(part, hidden, inner));
+            if projection_bias {
+                take(vector(part, 2 * inner + hidden));
+            }
+            if norms {
+                take(vector(Part::Norms, time_step_rank + 2 * state));
+            }
+        }
+        Recurrent::Mamba2 { heads, head_dim, groups, state, conv, conv_bias, projection_bias, gated_norm } => {
+            let heads = split.of("the recurrence's heads", heads)?;
+            // Groups are copied where ranks outnumber them.
+            let groups = if groups.is_multiple_of(split.tensor) { groups / split.tensor } else { 1 };
+            let inner = heads * head_dim;
+            let channels = inner + 2 * groups * state;
+            take(Tensor { joined: 5, ..matrix(part, 2 * inner + 2 * groups * state + heads, hidden) });
+            take(Tensor { linear: false, ..matrix(part, channels, conv) });
+            take(vector(part, 3 * heads + if conv_bias { channels } else { 0 }));
+            if gated_norm {
+                take(vector(Part::Norms, inner));
+            }
+            take(matrix(part, hidden, inner));
+            if projection_bias {
+                take(vector(part, 2 * inner + 2 * groups * state + heads + hidden));
+            }
+        }
+        Recurrent::GatedDelta { key_heads, value_heads, key_dim, value_dim, conv } => {
+            let keys = split.of("the recurrence's key heads", key_heads)? * key_dim;
+            let heads = split.of("the recurrence's value heads", value_heads)?;
+            let values = heads * value_dim;
+            take(Tensor { joined: 4, ..matrix(part, 2 * keys + 2 * values, hidden) });
+            take(Tensor { joined: 2, ..matrix(part, 2 * heads, hidden) });
+            take(Tensor { linear: false, ..matrix(part, 2 * keys + values, conv) });
+            take(vector(part, 2 * heads));
+            take(vector(Part::Norms, value_dim));
+            take(matrix(part, hidden, values));
+        }
+        Recurrent::KimiDelta { heads, head_dim, conv } => {
+            let heads = split.of("the recurrence's heads", heads)?;
+            let width = heads * head_dim;
+            take(Tensor { joined: 3, ..matrix(part, 3 * width, hidden) });
+            take(Tensor { linear: false, ..matrix(part, 3 * width, conv) });
+            // Two low-rank gates, the rate and its bias.
+            take(Tensor { joined: 2, ..matrix(part, 2 * head_dim + heads, hidden) });
+            take(Tensor { copies: 2, ..matrix(part, width, head_dim) });
+            take(vector(part, width + heads));
+            take(vector(Part::Norms, head_dim));
+            take(matrix(part, hidden, width));
+        }
+        Recurrent::Linear { heads, head_dim } => {
+            let width = split.of("the recurrence's heads", heads)? * head_dim;
+            take(Tensor { joined: 3, ..matrix(part, 3 * width, hidden) });
+            take(matrix(part, width, hidden));
+            take(matrix(part, hidden, width));
+            take(vector(Part::Norms, width));
+        }
+        Recurrent::ShortConv { channels, conv, bias } => {
+            let channels = split.of("the convolution's channels", channels)?;
+            take(Tensor { joined: 3, ..matrix(part, 3 * channels, hidden) });
+            take(Tensor { linear: false, ..matrix(part, channels, conv) });
+            take(matrix(part, hidden, channels));
+            if bias {
+                take(vector(part, 5 * channels));
+            }
+        }
+    }
+    Ok(())
+}

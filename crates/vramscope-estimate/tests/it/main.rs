@@ -1,0 +1,6 @@
+//! Figures against the formula reference, published totals and recorded engines.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests may")]
+
+mod reference;
+mod shared;

@@ -1,0 +1,168 @@
+//! Fields of a config, read with their names, types and bounds in mind.
+
+use serde_json::{Map, Value};
+
+use crate::{ConfigError, Note};
+
+/// No model has a width, a count or a length beyond this; products of four such numbers still fit 128 bits.
+pub(crate) const MOST: u64 = 1 << 31;
+
+/// A section of a config, with the section above it for fields that may stand in either.
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    own: &'a Map<String, Value>,
+    outer: Option<&'a Map<String, Value>>,
+    prefix: &'static str,
+    defaults: &'static [(&'static str, u64)],
+    notes: Vec<Note>,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn new(
+        own: &'a Map<String, Value>,
+        outer: Option<&'a Map<String, Value>>,
+        prefix: &'static str,
+        defaults: &'static [(&'static str, u64)],
+    ) -> Self {
+        Self { own, outer, prefix, defaults, notes: Vec::new() }
+    }
+
+    pub(crate) fn note(&mut self, field: &str, text: impl Into<String>) {
+        let note = Note { field: field.to_owned(), text: text.into() };
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    pub(crate) fn into_notes(self) -> Vec<Note> {
+        self.notes
+    }
+
+    /// The value of the first name that is there and not null.
+    pub(crate) fn value(&self, names: &[&str]) -> Option<&'a Value> {
+        names.iter().find_map(|name| self.own.get(*name).filter(|v| !v.is_null()))
+    }
+
+    /// As [`Self::value`], and in the section above where this one does not have it.
+    pub(crate) fn value_anywhere(&self, names: &[&str]) -> Option<&'a Value> {
+        let outer = |name: &&str| self.outer.and_then(|o| o.get(*name)).filter(|v| !v.is_null());
+        self.value(names).or_else(|| names.iter().find_map(outer))
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.value(&[name]).is_some()
+    }
+
+    /// A number from 0 up, or `None` where no name is there. Several spellings that disagree are a contradiction.
+    pub(crate) fn number(&self, names: &[&str]) -> Result<Option<u64>, ConfigError> {
+        let mut found: Option<(&str, u64)> = None;
+        for name in names {
+            let Some(value) = self.own.get(*name).filter(|v| !v.is_null()) else { continue };
+            let number = whole(value).ok_or_else(|| self.wrong(name, "a whole number from 0", value))?;
+            let number = self.bounded(name, number, 0, MOST)?;
+            match found {
+                Some((other, before)) if before != number => {
+                    let reason = format!("{number} and {before} are spellings of the same number");
+                    return Err(self.contradiction(name, other, reason));
+                }
+                _ => found = found.or(Some((*name, number))),
+            }
+        }
+        Ok(found.map(|(_, number)| number))
+    }
+
+    /// A number from 1 up, or `None`.
+    pub(crate) fn positive(&self, names: &[&str]) -> Result<Option<u64>, ConfigError> {
+        let number = self.number(names)?;
+        number.map(|n| self.bounded(names[0], n, 1, MOST)).transpose()
+    }
+
+    /// A number from 1 up that must be there, or stand in the family's defaults.
+    pub(crate) fn required(&mut self, names: &[&str]) -> Result<u64, ConfigError> {
+        if let Some(number) = self.positive(names)? {
+            return Ok(number);
+        }
+        let default = self.defaults.iter().find(|(name, _)| names.contains(name));
+        let &(name, number) = default.ok_or_else(|| self.missing(names))?;
+        self.note(name, format!("absent; {number} is the default of the model's class"));
+        Ok(number)
+    }
+
+    /// What the family takes where the config does not say; noted when used.
+    pub(crate) fn default_of(&mut self, name: &str) -> Option<u64> {
+        let &(_, number) = self.defaults.iter().find(|(default, _)| *default == name)?;
+        self.note(name, format!("absent; {number} is the default of the model's class"));
+        Some(number)
+    }
+
+    /// A boolean, or `None`.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, ConfigError> {
+        let Some(value) = self.value(&[name]) else { return Ok(None) };
+        value.as_bool().map(Some).ok_or_else(|| self.wrong(name, "true or false", value))
+    }
+
+    /// Text, or `None`.
+    pub(crate) fn text(&self, names: &[&str]) -> Result<Option<&'a str>, ConfigError> {
+        let Some(value) = self.value(names) else { return Ok(None) };
+        value.as_str().map(Some).ok_or_else(|| self.wrong(names[0], "text", value))
+    }
+
+    /// A list, or `None`.
+    pub(crate) fn list(&self, name: &str) -> Result<Option<&'a Vec<Value>>, ConfigError> {
+        let Some(value) = self.value(&[name]) else { return Ok(None) };
+        value.as_array().map(Some).ok_or_else(|| self.wrong(name, "a list", value))
+    }
+
+    /// A section, or `None`.
+    pub(crate) fn section(&self, name: &str) -> Result<Option<&'a Map<String, Value>>, ConfigError> {
+        let Some(value) = self.value_anywhere(&[name]) else { return Ok(None) };
+        let not_an_object = || ConfigError::NotAnObject { field: self.path(name), found: shortened(value) };
+        value.as_object().map(Some).ok_or_else(not_an_object)
+    }
+
+    pub(crate) fn bounded(&self, name: &str, value: u64, least: u64, most: u64) -> Result<u64, ConfigError> {
+        if (least..=most).contains(&value) {
+            return Ok(value);
+        }
+        Err(ConfigError::OutOfRange { field: self.path(name), value, least, most })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    pub(crate) fn missing(&self, names: &[&str]) -> ConfigError {
+        ConfigError::Missing { field: self.path(&names.join("` or `")) }
+    }
+
+    pub(crate) fn wrong(&self, name: &str, expected: &'static str, found: &Value) -> ConfigError {
+        ConfigError::WrongType { field: self.path(name), expected, found: shortened(found) }
+    }
+
+    pub(crate) fn contradiction(&self, field: &str, other: &str, reason: impl Into<String>) -> ConfigError {
+        ConfigError::Contradiction { field: self.path(field), other: self.path(other), reason: reason.into() }
+    }
+}
+
+/// A JSON number that is whole and not negative; `32.0` counts, as Python writes it.
+fn whole(value: &Value) -> Option<u64> {
+    if let Some(number) = value.as_u64() {
+        return Some(number);
+    }
+    let float = value.as_f64().filter(|f| f.fract() == 0.0 && (0.0..9e15).contains(f))?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range by the test above")]
+    Some(float as u64)
+}
+
+/// A value as an error message may show it.
+pub(crate) fn shortened(value: &Value) -> String {
+    const SHOWN: usize = 60;
+    match value {
+        Value::Object(_) => "an object".to_owned(),
+        Value::Array(items) => format!("a list of {}", items.len()),
+        _ => {
+            let text = value.to_string();
+            if text.chars().count() <= SHOWN { text } else { text.chars().take(SHOWN).chain(['…']).collect() }
+        }
+    }
+}

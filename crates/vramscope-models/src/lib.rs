@@ -1,0 +1,23 @@
+//! Model architectures, read from what a model's repository holds.
+//!
+//! ```
+//! let json = br#"{"model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28,
+//!     "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936,
+//!     "tie_word_embeddings": true, "max_position_embeddings": 40960, "torch_dtype": "bfloat16"}"#;
+//! let (model, _notes) = vramscope_models::read_config(json).unwrap();
+//! assert!(model.tied_head);
+//! ```
+
+mod config;
+mod error;
+mod family;
+mod fields;
+mod ignore;
+mod layers;
+mod mixers;
+mod quantization;
+mod rotary;
+mod tower;
+
+pub use config::{MOST_CONFIG_BYTES, read_config};
+pub use error::{ConfigError, JsonError, Note};

@@ -1,0 +1,232 @@
+//! Attention and recurrences, as a config describes them.
+
+use vramscope_core::{Attention, Indexer, LatentAttention, Mixer, QkNorm, Recurrent, Span};
+
+use crate::ConfigError;
+use crate::family::{Family, Windows};
+use crate::fields::Fields;
+use crate::layers::{Kind, bias, span};
+
+/// The mixers that a model's layers are made of; each is read once.
+pub(crate) struct Mixers {
+    attention: Option<Attention>,
+    latent: Option<LatentAttention>,
+    recurrent: Option<Recurrent>,
+    conv: Option<Recurrent>,
+    spans: Vec<(Kind, Span)>,
+    shared_from: Option<u64>,
+    parallel: bool,
+}
+
+impl Mixers {
+    pub(crate) fn read(fields: &mut Fields<'_>, family: &Family, hidden: u64) -> Result<Self, ConfigError> {
+        let mut spans = vec![(Kind::Full, Span::Full)];
+        for kind in [Kind::Sliding, Kind::Chunked] {
+            // A kind that no layer has needs no window.
+            if let Ok(span) = span(fields, kind) {
+                spans.push((kind, span));
+            }
+        }
+        let latent = latent(fields)?;
+        let recurrent = recurrent(fields, hidden)?;
+        let attention =
+            if latent.is_some() || only_recurrent(fields) { None } else { Some(attention(fields, family, hidden)?) };
+        Ok(Self {
+            attention,
+            latent,
+            recurrent,
+            conv: short_conv(fields, hidden)?,
+            spans,
+            shared_from: fields.number(&["num_kv_shared_layers"])?.filter(|&n| n > 0),
+            parallel: model_type(fields)? == Some("falcon_h1"),
+        })
+    }
+
+    /// The mixer of a layer.
+    pub(crate) fn of(&self, fields: &Fields<'_>, kind: Kind, index: u64, count: u64) -> Result<Mixer, ConfigError> {
+        let no_recurrence = || fields.missing(&["mamba_n_heads", "mamba_num_heads", "linear_num_value_heads"]);
+        match kind {
+            Kind::DenseOnly | Kind::ExpertsOnly => return Ok(Mixer::None),
+            Kind::Recurrent => return self.recurrent.map(Mixer::Recurrent).ok_or_else(no_recurrence),
+            Kind::Conv => return self.conv.map(Mixer::Recurrent).ok_or_else(|| fields.missing(&["conv_L_cache"])),
+            Kind::Full | Kind::Sliding | Kind::Chunked => {}
+        }
+        if let Some(latent) = self.latent {
+            return Ok(Mixer::Latent(latent));
+        }
+        let span = self.spans.iter().find(|(k, _)| *k == kind).map(|(_, span)| *span);
+        let span = span.ok_or_else(|| {
+            fields.missing(&[if kind == Kind::Sliding { "sliding_window" } else { "attention_chunk_size" }])
+        })?;
+        let shares_cache = self.shared_from.is_some_and(|n| index >= count.saturating_sub(n));
+        let attention = self.attention.ok_or_else(|| fields.missing(&["num_attention_heads"]))?;
+        let attention = Attention { span, shares_cache, ..attention };
+        match self.recurrent {
+            Some(recurrent) if self.parallel => Ok(Mixer::Parallel(attention, recurrent)),
+            _ => Ok(Mixer::Attention(attention)),
+        }
+    }
+}
+
+fn model_type<'a>(fields: &Fields<'a>) -> Result<Option<&'a str>, ConfigError> {
+    fields.text(&["model_type"])
+}
+
+/// Whether the model has no attention at all.
+pub(crate) fn only_recurrent(fields: &Fields<'_>) -> bool {
+    matches!(model_type(fields), Ok(Some("mamba" | "mamba2" | "falcon_mamba")))
+}
+
+/// The sliding window; zero and null mean none.
+pub(crate) fn window(fields: &mut Fields<'_>) -> Result<Option<u64>, ConfigError> {
+    const NAMES: [&str; 2] = ["sliding_window", "sliding_window_size"];
+    if fields.has(NAMES[0]) || fields.has(NAMES[1]) {
+        // Some checkpoints write -1 for none.
+        let negative = fields.value(&NAMES).and_then(serde_json::Value::as_i64).is_some_and(|n| n < 0);
+        return if negative { Ok(None) } else { Ok(fields.number(&NAMES)?.filter(|&w| w > 0)) };
+    }
+    Ok(fields.default_of("sliding_window"))
+}
+
+fn attention(fields: &mut Fields<'_>, family: &Family, hidden: u64) -> Result<Attention, ConfigError> {
+    let heads = fields.required(&["num_attention_heads", "n_head", "n_heads", "num_heads"])?;
+    let named = fields.positive(&["num_key_value_heads", "num_kv_heads", "n_kv_heads", "multi_query_group_num"])?;
+    let kv_heads = match named.or_else(|| fields.default_of("num_key_value_heads")) {
+        Some(kv_heads) => kv_heads,
+        None if fields.flag("multi_query")? == Some(true) => 1,
+        None => heads,
+    };
+    if kv_heads > heads || heads % kv_heads != 0 {
+        let reason = format!("{heads} query heads cannot share {kv_heads} key-value heads evenly");
+        return Err(fields.contradiction("num_key_value_heads", "num_attention_heads", reason));
+    }
+    let named = fields.positive(&["head_dim", "attention_head_dim", "kv_channels"])?;
+    let head_dim = match named.or_else(|| fields.default_of("head_dim")) {
+        Some(head_dim) => head_dim,
+        None if hidden.is_multiple_of(heads) => hidden / heads,
+        None => {
+            let reason = format!("{hidden} is not a multiple of {heads}, and `head_dim` is absent");
+            return Err(fields.contradiction("hidden_size", "num_attention_heads", reason));
+        }
+    };
+    let qk_norm = match (family.qk_norm, fields.flag("use_qk_norm").ok().flatten()) {
+        // Llama 4 normalizes without parameters.
+        (norm, _) if matches!(family.windows, Windows::Chunks) => norm,
+        (QkNorm::None, Some(true)) => QkNorm::PerHead,
+        (norm, _) => norm,
+    };
+    Ok(Attention {
+        heads,
+        kv_heads,
+        head_dim,
+        value_dim: fields.positive(&["v_head_dim"])?.unwrap_or(head_dim),
+        span: Span::Full,
+        qkv_bias: bias(fields, family.qkv_bias)?,
+        output_bias: bias(fields, family.output_bias)?,
+        qk_norm,
+        sinks: family.sinks,
+        output_gate: fields
+            .flag("attn_output_gate")?
+            .unwrap_or(matches!(model_type(fields)?, Some("qwen3_next" | "qwen3_5_text" | "qwen3_5_moe_text"))),
+        shares_cache: false,
+    })
+}
+
+fn latent(fields: &mut Fields<'_>) -> Result<Option<LatentAttention>, ConfigError> {
+    let Some(kv_rank) = fields.positive(&["kv_lora_rank"])? else { return Ok(None) };
+    let indexer = match fields.positive(&["index_n_heads"])? {
+        Some(heads) => Some(Indexer { heads, head_dim: fields.required(&["index_head_dim"])? }),
+        None => None,
+    };
+    Ok(Some(LatentAttention {
+        heads: fields.required(&["num_attention_heads"])?,
+        query_rank: fields.number(&["q_lora_rank"])?.filter(|&rank| rank > 0),
+        kv_rank,
+        rope_dim: fields.required(&["qk_rope_head_dim"])?,
+        nope_dim: fields.required(&["qk_nope_head_dim"])?,
+        value_dim: fields.required(&["v_head_dim"])?,
+        indexer,
+    }))
+}
+
+fn recurrent(fields: &mut Fields<'_>, hidden: u64) -> Result<Option<Recurrent>, ConfigError> {
+    if let Some(value_heads) = fields.positive(&["linear_num_value_heads"])? {
+        return Ok(Some(Recurrent::GatedDelta {
+            key_heads: fields.required(&["linear_num_key_heads"])?,
+            value_heads,
+            key_dim: fields.required(&["linear_key_head_dim"])?,
+            value_dim: fields.required(&["linear_value_head_dim"])?,
+            conv: fields.required(&["linear_conv_kernel_dim"])?,
+        }));
+    }
+    if let Some(section) = fields.section("linear_attn_config")? {
+        let mut inner = Fields::new(section, None, "linear_attn_config.", &[]);
+        return Ok(Some(Recurrent::KimiDelta {
+            heads: inner.required(&["num_heads"])?,
+            head_dim: inner.required(&["head_dim"])?,
+            conv: inner.required(&["short_conv_kernel_size"])?,
+        }));
+    }
+    match model_type(fields)? {
+        Some("mamba" | "falcon_mamba" | "jamba") => mamba1(fields, hidden).map(Some),
+        Some("minimax_text_01" | "minimax") => {
+            let heads = fields.required(&["num_attention_heads"])?;
+            Ok(Some(Recurrent::Linear { heads, head_dim: fields.positive(&["head_dim"])?.unwrap_or(hidden / heads) }))
+        }
+        _ => mamba2(fields, hidden),
+    }
+}
+
+fn mamba1(fields: &mut Fields<'_>, hidden: u64) -> Result<Recurrent, ConfigError> {
+    let jamba = model_type(fields)? == Some("jamba");
+    let expand = fields.positive(&["mamba_expand", "expand"])?.unwrap_or(2);
+    let own = if jamba { None } else { fields.positive(&["intermediate_size"])? };
+    let rank = match fields.value(&["mamba_dt_rank", "time_step_rank"]).and_then(serde_json::Value::as_u64) {
+        Some(rank) => fields.bounded("time_step_rank", rank, 1, crate::fields::MOST)?,
+        None => hidden.div_ceil(16),
+    };
+    let flag = |a: &str, b: &str, default| Ok::<_, ConfigError>(fields.flag(a)?.or(fields.flag(b)?).unwrap_or(default));
+    Ok(Recurrent::Mamba1 {
+        inner: own.unwrap_or(expand * hidden),
+        state: fields.positive(&["mamba_d_state", "state_size"])?.unwrap_or(16),
+        conv: fields.positive(&["mamba_d_conv", "conv_kernel"])?.unwrap_or(4),
+        time_step_rank: rank,
+        conv_bias: flag("mamba_conv_bias", "use_conv_bias", true)?,
+        projection_bias: flag("mamba_proj_bias", "use_bias", false)?,
+        norms: jamba,
+    })
+}
+
+fn mamba2(fields: &mut Fields<'_>, hidden: u64) -> Result<Option<Recurrent>, ConfigError> {
+    let pure = model_type(fields)? == Some("mamba2");
+    let mut heads = fields.positive(&["mamba_n_heads", "mamba_num_heads"])?;
+    let mut head_dim = fields.positive(&["mamba_d_head", "mamba_head_dim"]).ok().flatten();
+    if pure {
+        heads = fields.positive(&["num_heads"])?;
+        head_dim = fields.positive(&["head_dim"])?;
+    }
+    let Some(heads) = heads else { return Ok(None) };
+    let expand = fields.positive(&["mamba_expand", "expand"])?.unwrap_or(2);
+    // `mamba_d_head` may be the word "auto".
+    let inner = fields.positive(&["mamba_d_ssm"])?.unwrap_or(expand * hidden);
+    let head_dim = head_dim.unwrap_or(inner / heads);
+    let head_dim = fields.bounded("mamba_d_head", head_dim, 1, crate::fields::MOST)?;
+    let state = fields.required(&["mamba_d_state", "ssm_state_size", "state_size"])?;
+    let flag = |a: &str, b: &str, default| Ok::<_, ConfigError>(fields.flag(a)?.or(fields.flag(b)?).unwrap_or(default));
+    Ok(Some(Recurrent::Mamba2 {
+        heads,
+        head_dim,
+        groups: fields.positive(&["mamba_n_groups", "mamba_ngroups", "n_groups"])?.unwrap_or(1),
+        state,
+        conv: fields.positive(&["mamba_d_conv", "conv_kernel"])?.unwrap_or(4),
+        conv_bias: flag("mamba_conv_bias", "use_conv_bias", true)?,
+        projection_bias: flag("mamba_proj_bias", "use_bias", false)?,
+        gated_norm: fields.flag("mamba_rms_norm")?.unwrap_or(true),
+    }))
+}
+
+fn short_conv(fields: &mut Fields<'_>, hidden: u64) -> Result<Option<Recurrent>, ConfigError> {
+    let Some(conv) = fields.positive(&["conv_L_cache"])? else { return Ok(None) };
+    let channels = fields.positive(&["conv_dim"])?.unwrap_or(hidden);
+    Ok(Some(Recurrent::ShortConv { channels, conv, bias: fields.flag("conv_bias")?.unwrap_or(false) }))
+}

@@ -1,0 +1,87 @@
+//! Tables of rotary positions, which engines keep on the device.
+//!
+//! Sizes follow vLLM 0.25, `model_executor/layers/rotary_embedding/*`: one table per distinct setting, shared by layers.
+
+use serde_json::{Map, Value};
+use vramscope_core::{Architecture, Mixer, RotaryTable};
+
+use crate::ConfigError;
+use crate::fields::{Fields, MOST};
+
+/// The distinct tables of a model.
+pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<RotaryTable>, ConfigError> {
+    let Some(width) = width(fields, model)? else { return Ok(Vec::new()) };
+    let Some(positions) = model.max_positions else { return Ok(Vec::new()) };
+    if fields.text(&["position_embedding_type"]).ok().flatten() == Some("nope") || model.learned_positions > 0 {
+        return Ok(Vec::new());
+    }
+    let table = |positions| RotaryTable { positions, width };
+    let mut tables = Vec::new();
+    for scaling in scalings(fields)? {
+        let scaled = scaling.map_or(Some(positions), |section| scaled(section, positions));
+        // A factor that leads beyond any real length is not a table that an engine would build.
+        let scaled = scaled.filter(|&n| n <= MOST).ok_or(ConfigError::OutOfRange {
+            field: fields.path("rope_scaling.factor"),
+            value: positions,
+            least: 1,
+            most: MOST,
+        })?;
+        tables.push(table(scaled));
+    }
+    if fields.has("rope_local_base_freq") {
+        tables.push(table(positions));
+    }
+    Ok(tables)
+}
+
+/// The scalings of a model's distinct settings; `None` is plain.
+fn scalings<'a>(fields: &Fields<'a>) -> Result<Vec<Option<&'a Map<String, Value>>>, ConfigError> {
+    let section = match fields.section("rope_scaling")? {
+        Some(section) => Some(section),
+        None => fields.section("rope_parameters")?,
+    };
+    let Some(section) = section else { return Ok(vec![None]) };
+    // Newer configs have one section per kind of layer.
+    let nested: Vec<_> = section.values().filter_map(Value::as_object).map(Some).collect();
+    Ok(if nested.is_empty() { vec![Some(section)] } else { nested })
+}
+
+/// Rows of a table under a scaling; `None` for a factor that makes no sense.
+fn scaled(section: &Map<String, Value>, positions: u64) -> Option<u64> {
+    let kind = section.get("rope_type").or_else(|| section.get("type")).and_then(Value::as_str).unwrap_or("default");
+    let original = section.get("original_max_position_embeddings").and_then(Value::as_u64);
+    let factor = section.get("factor").and_then(Value::as_f64).unwrap_or(1.0);
+    let times = |n: u64| {
+        #[expect(clippy::cast_precision_loss, reason = "lengths are below 2^31")]
+        let rows = n as f64 * factor;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tested to be in range")]
+        (rows.is_finite() && (1.0..1e15).contains(&rows)).then_some(rows as u64)
+    };
+    match kind {
+        "linear" | "dynamic" => times(positions),
+        "yarn" | "deepseek_yarn" => times(original.unwrap_or(positions)),
+        // The short and the long table stand one after the other.
+        "longrope" | "su" => original.unwrap_or(positions).checked_add(positions),
+        _ => Some(positions),
+    }
+}
+
+/// The rotated width of a head; `None` where no layer rotates.
+fn width(fields: &Fields<'_>, model: &Architecture) -> Result<Option<u64>, ConfigError> {
+    let of = |mixer: &Mixer| match mixer {
+        Mixer::Attention(a) | Mixer::Parallel(a, _) => Some((a.head_dim, false)),
+        Mixer::Latent(l) => Some((l.rope_dim, true)),
+        Mixer::None | Mixer::Recurrent(_) => None,
+    };
+    // Nemotron's and Jamba's hybrids attend without positions.
+    let plain = matches!(model.family.as_deref(), Some("nemotron_h" | "jamba"));
+    let Some((width, latent)) = model.layers.iter().find_map(|l| of(&l.mixer)).filter(|_| !plain) else {
+        return Ok(None);
+    };
+    let share = fields.value(&["partial_rotary_factor", "rotary_pct"]).and_then(Value::as_f64);
+    let Some(share) = share.filter(|s| !latent && (0.0..=1.0).contains(s)) else { return Ok(Some(width)) };
+    #[expect(clippy::cast_precision_loss, reason = "a head's width is below 2^31")]
+    let part = width as f64 * share;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not above the width")]
+    Ok(Some(part as u64))
+}

@@ -1,0 +1,69 @@
+//! Saved outputs of `amd-smi … --json` and `rocm-smi … --json`, of any generation.
+//!
+//! What is common to them: text may stand before the JSON, several outputs may follow each other, numbers may be
+//! strings, and what is not there is `"N/A"`. "MB" is MiB.
+
+mod amd_smi;
+mod json;
+mod rocm_smi;
+
+use serde_json::Value;
+use vramscope_gpu::document::Snapshot;
+
+/// An output that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// There is no JSON in it.
+    #[error("find JSON in the output (save it again with --json)")]
+    NoJson(#[source] Option<serde_json::Error>),
+    /// The JSON is of another program.
+    #[error(
+        "find amd-smi's or rocm-smi's keys in the JSON (expected \"gpu\" in each entry, or \"card0\", \"card1\", …)"
+    )]
+    OtherJson,
+}
+
+/// Whether this text is an output of AMD's tools.
+///
+/// ```
+/// assert!(vramscope_rocm::tools::recognise("WARNING: no group [render]\n[{\"gpu\": 0, \"usage\": \"N/A\"}]"));
+/// assert!(!vramscope_rocm::tools::recognise("{\"cards\": 3}"));
+/// ```
+pub fn recognise(text: &str) -> bool {
+    json::documents(text)
+        .is_ok_and(|documents| documents.iter().any(|d| amd_smi::is_output(d) || rocm_smi::is_output(d)))
+}
+
+/// Reads one output, or several that follow each other and speak of the same GPUs.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn read(text: &str) -> Result<Snapshot, ReadError> {
+    let documents = json::documents(text)?;
+    let mut snapshot: Option<Snapshot> = None;
+    for document in &documents {
+        let (source, add): (_, fn(&mut Snapshot, &Value)) = if amd_smi::is_output(document) {
+            ("amd-smi json", amd_smi::add)
+        } else if rocm_smi::is_output(document) {
+            ("rocm-smi json", rocm_smi::add)
+        } else {
+            continue;
+        };
+        add(snapshot.get_or_insert_with(|| Snapshot::from_source(source)), document);
+    }
+    let mut snapshot = snapshot.ok_or(ReadError::OtherJson)?;
+    snapshot.gpus.sort_by_key(|gpu| gpu.index);
+    snapshot.gpu_count = snapshot.gpus.len();
+    Ok(snapshot)
+}
+
+/// The GPU of that index, listed if it was not.
+fn entry(snapshot: &mut Snapshot, index: u32) -> &mut vramscope_gpu::document::Gpu {
+    let place = snapshot.gpus.iter().position(|gpu| gpu.index == index).unwrap_or_else(|| {
+        let vendor = Some("amd".to_owned());
+        snapshot.gpus.push(vramscope_gpu::document::Gpu { index, vendor, ..Default::default() });
+        snapshot.gpus.len() - 1
+    });
+    &mut snapshot.gpus[place]
+}

@@ -1,0 +1,77 @@
+//! What an operator should know, each from evidence with the figures in it.
+//!
+//! A check looks at one thing and is silent when there is nothing to say. To add one: a function here or in a module
+//! below, and a row in [`CHECKS`].
+
+mod engine;
+mod evidence;
+mod memory;
+
+use vramscope_core::{ByteDelta, Bytes, EngineFacts};
+use vramscope_schema::v3::{Diagnostic, Figures, Severity};
+
+use crate::assemble::Run;
+use crate::derive::Derived;
+
+/// What the checks look at.
+pub(crate) struct Findings<'a> {
+    run: &'a Run<'a>,
+    facts: &'a EngineFacts,
+    derived: Option<&'a Derived>,
+}
+
+impl<'a> Findings<'a> {
+    pub(crate) fn of(run: &'a Run<'a>) -> Self {
+        Self { run, facts: run.facts, derived: run.derived }
+    }
+}
+
+/// A check; `None` is silence.
+type Check = fn(&Findings<'_>) -> Option<Diagnostic>;
+
+/// All checks.
+const CHECKS: &[Check] = &[
+    engine::failed,
+    engine::no_engine_log,
+    engine::ranks_contradict_devices,
+    memory::weights_against_config,
+    memory::kv_pool_against_workload,
+    memory::kv_pool_nearly_full,
+    memory::used_beyond_request,
+    memory::residual,
+    memory::not_returned,
+    memory::other_processes,
+    memory::nearly_full,
+    evidence::no_baseline,
+    evidence::no_clock,
+    evidence::gaps,
+    evidence::pool_not_seen,
+];
+
+/// Runs every check; the worst findings come first.
+pub(crate) fn run(findings: &Findings<'_>) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = CHECKS.iter().filter_map(|check| check(findings)).collect();
+    found.sort_by_key(|d| std::cmp::Reverse(d.severity));
+    found
+}
+
+/// A diagnostic under construction.
+fn diagnostic(code: &str, severity: Severity, message: String) -> Diagnostic {
+    let code = code.to_owned();
+    Diagnostic { code, severity, message, advice: None, evidence: Figures::new(), log_lines: Vec::new() }
+}
+
+/// Adds advice.
+fn advise(diagnostic: Diagnostic, advice: &str) -> Option<Diagnostic> {
+    Some(Diagnostic { advice: Some(advice.to_owned()), ..diagnostic })
+}
+
+/// A share in percent with one decimal.
+fn percent_of(part: f64, whole: Bytes) -> f64 {
+    if whole == Bytes::ZERO { 0.0 } else { part / whole.as_f64() * 100.0 }
+}
+
+/// A signed amount in words.
+fn signed(delta: ByteDelta) -> String {
+    format!("{} {}", delta.magnitude(), if delta.get() < 0 { "less" } else { "more" })
+}

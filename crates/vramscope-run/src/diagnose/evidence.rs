@@ -1,0 +1,73 @@
+//! What the evidence cannot show.
+
+use vramscope_core::{ComponentKind, Milestone, Phase};
+use vramscope_schema::v3::{Diagnostic, Figures, Severity};
+
+use super::{Findings, advise, diagnostic};
+
+/// The recording begins with the engine already there.
+pub(super) fn no_baseline(findings: &Findings<'_>) -> Option<Diagnostic> {
+    let derived = findings.derived?;
+    if derived.timeline.window(Phase::Baseline).is_some() {
+        return None;
+    }
+    let (message, severity) = if derived.baseline.is_some() {
+        ("the recording begins after the engine; the level after its end stands for the baseline", Severity::Info)
+    } else {
+        ("the recording shows no time without the engine: what others hold is counted as the engine's", Severity::Warning)
+    };
+    let found = diagnostic("no_baseline", severity, message.to_owned());
+    advise(found, "start recording a second before the engine, and end it a few seconds after")
+}
+
+/// The engine log's clock cannot be lined up with the samples.
+pub(super) fn no_clock(findings: &Findings<'_>) -> Option<Diagnostic> {
+    let derived = findings.derived?;
+    findings.run.evidence.engine.as_ref()?;
+    if derived.alignment.is_some() {
+        return None;
+    }
+    let has_clock = findings.facts.events.iter().any(|e| e.at.is_some());
+    let message = if has_clock {
+        "the times in the engine log do not meet those of the GPU log in any time zone; phases are told by the samples \
+         alone"
+    } else {
+        "the engine log has no times; phases are told by the samples alone"
+    };
+    let found = diagnostic("no_common_clock", Severity::Warning, message.to_owned());
+    advise(found, "record both on one machine, and keep vLLM's own line prefix (VLLM_CONFIGURE_LOGGING=1)")
+}
+
+/// The recording has holes.
+pub(super) fn gaps(findings: &Findings<'_>) -> Option<Diagnostic> {
+    let timeline = &findings.derived?.timeline;
+    let missed = timeline.gaps().iter().map(|gap| gap.missed).fold(0, u64::saturating_add);
+    let longest = timeline.gaps().iter().map(|gap| gap.window.length()).max()?;
+    let ticks = u64::try_from(timeline.ticks().count()).ok()?;
+    let severity = if missed.saturating_mul(20) > ticks { Severity::Warning } else { Severity::Info };
+    let message = format!(
+        "{} gaps in the recording, the longest {:.2} s; {missed} samples are missing beside {ticks} that are there",
+        timeline.gaps().len(),
+        longest.as_secs_f64()
+    );
+    let evidence = Figures::new().count("missed_samples_count", missed).time("longest_gap", longest);
+    let found = Diagnostic { evidence, ..diagnostic("recording_has_gaps", severity, message) };
+    advise(found, "a peak inside a gap is not seen; driver calls that block are a usual cause while an engine starts")
+}
+
+/// The pool's allocation does not show, so that what rose after it cannot be told.
+pub(super) fn pool_not_seen(findings: &Findings<'_>) -> Option<Diagnostic> {
+    let derived = findings.derived?;
+    findings.facts.event(Milestone::KvPoolSized)?;
+    let attribution = derived.attribution.as_ref()?;
+    attribution.total.component(ComponentKind::KvCache)?;
+    let unseen = derived.placement.active.iter().any(|&d| derived.levels_of(d).is_none_or(|l| l.after_pool.is_none()));
+    if !unseen || attribution.total.component(ComponentKind::Activations).is_some_and(|c| c.basis.method == "rise_after_pool") {
+        return None;
+    }
+    let message = "the allocation of the KV pool does not show as one step in the samples; activations at the peak are \
+                   not measured"
+        .to_owned();
+    let found = diagnostic("pool_step_not_seen", Severity::Info, message);
+    advise(found, "sample more often (100 ms or less) and from before the engine starts")
+}

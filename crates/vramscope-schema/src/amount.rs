@@ -1,0 +1,71 @@
+//! Numbers that are finite and not negative.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A quantity that cannot be negative: a time, a power, a share. It is finite, so every amount can be written.
+///
+/// ```
+/// use vramscope_schema::Amount;
+/// assert_eq!(Amount::new(2.5).map(Amount::get), Some(2.5));
+/// assert_eq!(Amount::new(-0.1), None);
+/// assert_eq!(Amount::new(f64::NAN), None);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize)]
+#[serde(transparent)]
+pub struct Amount(f64);
+
+impl Amount {
+    /// The number, or `None` if it is negative, infinite or not a number: such a figure is not known.
+    pub fn new(value: f64) -> Option<Self> {
+        // `+ 0.0` turns the negative zero into zero.
+        (value.is_finite() && value >= 0.0).then_some(Self(value + 0.0))
+    }
+
+    /// The number.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+
+    /// A time in seconds.
+    pub fn seconds(time: Duration) -> Self {
+        Self(time.as_secs_f64())
+    }
+
+    /// A time in milliseconds.
+    pub fn milliseconds(time: Duration) -> Self {
+        Self(time.as_secs_f64() * 1e3)
+    }
+}
+
+impl From<u32> for Amount {
+    fn from(value: u32) -> Self {
+        Self(value.into())
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = f64::deserialize(deserializer)?;
+        Self::new(value)
+            .ok_or_else(|| D::Error::invalid_value(Unexpected::Float(value), &"a number that is not negative"))
+    }
+}
+
+impl JsonSchema for Amount {
+    fn schema_name() -> Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "minimum": 0 })
+    }
+}
