@@ -82,6 +82,8 @@ pub enum Milestone {
     ServerReady,
     /// Warm-up requests begin.
     WarmupBegan,
+    /// Warm-up requests have ended.
+    WarmupEnded,
     /// Measured requests begin.
     MeasureBegan,
     /// Measured requests have ended.

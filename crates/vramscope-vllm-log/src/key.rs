@@ -1,0 +1,286 @@
+//! The names of what a log can state, with the kind of value each has.
+
+/// What kind of value a key has, and so how it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// An amount of memory: a number with or without a unit. Without one, and with `GB`, it is GiB; `MB` is MiB.
+    Memory,
+    /// A whole number, with or without thousands separators.
+    Count,
+    /// A time in seconds.
+    Seconds,
+    /// A time in milliseconds.
+    Millis,
+    /// Any other number: a share, a factor, a rate, a percentage.
+    Number,
+    /// Text without spaces.
+    Word,
+    /// Text up to what follows in the pattern, or to the end of the line.
+    Text,
+}
+
+macro_rules! keys {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal: $kind:ident,)*) => {
+        /// What a log line can state.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Key { $($(#[doc = $doc])* $variant,)* }
+
+        impl Key {
+            /// All keys.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name, as patterns and documents spell it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What kind of value it has.
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$variant => Kind::$kind,)* }
+            }
+        }
+    };
+}
+
+keys! {
+    /// The engine's version.
+    Version = "version": Word,
+    /// The platform word.
+    Platform = "platform": Word,
+    /// The model's name or folder, from a line that is not the configuration.
+    Model = "model": Text,
+    /// The architecture that the engine resolved.
+    Architecture = "architecture": Word,
+    /// The attention backend.
+    AttentionBackend = "attention_backend": Text,
+    /// The model runner within V1.
+    ModelRunner = "model_runner": Count,
+    /// The CUDA-graph mode.
+    CudagraphMode = "cudagraph_mode": Word,
+    /// The data type of the KV cache.
+    KvCacheDtype = "kv_cache_dtype": Word,
+    /// Longest request in tokens.
+    MaxModelLen = "max_model_len": Count,
+    /// Most tokens in one step.
+    MaxBatchedTokens = "max_num_batched_tokens": Count,
+    /// Most requests in one step.
+    MaxSeqs = "max_num_seqs": Count,
+    /// Share of the device that the engine may use.
+    Utilization = "gpu_memory_utilization": Number,
+    /// Tokens of one KV block.
+    BlockSize = "block_size": Count,
+
+    /// Weights, from the line that says that they are loaded; per rank.
+    Weights = "weights": Memory,
+    /// How long that took.
+    LoadSecs = "load_secs": Seconds,
+    /// Weights, from the memory profile; per rank.
+    WeightsProfiled = "weights_profiled": Memory,
+    /// Weights, from the summary at the end of the start; per rank.
+    WeightsSummary = "weights_summary": Memory,
+    /// Weights and memory outside the framework's allocator together; per rank.
+    Consumed = "consumed": Memory,
+    /// The peak while weights were loaded.
+    LoadPeak = "load_peak": Memory,
+    /// How long reading the weights took.
+    ReadWeightsSecs = "read_weights_secs": Seconds,
+    /// How long downloading the weights took.
+    DownloadSecs = "download_secs": Seconds,
+    /// The checkpoint's size on disk.
+    CheckpointSize = "checkpoint_size": Memory,
+    /// Parameters kept in host memory.
+    CpuOffloaded = "cpu_offloaded": Memory,
+
+    /// Memory for the KV-cache pool, per rank.
+    KvPool = "kv_pool": Memory,
+    /// The KV-cache pool in use, from the summary at the end of the start; per rank.
+    KvPoolSummary = "kv_pool_summary": Memory,
+    /// Blocks of the KV cache on the device, per rank.
+    GpuBlocks = "gpu_blocks": Count,
+    /// Blocks of the swap space, or of a KV cache in host memory.
+    CpuBlocks = "cpu_blocks": Count,
+    /// Blocks that the engine found before it was overridden.
+    ProfiledBlocks = "profiled_blocks": Count,
+    /// Tokens that the KV cache holds.
+    KvTokens = "kv_tokens": Count,
+    /// Tokens of one request of full length.
+    ConcurrencyTokens = "concurrency_tokens": Count,
+    /// How many of them fit.
+    ConcurrencyFactor = "concurrency_factor": Number,
+    /// Factor by which the tokens are multiplied for context parallelism.
+    ContextParallel = "context_parallel_size": Count,
+    /// Share of the KV cache that padding wastes, in percent.
+    KvWastePct = "kv_waste_pct": Number,
+
+    /// Total memory of the device.
+    DeviceTotal = "device_total": Memory,
+    /// Free memory when the worker starts.
+    InitialFree = "initial_free": Memory,
+    /// In use outside the framework's allocator when the worker starts.
+    InitialNonTorch = "initial_non_torch": Memory,
+    /// In use when the worker starts.
+    InitialUsed = "initial_used": Memory,
+    /// Memory that the engine may use.
+    Requested = "requested": Memory,
+    /// The transient peak of the profile run.
+    ActivationPeak = "activation_peak": Memory,
+    /// The same, from the summary at the end of the start.
+    ActivationSummary = "activation_summary": Memory,
+    /// The framework's peak, weights included.
+    TorchPeak = "torch_peak": Memory,
+    /// The framework's memory, weights included.
+    TorchMemory = "torch_memory": Memory,
+    /// Growth outside the framework's allocator while profiling.
+    NonTorch = "non_torch": Memory,
+    /// The same, from the summary at the end of the start.
+    NonTorchSummary = "non_torch_summary": Memory,
+    /// All that is not KV cache.
+    NonKv = "non_kv": Memory,
+    /// Free after the profile run.
+    FreeAfterProfile = "free_after_profile": Memory,
+    /// In use after the profile run.
+    UsedAfterProfile = "used_after_profile": Memory,
+    /// Free after the profile run, within what the engine may use.
+    FreeWithinRequested = "free_within_requested": Memory,
+    /// How long the profile run took.
+    ProfileSecs = "profile_secs": Seconds,
+    /// Memory growth that should not have been.
+    UnexpectedFree = "unexpected_free": Memory,
+
+    /// Captured graphs, as free memory fell.
+    Graphs = "graphs": Memory,
+    /// How long capturing took.
+    CaptureSecs = "capture_secs": Seconds,
+    /// The engine's estimate of the graphs.
+    GraphsEstimated = "graphs_estimated": Memory,
+    /// The graph pool as measured.
+    GraphPool = "graph_pool": Memory,
+    /// The estimate, printed beside the measurement.
+    GraphPoolEstimated = "graph_pool_estimated": Memory,
+    /// Their difference.
+    GraphPoolDifference = "graph_pool_difference": Memory,
+    /// Their difference in percent.
+    GraphPoolDifferencePct = "graph_pool_difference_pct": Number,
+    /// Captured graphs, from the summary at the end of the start.
+    GraphsSummary = "graphs_summary": Memory,
+
+    /// How long the compiler took.
+    CompileSecs = "compile_secs": Seconds,
+    /// How long the first run after it took.
+    WarmupSecs = "warmup_secs": Seconds,
+    /// How long the engine's start took.
+    InitSecs = "init_secs": Seconds,
+    /// Which of several engine cores.
+    EngineIndex = "engine_index": Word,
+
+    /// Memory that sleeping released.
+    SleepFreed = "sleep_freed": Memory,
+    /// Memory in use while asleep.
+    SleepInUse = "sleep_in_use": Memory,
+    /// How long falling asleep took.
+    SleepSecs = "sleep_secs": Seconds,
+    /// How long waking took.
+    WakeSecs = "wake_secs": Seconds,
+    /// Host memory set aside for swapped blocks.
+    SwapSpace = "swap_space": Memory,
+    /// The host's memory.
+    HostTotal = "host_total": Memory,
+
+    /// Prompt tokens a second.
+    PromptRate = "prompt_tokens_per_second": Number,
+    /// Generated tokens a second.
+    GenerationRate = "generation_tokens_per_second": Number,
+    /// Requests running.
+    Running = "running": Count,
+    /// Requests waiting.
+    Waiting = "waiting": Count,
+    /// Requests swapped out.
+    Swapped = "swapped": Count,
+    /// Requests preempted since the last report.
+    Preemptions = "preemptions": Count,
+    /// KV cache in use, percent of the pool.
+    KvUsagePct = "kv_usage_pct": Number,
+    /// Swap space in use, percent.
+    CpuKvUsagePct = "cpu_kv_usage_pct": Number,
+    /// Prefix-cache hits, percent.
+    PrefixHitPct = "prefix_hit_pct": Number,
+    /// Mean accepted length of speculative decoding.
+    AcceptanceLength = "acceptance_length": Number,
+    /// Accepted draft tokens, percent.
+    DraftAcceptancePct = "draft_acceptance_pct": Number,
+
+    /// The model's length, in a failure.
+    FailLength = "fail_max_model_len": Count,
+    /// Tokens of the KV cache, in a failure.
+    FailKvTokens = "fail_kv_tokens": Count,
+    /// What one request needs.
+    FailNeeded = "fail_needed": Memory,
+    /// What there is.
+    FailAvailable = "fail_available": Memory,
+    /// The longest length that would fit.
+    FailEstimatedLength = "fail_estimated_max_model_len": Count,
+    /// Free memory.
+    FailFree = "fail_free": Memory,
+    /// Total memory.
+    FailTotal = "fail_total": Memory,
+    /// The share asked for.
+    FailUtilization = "fail_utilization": Number,
+    /// The amount asked for.
+    FailRequested = "fail_requested": Memory,
+    /// The allocation that failed.
+    FailTried = "fail_tried": Memory,
+    /// In use by the process.
+    FailProcess = "fail_process": Memory,
+    /// In use by tensors.
+    FailAllocated = "fail_allocated": Memory,
+    /// In use by private pools.
+    FailPrivatePools = "fail_private_pools": Memory,
+    /// Held by the allocator and not in use.
+    FailReserved = "fail_reserved": Memory,
+    /// Dummy requests of a warm-up.
+    FailRequests = "fail_requests": Count,
+
+    /// Mean latency of a benchmark's iteration.
+    BenchAvgLatency = "bench_avg_latency": Seconds,
+    /// Which percentile the next value is of.
+    BenchPercentile = "bench_percentile": Number,
+    /// A percentile of the latency.
+    BenchPercentileLatency = "bench_percentile_latency": Seconds,
+    /// Requests a second.
+    BenchRequestRate = "bench_requests_per_second": Number,
+    /// Tokens a second, prompts included.
+    BenchTotalRate = "bench_total_tokens_per_second": Number,
+    /// Generated tokens a second.
+    BenchOutputRate = "bench_output_tokens_per_second": Number,
+    /// Prompt tokens of a benchmark.
+    BenchPromptTokens = "bench_prompt_tokens": Count,
+    /// Generated tokens of a benchmark.
+    BenchOutputTokens = "bench_output_tokens": Count,
+
+    /// A worker's number among all of its engine.
+    Rank = "rank": Count,
+    /// How many workers there are.
+    WorldSize = "world_size": Count,
+    /// The worker's data-parallel replica.
+    DpRank = "dp_rank": Count,
+    /// The worker's pipeline stage.
+    PpRank = "pp_rank": Count,
+    /// The worker's tensor-parallel rank.
+    TpRank = "tp_rank": Count,
+
+    /// A number that nobody asks for.
+    Ignored = "ignored": Number,
+    /// A figure of memory that is known and not a fact of its own.
+    IgnoredMemory = "ignored_memory": Memory,
+    /// A word that nobody asks for.
+    IgnoredWord = "ignored_word": Word,
+}
+
+impl Key {
+    /// The key with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|key| key.name() == name)
+    }
+}

@@ -1,0 +1,45 @@
+//! The vLLM log parser: log lines in, engine facts out. It streams, does no I/O, keeps constant memory however long the
+//! log is, and never fails on content.
+//!
+//! ```
+//! use vramscope_vllm_log::LogParser;
+//! let mut parser = LogParser::new();
+//! parser.push_bytes(b"(Worker_TP0 pid=41) INFO 02-09 09:55:46 [gpu_worker.py:356] Available KV cache memory: 77.93 GiB\n");
+//! let report = parser.finish();
+//! let pool = &report.engines[0].facts.kv_pool[0];
+//! assert_eq!(pool.value.to_string(), "77.93 GiB");
+//! assert_eq!(pool.origin.worker.as_deref(), Some("Worker_TP0 pid=41"));
+//! ```
+
+mod bench;
+mod clock;
+mod engine;
+mod facts;
+mod failure;
+mod figure;
+mod key;
+mod log_report;
+mod note;
+mod number;
+mod parser;
+mod pattern;
+mod python;
+mod record;
+mod redact;
+mod report;
+mod rows;
+mod settings;
+mod worker;
+
+pub use bench::{BenchKind, BenchValue};
+pub use failure::advice;
+pub use figure::{Figure, Memory, Value};
+pub use key::{Key, Kind};
+pub use log_report::{EngineReport, LogReport};
+pub use note::ParseNote;
+pub use parser::LogParser;
+pub use report::Report;
+pub use settings::{Setting, SettingSource, SettingValue};
+pub use worker::Placement;
+
+use log_report::report_of;

@@ -1,0 +1,362 @@
+//! The small language in which formats are written.
+//!
+//! - Text stands for itself; a space stands for any run of spaces.
+//! - `{key}` reads a value of the key's kind; `{key~2}` one that was rounded to two digits and printed without its
+//!   trailing zeros, as Python does with `round(x, 2)`.
+//! - `{a|b}` is one of several texts; `{..}` skips to what follows.
+//! - `[[…]]` is a part that may be absent.
+//!
+//! A line that is cut off within the pattern still gives the values before the cut, but never a number whose end is not
+//! seen.
+
+use vramscope_core::{ByteDelta, ByteUnit};
+
+use crate::figure::{Memory, Value};
+use crate::key::{Key, Kind};
+use crate::number::{self, half_step};
+
+/// One element of a pattern.
+#[derive(Debug, Clone, PartialEq)]
+enum Element {
+    Text(&'static str),
+    Read { key: Key, rounded: u8 },
+    Either(Vec<&'static str>),
+    Skip,
+    Optional(Vec<Element>),
+}
+
+/// A compiled pattern.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Pattern {
+    elements: Vec<Element>,
+}
+
+/// A value that a pattern read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Captured {
+    pub(crate) key: Key,
+    pub(crate) value: Value,
+    /// Half a step of the last digit, in the unit of the value (bytes for memory).
+    pub(crate) resolution: Option<f64>,
+}
+
+/// What came of matching.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Matched {
+    pub(crate) captured: Vec<Captured>,
+    /// The text ended before the pattern did.
+    pub(crate) cut: bool,
+    /// Where the match ends in the text.
+    pub(crate) end: usize,
+}
+
+impl Pattern {
+    /// Compiles the text of a format.
+    pub(crate) fn compile(source: &'static str) -> Result<Self, String> {
+        let (elements, rest) = compile(source, false)?;
+        if !rest.is_empty() {
+            return Err(format!("`]]` without `[[` before `{rest}`"));
+        }
+        Ok(Self { elements })
+    }
+
+    /// The text with which every match begins; empty if it does not begin with text.
+    pub(crate) fn first_text(&self) -> &'static str {
+        match self.elements.first() {
+            Some(Element::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// Whether some text of the pattern that no match can lack contains `needle`.
+    pub(crate) fn must_contain(&self, needle: &str) -> bool {
+        self.elements.iter().any(|element| match element {
+            Element::Text(text) => text.contains(needle),
+            Element::Either(texts) => texts.iter().all(|text| text.contains(needle)),
+            _ => false,
+        })
+    }
+
+    /// The keys that it can read.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        fn walk(elements: &[Element], keys: &mut Vec<Key>) {
+            for element in elements {
+                match element {
+                    Element::Read { key, .. } => keys.push(*key),
+                    Element::Optional(inner) => walk(inner, keys),
+                    _ => {}
+                }
+            }
+        }
+        let mut keys = Vec::new();
+        walk(&self.elements, &mut keys);
+        keys
+    }
+
+    /// Matches at the start of `text`.
+    pub(crate) fn match_start(&self, text: &str) -> Option<Matched> {
+        let mut captured = Vec::new();
+        match walk(&self.elements, text, 0, &mut captured) {
+            Step::To(end) => Some(Matched { captured, cut: false, end }),
+            Step::Cut if !captured.is_empty() => Some(Matched { captured, cut: true, end: text.len() }),
+            Step::Cut | Step::No => None,
+        }
+    }
+}
+
+/// Compiles up to the end, or up to the `]]` that closes the optional part that it is in.
+fn compile(source: &'static str, inner: bool) -> Result<(Vec<Element>, &'static str), String> {
+    let mut elements = Vec::new();
+    let mut rest = source;
+    loop {
+        let special = ["{", "[[", "]]"].iter().filter_map(|mark| rest.find(mark)).min().unwrap_or(rest.len());
+        let (text, tail) = rest.split_at(special);
+        if !text.is_empty() {
+            elements.push(Element::Text(text));
+        }
+        if tail.is_empty() {
+            return if inner { Err(format!("`[[` is not closed in `{source}`")) } else { Ok((elements, "")) };
+        } else if let Some(after) = tail.strip_prefix("[[") {
+            let (optional, after) = compile(after, true)?;
+            elements.push(Element::Optional(optional));
+            rest = after;
+        } else if let Some(after) = tail.strip_prefix("]]") {
+            return if inner { Ok((elements, after)) } else { Ok((elements, tail)) };
+        } else {
+            let after = &tail[1..];
+            let end = after.find('}').ok_or_else(|| format!("`{{` is not closed in `{source}`"))?;
+            elements.push(braces(&after[..end])?);
+            rest = &after[end + 1..];
+        }
+    }
+}
+
+fn braces(inside: &'static str) -> Result<Element, String> {
+    if inside == ".." {
+        return Ok(Element::Skip);
+    }
+    if inside.contains('|') {
+        return Ok(Element::Either(inside.split('|').collect()));
+    }
+    let (name, rounded) = match inside.split_once('~') {
+        Some((name, digits)) => (name, digits.parse().map_err(|_| format!("`{inside}`: not a number of digits"))?),
+        None => (inside, 0),
+    };
+    let key = Key::from_name(name).ok_or_else(|| format!("`{name}` is not a key"))?;
+    Ok(Element::Read { key, rounded })
+}
+
+/// Where matching stands.
+enum Step {
+    To(usize),
+    Cut,
+    No,
+}
+
+fn walk(elements: &[Element], text: &str, at: usize, captured: &mut Vec<Captured>) -> Step {
+    let Some((element, rest)) = elements.split_first() else { return Step::To(at) };
+    let mark = captured.len();
+    match element {
+        Element::Text(literal) => match literal_at(literal, text, at) {
+            Step::To(end) => walk(rest, text, end, captured),
+            other => other,
+        },
+        Element::Either(texts) => {
+            for literal in texts {
+                if let Step::To(end) = literal_at(literal, text, at) {
+                    return walk(rest, text, end, captured);
+                }
+            }
+            if at == text.len() { Step::Cut } else { Step::No }
+        }
+        Element::Optional(inner) => {
+            let with: Vec<Element> = inner.iter().chain(rest).cloned().collect();
+            match walk(&with, text, at, captured) {
+                Step::To(end) => Step::To(end),
+                cut_or_not => {
+                    let attempt: Vec<Captured> = captured.drain(mark..).collect();
+                    match (walk(rest, text, at, captured), cut_or_not) {
+                        (Step::No, Step::Cut) => {
+                            captured.truncate(mark);
+                            captured.extend(attempt);
+                            Step::Cut
+                        }
+                        (step, _) => step,
+                    }
+                }
+            }
+        }
+        Element::Skip => skip(rest, text, at, captured),
+        Element::Read { key, rounded } => read(*key, *rounded, rest, text, at, captured),
+    }
+}
+
+/// Skips to the first place where the rest matches.
+fn skip(rest: &[Element], text: &str, at: usize, captured: &mut Vec<Captured>) -> Step {
+    if rest.is_empty() {
+        return Step::To(text.len());
+    }
+    let mark = captured.len();
+    let first = match rest.first() {
+        Some(Element::Text(literal)) => first_word(literal),
+        _ => "",
+    };
+    let mut from = at;
+    while let Some(place) = text.get(from..).and_then(|tail| tail.find(first)) {
+        match walk(rest, text, from + place, captured) {
+            Step::No => captured.truncate(mark),
+            step => return step,
+        }
+        from += place + 1;
+        while from < text.len() && !text.is_char_boundary(from) {
+            from += 1;
+        }
+        if from >= text.len() {
+            break;
+        }
+    }
+    Step::Cut
+}
+
+/// What to look for to find a literal: its first word, or its first space, because a run of spaces in the text may be
+/// longer than in the pattern.
+fn first_word(literal: &'static str) -> &'static str {
+    &literal[..literal.find(' ').unwrap_or(literal.len()).max(1)]
+}
+
+/// Matches a text; a space stands for one space or more.
+fn literal_at(literal: &str, text: &str, mut at: usize) -> Step {
+    let bytes = text.as_bytes();
+    for expected in literal.bytes() {
+        match bytes.get(at) {
+            None => return Step::Cut,
+            Some(b' ' | b'\t') if expected == b' ' => {
+                at += 1;
+                while matches!(bytes.get(at), Some(b' ' | b'\t')) {
+                    at += 1;
+                }
+            }
+            Some(found) if *found == expected => at += 1,
+            Some(_) => return Step::No,
+        }
+    }
+    Step::To(at)
+}
+
+fn read(key: Key, rounded: u8, rest: &[Element], text: &str, at: usize, captured: &mut Vec<Captured>) -> Step {
+    let Some(tail) = text.get(at..) else { return Step::No };
+    let (value, resolution, end) = match key.kind() {
+        Kind::Text => return read_text(key, rest, text, at, captured),
+        Kind::Word => {
+            let end = at + tail.find([' ', ',', ';']).unwrap_or(tail.len());
+            let word = tail[..end - at].trim_end_matches('.');
+            // What follows in the pattern ends the word, unless words can hold it.
+            let stop = match rest.first() {
+                Some(Element::Text(literal)) => literal.chars().next().filter(|c| !c.is_alphanumeric() && *c != '.'),
+                _ => None,
+            };
+            let stop = stop.and_then(|c| word.find(c));
+            let word = &word[..stop.unwrap_or(word.len())];
+            if word.is_empty() {
+                return if tail.is_empty() { Step::Cut } else { Step::No };
+            }
+            (Value::Text(word.to_owned()), None, at + word.len())
+        }
+        Kind::Count => match number::count(tail) {
+            Some((count, len)) => (Value::Count(count), None, at + len),
+            None => return if tail.is_empty() { Step::Cut } else { Step::No },
+        },
+        Kind::Memory => match memory(tail, rounded) {
+            // The digits, or the unit behind them, may go on past the cut.
+            Some((memory, _, len)) if memory.unit.is_none() && is_cut_unit(&tail[len..]) => return Step::Cut,
+            Some((memory, resolution, len)) => (Value::Memory(memory), Some(resolution), at + len),
+            None => return if tail.is_empty() { Step::Cut } else { Step::No },
+        },
+        Kind::Seconds | Kind::Millis | Kind::Number => match number::number(tail) {
+            Some(n) => (Value::Number(n.value), Some(half_step(n.decimals.max(rounded))), at + n.len),
+            None => return if tail.is_empty() { Step::Cut } else { Step::No },
+        },
+    };
+    // A value that touches the cut may have lost its end.
+    if end == text.len() && !rest.is_empty() && needs_more(rest) {
+        return Step::Cut;
+    }
+    captured.push(Captured { key, value, resolution });
+    walk(rest, text, end, captured)
+}
+
+/// Whether a match cannot end here.
+fn needs_more(rest: &[Element]) -> bool {
+    rest.iter().any(|element| !matches!(element, Element::Optional(_) | Element::Skip))
+}
+
+/// Reads text up to the first place where the rest of the pattern matches.
+fn read_text(key: Key, rest: &[Element], text: &str, at: usize, captured: &mut Vec<Captured>) -> Step {
+    let mark = captured.len();
+    let put = |captured: &mut Vec<Captured>, end: usize| {
+        let value = text[at..end].trim();
+        captured.push(Captured { key, value: Value::Text(value.to_owned()), resolution: None });
+        !value.is_empty()
+    };
+    if rest.is_empty() {
+        return if put(captured, text.len()) { Step::To(text.len()) } else { Step::No };
+    }
+    for (offset, _) in text[at..].char_indices().skip(1) {
+        let end = at + offset;
+        put(captured, end);
+        match walk(rest, text, end, captured) {
+            Step::To(to) => return Step::To(to),
+            _ => captured.truncate(mark),
+        }
+    }
+    Step::Cut
+}
+
+/// An amount of memory at the start of `text`: the amount, its resolution in bytes, and the length of the text. The
+/// unit may be glued to the number, a space away, or absent.
+fn memory(text: &str, rounded: u8) -> Option<(Memory, f64, usize)> {
+    let n = number::number(text)?;
+    let tail = &text[n.len..];
+    let gap = tail.len() - tail.trim_start_matches(' ').len();
+    let word_len = tail[gap..].bytes().take_while(u8::is_ascii_alphabetic).count();
+    let word = &tail[gap..gap + word_len];
+    let (unit, printed_unit, len) = match unit(word) {
+        Some(unit) if gap <= 1 => (unit, Some(word.to_owned()), n.len + gap + word_len),
+        _ => (ByteUnit::GiB, None, n.len),
+    };
+    let scale = unit_bytes(unit);
+    let bytes = whole_bytes(n.value * scale)?;
+    let decimals = n.decimals.max(rounded);
+    Some((Memory { bytes, printed: n.value, unit: printed_unit }, half_step(decimals) * scale, len))
+}
+
+/// Whether nothing follows a number but, at most, the beginning of a unit.
+fn is_cut_unit(tail: &str) -> bool {
+    let word = tail.trim_start_matches(' ');
+    ["GiB", "MiB", "KiB", "TiB", "GB", "bytes"].iter().any(|unit| unit.starts_with(word))
+}
+
+/// The unit that the engine means: it divides by powers of two whatever it writes.
+fn unit(word: &str) -> Option<ByteUnit> {
+    Some(match word {
+        "GiB" | "GB" => ByteUnit::GiB,
+        "MiB" | "MB" => ByteUnit::MiB,
+        "KiB" | "KB" => ByteUnit::KiB,
+        "TiB" | "TB" => ByteUnit::TiB,
+        "bytes" | "B" => ByteUnit::B,
+        _ => return None,
+    })
+}
+
+fn unit_bytes(unit: ByteUnit) -> f64 {
+    vramscope_core::Bytes::new(unit.bytes()).as_f64()
+}
+
+fn whole_bytes(bytes: f64) -> Option<ByteDelta> {
+    let bytes = bytes.round();
+    if bytes.abs() >= 9.0e18 {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "whole and far below 2^63 by the test above")]
+    Some(ByteDelta::new(bytes as i64))
+}

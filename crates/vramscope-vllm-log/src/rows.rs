@@ -1,0 +1,203 @@
+//! The table of formats. A format is one row; everything else in the crate is independent of wording.
+
+mod engine;
+mod failure;
+mod graphs;
+mod known;
+mod kv_cache;
+mod profile;
+mod running;
+mod weights;
+
+use std::sync::LazyLock;
+
+use vramscope_core::{Generation, Milestone};
+
+use crate::pattern::{Matched, Pattern};
+
+/// What a line of a format does beyond stating its figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Effect {
+    /// Nothing: the figures are all.
+    None,
+    /// Something happened; a time in the line is how long it took.
+    Event(Milestone),
+    /// The engine's configuration follows the match.
+    Config,
+    /// A repetition of the configuration follows the match.
+    ConfigAgain,
+    /// The arguments that differ from their defaults follow the match.
+    Args,
+    /// All arguments follow the match.
+    Namespace,
+    /// An engine announces itself, before its configuration.
+    Begin,
+    /// Where a worker is placed.
+    Rank,
+    /// The periodic report.
+    Report,
+    /// The engine failed.
+    Fails(Fails),
+    /// Part of a benchmark's result.
+    Bench(BenchPart),
+    /// Known, and says nothing about memory or time.
+    Known,
+}
+
+/// The kinds of failure that rows know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fails {
+    NoKvCacheMemory,
+    MaxSeqLen,
+    KvCacheTooSmall,
+    FreeMemory,
+    OutOfMemory,
+    Collective,
+    WorkerDied,
+    Architecture,
+    Arguments,
+    EngineCore,
+    WaitingForGpus,
+}
+
+/// The parts of benchmark results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BenchPart {
+    Latency,
+    Throughput,
+    Serve,
+    ServeBegins,
+}
+
+/// One format.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    /// The releases that print it, first and last; empty where it is open.
+    pub(crate) versions: &'static str,
+    /// A rare text of at least four bytes without which the line cannot be of this format; rows may share it.
+    pub(crate) needle: &'static str,
+    /// The format, in the language of the `pattern` module.
+    pub(crate) pattern: &'static str,
+    pub(crate) effect: Effect,
+    /// The generation that alone prints it, where its words say so.
+    pub(crate) says: Option<Generation>,
+}
+
+/// A format that states figures and nothing else.
+const fn row(versions: &'static str, needle: &'static str, pattern: &'static str) -> Row {
+    Row { versions, needle, pattern, effect: Effect::None, says: None }
+}
+
+impl Row {
+    const fn does(self, effect: Effect) -> Self {
+        Self { effect, ..self }
+    }
+
+    const fn event(self, milestone: Milestone) -> Self {
+        self.does(Effect::Event(milestone))
+    }
+
+    const fn fails(self, fails: Fails) -> Self {
+        self.does(Effect::Fails(fails))
+    }
+
+    const fn known(self) -> Self {
+        self.does(Effect::Known)
+    }
+
+    const fn says(self, generation: Generation) -> Self {
+        Self { says: Some(generation), ..self }
+    }
+}
+
+/// A row with its compiled pattern.
+#[derive(Debug)]
+pub(crate) struct Format {
+    pub(crate) row: &'static Row,
+    pub(crate) pattern: Pattern,
+}
+
+/// All formats, in the order in which they are tried.
+static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
+    let parts = [
+        weights::ROWS,
+        kv_cache::ROWS,
+        profile::ROWS,
+        graphs::ROWS,
+        engine::ROWS,
+        running::ROWS,
+        failure::ROWS,
+        known::ROWS,
+    ];
+    let compile = |row: &'static Row| Pattern::compile(row.pattern).map(|pattern| Format { row, pattern });
+    // A pattern that does not compile is caught by the tests of this module, so none is lost here.
+    parts.iter().flat_map(|rows| rows.iter()).filter_map(|row| compile(row).ok()).collect()
+});
+
+/// All formats.
+pub(crate) fn formats() -> &'static [Format] {
+    &FORMATS
+}
+
+/// The first format that the message has, matched at its start.
+pub(crate) fn find(message: &str) -> Option<(&'static Format, Matched)> {
+    formats().iter().find_map(|format| format.pattern.match_start(message).map(|matched| (format, matched)))
+}
+
+/// The first format that stands anywhere in a line without the engine's prefix, and where. Text in quotes is a line of
+/// source code or of a prompt, and letters before it make it part of another word.
+pub(crate) fn find_within(text: &str) -> Option<(&'static Format, Matched, usize)> {
+    formats().iter().find_map(|format| {
+        let first = format.pattern.first_text();
+        if first.len() < 8 {
+            return None;
+        }
+        let at = memchr::memmem::find(text.as_bytes(), first.as_bytes())?;
+        let before = text[..at].chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '"' | '\'' | '`')) {
+            return None;
+        }
+        format.pattern.match_start(&text[at..]).map(|matched| (format, matched, at))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Key;
+
+    fn rows() -> impl Iterator<Item = &'static Row> {
+        [
+            weights::ROWS,
+            kv_cache::ROWS,
+            profile::ROWS,
+            graphs::ROWS,
+            engine::ROWS,
+            running::ROWS,
+            failure::ROWS,
+            known::ROWS,
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    #[test]
+    fn every_pattern_compiles_and_holds_its_needle() {
+        for row in rows() {
+            let pattern = Pattern::compile(row.pattern).unwrap_or_else(|e| panic!("{}: {e}", row.pattern));
+            assert!(row.needle.len() >= 4, "{}: the needle is too short", row.pattern);
+            // In a pattern one space stands for any number; the needle is searched for as it is.
+            let needle = row.needle.replace("  ", " ");
+            assert!(pattern.must_contain(&needle), "{}: does not contain {needle:?}", row.pattern);
+            assert!(!row.pattern.contains("  "), "{}: one space stands for any number", row.pattern);
+        }
+    }
+
+    #[test]
+    fn every_key_can_be_read() {
+        let read: Vec<Key> = rows().flat_map(|row| Pattern::compile(row.pattern).unwrap().keys()).collect();
+        for key in Key::ALL {
+            assert!(read.contains(key), "no row reads {}", key.name());
+        }
+    }
+}

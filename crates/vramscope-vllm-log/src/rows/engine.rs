@@ -1,0 +1,49 @@
+//! The engine's version, configuration, platform and backends.
+
+use vramscope_core::{Generation, Milestone};
+
+use super::{Effect, Row, row};
+
+pub(super) const ROWS: &[Row] = &[
+    row("0.7.1-", "LLM engine", "Initializing a V1 LLM engine (v{version}) with config: ")
+        .does(Effect::Config)
+        .says(Generation::V1),
+    row("0.7.1-0.10.2", "LLM engine", "Initializing a V0 LLM engine (v{version}) with config: ")
+        .does(Effect::Config)
+        .says(Generation::V0),
+    row("0.4.0-0.7.0", "LLM engine", "Initializing an LLM engine (v{version}) with config: ").does(Effect::Config),
+    row("-0.3.3", "LLM engine", "Initializing an LLM engine with config: ").does(Effect::Config).says(Generation::V0),
+    row("0.9.0-", "LLM engine", "Dumping input data for V1 LLM engine (v{version}) with config: ")
+        .does(Effect::ConfigAgain)
+        .says(Generation::V1),
+    row("0.4.0-0.14", "server version", "vLLM API server version {version}").does(Effect::Begin),
+    row("0.4.0-", "processing API version", "vLLM batch processing API version {version}").does(Effect::Begin),
+    row("0.15.0-", "server version", "vLLM server version {version}, serving model {model}").does(Effect::Begin),
+    row("0.15.0-", "█  version", "{..}█ version {version}").does(Effect::Begin),
+    row("0.15.0-", "█  model", "{..}█ model {model}"),
+    row("0.9.0-", "default args: ", "non-default args: ").does(Effect::Args),
+    row("-0.8.5", "args: Namespace(", "args: Namespace(").does(Effect::Namespace),
+    row("0.7.0-", "detected platform", "Automatically detected platform {platform}."),
+    row("0.9.0-", "Resolved architecture", "Resolved architecture: {architecture}"),
+    row("0.9.2-", "max model len", "Using max model len {max_model_len}"),
+    row("0.5.3.post1-", "prefill is enabled", "Chunked prefill is enabled with max_num_batched_tokens={max_num_batched_tokens}."),
+    row("0.25.0-", "Defaulting max_num", "Defaulting max_num_batched_tokens to {max_num_batched_tokens} for"),
+    row("0.25.0-", "Defaulting max_num", "Defaulting max_num_seqs to {max_num_seqs} for"),
+    row("0.12.0-", "Model Runner", "Using V{model_runner} Model Runner"),
+    row(
+        "0.8.0-",
+        "in world size",
+        "rank {rank} in world size {world_size} is assigned as DP rank {dp_rank}, PP rank {pp_rank}, [[PCP rank {ignored}, ]]TP rank {tp_rank}",
+    )
+    .does(Effect::Rank),
+    // Attention.
+    row("0.12.0-", "attention backend out", "Using {attention_backend} attention backend out of potential backends"),
+    row("0.7.0-0.13", "backend on V1 engine", "Using {attention_backend} backend on V1 engine.").says(Generation::V1),
+    row("0.13.0-", "AttentionBackendEnum", "Using AttentionBackendEnum.{attention_backend} backend."),
+    row("0.19.0-", " backend out of", "Using {attention_backend} backend out of potential backends"),
+    row("0.4.0-0.17.1", " backend.", "Using {attention_backend} backend."),
+    // The server.
+    row("0.4.0-", "startup complete", "[[INFO: ]]Application startup complete.").event(Milestone::ServerReady),
+    row("0.7.0-", "[shutdown] ", "[shutdown] {API server: shutdown triggered|EngineCore: trigger received}").event(Milestone::ShutdownBegan),
+    row("0.4.0-", "Shutting down", "INFO: Shutting down").event(Milestone::ShutdownBegan),
+];

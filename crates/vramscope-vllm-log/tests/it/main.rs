@@ -1,0 +1,4 @@
+//! Tests over whole logs.
+
+mod corpus;
+mod recordings;
