@@ -11,14 +11,14 @@
 //!
 //! What none of them explains is the residual.
 
-mod amount;
+mod evidenced;
 
 use vramscope_core::{
-    Basis, Breakdown, BreakdownError, Bytes, Component, ComponentKind, Confidence, DeviceIndex, EngineFacts,
+    Basis, Breakdown, BreakdownError, Bytes, Component, ComponentKind, Confidence, DeviceIndex, EngineFacts, Milestone,
 };
 
-pub use amount::Amount;
-use amount::{pick, sum};
+pub use evidenced::Evidenced;
+use evidenced::{pick, sum};
 
 /// How the engine cuts the KV cache, on one rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct RankEvidence<'a> {
     /// How the KV cache is cut, if the architecture is known.
     pub kv: Option<KvGeometry>,
     /// Weights of one rank by the architecture, if known.
-    pub computed_weights: Option<Amount>,
+    pub computed_weights: Option<Evidenced>,
 }
 
 /// A peak explained, by device and in total.
@@ -84,7 +84,7 @@ pub fn attribute(ranks: &RankEvidence<'_>, devices: &[DeviceObservation]) -> Res
 
 /// The parts of one device.
 fn components(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Vec<Component> {
-    let of_ranks = |kind| evidence.part_of(&seen.ranks, kind);
+    let of_ranks = |kind| evidence.part_of(&seen.ranks, kind).filter(|_| evidence.was_allocated(kind));
     let graphs = of_ranks(ComponentKind::CudaGraphs);
     let parts = [
         (ComponentKind::Weights, of_ranks(ComponentKind::Weights)),
@@ -97,9 +97,22 @@ fn components(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Vec<Comp
 }
 
 impl RankEvidence<'_> {
+    /// Whether an engine came far enough to hold a part. One that failed may have printed, or its model may imply, a
+    /// size that it never allocated.
+    fn was_allocated(&self, kind: ComponentKind) -> bool {
+        let facts = self.facts;
+        let reached = |milestone| facts.event(milestone).is_some();
+        let ready = facts.failures.is_empty() || reached(Milestone::EngineReady) || reached(Milestone::GraphsCaptured);
+        match kind {
+            ComponentKind::Weights => ready || !facts.weights.is_empty() || reached(Milestone::WeightsLoaded),
+            ComponentKind::KvCache => ready || reached(Milestone::KvPoolSized),
+            _ => true,
+        }
+    }
+
     /// One part on one rank, from the log and the architecture alone. Activations are then those of the engine's
     /// profile run. `None` where neither says anything.
-    pub fn part(&self, rank: u32, kind: ComponentKind) -> Option<Amount> {
+    pub fn part(&self, rank: u32, kind: ComponentKind) -> Option<Evidenced> {
         let facts = self.facts;
         match kind {
             ComponentKind::Weights => {
@@ -113,13 +126,13 @@ impl RankEvidence<'_> {
     }
 
     /// The same on several ranks together; `None` if one of them lacks it, or for no ranks.
-    pub fn part_of(&self, ranks: &[u32], kind: ComponentKind) -> Option<Amount> {
-        let amounts: Option<Vec<Amount>> = ranks.iter().map(|&rank| self.part(rank, kind)).collect();
+    pub fn part_of(&self, ranks: &[u32], kind: ComponentKind) -> Option<Evidenced> {
+        let amounts: Option<Vec<Evidenced>> = ranks.iter().map(|&rank| self.part(rank, kind)).collect();
         amounts.as_deref().and_then(sum)
     }
 
     /// The pool of one rank. The budget that the engine prints may be larger than the pool by less than one block.
-    fn kv_cache(&self, rank: u32) -> Option<Amount> {
+    fn kv_cache(&self, rank: u32) -> Option<Evidenced> {
         let printed = pick(&self.facts.kv_pool, rank, "available KV-cache memory");
         match (self.exact_pool(), printed) {
             (Some((exact, block)), Some(printed)) => {
@@ -132,7 +145,7 @@ impl RankEvidence<'_> {
     }
 
     /// Blocks times bytes per block, and the bytes of one block.
-    fn exact_pool(&self) -> Option<(Amount, Bytes)> {
+    fn exact_pool(&self) -> Option<(Evidenced, Bytes)> {
         let kv = self.kv?;
         let printed = self.facts.gpu_blocks.iter().min_by_key(|f| f.value);
         let (blocks, line, how) = match printed {
@@ -146,7 +159,7 @@ impl RankEvidence<'_> {
                 (blocks, fact.origin.line, format!("{} tokens in {blocks} blocks of {}", fact.value, kv.block_size))
             }
         };
-        let amount = Amount {
+        let amount = Evidenced {
             size: kv.bytes_per_block.checked_mul(blocks)?,
             resolution: None,
             confidence: Confidence::Computed,
@@ -162,10 +175,10 @@ impl RankEvidence<'_> {
 
 /// What a device held outside the framework's allocator: the driver's context, loaded kernels, library workspaces, and
 /// with several ranks the communicators.
-fn runtime_context(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Option<Amount> {
+fn runtime_context(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Option<Evidenced> {
     debug_amounts(evidence, seen).or_else(|| {
         let before_load = seen.before_load?;
-        Some(Amount {
+        Some(Evidenced {
             size: before_load.checked_sub(seen.baseline)?,
             resolution: None,
             confidence: Confidence::Measured,
@@ -183,13 +196,13 @@ fn runtime_context(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Opt
 
 /// At DEBUG level the engine prints what was in use outside its allocator at its first snapshot, others' memory
 /// included, and how much that grew while it profiled. It is of use where one rank has the device.
-fn debug_amounts(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Option<Amount> {
+fn debug_amounts(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Option<Evidenced> {
     let [rank] = seen.ranks[..] else { return None };
     let initial = pick(&evidence.facts.initial_non_torch, rank, "first memory snapshot")?;
     let growth = pick(&evidence.facts.non_torch, rank, "non-torch growth")?;
     let own = initial.size.checked_sub(seen.baseline)?;
     let resolution = [&initial, &growth].map(|f| f.resolution.unwrap_or(Bytes::ZERO));
-    Some(Amount {
+    Some(Evidenced {
         size: own.checked_add(growth.size)?,
         resolution: Bytes::checked_sum(resolution),
         confidence: Confidence::Reported,
@@ -204,14 +217,14 @@ fn debug_amounts(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Optio
 /// Rounding of allocations: a rise that is short of the graphs by less than this is no rise.
 const NO_RISE_WITHIN: Bytes = Bytes::new(64 << 20);
 
-fn activations(evidence: &RankEvidence<'_>, seen: &DeviceObservation, graphs: Option<&Amount>) -> Option<Amount> {
+fn activations(evidence: &RankEvidence<'_>, seen: &DeviceObservation, graphs: Option<&Evidenced>) -> Option<Evidenced> {
     let held = graphs.map_or(Bytes::ZERO, |g| g.size);
     if let Some(after_pool) = seen.after_pool {
         let floor = after_pool.checked_add(held)?;
         let short = seen.peak.checked_add(NO_RISE_WITHIN)? < floor;
         let size = seen.peak.checked_sub(floor).or((!short).then_some(Bytes::ZERO))?;
         let less_graphs = if held == Bytes::ZERO { String::new() } else { format!(", less {held} of graphs") };
-        return Some(Amount {
+        return Some(Evidenced {
             size,
             resolution: graphs.and_then(|g| g.resolution),
             confidence: Confidence::Measured,
@@ -237,7 +250,8 @@ fn total(per_device: &[(DeviceIndex, Breakdown)]) -> Result<Breakdown, Breakdown
     let used: Vec<&Breakdown> = per_device.iter().map(|(_, b)| b).filter(|b| !b.components().is_empty()).collect();
     let mut components = Vec::new();
     for kind in ComponentKind::ALL {
-        let parts: Option<Vec<Amount>> = used.iter().map(|b| b.component(kind).map(Amount::of_component)).collect();
+        let parts: Option<Vec<Evidenced>> =
+            used.iter().map(|b| b.component(kind).map(Evidenced::of_component)).collect();
         if let Some(amount) = parts.as_deref().and_then(sum) {
             components.push(amount.into_component(kind));
         }

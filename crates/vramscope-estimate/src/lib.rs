@@ -20,7 +20,7 @@ mod input;
 mod kv;
 mod weights;
 
-pub use attribution::{Amount, Attribution, DeviceObservation, KvGeometry, RankEvidence, attribute};
+pub use attribution::{Attribution, DeviceObservation, Evidenced, KvGeometry, RankEvidence, attribute};
 pub use error::EstimateError;
 pub use figure::Figure;
 pub use input::{EngineArgs, EngineVersion, Lora, Usage};

@@ -10,6 +10,7 @@ pub(crate) use outcome::numbers as failure_numbers;
 
 use vramscope_core::{EngineFacts, LatencyResult, Milestone, Phase, Window};
 use vramscope_estimate::RankEvidence;
+use vramscope_schema::Amount;
 use vramscope_schema::v3::{Generator, Metadata, Profile, RawLogFile, RawLogs, RunStatus};
 
 use crate::derive::{DeriveError, Derived, Inputs, derive};
@@ -86,7 +87,7 @@ impl Run<'_> {
         Metadata {
             timestamp,
             anchor_unix_ns: anchor.filter(|_| utc),
-            duration_s: timeline.and_then(vramscope_core::Timeline::span).map(|s: Window| s.length().as_secs_f64()),
+            duration_s: timeline.and_then(vramscope_core::Timeline::span).map(|s: Window| Amount::seconds(s.length())),
             status: Some(self.status()),
             failing_phase: self.failing_phase().map(Into::into),
             sources: self.evidence.sources.clone(),
@@ -133,7 +134,8 @@ impl Run<'_> {
 
     fn raw_logs(&self) -> Option<RawLogs> {
         let engine = self.evidence.engine.as_ref()?;
-        let file = RawLogFile { file: engine.file.clone(), bytes: engine.bytes, lines: Some(engine.lines), sha256: None };
+        let file =
+            RawLogFile { file: engine.file.clone(), bytes: engine.bytes, lines: Some(engine.lines), sha256: None };
         Some(RawLogs { files: vec![file], excerpts: outcome::excerpts(self), ..RawLogs::default() })
     }
 }

@@ -2,12 +2,12 @@
 //! it found in its profile run.
 
 use vramscope_core::{Basis, Bytes, ComponentKind, Confidence, Fact};
-use vramscope_estimate::Amount;
+use vramscope_estimate::Evidenced;
 
 use crate::assemble::Run;
 
 /// Total times utilization, on one device. The total is what the framework calls it: the driver's less its reserve.
-pub(crate) fn requested(run: &Run<'_>) -> Option<Amount> {
+pub(crate) fn requested(run: &Run<'_>) -> Option<Evidenced> {
     if let Some(fact) = run.facts.requested.last() {
         return Some(reported(fact, "requested memory"));
     }
@@ -20,7 +20,7 @@ pub(crate) fn requested(run: &Run<'_>) -> Option<Amount> {
     let device = run.derived?.placement.active.first().copied()?;
     let total = run.derived?.timeline.devices().iter().find(|d| d.index == device)?.usable()?;
     let size = Bytes::from_unit((total.as_f64() * share).ceil(), vramscope_core::ByteUnit::B)?;
-    Some(Amount {
+    Some(Evidenced {
         size,
         resolution: None,
         confidence: Confidence::Computed,
@@ -35,7 +35,7 @@ pub(crate) fn requested(run: &Run<'_>) -> Option<Amount> {
 /// The transient peak of the profile run on rank 0: as printed, else what is missing between the amount asked for and
 /// the KV budget. The engine takes off weights, growth outside its allocator, the peak, and on some runners its
 /// estimate of the graphs.
-pub(crate) fn activation_peak(run: &Run<'_>) -> Option<Amount> {
+pub(crate) fn activation_peak(run: &Run<'_>) -> Option<Evidenced> {
     let printed = || run.ranks.part(0, ComponentKind::Activations);
     printed().or_else(|| {
         let facts = run.facts;
@@ -48,7 +48,7 @@ pub(crate) fn activation_peak(run: &Run<'_>) -> Option<Amount> {
         let size = requested.size.checked_sub(Bytes::checked_sum(taken)?)?;
         let half_steps = [Some(budget), Some(weights), graphs].into_iter().flatten().filter_map(|f| f.resolution);
         let lines = [Some(budget), Some(weights), graphs].into_iter().flatten().map(|f| f.origin.line).collect();
-        Some(Amount {
+        Some(Evidenced {
             size,
             resolution: Bytes::checked_sum(half_steps),
             confidence: Confidence::Estimated,
@@ -64,11 +64,15 @@ pub(crate) fn activation_peak(run: &Run<'_>) -> Option<Amount> {
     })
 }
 
-fn reported(fact: &Fact<Bytes>, of: &str) -> Amount {
-    Amount {
+fn reported(fact: &Fact<Bytes>, of: &str) -> Evidenced {
+    Evidenced {
         size: fact.value,
         resolution: fact.resolution,
         confidence: Confidence::Reported,
-        basis: Basis { method: "engine_log", detail: format!("{of}: {}", fact.value), log_lines: vec![fact.origin.line] },
+        basis: Basis {
+            method: "engine_log",
+            detail: format!("{of}: {}", fact.value),
+            log_lines: vec![fact.origin.line],
+        },
     }
 }

@@ -139,7 +139,9 @@ impl Derived {
 
     /// What a reader must know of how the two logs were brought together.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let hours = |seconds: i64| format!("{}{}:{:02}", if seconds < 0 { "-" } else { "+" }, seconds.abs() / 3600, seconds.abs() % 3600 / 60);
+        let hours = |seconds: i64| {
+            format!("{}{}:{:02}", if seconds < 0 { "-" } else { "+" }, seconds.abs() / 3600, seconds.abs() % 3600 / 60)
+        };
         let clock = self.alignment.and_then(|alignment| match alignment {
             Alignment::SameClock => None,
             Alignment::TimeZone(s) => Some(format!("the engine log's clock is {} h from the GPU log's", hours(-s))),
@@ -149,7 +151,9 @@ impl Derived {
             )),
         });
         let placed = match self.placement.placed {
-            Placed::ByDevices => Some("the engine log does not say how many ranks there are; each device that rises is one".to_owned()),
+            Placed::ByDevices => {
+                Some("the engine log does not say how many ranks there are; each device that rises is one".to_owned())
+            }
             Placed::Shared if self.placement.ranks != Some(1) => Some("all ranks share one device".to_owned()),
             _ => None,
         };

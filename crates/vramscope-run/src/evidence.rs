@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use vramscope_core::{Architecture, EngineFacts};
 use vramscope_schema::v3::{Source, SourceKind};
-use vramscope_vllm_log::LogParser;
+use vramscope_vllm_log::{LogParser, LogReport, ParseNote};
 
 use files::{EvidenceFiles, FileError};
 use gpu_log::{GpuLog, GpuLogError};
@@ -97,18 +97,15 @@ pub enum EvidenceError {
 }
 
 impl Evidence {
-    /// Reads every file that is named.
+    /// Reads every file that is named. `observe` is told now and then what is being read and how many bytes are behind,
+    /// so that a person can be shown that a large log makes progress.
     ///
     /// # Errors
     /// [`EvidenceError`] for the first file that cannot be used.
-    pub fn load(files: &EvidenceFiles) -> Result<Self, EvidenceError> {
+    pub fn load(files: &EvidenceFiles, observe: &mut dyn FnMut(&Path, u64)) -> Result<Self, EvidenceError> {
         let mut evidence = Self::default();
-        if let Some(path) = &files.engine_log {
-            evidence.add_engine_log(path)?;
-        }
-        if let Some(path) = &files.gpu_log {
-            evidence.add_gpu_log(path)?;
-        }
+        evidence.add_engine_logs(&files.engine_logs, observe)?;
+        evidence.add_gpu_logs(&files.gpu_logs, observe)?;
         if let Some(path) = &files.model {
             evidence.add_model(path)?;
         }
@@ -131,23 +128,39 @@ impl Evidence {
         self.engine.as_ref().map(|engine| &engine.facts)
     }
 
-    fn add_engine_log(&mut self, path: &Path) -> Result<(), EvidenceError> {
-        let mut source = files::open(path)?;
-        let mut parser = LogParser::new();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            match source.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => parser.push_bytes(&buffer[..n]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(FileError::Read { path: path.to_owned(), source }.into()),
-            }
+    fn add_engine_logs(&mut self, paths: &[PathBuf], observe: &mut dyn FnMut(&Path, u64)) -> Result<(), EvidenceError> {
+        if paths.is_empty() {
+            return Ok(());
         }
-        let file = name(path);
-        let report = parser.finish();
+        let mut parser = LogParser::new();
+        for path in paths {
+            let mut source = files::open(path)?;
+            let mut behind = 0;
+            let mut buffer = vec![0; 1 << 18];
+            loop {
+                match source.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(n) => {
+                        parser.push_bytes(&buffer[..n]);
+                        behind += u64::try_from(n).unwrap_or(0);
+                        observe(path, behind);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(source) => return Err(FileError::Read { path: path.clone(), source }.into()),
+                }
+            }
+            self.sources.push(source_of(path, SourceKind::EngineLog));
+        }
+        self.engine = Some(self.choose(parser.finish(), paths)?);
+        Ok(())
+    }
+
+    /// Takes the last engine that loaded weights: earlier ones are mostly failed starts.
+    fn choose(&mut self, report: LogReport, paths: &[PathBuf]) -> Result<EngineLog, EvidenceError> {
+        let file = names(paths);
         let lines = report.lines;
         let count = report.engines.len();
-        self.notes.extend(report.notes.iter().map(|note| format!("{file}: {note}")));
+        self.notes.extend(report.notes.iter().map(|note| parse_note(&file, note)));
         let loaded = report.engines.iter().rposition(|engine| !engine.facts.weights.is_empty());
         let chosen = loaded.or(count.checked_sub(1));
         let engine = chosen.and_then(|place| report.engines.into_iter().nth(place));
@@ -155,17 +168,29 @@ impl Evidence {
         if let (Some(place), true) = (chosen, count > 1) {
             self.notes.push(format!("{file}: it holds {count} engine starts; this profile is of number {}", place + 1));
         }
-        self.sources.push(source_of(path, SourceKind::EngineLog));
-        self.engine = Some(EngineLog { bytes: size(path), file, lines, facts: engine.facts });
-        Ok(())
+        if paths.len() > 1 {
+            self.notes.push(format!("{file}: lines are counted through all files in this order"));
+        }
+        self.notes.extend(engine.notes.iter().map(|note| parse_note(&file, note)));
+        let bytes = paths.iter().map(|path| size(path)).sum();
+        Ok(EngineLog { file, bytes, lines, facts: engine.facts })
     }
 
-    fn add_gpu_log(&mut self, path: &Path) -> Result<(), EvidenceError> {
-        let file = name(path);
-        let log = gpu_csv::read(files::open(path)?)
-            .map_err(|source| EvidenceError::GpuLog { file: file.clone(), source })?;
+    fn add_gpu_logs(&mut self, paths: &[PathBuf], observe: &mut dyn FnMut(&Path, u64)) -> Result<(), EvidenceError> {
+        let Some((first, rest)) = paths.split_first() else { return Ok(()) };
+        let file = names(paths);
+        let mut whole = files::open(first)?;
+        for path in rest {
+            whole = Box::new(whole.chain(&b"\n"[..]).chain(files::open(path)?));
+        }
+        let mut behind = 0;
+        let observed = files::Observed::new(whole, |n| {
+            behind += n;
+            observe(first, behind);
+        });
+        let log = gpu_csv::read(observed).map_err(|source| EvidenceError::GpuLog { file: file.clone(), source })?;
         self.notes.extend(log.notes.iter().map(|note| format!("{file}: {note}")));
-        self.sources.push(source_of(path, SourceKind::GpuLog));
+        self.sources.extend(paths.iter().map(|path| source_of(path, SourceKind::GpuLog)));
         self.gpu = Some(log);
         Ok(())
     }
@@ -200,9 +225,17 @@ impl Evidence {
     }
 }
 
+fn parse_note(file: &str, note: &ParseNote) -> String {
+    if note.line == 0 { format!("{file}: {}", note.text) } else { format!("{file}, line {}: {}", note.line, note.text) }
+}
+
 /// A file's name without its folder: a profile says nothing of the machine that it was made on.
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| name(path)).collect::<Vec<String>>().join(" + ")
 }
 
 fn size(path: &Path) -> Option<u64> {

@@ -35,9 +35,11 @@ pub(crate) struct Steps {
 }
 
 /// A level counts as a plateau when it holds for so many samples.
-const PLATEAU: usize = 3;
+const PLATEAU: usize = 2;
 /// Part of the pool by which one sample must rise over the one before to belong to its allocation.
 const STEEP: u64 = 50;
+/// A driver context is larger than this.
+const LEAST_CONTEXT: Bytes = Bytes::new(100 << 20);
 /// How far levels may be off: one allocation segment of the framework and the digits of the log.
 const SLACK: Bytes = Bytes::new(32 << 20);
 
@@ -71,15 +73,30 @@ fn stroke(used: &[u64], pool: u64) -> Option<(usize, usize)> {
     (whole >= pool / 4 * 3 && whole <= pool / 4 * 5).then_some((start, end))
 }
 
-/// The level on which the weights were put: the highest plateau that still leaves room for them under every later
-/// level. Weights can pass through larger temporary copies, so the level right after them is no guide.
+/// The level on which the weights were put. A plateau qualifies if memory rises from it by the weights and does not fall
+/// below that again; right after loading it may be higher, by temporary copies. Several qualify, because allocation has
+/// short stops on its way; the engine rests longest between creating its context and loading.
 fn before_load(used: &[u64], baseline: Bytes, weights: Bytes) -> Option<Bytes> {
-    let first = baseline.checked_add(weights)?.get();
-    let loaded = used.iter().position(|&u| u >= first)?;
-    let floor = *used[loaded..].iter().min()?;
-    let room = Bytes::new(floor).checked_add(SLACK)?.checked_sub(weights)?.get();
-    let plateaus = used[..loaded].windows(PLATEAU).filter(|w| w.iter().all(|u| *u == w[0])).map(|w| w[0]);
-    plateaus.filter(|level| (baseline.get()..=room).contains(level)).max().map(Bytes::new)
+    let mut lowest_after = used.to_vec();
+    for i in (1..used.len()).rev() {
+        lowest_after[i - 1] = lowest_after[i - 1].min(lowest_after[i]);
+    }
+    let carries_weights = |end: usize| {
+        let top = used[end].saturating_add(weights.get()).saturating_sub(SLACK.get());
+        let loaded = used[end..].iter().position(|u| *u >= top);
+        loaded.is_some_and(|after| lowest_after[end + after] >= top)
+    };
+    let least = baseline.checked_add(LEAST_CONTEXT)?.get();
+    let mut end = 0;
+    let mut longest: Option<(usize, u64)> = None;
+    for plateau in used.chunk_by(|a, b| a == b) {
+        end += plateau.len();
+        let qualifies = plateau.len() >= PLATEAU && plateau[0] >= least && carries_weights(end - 1);
+        if qualifies && longest.is_none_or(|(length, _)| plateau.len() > length) {
+            longest = Some((plateau.len(), plateau[0]));
+        }
+    }
+    longest.map(|(_, level)| Bytes::new(level))
 }
 
 #[cfg(test)]
@@ -107,7 +124,7 @@ mod tests {
 
     #[test]
     fn temporary_copies_and_a_profile_run_do_not_mislead() {
-        let run = [0.0, 0.0, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 3.0, 2.75, 4.0, 2.75, 62.75, 122.75, 122.75, 123.5];
+        let run = [0.0, 0.0, 0.5, 0.5, 0.5, 1.0, 1.0, 2.5, 3.0, 2.75, 4.0, 2.75, 62.75, 122.75, 122.75, 123.5];
         let found = levels(&run, 0.0, 2.25, 120.0);
         assert_eq!(found.before_load, Some(Bytes::new(GIB / 2)));
         assert_eq!(found.before_pool, Some(Bytes::new(11 * GIB / 4)));

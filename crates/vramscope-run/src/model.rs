@@ -1,10 +1,8 @@
 //! What the model's architecture implies for the run at hand.
 
-use vramscope_core::{
-    Architecture, Basis, Bytes, Confidence, ElementType, EngineFacts, Fact, FeedForward, Mixer,
-};
+use vramscope_core::{Architecture, Basis, Bytes, Confidence, ElementType, EngineFacts, Fact, FeedForward, Mixer};
 use vramscope_estimate::{
-    Amount, EngineArgs, EngineVersion, KvGeometry, Usage, kv_plan, parameter_count, weights_per_rank,
+    EngineArgs, EngineVersion, Evidenced, KvGeometry, Usage, kv_plan, parameter_count, weights_per_rank,
 };
 use vramscope_schema::v3::ModelInfo;
 
@@ -54,10 +52,10 @@ pub(crate) fn kv_geometry(model: Option<&Architecture>, facts: &EngineFacts) -> 
 }
 
 /// Weights of one rank by the architecture: of the first pipeline stage, where stages differ.
-pub(crate) fn weights(model: Option<&Architecture>, facts: &EngineFacts) -> Option<Amount> {
+pub(crate) fn weights(model: Option<&Architecture>, facts: &EngineFacts) -> Option<Evidenced> {
     let weights = weights_per_rank(model?, &engine_args(facts)).ok()?;
     let figure = &weights.largest()?.bytes;
-    Some(Amount {
+    Some(Evidenced {
         size: Bytes::new(figure.value),
         resolution: Some(Bytes::new((figure.high - figure.low) / 2)).filter(|r| *r > Bytes::ZERO),
         confidence: figure.confidence.min(Confidence::Computed),
@@ -85,7 +83,8 @@ pub(crate) fn describe(model: &Architecture, info: &mut ModelInfo) {
     info.num_kv_heads = attention.map(|a| a.kv_heads);
     info.head_dim = attention.map(|a| a.head_dim);
     let parts = || model.layers.iter().map(|layer| layer.feed_forward);
-    info.intermediate_size = parts().find_map(|part| if let FeedForward::Dense(d) = part { Some(d.width) } else { None });
+    info.intermediate_size =
+        parts().find_map(|part| if let FeedForward::Dense(d) = part { Some(d.width) } else { None });
     info.num_experts = parts().find_map(|part| if let FeedForward::Experts(e) = part { Some(e.count) } else { None });
 }
 

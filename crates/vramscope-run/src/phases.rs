@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use vramscope_core::{Bytes, EngineFacts, LatencyResult, Milestone, Phase, PhaseMark, TickTotal, Timeline, Window};
+use vramscope_core::{
+    Bytes, EngineFacts, LatencyResult, Milestone, Phase, PhaseMark, Sample, TickTotal, Timeline, Window,
+};
 
 use crate::clock::LogClock;
 
@@ -39,7 +41,7 @@ pub(crate) fn marks(times: &Times<'_>) -> Vec<PhaseMark> {
     let (warmup, measure, work_ended) = times.work(ready);
     let end = last.at + Duration::from_nanos(1);
     let settle = settle(&totals, launch);
-    let shutdown = times.shutdown(work_ended).or(settle).map(|at| at.min(settle.unwrap_or(end)));
+    let shutdown = times.shutdown(work_ended, settle).or(settle).map(|at| at.min(settle.unwrap_or(end)));
     let known = [
         (Phase::Baseline, launch.filter(|at| *at > first.at).map(|_| first.at)),
         (Phase::Launch, launch),
@@ -109,8 +111,15 @@ impl Times<'_> {
         (None, first, first.and(last))
     }
 
-    fn shutdown(&self, work_ended: Option<Duration>) -> Option<Duration> {
-        self.logged(Milestone::ShutdownBegan).or(work_ended)
+    /// The log's own word; else the end of the work, put off while the devices are still busy: whoever started the
+    /// engine may have gone on with it.
+    fn shutdown(&self, work_ended: Option<Duration>, settle: Option<Duration>) -> Option<Duration> {
+        let busy = || {
+            let until = Window { start: work_ended?, end: settle? };
+            let busy = |s: &&Sample| until.contains(s.at) && s.reading.utilization_pct.is_some_and(|p| p > 0);
+            self.timeline.samples().iter().rev().find(busy).map(|s| s.at)
+        };
+        self.logged(Milestone::ShutdownBegan).or_else(|| work_ended.max(busy()))
     }
 }
 

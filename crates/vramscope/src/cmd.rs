@@ -1,5 +1,6 @@
 //! The subcommands. Each module has its arguments and one function that runs it.
 
+mod analyze;
 mod completions;
 
 use vramscope_schema::ExitCode;
@@ -7,12 +8,14 @@ use vramscope_schema::ExitCode;
 /// What to do.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    Analyze(Box<analyze::Args>),
     Completions(completions::Args),
 }
 
 /// Runs a subcommand.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Analyze(args) => analyze::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -98,6 +98,21 @@ fn the_context_is_measured_against_the_baseline() {
 }
 
 #[test]
+fn an_engine_that_failed_holds_only_what_it_reached() {
+    let mut facts = EngineFacts::default();
+    facts.weights = vec![fact(Bytes::new(10 * MIB), Scope::PerRank, 1)];
+    facts.kv_pool = vec![fact(Bytes::new(70 * MIB), Scope::PerRank, 2)];
+    facts.failures = vec![vramscope_core::Failure {
+        kind: vramscope_core::FailureKind::NoKvCacheMemory,
+        message: String::new(),
+        origin: Origin { line: 3, worker: None },
+    }];
+    let found = explain(&facts, &[device(0, &[0], 15 * MIB, 0)], None);
+    assert_eq!(size(&found.total, ComponentKind::Weights), Some(10 * MIB));
+    assert_eq!(size(&found.total, ComponentKind::KvCache), None, "the pool was sized and never allocated");
+}
+
+#[test]
 fn a_part_that_one_device_lacks_is_not_half_summed() {
     let mut with = device(0, &[0], 900 * MIB, 0);
     with.before_load = Some(Bytes::new(500 * MIB));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use vramscope_core::Fact;
+use vramscope_schema::Amount;
 use vramscope_schema::v3::{EngineArgs, ModelInfo, RunConfig, WorkloadInfo};
 
 use super::Run;
@@ -56,7 +57,7 @@ fn engine_args(run: &Run<'_>) -> EngineArgs {
     let size = |fact: &Option<Fact<u32>>, flag: &str| {
         value(fact).or_else(|| args.number(flag).and_then(|n| u32::try_from(n).ok()))
     };
-    let share = |flag: &str| args.value(flag).and_then(|v| v.parse::<f64>().ok()).filter(|v| v.is_finite());
+    let share = |flag: &str| args.value(flag).and_then(|v| v.parse::<f64>().ok());
     let switch = |fact: &Option<Fact<bool>>, flag: &str| value(fact).or_else(|| args.has(flag).then_some(true));
     EngineArgs {
         model: text(&facts.model, "model").map(|name| last_part(&name)),
@@ -70,7 +71,9 @@ fn engine_args(run: &Run<'_>) -> EngineArgs {
         max_model_len: number(&facts.max_model_len, "max-model-len"),
         max_num_seqs: number(&facts.max_num_seqs, "max-num-seqs"),
         max_num_batched_tokens: number(&facts.max_num_batched_tokens, "max-num-batched-tokens"),
-        gpu_memory_utilization: value(&facts.gpu_memory_utilization).or_else(|| share("gpu-memory-utilization")),
+        gpu_memory_utilization: value(&facts.gpu_memory_utilization)
+            .or_else(|| share("gpu-memory-utilization"))
+            .and_then(Amount::new),
         kv_cache_memory_bytes: args.number("kv-cache-memory-bytes"),
         block_size: number(&facts.block_size, "block-size"),
         enforce_eager: switch(&facts.enforce_eager, "enforce-eager"),
@@ -108,7 +111,7 @@ fn workload(args: &Args) -> WorkloadInfo {
         num_iters_warmup: workload.warmup_iterations,
         num_iters: workload.iterations,
         num_prompts: args.number("num-prompts"),
-        request_rate: args.value("request-rate").and_then(|v| v.parse::<f64>().ok()).filter(|v| v.is_finite()),
+        request_rate: args.value("request-rate").and_then(|v| v.parse::<f64>().ok()).and_then(Amount::new),
         seed: args.number("seed"),
     }
 }

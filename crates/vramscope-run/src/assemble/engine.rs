@@ -2,6 +2,7 @@
 
 use serde_json::Number;
 use vramscope_core::{Bytes, ComponentKind, Fact, Generation, Milestone, Scope};
+use vramscope_schema::Amount;
 use vramscope_schema::v3::{EngineFact, EngineMetadata, FactScope, VllmInternalMetrics};
 
 use super::Run;
@@ -36,12 +37,15 @@ pub(super) fn internal_metrics(run: &Run<'_>) -> Option<VllmInternalMetrics> {
         available_kv_cache_bytes: least(&facts.kv_pool),
         requested_bytes: budget::requested(run).map(|a| a.size.get()),
         total_allocated_bytes: allocated().map(Bytes::get),
-        gpu_memory_utilization: value(&facts.gpu_memory_utilization),
+        gpu_memory_utilization: value(&facts.gpu_memory_utilization).and_then(Amount::new),
         max_model_len: value(&facts.max_model_len),
-        cuda_graphs_enabled: facts.event(Milestone::GraphsCaptured).map(|_| true).or(eager.filter(|e| *e).map(|_| false)),
-        max_concurrency: concurrency.map(|c| c.factor),
+        cuda_graphs_enabled: facts
+            .event(Milestone::GraphsCaptured)
+            .map(|_| true)
+            .or(eager.filter(|e| *e).map(|_| false)),
+        max_concurrency: concurrency.and_then(|c| Amount::new(c.factor)),
         max_concurrency_tokens: concurrency.map(|c| c.tokens),
-        peak_kv_usage_pct: value(&facts.peak_kv_usage_pct),
+        peak_kv_usage_pct: value(&facts.peak_kv_usage_pct).and_then(Amount::new),
         peak_running_requests: value(&facts.peak_running),
         facts: all_facts(run),
     })
@@ -110,7 +114,8 @@ fn all_facts(run: &Run<'_>) -> Vec<EngineFact> {
     for (name, list) in memory {
         all.extend(list.iter().map(|fact| whole(name, "bytes", fact, Bytes::get)));
     }
-    for (name, unit, list) in [("num_gpu_blocks", "blocks", &f.gpu_blocks), ("kv_cache_tokens", "tokens", &f.kv_tokens)] {
+    for (name, unit, list) in [("num_gpu_blocks", "blocks", &f.gpu_blocks), ("kv_cache_tokens", "tokens", &f.kv_tokens)]
+    {
         all.extend(list.iter().map(|fact| whole(name, unit, fact, |n| n)));
     }
     let sizes = [
@@ -127,8 +132,10 @@ fn all_facts(run: &Run<'_>) -> Vec<EngineFact> {
         ("data_parallel_size", &f.parallel.data),
     ];
     all.extend(parallel.into_iter().filter_map(|(name, fact)| Some(whole(name, "count", fact.as_ref()?, u64::from))));
-    let shares =
-        [("gpu_memory_utilization", "share", &f.gpu_memory_utilization), ("peak_kv_usage", "percent", &f.peak_kv_usage_pct)];
+    let shares = [
+        ("gpu_memory_utilization", "share", &f.gpu_memory_utilization),
+        ("peak_kv_usage", "percent", &f.peak_kv_usage_pct),
+    ];
     all.extend(shares.into_iter().filter_map(|(name, unit, fact)| Some(fraction(name, unit, fact.as_ref()?, |v| v))));
     all.extend(f.max_concurrency.iter().map(|fact| fraction("max_concurrency", "count", fact, |c| c.factor)));
     all.sort_by_key(|fact| fact.log_line);

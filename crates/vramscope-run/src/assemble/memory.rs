@@ -1,6 +1,7 @@
 //! Memory at the points of measurement, and where the peak went.
 
 use vramscope_core::{Breakdown, Bytes, Component, ComponentKind, Confidence, DeviceIndex, Reading, Spread, Window};
+use vramscope_schema::Amount;
 use vramscope_schema::v3::{
     BreakdownPart, ConfidenceLevels, DetailedGpu, DetailedGpuMetrics, DeviceBreakdown, DeviceInfo, DeviceMemory,
     GpuInfo, GpuMemory, GpuProcess, MeasurementPoint, MemoryBreakdown, MemoryMeasurements, PartKind, PerGpuStats,
@@ -21,16 +22,20 @@ pub(super) fn gpu_info(run: &Run<'_>) -> Option<GpuInfo> {
     let used_by_run = derived.placement.active.len();
     Some(GpuInfo {
         num_gpus: u32::try_from(used_by_run).ok(),
-        gpu_memory_per_device: derived.peak.iter().flat_map(|peak| peak.used.iter()).map(|&(device, used)| {
-            let total = devices.iter().find(|d| d.index == device).and_then(|d| d.total);
-            DeviceMemory {
-                gpu: Some(device.0),
-                used_bytes: Some(used.get()),
-                total_bytes: total.map(Bytes::get),
-                ..DeviceMemory::default()
-            }
-        })
-        .collect(),
+        gpu_memory_per_device: derived
+            .peak
+            .iter()
+            .flat_map(|peak| peak.used.iter())
+            .map(|&(device, used)| {
+                let total = devices.iter().find(|d| d.index == device).and_then(|d| d.total);
+                DeviceMemory {
+                    gpu: Some(device.0),
+                    used_bytes: Some(used.get()),
+                    total_bytes: total.map(Bytes::get),
+                    ..DeviceMemory::default()
+                }
+            })
+            .collect(),
         multi_gpu_overhead_bytes: None,
         devices: devices.iter().map(device_info).collect(),
     })
@@ -111,7 +116,8 @@ pub(super) fn breakdown(run: &Run<'_>) -> Option<MemoryBreakdown> {
     document.total_measured_bytes = Some(total.peak().get());
     document.total_bytes = Some(total.peak().get());
     document.baseline_bytes = known_baseline.then_some(total.baseline().get());
-    document.net_increase_bytes = total.peak().checked_delta(total.baseline()).filter(|_| known_baseline).map(|d| d.get());
+    document.net_increase_bytes =
+        total.peak().checked_delta(total.baseline()).filter(|_| known_baseline).map(|d| d.get());
     document.framework_overhead_bytes = Some(overhead.get());
     document.residual_bytes = Some(residual.get());
     document.overhead_percentage = share(overhead.as_f64());
@@ -125,10 +131,8 @@ pub(super) fn breakdown(run: &Run<'_>) -> Option<MemoryBreakdown> {
 fn log_only(run: &Run<'_>) -> Option<MemoryBreakdown> {
     let ranks: Vec<u32> = (0..run.facts.ranks().unwrap_or(1)).collect();
     let kinds = [ComponentKind::Weights, ComponentKind::KvCache, ComponentKind::CudaGraphs];
-    let components: Vec<Component> = kinds
-        .into_iter()
-        .filter_map(|kind| Some(run.ranks.part_of(&ranks, kind)?.into_component(kind)))
-        .collect();
+    let components: Vec<Component> =
+        kinds.into_iter().filter_map(|kind| Some(run.ranks.part_of(&ranks, kind)?.into_component(kind))).collect();
     if components.is_empty() {
         return None;
     }
@@ -238,23 +242,23 @@ const PROCESS_LAG: std::time::Duration = std::time::Duration::from_secs(1);
 fn detailed(device: DeviceIndex, reading: &Reading, processes: Vec<GpuProcess>) -> DetailedGpu {
     let usable = reading.total.and_then(|t| t.checked_sub(reading.reserved.unwrap_or(Bytes::ZERO)));
     let free = usable.and_then(|usable| usable.checked_sub(reading.used));
-    let mebibytes = |bytes: Bytes| bytes.in_unit(vramscope_core::ByteUnit::MiB);
+    let mebibytes = |bytes: Bytes| Amount::new(bytes.in_unit(vramscope_core::ByteUnit::MiB));
     DetailedGpu {
         gpu_id: Some(device.0),
-        vram_used_mb: Some(mebibytes(reading.used)),
-        vram_free_mb: free.map(mebibytes),
-        vram_total_mb: reading.total.map(mebibytes),
+        vram_used_mb: mebibytes(reading.used),
+        vram_free_mb: free.and_then(mebibytes),
+        vram_total_mb: reading.total.and_then(mebibytes),
         vram_used_bytes: Some(reading.used.get()),
         vram_free_bytes: free.map(Bytes::get),
         vram_total_bytes: reading.total.map(Bytes::get),
-        vram_percent: reading.total.map(|total| percent(reading.used.as_f64() / total.as_f64())),
-        power_watts: reading.power_mw.map(|mw| f64::from(mw) / 1e3),
+        vram_percent: reading.total.and_then(|total| Amount::new(percent(reading.used.as_f64() / total.as_f64()))),
+        power_watts: reading.power_mw.and_then(|mw| Amount::new(f64::from(mw) / 1e3)),
         hotspot_temp_c: reading.temperature_c.map(f64::from),
         memory_temp_c: reading.memory_temperature_c.map(f64::from),
-        gfx_utilization_pct: reading.utilization_pct.map(f64::from),
-        mem_utilization_pct: reading.memory_utilization_pct.map(f64::from),
-        clock_gfx_mhz: reading.sm_clock_mhz.map(f64::from),
-        clock_mem_mhz: reading.memory_clock_mhz.map(f64::from),
+        gfx_utilization_pct: reading.utilization_pct.map(|p| u32::from(p).into()),
+        mem_utilization_pct: reading.memory_utilization_pct.map(|p| u32::from(p).into()),
+        clock_gfx_mhz: reading.sm_clock_mhz.map(Amount::from),
+        clock_mem_mhz: reading.memory_clock_mhz.map(Amount::from),
         processes,
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vramscope_core::{Bytes, FailureKind};
+use vramscope_schema::Amount;
 use vramscope_schema::v3::{Failure, Figures, LatencyPercentile, LatencyStats, LogExcerpt};
 
 use super::Run;
@@ -20,55 +21,59 @@ pub(super) fn latency_stats(run: &Run<'_>) -> Option<LatencyStats> {
 fn of_iterations(run: &Run<'_>) -> Option<LatencyStats> {
     let latency = run.latency?;
     let each: Vec<f64> = latency.iterations.iter().copied().map(milliseconds).collect();
-    let n = f64::from(u32::try_from(each.len()).ok()?);
-    let own_mean = (n > 0.0).then(|| each.iter().sum::<f64>() / n);
-    let mean = latency.mean.map(milliseconds).or(own_mean)?;
-    let spread = || (each.iter().map(|ms| (ms - own_mean?).powi(2)).try_fold(0.0, |sum, d| Some(sum + d))? / n);
+    let own_mean = mean(&each);
+    let shown_mean = latency.mean.map(milliseconds).or(own_mean)?;
+    let deviation = own_mean.and_then(|m| mean(&each.iter().map(|ms| (ms - m).powi(2)).collect::<Vec<f64>>()));
     let workload = run.evidence.args.as_ref().map(crate::evidence::args::Args::workload).unwrap_or_default();
     let per_second = |amount: Option<u64>| {
         let amount = f64::from(u32::try_from(amount?).ok()?);
-        (mean > 0.0).then(|| rounded(amount / (mean / 1e3)))
+        Amount::new(rounded(amount / (shown_mean / 1e3)))
     };
     let median = latency.percentiles.iter().find(|p| (p.0 - 50.0).abs() < 1e-9).map(|p| milliseconds(p.1));
+    let percentile = |&(percentile, at): &(f64, Duration)| {
+        Some(LatencyPercentile { percentile: Amount::new(percentile)?, latency_ms: Amount::new(milliseconds(at))? })
+    };
+    let amount = |value: Option<f64>| value.and_then(Amount::new);
     Some(LatencyStats {
-        mean_latency_ms: Some(mean),
-        median_latency_ms: median,
-        min_latency_ms: each.iter().copied().reduce(f64::min),
-        max_latency_ms: each.iter().copied().reduce(f64::max),
-        stddev_latency_ms: (n > 0.0).then(spread).map(f64::sqrt),
-        percentiles: latency
-            .percentiles
-            .iter()
-            .map(|&(percentile, at)| LatencyPercentile { percentile, latency_ms: milliseconds(at) })
-            .collect(),
+        mean_latency_ms: Amount::new(shown_mean),
+        median_latency_ms: amount(median),
+        min_latency_ms: amount(each.iter().copied().reduce(f64::min)),
+        max_latency_ms: amount(each.iter().copied().reduce(f64::max)),
+        stddev_latency_ms: amount(deviation.map(|d| rounded(d.sqrt()))),
+        percentiles: latency.percentiles.iter().filter_map(percentile).collect(),
         tokens_per_second: per_second(workload.output_len.zip(workload.batch_size).and_then(|(o, b)| o.checked_mul(b))),
         requests_per_second: per_second(workload.batch_size),
         num_iterations: u64::try_from(each.len()).ok().filter(|n| *n > 0),
-        iterations_ms: each,
+        iterations_ms: each.into_iter().filter_map(Amount::new).collect(),
     })
+}
+
+/// The arithmetic mean; `None` of nothing.
+fn mean(values: &[f64]) -> Option<f64> {
+    let n = u32::try_from(values.len()).ok().filter(|n| *n > 0)?;
+    Some(values.iter().sum::<f64>() / f64::from(n))
 }
 
 fn of_throughput(throughput: &Throughput) -> LatencyStats {
     LatencyStats {
-        tokens_per_second: throughput.tokens_per_second,
-        requests_per_second: throughput.requests_per_second,
+        tokens_per_second: throughput.tokens_per_second.and_then(Amount::new),
+        requests_per_second: throughput.requests_per_second.and_then(Amount::new),
         ..LatencyStats::default()
     }
 }
 
 /// `vllm bench serve`: end-to-end latency where it was asked for (`--percentile-metrics …,e2el`).
 fn of_serve(serve: &Serve) -> LatencyStats {
-    let figure = |name: &str| serve.figures.get(name).copied();
-    let prefix = |p: &str| p.strip_prefix('p').and_then(|rest| rest.strip_suffix("_e2el_ms")).and_then(|n| n.parse().ok());
+    let figure = |name: &str| serve.figures.get(name).copied().and_then(Amount::new);
+    let percentile = |(name, &latency): (&String, &f64)| {
+        let percent = name.strip_prefix('p')?.strip_suffix("_e2el_ms")?.parse().ok()?;
+        Some(LatencyPercentile { percentile: Amount::new(percent)?, latency_ms: Amount::new(latency)? })
+    };
     LatencyStats {
         mean_latency_ms: figure("mean_e2el_ms"),
         median_latency_ms: figure("median_e2el_ms"),
         stddev_latency_ms: figure("std_e2el_ms"),
-        percentiles: serve
-            .figures
-            .iter()
-            .filter_map(|(name, &latency_ms)| Some(LatencyPercentile { percentile: prefix(name)?, latency_ms }))
-            .collect(),
+        percentiles: serve.figures.iter().filter_map(percentile).collect(),
         tokens_per_second: figure("output_throughput"),
         requests_per_second: figure("request_throughput"),
         ..LatencyStats::default()
@@ -109,14 +114,13 @@ pub(crate) fn numbers(kind: &FailureKind) -> Figures {
             counts(&[("max_model_len_tokens", max_model_len), ("kv_cache_tokens", kv_cache_tokens)])
         }
         FailureKind::KvCacheTooSmallForMaxModelLen { max_model_len, needed, available, estimated_max_model_len } => {
-            let lengths = [
-                ("max_model_len_tokens", max_model_len),
-                ("estimated_max_model_len_tokens", estimated_max_model_len),
-            ];
+            let lengths =
+                [("max_model_len_tokens", max_model_len), ("estimated_max_model_len_tokens", estimated_max_model_len)];
             bytes(counts(&lengths), &[("needed", needed), ("available", available)])
         }
         FailureKind::FreeMemoryBelowUtilization { free, total, utilization, requested } => {
-            let share = utilization.map_or(Figures::new(), |u| Figures::new().number("gpu_memory_utilization_share", u));
+            let share =
+                utilization.map_or(Figures::new(), |u| Figures::new().number("gpu_memory_utilization_share", u));
             bytes(share, &[("free", free), ("total", total), ("requested", requested)])
         }
         FailureKind::OutOfMemory { tried, capacity, free, process, allocated, reserved_unallocated } => {

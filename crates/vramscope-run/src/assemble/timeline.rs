@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vramscope_core::{Bytes, DeviceIndex, Phase, Reading, Sample, Summary, Timeline, Window};
+use vramscope_schema::Amount;
 use vramscope_schema::v3::{
     ClockRange, EnergyUse, ExtendedMetrics, GapInfo, GpuTimeline, MemoryTimeline, PercentRange, PhaseGpu, PhaseInfo,
     PowerRange, Reduction, TemperatureRange, TimelinePoint,
@@ -30,7 +31,7 @@ pub(super) fn memory_timeline(run: &Run<'_>) -> Option<MemoryTimeline> {
         p95_bytes: whole(stats.p95),
         p99_bytes: whole(stats.p99),
         num_samples: u64::try_from(stats.n).ok(),
-        period_ms: timeline.period().map(|p| p.as_secs_f64() * 1e3),
+        period_ms: timeline.period().map(Amount::milliseconds),
         timeline: points,
         reduction,
         extended: extended(timeline),
@@ -90,18 +91,26 @@ fn point(tick: &[Sample], anchor: Option<i64>) -> TimelinePoint {
         timestamp: anchor.map(wall),
         at_ns: nanoseconds(at),
         memory_bytes: Bytes::checked_sum(tick.iter().map(|s| s.reading.used)).map(Bytes::get),
-        power_w: power,
+        power_w: power.and_then(Amount::new),
         temp_c: tick.iter().filter_map(|s| s.reading.temperature_c).max().map(f64::from),
-        utilization_pct: busy.map(|sum| (sum / gpus * 100.0).round() / 100.0),
+        utilization_pct: busy.and_then(|sum| Amount::new(short(sum / gpus))),
     }
 }
 
 fn extended(timeline: &Timeline) -> Option<ExtendedMetrics> {
     let of = |quantity: fn(&Reading) -> Option<u64>| timeline.summary(Window::ALL, quantity);
-    let percent = |s: Summary| PercentRange { min_pct: Some(s.min), max_pct: Some(s.max), mean_pct: Some(short(s.mean)) };
+    let percent = |s: Summary| PercentRange {
+        min_pct: Amount::new(s.min),
+        max_pct: Amount::new(s.max),
+        mean_pct: Amount::new(short(s.mean)),
+    };
     let heat = |s: Summary| TemperatureRange { min_c: Some(s.min), max_c: Some(s.max), mean_c: Some(short(s.mean)) };
-    let clock = |s: Summary| ClockRange { min_mhz: Some(s.min), max_mhz: Some(s.max), mean_mhz: Some(short(s.mean)) };
-    let watts = |milliwatts: f64| Some(short(milliwatts / 1e3));
+    let clock = |s: Summary| ClockRange {
+        min_mhz: Amount::new(s.min),
+        max_mhz: Amount::new(s.max),
+        mean_mhz: Amount::new(short(s.mean)),
+    };
+    let watts = |milliwatts: f64| Amount::new(short(milliwatts / 1e3));
     let metrics = ExtendedMetrics {
         power: of(|r| r.power_mw.map(u64::from)).map(|s| PowerRange {
             min_w: watts(s.min),
@@ -115,7 +124,7 @@ fn extended(timeline: &Timeline) -> Option<ExtendedMetrics> {
         memory_utilization: of(|r| r.memory_utilization_pct.map(u64::from)).map(percent),
         sm_clock: of(|r| r.sm_clock_mhz.map(u64::from)).map(clock),
         memory_clock: of(|r| r.memory_clock_mhz.map(u64::from)).map(clock),
-        energy: energy(timeline).map(|total| EnergyUse { total_j: Some(total) }),
+        energy: energy(timeline).map(|total| EnergyUse { total_j: Amount::new(total) }),
     };
     (metrics != ExtendedMetrics::default()).then_some(metrics)
 }
@@ -162,14 +171,14 @@ fn phase_info(derived: &Derived, phase: Phase, window: Window) -> PhaseInfo {
         phase: phase.into(),
         start_ns: nanoseconds(window.start).unwrap_or(u64::MAX),
         end_ns: nanoseconds(window.end).unwrap_or(u64::MAX),
-        duration_s: window.length().as_secs_f64(),
+        duration_s: Amount::seconds(window.length()),
         marked_by: None,
         num_samples: stats.and_then(|s| u64::try_from(s.n).ok()).unwrap_or(0),
         peak_bytes: stats.map(|s| s.max.get()),
         mean_bytes: stats.and_then(|s| whole(s.mean)),
         min_bytes: stats.map(|s| s.min.get()),
-        mean_power_w: power.map(|s| short(s.mean / 1e3 * all)),
-        mean_utilization_pct: busy.map(|s| short(s.mean)),
+        mean_power_w: power.and_then(|s| Amount::new(short(s.mean / 1e3 * all))),
+        mean_utilization_pct: busy.and_then(|s| Amount::new(short(s.mean))),
         per_gpu: if gpus > 1 { timeline.devices().iter().map(|d| per_gpu(d.index)).collect() } else { Vec::new() },
     }
 }

@@ -33,10 +33,15 @@ pub(super) fn ranks_contradict_devices(findings: &Findings<'_>) -> Option<Diagno
     let placement = &findings.derived?.placement;
     let ranks = placement.ranks.filter(|_| placement.placed == Placed::Unclear)?;
     let devices = placement.active.len();
-    let message = format!("the engine has {ranks} ranks, and memory rose on {devices} devices: its figures of each rank \
-         cannot be laid on devices");
+    let message = format!(
+        "the engine has {ranks} ranks, and memory rose on {devices} devices: its figures of each rank \
+         cannot be laid on devices"
+    );
     let evidence =
         Figures::new().count("ranks_count", u64::from(ranks)).count("devices_count", u64::try_from(devices).ok()?);
     let found = Diagnostic { evidence, ..diagnostic("ranks_contradict_devices", Severity::Warning, message) };
-    advise(found, "record all devices of the engine and no others (--gpu, or nvidia-smi -i), on every node that it uses")
+    advise(
+        found,
+        "record all devices of the engine and no others (--gpu, or nvidia-smi -i), on every node that it uses",
+    )
 }

@@ -1,9 +1,14 @@
 //! What the evidence cannot show.
 
+use std::time::Duration;
+
 use vramscope_core::{ComponentKind, Milestone, Phase};
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
 use super::{Findings, advise, diagnostic};
+
+/// A gap of this length is worth a word even where few samples are missing in all.
+const LONG_GAP: Duration = Duration::from_secs(1);
 
 /// The recording begins with the engine already there.
 pub(super) fn no_baseline(findings: &Findings<'_>) -> Option<Diagnostic> {
@@ -14,7 +19,10 @@ pub(super) fn no_baseline(findings: &Findings<'_>) -> Option<Diagnostic> {
     let (message, severity) = if derived.baseline.is_some() {
         ("the recording begins after the engine; the level after its end stands for the baseline", Severity::Info)
     } else {
-        ("the recording shows no time without the engine: what others hold is counted as the engine's", Severity::Warning)
+        (
+            "the recording shows no time without the engine: what others hold is counted as the engine's",
+            Severity::Warning,
+        )
     };
     let found = diagnostic("no_baseline", severity, message.to_owned());
     advise(found, "start recording a second before the engine, and end it a few seconds after")
@@ -44,7 +52,11 @@ pub(super) fn gaps(findings: &Findings<'_>) -> Option<Diagnostic> {
     let missed = timeline.gaps().iter().map(|gap| gap.missed).fold(0, u64::saturating_add);
     let longest = timeline.gaps().iter().map(|gap| gap.window.length()).max()?;
     let ticks = u64::try_from(timeline.ticks().count()).ok()?;
-    let severity = if missed.saturating_mul(20) > ticks { Severity::Warning } else { Severity::Info };
+    let part = |of: u64| missed.saturating_mul(of) > ticks;
+    if !part(100) && longest < LONG_GAP {
+        return None;
+    }
+    let severity = if part(20) { Severity::Warning } else { Severity::Info };
     let message = format!(
         "{} gaps in the recording, the longest {:.2} s; {missed} samples are missing beside {ticks} that are there",
         timeline.gaps().len(),
@@ -62,12 +74,15 @@ pub(super) fn pool_not_seen(findings: &Findings<'_>) -> Option<Diagnostic> {
     let attribution = derived.attribution.as_ref()?;
     attribution.total.component(ComponentKind::KvCache)?;
     let unseen = derived.placement.active.iter().any(|&d| derived.levels_of(d).is_none_or(|l| l.after_pool.is_none()));
-    if !unseen || attribution.total.component(ComponentKind::Activations).is_some_and(|c| c.basis.method == "rise_after_pool") {
+    if !unseen
+        || attribution.total.component(ComponentKind::Activations).is_some_and(|c| c.basis.method == "rise_after_pool")
+    {
         return None;
     }
-    let message = "the allocation of the KV pool does not show as one step in the samples; activations at the peak are \
+    let message =
+        "the allocation of the KV pool does not show as one step in the samples; activations at the peak are \
                    not measured"
-        .to_owned();
+            .to_owned();
     let found = diagnostic("pool_step_not_seen", Severity::Info, message);
     advise(found, "sample more often (100 ms or less) and from before the engine starts")
 }

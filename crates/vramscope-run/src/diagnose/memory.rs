@@ -18,6 +18,8 @@ const POOL_FAR_TOO_LARGE: u64 = 4;
 const POOL_NEARLY_FULL_PCT: f64 = 95.0;
 /// Less than this share of the device free at the peak leaves no room for a spike.
 const DEVICE_NEARLY_FULL_PCT: f64 = 1.0;
+/// Every engine takes a little more than it asks for: its context is outside its budget.
+const FAR_BEYOND_REQUEST_PCT: f64 = 1.0;
 /// A process list or a baseline below this is the driver's own.
 const OTHERS_HOLD: Bytes = Bytes::new(64 << 20);
 
@@ -25,9 +27,10 @@ const OTHERS_HOLD: Bytes = Bytes::new(64 << 20);
 pub(super) fn other_processes(findings: &Findings<'_>) -> Option<Diagnostic> {
     let derived = findings.derived?;
     let baseline = derived.timeline.window(Phase::Baseline).and(derived.baseline.as_ref())?;
-    let on_active = baseline.used.iter().filter(|(device, _)| {
-        derived.placement.active.is_empty() || derived.placement.active.contains(device)
-    });
+    let on_active = baseline
+        .used
+        .iter()
+        .filter(|(device, _)| derived.placement.active.is_empty() || derived.placement.active.contains(device));
     let held = Bytes::checked_sum(on_active.map(|(_, used)| *used))?;
     if held < OTHERS_HOLD {
         return None;
@@ -59,7 +62,8 @@ pub(super) fn kv_pool_against_workload(findings: &Findings<'_>) -> Option<Diagno
     }
     let lines = vec![fact.origin.line];
     if held < needed {
-        let message = format!("the KV cache holds {held} tokens, and the workload needs {needed} at once: requests wait");
+        let message =
+            format!("the KV cache holds {held} tokens, and the workload needs {needed} at once: requests wait");
         let found = Diagnostic {
             evidence,
             log_lines: lines,
@@ -75,12 +79,19 @@ pub(super) fn kv_pool_against_workload(findings: &Findings<'_>) -> Option<Diagno
     }
     let times = held / needed;
     let share = pool.map_or(String::new(), |pool| format!(" of {pool} on each rank"));
-    let message =
-        format!("the KV-cache pool{share} holds {held} tokens, {times} times the {needed} that the workload has at once");
-    let found =
-        Diagnostic { evidence, log_lines: lines, ..diagnostic("kv_pool_larger_than_workload", Severity::Info, message) };
-    advise(found, "vLLM fills the share that it is given: to free memory for others, lower --gpu-memory-utilization or set \
-         --kv-cache-memory-bytes; to use it, send more requests at a time")
+    let message = format!(
+        "the KV-cache pool{share} holds {held} tokens, {times} times the {needed} that the workload has at once"
+    );
+    let found = Diagnostic {
+        evidence,
+        log_lines: lines,
+        ..diagnostic("kv_pool_larger_than_workload", Severity::Info, message)
+    };
+    advise(
+        found,
+        "vLLM fills the share that it is given: to free memory for others, lower --gpu-memory-utilization or set \
+         --kv-cache-memory-bytes; to use it, send more requests at a time",
+    )
 }
 
 /// The pool was in use almost whole.
@@ -137,17 +148,25 @@ pub(super) fn used_beyond_request(findings: &Findings<'_>) -> Option<Diagnostic>
     let requested = budget::requested(findings.run)?;
     let attribution = findings.derived?.attribution.as_ref()?;
     let used = attribution.per_device.iter().filter_map(|(_, b)| b.peak().checked_sub(b.baseline())).max()?;
-    let over = used.checked_sub(requested.size).filter(|over| *over > OTHERS_HOLD)?;
+    let over = used
+        .checked_sub(requested.size)
+        .filter(|over| percent_of(over.as_f64(), requested.size) > FAR_BEYOND_REQUEST_PCT)?;
     let graphs = findings.facts.graphs.iter().map(|f| f.value).max();
     let unbudgeted = graphs.filter(|_| findings.facts.graphs_estimated.is_empty());
     let cause = unbudgeted.map_or(String::new(), |g| format!("; {g} of graphs are in no budget of this runner"));
-    let message = format!("the engine used {used} of a device at its peak, {over} more than the {} requested{cause}", requested.size);
+    let message = format!(
+        "the engine used {used} of a device at its peak, {over} more than the {} requested{cause}",
+        requested.size
+    );
     let found = Diagnostic {
         evidence: Figures::new().bytes("used", used).bytes("requested", requested.size).bytes("over", over),
         log_lines: requested.basis.log_lines,
         ..diagnostic("used_beyond_request", Severity::Info, message)
     };
-    advise(found, "leave as much free beside the engine: other processes, or a utilization near 1, would run out of memory")
+    advise(
+        found,
+        "leave as much free beside the engine: other processes, or a utilization near 1, would run out of memory",
+    )
 }
 
 /// What no part explains.
@@ -166,19 +185,30 @@ pub(super) fn residual(findings: &Findings<'_>) -> Option<Diagnostic> {
     let held = retained_before_pool(findings);
     let mut evidence = Figures::new().delta("residual", total.residual()).number("residual_pct", share);
     let (cause, advice) = if !missing.is_empty() {
-        (format!("; the evidence does not give {}", missing.join(" and ")), "complete the evidence: the engine's whole log, \
-         and a recording from before its start")
+        (
+            format!("; the evidence does not give {}", missing.join(" and ")),
+            "complete the evidence: the engine's whole log, \
+         and a recording from before its start",
+        )
     } else if let Some(held) = held {
         evidence = evidence.bytes("held_before_pool", held);
         (
-            format!("; {held} of it were in use beside weights and context when the KV pool was allocated: what the \
-                 framework's allocator kept from loading and from trial runs, and the engine's own buffers"),
+            format!(
+                "; {held} of it were in use beside weights and context when the KV pool was allocated: what the \
+                 framework's allocator kept from loading and from trial runs, and the engine's own buffers"
+            ),
             "a small KV pool makes this fixed part show; it is no leak unless it grows from run to run",
         )
     } else if share < 0.0 {
-        ("; parts that were reported at another time were not all resident at the peak".to_owned(), "read the parts as upper bounds")
+        (
+            "; parts that were reported at another time were not all resident at the peak".to_owned(),
+            "read the parts as upper bounds",
+        )
     } else {
-        (String::new(), "compare with a run at --enforce-eager and VLLM_LOGGING_LEVEL=DEBUG, which prints more of the parts")
+        (
+            String::new(),
+            "compare with a run at --enforce-eager and VLLM_LOGGING_LEVEL=DEBUG, which prints more of the parts",
+        )
     };
     let message = format!("{} ({share:+.1} % of the peak) are explained by no part{cause}", total.residual());
     let found = Diagnostic { evidence, ..diagnostic("large_residual", Severity::Warning, message) };

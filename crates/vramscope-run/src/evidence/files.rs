@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 /// Files that speak of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EvidenceFiles {
-    /// What the engine printed.
-    pub engine_log: Option<PathBuf>,
-    /// What a GPU tool or our sampler recorded.
-    pub gpu_log: Option<PathBuf>,
+    /// What the engine printed; several files are read as one, in this order.
+    pub engine_logs: Vec<PathBuf>,
+    /// What a GPU tool or our sampler recorded; several files of one format are read as one, in this order.
+    pub gpu_logs: Vec<PathBuf>,
     /// The model's `config.json`, or the folder that holds it.
     pub model: Option<PathBuf>,
     /// What the benchmark wrote.
@@ -78,14 +78,14 @@ impl EvidenceFiles {
         };
         let any_timeline = || names.iter().find(|n| n.ends_with(".jsonl")).map(|n| folder.join(n));
         let found = Self {
-            engine_log: ENGINE_LOGS.iter().find_map(|name| packed(name)),
-            gpu_log: GPU_LOGS.iter().find_map(|name| packed(name)).or_else(any_timeline),
+            engine_logs: ENGINE_LOGS.iter().find_map(|name| packed(name)).into_iter().collect(),
+            gpu_logs: GPU_LOGS.iter().find_map(|name| packed(name)).or_else(any_timeline).into_iter().collect(),
             model: plain("config.json"),
             bench: plain("bench.json"),
             args: plain("args.json"),
             marks: plain("marks.json"),
         };
-        if found.engine_log.is_none() && found.gpu_log.is_none() {
+        if found.engine_logs.is_empty() && found.gpu_logs.is_empty() {
             return Err(FileError::NothingFound { path: folder.to_owned() });
         }
         Ok(found)
@@ -115,6 +115,26 @@ pub fn open(path: &Path) -> Result<Box<dyn Read>, FileError> {
     })
 }
 
+/// A source that says how much was read from it.
+pub(crate) struct Observed<R, F> {
+    source: R,
+    observe: F,
+}
+
+impl<R, F: FnMut(u64)> Observed<R, F> {
+    pub(crate) fn new(source: R, observe: F) -> Self {
+        Self { source, observe }
+    }
+}
+
+impl<R: Read, F: FnMut(u64)> Read for Observed<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buffer)?;
+        (self.observe)(u64::try_from(n).unwrap_or(0));
+        Ok(n)
+    }
+}
+
 /// Reads a small file whole.
 ///
 /// # Errors
@@ -142,7 +162,7 @@ mod tests {
             File::create(folder.path().join(name)).unwrap();
         }
         let found = EvidenceFiles::find(folder.path()).unwrap();
-        assert_eq!(found.engine_log, Some(folder.path().join("vllm.log.gz")));
+        assert_eq!(found.engine_logs, [folder.path().join("vllm.log.gz")]);
         assert_eq!(found.model, Some(folder.path().join("config.json")));
         assert_eq!(found.bench, None);
         assert!(matches!(EvidenceFiles::find(&folder.path().join("none")), Err(FileError::Read { .. })));

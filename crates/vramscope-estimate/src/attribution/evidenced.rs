@@ -4,7 +4,7 @@ use vramscope_core::{Basis, Bytes, Component, ComponentKind, Confidence, Fact, S
 
 /// An amount of memory, and why it is that.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Amount {
+pub struct Evidenced {
     /// How much.
     pub size: Bytes,
     /// Half the width of the interval that the source implies, where it implies one.
@@ -15,8 +15,9 @@ pub struct Amount {
     pub basis: Basis,
 }
 
-impl Amount {
-    pub(super) fn into_component(self, kind: ComponentKind) -> Component {
+impl Evidenced {
+    /// Ties it to a component.
+    pub fn into_component(self, kind: ComponentKind) -> Component {
         let Self { size, resolution, confidence, basis } = self;
         Component { kind, size, resolution, confidence, basis }
     }
@@ -29,14 +30,14 @@ impl Amount {
 
 /// What the log says for one rank: the rank's own last figure; else the last one that speaks for every rank; else, as
 /// newer engines let one rank print for all, the last figure of any rank.
-pub(super) fn pick(facts: &[Fact<Bytes>], rank: u32, of: &str) -> Option<Amount> {
+pub(super) fn pick(facts: &[Fact<Bytes>], rank: u32, of: &str) -> Option<Evidenced> {
     let own = facts.iter().rev().find(|f| f.scope == Scope::ThisRank(rank));
     let each = || facts.iter().rev().find(|f| f.scope == Scope::PerRank);
     let any = || facts.iter().rev().find(|f| matches!(f.scope, Scope::ThisRank(_)));
     let fact = own.or_else(each).or_else(any)?;
     let by_other = matches!(fact.scope, Scope::ThisRank(other) if other != rank);
     let by = if by_other { format!(", printed by another rank for rank {rank}") } else { String::new() };
-    Some(Amount {
+    Some(Evidenced {
         size: fact.value,
         resolution: fact.resolution,
         confidence: Confidence::Reported,
@@ -49,7 +50,7 @@ pub(super) fn pick(facts: &[Fact<Bytes>], rank: u32, of: &str) -> Option<Amount>
 }
 
 /// Figures added up: known as badly as the worst of them. `None` for no figures, or past 64 bits.
-pub(super) fn sum(figures: &[Amount]) -> Option<Amount> {
+pub(super) fn sum(figures: &[Evidenced]) -> Option<Evidenced> {
     let first = figures.first()?;
     if figures.len() == 1 {
         return Some(first.clone());
@@ -66,7 +67,7 @@ pub(super) fn sum(figures: &[Amount]) -> Option<Amount> {
         let sizes: Vec<String> = figures.iter().map(|f| f.size.to_string()).collect();
         format!("the sum of {}", sizes.join(", "))
     };
-    Some(Amount {
+    Some(Evidenced {
         size,
         resolution: if resolutions.is_empty() { None } else { Bytes::checked_sum(resolutions) },
         confidence: figures.iter().map(|f| f.confidence).min()?,

@@ -1,0 +1,257 @@
+//! A profile for people.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use vramscope_core::{ByteDelta, Bytes};
+use vramscope_schema::v3::{Diagnostic, MemoryBreakdown, PartKind, PhaseInfo, Profile, Severity};
+
+use crate::table::{Align, Table, wrap};
+
+/// The whole report, at most `width` columns wide.
+pub(crate) fn profile(profile: &Profile, width: usize) -> String {
+    let mut text = String::new();
+    head(&mut text, profile, width);
+    if let Some(breakdown) = &profile.memory_breakdown {
+        memory(&mut text, breakdown, profile, width);
+    }
+    if let Some(phases) = profile.phases.as_deref().filter(|p| !p.is_empty()) {
+        phase_table(&mut text, phases, width);
+    }
+    diagnostics(&mut text, profile.diagnostics.as_deref().unwrap_or_default(), width);
+    notes(&mut text, &profile.metadata.notes, width);
+    text
+}
+
+/// What ran where, in two lines.
+fn head(text: &mut String, profile: &Profile, width: usize) {
+    let model = profile.model_info.as_ref();
+    let engine = profile.engine_metadata.as_ref();
+    let config = profile.run_config.as_ref().and_then(|c| c.engine.as_ref());
+    let billions =
+        model.and_then(|m| m.num_parameters).map(|n| format!("{:.2} B parameters", Bytes::new(n).as_f64() / 1e9));
+    let parallel =
+        config.and_then(|c| c.tensor_parallel_size).filter(|n| *n > 1).map(|n| format!("tensor parallel {n}"));
+    let version = engine.map(|e| {
+        let name = e.engine_type.clone().unwrap_or_default();
+        format!("{name} {}", e.engine_version.as_deref().unwrap_or("of unknown version"))
+    });
+    let name = model.and_then(|m| m.name.clone());
+    let architecture = model.and_then(|m| m.architecture.clone());
+    let dtype = model.and_then(|m| m.dtype.clone());
+    let eager = config.and_then(|c| c.enforce_eager).filter(|e| *e).map(|_| "eager".to_owned());
+    let what: Vec<String> =
+        [name, architecture, billions, dtype, version, parallel, eager].into_iter().flatten().collect();
+    if !what.is_empty() {
+        paragraph(text, "", &what.join(" · "), width);
+    }
+    let status = profile.metadata.status.map(|s| format!("run {}", word(s)));
+    let gpus = profile.gpu_info.as_ref().map(|info| {
+        let usable = info.devices.iter().filter_map(|d| d.usable_bytes).max();
+        let each = usable.map_or(String::new(), |b| format!(" of {} usable", Bytes::new(b)));
+        format!("{} GPU{}{each}", info.devices.len(), if info.devices.len() == 1 { "" } else { "s" })
+    });
+    let timeline = profile.memory_timeline.as_ref();
+    let recorded = timeline.and_then(|t| Some((t.num_samples?, t.period_ms?)));
+    let recorded = recorded.map(|(n, period)| format!("{n} samples, one each {:.0} ms", period.get()));
+    let latency = profile.latency_stats.as_ref().and_then(|l| l.mean_latency_ms);
+    let latency = latency.map(|ms| format!("mean latency {:.1} ms", ms.get()));
+    let facts: Vec<String> = [status, gpus, recorded, latency].into_iter().flatten().collect();
+    paragraph(text, "", &facts.join(" · "), width);
+}
+
+/// A word of the document's vocabulary.
+fn word(value: impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word.replace('_', " "),
+        _ => String::new(),
+    }
+}
+
+fn memory(text: &mut String, breakdown: &MemoryBreakdown, profile: &Profile, width: usize) {
+    let when = profile.memory_measurements.as_ref().and_then(|m| m.peak.as_ref()?.at_ns);
+    let at = when.map_or(String::new(), |ns| {
+        let inside = |p: &&PhaseInfo| p.start_ns <= ns && ns < p.end_ns;
+        let phase =
+            profile.phases.iter().flatten().find(inside).map_or(String::new(), |p| format!(", {}", word(p.phase)));
+        format!(" at {:.2} s{phase}", Bytes::new(ns).as_f64() / 1e9)
+    });
+    title(text, &format!("Memory at the peak{at}"));
+    bar(text, breakdown, width);
+    let mut table = Table::new(&[
+        ("part", Align::Left),
+        ("GiB", Align::Right),
+        ("share", Align::Right),
+        ("confidence", Align::Left),
+        ("source", Align::Left),
+    ]);
+    let share = |pct: Option<f64>| pct.map_or(String::new(), |p| format!("{p:.1} %"));
+    for part in &breakdown.components {
+        let lines: Vec<String> = part.log_lines.iter().map(u64::to_string).collect();
+        let lines = match &lines[..] {
+            [] => String::new(),
+            [one] => format!(" (line {one})"),
+            many => format!(" (lines {})", many.join(", ")),
+        };
+        let detail = part.detail.clone().unwrap_or_else(|| part.method.clone());
+        let confidence = word(part.confidence);
+        table.row([
+            part_name(part.kind).to_owned(),
+            gib(part.size_bytes),
+            share(part.share_of_peak_pct),
+            confidence,
+            format!("{detail}{lines}"),
+        ]);
+    }
+    let of_peak = |bytes: u64| {
+        let peak = breakdown.total_measured_bytes.filter(|p| *p > 0);
+        share(peak.map(|p| Bytes::new(bytes).as_f64() / Bytes::new(p).as_f64() * 100.0))
+    };
+    if let Some(baseline) = breakdown.baseline_bytes {
+        let source = "in use before the engine came".to_owned();
+        table.row(["baseline".to_owned(), gib(baseline), of_peak(baseline), "measured".to_owned(), source]);
+    }
+    if let Some(residual) = breakdown.residual_bytes {
+        let delta = ByteDelta::new(residual);
+        let sign = if residual < 0 { "-" } else { "+" };
+        let amount = format!("{sign}{}", gib(delta.magnitude().get()));
+        table.row([
+            "residual".to_owned(),
+            amount,
+            share(breakdown.residual_percentage),
+            String::new(),
+            "what no part explains".to_owned(),
+        ]);
+    }
+    if let Some(peak) = breakdown.total_measured_bytes {
+        table.row([
+            "= peak".to_owned(),
+            gib(peak),
+            "100.0 %".to_owned(),
+            "measured".to_owned(),
+            "the sum, exactly".to_owned(),
+        ]);
+    }
+    text.push_str(&table.render(width));
+}
+
+fn part_name(kind: PartKind) -> &'static str {
+    match kind {
+        PartKind::ModelWeights => "weights",
+        PartKind::KvCache => "KV cache",
+        PartKind::Activations => "activations",
+        PartKind::CudaGraphs => "graphs",
+        PartKind::RuntimeContext => "context",
+        PartKind::Collectives => "collectives",
+    }
+}
+
+fn part_color(kind: PartKind) -> AnsiColor {
+    match kind {
+        PartKind::ModelWeights => AnsiColor::Blue,
+        PartKind::KvCache => AnsiColor::Green,
+        PartKind::Activations => AnsiColor::Yellow,
+        PartKind::CudaGraphs => AnsiColor::Magenta,
+        PartKind::RuntimeContext => AnsiColor::Cyan,
+        PartKind::Collectives => AnsiColor::Red,
+    }
+}
+
+/// The parts side by side. Each has a letter of its own, so that the bar reads without colour too.
+fn bar(text: &mut String, breakdown: &MemoryBreakdown, width: usize) {
+    let Some(peak) = breakdown.total_measured_bytes.filter(|p| *p > 0) else { return };
+    let residual = breakdown.residual_bytes.and_then(|r| u64::try_from(r).ok()).unwrap_or(0);
+    let dim = Style::new().dimmed();
+    let mut parts = vec![('b', breakdown.baseline_bytes.unwrap_or(0), dim)];
+    for part in &breakdown.components {
+        let letter = part_name(part.kind).chars().next().unwrap_or('?');
+        parts.push((letter, part.size_bytes, Style::new().fg_color(Some(part_color(part.kind).into()))));
+    }
+    parts.push(('.', residual, dim));
+    let cells = u128::try_from(width.saturating_sub(4)).unwrap_or(76);
+    let (mut drawn, mut sum) = (0, 0_u128);
+    text.push_str("  ");
+    for (letter, bytes, style) in parts {
+        sum += u128::from(bytes);
+        let end = usize::try_from(sum * cells * 2 / u128::from(peak)).unwrap_or(0).div_ceil(2).min(width);
+        let cell: String = std::iter::repeat_n(letter, end.saturating_sub(drawn)).collect();
+        drawn = drawn.max(end);
+        let _ = write!(text, "{style}{cell}{style:#}");
+    }
+    text.push_str("\n\n");
+}
+
+fn gib(bytes: u64) -> String {
+    let text = Bytes::new(bytes).to_string();
+    text.trim_end_matches(" GiB").to_owned()
+}
+
+fn phase_table(text: &mut String, phases: &[PhaseInfo], width: usize) {
+    title(text, "Phases");
+    let mut table = Table::new(&[
+        ("phase", Align::Left),
+        ("start s", Align::Right),
+        ("length s", Align::Right),
+        ("peak GiB", Align::Right),
+        ("mean GiB", Align::Right),
+        ("power W", Align::Right),
+        ("busy %", Align::Right),
+    ]);
+    let amount = |bytes: Option<u64>| bytes.map_or("-".to_owned(), gib);
+    for phase in phases {
+        table.row([
+            word(phase.phase),
+            format!("{:.2}", Bytes::new(phase.start_ns).as_f64() / 1e9),
+            format!("{:.2}", phase.duration_s.get()),
+            amount(phase.peak_bytes),
+            amount(phase.mean_bytes),
+            phase.mean_power_w.map_or("-".to_owned(), |w| format!("{:.0}", w.get())),
+            phase.mean_utilization_pct.map_or("-".to_owned(), |p| format!("{:.0}", p.get())),
+        ]);
+    }
+    text.push_str(&table.render(width));
+}
+
+fn diagnostics(text: &mut String, found: &[Diagnostic], width: usize) {
+    if found.is_empty() {
+        return;
+    }
+    title(text, "What to know");
+    for diagnostic in found {
+        let (label, color) = match diagnostic.severity {
+            Severity::Error => ("error", AnsiColor::Red),
+            Severity::Warning => ("warning", AnsiColor::Yellow),
+            Severity::Info => ("info", AnsiColor::Cyan),
+        };
+        let style = Style::new().bold().fg_color(Some(color.into()));
+        let _ = writeln!(text, "  {style}{label}{style:#} {}", diagnostic.code);
+        paragraph(text, "    ", &diagnostic.message, width);
+        if let Some(advice) = &diagnostic.advice {
+            paragraph(text, "    → ", advice, width);
+        }
+    }
+}
+
+fn notes(text: &mut String, notes: &[String], width: usize) {
+    if notes.is_empty() {
+        return;
+    }
+    title(text, "Notes");
+    for note in notes {
+        paragraph(text, "  - ", note, width);
+    }
+}
+
+fn title(text: &mut String, words: &str) {
+    let bold = Style::new().bold();
+    let _ = writeln!(text, "\n{bold}{words}{bold:#}");
+}
+
+/// Wrapped text; further lines stand under the first one's text.
+fn paragraph(text: &mut String, lead: &str, words: &str, width: usize) {
+    let indent = " ".repeat(lead.chars().count());
+    let room = width.saturating_sub(indent.len()).max(20);
+    for (n, line) in wrap(words, room).iter().enumerate() {
+        let _ = writeln!(text, "{}{line}", if n == 0 { lead } else { &indent });
+    }
+}

@@ -1,0 +1,44 @@
+//! Progress on stderr, for a person at a terminal and for work that takes over a second.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Nothing is shown before, and not more often than this after.
+const QUIET: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(200);
+
+/// One line that is written over itself.
+pub(crate) struct Progress {
+    shown: bool,
+    next: Option<Instant>,
+}
+
+impl Progress {
+    /// Shows nothing where stderr is no terminal.
+    pub(crate) fn new() -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        Self { shown: false, next: terminal.then(|| Instant::now() + QUIET) }
+    }
+
+    /// Says how much of a file is behind.
+    pub(crate) fn bytes(&mut self, file: &Path, behind: u64) {
+        if self.next.is_none_or(|next| Instant::now() < next) {
+            return;
+        }
+        self.next = Some(Instant::now() + STEP);
+        self.shown = true;
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let whole = file.metadata().map_or(0, |m| m.len());
+        let share = behind.saturating_mul(100).checked_div(whole).filter(|s| *s <= 100);
+        let share = share.map_or(String::new(), |s| format!(" ({s} %)"));
+        anstream::eprint!("\r\x1b[Kreading {name}: {} MB{share}", behind / 1_000_000);
+    }
+
+    /// Clears the line.
+    pub(crate) fn end(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            anstream::eprint!("\r\x1b[K");
+        }
+    }
+}
