@@ -21,7 +21,7 @@ pub struct Migration {
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConvertedFigure {
-    /// Where it stood in the earlier document; `[]` stands for every element of a list.
+    /// The field of this document that it became, by its path; `[]` stands for every element of a list.
     pub field: String,
     /// The number as it was written; absent where `field` stands for several. Unit: as `basis` says.
     pub as_written: Option<f64>,

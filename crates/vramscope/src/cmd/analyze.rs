@@ -65,14 +65,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let generator = Generator { name: "vramscope".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let profile = assemble(&evidence, generator).or_exit(ExitCode::BadInput)?;
     if let Some(path) = &args.output {
-        output::write_file(path, |out| Ok(serde_json::to_writer_pretty(out, &profile)?))?;
+        output::write_file(path, |out| Ok(vramscope_schema::write(&profile, out)?))?;
         output::say(&format!("profile written to {}", path.display()));
     }
     match args.format {
         Format::Table => output::print(&render::profile(&profile, output::width()))?,
         Format::Json => {
             let mut document = Vec::new();
-            serde_json::to_writer_pretty(&mut document, &profile)?;
+            vramscope_schema::write(&profile, &mut document)?;
             output::print(&String::from_utf8(document)?)?;
         }
     }

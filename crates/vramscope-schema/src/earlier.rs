@@ -1,0 +1,175 @@
+//! What the documents before 3.1 have in common: counts written as floats, readings written as words, GPUs described
+//! loosely. Reading them is generous about form and strict about meaning.
+
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::Amount;
+
+/// A count that Python may have written as `6.7e9`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count(pub(crate) u64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whole;
+        impl Visitor<'_> for Whole {
+            type Value = Count;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a count")
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Count, E> {
+                Ok(Count(value))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Count, E> {
+                let whole = value.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&value);
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "whole, not negative and at most 2^53 by the test"
+                )]
+                let count = value as u64;
+                if whole { Ok(Count(count)) } else { Err(E::invalid_value(Unexpected::Float(value), &self)) }
+            }
+        }
+        deserializer.deserialize_any(Whole)
+    }
+}
+
+/// A reading that a tool may have shown as `N/A`, which is no reading.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Shown(pub(crate) Option<f64>);
+
+impl Shown {
+    /// The reading of a quantity that cannot be negative.
+    pub(crate) fn amount(self) -> Option<Amount> {
+        self.0.and_then(Amount::new)
+    }
+}
+
+impl<'de> Deserialize<'de> for Shown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading;
+        impl Visitor<'_> for Reading {
+            type Value = Shown;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or \"N/A\"")
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Shown, E> {
+                Ok(Shown(Some(value)))
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "a reading is far below 2^53")]
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Shown, E> {
+                Ok(Shown(Some(value as f64)))
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "a reading is far below 2^53")]
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Shown, E> {
+                Ok(Shown(Some(value as f64)))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Shown, E> {
+                let absent = value.trim_matches(['[', ']']).trim();
+                let known = ["", "N/A", "n/a", "NA", "None", "Not Supported", "Unknown"].contains(&absent);
+                if known { Ok(Shown(None)) } else { Err(E::invalid_value(Unexpected::Str(value), &self)) }
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Shown, E> {
+                Ok(Shown(None))
+            }
+        }
+        deserializer.deserialize_any(Reading)
+    }
+}
+
+/// One GPU of a list: a bare number is its memory in use.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Gpu(pub(crate) GpuFields);
+
+/// The fields under which the earlier profilers and the tools they asked describe one GPU.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub(crate) struct GpuFields {
+    #[serde(alias = "gpu_id", alias = "gpu_index", alias = "index")]
+    pub(crate) gpu: Option<u32>,
+    #[serde(alias = "memory_used_gb", alias = "memory_gb")]
+    pub(crate) used_gb: Option<Amount>,
+    #[serde(alias = "memory_free_gb")]
+    pub(crate) free_gb: Option<Amount>,
+    #[serde(alias = "memory_allocated_gb")]
+    pub(crate) allocated_gb: Option<Amount>,
+    #[serde(alias = "memory_reserved_gb")]
+    pub(crate) reserved_gb: Option<Amount>,
+    #[serde(alias = "memory_total_gb")]
+    pub(crate) total_gb: Option<Amount>,
+}
+
+impl<'de> Deserialize<'de> for Gpu {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entry;
+        impl<'de> Visitor<'de> for Entry {
+            type Value = Gpu;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a GPU: an object, or its memory in GB as a number that is not negative")
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Gpu, E> {
+                let used_gb = Amount::new(value).ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))?;
+                Ok(Gpu(GpuFields { used_gb: Some(used_gb), ..GpuFields::default() }))
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "gigabytes are far below 2^53")]
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Gpu, E> {
+                self.visit_f64(value as f64)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Gpu, A::Error> {
+                GpuFields::deserialize(MapAccessDeserializer::new(map)).map(Gpu)
+            }
+        }
+        deserializer.deserialize_any(Entry)
+    }
+}
+
+/// A time: text as Python's `isoformat` writes it, or seconds since 1970.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Time {
+    Text(String),
+    UnixSeconds(f64),
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Time;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time, as text or in seconds since 1970")
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Time, E> {
+                Ok(Time::Text(value.to_owned()))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Time, E> {
+                Ok(Time::UnixSeconds(value))
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Time, E> {
+                Ok(Time::UnixSeconds(value as f64))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}

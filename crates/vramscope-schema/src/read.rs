@@ -1,0 +1,228 @@
+//! Text to document, from any version.
+
+mod pairs;
+mod unknown;
+
+pub(crate) use unknown::UnknownField;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{Version, migrate, v1, v2, v3, v3_0};
+
+/// The largest document that is read. A profile of eight GPUs over an hour at ten ticks a second, nothing thinned out,
+/// has under 100 MB.
+pub const MAX_DOCUMENT_BYTES: usize = 256 << 20;
+
+/// A document as this program understands it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The document. Its `schema_version` is [`Version::WRITTEN`] unless `from` is a newer minor, which is never
+    /// written back.
+    pub profile: v3::Profile,
+    /// The version of the text.
+    pub from: Version,
+    /// What a person should know of the reading: what did not come along, and what an old version could not say.
+    pub notes: Vec<String>,
+}
+
+/// Why a text is no document that this program can read.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Nothing there.
+    #[error("read the profile: it is empty")]
+    Empty,
+    /// More than any profile has.
+    #[error("read the profile: it has {size} bytes, and no more than {MAX_DOCUMENT_BYTES} are read")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// Not JSON, or not to its end.
+    #[error("read the profile: line {line}, column {column} is not JSON ({reason})")]
+    NotJson {
+        /// The line, counted from 1.
+        line: usize,
+        /// The column, counted from 1.
+        column: usize,
+        /// The parser's words.
+        reason: String,
+    },
+    /// JSON of another kind.
+    #[error("read the profile: this is JSON, but no profile ({reason})")]
+    NotAProfile {
+        /// What is missing.
+        reason: String,
+    },
+    /// The version is no version.
+    #[error("read the profile: schema_version is {found}, and a version reads like \"{}\"", Version::WRITTEN)]
+    BadVersion {
+        /// What is written there.
+        found: String,
+    },
+    /// A version that was never published.
+    #[error(
+        "read the profile: version {found} does not exist; this program reads 1.0, 2.0, 3.0 and {}",
+        Version::WRITTEN
+    )]
+    UnknownVersion {
+        /// The document's version.
+        found: Version,
+    },
+    /// Written by a newer program, and changed so that this one would misunderstand it.
+    #[error("read the profile: it is of version {found}, and this program reads up to {known}; use a newer vramscope")]
+    NewerMajor {
+        /// The document's version.
+        found: Version,
+        /// The newest version that this program knows.
+        known: Version,
+    },
+    /// A field is not what it should be.
+    #[error("read the profile (version {version}): {field}, line {line}: {reason}")]
+    Field {
+        /// The document's version.
+        version: Version,
+        /// The path of the field, or of the object in which it is missing.
+        field: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An amount of memory has a fraction of a byte.
+    #[error("read the profile: {field} is {value}, and bytes are whole")]
+    NotWhole {
+        /// The path of the field.
+        field: String,
+        /// What is written there.
+        value: f64,
+    },
+    /// The two figures of a pair say different things.
+    #[error("read the profile: {field}_bytes is {bytes}, but {field}_gb is {gb} (of 10^9 bytes)")]
+    Disagree {
+        /// The path of the pair, without the ending.
+        field: String,
+        /// The exact figure.
+        bytes: i128,
+        /// The derived figure.
+        gb: f64,
+    },
+    /// A derived figure stands without the exact one.
+    #[error("read the profile: {field}_gb stands without {field}_bytes, which is the truth since version 3.1")]
+    DerivedAlone {
+        /// The path of the pair, without the ending.
+        field: String,
+    },
+}
+
+/// Reads a document of any version. Earlier versions are migrated to the one that this program writes; of a newer
+/// minor, what is not known is listed in the notes.
+///
+/// # Errors
+/// [`ReadError`], which names the field or the line.
+pub fn read(json: &[u8]) -> Result<Loaded, ReadError> {
+    let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
+    if json.len() > MAX_DOCUMENT_BYTES {
+        return Err(ReadError::TooLarge { size: json.len() });
+    }
+    if json.iter().all(u8::is_ascii_whitespace) {
+        return Err(ReadError::Empty);
+    }
+    let from = version(json)?;
+    match from {
+        Version { major: 1, .. } => {
+            let (old, unknown) = typed::<v1::Profile>(json, from)?;
+            Ok(migrate::from_v1(old, from, &unknown))
+        }
+        Version { major: 2, .. } => {
+            let (old, unknown) = typed::<v2::Profile>(json, from)?;
+            Ok(migrate::from_v2(old, from, &unknown))
+        }
+        Version { major: 3, minor: 0 } => {
+            let (old, unknown) = typed::<v3_0::Profile>(json, from)?;
+            Ok(migrate::from_v3_0(old, from, &unknown))
+        }
+        Version { major: 3, .. } => current(json, from),
+        found if found > Version::WRITTEN => Err(ReadError::NewerMajor { found, known: Version::WRITTEN }),
+        found => Err(ReadError::UnknownVersion { found }),
+    }
+}
+
+/// Reads a document of this major from 3.1 on.
+fn current(json: &[u8], from: Version) -> Result<Loaded, ReadError> {
+    pairs::check(json)?;
+    let (profile, unknown) = typed::<v3::Profile>(json, from)?;
+    let notes = unknown.into_iter().map(|field| field.note(from)).collect();
+    Ok(Loaded { profile, from, notes })
+}
+
+/// The fields by which a version is told, and nothing else.
+#[derive(Deserialize)]
+struct Head {
+    schema_version: Option<Value>,
+    profiler_version: Option<Value>,
+    memory_breakdown: Option<serde::de::IgnoredAny>,
+    memory_measurements: Option<serde::de::IgnoredAny>,
+}
+
+/// Looks at the version alone.
+fn version(json: &[u8]) -> Result<Version, ReadError> {
+    let head: Head = serde_json::from_slice(json).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => ReadError::NotAProfile { reason: reason(&error) },
+        _ => not_json(&error),
+    })?;
+    match (head.schema_version, head.profiler_version) {
+        (Some(Value::String(text)), _) => {
+            text.parse().map_err(|_| ReadError::BadVersion { found: format!("{text:?}") })
+        }
+        (Some(other), _) => Err(ReadError::BadVersion { found: other.to_string() }),
+        (None, Some(Value::String(profiler))) if profiler.starts_with("1.") => Ok(Version::V1),
+        (None, Some(profiler)) => {
+            let reason = format!("it has no schema_version, though its profiler_version is {profiler}");
+            Err(ReadError::NotAProfile { reason })
+        }
+        (None, None) if head.memory_breakdown.is_some() && head.memory_measurements.is_none() => Ok(Version::V1),
+        (None, None) => {
+            let reason = "it has neither schema_version nor the memory_breakdown of a version 1 document".to_owned();
+            Err(ReadError::NotAProfile { reason })
+        }
+    }
+}
+
+/// Parses exactly one type, and lists what it does not know.
+fn typed<T: DeserializeOwned>(json: &[u8], version: Version) -> Result<(T, Vec<UnknownField>), ReadError> {
+    let mut unknown = unknown::Collector::new(version);
+    let mut track = serde_path_to_error::Track::new();
+    let mut text = serde_json::Deserializer::from_slice(json);
+    let tracked = serde_path_to_error::Deserializer::new(&mut text, &mut track);
+    let mut add = |path: serde_ignored::Path<'_>| unknown.add(&path);
+    let parsed = T::deserialize(serde_ignored::Deserializer::new(tracked, &mut add));
+    let parsed = parsed.and_then(|document| text.end().map(|()| document));
+    match parsed {
+        Ok(document) => Ok((document, unknown.finish(json))),
+        Err(error) => Err(field_error(&error, version, track.path().to_string())),
+    }
+}
+
+fn field_error(error: &serde_json::Error, version: Version, path: String) -> ReadError {
+    if !error.is_data() {
+        return not_json(error);
+    }
+    let field = if path == "." { "the document".to_owned() } else { path };
+    ReadError::Field { version, field, line: error.line(), reason: reason(error) }
+}
+
+fn not_json(error: &serde_json::Error) -> ReadError {
+    ReadError::NotJson { line: error.line(), column: error.column(), reason: reason(error) }
+}
+
+/// The parser's words without its place, which is reported apart.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
