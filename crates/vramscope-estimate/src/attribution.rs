@@ -92,6 +92,7 @@ fn components(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Vec<Comp
         (ComponentKind::Activations, activations(evidence, seen, graphs.as_ref())),
         (ComponentKind::CudaGraphs, graphs),
         (ComponentKind::RuntimeContext, runtime_context(evidence, seen)),
+        (ComponentKind::Collectives, of_ranks(ComponentKind::Collectives)),
     ];
     parts.into_iter().filter_map(|(kind, amount)| Some(amount?.into_component(kind))).collect()
 }
@@ -120,9 +121,23 @@ impl RankEvidence<'_> {
             }
             ComponentKind::KvCache => self.kv_cache(rank),
             ComponentKind::Activations => pick(&facts.activation_peak, rank, "profile run"),
-            ComponentKind::CudaGraphs => pick(&facts.graphs, rank, "graph capture"),
+            ComponentKind::CudaGraphs => pick(&facts.graphs, rank, "graph capture").or_else(|| self.no_graphs()),
+            ComponentKind::Collectives => self.no_collectives(),
             _ => None,
         }
+    }
+
+    /// An engine that was told so captures no graphs.
+    fn no_graphs(&self) -> Option<Evidenced> {
+        let fact = self.facts.enforce_eager.as_ref().filter(|f| f.value)?;
+        Some(nothing("enforce_eager", "no graphs are captured in eager mode", Some(fact.origin.line)))
+    }
+
+    /// One rank has nobody to talk to. What several ranks hold for their collectives, no log says.
+    fn no_collectives(&self) -> Option<Evidenced> {
+        let alone = self.facts.ranks()? == 1;
+        let line = self.facts.parallel.tensor.as_ref().map(|f| f.origin.line);
+        alone.then(|| nothing("one_rank", "one rank has no collectives", line))
     }
 
     /// The same on several ranks together; `None` if one of them lacks it, or for no ranks.
@@ -170,6 +185,16 @@ impl RankEvidence<'_> {
             },
         };
         Some((amount, kv.bytes_per_block))
+    }
+}
+
+/// A part that is known not to exist.
+fn nothing(method: &'static str, detail: &str, line: Option<u64>) -> Evidenced {
+    Evidenced {
+        size: Bytes::ZERO,
+        resolution: None,
+        confidence: Confidence::Computed,
+        basis: Basis { method, detail: detail.to_owned(), log_lines: line.into_iter().collect() },
     }
 }
 

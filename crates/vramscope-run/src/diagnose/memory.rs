@@ -184,7 +184,13 @@ pub(super) fn residual(findings: &Findings<'_>) -> Option<Diagnostic> {
         .collect();
     let held = retained_before_pool(findings);
     let mut evidence = Figures::new().delta("residual", total.residual()).number("residual_pct", share);
-    let (cause, advice) = if !missing.is_empty() {
+    let unfinished = !findings.facts.failures.is_empty() && findings.facts.event(Milestone::EngineReady).is_none();
+    let (cause, advice) = if unfinished {
+        (
+            "; the engine failed while it was starting: what its trial run took is in no figure".to_owned(),
+            "mend the failure first; the parts of a start that failed are not complete",
+        )
+    } else if !missing.is_empty() {
         (
             format!("; the evidence does not give {}", missing.join(" and ")),
             "complete the evidence: the engine's whole log, \

@@ -86,7 +86,7 @@ fn memory(text: &mut String, breakdown: &MemoryBreakdown, profile: &Profile, wid
         ("source", Align::Left),
     ]);
     let share = |pct: Option<f64>| pct.map_or(String::new(), |p| format!("{p:.1} %"));
-    for part in &breakdown.components {
+    for part in breakdown.components.iter().filter(|part| part.size_bytes > 0) {
         let lines: Vec<String> = part.log_lines.iter().map(u64::to_string).collect();
         let lines = match &lines[..] {
             [] => String::new(),
