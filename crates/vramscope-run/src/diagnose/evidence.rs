@@ -58,8 +58,8 @@ pub(super) fn gaps(findings: &Findings<'_>) -> Option<Diagnostic> {
     }
     let severity = if part(20) { Severity::Warning } else { Severity::Info };
     let message = format!(
-        "{} gaps in the recording, the longest {:.2} s; {missed} samples are missing beside {ticks} that are there",
-        timeline.gaps().len(),
+        "{} in the recording, the longest {:.2} s; {missed} samples are missing beside {ticks} that are there",
+        counted(timeline.gaps().len(), "gap"),
         longest.as_secs_f64()
     );
     let evidence = Figures::new().count("missed_samples_count", missed).time("longest_gap", longest);
@@ -85,4 +85,9 @@ pub(super) fn pool_not_seen(findings: &Findings<'_>) -> Option<Diagnostic> {
             .to_owned();
     let found = diagnostic("pool_step_not_seen", Severity::Info, message);
     advise(found, "sample more often (100 ms or less) and from before the engine starts")
+}
+
+/// `1 gap`, `2 gaps`.
+fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
