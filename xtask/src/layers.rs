@@ -25,6 +25,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "vramscope-run",
         &["core", "schema", "gpu", "vllm-log", "estimate", "models", "trace", "load", "engine", "sampler"],
     ),
+    ("standin-nvml", &[]),
+    ("standin-rocm-smi", &[]),
     ("vramscope", &["*"]),
     ("xtask", &["*"]),
     ("benches", &["*"]),

@@ -1,10 +1,24 @@
 //! NVIDIA GPUs through NVML, and saved outputs of nvidia-smi.
 //!
+//! Nothing is loaded until [`NvmlBackend::open`]; on a machine without driver or GPU it says what is missing.
+//!
 //! ```
-//! let text = "index, memory.used [MiB]\n0, 12 MiB\n";
-//! let snapshot = vramscope_nvml::tools::read_csv(text).unwrap();
-//! assert_eq!(snapshot.gpus[0].mem_total_mib, None, "what the output does not say is absent");
+//! use vramscope_gpu::GpuBackend as _;
+//! use vramscope_nvml::{NvmlBackend, NvmlOptions};
+//!
+//! match NvmlBackend::open(&NvmlOptions::default()) {
+//!     Ok(backend) => assert!(!backend.devices().is_empty()),
+//!     Err(error) => assert!(!error.advice.is_empty(), "it always says what to do"),
+//! }
 //! ```
 
+mod backend;
+mod fast;
+mod ffi;
+mod open;
+mod slow;
+mod support;
 mod throttle;
 pub mod tools;
+
+pub use backend::{NvmlBackend, NvmlOptions};
