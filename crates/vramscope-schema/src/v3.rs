@@ -1,8 +1,8 @@
 //! The profile document, version 3.1: everything that is known of one run.
 //!
-//! The types hold each amount of memory once, as `x_bytes`. The text of a document holds it twice: `write`
-//! puts `x_gb` (10^9 bytes, six decimals) behind each `x_bytes`, `read` checks the two against each other,
-//! and `json_schema` describes both. No field here is named `_gb`.
+//! The types hold each amount of memory once, as `x_bytes`. The text of a document holds it twice: [`crate::write()`]
+//! puts `x_gb` (10^9 bytes, six decimals) behind each `x_bytes`, [`crate::read`] checks the two against each other,
+//! and [`crate::json_schema`] describes both. No field here is named `_gb`.
 //!
 //! A field that is `None`, and a list that is empty, is left out of the text: absent means "not known" and never zero.
 
@@ -10,6 +10,7 @@ mod breakdown;
 mod detail;
 mod engine;
 mod evidence;
+mod from_core;
 mod logs;
 mod measurement;
 mod migration;
@@ -31,7 +32,8 @@ pub use measurement::{GpuMemory, MeasurementPoint, MemoryMeasurements, PerGpuSta
 pub use migration::{ConvertedFigure, Migration};
 pub use outcome::{Diagnostic, Failure, LatencyPercentile, LatencyStats};
 pub use run::{
-    DeviceInfo, DeviceMemory, EngineArgs, Generator, GpuInfo, Metadata, ModelInfo, RunConfig, Source, WorkloadInfo,
+    DeviceInfo, DeviceMemory, EngineArgs, Generator, GpuInfo, Metadata, ModelInfo, PartitionInfo, RunConfig, Source,
+    WorkloadInfo,
 };
 pub use timeline::{
     ClockRange, EnergyUse, ExtendedMetrics, GapInfo, GpuTimeline, MemoryTimeline, PercentRange, PhaseGpu, PhaseInfo,

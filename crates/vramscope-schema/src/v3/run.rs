@@ -229,10 +229,33 @@ pub struct DeviceInfo {
     pub vendor: Option<String>,
     /// Its place on the bus.
     pub pci_bus_id: Option<String>,
+    /// The version of the kernel driver behind it.
+    pub driver_version: Option<String>,
+    /// How it is cut into parts, or what it is a part of. Absent for a whole GPU.
+    pub partition: Option<PartitionInfo>,
     /// All memory that the driver reports for it.
     pub total_bytes: Option<u64>,
     /// The part that the driver holds back.
     pub reserved_bytes: Option<u64>,
     /// What a process can use: total less reserved. It is what CUDA calls the total.
     pub usable_bytes: Option<u64>,
+}
+
+/// How a GPU is cut into parts, or what it is a part of.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct PartitionInfo {
+    /// `mig_parent`: a whole GPU whose memory is shared out among slices. `mig_slice`: one of them. `amd`: a device as
+    /// AMD's driver lists it under its partition modes.
+    pub kind: String,
+    /// The whole GPU of a slice. Unit: none, an index.
+    pub parent: Option<u32>,
+    /// The slice's GPU instance. Unit: none, an index.
+    pub gpu_instance: Option<u32>,
+    /// The compute instance inside it. Unit: none, an index.
+    pub compute_instance: Option<u32>,
+    /// AMD's compute partition mode (`SPX`, `CPX`).
+    pub compute_mode: Option<String>,
+    /// AMD's memory partition mode (`NPS1`, `NPS4`).
+    pub memory_mode: Option<String>,
 }

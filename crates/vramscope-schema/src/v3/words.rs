@@ -128,6 +128,24 @@ pub enum GapCause {
     FailedRead,
     /// The sampler came too late, or the recording has a hole.
     MissedTicks,
+    /// The GPU is gone: no reading of it succeeds any more.
+    DeviceLost,
+    /// The readings were taken, but whoever keeps them could not follow.
+    Dropped,
+}
+
+impl GapCause {
+    /// The document's word for a cause, or `None` for one that this version of the document has no word for.
+    pub fn of(cause: vramscope_core::GapCause) -> Option<Self> {
+        use vramscope_core::GapCause as Core;
+        Some(match cause {
+            Core::FailedRead => Self::FailedRead,
+            Core::MissedTicks => Self::MissedTicks,
+            Core::DeviceLost => Self::DeviceLost,
+            Core::Dropped => Self::Dropped,
+            _ => return None,
+        })
+    }
 }
 
 /// How the run ended.
