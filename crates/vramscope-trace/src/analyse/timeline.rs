@@ -1,0 +1,196 @@
+//! What each GPU did over time.
+
+mod idle;
+mod steps;
+mod union;
+
+use std::collections::HashMap;
+
+pub(crate) use idle::{Gap, Idle};
+pub(crate) use steps::StepWork;
+use steps::Steps;
+pub(crate) use union::Union;
+
+use super::join::Region;
+
+use crate::collect::GpuStep;
+use crate::names::NameId;
+use crate::record::{TimedOp, Wait, Work};
+use crate::runs::Sorted;
+use crate::{Category, Cause, TraceError};
+use idle::Waits;
+
+/// What the GPU did in some time: lengths of unions, in nanoseconds. Shares of two kinds follow from them, because
+/// |A and B| = |A| + |B| - |A or B|.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Unions {
+    /// Kernels, copies and fills.
+    pub all: Union,
+    pub kernels: Union,
+    pub communication: Union,
+    /// Kernels that are no communication.
+    pub compute: Union,
+    pub moves: Union,
+    pub idle: Idle,
+    pub first: Option<i64>,
+    pub last: i64,
+}
+
+impl Unions {
+    fn add(&mut self, op: &TimedOp, communication: bool, cause: Option<&[i64; Cause::COUNT]>) {
+        if let Some(parts) = cause {
+            self.idle.add(parts);
+        }
+        self.first.get_or_insert(op.start);
+        self.last = self.last.max(op.end);
+        self.all.add(op.start, op.end);
+        match (op.work, communication) {
+            (Work::Kernel, true) => {
+                self.kernels.add(op.start, op.end);
+                self.communication.add(op.start, op.end);
+            }
+            (Work::Kernel, false) => {
+                self.kernels.add(op.start, op.end);
+                self.compute.add(op.start, op.end);
+            }
+            (Work::Copy | Work::Fill, _) => self.moves.add(op.start, op.end),
+        }
+    }
+
+    /// From the first beginning to the last end.
+    pub(crate) fn span(&self) -> i64 {
+        self.first.map_or(0, |first| self.last - first)
+    }
+}
+
+/// One stream's work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StreamWork {
+    pub kernels: u64,
+    pub kernel_time: i64,
+    pub moves: u64,
+    pub busy: Union,
+}
+
+/// One device's work.
+pub(crate) struct DeviceWork {
+    pub device: NameId,
+    pub whole: Unions,
+    /// The same within the steps, where there are steps.
+    pub steps: Option<Unions>,
+    pub streams: HashMap<NameId, StreamWork>,
+    pub longest_gaps: Vec<Gap>,
+}
+
+/// What the walk needs to know.
+pub(crate) struct Question<'a> {
+    pub ops: &'a Sorted<TimedOp>,
+    pub waits: &'a Sorted<Wait>,
+    pub category: &'a dyn Fn(NameId) -> Category,
+    pub regions: &'a HashMap<NameId, Region>,
+    /// Steps marked on the CPU: how many. Without any, marks of the GPU count, and without those, steps are detected.
+    pub marked_steps: usize,
+    pub gpu_steps: &'a [GpuStep],
+}
+
+/// What the walk found.
+pub(crate) struct Timeline {
+    pub devices: Vec<DeviceWork>,
+    pub steps: Vec<StepWork>,
+    pub detected: bool,
+    pub too_many_steps: u64,
+}
+
+/// Walks over all devices.
+pub(crate) fn walk(question: &Question<'_>) -> Result<Timeline, TraceError> {
+    let mut steps = Steps::new(question.marked_steps, question.gpu_steps);
+    let mut devices = Vec::new();
+    let mut current: Option<Walk<'_>> = None;
+    let mut reader = question.ops.read()?;
+    while let Some(op) = reader.next()? {
+        if current.as_ref().is_none_or(|walk| walk.work.device != op.device) {
+            devices.extend(current.take().map(Walk::finish));
+            current = Some(Walk::new(question, op.device)?);
+            steps.begin_device();
+        }
+        if let Some(walk) = &mut current {
+            let category = if op.work == Work::Kernel { Some((question.category)(op.name)) } else { None };
+            walk.add(&op, category == Some(Category::Communication))?;
+            steps.add(&op, category);
+        }
+    }
+    devices.extend(current.take().map(Walk::finish));
+    let detected = steps.are_detected();
+    let too_many_steps = steps.refused();
+    Ok(Timeline { devices, steps: steps.finish(), detected, too_many_steps })
+}
+
+struct Walk<'a> {
+    work: DeviceWork,
+    region: Option<Region>,
+    waits: Waits<'a>,
+    last_name: Option<NameId>,
+}
+
+/// Gaps that are shown one by one.
+const LONGEST_GAPS: usize = 10;
+
+impl<'a> Walk<'a> {
+    fn new(question: &Question<'a>, device: NameId) -> Result<Self, TraceError> {
+        let region = question.regions.get(&device).copied();
+        Ok(Self {
+            work: DeviceWork {
+                device,
+                whole: Unions::default(),
+                steps: region.map(|_| Unions::default()),
+                streams: HashMap::new(),
+                longest_gaps: Vec::new(),
+            },
+            region,
+            waits: Waits::new(question.waits.read()?),
+            last_name: None,
+        })
+    }
+
+    fn add(&mut self, op: &TimedOp, communication: bool) -> Result<(), TraceError> {
+        let mut causes = None;
+        if let Some(from) = self.work.whole.all.end().filter(|&end| end < op.start) {
+            let parts = self.waits.split(from, op)?;
+            self.note_gap(Gap { from, to: op.start, parts, before: self.last_name, after: op.name });
+            causes = Some(parts);
+        }
+        self.work.whole.add(op, communication, causes.as_ref());
+        let in_region =
+            self.region.is_some_and(|r| op.step.is_some() || r.from <= op.start && op.start < r.to);
+        if let Some(steps) = self.work.steps.as_mut().filter(|_| in_region) {
+            // The gap before the first step is not between steps.
+            let between = causes.filter(|_| steps.first.is_some());
+            steps.add(op, communication, between.as_ref());
+        }
+        let stream = self.work.streams.entry(op.stream).or_default();
+        stream.busy.add(op.start, op.end);
+        if op.work == Work::Kernel {
+            stream.kernels += 1;
+            stream.kernel_time = stream.kernel_time.saturating_add(op.end - op.start);
+        } else {
+            stream.moves += 1;
+        }
+        self.last_name = Some(op.name);
+        Ok(())
+    }
+
+    fn note_gap(&mut self, gap: Gap) {
+        let gaps = &mut self.work.longest_gaps;
+        let length = |gap: &Gap| gap.to - gap.from;
+        if gaps.len() == LONGEST_GAPS && gaps.last().is_some_and(|last| length(last) >= length(&gap)) {
+            return;
+        }
+        let place = gaps.partition_point(|other| length(other) >= length(&gap));
+        gaps.insert(place, gap);
+        gaps.truncate(LONGEST_GAPS);
+    }
+
+    fn finish(self) -> DeviceWork {
+        self.work
+    }
+}

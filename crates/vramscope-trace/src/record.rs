@@ -1,0 +1,384 @@
+//! What is kept of an event until the file has been read, and the orders in which it is read back.
+
+use std::cmp::Ordering;
+
+use crate::names::NameId;
+use crate::runs::{Packed, get, get_signed, put, put_signed};
+
+/// What a span on the CPU is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SpanKind {
+    /// A python frame.
+    Python,
+    /// A span that the program named.
+    Annotation,
+    /// An operator of the framework.
+    Operator,
+    /// A call of the GPU runtime or driver.
+    Call,
+}
+
+impl SpanKind {
+    const ALL: [Self; 4] = [Self::Python, Self::Annotation, Self::Operator, Self::Call];
+}
+
+/// A span on a CPU thread, in order of thread and time; of two that begin together, the longer one encloses the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub thread: NameId,
+    pub start: i64,
+    pub end: i64,
+    pub kind: SpanKind,
+    pub name: NameId,
+    /// The id that a call shares with what it launched; zero for other kinds.
+    pub correlation: u64,
+}
+
+impl Ord for Span {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |s: &Self| (s.thread, s.start);
+        key(self)
+            .cmp(&key(other))
+            .then(other.end.cmp(&self.end))
+            .then_with(|| (self.kind, self.name, self.correlation).cmp(&(other.kind, other.name, other.correlation)))
+    }
+}
+
+impl PartialOrd for Span {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct SpanState {
+    thread: NameId,
+    start: i64,
+    correlation: u64,
+}
+
+impl Packed for Span {
+    type State = SpanState;
+
+    fn pack(&self, state: &mut SpanState, out: &mut Vec<u8>) {
+        put_signed(out, i64::from(self.thread) - i64::from(state.thread));
+        put_signed(out, self.start.wrapping_sub(state.start));
+        put_signed(out, self.end.wrapping_sub(self.start));
+        let kind = SpanKind::ALL.iter().position(|&k| k == self.kind).unwrap_or_default();
+        put(out, u64::from(self.name) << 2 | kind as u64);
+        if self.kind == SpanKind::Call {
+            put_signed(out, self.correlation.wrapping_sub(state.correlation).cast_signed());
+            state.correlation = self.correlation;
+        }
+        state.thread = self.thread;
+        state.start = self.start;
+    }
+
+    fn unpack(state: &mut SpanState, input: &mut &[u8]) -> Option<Self> {
+        let thread = small(i64::from(state.thread).wrapping_add(get_signed(input)?))?;
+        let start = state.start.wrapping_add(get_signed(input)?);
+        let end = start.wrapping_add(get_signed(input)?);
+        let packed = get(input)?;
+        let kind = SpanKind::ALL[usize::from(packed.to_le_bytes()[0] & 3)];
+        let mut correlation = 0;
+        if kind == SpanKind::Call {
+            correlation = state.correlation.wrapping_add(get_signed(input)?.cast_unsigned());
+            state.correlation = correlation;
+        }
+        (state.thread, state.start) = (thread, start);
+        Some(Self { thread, start, end, kind, name: NameId::try_from(packed >> 2).ok()?, correlation })
+    }
+}
+
+fn small(value: i64) -> Option<NameId> {
+    NameId::try_from(value).ok()
+}
+
+/// What a GPU did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Work {
+    Kernel,
+    Copy,
+    Fill,
+}
+
+impl Work {
+    const ALL: [Self; 3] = [Self::Kernel, Self::Copy, Self::Fill];
+}
+
+/// An operation on a GPU, in order of its correlation; those without one come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GpuOp {
+    pub correlation: Option<u64>,
+    pub start: i64,
+    pub end: i64,
+    pub work: Work,
+    pub name: NameId,
+    pub device: NameId,
+    pub stream: NameId,
+    /// Bytes copied or filled, where stated.
+    pub bytes: Option<u64>,
+}
+
+impl Packed for GpuOp {
+    type State = (u64, i64);
+
+    fn pack(&self, (correlation, start): &mut Self::State, out: &mut Vec<u8>) {
+        let work = Work::ALL.iter().position(|&w| w == self.work).unwrap_or_default() as u64;
+        let has = u64::from(self.correlation.is_some()) << 3 | u64::from(self.bytes.is_some()) << 2;
+        put(out, u64::from(self.name) << 4 | has | work);
+        if let Some(own) = self.correlation {
+            put(out, own.wrapping_sub(*correlation));
+            *correlation = own;
+        }
+        put_signed(out, self.start.wrapping_sub(*start));
+        put_signed(out, self.end.wrapping_sub(self.start));
+        put(out, u64::from(self.device));
+        put(out, u64::from(self.stream));
+        if let Some(bytes) = self.bytes {
+            put(out, bytes);
+        }
+        *start = self.start;
+    }
+
+    fn unpack((last, start): &mut Self::State, input: &mut &[u8]) -> Option<Self> {
+        let packed = get(input)?;
+        let has = |bit: u64| packed & bit == bit;
+        let mut correlation = None;
+        if has(8) {
+            *last = last.wrapping_add(get(input)?);
+            correlation = Some(*last);
+        }
+        *start = start.wrapping_add(get_signed(input)?);
+        Some(Self {
+            correlation,
+            start: *start,
+            end: start.wrapping_add(get_signed(input)?),
+            work: *Work::ALL.get(usize::from(packed.to_le_bytes()[0] & 3))?,
+            name: NameId::try_from(packed >> 4).ok()?,
+            device: NameId::try_from(get(input)?).ok()?,
+            stream: NameId::try_from(get(input)?).ok()?,
+            bytes: if has(4) { Some(get(input)?) } else { None },
+        })
+    }
+}
+
+/// Who issued a call, in order of the call's correlation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Launch {
+    pub correlation: u64,
+    pub start: i64,
+    pub thread: NameId,
+    /// It launches a whole graph.
+    pub graph: bool,
+    /// The innermost operator around it.
+    pub operator: Option<NameId>,
+    /// The step around it, by its number.
+    pub step: Option<u32>,
+    /// The innermost model layer around it, by its name.
+    pub layer: Option<NameId>,
+    /// The annotations around it, as a place in their tree.
+    pub scope: Option<u32>,
+    /// The python stack around it, as a place in its tree.
+    pub stack: Option<u32>,
+}
+
+impl Packed for Launch {
+    type State = (u64, i64);
+
+    fn pack(&self, (correlation, start): &mut Self::State, out: &mut Vec<u8>) {
+        put(out, self.correlation.wrapping_sub(*correlation));
+        put_signed(out, self.start.wrapping_sub(*start));
+        put(out, u64::from(self.thread) << 1 | u64::from(self.graph));
+        for place in [self.operator, self.step, self.layer, self.scope, self.stack] {
+            put(out, place.map_or(0, |id| u64::from(id) + 1));
+        }
+        (*correlation, *start) = (self.correlation, self.start);
+    }
+
+    fn unpack((correlation, start): &mut Self::State, input: &mut &[u8]) -> Option<Self> {
+        *correlation = correlation.wrapping_add(get(input)?);
+        *start = start.wrapping_add(get_signed(input)?);
+        let packed = get(input)?;
+        let mut place = || get(input).map(|id| id.checked_sub(1).and_then(|id| u32::try_from(id).ok()));
+        Some(Self {
+            correlation: *correlation,
+            start: *start,
+            thread: NameId::try_from(packed >> 1).ok()?,
+            graph: packed & 1 == 1,
+            operator: place()?,
+            step: place()?,
+            layer: place()?,
+            scope: place()?,
+            stack: place()?,
+        })
+    }
+}
+
+/// An operation on a GPU with what is known of its launch, in order of device and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TimedOp {
+    pub device: NameId,
+    pub start: i64,
+    pub end: i64,
+    pub stream: NameId,
+    pub name: NameId,
+    pub work: Work,
+    /// When the call that launched it began, and on which thread.
+    pub launched: Option<(i64, NameId)>,
+    pub step: Option<u32>,
+}
+
+impl Packed for TimedOp {
+    type State = (NameId, i64);
+
+    fn pack(&self, (device, start): &mut Self::State, out: &mut Vec<u8>) {
+        put_signed(out, i64::from(self.device) - i64::from(*device));
+        put_signed(out, self.start.wrapping_sub(*start));
+        put_signed(out, self.end.wrapping_sub(self.start));
+        let work = Work::ALL.iter().position(|&w| w == self.work).unwrap_or_default() as u64;
+        put(out, u64::from(self.name) << 3 | u64::from(self.launched.is_some()) << 2 | work);
+        put(out, u64::from(self.stream));
+        if let Some((at, thread)) = self.launched {
+            put_signed(out, self.start.wrapping_sub(at));
+            put(out, u64::from(thread));
+        }
+        put(out, self.step.map_or(0, |id| u64::from(id) + 1));
+        (*device, *start) = (self.device, self.start);
+    }
+
+    fn unpack((device, start): &mut Self::State, input: &mut &[u8]) -> Option<Self> {
+        *device = small(i64::from(*device).wrapping_add(get_signed(input)?))?;
+        *start = start.wrapping_add(get_signed(input)?);
+        let end = start.wrapping_add(get_signed(input)?);
+        let packed = get(input)?;
+        let stream = NameId::try_from(get(input)?).ok()?;
+        let mut launched = None;
+        if packed & 4 == 4 {
+            let at = start.wrapping_sub(get_signed(input)?);
+            launched = Some((at, NameId::try_from(get(input)?).ok()?));
+        }
+        Some(Self {
+            device: *device,
+            start: *start,
+            end,
+            stream,
+            name: NameId::try_from(packed >> 3).ok()?,
+            work: *Work::ALL.get(usize::from(packed.to_le_bytes()[0] & 3))?,
+            launched,
+            step: get(input)?.checked_sub(1).and_then(|id| u32::try_from(id).ok()),
+        })
+    }
+}
+
+/// A call that waits for the GPU, in order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wait {
+    pub start: i64,
+    pub end: i64,
+    pub thread: NameId,
+}
+
+impl Packed for Wait {
+    type State = i64;
+
+    fn pack(&self, start: &mut i64, out: &mut Vec<u8>) {
+        put_signed(out, self.start.wrapping_sub(*start));
+        put_signed(out, self.end.wrapping_sub(self.start));
+        put(out, u64::from(self.thread));
+        *start = self.start;
+    }
+
+    fn unpack(start: &mut i64, input: &mut &[u8]) -> Option<Self> {
+        *start = start.wrapping_add(get_signed(input)?);
+        let end = start.wrapping_add(get_signed(input)?);
+        Some(Self { start: *start, end, thread: NameId::try_from(get(input)?).ok()? })
+    }
+}
+
+/// One duration or delay of a group, in order of group and length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Length {
+    pub group: u32,
+    pub nanos: i64,
+}
+
+impl Packed for Length {
+    type State = Length;
+
+    fn pack(&self, last: &mut Self, out: &mut Vec<u8>) {
+        put(out, u64::from(self.group.wrapping_sub(last.group)));
+        put_signed(out, self.nanos.wrapping_sub(last.nanos));
+        *last = *self;
+    }
+
+    fn unpack(last: &mut Self, input: &mut &[u8]) -> Option<Self> {
+        let group = last.group.wrapping_add(u32::try_from(get(input)?).ok()?);
+        *last = Self { group, nanos: last.nanos.wrapping_add(get_signed(input)?) };
+        Some(*last)
+    }
+}
+
+impl Default for Length {
+    fn default() -> Self {
+        Self { group: 0, nanos: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn round_trip<T: Packed + std::fmt::Debug>(mut records: Vec<T>) {
+        records.sort_unstable();
+        let mut bytes = Vec::new();
+        let mut state = T::State::default();
+        for record in &records {
+            record.pack(&mut state, &mut bytes);
+        }
+        let (mut state, mut input) = (T::State::default(), bytes.as_slice());
+        for record in &records {
+            assert_eq!(T::unpack(&mut state, &mut input).as_ref(), Some(record));
+        }
+        assert!(input.is_empty());
+    }
+
+    fn kind() -> impl Strategy<Value = SpanKind> {
+        prop::sample::select(SpanKind::ALL.to_vec())
+    }
+
+    fn work() -> impl Strategy<Value = Work> {
+        prop::sample::select(Work::ALL.to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn records_survive_packing(
+            spans in prop::collection::vec(
+                (any::<u32>(), any::<i64>(), any::<i64>(), kind(), any::<u32>(), any::<u64>()), 0..20),
+            ops in prop::collection::vec(
+                (any::<Option<u64>>(), any::<[i64; 2]>(), work(), any::<[u32; 3]>(), any::<Option<u64>>(),
+                 any::<Option<(i64, u32)>>(), any::<Option<u16>>()), 0..20),
+            launches in prop::collection::vec(
+                (any::<u64>(), any::<i64>(), any::<u32>(), any::<bool>(), any::<[Option<u16>; 5]>()), 0..20),
+        ) {
+            round_trip(spans.iter().map(|&(thread, start, end, kind, name, correlation)| Span {
+                thread, start, end, kind, name,
+                correlation: if kind == SpanKind::Call { correlation } else { 0 },
+            }).collect());
+            round_trip(ops.iter().map(|&(correlation, [start, end], work, [name, device, stream], bytes, ..)| GpuOp {
+                correlation, start, end, work, name, device, stream, bytes,
+            }).collect());
+            round_trip(ops.iter().map(|&(_, [start, end], work, [name, device, stream], _, launched, step)| TimedOp {
+                device, start, end, stream, name, work, launched, step: step.map(u32::from),
+            }).collect());
+            round_trip(launches.iter().map(|&(correlation, start, thread, graph, p)| {
+                let [operator, step, layer, scope, stack] = p.map(|id| id.map(u32::from));
+                Launch { correlation, start, thread, graph, operator, step, layer, scope, stack }
+            }).collect());
+            round_trip(spans.iter().map(|&(thread, start, end, ..)| Wait { start, end, thread }).collect());
+            round_trip(spans.iter().map(|&(group, nanos, ..)| Length { group, nanos }).collect());
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What limits the GPU, by stated thresholds.
+
+use crate::summary::{DeviceSummary, DeviceTime, GraphSummary};
+use crate::{Cause, LaunchDelay};
+
+/// What limits the GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Bound {
+    /// Kernels.
+    Gpu,
+    /// The host, which does not launch work in time.
+    Cpu,
+    /// Communication that no computation hides.
+    Communication,
+    /// Copies that no computation hides.
+    MemoryCopy,
+    /// No one thing.
+    Mixed,
+    /// The trace does not tell.
+    Undetermined,
+}
+
+impl Bound {
+    /// The name as documents spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gpu => "gpu_bound",
+            Self::Cpu => "cpu_bound",
+            Self::Communication => "communication_bound",
+            Self::MemoryCopy => "memory_copy_bound",
+            Self::Mixed => "mixed",
+            Self::Undetermined => "undetermined",
+        }
+    }
+}
+
+/// One share with the threshold that it is held against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evidence {
+    /// What is measured, `snake_case`.
+    pub name: &'static str,
+    /// What it means, in a few words.
+    pub meaning: &'static str,
+    /// The share, 0 to 1.
+    pub share: f64,
+    /// The threshold, 0 to 1; `None` if it is shown for information.
+    pub threshold: Option<f64>,
+    /// Whether it reaches the threshold.
+    pub reached: bool,
+}
+
+/// What limits the GPU, why, and what to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// The answer.
+    pub bound: Bound,
+    /// Whether it was judged within the steps (with the pauses between them) or over all GPU work.
+    pub within_steps: bool,
+    /// The shares that it rests on.
+    pub evidence: Vec<Evidence>,
+    /// What to try first.
+    pub advice: Vec<&'static str>,
+}
+
+/// From this share of busy time on, a GPU is busy.
+pub const BUSY: f64 = 0.85;
+/// Below this share of busy time, something keeps a GPU waiting.
+pub const WAITING: f64 = 0.70;
+/// From this share of the time on, communication or copies that nothing hides are what limits.
+pub const EXPOSED: f64 = 0.30;
+/// From this share of idle time on, the host is why a GPU waits.
+pub const HOST: f64 = 0.50;
+
+/// What the judgement uses beside the devices' times.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    pub graphs: GraphSummary,
+    pub launch_delay: Option<LaunchDelay>,
+}
+
+/// Judges the devices of one trace together.
+pub(crate) fn judge(devices: &[DeviceSummary], facts: Facts) -> Verdict {
+    let within_steps = !devices.is_empty() && devices.iter().any(|device| device.steps.is_some());
+    let times = devices.iter().filter_map(|d| if within_steps { d.steps.as_ref() } else { Some(&d.whole) });
+    let Some(time) = times.copied().reduce(|a, b| a.plus(&b)).filter(|time| time.span_ns > 0) else {
+        return Verdict {
+            bound: Bound::Undetermined,
+            within_steps: false,
+            evidence: Vec::new(),
+            advice: vec!["the trace has no GPU work: record with the CUDA activity to judge the GPU"],
+        };
+    };
+    let shares = Shares::of(&time);
+    let bound = shares.bound();
+    Verdict { bound, within_steps, evidence: shares.evidence(), advice: advice(bound, facts) }
+}
+
+struct Shares {
+    busy: f64,
+    communication: f64,
+    copies: f64,
+    host: f64,
+    launched: f64,
+    unknown: f64,
+    idle: f64,
+}
+
+impl Shares {
+    fn of(time: &DeviceTime) -> Self {
+        let host = time.idle_of(Cause::HostBound) + time.idle_of(Cause::Sync);
+        Self {
+            busy: share(time.busy_ns, time.span_ns),
+            communication: share(time.exposed_communication_ns(), time.span_ns),
+            copies: share(time.exposed_moves_ns(), time.span_ns),
+            host: share(host, time.idle_ns),
+            launched: share(time.idle_of(Cause::KernelWait), time.idle_ns),
+            unknown: share(time.idle_of(Cause::Other), time.idle_ns),
+            idle: share(time.idle_ns, time.span_ns),
+        }
+    }
+
+    fn bound(&self) -> Bound {
+        if self.communication >= EXPOSED && self.communication >= self.copies {
+            Bound::Communication
+        } else if self.copies >= EXPOSED {
+            Bound::MemoryCopy
+        } else if self.busy >= BUSY {
+            Bound::Gpu
+        } else if self.busy < WAITING && self.unknown >= HOST {
+            Bound::Undetermined
+        } else if self.busy < WAITING && self.host >= HOST {
+            Bound::Cpu
+        } else {
+            Bound::Mixed
+        }
+    }
+
+    fn evidence(&self) -> Vec<Evidence> {
+        let held = |name, meaning, share: f64, threshold: f64| Evidence {
+            name,
+            meaning,
+            share,
+            threshold: Some(threshold),
+            reached: share >= threshold,
+        };
+        let shown = |name, meaning, share| Evidence { name, meaning, share, threshold: None, reached: false };
+        vec![
+            held("busy", "of the time, some GPU operation ran; gpu_bound from 85 %", self.busy, BUSY),
+            held("idle", "of the time, none ran; cpu_bound needs more than 30 %", self.idle, 1.0 - WAITING),
+            held("host_idle", "of idle time, the host had launched nothing; cpu_bound from 50 %", self.host, HOST),
+            shown("launched_idle", "of idle time, the next operation was launched but had not begun", self.launched),
+            held("unlinked_idle", "of idle time, no launch is known; undetermined from 50 %", self.unknown, HOST),
+            held("exposed_communication", "of the time, only communication ran", self.communication, EXPOSED),
+            held("exposed_copies", "of the time, only copies or fills ran", self.copies, EXPOSED),
+        ]
+    }
+}
+
+fn advice(bound: Bound, facts: Facts) -> Vec<&'static str> {
+    let mut advice = Vec::new();
+    match bound {
+        Bound::Gpu => {
+            advice.push("look at the top kernels: faster attention or GEMM backends, quantised weights, or a smaller batch");
+        }
+        Bound::Cpu => {
+            if facts.graphs.launches == 0 {
+                advice.push("launch whole graphs: remove --enforce-eager, or capture the batch sizes that occur");
+            } else {
+                advice.push("graphs are in use: the pauses lie between them, in scheduling, sampling or detokenising");
+            }
+            advice.push("raise the batch (--max-num-seqs, more concurrent requests) so that each launch does more");
+            if facts.launch_delay.is_some_and(|delay| delay.median_ns < 20_000) {
+                advice.push("kernels start right after their launch: nothing is queued, so faster kernels will not help");
+            }
+        }
+        Bound::Communication => {
+            advice.push("use fewer ranks or faster links, a custom all-reduce, or overlap collectives with computation");
+            advice.push("compare ranks: waiting for a slower rank counts as communication");
+        }
+        Bound::MemoryCopy => {
+            advice.push("keep data on the GPU: look for transfers in each step, swapping, and unpinned buffers");
+        }
+        Bound::Mixed => advice.push("no single cause: compare idle causes, categories and steps below"),
+        Bound::Undetermined => {
+            advice.push("record CPU activity beside CUDA, so that launches can be told from waiting");
+        }
+    }
+    advice
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shares of times below 2^53 ns; above, the loss is under 1e-15")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(time: DeviceTime) -> DeviceSummary {
+        let streams = std::collections::BTreeMap::new();
+        DeviceSummary { device: "0".into(), whole: time, steps: None, streams, longest_gaps: Vec::new() }
+    }
+
+    fn bound(busy: u64, kernel: u64, compute: u64, host: u64) -> Bound {
+        let time = DeviceTime {
+            span_ns: 1000,
+            busy_ns: busy,
+            idle_ns: 1000 - busy,
+            kernel_ns: kernel,
+            compute_ns: compute,
+            idle_by_cause_ns: [host, 1000 - busy - host, 0, 0],
+            ..DeviceTime::default()
+        };
+        judge(&[device(time)], Facts { graphs: GraphSummary::default(), launch_delay: None }).bound
+    }
+
+    #[test]
+    fn each_bound_has_its_case() {
+        assert_eq!(bound(950, 950, 950, 0), Bound::Gpu);
+        assert_eq!(bound(150, 150, 150, 800), Bound::Cpu);
+        assert_eq!(bound(720, 720, 720, 200), Bound::Mixed);
+        assert_eq!(bound(950, 950, 500, 0), Bound::Communication);
+        assert_eq!(bound(950, 500, 500, 0), Bound::MemoryCopy);
+        assert_eq!(judge(&[], Facts { graphs: GraphSummary::default(), launch_delay: None }).bound, Bound::Undetermined);
+    }
+}
