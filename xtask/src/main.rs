@@ -4,12 +4,13 @@
 mod ci;
 mod layers;
 mod licences;
+mod recordings;
 mod tidy;
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 /// A command of this program.
 struct Task {
@@ -27,6 +28,7 @@ const TASKS: &[Task] = &[
     },
     Task { name: "layers", about: "fail on an import that the architecture does not allow", run: layers::run },
     Task { name: "licences", about: "fail on a licence that deny.toml does not allow", run: licences::run },
+    Task { name: "recordings", about: "hold every H200 recording against its worker [--check]", run: recordings::run },
     Task { name: "tidy", about: "manifests, READMEs, file lengths, units in names, changelog", run: tidy::run },
 ];
 
@@ -52,4 +54,55 @@ fn main() -> ExitCode {
 fn root() -> anyhow::Result<PathBuf> {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     here.parent().map(PathBuf::from).context("find the folder above xtask")
+}
+
+/// A folder of the reference material beside the checkout. `None`, said aloud, where it is absent on a developer's
+/// machine; in CI its absence is a failure.
+fn shared(root: &Path, folder: &str) -> anyhow::Result<Option<PathBuf>> {
+    let path = root.join("../shared").join(folder);
+    if path.exists() {
+        return Ok(Some(path));
+    }
+    if std::env::var_os("CI").is_some() {
+        bail!("{} is absent; CI needs it", path.display());
+    }
+    println!("skipped: {} is absent", path.display());
+    Ok(None)
+}
+
+/// Builds the command in release mode and says where it is.
+fn build_command(root: &Path) -> anyhow::Result<PathBuf> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "vramscope",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("build vramscope")?;
+    if !output.status.success() {
+        bail!("vramscope does not build");
+    }
+    let lines = output.stdout.split(|b| *b == b'\n');
+    let messages = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+    let executable = messages.filter_map(|m| m["executable"].as_str().map(PathBuf::from)).last();
+    executable.context("cargo names no executable")
+}
+
+/// Writes a generated file, or with `--check` fails if it differs.
+fn write_or_check(path: &Path, text: &str, args: &[String]) -> anyhow::Result<()> {
+    if !args.iter().any(|arg| arg == "--check") {
+        return std::fs::write(path, text).with_context(|| format!("write {}", path.display()));
+    }
+    let there = std::fs::read_to_string(path).unwrap_or_default();
+    if there != text {
+        bail!("{} is out of date; run the same command without --check and read the difference", path.display());
+    }
+    Ok(())
 }

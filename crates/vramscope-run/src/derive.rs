@@ -56,8 +56,6 @@ pub(crate) struct Derived {
     pub(crate) post_warmup: Option<Point>,
     /// At the largest total while the engine lived.
     pub(crate) peak: Option<Point>,
-    /// At the very end, where the engine's end is in the recording.
-    pub(crate) settled: Option<Point>,
     /// What was found in each device's samples.
     pub(crate) levels: Vec<(DeviceIndex, Levels)>,
     /// The peak explained.
@@ -90,8 +88,7 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
         timeline.mark(mark)?;
     }
     let end_of = |phase| timeline.window(phase).and_then(|w| last_tick(&timeline, w));
-    let settled = end_of(Phase::Settle);
-    let baseline = end_of(Phase::Baseline).or_else(|| settled.clone());
+    let baseline = end_of(Phase::Baseline).or_else(|| end_of(Phase::Settle));
     let peak = peak(&timeline);
     let mut derived = Derived {
         alignment: clock.map(|c| c.alignment),
@@ -99,7 +96,6 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
         post_warmup: end_of(Phase::Warmup),
         baseline,
         peak,
-        settled,
         levels: Vec::new(),
         attribution: None,
         timeline,

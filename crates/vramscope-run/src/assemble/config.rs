@@ -103,16 +103,11 @@ fn others(args: &Args) -> BTreeMap<String, String> {
 }
 
 fn workload(args: &Args) -> WorkloadInfo {
-    let workload = args.workload();
     WorkloadInfo {
-        input_len: workload.input_len,
-        output_len: workload.output_len,
-        batch_size: workload.batch_size,
-        num_iters_warmup: workload.warmup_iterations,
-        num_iters: workload.iterations,
         num_prompts: args.number("num-prompts"),
         request_rate: args.value("request-rate").and_then(|v| v.parse::<f64>().ok()).and_then(Amount::new),
         seed: args.number("seed"),
+        ..WorkloadInfo::from(&args.workload())
     }
 }
 

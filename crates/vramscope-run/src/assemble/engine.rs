@@ -1,9 +1,8 @@
 //! What the engine reported of itself.
 
-use serde_json::Number;
-use vramscope_core::{Bytes, ComponentKind, Fact, Generation, Milestone, Scope};
+use vramscope_core::{Bytes, ComponentKind, Fact, Generation, Milestone};
 use vramscope_schema::Amount;
-use vramscope_schema::v3::{EngineFact, EngineMetadata, FactScope, VllmInternalMetrics};
+use vramscope_schema::v3::{EngineFact, EngineMetadata, VllmInternalMetrics};
 
 use super::Run;
 use super::config::value;
@@ -97,7 +96,7 @@ fn all_facts(run: &Run<'_>) -> Vec<EngineFact> {
         ("speculative_method", &f.speculative_method),
         ("cudagraph_mode", &f.cudagraph_mode),
     ];
-    all.extend(texts.into_iter().filter_map(|(name, fact)| Some(text(name, fact.as_ref()?))));
+    all.extend(texts.into_iter().filter_map(|(name, fact)| Some(EngineFact::word(name, fact.as_ref()?))));
     let memory = [
         ("model_weights", &f.weights),
         ("available_kv_cache", &f.kv_pool),
@@ -112,11 +111,11 @@ fn all_facts(run: &Run<'_>) -> Vec<EngineFact> {
         ("device_total", &f.device_total),
     ];
     for (name, list) in memory {
-        all.extend(list.iter().map(|fact| whole(name, "bytes", fact, Bytes::get)));
+        all.extend(list.iter().map(|fact| EngineFact::bytes(name, fact)));
     }
     for (name, unit, list) in [("num_gpu_blocks", "blocks", &f.gpu_blocks), ("kv_cache_tokens", "tokens", &f.kv_tokens)]
     {
-        all.extend(list.iter().map(|fact| whole(name, unit, fact, |n| n)));
+        all.extend(list.iter().map(|fact| EngineFact::count(name, unit, fact)));
     }
     let sizes = [
         ("max_model_len", "tokens", &f.max_model_len),
@@ -125,60 +124,29 @@ fn all_facts(run: &Run<'_>) -> Vec<EngineFact> {
         ("block_size", "tokens", &f.block_size),
         ("peak_running_requests", "count", &f.peak_running),
     ];
-    all.extend(sizes.into_iter().filter_map(|(name, unit, fact)| Some(whole(name, unit, fact.as_ref()?, |n| n))));
+    all.extend(sizes.into_iter().filter_map(|(name, unit, fact)| Some(EngineFact::count(name, unit, fact.as_ref()?))));
     let parallel = [
         ("tensor_parallel_size", &f.parallel.tensor),
         ("pipeline_parallel_size", &f.parallel.pipeline),
         ("data_parallel_size", &f.parallel.data),
     ];
-    all.extend(parallel.into_iter().filter_map(|(name, fact)| Some(whole(name, "count", fact.as_ref()?, u64::from))));
+    all.extend(
+        parallel
+            .into_iter()
+            .filter_map(|(name, fact)| Some(EngineFact::count(name, "count", &mapped(fact.as_ref()?, u64::from)))),
+    );
     let shares = [
         ("gpu_memory_utilization", "share", &f.gpu_memory_utilization),
         ("peak_kv_usage", "percent", &f.peak_kv_usage_pct),
     ];
-    all.extend(shares.into_iter().filter_map(|(name, unit, fact)| Some(fraction(name, unit, fact.as_ref()?, |v| v))));
-    all.extend(f.max_concurrency.iter().map(|fact| fraction("max_concurrency", "count", fact, |c| c.factor)));
+    all.extend(shares.into_iter().filter_map(|(name, unit, fact)| Some(EngineFact::float(name, unit, fact.as_ref()?))));
+    let factors = f.max_concurrency.iter().map(|fact| mapped(fact, |c| c.factor));
+    all.extend(factors.map(|fact| EngineFact::float("max_concurrency", "count", &fact)));
     all.sort_by_key(|fact| fact.log_line);
     all
 }
 
-fn plain<T>(name: &str, fact: &Fact<T>) -> EngineFact {
-    let (scope, rank) = match fact.scope {
-        Scope::ThisRank(rank) => (FactScope::ThisRank, Some(rank)),
-        Scope::PerRank => (FactScope::PerRank, None),
-        Scope::AllRanks => (FactScope::AllRanks, None),
-    };
-    EngineFact {
-        name: name.to_owned(),
-        value: None,
-        text: None,
-        unit: None,
-        resolution: None,
-        scope,
-        rank,
-        worker: fact.origin.worker.clone(),
-        log_line: fact.origin.line,
-    }
-}
-
-fn text(name: &str, fact: &Fact<String>) -> EngineFact {
-    EngineFact { text: Some(fact.value.clone()), ..plain(name, fact) }
-}
-
-fn whole<T: Copy>(name: &str, unit: &str, fact: &Fact<T>, number: fn(T) -> u64) -> EngineFact {
-    EngineFact {
-        value: Some(number(fact.value).into()),
-        resolution: fact.resolution.map(|r| number(r).into()),
-        unit: Some(unit.to_owned()),
-        ..plain(name, fact)
-    }
-}
-
-fn fraction<T: Copy>(name: &str, unit: &str, fact: &Fact<T>, number: fn(T) -> f64) -> EngineFact {
-    EngineFact {
-        value: Number::from_f64(number(fact.value)),
-        resolution: fact.resolution.and_then(|r| Number::from_f64(number(r))),
-        unit: Some(unit.to_owned()),
-        ..plain(name, fact)
-    }
+/// The same fact in another type.
+fn mapped<T: Copy, U>(fact: &Fact<T>, of: fn(T) -> U) -> Fact<U> {
+    Fact { value: of(fact.value), scope: fact.scope, resolution: fact.resolution.map(of), origin: fact.origin.clone() }
 }

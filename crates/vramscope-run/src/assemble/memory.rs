@@ -1,11 +1,10 @@
 //! Memory at the points of measurement, and where the peak went.
 
-use vramscope_core::{Breakdown, Bytes, Component, ComponentKind, Confidence, DeviceIndex, Reading, Spread, Window};
+use vramscope_core::{Breakdown, Bytes, Component, ComponentKind, DeviceIndex, Reading, Spread, Window};
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{
-    BreakdownPart, ConfidenceLevels, DetailedGpu, DetailedGpuMetrics, DeviceBreakdown, DeviceInfo, DeviceMemory,
-    GpuInfo, GpuMemory, GpuProcess, MeasurementPoint, MemoryBreakdown, MemoryMeasurements, PartKind, PerGpuStats,
-    ReportedValuesUsed,
+    DetailedGpu, DetailedGpuMetrics, DeviceBreakdown, DeviceInfo, DeviceMemory, GpuInfo, GpuMemory, GpuProcess,
+    MeasurementPoint, MemoryBreakdown, MemoryMeasurements, PerGpuStats,
 };
 
 use super::Run;
@@ -13,6 +12,8 @@ use crate::derive::{Derived, Point};
 
 /// How this document's breakdown is made, as a stable name.
 const METHOD: &str = "facts_and_levels_v1";
+/// No engine has more ranks; the bound keeps a damaged log from costing memory.
+const MOST_RANKS: u32 = 4096;
 /// The same where no GPU log gives a peak.
 const METHOD_LOG_ONLY: &str = "facts_only_v1";
 
@@ -37,29 +38,8 @@ pub(super) fn gpu_info(run: &Run<'_>) -> Option<GpuInfo> {
             })
             .collect(),
         multi_gpu_overhead_bytes: None,
-        devices: devices.iter().map(device_info).collect(),
+        devices: devices.iter().map(DeviceInfo::from).collect(),
     })
-}
-
-fn device_info(device: &vramscope_core::Device) -> DeviceInfo {
-    use vramscope_core::Vendor;
-    let vendor = device.vendor.and_then(|vendor| match vendor {
-        Vendor::Nvidia => Some("nvidia"),
-        Vendor::Amd => Some("amd"),
-        Vendor::Intel => Some("intel"),
-        Vendor::Cpu => Some("cpu"),
-        _ => None,
-    });
-    DeviceInfo {
-        index: device.index.0,
-        uuid: device.uuid.clone(),
-        name: device.name.clone(),
-        vendor: vendor.map(str::to_owned),
-        pci_bus_id: device.pci_bus_id.clone(),
-        total_bytes: device.total.map(Bytes::get),
-        reserved_bytes: device.reserved.map(Bytes::get),
-        usable_bytes: device.usable().map(Bytes::get),
-    }
 }
 
 pub(super) fn measurements(run: &Run<'_>) -> Option<MemoryMeasurements> {
@@ -89,125 +69,51 @@ fn measurement(derived: &Derived, point: &Point) -> MeasurementPoint {
     });
     MeasurementPoint {
         total_bytes: point.total().map(Bytes::get),
-        per_gpu_stats: Spread::of(&used).map(|spread| PerGpuStats {
-            sum_bytes: Some(spread.sum.get()),
-            max_bytes: Some(spread.max.get()),
-            mean_bytes: whole(spread.mean),
-            stddev_bytes: whole(spread.stddev),
-        }),
+        per_gpu_stats: Spread::of(&used).as_ref().map(PerGpuStats::from),
         per_gpu_details: details.collect(),
         at_ns: u64::try_from(point.at.as_nanos()).ok(),
     }
 }
 
-/// A statistic rounded to the byte.
-pub(super) fn whole(bytes: f64) -> Option<u64> {
-    Bytes::from_unit(bytes, vramscope_core::ByteUnit::B).map(Bytes::get)
-}
-
 pub(super) fn breakdown(run: &Run<'_>) -> Option<MemoryBreakdown> {
     let Some(attribution) = run.derived.and_then(|d| d.attribution.as_ref()) else { return log_only(run) };
-    let total = &attribution.total;
-    let known_baseline = run.derived.is_some_and(|d| d.baseline.is_some());
-    let mut document = parts(total.components(), Some(total.peak()));
-    let share = |amount: f64| (total.peak() > Bytes::ZERO).then(|| percent(amount / total.peak().as_f64()));
-    let residual = total.residual();
-    let overhead = residual.as_bytes().unwrap_or(Bytes::ZERO);
-    document.total_measured_bytes = Some(total.peak().get());
-    document.total_bytes = Some(total.peak().get());
-    document.baseline_bytes = known_baseline.then_some(total.baseline().get());
-    document.net_increase_bytes =
-        total.peak().checked_delta(total.baseline()).filter(|_| known_baseline).map(|d| d.get());
-    document.framework_overhead_bytes = Some(overhead.get());
-    document.residual_bytes = Some(residual.get());
-    document.overhead_percentage = share(overhead.as_f64());
-    document.residual_percentage = share(residual.as_f64());
+    let mut document = MemoryBreakdown::from(&attribution.total);
+    if run.derived.is_some_and(|d| d.baseline.is_none()) {
+        document.baseline_bytes = None;
+        document.net_increase_bytes = None;
+    }
     document.estimation_method = Some(METHOD.to_owned());
-    document.per_device = attribution.per_device.iter().map(|(device, b)| device_breakdown(*device, b)).collect();
+    document.per_device = attribution.per_device.iter().map(|(device, b)| DeviceBreakdown::of(*device, b)).collect();
     Some(document)
 }
 
 /// Without a GPU log there is no peak to explain; what the engine reported stands alone.
 fn log_only(run: &Run<'_>) -> Option<MemoryBreakdown> {
-    let ranks: Vec<u32> = (0..run.facts.ranks().unwrap_or(1)).collect();
+    let ranks: Vec<u32> = (0..run.facts.ranks().unwrap_or(1).min(MOST_RANKS)).collect();
     let kinds = [ComponentKind::Weights, ComponentKind::KvCache, ComponentKind::CudaGraphs];
-    let components: Vec<Component> =
-        kinds.into_iter().filter_map(|kind| Some(run.ranks.part_of(&ranks, kind)?.into_component(kind))).collect();
+    let known = kinds.into_iter().filter_map(|kind| Some(run.ranks.part_of(&ranks, kind)?.into_component(kind)));
+    let components: Vec<Component> = known.collect();
     if components.is_empty() {
         return None;
     }
-    Some(MemoryBreakdown { estimation_method: Some(METHOD_LOG_ONLY.to_owned()), ..parts(&components, None) })
-}
-
-/// The document's view of components: each under its own name, in the confidence table, and with its reason.
-fn parts(components: &[Component], peak: Option<Bytes>) -> MemoryBreakdown {
-    let find = |kind| components.iter().find(|c| c.kind == kind);
-    let size = |kind| find(kind).map(|c| c.size.get());
-    let word = |kind| find(kind).map(|c| c.confidence.name().to_owned());
-    let reported = |kind| find(kind).map(|c| !c.basis.log_lines.is_empty());
-    use ComponentKind::{Activations, Collectives, CudaGraphs, KvCache, RuntimeContext, Weights};
-    MemoryBreakdown {
-        model_weights_bytes: size(Weights),
-        kv_cache_bytes: size(KvCache),
-        activations_bytes: size(Activations),
-        cuda_graphs_bytes: size(CudaGraphs),
-        runtime_context_bytes: size(RuntimeContext),
-        collectives_bytes: size(Collectives),
-        confidence_levels: Some(ConfidenceLevels {
-            overall: overall(components).map(|c| c.name().to_owned()),
-            weights: word(Weights),
-            kv_cache: word(KvCache),
-            activations: word(Activations),
-            cuda_graphs: word(CudaGraphs),
-            runtime_context: word(RuntimeContext),
-            collectives: word(Collectives),
-            overhead: peak.map(|_| Confidence::Computed.name().to_owned()),
-        }),
-        vllm_reported_values_used: Some(ReportedValuesUsed {
-            weights: reported(Weights),
-            kv_cache: reported(KvCache),
-            activations: reported(Activations),
-            cuda_graphs: reported(CudaGraphs),
-            runtime_context: reported(RuntimeContext),
-            collectives: reported(Collectives),
-        }),
-        components: components.iter().filter_map(|c| part(c, peak)).collect(),
-        ..MemoryBreakdown::default()
-    }
-}
-
-/// The confidence of the whole is that of its worst part among the two that make up nearly all of it.
-fn overall(components: &[Component]) -> Option<Confidence> {
-    let main = |c: &&Component| matches!(c.kind, ComponentKind::Weights | ComponentKind::KvCache);
-    components.iter().filter(main).map(|c| c.confidence).min()
-}
-
-fn part(component: &Component, peak: Option<Bytes>) -> Option<BreakdownPart> {
-    let share = peak.filter(|p| *p > Bytes::ZERO).map(|p| percent(component.size.as_f64() / p.as_f64()));
-    Some(BreakdownPart {
-        kind: PartKind::of(component.kind)?,
-        size_bytes: component.size.get(),
-        resolution_bytes: component.resolution.map(Bytes::get),
-        share_of_peak_pct: share,
-        confidence: component.confidence.into(),
-        method: component.basis.method.to_owned(),
-        detail: Some(component.basis.detail.clone()),
-        log_lines: component.basis.log_lines.clone(),
+    let sum = Bytes::checked_sum(components.iter().map(|c| c.size))?;
+    let parts = MemoryBreakdown::from(&Breakdown::new(sum, Bytes::ZERO, components).ok()?);
+    Some(MemoryBreakdown {
+        total_measured_bytes: None,
+        total_bytes: None,
+        baseline_bytes: None,
+        net_increase_bytes: None,
+        framework_overhead_bytes: None,
+        residual_bytes: None,
+        overhead_percentage: None,
+        residual_percentage: None,
+        estimation_method: Some(METHOD_LOG_ONLY.to_owned()),
+        ..parts
     })
 }
 
-fn device_breakdown(device: DeviceIndex, breakdown: &Breakdown) -> DeviceBreakdown {
-    DeviceBreakdown {
-        gpu: device.0,
-        peak_bytes: breakdown.peak().get(),
-        baseline_bytes: breakdown.baseline().get(),
-        components: breakdown.components().iter().filter_map(|c| part(c, Some(breakdown.peak()))).collect(),
-        residual_bytes: breakdown.residual().get(),
-    }
-}
-
 /// A share as percent, to four decimals: enough for 1 MiB of 100 GiB.
-pub(super) fn percent(share: f64) -> f64 {
+fn percent(share: f64) -> f64 {
     (share * 1_000_000.0).round() / 10_000.0
 }
 

@@ -1,7 +1,5 @@
 //! What the run cost in time, and why it failed.
 
-use std::time::Duration;
-
 use vramscope_core::{Bytes, FailureKind};
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{Failure, Figures, LatencyPercentile, LatencyStats, LogExcerpt};
@@ -19,39 +17,18 @@ pub(super) fn latency_stats(run: &Run<'_>) -> Option<LatencyStats> {
 
 /// `vllm bench latency`: each iteration is one batch from the first token asked to the last one given.
 fn of_iterations(run: &Run<'_>) -> Option<LatencyStats> {
-    let latency = run.latency?;
-    let each: Vec<f64> = latency.iterations.iter().copied().map(milliseconds).collect();
-    let own_mean = mean(&each);
-    let shown_mean = latency.mean.map(milliseconds).or(own_mean)?;
-    let deviation = own_mean.and_then(|m| mean(&each.iter().map(|ms| (ms - m).powi(2)).collect::<Vec<f64>>()));
+    let stats = LatencyStats::from(run.latency?);
     let workload = run.evidence.args.as_ref().map(crate::evidence::args::Args::workload).unwrap_or_default();
     let per_second = |amount: Option<u64>| {
         let amount = f64::from(u32::try_from(amount?).ok()?);
-        Amount::new(rounded(amount / (shown_mean / 1e3)))
+        Amount::new(amount / (stats.mean_latency_ms?.get() / 1e3))
     };
-    let median = latency.percentiles.iter().find(|p| (p.0 - 50.0).abs() < 1e-9).map(|p| milliseconds(p.1));
-    let percentile = |&(percentile, at): &(f64, Duration)| {
-        Some(LatencyPercentile { percentile: Amount::new(percentile)?, latency_ms: Amount::new(milliseconds(at))? })
-    };
-    let amount = |value: Option<f64>| value.and_then(Amount::new);
+    let tokens = workload.output_len.zip(workload.batch_size).and_then(|(len, batch)| len.checked_mul(batch));
     Some(LatencyStats {
-        mean_latency_ms: Amount::new(shown_mean),
-        median_latency_ms: amount(median),
-        min_latency_ms: amount(each.iter().copied().reduce(f64::min)),
-        max_latency_ms: amount(each.iter().copied().reduce(f64::max)),
-        stddev_latency_ms: amount(deviation.map(|d| rounded(d.sqrt()))),
-        percentiles: latency.percentiles.iter().filter_map(percentile).collect(),
-        tokens_per_second: per_second(workload.output_len.zip(workload.batch_size).and_then(|(o, b)| o.checked_mul(b))),
+        tokens_per_second: per_second(tokens),
         requests_per_second: per_second(workload.batch_size),
-        num_iterations: u64::try_from(each.len()).ok().filter(|n| *n > 0),
-        iterations_ms: each.into_iter().filter_map(Amount::new).collect(),
+        ..stats
     })
-}
-
-/// The arithmetic mean; `None` of nothing.
-fn mean(values: &[f64]) -> Option<f64> {
-    let n = u32::try_from(values.len()).ok().filter(|n| *n > 0)?;
-    Some(values.iter().sum::<f64>() / f64::from(n))
 }
 
 fn of_throughput(throughput: &Throughput) -> LatencyStats {
@@ -78,15 +55,6 @@ fn of_serve(serve: &Serve) -> LatencyStats {
         requests_per_second: figure("request_throughput"),
         ..LatencyStats::default()
     }
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    rounded(time.as_secs_f64() * 1e3)
-}
-
-/// To the nanosecond of a millisecond figure, and to a millionth of a rate: what the sources have.
-fn rounded(value: f64) -> f64 {
-    (value * 1e6).round() / 1e6
 }
 
 /// The first failure of the log: later ones are mostly its consequences.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vramscope_core::{Bytes, DeviceIndex, Phase, Reading, Sample, Summary, Timeline, Window};
+use vramscope_core::{Bytes, DeviceIndex, Phase, Reading, Sample, Timeline, Window};
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{
     ClockRange, EnergyUse, ExtendedMetrics, GapInfo, GpuTimeline, MemoryTimeline, PercentRange, PhaseGpu, PhaseInfo,
@@ -10,7 +10,6 @@ use vramscope_schema::v3::{
 };
 
 use super::Run;
-use super::memory::whole;
 use crate::derive::Derived;
 use crate::evidence::gpu_log::Clock;
 
@@ -24,36 +23,17 @@ pub(super) fn memory_timeline(run: &Run<'_>) -> Option<MemoryTimeline> {
     let utc = run.evidence.gpu.as_ref().is_some_and(|gpu| gpu.clock == Clock::Utc);
     let (points, reduction) = points(timeline, timeline.anchor_unix_ns().filter(|_| utc));
     Some(MemoryTimeline {
-        min_bytes: Some(stats.min.get()),
-        max_bytes: Some(stats.max.get()),
-        mean_bytes: whole(stats.mean),
-        median_bytes: whole(stats.median),
-        p95_bytes: whole(stats.p95),
-        p99_bytes: whole(stats.p99),
-        num_samples: u64::try_from(stats.n).ok(),
         period_ms: timeline.period().map(Amount::milliseconds),
         timeline: points,
         reduction,
         extended: extended(timeline),
         per_gpu: per_gpu(timeline),
+        ..MemoryTimeline::from(&stats)
     })
 }
 
 fn per_gpu(timeline: &Timeline) -> Vec<GpuTimeline> {
-    let one = |device: DeviceIndex| {
-        let stats = timeline.device_used(device, Window::ALL)?;
-        Some(GpuTimeline {
-            gpu: device.0,
-            min_bytes: Some(stats.min.get()),
-            max_bytes: Some(stats.max.get()),
-            mean_bytes: whole(stats.mean),
-            median_bytes: whole(stats.median),
-            p95_bytes: whole(stats.p95),
-            p99_bytes: whole(stats.p99),
-            num_samples: u64::try_from(stats.n).ok(),
-            ..GpuTimeline::default()
-        })
-    };
+    let one = |device| Some(GpuTimeline::of(device, &timeline.device_used(device, Window::ALL)?));
     timeline.devices().iter().filter_map(|d| one(d.index)).collect()
 }
 
@@ -99,31 +79,14 @@ fn point(tick: &[Sample], anchor: Option<i64>) -> TimelinePoint {
 
 fn extended(timeline: &Timeline) -> Option<ExtendedMetrics> {
     let of = |quantity: fn(&Reading) -> Option<u64>| timeline.summary(Window::ALL, quantity);
-    let percent = |s: Summary| PercentRange {
-        min_pct: Amount::new(s.min),
-        max_pct: Amount::new(s.max),
-        mean_pct: Amount::new(short(s.mean)),
-    };
-    let heat = |s: Summary| TemperatureRange { min_c: Some(s.min), max_c: Some(s.max), mean_c: Some(short(s.mean)) };
-    let clock = |s: Summary| ClockRange {
-        min_mhz: Amount::new(s.min),
-        max_mhz: Amount::new(s.max),
-        mean_mhz: Amount::new(short(s.mean)),
-    };
-    let watts = |milliwatts: f64| Amount::new(short(milliwatts / 1e3));
     let metrics = ExtendedMetrics {
-        power: of(|r| r.power_mw.map(u64::from)).map(|s| PowerRange {
-            min_w: watts(s.min),
-            max_w: watts(s.max),
-            mean_w: watts(s.mean),
-            p95_w: watts(s.p95),
-        }),
-        temperature: of(|r| r.temperature_c.map(u64::from)).map(heat),
-        memory_temperature: of(|r| r.memory_temperature_c.map(u64::from)).map(heat),
-        utilization: of(|r| r.utilization_pct.map(u64::from)).map(percent),
-        memory_utilization: of(|r| r.memory_utilization_pct.map(u64::from)).map(percent),
-        sm_clock: of(|r| r.sm_clock_mhz.map(u64::from)).map(clock),
-        memory_clock: of(|r| r.memory_clock_mhz.map(u64::from)).map(clock),
+        power: of(|r| r.power_mw.map(u64::from)).as_ref().map(PowerRange::of_milliwatts),
+        temperature: of(|r| r.temperature_c.map(u64::from)).as_ref().map(TemperatureRange::from),
+        memory_temperature: of(|r| r.memory_temperature_c.map(u64::from)).as_ref().map(TemperatureRange::from),
+        utilization: of(|r| r.utilization_pct.map(u64::from)).as_ref().map(PercentRange::from),
+        memory_utilization: of(|r| r.memory_utilization_pct.map(u64::from)).as_ref().map(PercentRange::from),
+        sm_clock: of(|r| r.sm_clock_mhz.map(u64::from)).as_ref().map(ClockRange::from),
+        memory_clock: of(|r| r.memory_clock_mhz.map(u64::from)).as_ref().map(ClockRange::from),
         energy: energy(timeline).map(|total| EnergyUse { total_j: Amount::new(total) }),
     };
     (metrics != ExtendedMetrics::default()).then_some(metrics)
@@ -153,50 +116,31 @@ pub(super) fn phases(run: &Run<'_>) -> Option<Vec<PhaseInfo>> {
 
 fn phase_info(derived: &Derived, phase: Phase, window: Window) -> PhaseInfo {
     let timeline = &derived.timeline;
-    let stats = timeline.total_used(window);
-    let gpus = timeline.devices().len();
+    let devices = timeline.devices();
     let power = timeline.summary(window, |r| r.power_mw.map(u64::from));
     let busy = timeline.summary(window, |r| r.utilization_pct.map(u64::from));
-    let per_gpu = |device: DeviceIndex| {
-        let stats = timeline.device_used(device, window);
-        PhaseGpu {
+    let of_device = |device: DeviceIndex| {
+        let stats = timeline.device_used(device, window)?;
+        let whole = GpuTimeline::of(device, &stats);
+        Some(PhaseGpu {
             gpu: device.0,
-            peak_bytes: stats.map(|s| s.max.get()),
-            mean_bytes: stats.and_then(|s| whole(s.mean)),
-            min_bytes: stats.map(|s| s.min.get()),
-        }
+            peak_bytes: whole.max_bytes,
+            mean_bytes: whole.mean_bytes,
+            min_bytes: whole.min_bytes,
+        })
     };
-    let all = f64::from(u32::try_from(gpus).unwrap_or(1));
+    let all = f64::from(u32::try_from(devices.len()).unwrap_or(1));
+    let several = devices.iter().filter(|_| devices.len() > 1);
     PhaseInfo {
-        phase: phase.into(),
-        start_ns: nanoseconds(window.start).unwrap_or(u64::MAX),
-        end_ns: nanoseconds(window.end).unwrap_or(u64::MAX),
-        duration_s: Amount::seconds(window.length()),
-        marked_by: None,
-        num_samples: stats.and_then(|s| u64::try_from(s.n).ok()).unwrap_or(0),
-        peak_bytes: stats.map(|s| s.max.get()),
-        mean_bytes: stats.and_then(|s| whole(s.mean)),
-        min_bytes: stats.map(|s| s.min.get()),
         mean_power_w: power.and_then(|s| Amount::new(short(s.mean / 1e3 * all))),
         mean_utilization_pct: busy.and_then(|s| Amount::new(short(s.mean))),
-        per_gpu: if gpus > 1 { timeline.devices().iter().map(|d| per_gpu(d.index)).collect() } else { Vec::new() },
+        per_gpu: several.filter_map(|d| of_device(d.index)).collect(),
+        ..PhaseInfo::of(phase, window, timeline.total_used(window).as_ref())
     }
 }
 
 pub(super) fn gaps(derived: &Derived) -> Vec<GapInfo> {
-    use vramscope_core::GapCause as Core;
-    use vramscope_schema::v3::GapCause;
-    let gap = |gap: &vramscope_core::Gap| GapInfo {
-        start_ns: nanoseconds(gap.window.start).unwrap_or(u64::MAX),
-        end_ns: nanoseconds(gap.window.end).unwrap_or(u64::MAX),
-        gpu: gap.device.map(|d| d.0),
-        cause: match gap.cause {
-            Core::FailedRead => GapCause::FailedRead,
-            _ => GapCause::MissedTicks,
-        },
-        missed: gap.missed,
-    };
-    derived.timeline.gaps().iter().map(gap).collect()
+    derived.timeline.gaps().iter().filter_map(GapInfo::of).collect()
 }
 
 fn nanoseconds(at: Duration) -> Option<u64> {

@@ -58,7 +58,7 @@ pub fn read(json: &[u8]) -> Result<Args, ArgsError> {
 }
 
 /// Takes a command line apart. A word after a flag is its value unless it is a flag itself.
-pub fn parse(argv: &[String]) -> Args {
+pub(crate) fn parse(argv: &[String]) -> Args {
     let start = argv.iter().position(|word| word.starts_with("--")).unwrap_or(argv.len());
     let is_word = |word: &&String| word.chars().all(|c| c.is_ascii_alphabetic());
     let subcommand: Vec<&str> = argv[..start].iter().skip(1).take_while(is_word).map(String::as_str).collect();

@@ -139,7 +139,7 @@ impl<R: Read, F: FnMut(u64)> Read for Observed<R, F> {
 ///
 /// # Errors
 /// [`FileError::Read`], or [`FileError::TooLarge`] past `limit` bytes.
-pub fn read_whole(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+pub(crate) fn read_whole(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     let mut bounded = open(path)?.take(limit.saturating_add(1));
     bounded.read_to_end(&mut bytes).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
