@@ -28,7 +28,9 @@ pub enum TraceError {
         source: io::Error,
     },
     /// The file is something else.
-    #[error("find trace events in {name}: {problem}; expected the JSON that torch.profiler writes, plain, gzip or zstd")]
+    #[error(
+        "find trace events in {name}: {problem}; expected the JSON that torch.profiler writes, plain, gzip or zstd"
+    )]
     NotATrace {
         /// The trace's name.
         name: String,
@@ -49,7 +51,9 @@ pub enum TraceError {
         limit: u64,
     },
     /// An event's time cannot be true.
-    #[error("read the event at byte {offset}: its {field} is {text} µs, {problem}; remove the event or record the trace anew")]
+    #[error(
+        "read the event at byte {offset}: its {field} is {text} µs, {problem}; remove the event or record the trace anew"
+    )]
     Time {
         /// Where the event begins in the JSON.
         offset: u64,

@@ -120,9 +120,11 @@ impl Input {
             Compression::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)
                     .map_err(|source| TraceError::Read { name: name.clone(), bytes: 0, source })?;
-                decoder
-                    .window_log_max(MAX_ZSTD_WINDOW)
-                    .map_err(|source| TraceError::Read { name: name.clone(), bytes: 0, source })?;
+                decoder.window_log_max(MAX_ZSTD_WINDOW).map_err(|source| TraceError::Read {
+                    name: name.clone(),
+                    bytes: 0,
+                    source,
+                })?;
                 Box::new(decoder)
             }
         };

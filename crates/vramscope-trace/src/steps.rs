@@ -79,7 +79,12 @@ impl StepName {
     pub(crate) fn parse(name: &[u8]) -> Option<Self> {
         if name.starts_with(b"ProfilerStep#") {
             let nothing = Part::default();
-            return Some(Self { source: StepSource::Profiler, kind: StepKind::Unknown, context: nothing, generation: nothing });
+            return Some(Self {
+                source: StepSource::Profiler,
+                kind: StepKind::Unknown,
+                context: nothing,
+                generation: nothing,
+            });
         }
         let name = std::str::from_utf8(name).ok()?;
         name.strip_prefix("execute_").and_then(vllm).or_else(|| name.strip_prefix("step[").and_then(sglang))
@@ -160,7 +165,8 @@ mod tests {
         assert_eq!(read("step[DECODE bs=32]"), Some((Decode, Some(0), Some(0), Some(32))));
         assert_eq!(read("step[EXTEND bs=4 toks=512]"), Some((Prefill, Some(4), Some(512), Some(0))));
         assert_eq!(read("ProfilerStep#6"), Some((Unknown, None, None, None)));
-        for other in ["forward", "execute_model", "execute_context_x(1)_generation_0(0)", "step[", "execute_é_context_"] {
+        for other in ["forward", "execute_model", "execute_context_x(1)_generation_0(0)", "step[", "execute_é_context_"]
+        {
             assert_eq!(read(other), None, "{other}");
         }
     }

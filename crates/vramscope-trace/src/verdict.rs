@@ -161,7 +161,9 @@ fn advice(bound: Bound, facts: Facts) -> Vec<&'static str> {
     let mut advice = Vec::new();
     match bound {
         Bound::Gpu => {
-            advice.push("look at the top kernels: faster attention or GEMM backends, quantised weights, or a smaller batch");
+            advice.push(
+                "look at the top kernels: faster attention or GEMM backends, quantised weights, or a smaller batch",
+            );
         }
         Bound::Cpu => {
             if facts.graphs.launches == 0 {
@@ -171,11 +173,13 @@ fn advice(bound: Bound, facts: Facts) -> Vec<&'static str> {
             }
             advice.push("raise the batch (--max-num-seqs, more concurrent requests) so that each launch does more");
             if facts.launch_delay.is_some_and(|delay| delay.median_ns < 20_000) {
-                advice.push("kernels start right after their launch: nothing is queued, so faster kernels will not help");
+                advice
+                    .push("kernels start right after their launch: nothing is queued, so faster kernels will not help");
             }
         }
         Bound::Communication => {
-            advice.push("use fewer ranks or faster links, a custom all-reduce, or overlap collectives with computation");
+            advice
+                .push("use fewer ranks or faster links, a custom all-reduce, or overlap collectives with computation");
             advice.push("compare ranks: waiting for a slower rank counts as communication");
         }
         Bound::MemoryCopy => {
@@ -223,6 +227,9 @@ mod tests {
         assert_eq!(bound(720, 720, 720, 200), Bound::Mixed);
         assert_eq!(bound(950, 950, 500, 0), Bound::Communication);
         assert_eq!(bound(950, 500, 500, 0), Bound::MemoryCopy);
-        assert_eq!(judge(&[], Facts { graphs: GraphSummary::default(), launch_delay: None }).bound, Bound::Undetermined);
+        assert_eq!(
+            judge(&[], Facts { graphs: GraphSummary::default(), launch_delay: None }).bound,
+            Bound::Undetermined
+        );
     }
 }

@@ -38,7 +38,11 @@ pub(super) fn other_processes(findings: &Findings<'_>) -> Option<Diagnostic> {
     let start = derived.timeline.window(Phase::Launch).map_or(baseline.at, |w| w.start);
     let before = findings.run.evidence.gpu.as_ref()?.processes.iter().filter(|p| p.first_seen < start).count();
     let count = u64::try_from(before).ok()?;
-    let who = if count > 0 { format!(", by {count} processes that were there before it") } else { String::new() };
+    let who = match count {
+        0 => String::new(),
+        1 => ", by one process that was there before it".to_owned(),
+        n => format!(", by {n} processes that were there before it"),
+    };
     let message = format!("{held} were in use on the engine's devices before it started{who}");
     let evidence = Figures::new().bytes("baseline", held).count("processes_before_count", count);
     let found = Diagnostic { evidence, ..diagnostic("other_processes", Severity::Warning, message) };
@@ -244,10 +248,9 @@ pub(super) fn not_returned(findings: &Findings<'_>) -> Option<Diagnostic> {
     let span = derived.timeline.span()?;
     let last = derived.timeline.totals(span).last()?;
     let left = last.used.checked_sub(baseline).filter(|left| *left > RETURNED_WITHIN)?;
-    // An engine that is still at work when the recording ends owes nothing yet.
-    let ended = derived.timeline.window(Phase::Shutdown).is_some() || !findings.facts.failures.is_empty();
-    let peak = derived.peak.as_ref()?.total()?;
-    if !ended || left.get() > peak.get().saturating_sub(baseline.get()) / 10 * 9 {
+    // An engine that still holds most of its memory when the recording ends is still at work and owes nothing yet.
+    let rise = derived.peak.as_ref()?.total()?.checked_sub(baseline)?;
+    if left.get() > rise.get() / 2 {
         return None;
     }
     let message = format!("{left} more than before the engine are in use at the end of the recording");

@@ -5,8 +5,8 @@ mod stack;
 
 use std::collections::HashMap;
 
-pub(crate) use known::NameKinds;
 use known::NameKind;
+pub(crate) use known::NameKinds;
 use stack::{Frame, Stack};
 
 use crate::collect::MAX_STEPS;

@@ -160,8 +160,7 @@ impl<'a> Walk<'a> {
             causes = Some(parts);
         }
         self.work.whole.add(op, communication, causes.as_ref());
-        let in_region =
-            self.region.is_some_and(|r| op.step.is_some() || r.from <= op.start && op.start < r.to);
+        let in_region = self.region.is_some_and(|r| op.step.is_some() || r.from <= op.start && op.start < r.to);
         if let Some(steps) = self.work.steps.as_mut().filter(|_| in_region) {
             // The gap before the first step is not between steps.
             let between = causes.filter(|_| steps.first.is_some());

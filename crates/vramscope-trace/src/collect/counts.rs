@@ -33,7 +33,11 @@ impl Counts {
         self.last = match self.rows.iter().position(same) {
             Some(at) => at,
             None if self.rows.len() < MAX_KINDS => {
-                self.rows.push(Row { phase: event.phase.map(Into::into), category: event.category.map(Into::into), count: 0 });
+                self.rows.push(Row {
+                    phase: event.phase.map(Into::into),
+                    category: event.category.map(Into::into),
+                    count: 0,
+                });
                 self.rows.len() - 1
             }
             None => self.rows.len() - 1,

@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn broken_arguments_still_tell_the_device() {
-        let args = br#"{"External id": 7, "Collective name": "all"reduce", "device": 3, "stream": 20, "correlation": 99}"#;
+        let args =
+            br#"{"External id": 7, "Collective name": "all"reduce", "device": 3, "stream": 20, "correlation": 99}"#;
         let found = gpu_args(args);
         assert_eq!((found.device, found.stream, found.correlation), (Some(&b"3"[..]), Some(&b"20"[..]), Some(99)));
     }

@@ -65,7 +65,9 @@ fn slow(text: &[u8]) -> Result<i64, NotNanos> {
             .ok_or(NotNanos::TooLarge)?
     } else {
         // A divisor past 10^38 leaves nothing of a number below 10^38.
-        10u128.checked_pow(shift.unsigned_abs()).map_or(0, |d| number.digits / d + u128::from(number.digits % d >= d - d / 2))
+        10u128
+            .checked_pow(shift.unsigned_abs())
+            .map_or(0, |d| number.digits / d + u128::from(number.digits % d >= d - d / 2))
     };
     let value = i64::try_from(magnitude).map_err(|_| NotNanos::TooLarge)?;
     Ok(if number.negative { -value } else { value })

@@ -65,13 +65,7 @@ pub(super) fn read_events(piece: Piece<'_>, sink: &mut impl Sink) -> Result<End,
     }
 }
 
-fn deliver(
-    event: &Event<'_>,
-    text: &[u8],
-    offset: u64,
-    utf8: bool,
-    sink: &mut impl Sink,
-) -> Result<(), TraceError> {
+fn deliver(event: &Event<'_>, text: &[u8], offset: u64, utf8: bool, sink: &mut impl Sink) -> Result<(), TraceError> {
     if event.not_json {
         sink.notes().add(Oddity::NotANumber, offset);
     }

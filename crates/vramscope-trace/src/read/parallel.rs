@@ -7,8 +7,8 @@ use std::thread;
 
 use super::events::{End, Piece, read_events};
 use super::{MAX_EVENT_BYTES, Manner, Opened, Sink};
-use crate::event::last_boundary;
 use crate::TraceError;
+use crate::event::last_boundary;
 
 struct Block {
     text: Vec<u8>,
@@ -20,7 +20,10 @@ struct Block {
 enum Found {
     /// The last block was read; what follows the array, if it is closed.
     End(Option<Vec<u8>>),
-    Failed { offset: u64, error: TraceError },
+    Failed {
+        offset: u64,
+        error: TraceError,
+    },
 }
 
 /// Reads all events, or gives `None` if a cut was false and the file must be read again.

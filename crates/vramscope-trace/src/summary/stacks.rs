@@ -72,7 +72,17 @@ impl Stacks {
 
 /// A frame's name without what separates frames and lines.
 fn frame(name: &str) -> String {
-    name.chars().map(|c| if c == ';' { ':' } else if c.is_control() { ' ' } else { c }).collect()
+    name.chars()
+        .map(|c| {
+            if c == ';' {
+                ':'
+            } else if c.is_control() {
+                ' '
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 impl fmt::Debug for Stacks {

@@ -7,10 +7,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::{Cause, TraceError};
 use crate::names::NameId;
 use crate::record::{TimedOp, Wait};
 use crate::runs::Merged;
+use crate::{Cause, TraceError};
 
 /// Idle time by cause, in nanoseconds, and the number of gaps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

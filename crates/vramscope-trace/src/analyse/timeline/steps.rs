@@ -60,7 +60,10 @@ impl StepWork {
 enum Manner<'a> {
     Marked,
     /// Marks in order of device and time, and the place of the one that was last looked at.
-    GpuMarks { marks: &'a [GpuStep], at: usize },
+    GpuMarks {
+        marks: &'a [GpuStep],
+        at: usize,
+    },
     Detected(Detector),
 }
 
@@ -86,7 +89,9 @@ impl Detector {
                 self.seen_sampling = true;
                 false
             }
-            Some(Category::Attention | Category::GemmMoe | Category::Normalisation) => std::mem::take(&mut self.sampled),
+            Some(Category::Attention | Category::GemmMoe | Category::Normalisation) => {
+                std::mem::take(&mut self.sampled)
+            }
             _ => false,
         }
     }

@@ -1,0 +1,98 @@
+//! `vramscope analyze`.
+
+use std::fs;
+
+use snapbox::{assert_data_eq, file};
+use tempfile::TempDir;
+
+use crate::{stderr, stdout, vramscope};
+
+#[test]
+fn a_compiled_engine() {
+    let output = vramscope(&["analyze", "examples/llama-3.1-8b"]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    assert_data_eq!(stdout(&output), file!["data/analyze-llama-3.1-8b.txt"]);
+}
+
+#[test]
+fn a_neighbour_on_the_same_gpu() {
+    let output = vramscope(&["analyze", "examples/noisy-neighbour"]);
+    assert_data_eq!(stdout(&output), file!["data/analyze-noisy-neighbour.txt"]);
+}
+
+#[test]
+fn a_failed_start_is_a_result_with_its_own_exit_code() {
+    let output = vramscope(&["analyze", "examples/kv-cache-too-small"]);
+    assert_eq!(output.status.code(), Some(6));
+    assert_data_eq!(stdout(&output), file!["data/analyze-kv-cache-too-small.txt"]);
+}
+
+#[test]
+fn no_line_is_wider_than_a_terminal_of_80_columns() {
+    for example in ["llama-3.1-8b", "noisy-neighbour", "kv-cache-too-small"] {
+        let output = vramscope(&["analyze", &format!("examples/{example}")]);
+        for line in stdout(&output).lines() {
+            assert!(line.chars().count() <= 80, "{example}: {line:?}");
+        }
+    }
+}
+
+#[test]
+fn json_is_the_document_and_nothing_else() {
+    let output = vramscope(&["analyze", "examples/noisy-neighbour", "--format", "json"]);
+    let loaded = vramscope_schema::read(&output.stdout).expect("stdout is one profile");
+    assert_eq!(loaded.notes.len(), 0);
+    let mut again = Vec::new();
+    vramscope_schema::write(&loaded.profile, &mut again).unwrap();
+    assert!(again == output.stdout, "reading and writing changes the document");
+}
+
+#[test]
+fn a_profile_is_written_whole_beside_the_table() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("deep/er/profile.json");
+    let output = vramscope(&["analyze", "examples/noisy-neighbour", "-o", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stderr(&output).contains("profile written to"));
+    vramscope_schema::read(&fs::read(&path).unwrap()).expect("a profile");
+    let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["profile.json"], "no temporary file is left");
+}
+
+#[test]
+fn what_cannot_be_written_is_said_and_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("a-file");
+    fs::write(&file, "x").unwrap();
+    let below = file.join("profile.json");
+    let output = vramscope(&["analyze", "examples/noisy-neighbour", "-o", below.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert_eq!(fs::read(&file).unwrap(), b"x");
+}
+
+#[test]
+fn bad_evidence_has_an_exit_code_and_names_the_file() {
+    let folder = TempDir::new().unwrap();
+    let junk = folder.path().join("gpu.csv");
+    fs::write(&junk, [0, 159, 146, 150, 10, 255, 0]).unwrap();
+    let empty = TempDir::new().unwrap();
+    let named = |flag: &str| vramscope(&["analyze", flag, junk.to_str().unwrap()]);
+    for (output, code, words) in [
+        (vramscope(&["analyze", folder.path().to_str().unwrap()]), 3, "gpu.csv"),
+        (vramscope(&["analyze", empty.path().to_str().unwrap()]), 3, "engine.log"),
+        (vramscope(&["analyze", "no/such/folder"]), 3, "no/such/folder"),
+        (named("--engine-log"), 3, "gpu.csv"),
+        (vramscope(&["analyze"]), 2, "--engine-log"),
+        (vramscope(&["analyze", "--no-such-flag"]), 2, "--no-such-flag"),
+    ] {
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{:?} should name {words:?}", stderr(&output));
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    let help = stdout(&vramscope(&["analyze", "--help"]));
+    assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
+}
