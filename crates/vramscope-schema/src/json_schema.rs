@@ -12,10 +12,9 @@ pub fn json_schema() -> Schema {
     let mut schema =
         SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<v3::Profile>();
     for_validators(&mut schema);
-    each(&mut schema, &mut |node| {
-        forbid_null(node);
-        describe_properties(node);
-    });
+    each(&mut schema, &mut forbid_null);
+    each(&mut schema, &mut describe_properties);
+    each(&mut schema, &mut unwrap_lines);
     let id = format!("urn:vramscope:profile:{}", v3::SCHEMA_VERSION);
     schema.insert("$id".into(), id.into());
     schema
@@ -115,6 +114,13 @@ fn state_unit(key: &str, value: &mut Value) {
     let description = value["description"].as_str().unwrap_or_default().to_owned();
     if holds_numbers && !description.contains("Unit: ") {
         value["description"] = format!("{description} Unit: {unit}.").trim_start().into();
+    }
+}
+
+/// Doc comments are wrapped for the source; a description is one text.
+fn unwrap_lines(node: &mut Map<String, Value>) {
+    if let Some(Value::String(description)) = node.get_mut("description") {
+        *description = description.replace('\n', " ");
     }
 }
 

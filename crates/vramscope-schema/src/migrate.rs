@@ -9,7 +9,7 @@ mod v3_0_to_v3_1;
 mod words;
 
 use crate::read::{Loaded, UnknownField};
-use crate::v3::Migration;
+use crate::v3::{Migration, UnitBasis};
 use crate::{Version, v1, v2, v3_0};
 
 /// Migrates a document of version 1.
@@ -35,17 +35,22 @@ fn second(old: v2::Profile, from: Version, unknown: &[UnknownField], mut notes: 
 }
 
 fn last(old: v3_0::Profile, from: Version, unknown: &[UnknownField], mut notes: Vec<String>) -> Loaded {
-    let (mut profile, figures, more) = v3_0_to_v3_1::migrate(old, from);
+    let (mut profile, units, more) = v3_0_to_v3_1::migrate(old, from);
     notes.extend(more);
-    let unproven = figures.iter().filter(|f| !f.proven).count();
-    if unproven > 0 {
-        notes.push(format!(
-            "{unproven} of {} figures are in a unit that the document does not prove; see migration.figures: each may be \
-             off by 7.4 % (4.9 % for MB)",
-            figures.len()
-        ));
-    }
+    notes.extend(doubt(&units));
     notes.extend(unknown.iter().map(|field| field.note(from)));
-    profile.migration = Some(Migration { from: from.to_string(), figures, notes: notes.clone() });
+    profile.migration = Some(Migration { from: from.to_string(), units, notes: notes.clone() });
     Loaded { profile, from, notes }
+}
+
+/// What rests on a unit that nothing proves.
+fn doubt(units: &[UnitBasis]) -> Option<String> {
+    let fields = |proven| units.iter().filter(|u| proven || !u.proven).map(|u| u.figures.len()).sum::<usize>();
+    let (unproven, all) = (fields(false), fields(true));
+    (unproven > 0).then(|| {
+        format!(
+            "{unproven} of {all} amounts were written in a unit that the document does not prove (see migration.units): \
+             each may be off by 7.4 %"
+        )
+    })
 }

@@ -17,8 +17,9 @@ pub(crate) struct Profile {
     pub(crate) memory_breakdown: Option<MemoryBreakdown>,
     pub(crate) latency_stats: Option<LatencyStats>,
     pub(crate) engine_metadata: Option<EngineMetadata>,
+    /// Known from the look at the version; here so that it does not count as unknown.
     #[serde(rename = "schema_version")]
-    pub(crate) _schema_version: Option<serde::de::IgnoredAny>,
+    pub(crate) _schema_version: Option<String>,
 }
 
 /// When it was, and the profiler's command line.

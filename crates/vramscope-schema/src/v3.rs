@@ -29,7 +29,7 @@ pub use engine::{EngineFact, EngineMetadata, VllmInternalMetrics};
 pub use evidence::Figures;
 pub use logs::{LogExcerpt, RawLogFile, RawLogs};
 pub use measurement::{GpuMemory, MeasurementPoint, MemoryMeasurements, PerGpuStats};
-pub use migration::{ConvertedFigure, Migration};
+pub use migration::{ConvertedFigure, Migration, UnitBasis};
 pub use outcome::{Diagnostic, Failure, LatencyPercentile, LatencyStats};
 pub use run::{
     DeviceInfo, DeviceMemory, EngineArgs, Generator, GpuInfo, Metadata, ModelInfo, PartitionInfo, RunConfig, Source,

@@ -22,8 +22,9 @@ pub(crate) struct Profile {
     pub(crate) latency_stats: Option<v2::LatencyStats>,
     pub(crate) engine_metadata: Option<v2::EngineMetadata>,
     pub(crate) raw_logs: Option<Value>,
+    /// Known from the look at the version; here so that it does not count as unknown.
     #[serde(rename = "schema_version")]
-    pub(crate) _schema_version: Option<serde::de::IgnoredAny>,
+    pub(crate) _schema_version: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]

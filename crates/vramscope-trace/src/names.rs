@@ -1,5 +1,6 @@
 //! Names as small numbers, shared by all workers.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +16,8 @@ const MAX_BYTES: usize = 48 << 20;
 /// What names beyond the limit are called together.
 const OVERFLOW: &[u8] = b"(more names)";
 
-/// The table that all workers share. Names are kept as they stand in the file, with escapes.
+/// The table that all workers share. Names are kept as people read them: one name written with different escapes is one
+/// name.
 #[derive(Clone, Default)]
 pub(crate) struct Names {
     shared: Arc<Mutex<Table>>,
@@ -55,13 +57,13 @@ impl Names {
         (kept, id, fits)
     }
 
-    /// All names by number, as they stand in the file.
+    /// All names by number.
     pub(crate) fn all(&self) -> Vec<Arc<[u8]>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).names.clone()
     }
 }
 
-/// The names that one worker has met.
+/// The names that one worker has met, as they stand in the file.
 pub(crate) struct NameCache {
     names: Names,
     met: HashMap<Arc<[u8]>, NameId>,
@@ -73,17 +75,24 @@ impl NameCache {
         if let Some(&id) = self.met.get(name) {
             return (id, true);
         }
-        let (kept, id, fits) = self.names.intern(name);
+        let readable = unescape(name);
+        let (kept, id, fits) = self.names.intern(readable.as_bytes());
         if fits {
-            self.met.insert(kept, id);
+            let key = if *kept == *name { kept } else { name.into() };
+            self.met.insert(key, id);
         }
         (id, fits)
     }
 }
 
-/// A name as people read it.
+/// A string of the file as people read it.
 pub(crate) fn readable(raw: &[u8]) -> String {
     unescape(raw).into_owned()
+}
+
+/// A kept name as text.
+pub(crate) fn kept(name: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(name)
 }
 
 #[cfg(test)]
@@ -98,6 +107,13 @@ mod tests {
         assert_eq!(b.id(b"gemm"), first);
         assert_ne!(b.id(b"attention").0, first.0);
         assert_eq!(&*names.all()[1], b"attention");
+    }
+
+    #[test]
+    fn escapes_do_not_make_another_name() {
+        let mut cache = Names::default().cache();
+        assert_eq!(cache.id(br"\u00b5").0, cache.id("\u{b5}".as_bytes()).0);
+        assert_eq!(cache.id(br"k\t").0, cache.id(br"k\u0009").0);
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl Oddity {
         }
     }
 
+    /// Whether it is met at a place in the file. The others are found when everything has been read.
+    pub(crate) const fn has_place(self) -> bool {
+        !matches!(self, Self::StartsBeforeLaunch | Self::TooManySteps | Self::TooManyStacks)
+    }
+
     /// What it means, in one sentence.
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -118,6 +123,13 @@ impl Notes {
         let met = self.met.entry(oddity).or_insert(Met { count: 0, first_offset: offset });
         met.count += 1;
         met.first_offset = met.first_offset.min(offset);
+    }
+
+    /// Adds what is found when everything has been read and has no place; nothing if it was met never.
+    pub(crate) fn add_count(&mut self, oddity: Oddity, count: u64) {
+        if count > 0 {
+            self.met.entry(oddity).or_insert(Met { count: 0, first_offset: 0 }).count += count;
+        }
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {

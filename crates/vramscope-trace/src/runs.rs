@@ -37,11 +37,6 @@ impl<T: Packed> Runs<T> {
         if self.open.len() == BATCH { self.close_batch() } else { Ok(()) }
     }
 
-    /// How many records there are.
-    pub(crate) fn len(&self) -> u64 {
-        self.count
-    }
-
     fn close_batch(&mut self) -> Result<(), TraceError> {
         if self.open.is_empty() {
             return Ok(());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::analyse::{join, lengths, threads, timeline};
 use crate::collect::{Counts, Extent, Keep, MemoryLog, Shard};
-use crate::names::{NameId, Names, readable};
+use crate::names::{NameId, Names, kept};
 use crate::read::{self, Manner};
 use crate::runs::{Pool, Runs};
 use crate::{Category, Notes, Oddity, Rules, Source, Summary, TraceError, Window};
@@ -129,9 +129,7 @@ pub fn summarize(source: &Source, options: &Options) -> Result<Summary, TraceErr
         marked_steps: marked.len(),
         gpu_steps: &gpu_steps,
     })?;
-    for _ in 0..timeline.too_many_steps.min(1) {
-        notes.add(Oddity::TooManySteps, 0);
-    }
+    notes.add_count(Oddity::TooManySteps, timeline.too_many_steps);
     let durations = lengths::quantiles(&joined.durations, |id| joined.kernels.get(&id).map_or(0, |k| k.count))?;
     let delays = lengths::quantiles(&joined.delays, |_| joined.delays.len())?;
     let parts = assemble::Parts {
@@ -175,5 +173,5 @@ fn collect(mut shards: Vec<Shard>) -> Result<Collected, TraceError> {
 
 /// A name as people read it.
 fn text(table: &[Arc<[u8]>], id: NameId) -> String {
-    usize::try_from(id).ok().and_then(|at| table.get(at)).map(|raw| readable(raw)).unwrap_or_default()
+    usize::try_from(id).ok().and_then(|at| table.get(at)).map(|name| kept(name).into_owned()).unwrap_or_default()
 }

@@ -65,20 +65,22 @@ impl Bench {
         self.kind = Some(match part {
             BenchPart::Latency => BenchKind::Latency,
             BenchPart::Throughput => BenchKind::Throughput,
-            BenchPart::Serve | BenchPart::ServeBegins => BenchKind::Serve,
+            BenchPart::Serve => BenchKind::Serve,
         });
-        if part == BenchPart::ServeBegins {
+        if part == BenchPart::Serve {
             self.in_serve = true;
             self.values.clear();
         }
         if let Some(mean) = number(Key::BenchAvgLatency) {
             self.avg_latency = Some(mean);
             self.percentiles.clear();
+            self.put("Avg latency (s)", mean, origin);
         }
         if let (Some(percent), Some(secs)) = (number(Key::BenchPercentile), number(Key::BenchPercentileLatency)) {
             if self.percentiles.len() < MAX_VALUES {
                 self.percentiles.push((percent, secs));
             }
+            self.put(&format!("{percent}% percentile latency (s)"), secs, origin);
         }
         for (key, label) in [
             (Key::BenchRequestRate, "requests/s"),
@@ -119,10 +121,5 @@ impl Bench {
             None if self.values.len() < MAX_VALUES => self.values.push(value),
             None => {}
         }
-    }
-
-    /// A value by its label, in any case.
-    pub(crate) fn value(&self, label: &str) -> Option<f64> {
-        self.values.iter().find(|v| v.label.eq_ignore_ascii_case(label)).map(|v| v.value)
     }
 }

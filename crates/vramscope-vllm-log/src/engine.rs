@@ -47,6 +47,8 @@ pub(crate) struct Engine {
     pub(crate) first_clock: Option<(LogTime, Origin)>,
     pub(crate) last_clock: Option<(LogTime, Origin)>,
     pub(crate) marks: Marks,
+    /// The processes that announced it.
+    pub(crate) announced_by: Vec<u64>,
     /// The processes that printed a configuration: replicas print it once each.
     pub(crate) config_tags: Vec<String>,
     pub(crate) figures: Vec<Figure>,
@@ -162,6 +164,13 @@ impl Engine {
         let took = took.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
         let event = Event { milestone, at: place.at, at_is_own: place.at_is_own, took, origin: place.origin.clone() };
         self.events.push(event);
+    }
+
+    /// Adds the place of a worker.
+    pub(crate) fn place(&mut self, placement: Placement) {
+        if self.placements.len() < MAX_FIGURES {
+            self.placements.push(placement);
+        }
     }
 
     /// Notes traffic: the first report of a request in flight, and the last one so far.

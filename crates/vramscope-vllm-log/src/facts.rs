@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vramscope_core::{
-    Bytes, EngineFacts, Event, Fact, Generation, LatencyResult, MaxConcurrency, Milestone, Origin, Parallel, Scope,
+    Bytes, EngineFacts, Event, Fact, LatencyResult, MaxConcurrency, Milestone, Origin, Parallel, Scope,
 };
 
 use crate::engine::Engine;
@@ -28,9 +28,6 @@ fn identity(engine: &Engine, facts: &mut EngineFacts) {
     facts.version = text(engine, Key::Version);
     facts.generation = engine.generation.as_ref().map(|(generation, origin)| stated(*generation, origin));
     facts.model_runner = engine.of(Key::ModelRunner).find_map(|f| Some(fact(f, u32::try_from(f.count()?).ok()?)));
-    if facts.model_runner.is_none() && matches!(facts.generation, Some(Fact { value: Generation::V1, .. })) {
-        facts.model_runner = None;
-    }
     facts.platform = text(engine, Key::Platform).or_else(|| setting_text(engine, "device_config"));
     facts.architecture = text(engine, Key::Architecture);
     facts.attention_backend = text(engine, Key::AttentionBackend);
@@ -38,10 +35,10 @@ fn identity(engine: &Engine, facts: &mut EngineFacts) {
 }
 
 fn arguments(engine: &Engine, facts: &mut EngineFacts) {
-    let plain = |fact: Option<Fact<String>>| {
-        fact.map(|f| Fact { value: f.value.strip_prefix("torch.").map_or(f.value.clone(), str::to_owned), ..f })
-    };
-    facts.dtype = plain(setting_text(engine, "dtype"));
+    facts.dtype = setting_text(engine, "dtype").map(|f| {
+        let value = f.value.strip_prefix("torch.").unwrap_or(&f.value).to_owned();
+        Fact { value, ..f }
+    });
     facts.quantization = setting_text(engine, "quantization").or_else(|| {
         let setting = engine.setting("quantization").filter(|s| s.value == SettingValue::None)?;
         Some(stated("none".to_owned(), &setting.origin))

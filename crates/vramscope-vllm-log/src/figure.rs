@@ -11,9 +11,28 @@ pub struct Memory {
     pub bytes: ByteDelta,
     /// The number as printed.
     pub printed: f64,
+    /// Digits after its point.
+    pub decimals: u8,
     /// The unit as printed; `None` where the line leaves it out. The engine divides by powers of two whatever it
     /// writes: its `GB` is GiB.
     pub unit: Option<String>,
+}
+
+impl Memory {
+    /// The number and its unit as printed.
+    pub fn text(&self) -> String {
+        let number = format!("{:.*}", usize::from(self.decimals), self.printed);
+        self.unit.as_ref().map_or_else(|| number.clone(), |unit| format!("{number} {unit}"))
+    }
+
+    /// The amount in GiB, with the digits that were printed where they were printed in GiB (or in what the engine
+    /// calls GB), and rounded to four digits otherwise.
+    pub fn gib(&self) -> f64 {
+        match self.unit.as_deref() {
+            None | Some("GiB" | "GB") => self.printed,
+            Some(_) => (self.bytes.as_f64() / 1_073_741_824.0 * 10_000.0).round() / 10_000.0,
+        }
+    }
 }
 
 /// A printed value.

@@ -13,23 +13,29 @@
 
 mod bench;
 mod clock;
+pub mod document;
 mod engine;
 mod facts;
 mod failure;
 mod figure;
 mod key;
 mod log_report;
+mod needles;
 mod note;
 mod number;
 mod parser;
 mod pattern;
 mod python;
+mod reader;
 mod record;
 mod redact;
 mod report;
 mod rows;
 mod settings;
+mod summary;
+mod unknown;
 mod worker;
+mod wrap;
 
 pub use bench::{BenchKind, BenchValue};
 pub use failure::advice;
@@ -39,7 +45,7 @@ pub use log_report::{EngineReport, LogReport};
 pub use note::ParseNote;
 pub use parser::LogParser;
 pub use report::Report;
+pub use rows::{KnownFormat, known_formats};
 pub use settings::{Setting, SettingSource, SettingValue};
+pub use unknown::UnknownLine;
 pub use worker::Placement;
-
-use log_report::report_of;

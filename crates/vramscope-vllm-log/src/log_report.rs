@@ -7,8 +7,10 @@ use crate::engine::Engine;
 use crate::facts;
 use crate::figure::Figure;
 use crate::note::ParseNote;
+use crate::reader::Router;
 use crate::report::Report;
 use crate::settings::Setting;
+use crate::unknown::UnknownLine;
 use crate::worker::Placement;
 
 /// Everything that a log says.
@@ -19,8 +21,10 @@ pub struct LogReport {
     pub engines: Vec<EngineReport>,
     /// Remarks about the whole log.
     pub notes: Vec<ParseNote>,
-    /// How many lines the log has.
+    /// How many lines the log has; the last one counts although nothing may stand on it.
     pub lines: u64,
+    /// Lines that look like figures of memory and were not understood, where they were asked for.
+    pub unknown: Option<Vec<UnknownLine>>,
 }
 
 /// What one engine said from its start to its end.
@@ -53,10 +57,13 @@ pub struct EngineReport {
     pub notes: Vec<ParseNote>,
 }
 
-/// Turns what was read into a report.
-pub(crate) fn report_of(engines: Vec<Engine>, notes: Vec<ParseNote>, lines: u64) -> LogReport {
-    let engines = engines.into_iter().filter(|engine| !engine.is_empty()).map(engine_report).collect();
-    LogReport { engines, notes, lines }
+impl LogReport {
+    pub(crate) fn of(router: Router, mut notes: Vec<ParseNote>, lines: u64, unknown: Option<Vec<UnknownLine>>) -> Self {
+        let (engines, dropped) = router.into_engines();
+        notes.extend(dropped);
+        let engines = engines.into_iter().filter(|engine| !engine.is_empty()).map(engine_report).collect();
+        Self { engines, notes, lines, unknown }
+    }
 }
 
 fn engine_report(mut engine: Engine) -> EngineReport {

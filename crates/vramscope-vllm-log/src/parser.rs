@@ -1,23 +1,14 @@
 //! The parser: bytes or lines in, a report out.
 
-use vramscope_core::{Failure, FailureKind, Generation, LogTime, Milestone, Origin};
-
-use crate::engine::{Engine, Place};
-use crate::failure;
-use crate::figure::Value;
-use crate::key::Key;
+use crate::log_report::LogReport;
 use crate::note::ParseNote;
-use crate::pattern::{Captured, Matched};
-use crate::record::{self, Record};
-use crate::report::Report;
-use crate::rows::{self, Effect, Format};
-use crate::settings::{self, SettingSource};
-use crate::worker::{Placement, Worker};
+use crate::reader::Reader;
+use crate::wrap::{self, Unwrapper};
 
 /// Longest piece of a line that is read; the engine's own configuration lines have about 10,000 characters.
 const MAX_PIECE: usize = 256 * 1024;
-/// Most engine starts in one input that are told apart.
-const MAX_ENGINES: usize = 200;
+/// How much of the beginning is kept to see whether a terminal has wrapped the lines.
+const HEAD: usize = 64 * 1024;
 
 /// Reads a log as it comes. It never fails: what it does not understand it leaves alone.
 ///
@@ -37,11 +28,14 @@ pub struct LogParser {
     overlong: bool,
     /// The line that is being read, counted from 1.
     line: u64,
-    engines: Vec<Engine>,
-    clock: Option<LogTime>,
-    /// Within a traceback that has no prefix.
-    in_traceback: bool,
-    notes: Vec<ParseNote>,
+    /// How many lines were too long, and the first of them.
+    overlong_lines: (u64, u64),
+    reader: Reader,
+    /// The beginning of the log, until it is long enough to judge.
+    head: Option<Vec<u8>>,
+    /// Puts wrapped lines together, where a terminal has wrapped them.
+    unwrapper: Option<Unwrapper>,
+    keep_unknown: bool,
 }
 
 impl Default for LogParser {
@@ -53,14 +47,24 @@ impl Default for LogParser {
 impl LogParser {
     /// A parser at the start of a log.
     pub fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// A parser that also keeps the lines that look like figures of memory and that it does not understand.
+    pub fn keeping_unknown() -> Self {
+        Self::with(true)
+    }
+
+    fn with(keep_unknown: bool) -> Self {
         Self {
             carry: Vec::new(),
             overlong: false,
             line: 1,
-            engines: vec![Engine::new(1)],
-            clock: None,
-            in_traceback: false,
-            notes: Vec::new(),
+            overlong_lines: (0, 0),
+            reader: Reader::new(keep_unknown),
+            head: Some(Vec::new()),
+            unwrapper: None,
+            keep_unknown,
         }
     }
 
@@ -74,310 +78,135 @@ impl LogParser {
 
     /// Reads the next bytes of a log, split anywhere. Lines end with LF or CR LF; a lone CR ends a part of a line, as
     /// progress bars use it. Bytes that are not UTF-8 are replaced.
-    pub fn push_bytes(&mut self, mut bytes: &[u8]) {
-        while let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) {
-            let (piece, rest) = bytes.split_at(end);
-            if self.carry.is_empty() && !self.overlong {
-                self.piece(piece);
-            } else {
-                self.keep(piece);
-                let carried = std::mem::take(&mut self.carry);
-                self.piece(&carried);
-                self.carry = carried;
-                self.carry.clear();
-                self.overlong = false;
-            }
-            if rest[0] == b'\n' {
-                self.line += 1;
-            }
-            bytes = &rest[1..];
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        let Some(head) = &mut self.head else {
+            self.feed(bytes);
+            return;
+        };
+        let (into_head, rest) = bytes.split_at(bytes.len().min(HEAD - head.len().min(HEAD)));
+        head.extend_from_slice(into_head);
+        let full = head.len() >= HEAD;
+        self.feed(into_head);
+        if full {
+            self.judge_head();
+            self.feed(rest);
         }
-        self.keep(bytes);
     }
 
     /// Ends the log and gives what it says.
-    pub fn finish(mut self) -> crate::LogReport {
+    pub fn finish(mut self) -> LogReport {
+        self.judge_head();
         if !self.carry.is_empty() {
             let carried = std::mem::take(&mut self.carry);
-            self.piece(&carried);
+            self.lone(&carried);
         }
-        crate::report_of(self.engines, self.notes, self.line)
+        if let Some(mut unwrapper) = self.unwrapper.take() {
+            unwrapper.end(&mut self.reader);
+        }
+        self.reader.end();
+        let mut notes = std::mem::take(&mut self.reader.notes);
+        if self.overlong_lines.0 > 0 {
+            let (lines, first) = self.overlong_lines;
+            notes.push(ParseNote::new(
+                first,
+                format!("{lines} lines are longer than {MAX_PIECE} bytes; their ends are not read"),
+            ));
+        }
+        let unknown = self.reader.unknown.take().map(|unknown| unknown.lines);
+        LogReport::of(self.reader.router, notes, self.line, unknown)
+    }
+
+    /// If the beginning shows that a terminal has wrapped the lines, reads it again as such.
+    fn judge_head(&mut self) {
+        let Some(head) = self.head.take() else { return };
+        let Some(width) = wrap::width(&head) else { return };
+        let text = format!("lines are wrapped at {width} columns; they have been put together again");
+        *self = Self { head: None, unwrapper: Some(Unwrapper::new(width)), ..Self::with(self.keep_unknown) };
+        self.reader.notes.push(ParseNote::new(0, text));
+        self.feed(&head);
+    }
+
+    fn feed(&mut self, mut bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if !self.carry.is_empty() || self.overlong {
+            let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) else {
+                self.keep(bytes);
+                return;
+            };
+            self.keep(&bytes[..end]);
+            let mut carried = std::mem::take(&mut self.carry);
+            self.lone(&carried);
+            carried.clear();
+            self.carry = carried;
+            self.overlong = false;
+            self.line += u64::from(bytes[end] == b'\n');
+            bytes = &bytes[end + 1..];
+        }
+        let whole = memchr::memrchr2(b'\n', b'\r', bytes).map_or(0, |at| at + 1);
+        self.block(&bytes[..whole]);
+        self.keep(&bytes[whole..]);
     }
 
     fn keep(&mut self, bytes: &[u8]) {
         let room = MAX_PIECE - self.carry.len().min(MAX_PIECE);
         if bytes.len() > room && !self.overlong {
             self.overlong = true;
-            self.notes.push(ParseNote::new(self.line, format!("longer than {MAX_PIECE} bytes; the rest is not read")));
+            let (lines, first) = self.overlong_lines;
+            self.overlong_lines = (lines + 1, if lines == 0 { self.line } else { first });
         }
         self.carry.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// One piece of a line, without its end.
-    fn piece(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
+    /// One piece that is not part of a block.
+    fn lone(&mut self, piece: &[u8]) {
+        if let Some(unwrapper) = &mut self.unwrapper {
+            unwrapper.piece(piece, self.line, &mut self.reader);
+        } else if self.reader.wants_next() || self.reader.needles.find(piece, 0).is_some() {
+            self.reader.piece(piece, self.line);
+        } else {
+            self.reader.gap(piece, self.line);
+        }
+    }
+
+    /// Whole pieces: looks for needles in all of them at once, and reads those that hold one.
+    fn block(&mut self, block: &[u8]) {
+        if self.unwrapper.is_some() {
+            self.every_piece(block);
             return;
         }
-        let text = String::from_utf8_lossy(bytes);
-        let plain = record::plain(&text);
-        record::each(&plain, |record| self.record(&record));
+        // Everything before this has been read or passed over.
+        let mut done = 0;
+        while done < block.len() {
+            let start = if self.reader.wants_next() {
+                done
+            } else {
+                let Some((_, at)) = self.reader.needles.find(block, done) else { break };
+                memchr::memrchr2(b'\n', b'\r', &block[done..at]).map_or(done, |before| done + before + 1)
+            };
+            let gap = &block[done..start];
+            self.reader.gap(gap.strip_suffix(b"\n").unwrap_or(gap), self.line);
+            self.line += lines(gap);
+            let end = memchr::memchr2(b'\n', b'\r', &block[start..]).map_or(block.len(), |at| start + at);
+            self.reader.piece(&block[start..end], self.line);
+            self.line += u64::from(block.get(end) == Some(&b'\n'));
+            done = end + 1;
+        }
+        let gap = block.get(done..).unwrap_or(&[]);
+        self.reader.gap(gap.strip_suffix(b"\n").unwrap_or(gap), self.line);
+        self.line += lines(gap);
     }
 
-    fn record(&mut self, record: &Record<'_>) {
-        let origin = Origin { line: self.line, worker: record.tag.map(str::to_owned) };
-        if let Some(clock) = record.clock {
-            self.clock = Some(clock);
-            self.engine().clock(clock, &origin);
+    fn every_piece(&mut self, mut block: &[u8]) {
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', block) {
+            self.lone(&block[..end]);
+            self.line += u64::from(block[end] == b'\n');
+            block = &block[end + 1..];
         }
-        let place = Place { origin, at: self.clock, at_is_own: record.clock.is_some(), repeated: record.repeated };
-        if record.level.is_none() && self.bar(record.message, &place) {
-            return;
-        }
-        let (stripped, exception) = failure::strip_exceptions(record.message);
-        let found = rows::find(record.message).or_else(|| exception.and_then(|_| rows::find(stripped)));
-        let found = found.map(|(format, matched)| (format, matched, stripped));
-        let found = found.or_else(|| {
-            let within = record.level.is_none().then(|| rows::find_within(record.message)).flatten();
-            within.map(|(format, matched, at)| (format, matched, &record.message[at..]))
-        });
-        match found {
-            Some((format, matched, text)) => {
-                let text = if text.len() >= matched.end { text } else { record.message };
-                self.apply(format, matched, text, record, place);
-            }
-            None => self.unknown(record, exception, place),
-        }
-    }
-
-    /// The engine that is being read.
-    fn engine(&mut self) -> &mut Engine {
-        let line = self.line;
-        if self.engines.is_empty() {
-            self.engines.push(Engine::new(line));
-        }
-        let last = self.engines.len() - 1;
-        let engine = &mut self.engines[last];
-        engine.last_line = line;
-        engine
-    }
-
-    /// An engine announces itself: a new one, if the one being read has already done so.
-    fn begins(&mut self, again: impl Fn(&Engine) -> bool) {
-        let line = self.line;
-        if !again(self.engine()) {
-            return;
-        }
-        if self.engines.len() == MAX_ENGINES {
-            self.engines.pop();
-            if !self.notes.iter().any(|n| n.text.starts_with("more than")) {
-                self.notes.push(ParseNote::new(
-                    line,
-                    format!("more than {MAX_ENGINES} engine starts; the first and the last are kept"),
-                ));
-            }
-        }
-        self.engines.push(Engine::new(line));
-        if let Some(clock) = self.clock {
-            self.engine().clock(clock, &Origin { line, worker: None });
-        }
-    }
-
-    fn apply(&mut self, format: &'static Format, matched: Matched, text: &str, record: &Record<'_>, place: Place) {
-        let Matched { captured, end, .. } = matched;
-        let rest = text.get(end..).unwrap_or("");
-        let secs = captured.iter().find(|c| c.key.kind() == crate::key::Kind::Seconds && c.key != Key::CompileSecs);
-        let secs = secs.or_else(|| captured.iter().find(|c| c.key == Key::CompileSecs));
-        let took = secs.and_then(|c| match c.value {
-            Value::Number(secs) => Some(secs),
-            _ => None,
-        });
-        match format.row.effect {
-            Effect::Begin => self.begins(|engine| engine.marks.begin && (engine.marks.args || engine.marks.config)),
-            Effect::Args | Effect::Namespace => self.begins(|engine| engine.marks.args || engine.marks.config),
-            Effect::Config => {
-                let tag = place.origin.worker.clone().unwrap_or_default();
-                self.begins(|engine| {
-                    engine.marks.config && (!tag.contains("_DP") || engine.config_tags.contains(&tag))
-                });
-            }
-            _ => {}
-        }
-        if let Some(generation) = generation(format, &captured) {
-            self.engine().says(generation, &place);
-        }
-        let line = self.line;
-        let engine = self.engine();
-        match format.row.effect {
-            Effect::None | Effect::Known => {}
-            Effect::Begin => engine.marks.begin = true,
-            Effect::Event(milestone) => engine.event(milestone, took, &place),
-            Effect::Config => {
-                engine.marks.config = true;
-                engine.config_tags.push(place.origin.worker.clone().unwrap_or_default());
-                engine.configure(settings::assignments(rest, SettingSource::Config, &place.origin));
-            }
-            Effect::ConfigAgain if !engine.marks.config => {
-                engine.configure(settings::assignments(rest, SettingSource::Config, &place.origin));
-            }
-            Effect::ConfigAgain => return,
-            Effect::Args => {
-                engine.marks.args = true;
-                engine.configure(settings::non_default(rest, &place.origin));
-            }
-            Effect::Namespace => {
-                engine.marks.args = true;
-                engine.configure(settings::assignments(rest, SettingSource::Namespace, &place.origin));
-            }
-            Effect::Rank => {
-                if let Some(placement) = placement(&captured, record.tag, line) {
-                    engine.placements.push(placement);
-                }
-                return;
-            }
-            Effect::Report => {
-                let report = Report::of(&captured, line, place.at);
-                if report.running.is_some_and(|n| n > 0) {
-                    engine.traffic(&place);
-                }
-                engine.reports.push(report);
-                return;
-            }
-            Effect::Fails(fails) => {
-                let message = failure::message(record.message);
-                engine.fail(Failure { kind: failure::kind(fails, &captured), message, origin: place.origin.clone() });
-                self.in_traceback = false;
-            }
-            Effect::Bench(part) => {
-                engine.bench.take(part, &captured, &place.origin);
-                return;
-            }
-        }
-        let captured =
-            if captured.iter().any(|c| c.key == Key::AttentionBackend) { backend(captured) } else { captured };
-        self.engine().take(captured, &place);
-    }
-
-    /// A progress bar of a benchmark, or another one. Gives whether it was one.
-    fn bar(&mut self, message: &str, place: &Place) -> bool {
-        let Some((name, rest)) = message.split_once(": ") else { return false };
-        let Some((percent, rest)) = rest.trim_start().split_once("%|") else { return false };
-        if percent.bytes().any(|b| !b.is_ascii_digit()) {
-            return false;
-        }
-        let (begins, ends) = match name {
-            "Warmup iterations" => (Milestone::WarmupBegan, Milestone::WarmupEnded),
-            "Bench iterations" => (Milestone::MeasureBegan, Milestone::MeasureEnded),
-            _ => return true,
-        };
-        let engine = self.engine();
-        if !engine.events.iter().any(|e| e.milestone == begins) {
-            engine.event(begins, None, place);
-        }
-        if percent == "100" {
-            let elapsed = rest.rsplit_once('[').and_then(|(_, times)| elapsed(times));
-            engine.events.retain(|e| e.milestone != ends);
-            engine.event(ends, elapsed, place);
-        }
-        true
-    }
-
-    /// A record of no known format: an exception, a line of a result, or nothing.
-    fn unknown(&mut self, record: &Record<'_>, exception: Option<usize>, place: Place) {
-        let origin = place.origin.clone();
-        if self.engine().bench.serve_line(record.message, &origin) {
-            return;
-        }
-        let engine_process =
-            record.tag.map(Worker::of).is_some_and(|w| !w.name.starts_with("API") && !w.name.starts_with("Api"));
-        match (record.level, exception) {
-            (Some("ERROR" | "CRITICAL"), Some(at)) if engine_process => self.other(record, at, place),
-            (None, Some(at)) if self.in_traceback && !record.message.starts_with(' ') => {
-                self.in_traceback = false;
-                self.other(record, at, place);
-            }
-            (None, None) if record.message.starts_with("Traceback (most recent call last)") => self.in_traceback = true,
-            (Some(_), _) => self.in_traceback = false,
-            _ => {}
-        }
-    }
-
-    fn other(&mut self, record: &Record<'_>, exception: usize, place: Place) {
-        let message = failure::message(&record.message[exception..]);
-        self.engine().fail(Failure { kind: FailureKind::Other, message, origin: place.origin });
     }
 }
 
-/// The generation that a line proves: by its words, or by a version that had only one.
-fn generation(format: &Format, captured: &[Captured]) -> Option<Generation> {
-    format.row.says.or_else(|| {
-        let version = captured.iter().find(|c| c.key == Key::Version)?;
-        let Value::Text(version) = &version.value else { return None };
-        let mut parts =
-            version.split('.').map(|p| p.bytes().take_while(u8::is_ascii_digit).count()).zip(version.split('.'));
-        let mut next = || parts.next().and_then(|(digits, part)| part[..digits].parse::<u32>().ok());
-        let (major, minor, patch) = (next()?, next()?, next().unwrap_or(0));
-        match (major, minor, patch) {
-            (0, 0..=5, _) | (0, 6, 0..=3) => Some(Generation::V0),
-            (0, 0..=10, _) => None,
-            _ => Some(Generation::V1),
-        }
-    })
-}
-
-/// Drops what is called a backend and is not one of attention.
-fn backend(captured: Vec<Captured>) -> Vec<Captured> {
-    let is_attention = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        !name.contains("prefill")
-            && !name.contains("moe")
-            && !name.contains('[')
-            && !name.contains("reduce")
-            && [
-                "attn",
-                "attention",
-                "attenion",
-                "flash",
-                "mla",
-                "xformers",
-                "sdpa",
-                "pallas",
-                "triton",
-                "aiter",
-                "cutlass",
-            ]
-            .iter()
-            .any(|word| name.contains(word))
-    };
-    captured
-        .into_iter()
-        .filter(|c| c.key != Key::AttentionBackend || matches!(&c.value, Value::Text(name) if is_attention(name)))
-        .collect()
-}
-
-fn placement(captured: &[Captured], tag: Option<&str>, line: u64) -> Option<Placement> {
-    let count = |key: Key| {
-        captured.iter().find(|c| c.key == key).and_then(|c| match c.value {
-            Value::Count(count) => u32::try_from(count).ok(),
-            _ => None,
-        })
-    };
-    Some(Placement {
-        pid: tag.map(|tag| Worker::of(tag).pid.to_owned()),
-        rank: count(Key::Rank)?,
-        world_size: count(Key::WorldSize)?,
-        data: count(Key::DpRank)?,
-        pipeline: count(Key::PpRank)?,
-        tensor: count(Key::TpRank)?,
-        line,
-    })
-}
-
-/// The seconds of `[00:13<00:19,  6.59s/it]`, `1:02:03<…`.
-fn elapsed(times: &str) -> Option<f64> {
-    let (spent, _) = times.split_once('<')?;
-    let mut secs = 0u32;
-    for part in spent.split(':') {
-        secs = secs.checked_mul(60)?.checked_add(part.parse().ok()?)?;
-    }
-    Some(f64::from(secs))
+fn lines(text: &[u8]) -> u64 {
+    u64::try_from(memchr::memchr_iter(b'\n', text).count()).unwrap_or(u64::MAX)
 }

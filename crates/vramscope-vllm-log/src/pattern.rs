@@ -68,29 +68,12 @@ impl Pattern {
         }
     }
 
-    /// Whether some text of the pattern that no match can lack contains `needle`.
-    pub(crate) fn must_contain(&self, needle: &str) -> bool {
-        self.elements.iter().any(|element| match element {
-            Element::Text(text) => text.contains(needle),
-            Element::Either(texts) => texts.iter().all(|text| text.contains(needle)),
-            _ => false,
-        })
-    }
-
-    /// The keys that it can read.
-    pub(crate) fn keys(&self) -> Vec<Key> {
-        fn walk(elements: &[Element], keys: &mut Vec<Key>) {
-            for element in elements {
-                match element {
-                    Element::Read { key, .. } => keys.push(*key),
-                    Element::Optional(inner) => walk(inner, keys),
-                    _ => {}
-                }
-            }
+    /// Whether `text` ends within the pattern and before any value of it, after enough to tell the format by.
+    pub(crate) fn is_cut(&self, text: &str) -> bool {
+        if self.first_text().len().min(text.len()) < MIN_CUT {
+            return false;
         }
-        let mut keys = Vec::new();
-        walk(&self.elements, &mut keys);
-        keys
+        matches!(walk(&self.elements, text, 0, &mut Vec::new()), Step::Cut)
     }
 
     /// Matches at the start of `text`.
@@ -103,6 +86,9 @@ impl Pattern {
         }
     }
 }
+
+/// Shortest text that a cut line must share with a format to count as the beginning of it.
+const MIN_CUT: usize = 12;
 
 /// Compiles up to the end, or up to the `]]` that closes the optional part that it is in.
 fn compile(source: &'static str, inner: bool) -> Result<(Vec<Element>, &'static str), String> {
@@ -327,7 +313,11 @@ fn memory(text: &str, rounded: u8) -> Option<(Memory, f64, usize)> {
     let scale = unit_bytes(unit);
     let bytes = whole_bytes(n.value * scale)?;
     let decimals = n.decimals.max(rounded);
-    Some((Memory { bytes, printed: n.value, unit: printed_unit }, half_step(decimals) * scale, len))
+    Some((
+        Memory { bytes, printed: n.value, decimals: n.decimals, unit: printed_unit },
+        half_step(decimals) * scale,
+        len,
+    ))
 }
 
 /// Whether nothing follows a number but, at most, the beginning of a unit.
@@ -359,4 +349,105 @@ fn whole_bytes(bytes: f64) -> Option<ByteDelta> {
     }
     #[expect(clippy::cast_possible_truncation, reason = "whole and far below 2^63 by the test above")]
     Some(ByteDelta::new(bytes as i64))
+}
+
+#[cfg(test)]
+impl Pattern {
+    /// Whether some text of the pattern that no match can lack contains `needle`.
+    pub(crate) fn must_contain(&self, needle: &str) -> bool {
+        self.elements.iter().any(|element| match element {
+            Element::Text(text) => text.contains(needle),
+            Element::Either(texts) => texts.iter().all(|text| text.contains(needle)),
+            _ => false,
+        })
+    }
+
+    /// The keys that it can read.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        fn walk(elements: &[Element], keys: &mut Vec<Key>) {
+            for element in elements {
+                match element {
+                    Element::Read { key, .. } => keys.push(*key),
+                    Element::Optional(inner) => walk(inner, keys),
+                    _ => {}
+                }
+            }
+        }
+        let mut keys = Vec::new();
+        walk(&self.elements, &mut keys);
+        keys
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pattern: &'static str, text: &str) -> Option<(Vec<String>, bool)> {
+        let matched = Pattern::compile(pattern).unwrap().match_start(text)?;
+        let show = |c: &Captured| match &c.value {
+            Value::Memory(memory) => format!("{}={}", c.key.name(), memory.text()),
+            Value::Count(count) => format!("{}={count}", c.key.name()),
+            Value::Number(number) => format!("{}={number}", c.key.name()),
+            Value::Text(text) => format!("{}={text}", c.key.name()),
+        };
+        Some((matched.captured.iter().map(show).collect(), matched.cut))
+    }
+
+    fn all(values: &[&str]) -> Option<(Vec<String>, bool)> {
+        Some((values.iter().map(|v| (*v).to_owned()).collect(), false))
+    }
+
+    fn cut(values: &[&str]) -> Option<(Vec<String>, bool)> {
+        Some((values.iter().map(|v| (*v).to_owned()).collect(), true))
+    }
+
+    #[test]
+    fn units_may_be_glued_apart_or_absent() {
+        let pattern = "reserved {kv_pool} memory";
+        assert_eq!(read(pattern, "reserved 4.00GiB memory"), all(&["kv_pool=4.00 GiB"]));
+        assert_eq!(read(pattern, "reserved 4.0 GiB  memory"), all(&["kv_pool=4.0 GiB"]));
+        assert_eq!(
+            read("({initial_free}/{device_total}) on", "(23.21/23.65 GiB) on"),
+            all(&["initial_free=23.21", "device_total=23.65 GiB"])
+        );
+    }
+
+    #[test]
+    fn optional_parts_may_be_absent_and_may_be_cut() {
+        let pattern = "took {weights}[[ memory]] and {load_secs} seconds[[, {..}peak {load_peak} GiB]]";
+        assert_eq!(read(pattern, "took 5.4 GiB and 2 seconds"), all(&["weights=5.4 GiB", "load_secs=2"]));
+        assert_eq!(read(pattern, "took 5.4 GiB memory and 2 seconds"), all(&["weights=5.4 GiB", "load_secs=2"]));
+        assert_eq!(read(pattern, "took 5.4 GiB memory an"), cut(&["weights=5.4 GiB"]));
+        assert_eq!(read(pattern, "took 5.4 GiB, nothing"), None);
+    }
+
+    #[test]
+    fn a_number_that_touches_the_cut_is_not_a_value() {
+        assert_eq!(read("took {weights} GiB", "took 5.4"), None);
+        assert_eq!(read("KV cache memory: {kv_pool}", "KV cache memory: 5.4"), None);
+        assert_eq!(read("KV cache memory: {kv_pool}", "KV cache memory: 5.4 Gi"), None);
+        assert_eq!(read("KV cache memory: {kv_pool}", "KV cache memory: 5.4 GiB"), all(&["kv_pool=5.4 GiB"]));
+        assert_eq!(read("# GPU blocks: {gpu_blocks}, # CPU", "# GPU blocks: 463"), None);
+    }
+
+    #[test]
+    fn words_end_where_the_pattern_goes_on() {
+        assert_eq!(read("(v{version}) with", "(v0.14.0rc1+g7d.d2026) with"), all(&["version=0.14.0rc1+g7d.d2026"]));
+        assert_eq!(read("platform {platform}.", "platform cuda."), all(&["platform=cuda"]));
+        assert_eq!(
+            read("Using {attention_backend} backend", "Using Triton MLA backend on"),
+            all(&["attention_backend=Triton MLA"])
+        );
+    }
+
+    #[test]
+    fn rounding_to_two_digits_keeps_its_resolution() {
+        let resolution = |pattern: &'static str| {
+            Pattern::compile(pattern).unwrap().match_start("took 15.0 GiB").unwrap().captured[0].resolution.unwrap()
+        };
+        let gib = 1_073_741_824.0;
+        assert!((resolution("took {weights}") - 0.05 * gib).abs() < 1.0);
+        assert!((resolution("took {weights~2}") - 0.005 * gib).abs() < 1.0);
+    }
 }

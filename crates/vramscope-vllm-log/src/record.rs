@@ -24,6 +24,15 @@ pub(crate) struct Record<'a> {
     pub(crate) message: &'a str,
     /// How many more processes said the same.
     pub(crate) repeated: u32,
+    /// The service or pod that a wrapper names.
+    pub(crate) stream: Option<&'a str>,
+}
+
+/// What stands around a line.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Wrapper<'a> {
+    clock: Option<LogTime>,
+    stream: Option<&'a str>,
 }
 
 /// Removes colour codes: whole, pasted as `^[[1;36m`, or with the escape character lost.
@@ -76,7 +85,7 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
 pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(Record<'a>)) {
     let text = text.trim_end();
     let mut heads = heads(text).peekable();
-    let wrapper_clock;
+    let wrapper;
     match heads.peek() {
         None => {
             bare(text, &mut take);
@@ -84,8 +93,8 @@ pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(Record<'a>)) {
         }
         Some(first) => {
             let (lead, _) = split_tags(&text[..first.start]);
-            let (clock, rest) = strip_wrappers(lead);
-            wrapper_clock = clock;
+            let (found, rest) = unwrap(lead);
+            wrapper = found;
             if !rest.trim().is_empty() && rest.contains('|') {
                 bare(lead, &mut take);
             }
@@ -104,19 +113,19 @@ pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(Record<'a>)) {
         };
         let (file, message) = source(&text[head.end..end]);
         let (message, repeated) = repeats(message.trim_end());
-        let clock = with_year(head.clock, wrapper_clock);
-        take(Record { tag, level: Some(head.level), clock: Some(clock), file, message, repeated });
+        let clock = Some(with_year(head.clock, wrapper.clock));
+        take(Record { tag, level: Some(head.level), clock, file, message, repeated, stream: wrapper.stream });
     }
 }
 
 /// A record without the engine's prefix.
 fn bare<'a>(text: &'a str, take: &mut impl FnMut(Record<'a>)) {
-    let (clock, rest) = strip_wrappers(text);
+    let (Wrapper { clock, stream }, rest) = unwrap(text);
     let (rest, tag) = leading_tags(rest);
     let (message, repeated) = repeats(rest.trim());
     let message = message.strip_suffix('│').map_or(message, str::trim_end);
     if !message.is_empty() || clock.is_some() {
-        take(Record { tag, level: None, clock, file: None, message, repeated });
+        take(Record { tag, level: None, clock, file: None, message, repeated, stream });
     }
 }
 
@@ -244,15 +253,20 @@ fn repeats(message: &str) -> (&str, u32) {
 /// Strips what containers, collectors and people put before a line, from the left, until nothing more is known. Gives
 /// the clock that a wrapper stated.
 pub(crate) fn strip_wrappers(text: &str) -> (Option<LogTime>, &str) {
-    let mut clock = None;
+    let (wrapper, rest) = unwrap(text);
+    (wrapper.clock, rest)
+}
+
+fn unwrap(text: &str) -> (Wrapper<'_>, &str) {
+    let mut wrapper = Wrapper::default();
     let mut rest = text;
     // A bound on nesting: journald around compose around a quote is three.
     for _ in 0..6 {
         let trimmed = rest.trim_start_matches([' ', '>', '|', '│', '┃', '\t']);
-        let stripped = strip_clock(trimmed, &mut clock)
+        let stripped = strip_clock(trimmed, &mut wrapper.clock)
             .or_else(|| strip_cri(trimmed))
             .or_else(|| strip_journald(trimmed))
-            .or_else(|| strip_compose(trimmed))
+            .or_else(|| strip_stream(trimmed, &mut wrapper.stream))
             .or_else(|| trimmed.split_once("MODEL_LOG - ").filter(|(lead, _)| lead.len() < 120).map(|(_, rest)| rest));
         match stripped {
             Some(next) => rest = next,
@@ -260,7 +274,7 @@ pub(crate) fn strip_wrappers(text: &str) -> (Option<LogTime>, &str) {
             None => rest = trimmed,
         }
     }
-    (clock, rest)
+    (wrapper, rest)
 }
 
 /// `2025-06-02T11:20:30.123Z `, with or without brackets around it.
@@ -299,8 +313,13 @@ fn strip_journald(text: &str) -> Option<&str> {
     Some(&text[after..])
 }
 
-/// `worker-1  | `.
-fn strip_compose(text: &str) -> Option<&str> {
+/// `worker-1  | `, `[pod/vllm-0/server] `.
+fn strip_stream<'a>(text: &'a str, stream: &mut Option<&'a str>) -> Option<&'a str> {
+    if let Some(inside) = text.strip_prefix("[pod/") {
+        let (name, rest) = inside.split_once("] ")?;
+        *stream = Some(name);
+        return Some(rest);
+    }
     let (name, rest) = text.split_once('|')?;
     let trimmed = name.trim_end_matches(' ');
     let is_name = !trimmed.is_empty()
@@ -308,7 +327,11 @@ fn strip_compose(text: &str) -> Option<&str> {
         && trimmed.len() < name.len()
         && trimmed.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         && trimmed.bytes().any(|b| b.is_ascii_alphabetic());
-    (is_name && rest.starts_with(' ')).then(|| rest.trim_start_matches(' '))
+    if !is_name || !rest.starts_with(' ') {
+        return None;
+    }
+    *stream = Some(trimmed);
+    Some(rest.trim_start_matches(' '))
 }
 
 #[cfg(test)]
@@ -341,6 +364,7 @@ mod tests {
             "  | [2025-05-05T12:00:00Z] ",
             "│ ",
             "2025-05-05T12:00:00,123 [INFO ] W-9000-m_1.0-stdout org.pytorch.serve.MODEL_LOG - ",
+            "[pod/vllm-0/server] ",
             "my prefix: ",
             "(EngineCore_DP1 pid=12) ",
         ] {

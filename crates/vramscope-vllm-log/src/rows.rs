@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 
 use vramscope_core::{Generation, Milestone};
 
+use crate::needles::Candidates;
 use crate::pattern::{Matched, Pattern};
 
 /// What a line of a format does beyond stating its figures.
@@ -66,7 +67,6 @@ pub(crate) enum BenchPart {
     Latency,
     Throughput,
     Serve,
-    ServeBegins,
 }
 
 /// One format.
@@ -82,6 +82,9 @@ pub(crate) struct Row {
     /// The generation that alone prints it, where its words say so.
     pub(crate) says: Option<Generation>,
 }
+
+/// The needle of formats that are always raised as an exception: the exception's name ends with it.
+pub(crate) const RAISED: &str = "rror: ";
 
 /// A format that states figures and nothing else.
 const fn row(versions: &'static str, needle: &'static str, pattern: &'static str) -> Row {
@@ -134,20 +137,40 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
     parts.iter().flat_map(|rows| rows.iter()).filter_map(|row| compile(row).ok()).collect()
 });
 
+/// A format that this release of the crate knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KnownFormat {
+    /// The engine's releases that print it, `first-last`; an end that is open is empty.
+    pub versions: &'static str,
+    /// The text, with the values as `{key}`, parts that may be absent in `[[ ]]`, and `{..}` for any text.
+    pub pattern: &'static str,
+}
+
+/// All formats that this release of the crate knows, in the order in which they are tried.
+pub fn known_formats() -> impl Iterator<Item = KnownFormat> {
+    formats().iter().map(|f| KnownFormat { versions: f.row.versions, pattern: f.row.pattern })
+}
+
 /// All formats.
 pub(crate) fn formats() -> &'static [Format] {
     &FORMATS
 }
 
 /// The first format that the message has, matched at its start.
-pub(crate) fn find(message: &str) -> Option<(&'static Format, Matched)> {
-    formats().iter().find_map(|format| format.pattern.match_start(message).map(|matched| (format, matched)))
+pub(crate) fn find(candidates: Candidates, message: &str) -> Option<(&'static Format, Matched)> {
+    candidates.iter().find_map(|format| format.pattern.match_start(message).map(|matched| (format, matched)))
+}
+
+/// Whether the message ends within a format before any value of it.
+pub(crate) fn is_cut(candidates: Candidates, message: &str) -> bool {
+    candidates.iter().any(|format| format.pattern.is_cut(message))
 }
 
 /// The first format that stands anywhere in a line without the engine's prefix, and where. Text in quotes is a line of
 /// source code or of a prompt, and letters before it make it part of another word.
-pub(crate) fn find_within(text: &str) -> Option<(&'static Format, Matched, usize)> {
-    formats().iter().find_map(|format| {
+pub(crate) fn find_within(candidates: Candidates, text: &str) -> Option<(&'static Format, Matched, usize)> {
+    candidates.iter().find_map(|format| {
         let first = format.pattern.first_text();
         if first.len() < 8 {
             return None;
@@ -188,7 +211,11 @@ mod tests {
             assert!(row.needle.len() >= 4, "{}: the needle is too short", row.pattern);
             // In a pattern one space stands for any number; the needle is searched for as it is.
             let needle = row.needle.replace("  ", " ");
-            assert!(pattern.must_contain(&needle), "{}: does not contain {needle:?}", row.pattern);
+            assert!(
+                row.needle == RAISED || pattern.must_contain(&needle),
+                "{}: does not contain {needle:?}",
+                row.pattern
+            );
             assert!(!row.pattern.contains("  "), "{}: one space stands for any number", row.pattern);
         }
     }

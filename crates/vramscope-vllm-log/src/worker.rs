@@ -40,6 +40,11 @@ impl<'a> Worker<'a> {
         NOT_WORKERS.iter().any(|name| self.name.starts_with(name))
     }
 
+    /// Whether it is a front end, whose errors are about single requests.
+    pub(crate) fn is_front_end(&self) -> bool {
+        ["APIServer", "ApiServer", "DPCoordinator"].iter().any(|name| self.name.starts_with(name))
+    }
+
     /// What tells it from the other processes: its name, or its process id where the name is shared by all.
     pub(crate) fn label(&self) -> &'a str {
         if SHARED_NAMES.contains(&self.name) { self.pid } else { self.name }

@@ -41,6 +41,8 @@ impl Row {
     }
 }
 
+const CALCULATED: &str = "the profiler calculated it and does not say in which unit; 2^30 is usual";
+
 /// The first row that fits decides. The last row of a version fits every field.
 const TABLE: &[Row] = &[
     row(3..=3, "amd-smi", "detailed_gpu_metrics.", BasisUnit::Mib).proven("amd-smi divides by 2^20 and prints MB"),
@@ -54,6 +56,9 @@ const TABLE: &[Row] = &[
     ),
     row(1..=1, "*", "", BasisUnit::Gib)
         .supposed("the profiler divided the framework's counts of bytes and does not say by what; 2^30 is usual"),
+    row(2..=3, "*", "memory_breakdown.model_weights_", BasisUnit::Gib).supposed(CALCULATED),
+    row(2..=3, "*", "memory_breakdown.kv_cache_", BasisUnit::Gib).supposed(CALCULATED),
+    row(2..=3, "*", "memory_breakdown.activations_", BasisUnit::Gib).supposed(CALCULATED),
     row(2..=3, "*", "", BasisUnit::Gib)
         .supposed("the profiler divided what the GPU tool showed, in MiB, and does not say by what; 1024 is usual"),
 ];

@@ -3,7 +3,7 @@
 use vramscope_core::{ByteUnit, Bytes};
 
 use super::basis::{self, Basis, WeightsSize};
-use crate::v3::{BasisUnit, ConvertedFigure};
+use crate::v3::{BasisUnit, ConvertedFigure, UnitBasis};
 use crate::{Amount, Version};
 
 /// The conversion of one document.
@@ -11,19 +11,19 @@ pub(super) struct Conversion<'a> {
     from: Version,
     tool: Option<&'a str>,
     weights: Option<WeightsSize>,
-    figures: Vec<ConvertedFigure>,
+    units: Vec<UnitBasis>,
     notes: Vec<String>,
 }
 
 impl<'a> Conversion<'a> {
     /// Of a document of version `from`, whose GPU figures come from `tool`.
     pub(super) fn new(from: Version, tool: Option<&'a str>, weights: Option<WeightsSize>) -> Self {
-        Self { from, tool, weights, figures: Vec::new(), notes: Vec::new() }
+        Self { from, tool, weights, units: Vec::new(), notes: Vec::new() }
     }
 
-    /// The record: figures in the order of conversion, and notes.
-    pub(super) fn finish(self) -> (Vec<ConvertedFigure>, Vec<String>) {
-        (self.figures, self.notes)
+    /// The record: units in the order of their first figure, and notes.
+    pub(super) fn finish(self) -> (Vec<UnitBasis>, Vec<String>) {
+        (self.units, self.notes)
     }
 
     /// An amount of memory.
@@ -67,9 +67,18 @@ impl<'a> Conversion<'a> {
         self.bytes(field, written, basis).map(Bytes::get)
     }
 
-    fn basis(&self, field: &str, written: f64) -> Basis {
+    fn basis(&mut self, field: &str, written: f64) -> Basis {
+        let table = basis::of(self.from, self.tool, field);
         let by_size = self.weights.filter(|_| field.ends_with("model_weights_bytes"));
-        by_size.and_then(|size| size.decide(written)).unwrap_or_else(|| basis::of(self.from, self.tool, field))
+        let Some(decided) = by_size.and_then(|size| size.decide(written)) else { return table };
+        if decided.unit != table.unit {
+            self.note(
+                "the weights are in GB, as their parameters prove, and other amounts are read as GiB: if the profiler \
+                 used one unit for all, those are 7.4 % too large, and the parts do not add up"
+                    .to_owned(),
+            );
+        }
+        decided
     }
 
     fn bytes(&mut self, field: &str, written: f64, basis: Basis) -> Option<Bytes> {
@@ -96,14 +105,18 @@ impl<'a> Conversion<'a> {
     }
 
     fn record(&mut self, field: &str, written: f64, basis: Basis) {
-        let same = |f: &&mut ConvertedFigure| f.field == field && f.basis == basis.unit && f.proven == basis.proven;
-        if let Some(known) = self.figures.iter_mut().rev().find(same) {
-            known.count += 1;
+        let Basis { unit, proven, reason } = basis;
+        let same = |u: &UnitBasis| u.basis == unit && u.proven == proven && u.reason == reason;
+        let index = self.units.iter().position(same).unwrap_or_else(|| {
+            self.units.push(UnitBasis { basis: unit, proven, reason, figures: Vec::new() });
+            self.units.len() - 1
+        });
+        let figures = &mut self.units[index].figures;
+        if let Some(known) = figures.iter_mut().rev().find(|figure| figure.field == field) {
+            known.count = Some(known.count.unwrap_or(1) + 1);
             known.as_written = None;
             return;
         }
-        let Basis { unit, proven, reason } = basis;
-        let field = field.to_owned();
-        self.figures.push(ConvertedFigure { field, as_written: Some(written), count: 1, basis: unit, proven, reason });
+        figures.push(ConvertedFigure { field: field.to_owned(), as_written: Some(written), count: None });
     }
 }

@@ -8,14 +8,14 @@ use super::{detail, words};
 use crate::earlier::{Count, Gpu};
 use crate::v1::GpuInfo as OldGpuInfo;
 use crate::v3::{
-    ConvertedFigure, DeviceMemory, EngineArgs, EngineMetadata, Generator, GpuInfo, GpuMemory, LatencyStats,
-    MeasurementPoint, MemoryBreakdown, MemoryMeasurements, Metadata, ModelInfo, PerGpuStats, Profile, RawLogs,
-    RunConfig, VllmInternalMetrics, WorkloadInfo,
+    DeviceMemory, EngineArgs, EngineMetadata, Generator, GpuInfo, GpuMemory, LatencyStats, MeasurementPoint,
+    MemoryBreakdown, MemoryMeasurements, Metadata, ModelInfo, PerGpuStats, Profile, RawLogs, RunConfig, UnitBasis,
+    VllmInternalMetrics, WorkloadInfo,
 };
 use crate::{Version, v2, v3_0};
 
-/// Converts a document that was born as version `from`. Gives the figures with their units, and notes.
-pub(super) fn migrate(old: v3_0::Profile, from: Version) -> (Profile, Vec<ConvertedFigure>, Vec<String>) {
+/// Converts a document that was born as version `from`. Gives it with the units of its numbers, and notes.
+pub(super) fn migrate(old: v3_0::Profile, from: Version) -> (Profile, Vec<UnitBasis>, Vec<String>) {
     let tool = old.detailed_gpu_metrics.as_ref().and_then(|d| d.tool.clone()).map(|t| t.to_lowercase());
     let model = old.model_info.as_ref();
     let parameters = model.and_then(|m| m.num_parameters).map(|n| n.0);
@@ -40,13 +40,13 @@ pub(super) fn migrate(old: v3_0::Profile, from: Version) -> (Profile, Vec<Conver
     profile.latency_stats = old.latency_stats.map(latency);
     profile.engine_metadata = old.engine_metadata.map(engine);
     profile.raw_logs = old.raw_logs.and_then(|logs| raw_logs(&logs, &mut units));
-    let (figures, mut notes) = units.finish();
+    let (units, mut notes) = units.finish();
     notes.push(
         "phases, gaps, diagnostics, per-component reasons, CUDA graphs, runtime context, collectives and how the run \
          ended are not known"
             .to_owned(),
     );
-    (profile, figures, notes)
+    (profile, units, notes)
 }
 
 fn count(value: Option<Count>) -> Option<u64> {
@@ -59,24 +59,24 @@ fn memory_breakdown(
     from: Version,
     units: &mut Conversion<'_>,
 ) -> MemoryBreakdown {
-    let used = old.vllm_reported_values_used.clone().unwrap_or_default();
-    // A part that was taken over from the engine's log is in the log's unit.
-    let like = |part: &'static str, used: Option<bool>, written, reported| {
-        let same = used == Some(true) && written == reported;
-        if same { ("vllm_internal_metrics.", part) } else { ("memory_breakdown.", part) }
-    };
-    let weights =
-        like("model_weights_bytes", used.weights, old.model_weights_gb, internal.and_then(|i| i.model_weights_gb));
-    let activations =
-        like("activations_bytes", used.activations, old.activations_gb, internal.and_then(|i| i.activations_gb));
     let total = units.amount("memory_breakdown.total_measured_bytes", old.total_measured_gb);
     let baseline = units.amount("memory_breakdown.baseline_bytes", old.baseline_gb);
     let net_increase = units.signed("memory_breakdown.net_increase_bytes", old.net_increase_gb);
-    let mut part = |(section, part): (&str, &str), written| {
-        units.amount_as(&format!("memory_breakdown.{part}"), &format!("{section}{part}"), written)
+    let used = old.vllm_reported_values_used.clone().unwrap_or_default();
+    let log = internal.cloned().unwrap_or_default();
+    let mut part = |part: &str, written, used, reported, reported_as| {
+        let field = format!("memory_breakdown.{part}");
+        // A part that was taken over from the engine's log is in the log's unit.
+        let taken_over = used == Some(true) && written == reported;
+        let like = if taken_over { format!("vllm_internal_metrics.{reported_as}") } else { field.clone() };
+        units.amount_as(&field, &like, written)
     };
-    let (model_weights, activations) = (part(weights, old.model_weights_gb), part(activations, old.activations_gb));
-    let kv_cache = units.amount("memory_breakdown.kv_cache_bytes", old.kv_cache_gb);
+    let kv_pool = (log.total_gpu_kv_cache_gb, "total_gpu_kv_cache_bytes");
+    let model_weights =
+        part("model_weights_bytes", old.model_weights_gb, used.weights, log.model_weights_gb, "model_weights_bytes");
+    let kv_cache = part("kv_cache_bytes", old.kv_cache_gb, used.kv_cache, kv_pool.0, kv_pool.1);
+    let activations =
+        part("activations_bytes", old.activations_gb, used.activations, log.activations_gb, "activations_bytes");
     let (overhead, residual) = overhead(old.framework_overhead_gb, from, units);
     MemoryBreakdown {
         total_measured_bytes: total,

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 use vramscope_core::{ByteDelta, Bytes};
+
+use crate::units;
 
 /// Figures by name; each name ends in its unit (`residual_bytes`, `utilization_pct`, `max_model_len_tokens`,
 /// `waited_s`). Unit: as the name ends.
@@ -17,8 +19,11 @@ use vramscope_core::{ByteDelta, Bytes};
 /// let evidence = Figures::new().bytes("free", Bytes::new(5)).number("utilization_pct", 92.0);
 /// assert_eq!(evidence.get("free_bytes"), Some(5.0));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(
+    description = "Figures by name; each name ends in its unit (`residual_bytes`, `utilization_pct`). Unit: as the name ends."
+)]
 pub struct Figures(BTreeMap<String, Number>);
 
 impl Figures {
@@ -61,6 +66,7 @@ impl Figures {
     }
 
     fn put(mut self, name: String, number: Number) -> Self {
+        debug_assert!(units::derived_stem(&name).is_none(), "{name}: memory is stated in bytes");
         self.0.insert(name, number);
         self
     }
@@ -78,5 +84,14 @@ impl Figures {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl<'de> Deserialize<'de> for Figures {
+    /// Takes the exact amounts; their derived companions exist only in the text.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut figures = BTreeMap::<String, Number>::deserialize(deserializer)?;
+        figures.retain(|name, _| units::derived_stem(name).is_none());
+        Ok(Self(figures))
     }
 }

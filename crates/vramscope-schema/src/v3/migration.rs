@@ -11,10 +11,33 @@ use super::BasisUnit;
 pub struct Migration {
     /// The version of the earlier document.
     pub from: String,
-    /// Bare numbers of the earlier document that became bytes, each with the unit that it was read in.
-    pub figures: Vec<ConvertedFigure>,
+    /// The units in which the bare numbers of the earlier document were read, each with the numbers read in it.
+    pub units: Vec<UnitBasis>,
     /// What the earlier document could not say, and what did not come along.
     pub notes: Vec<String>,
+}
+
+impl Migration {
+    /// The unit in which a field was read, by its path in this document (`memory_breakdown.kv_cache_bytes`; `[]` for
+    /// every element of a list); the least certain one, if elements differ. `None` for a field that was not converted.
+    pub fn basis_of(&self, field: &str) -> Option<&UnitBasis> {
+        let holds = |unit: &&UnitBasis| unit.figures.iter().any(|figure| figure.field == field);
+        self.units.iter().filter(holds).min_by_key(|unit| unit.proven)
+    }
+}
+
+/// A unit in which bare numbers were read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UnitBasis {
+    /// The unit.
+    pub basis: BasisUnit,
+    /// Whether that unit is certain. Where it is not, the amounts may be off by 7.4 percent (4.9 percent for `MB` and
+    /// `MiB`), and a comparison that rests on them must say so.
+    pub proven: bool,
+    /// Why this unit.
+    pub reason: String,
+    /// The numbers.
+    pub figures: Vec<ConvertedFigure>,
 }
 
 /// A bare number that became bytes.
@@ -23,15 +46,9 @@ pub struct Migration {
 pub struct ConvertedFigure {
     /// The field of this document that it became, by its path; `[]` stands for every element of a list.
     pub field: String,
-    /// The number as it was written; absent where `field` stands for several. Unit: as `basis` says.
+    /// The number as it was written; absent where `field` stands for several, which are their bytes divided by the
+    /// unit. Unit: as `basis` says.
     pub as_written: Option<f64>,
-    /// Numbers that `field` stands for. Unit: count.
-    pub count: u64,
-    /// The unit that it was read in.
-    pub basis: BasisUnit,
-    /// Whether that unit is certain. Where it is not, the amount may be off by 7.4 percent (4.9 percent for `_mb`), and
-    /// a comparison that rests on it must say so.
-    pub proven: bool,
-    /// Why this unit.
-    pub reason: String,
+    /// The numbers that `field` stands for, where they are several. Unit: count.
+    pub count: Option<u64>,
 }

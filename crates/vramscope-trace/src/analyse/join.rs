@@ -131,9 +131,7 @@ pub(crate) fn join(
         };
         join.add(&op, launch.as_ref(), launch.as_ref().and_then(|l| steps.of(l)))?;
     }
-    for _ in 0..join.early {
-        notes.add(Oddity::StartsBeforeLaunch, 0);
-    }
+    notes.add_count(Oddity::StartsBeforeLaunch, join.early);
     join.finish()
 }
 

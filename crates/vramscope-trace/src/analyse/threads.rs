@@ -95,12 +95,8 @@ pub(crate) fn walk(
         walk.span(&span)?;
     }
     walk.close_until(i64::MAX);
-    for _ in 0..walk.too_many_steps {
-        notes.add(Oddity::TooManySteps, 0);
-    }
-    for _ in 0..(walk.found.stacks.refused() + walk.found.scopes.refused()).min(1) {
-        notes.add(Oddity::TooManyStacks, 0);
-    }
+    notes.add_count(Oddity::TooManySteps, walk.too_many_steps);
+    notes.add_count(Oddity::TooManyStacks, walk.found.stacks.refused() + walk.found.scopes.refused());
     walk.finish()
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::names::readable;
+use crate::names::kept;
 use crate::tree::{NodeId, Tree};
 
 /// What the width of a flame means.
@@ -64,7 +64,7 @@ impl Stacks {
     fn line(&self, node: NodeId) -> String {
         let name = |id: u32| usize::try_from(id).ok().and_then(|at| self.inner.names.get(at));
         let mut frames: Vec<String> =
-            self.inner.tree.up(node).filter_map(name).map(|raw| frame(&readable(raw))).collect();
+            self.inner.tree.up(node).filter_map(name).map(|raw| frame(&kept(raw))).collect();
         frames.reverse();
         frames.join(";")
     }

@@ -1,9 +1,10 @@
 //! Failures, by the stable part of their text. They are tried after the names of exceptions have been stripped.
 
-use super::{Fails, Row, row};
+use super::{Fails, RAISED, Row, row};
 
 pub(super) const ROWS: &[Row] = &[
-    row("0.2-", "for the cache blocks", "No available memory for the cache blocks.").fails(Fails::NoKvCacheMemory),
+    row("0.2-", "emory", "No available memory for the cache blocks.").fails(Fails::NoKvCacheMemory),
+    row("0.14.0-", RAISED, "Cannot auto-fit max_model_len: not enough GPU memory").fails(Fails::NoKvCacheMemory),
     row(
         "0.2-0.10.2",
         "max seq len",
@@ -13,26 +14,74 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "0.7.0-",
         "max seq len",
-        "To serve at least one request with the {models's|model's} max seq len ({fail_max_model_len}), ({fail_needed} KV cache is needed, which is larger than the available KV cache memory ({fail_available}).[[ Based on the available memory, the estimated maximum model length is {fail_estimated_max_model_len}.]]",
+        "To serve at least one request with the {models's|model's} max seq len ({fail_max_model_len}), ({fail_needed~2} KV cache is needed, which is larger than the available KV cache memory ({fail_available~2}).[[ Based on the available memory, the estimated maximum model length is {fail_estimated_max_model_len}.]]",
     )
     .fails(Fails::KvCacheTooSmall),
     row(
         "0.9.1-",
-        "on startup is less",
+        "emory",
         "Free memory on device[[ {ignored_word}]] ({fail_free~2}/{fail_total~2}) on startup is less than desired GPU memory utilization ({fail_utilization}, {fail_requested~2}).",
     )
     .fails(Fails::FreeMemory),
     row(
+        "0.20.0-",
+        "emory",
+        "Available memory on node {ignored} ({fail_free~2}/{fail_total~2}) on {startup|kv cache allocation} is less than desired CPU memory utilization ({fail_utilization}, {fail_requested~2})",
+    )
+    .fails(Fails::FreeMemory),
+    row("0.32.0-", "emory", "Free memory on device[[ {ignored_word}]] ({fail_free~2}/{fail_total~2}) on startup is less than the engine's budget")
+        .fails(Fails::FreeMemory),
+    row(
         "",
-        "out of memory. Tried",
-        "{CUDA|HIP|XPU|NPU|MUSA|CPU} out of memory. Tried to allocate {fail_tried}[[. GPU {ignored} has a total {capacity|capacty} of {fail_total} of which {fail_free} is free.]][[{..}this process has {fail_process} memory in use.]][[{..}Of the allocated memory {fail_allocated} is allocated by PyTorch]][[, with {fail_private_pools} allocated in private pools{..}]][[{..}and {fail_reserved} is reserved by PyTorch but unallocated.]]",
+        "out of m",
+        "{CUDA|HIP|XPU|NPU|MUSA|CPU} out of memory. Tried to allocate {fail_tried}[[{..}GPU {ignored}[[ has a total {capacity|capacty} of {fail_total} of which {fail_free} is free.]]]][[{..}this process has {fail_process} memory in use.]][[{..}Of the allocated memory {fail_allocated} is allocated by PyTorch]][[, with {fail_private_pools} allocated in private pools]][[{..}and {fail_reserved} is reserved by PyTorch but unallocated]]",
     )
     .fails(Fails::OutOfMemory),
-    row("0.8.0-", "out of memory occurred", "CUDA out of memory occurred when warming up {sampler|pooler} with {fail_requests} dummy requests.")
-        .fails(Fails::OutOfMemory),
+    // PyTorch before 2.1: `(GPU 0; 23.65 GiB total capacity; 20.1 GiB already allocated; 12 MiB free; 21 GiB reserved …)`.
+    row(
+        "",
+        "out of m",
+        "{CUDA|HIP|XPU|NPU|MUSA} out of memory. Tried to allocate {fail_tried} (GPU {ignored}; {fail_total} total capacity; {fail_allocated} already allocated; {fail_free} free; {ignored_memory} reserved in total by PyTorch)",
+    )
+    .fails(Fails::OutOfMemory),
+    row(
+        "0.8.0-",
+        "out of m",
+        "CUDA out of memory occurred when warming up {sampler|pooler} with {fail_requests} dummy requests.",
+    )
+    .fails(Fails::OutOfMemory),
+    row("", "out of m", "CUDA error: out of memory").fails(Fails::OutOfMemory),
+    row("", "out of m", "HIP error: out of memory").fails(Fails::OutOfMemory),
+    // Communication.
+    row("", RAISED, "NCCL error").fails(Fails::Collective),
+    row("", RAISED, "{..}DistBackendError: NCCL error").fails(Fails::Collective),
+    row("", "collective op", "{..}Watchdog caught collective operation timeout").fails(Fails::Collective),
+    // Processes.
+    row("0.8.0-", " died", "Worker proc {ignored_word} died unexpectedly").fails(Fails::WorkerDied),
+    row("0.8.0-", " died", "Engine core proc {ignored_word} died unexpectedly").fails(Fails::WorkerDied),
+    row("0.4.3-0.10.2", " died", "Worker VllmWorkerProcess pid {ignored} died, exit code: ").fails(Fails::WorkerDied),
+    row("0.8.0-", "zation failed", "WorkerProc initialization failed due to an exception in a background process.").fails(Fails::WorkerDied),
+    // The model.
+    row("0.4.0-", RAISED, "Model architectures {..} are not supported for now.").fails(Fails::Architecture),
+    row("0.6.0-", RAISED, "Model architectures {..} failed to be inspected.").fails(Fails::Architecture),
+    row("0.8.0-", RAISED, "{..} has no vLLM implementation and the Transformers implementation is not compatible with vLLM").fails(Fails::Architecture),
+    row("", RAISED, "The checkpoint you are trying to load has model type {..} but Transformers does not recognize this architecture.").fails(Fails::Architecture),
+    // Arguments.
+    row("", RAISED, "{..}error: unrecognized arguments: ").fails(Fails::Arguments),
+    row("", RAISED, "{vllm|api_server.py|__main__.py}{..}: error: argument ").fails(Fails::Arguments),
+    row("0.4.0-", RAISED, "User-specified max_model_len ({fail_max_model_len}) is greater than the derived max_model_len").fails(Fails::Arguments),
+    row("0.9.0-", RAISED, "{ignored} validation {error|errors} for ").fails(Fails::Arguments),
+    row("0.2-", RAISED, "Total number of attention heads ({ignored}) must be divisible by tensor parallel size").fails(Fails::Arguments),
+    row("0.3-", RAISED, "Bfloat16 is only supported on GPUs with compute capability of at least").fails(Fails::Arguments),
+    // Consequences.
     row("0.8.5-", "failed to start", "EngineCore failed to start.").fails(Fails::EngineCore),
     row("0.7.0-0.8.4", "EngineCore hit", "EngineCore hit an exception").fails(Fails::EngineCore),
-    row("0.8.5-", "core initialization", "Engine core initialization failed.").fails(Fails::EngineCore),
-    row("", "total number of available GPUs", "The number of required GPUs exceeds the total number of available GPUs in the placement group.")
-        .fails(Fails::WaitingForGpus),
+    row("0.8.5-", "zation failed", "Engine core initialization failed.").fails(Fails::EngineCore),
+    row("0.5.0-0.10.2", "failed to start", "Engine process failed to start").fails(Fails::EngineCore),
+    row(
+        "",
+        "available GPUs",
+        "The number of required GPUs exceeds the total number of available GPUs in the placement group.",
+    )
+    .fails(Fails::WaitingForGpus),
 ];

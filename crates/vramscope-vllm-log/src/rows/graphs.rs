@@ -9,18 +9,18 @@ pub(super) const ROWS: &[Row] = &[
         .event(Milestone::GraphsCaptured),
     row("0.3-0.6.3.post1", "capturing finished", "Graph capturing finished in {capture_secs} secs.")
         .event(Milestone::GraphsCaptured),
-    row("0.18.0-", "CUDA graph memory", "Estimated CUDA graph memory: {graphs_estimated~2} total"),
+    row("0.18.0-", "emory", "Estimated CUDA graph memory: {graphs_estimated~2} total"),
     row(
         "0.18.0-",
-        "graph pool memory",
+        "emory",
         "CUDA graph pool memory: {graph_pool~2} (actual), {graph_pool_estimated~2} (estimated), difference: {graph_pool_difference~2} ({graph_pool_difference_pct}%)",
     ),
     row(
         "0.18.0-",
-        "graph memory profiling",
+        "emory",
         "{CUDA graph memory profiling|In v0.19, CUDA graph memory profiling}{..} The current --gpu-memory-utilization={gpu_memory_utilization} is",
     ),
-    row("0.18.0-", "CUDA graph memory", "Profiling CUDA graph memory: {..}").known(),
+    row("0.18.0-", "emory", "Profiling CUDA graph memory: {..}").known(),
     row("0.6.0-", "torch.compile ", "torch.compile {took|takes} {compile_secs} s in total").event(Milestone::Compiled),
     row("0.20.0-", "warmup run took", "Initial profiling/warmup run took {warmup_secs} s"),
     row("0.11.0-", "cudagraph_mode", "{..}setting cudagraph_mode={cudagraph_mode}"),

@@ -8,39 +8,39 @@ const SIZED: Milestone = Milestone::KvPoolSized;
 
 pub(super) const ROWS: &[Row] = &[
     // Memory.
-    row("0.9.1-", "KV cache memory", "Available KV cache memory: {kv_pool~2}").event(Milestone::Profiled),
+    row("0.9.1-", "emory", "Available KV cache memory: {kv_pool~2}").event(Milestone::Profiled),
     row(
         "0.10.2-",
-        "kv_cache_memory_bytes",
+        "emory",
         "Initial free memory {initial_free~2}, reserved {kv_pool~2} memory for KV Cache as specified by kv_cache_memory_bytes",
     )
     .event(Milestone::Profiled),
-    row("0.26.0-", "kv_cache_memory_bytes", "Applying persisted startup plan {..}kv_cache_memory_bytes={ignored} ({kv_pool})")
+    row("0.26.0-", "emory", "Applying persisted startup plan {..}kv_cache_memory_bytes={ignored} ({kv_pool})")
         .event(Milestone::Profiled),
-    row("0.25.1-", "KV cache memory", "Reserving {ignored_memory~2} of GPU memory for frontend multimodal decoding{..}KV cache memory reduced to {kv_pool~2}."),
-    row("0.20.0-", "for KV cache on node", "{Explicitly|Auto} set ({kv_pool~2}/{host_total~2}) GiB for KV cache on node")
+    row("0.25.1-", "emory", "Reserving {ignored_memory~2} of GPU memory for frontend multimodal decoding{..}KV cache memory reduced to {kv_pool~2}."),
+    row("0.20.0-", " KV cache", "{Explicitly|Auto} set ({kv_pool~2}/{host_total~2}) GiB for KV cache on node")
         .event(Milestone::Profiled),
     // Tokens and concurrency, on one line or on two.
     row(
         "0.28.0-",
-        " KV cache size",
+        " KV cache",
         "{GPU|CPU|XPU|TPU|HPU|NPU} KV cache size: {kv_tokens} tokens, Maximum concurrency for {concurrency_tokens} tokens per request: {concurrency_factor}x",
     )
     .event(SIZED),
     row(
         "0.33.0-",
-        " KV cache size",
+        " KV cache",
         "GPU + host KV cache size: {kv_tokens} tokens[[, Maximum concurrency for {concurrency_tokens} tokens per request: {concurrency_factor}x]]",
     )
     .event(SIZED),
-    row("0.8.0-", " KV cache size", "{GPU|CPU|XPU|TPU|HPU|NPU} KV cache size: {kv_tokens} tokens").event(SIZED),
+    row("0.8.0-", " KV cache", "{GPU|CPU|XPU|TPU|HPU|NPU} KV cache size: {kv_tokens} tokens").event(SIZED),
     row(
         "0.6.3.post1-0.27.1",
         "concurrency for",
         "Maximum concurrency for {concurrency_tokens} tokens per request: {concurrency_factor}x",
     ),
-    row("0.10.2-0.20", "KV cache size by", "Multiplying the GPU KV cache size by the {dcp_world_size|cp_world_size|pcp_world_size} {context_parallel_size}."),
-    row("0.9.1-", "KV cache memory", "Add {ignored} padding layers, may waste at most {kv_waste_pct}% KV cache memory"),
+    row("0.10.2-0.20", " KV cache", "Multiplying the GPU KV cache size by the {dcp_world_size|cp_world_size|pcp_world_size} {context_parallel_size}."),
+    row("0.9.1-", "emory", "Add {ignored} padding layers, may waste at most {kv_waste_pct}% KV cache memory"),
     row("0.14.0-", "max_model_len", "Auto-fit max_model_len: reduced from {ignored} to {max_model_len} to fit"),
     // Blocks.
     row("0.2-0.10.2", " blocks: ", "[[# ]]{GPU|CUDA|cuda|rocm|ROCM|xpu|XPU|tpu|TPU|hpu|HPU|neuron|npu|NPU|cpu|musa} blocks: {gpu_blocks}, # CPU blocks: {cpu_blocks}")
@@ -51,13 +51,12 @@ pub(super) const ROWS: &[Row] = &[
         .says(Generation::V0),
     row("0.6.4-0.7.3", " blocks: ", "# GPU blocks: {gpu_blocks}").event(SIZED).says(Generation::V1),
     row("0.4.0-0.6.6", " blocks: ", "# CPU blocks: {cpu_blocks}").event(SIZED).says(Generation::V0),
-    row("0.9.0-", "num_gpu_blocks is", "[[Engine {engine_index}: ]]vllm cache_config_info with initialization after num_gpu_blocks is: {gpu_blocks}"),
-    row("0.11.0-", "num_gpu_blocks is", "{ignored} Engines: vllm cache_config_info with initialization after num_gpu_blocks is: {gpu_blocks}"),
-    row("0.4.0-", "num_gpu_blocks_override", "Overriding num_gpu_blocks={profiled_blocks} with num_gpu_blocks_override={ignored}"),
+    row("0.9.0-", "num_gpu_blocks", "[[Engine {engine_index}: ]]vllm cache_config_info with initialization after num_gpu_blocks is: {gpu_blocks}"),
+    row("0.11.0-", "num_gpu_blocks", "{ignored} Engines: vllm cache_config_info with initialization after num_gpu_blocks is: {gpu_blocks}"),
+    row("0.4.0-", "num_gpu_blocks", "Overriding num_gpu_blocks={profiled_blocks} with num_gpu_blocks_override={ignored}"),
     // The size of a block.
     row("0.10.0-", "block size to", "Setting attention block size to {block_size} tokens"),
     row("0.18.0-0.30.0", "block size to", "Setting kv cache block size to {block_size} for"),
     row("0.8.0-0.17.1", "block size to", "Forcing kv cache block size to {block_size} for"),
-    row("0.10.0-", "page size by", "Padding mamba page size by {ignored}%"),
     row("0.4.1-", "to store kv cache", "Using {kv_cache_dtype} data type to store kv cache."),
 ];

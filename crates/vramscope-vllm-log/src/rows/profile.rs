@@ -7,77 +7,77 @@ use super::{Row, row};
 pub(super) const ROWS: &[Row] = &[
     row(
         "0.6.4-0.6.4.post1",
-        "emory profiling results",
+        "emory",
         "Memory profiling results: total_gpu_memory={device_total} initial_memory_usage={initial_used} peak_torch_memory={torch_peak} memory_usage_post_profile={used_after_profile} non_torch_memory={non_torch} kv_cache_size={kv_pool} gpu_memory_utilization={gpu_memory_utilization}",
     )
     .event(Milestone::Profiled)
     .says(Generation::V0),
     row(
         "0.9.1-",
-        "emory profiling takes",
+        "emory",
         "Memory profiling takes {profile_secs} seconds. Total non KV cache memory: {non_kv}; torch peak memory increase: {activation_peak~2}; [[non-torch forward increase memory: {non_torch~2}; ]][[total consumed (from mem_get_info): {consumed~2}; ]]weights memory: {weights_profiled~2}.",
     ),
-    row("0.6.5-0.10.2", "emory profiling takes", "Memory profiling takes {profile_secs} seconds"),
+    row("0.6.5-0.10.2", "emory", "Memory profiling takes {profile_secs} seconds"),
     row(
         "0.6.5-0.10.2",
-        "vLLM instance can use",
+        "emory",
         "the current vLLM instance can use total_gpu_memory ({device_total}) x gpu_memory_utilization ({gpu_memory_utilization}) = {requested}",
     )
     .says(Generation::V0),
     row(
         "0.6.5-0.10.2",
-        "model weights take",
+        "weights t",
         "model weights take {weights_profiled}; non_torch_memory takes {non_torch}; PyTorch activation peak memory takes {activation_peak}; the rest of the memory reserved for KV Cache is {kv_pool}.",
     )
     .event(Milestone::Profiled)
     .says(Generation::V0),
     row(
         "0.25.0-",
-        "init memory snapshot",
+        "emory",
         "worker init memory snapshot: torch_peak={ignored_memory~2}, free_memory={initial_free~2}, total_memory={device_total~2}, cuda_memory={initial_used~2}, torch_memory={ignored_memory~2}, non_torch_memory={initial_non_torch~2}",
     ),
-    row("0.25.0-", "requested memory", "worker requested memory: {requested~2}"),
+    row("0.25.0-", "emory", "worker requested memory: {requested~2}"),
     row(
         "0.10.1-",
-        "Initial free memory",
+        "emory",
         "Initial free memory: {initial_free~2}; Requested memory: {gpu_memory_utilization} (util), {requested~2}",
     ),
     row(
         "0.9.1-0.10.0",
-        "Initial free memory",
+        "emory",
         "Initial free memory: {initial_free}, free memory: {free_after_profile}, requested GPU memory: {requested}",
     ),
     row(
         "0.10.1-",
-        "after profiling",
+        "emory",
         "Free memory after profiling: {free_after_profile~2} (total), {free_within_requested~2} (within requested)",
     ),
     row(
         "0.10.2-0.26.0",
-        "on startup. Desired",
+        "emory",
         "Free memory on device[[ {ignored_word}]] ({initial_free~2}/{device_total~2}) on startup. Desired GPU memory utilization is ({gpu_memory_utilization}, {requested~2}). Actual usage is {weights_summary~2} for weight, {activation_summary~2} for peak activation, {non_torch_summary~2} for non-torch memory, and {graphs_summary~2} for CUDAGraph memory.[[{..}Current kv cache memory in use is {kv_pool_summary~2}]]",
     ),
     row(
         "0.27.1-",
-        "on startup. Desired",
+        "emory",
         "Free memory on device[[ {ignored_word}]] ({initial_free~2}/{device_total~2}) on startup. Desired GPU memory utilization is ({gpu_memory_utilization}, {requested~2}). Actual usage is {consumed~2} for consumed memory (weights + non-torch), {activation_summary~2} for peak activation, and {graphs_summary~2} for CUDAGraph memory.[[{..}Current kv cache memory in use is {kv_pool_summary~2}]]",
     ),
-    row("0.29.0-", "during profiling", "Free memory grew by {unexpected_free~2} during profiling"),
+    row("0.29.0-", "emory", "Free memory grew by {unexpected_free~2} during profiling"),
     // XPU, in MiB that it calls MB.
     row(
         "0.9.2-0.14",
-        "memory profiling run",
+        "emory",
         "Before memory profiling run, total GPU memory: {device_total}, model load takes {weights_profiled}, free gpu memory is {ignored_memory}.",
     ),
     row(
         "0.9.2-0.14",
-        "memory profiling run",
+        "emory",
         "After memory profiling run, peak memory usage is {torch_peak},torch mem is {torch_memory}, non-torch mem is {non_torch}, free gpu memory is {free_after_profile}.",
     ),
     // HPU chooses the unit of each number.
     row(
         "0.6.4-0.9.2",
-        "reserved for KV cache",
+        "emory",
         "Free device memory: {initial_free}, {requested} usable (gpu_memory_utilization={gpu_memory_utilization}), {ignored_memory} reserved for HPUGraphs ({..}), {kv_pool} reserved for KV cache",
     )
     .event(Milestone::Profiled),

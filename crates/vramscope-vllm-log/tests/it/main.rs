@@ -1,4 +1,5 @@
 //! Tests over whole logs.
 
 mod corpus;
+mod labels;
 mod recordings;
