@@ -84,8 +84,11 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
     let host = host_marks(inputs.marks, gpu);
     let times = Times { timeline: &gpu.timeline, facts, clock, host, latency: inputs.latency };
     let mut timeline = gpu.timeline.clone();
-    for mark in phases::marks(&times) {
-        timeline.mark(mark)?;
+    // A recording that has its phases marked by whoever ran the engine needs no guess.
+    if timeline.marks().is_empty() {
+        for mark in phases::marks(&times) {
+            timeline.mark(mark)?;
+        }
     }
     let end_of = |phase| timeline.window(phase).and_then(|w| last_tick(&timeline, w));
     let baseline = end_of(Phase::Baseline).or_else(|| end_of(Phase::Settle));

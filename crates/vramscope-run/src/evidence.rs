@@ -188,7 +188,7 @@ impl Evidence {
             behind += n;
             observe(first, behind);
         });
-        let log = gpu_csv::read(observed).map_err(|source| EvidenceError::GpuLog { file: file.clone(), source })?;
+        let log = gpu_log::read(observed).map_err(|source| EvidenceError::GpuLog { file: file.clone(), source })?;
         self.notes.extend(log.notes.iter().map(|note| format!("{file}: {note}")));
         self.sources.extend(paths.iter().map(|path| source_of(path, SourceKind::GpuLog)));
         self.gpu = Some(log);

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
+use std::io::{self, BufRead as _};
 use std::time::Duration;
 
 use vramscope_core::{Bytes, Device, DeviceIndex, Gap, GapCause, Reading, Sample, Timeline, Window};
+use vramscope_sampler::document::Recorded;
 
 /// Which clock a log's times are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,13 @@ pub enum Note {
         /// The first of them.
         line: u64,
     },
+    /// What the reader of our own recordings has to say.
+    Recorder {
+        /// The line, from 1.
+        line: u64,
+        /// What was found there.
+        text: String,
+    },
     /// The clock was set back while the log was written; the times after it are moved on so that time does not go back.
     ClockSetBack {
         /// The first line after it.
@@ -117,6 +125,7 @@ impl fmt::Display for Note {
             Self::Duplicate { rows, line } => {
                 write!(f, "{rows} rows repeat a time of their device (first at line {line}); the first one counts")
             }
+            Self::Recorder { line, text } => write!(f, "line {line}: {text}"),
             Self::ClockSetBack { line, by } => {
                 write!(f, "the clock was set back by {by:?} at line {line}; later times are moved on by as much")
             }
@@ -152,12 +161,45 @@ pub enum GpuLogError {
         /// What is wrong with the first of them.
         first: Option<Note>,
     },
+    /// A recording of our own sampler that cannot be read.
+    #[error(transparent)]
+    Timeline(#[from] vramscope_sampler::document::ReadError),
     /// More rows than this program holds.
     #[error("read the GPU log: it has more than {rows} rows; cut it to the run, or thin it out")]
     TooLong {
         /// The limit.
         rows: usize,
     },
+}
+
+impl GpuLog {
+    /// A timeline that our own sampler recorded.
+    pub(crate) fn of_recording(recorded: Recorded) -> Self {
+        let mut seen: BTreeMap<(DeviceIndex, u32), ProcessUse> = BTreeMap::new();
+        for slow in recorded.timeline.slow_samples() {
+            for process in slow.reading.processes.iter().flatten() {
+                let used = process.used.unwrap_or(Bytes::ZERO);
+                let first = ProcessUse {
+                    device: slow.device,
+                    pid: process.pid,
+                    max_used: used,
+                    first_seen: slow.at,
+                    last_seen: slow.at,
+                };
+                let entry = seen.entry((slow.device, process.pid)).or_insert(first);
+                entry.max_used = entry.max_used.max(used);
+                entry.last_seen = slow.at;
+            }
+        }
+        let notes = recorded.notes.into_iter().map(|note| Note::Recorder { line: note.line, text: note.text });
+        Self {
+            notes: notes.collect(),
+            clock: Clock::Utc,
+            has_processes: !seen.is_empty(),
+            processes: seen.into_values().collect(),
+            timeline: recorded.timeline,
+        }
+    }
 }
 
 impl GpuLogError {
@@ -215,6 +257,16 @@ impl Details {
     pub(crate) fn note_process_column(&mut self) {
         self.has_processes = true;
     }
+}
+
+/// Reads a GPU log of either format: our sampler's recordings are JSON lines, everything else is CSV.
+pub(crate) fn read(source: impl io::Read) -> Result<GpuLog, GpuLogError> {
+    let mut source = io::BufReader::with_capacity(1 << 16, source);
+    let start = source.fill_buf().map_err(|source| GpuLogError::Read { source })?;
+    if start.trim_ascii_start().starts_with(b"{") {
+        return Ok(GpuLog::of_recording(vramscope_sampler::document::read(source)?));
+    }
+    super::gpu_csv::read(source)
 }
 
 /// Puts rows in order, finds ticks and gaps, and states what was odd.

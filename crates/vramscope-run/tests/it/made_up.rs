@@ -126,6 +126,25 @@ fn memory_that_stays_is_noticed() {
     assert_eq!(found.evidence.get("left_bytes"), Some((2 * (3 * GIB - (5 << 20))) as f64));
 }
 
+#[test]
+fn a_recording_of_our_own_sampler_is_a_gpu_log_too() {
+    let csv = gpu_csv(2, 2, 60, level);
+    let log = vramscope_run::read_gpu_csv(csv.as_bytes()).unwrap();
+    let devices = log.timeline.devices().iter().map(Into::into).collect();
+    let header = vramscope_sampler::document::Header {
+        anchor_unix_ns: log.timeline.anchor_unix_ns(),
+        devices,
+        ..vramscope_sampler::document::Header::default()
+    };
+    let mut writer = vramscope_sampler::document::Writer::new(Vec::new(), &header).unwrap();
+    writer.timeline(&log.timeline).unwrap();
+    let recorded = String::from_utf8(std::mem::take(writer.get_mut())).unwrap();
+    let from_csv = analyze(folder(&[("vllm.log", ENGINE_LOG), ("gpu.csv", &csv)]).path()).unwrap();
+    let from_jsonl = analyze(folder(&[("vllm.log", ENGINE_LOG), ("timeline.jsonl", &recorded)]).path()).unwrap();
+    assert_eq!(from_csv.memory_breakdown, from_jsonl.memory_breakdown);
+    assert_eq!(from_csv.phases, from_jsonl.phases);
+}
+
 fn fails(files: &[(&str, &str)]) -> String {
     let folder = folder(files);
     let error = analyze(folder.path()).expect_err("this is no evidence");
