@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     step("licences", &["xtask", "licences"]),
     step("clippy", &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     step("test", &["cargo", "test", "--workspace", "--locked"]),
+    step("recordings", &["xtask", "recordings", "--check"]),
     Step {
         name: "doc",
         command: &["cargo", "doc", "--workspace", "--no-deps", "--locked"],

@@ -70,7 +70,7 @@ fn shared(root: &Path, folder: &str) -> anyhow::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Builds the command in release mode and says where it is.
+/// Builds the command as the tests do and says where it is.
 fn build_command(root: &Path) -> anyhow::Result<PathBuf> {
     let output = Command::new(env!("CARGO"))
         .args([
