@@ -5,6 +5,7 @@ mod ci;
 mod layers;
 mod licences;
 mod recordings;
+mod schema;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,11 @@ const TASKS: &[Task] = &[
     Task { name: "layers", about: "fail on an import that the architecture does not allow", run: layers::run },
     Task { name: "licences", about: "fail on a licence that deny.toml does not allow", run: licences::run },
     Task { name: "recordings", about: "hold every H200 recording against its worker [--check]", run: recordings::run },
+    Task {
+        name: "schema",
+        about: "write schemas/*.json, or with --check fail where one is out of date",
+        run: schema::run,
+    },
     Task { name: "tidy", about: "manifests, READMEs, file lengths, units in names, changelog", run: tidy::run },
 ];
 

@@ -341,6 +341,8 @@ pub struct RotaryTable {
     pub positions: u64,
     /// Rotated width.
     pub width: u64,
+    /// Used only by layers with a window (`Some(true)`), only by those without (`Some(false)`), or by all.
+    pub windowed: Option<bool>,
 }
 
 /// Parameters that are not in the decoder: a vision or audio tower and its projector.
@@ -350,6 +352,17 @@ pub struct Tower {
     pub parameters: u64,
     /// Counted from the config's own tower section; else a figure of the family.
     pub counted: bool,
+}
+
+/// How an implementation carries the residual stream through a layer; it decides what is alive together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Residual {
+    /// Added in place together with the norm (Llama and most others).
+    InPlace,
+    /// Added together with the norm into new tensors (Gemma).
+    Copied,
+    /// Added by itself (OLMo 2, Falcon-H1).
+    Separate,
 }
 
 /// A decoder by its shape, with all that its size in memory depends on.
@@ -379,6 +392,12 @@ pub struct Architecture {
     pub max_positions: Option<u64>,
     /// The layers, in order.
     pub layers: Vec<Layer>,
+    /// How the implementation carries the residual stream.
+    pub residual: Residual,
+    /// The implementation still holds a feed-forward part's first product while it computes the last.
+    pub holds_first_product: bool,
+    /// Embeddings are multiplied by a stored scalar (Gemma).
+    pub scaled_embedding: bool,
     /// Distinct tables of rotary positions.
     pub rotary: Vec<RotaryTable>,
     /// How a checkpoint's linear layers are stored, where it says so.

@@ -29,7 +29,7 @@ mod workload;
 
 pub use arch::{
     Architecture, Attention, Dense, ElementType, Experts, FeedForward, Indexer, Kept, LatentAttention, Layer, Mixer,
-    QkNorm, Quantization, Recurrent, RotaryTable, Span, Tower, WeightFormat,
+    QkNorm, Quantization, Recurrent, Residual, RotaryTable, Span, Tower, WeightFormat,
 };
 pub use breakdown::{Basis, Breakdown, BreakdownError, Component, ComponentKind, Confidence};
 pub use bytes::{ByteDelta, ByteUnit, Bytes};

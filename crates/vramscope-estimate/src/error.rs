@@ -10,6 +10,18 @@ pub enum EstimateError {
         /// What was computed.
         what: &'static str,
     },
+    /// An architecture has a size that no model has.
+    #[error("use an architecture with {name} = {value}: expected {least} to {most}")]
+    Implausible {
+        /// The field.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least that is accepted.
+        least: u64,
+        /// The most that is accepted.
+        most: u64,
+    },
     /// An argument is zero, negative or not a number.
     #[error("use {name} = {value}: expected {expected}")]
     BadArgument {

@@ -72,6 +72,7 @@ struct Spec {
 /// Unknown element types, sizes that do not divide, and layers whose pages cannot be made equal.
 pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, EstimateError> {
     args.check()?;
+    crate::shape::check(model)?;
     let split = Split { tensor: args.tensor_parallel_size, experts: 1, padded: true };
     let element = CacheElement::resolve(model, args)?;
     let mut block_size = args.block_size.unwrap_or(16);

@@ -13,17 +13,23 @@
 //! assert!(weights_per_rank(&model, &args).unwrap().stages[0].bytes.value > 16_060_522_496);
 //! ```
 
+mod allocator;
 mod attribution;
+mod device;
 mod error;
 mod figure;
 mod input;
 mod kv;
+mod shape;
 mod weights;
+mod words;
 
 pub use attribution::{Attribution, DeviceObservation, Evidenced, KvGeometry, RankEvidence, attribute};
+pub use device::GpuModel;
 pub use error::EstimateError;
 pub use figure::Figure;
 pub use input::{EngineArgs, EngineVersion, Lora, Usage};
 pub use kv::{CacheKind, KvGroup, KvPlan, kv_plan};
 pub use weights::tensors::Part;
-pub use weights::{ParameterCount, StageWeights, Weights, parameter_count, weights_per_rank};
+pub use weights::{ParameterCount, StageWeights, Weights, parameter_count, weights_on_device, weights_per_rank};
+pub use words::CommandLine;

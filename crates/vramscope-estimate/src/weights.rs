@@ -1,13 +1,17 @@
 //! Weights: how many parameters a model has, and what one rank holds of them.
 
 mod format;
+mod loading;
 pub(crate) mod tensors;
 
-use vramscope_core::{Architecture, Confidence, ElementType, Layer, WeightFormat};
+use vramscope_core::{Architecture, Confidence, Layer, WeightFormat};
 
+use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::input::EngineArgs;
-use crate::{EstimateError, Part};
+use crate::{EstimateError, Part, shape};
+use format::{Kernel, Storage};
+use loading::{Loading, Place};
 use tensors::{Split, Tensor};
 
 /// Parameters of a model, by part.
@@ -46,9 +50,9 @@ impl Weights {
 
 /// Sums by part.
 #[derive(Debug, Default, Clone, Copy)]
-struct Sums([u64; PARTS.len()]);
+pub(crate) struct Sums([u64; PARTS.len()]);
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 13] = [
     Part::Embedding,
     Part::Head,
     Part::Attention,
@@ -60,7 +64,11 @@ const PARTS: [Part; 11] = [
     Part::Norms,
     Part::Tower,
     Part::Buffers,
+    Part::Adapters,
+    Part::Rounding,
 ];
+
+const OVERFLOW: EstimateError = EstimateError::Overflow { what: "the weights" };
 
 impl Sums {
     fn add(&mut self, part: Part, amount: Option<u64>) -> Result<(), EstimateError> {
@@ -92,6 +100,7 @@ impl Sums {
 /// # Errors
 /// [`EstimateError::Overflow`].
 pub fn parameter_count(model: &Architecture) -> Result<ParameterCount, EstimateError> {
+    shape::check(model)?;
     let mut sums = Sums::default();
     let mut failed = None;
     let mut take = |tensor: Tensor| {
@@ -129,100 +138,68 @@ fn sum_layer(
     failed
 }
 
-/// The weights that each rank holds.
+/// The weights that each rank holds, as the engine reports them after loading: with what the allocator's rounding adds.
+/// A few formats take another form on some devices: [`weights_on_device`] knows them.
 ///
 /// # Errors
 /// Sizes that do not divide as the engine needs, a storage format that is not known, and sums past 64 bits.
 pub fn weights_per_rank(model: &Architecture, args: &EngineArgs) -> Result<Weights, EstimateError> {
+    weights(model, args, Kernel::Marlin)
+}
+
+/// As [`weights_per_rank`], in the form that weights take on a device.
+///
+/// # Errors
+/// As [`weights_per_rank`].
+pub fn weights_on_device(model: &Architecture, args: &EngineArgs, device: &GpuModel) -> Result<Weights, EstimateError> {
+    weights(model, args, Kernel::of(device))
+}
+
+fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<Weights, EstimateError> {
     args.check()?;
-    let format = format_of(model, args)?;
-    let dtype = args.element_type(model);
-    let ranks = args.tensor_parallel_size * args.data_parallel_size;
+    shape::check(model)?;
+    let method = model.quantization.as_ref().map_or("", |q| q.method.as_str());
+    let storage = Storage {
+        format: format_of(model, args)?,
+        dtype: args.element_type(model),
+        zeros_used: method.starts_with("awq"),
+        kernel,
+    };
+    let ranks = args.tensor_parallel_size.saturating_mul(args.data_parallel_size);
     let experts = if args.enable_expert_parallel && model.has_experts() { ranks } else { 1 };
     let split = Split { tensor: args.tensor_parallel_size, experts, padded: true };
-    let mut stages = Vec::new();
     let ranges = stages_of(model.layers.len(), args.pipeline_parallel_size)?;
     let last = ranges.len() - 1;
-    for (index, range) in ranges.into_iter().enumerate() {
-        let place = Place { first: index == 0, last: index == last };
-        stages.push(stage(model, args, Storage { format, dtype }, split, range, place)?);
+    let mut stages = Vec::with_capacity(ranges.len());
+    for (index, layers) in ranges.into_iter().enumerate() {
+        let place = Place { first: index == 0, last: index == last, layers };
+        let sums = Loading::new(model, args, split, storage).run(args, &place)?;
+        let bytes = figure(model, args, storage, sums.total()?);
+        stages.push(StageWeights { bytes, parts: loading::parts(&sums), layers: place.layers });
     }
     Ok(Weights { stages })
 }
 
-/// Where a stage stands in the pipeline.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    first: bool,
-    last: bool,
-}
-
-/// How numbers are stored.
-#[derive(Debug, Clone, Copy)]
-struct Storage {
-    format: WeightFormat,
-    dtype: ElementType,
-}
-
-fn stage(
-    model: &Architecture,
-    args: &EngineArgs,
-    storage: Storage,
-    split: Split,
-    range: std::ops::Range<usize>,
-    place: Place,
-) -> Result<StageWeights, EstimateError> {
-    let mut sums = Sums::default();
-    let mut failed = Ok(());
-    let mut take = |tensor: Tensor| {
-        let added = sums.add(tensor.part, format::bytes(&tensor, storage.format, storage.dtype));
-        failed = std::mem::replace(&mut failed, Ok(())).and(added);
-    };
-    if place.first || (place.last && model.tied_head) {
-        tensors::embedding(model, split, &mut take);
-    }
-    if place.last {
-        tensors::head(model, split, !model.tied_head, &mut take);
-    }
-    failed?;
-    for run in model.layers[range.clone()].chunk_by(|a, b| a == b) {
-        let mut own = Sums::default();
-        let kept = run[0].kept;
-        sum_layer(&run[0], model.hidden_size, split, &mut |tensor| {
-            let keep = match tensor.part {
-                Part::Attention | Part::Recurrence => kept.mixer,
-                Part::FeedForward => kept.feed_forward,
-                Part::Experts => kept.experts,
-                Part::SharedExperts => kept.shared,
-                _ => false,
-            };
-            let format = if keep { WeightFormat::Plain } else { storage.format };
-            own.add(tensor.part, format::bytes(&tensor, format, storage.dtype))
-        })?;
-        sums.add_times(&own, run.len() as u64)?;
-    }
-    if place.first && !args.language_model_only {
-        let tower = model.tower.map_or(0, |tower| tower.parameters);
-        sums.add(Part::Tower, tower.checked_mul(storage.dtype.bits() / 8))?;
-    }
-    sums.add(Part::Buffers, buffers(model, storage.dtype, range.len() as u64))?;
-    let exact = sums.total()?;
-    let bytes =
-        Figure::exact(exact, "tensor_shapes", "sum over tensors of rows x columns x bytes, as one rank holds them")
-            .within(exact, exact + exact / 100, confidence(model));
-    Ok(StageWeights { bytes, parts: sums.parts(), layers: range })
-}
-
-/// Rotary tables, and four scales of 4 bytes for each layer with a cache.
-fn buffers(model: &Architecture, dtype: ElementType, layers: u64) -> Option<u64> {
-    let table = |t: &vramscope_core::RotaryTable| t.positions.checked_mul(t.width)?.checked_mul(dtype.bits() / 8);
-    let tables = model.rotary.iter().try_fold(0_u64, |sum, t| sum.checked_add(table(t)?))?;
-    tables.checked_add(16 * layers)
-}
-
-fn confidence(model: &Architecture) -> Confidence {
+/// The interval: none for plain weights of a known family, whose allocations are followed one by one.
+fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, total: u64) -> Figure {
     let counted = model.tower.is_none_or(|tower| tower.counted);
-    if model.known_family && counted { Confidence::Computed } else { Confidence::Estimated }
+    let followed = match storage.format {
+        WeightFormat::Plain => true,
+        WeightFormat::Packed { .. } => storage.kernel == Kernel::Machete,
+        _ => false,
+    };
+    let permille = |n: u64| total / 1000 * n;
+    let (low, high, confidence) = match (model.known_family && counted, followed && args.lora.is_none()) {
+        (true, true) => (permille(1) / 10, permille(1) / 10, Confidence::Computed),
+        (true, false) => (permille(2), permille(5), Confidence::Computed),
+        (false, _) => (permille(20), permille(40), Confidence::Estimated),
+    };
+    Figure::exact(
+        total,
+        "loaded_tensors",
+        "sum over the tensors of one rank of their blocks in the framework's allocator",
+    )
+    .within(total - low, total.saturating_add(high), confidence)
 }
 
 /// The storage format: what the engine is told, else what the checkpoint declares.

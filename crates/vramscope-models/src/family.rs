@@ -2,7 +2,7 @@
 //!
 //! The facts follow vLLM 0.25 to 0.33, `model_executor/models/*`, and the published parameter totals.
 
-use vramscope_core::QkNorm;
+use vramscope_core::{QkNorm, Residual};
 
 /// Whether a projection has a bias.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +49,10 @@ pub(crate) struct Family {
     pub(crate) sinks: bool,
     pub(crate) router_bias: bool,
     pub(crate) expert_bias: bool,
+    pub(crate) residual: Residual,
+    /// The first product of a feed-forward part is held while the last is computed.
+    pub(crate) holds_first_product: bool,
+    pub(crate) scaled_embedding: bool,
     /// Values that a config may leave out.
     pub(crate) defaults: &'static [(&'static str, u64)],
 }
@@ -68,14 +72,20 @@ pub(crate) const GENERAL: Family = Family {
     sinks: false,
     router_bias: false,
     expert_bias: false,
+    residual: Residual::InPlace,
+    holds_first_product: true,
+    scaled_embedding: false,
     defaults: &[],
 };
 
 const QWEN2: Family =
     Family { qkv_bias: Bias::Always, output_bias: Bias::Never, windows: Windows::FromLayer, ..GENERAL };
 const QWEN3: Family = Family { qk_norm: QkNorm::PerHead, windows: Windows::FromLayer, ..GENERAL };
-const GEMMA2: Family = Family { norm_vectors: 4, tied: true, windows: Windows::AllButEvery(2), ..GENERAL };
-const OLMO2: Family = Family { qk_norm: QkNorm::FullWidth, ..GENERAL };
+/// Those whose feed-forward part lets go of each product at once.
+const LLAMA: Family = Family { holds_first_product: false, ..GENERAL };
+const GEMMA: Family = Family { residual: Residual::Copied, scaled_embedding: true, tied: true, ..GENERAL };
+const GEMMA2: Family = Family { norm_vectors: 4, windows: Windows::AllButEvery(2), ..GEMMA };
+const OLMO2: Family = Family { qk_norm: QkNorm::FullWidth, residual: Residual::Separate, ..GENERAL };
 /// Layers with LayerNorm (weight and bias) and two plain matrices.
 const CLASSIC: Family = Family {
     qkv_bias: Bias::Field("use_bias", true),
@@ -89,11 +99,17 @@ const CLASSIC: Family = Family {
 
 /// All families with rules of their own, or known to follow the general ones.
 const FAMILIES: &[Family] = &[
+    Family { names: &["llama", "phi3", "aquila", "yi", "solar", "nemotron_nas"], ..LLAMA },
+    Family { names: &["falcon_h1"], residual: Residual::Separate, ..LLAMA },
+    Family {
+        names: &["mistral", "ministral", "mistral3_text", "pixtral_text"],
+        output_bias: Bias::Never,
+        qkv_bias: Bias::Never,
+        ..LLAMA
+    },
     Family {
         names: &[
-            "llama",
             "mixtral",
-            "phi3",
             "phimoe",
             "granite",
             "granitemoe",
@@ -101,18 +117,13 @@ const FAMILIES: &[Family] = &[
             "exaone",
             "internlm2",
             "internlm3",
-            "aquila",
-            "yi",
-            "solar",
             "arctic",
             "dbrx",
             "baichuan",
             "smollm3",
             "apertus",
-            "nemotron_nas",
             "bamba",
             "zamba2",
-            "falcon_h1",
             "mamba",
             "mamba2",
             "falcon_mamba",
@@ -121,18 +132,12 @@ const FAMILIES: &[Family] = &[
         ],
         ..GENERAL
     },
-    Family {
-        names: &["mistral", "ministral", "mistral3_text", "pixtral_text"],
-        output_bias: Bias::Never,
-        qkv_bias: Bias::Never,
-        ..GENERAL
-    },
     Family { names: &["jamba"], qkv_bias: Bias::Never, output_bias: Bias::Never, ..GENERAL },
     Family { names: &["qwen2", "qwen2_vl", "qwen2_5_vl", "qwen2_vl_text", "qwen2_5_vl_text"], ..QWEN2 },
     Family { names: &["qwen2_moe"], ..QWEN2 },
     Family { names: &["qwen3", "qwen3_moe", "qwen3_vl_text", "qwen3_vl_moe_text"], ..QWEN3 },
     Family { names: &["qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"], windows: Windows::Never, ..QWEN3 },
-    Family { names: &["gemma"], tied: true, windows: Windows::Never, ..GENERAL },
+    Family { names: &["gemma"], windows: Windows::Never, ..GEMMA },
     Family { names: &["gemma2"], ..GEMMA2 },
     Family {
         names: &["gemma3", "gemma3_text"],

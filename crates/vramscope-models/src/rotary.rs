@@ -15,9 +15,9 @@ pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<Rota
     if fields.text(&["position_embedding_type"]).ok().flatten() == Some("nope") || model.learned_positions > 0 {
         return Ok(Vec::new());
     }
-    let table = |positions| RotaryTable { positions, width };
+    let local = fields.has("rope_local_base_freq");
     let mut tables = Vec::new();
-    for scaling in scalings(fields)? {
+    for (windowed, scaling) in scalings(fields)? {
         let scaled = scaling.map_or(Some(positions), |section| scaled(section, positions));
         // A factor that leads beyond any real length is not a table that an engine would build.
         let scaled = scaled.filter(|&n| n <= MOST).ok_or(ConfigError::OutOfRange {
@@ -26,24 +26,34 @@ pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<Rota
             least: 1,
             most: MOST,
         })?;
-        tables.push(table(scaled));
+        let windowed = if local { Some(false) } else { windowed };
+        tables.push(RotaryTable { positions: scaled, width, windowed });
     }
-    if fields.has("rope_local_base_freq") {
-        tables.push(table(positions));
+    if local {
+        tables.push(RotaryTable { positions, width, windowed: Some(true) });
     }
     Ok(tables)
 }
 
+/// A scaling with the kind of layers that it is for.
+type Scaling<'a> = (Option<bool>, Option<&'a Map<String, Value>>);
+
 /// The scalings of a model's distinct settings; `None` is plain.
-fn scalings<'a>(fields: &Fields<'a>) -> Result<Vec<Option<&'a Map<String, Value>>>, ConfigError> {
+fn scalings<'a>(fields: &Fields<'a>) -> Result<Vec<Scaling<'a>>, ConfigError> {
     let section = match fields.section("rope_scaling")? {
         Some(section) => Some(section),
         None => fields.section("rope_parameters")?,
     };
-    let Some(section) = section else { return Ok(vec![None]) };
+    let Some(section) = section else { return Ok(vec![(None, None)]) };
     // Newer configs have one section per kind of layer.
-    let nested: Vec<_> = section.values().filter_map(Value::as_object).map(Some).collect();
-    Ok(if nested.is_empty() { vec![Some(section)] } else { nested })
+    let kind = |name: &str| match name {
+        "sliding_attention" => Some(true),
+        "full_attention" => Some(false),
+        _ => None,
+    };
+    let nested = section.iter().filter_map(|(name, inner)| Some((kind(name), Some(inner.as_object()?))));
+    let nested: Vec<Scaling<'a>> = nested.collect();
+    Ok(if nested.is_empty() { vec![(None, Some(section))] } else { nested })
 }
 
 /// Rows of a table under a scaling; `None` for a factor that makes no sense.

@@ -37,8 +37,9 @@ impl Amount {
     }
 
     /// A time in milliseconds.
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds are exact below 2^53, which is 104 days")]
     pub fn milliseconds(time: Duration) -> Self {
-        Self(time.as_secs_f64() * 1e3)
+        Self(time.as_nanos() as f64 / 1e6)
     }
 }
 
@@ -67,5 +68,22 @@ impl JsonSchema for Amount {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "number", "minimum": 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_no_more_digits_than_it_was_measured_with() {
+        let time = Duration::from_nanos(698_026_827);
+        assert_eq!(Amount::milliseconds(time).get().to_string(), "698.026827");
+        assert_eq!(Amount::seconds(time).get().to_string(), "0.698026827");
+    }
+
+    #[test]
+    fn zero_has_no_sign() {
+        assert!(Amount::new(-0.0).unwrap().get().is_sign_positive());
     }
 }

@@ -2,6 +2,8 @@
 
 mod analyze;
 mod completions;
+mod migrate;
+mod schema;
 
 use vramscope_schema::ExitCode;
 
@@ -10,6 +12,8 @@ use vramscope_schema::ExitCode;
 pub(crate) enum Command {
     Analyze(Box<analyze::Args>),
     Completions(completions::Args),
+    Migrate(migrate::Args),
+    Schema(schema::Args),
 }
 
 /// Runs a subcommand.
@@ -17,5 +21,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Analyze(args) => analyze::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
+        Command::Schema(args) => schema::run(&args),
     }
 }

@@ -50,13 +50,16 @@ pub(crate) fn report(error: &anyhow::Error) -> std::process::ExitCode {
         return process(ExitCode::Success);
     }
     let mut text = String::from("error: ");
-    let causes = error.chain().filter(|cause| !cause.is::<Failed>());
+    // An exit code attached as context is hidden inside anyhow's own type: it is told by its words.
+    let failed = error.downcast_ref::<Failed>();
+    let code = failed.map(Failed::to_string);
+    let causes = error.chain().map(ToString::to_string).filter(|cause| Some(cause) != code.as_ref());
     for (depth, cause) in causes.enumerate() {
         let lead = if depth == 0 { "" } else { "\n  because: " };
         let _ = write!(text, "{lead}{cause}");
     }
     anstream::eprintln!("{text}");
-    process(error.downcast_ref::<Failed>().map_or(ExitCode::Failure, |failed| failed.code))
+    process(failed.map_or(ExitCode::Failure, |failed| failed.code))
 }
 
 /// The exit codes for `--help`.

@@ -2,6 +2,7 @@
 
 mod cmd;
 mod exit;
+mod input;
 mod output;
 mod progress;
 mod table;

@@ -1,98 +1,203 @@
-//! Bytes of a matrix in each storage format, with its scales.
+//! What a matrix becomes in each storage format: the tensors that are made for it, and those that stay.
 
 use vramscope_core::{ElementType, WeightFormat};
 
-use super::tensors::Tensor;
+use super::tensors::{Part, Tensor};
+use crate::device::GpuModel;
 
-/// Bytes of a tensor on the device; `None` past 64 bits or for a format that is not known.
-pub(crate) fn bytes(tensor: &Tensor, format: WeightFormat, dtype: ElementType) -> Option<u64> {
-    let plain = dtype.bits() / 8;
-    if !tensor.linear {
-        return tensor.parameters()?.checked_mul(plain);
-    }
-    let (rows, columns) = (tensor.rows, tensor.columns);
-    let each = match format {
-        WeightFormat::Plain => rows.checked_mul(columns)?.checked_mul(plain)?,
-        WeightFormat::Byte { per_channel, static_input_scale } => {
-            let scales = if per_channel { rows } else { tensor.joined };
-            let inputs = if static_input_scale { 4 } else { 0 };
-            rows.checked_mul(columns)?.checked_add(4 * scales + inputs)?
-        }
-        WeightFormat::ByteBlocks { rows: high, columns: wide } => {
-            let scales = rows.div_ceil(high).checked_mul(columns.div_ceil(wide))?;
-            rows.checked_mul(columns)?.checked_add(scales.checked_mul(4)?)?
-        }
-        WeightFormat::Packed { bits, group, zero_point, group_index } => {
-            let groups = columns.div_ceil(group.unwrap_or(columns).max(1));
-            let weights = bits_to_bytes(rows.checked_mul(columns)?, bits)?;
-            let scales = groups.checked_mul(rows)?.checked_mul(2)?;
-            let zeros = if zero_point { bits_to_bytes(groups.checked_mul(rows)?, bits)? } else { 0 };
-            let index = if group_index { 4 * columns } else { 0 };
-            weights.checked_add(scales)?.checked_add(zeros)?.checked_add(index)?
-        }
-        WeightFormat::Nf4 { double_quantized } => {
-            let weights = rows.checked_mul(columns)?;
-            let scales = weights.div_ceil(64);
-            let scale_bytes = if double_quantized { scales + 4 * scales.div_ceil(256) } else { 4 * scales };
-            weights.div_ceil(2).checked_add(scale_bytes)?
-        }
-        WeightFormat::Mxfp4 => scaled_nibbles(rows, columns, 32)?,
-        WeightFormat::Nvfp4 => scaled_nibbles(rows, columns, 16)?.checked_add(8)?,
-        WeightFormat::Unknown => return None,
-    };
-    each.checked_mul(tensor.copies)
+/// How weights are stored, and on what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Storage {
+    pub(crate) format: WeightFormat,
+    pub(crate) dtype: ElementType,
+    /// Zero points are used by the kernel (AWQ), not only stored (GPTQ).
+    pub(crate) zeros_used: bool,
+    pub(crate) kernel: Kernel,
 }
 
-/// Half a byte a weight and one byte a group of inputs.
-fn scaled_nibbles(rows: u64, columns: u64, group: u64) -> Option<u64> {
-    rows.checked_mul(columns.div_ceil(2).checked_add(columns.div_ceil(group))?)
+/// The family of kernels that computes with packed weights; it decides their final form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kernel {
+    /// Hopper's: zero points become 16-bit numbers.
+    Machete,
+    /// All others: everything stays packed.
+    Marlin,
+}
+
+impl Kernel {
+    pub(crate) fn of(device: &GpuModel) -> Self {
+        if device.is_hopper() { Self::Machete } else { Self::Marlin }
+    }
+}
+
+/// The tensors of one matrix, in bytes: weight, zero points or index, scales, and the rest. Zero is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Pieces {
+    /// As created for loading.
+    pub(crate) made: [u64; 4],
+    /// As they stay.
+    pub(crate) kept: [u64; 4],
+    /// Set where the engine rewrites packed weights after loading.
+    pub(crate) repack: Option<Repack>,
+}
+
+/// A packed matrix that is rewritten after loading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Repack {
+    /// Elements of the matrix.
+    pub(crate) elements: u64,
+    /// Elements of its scales.
+    pub(crate) scales: u64,
+    /// Bytes of the packed matrix.
+    pub(crate) weight_bytes: u64,
+    /// Bytes of the packed zero points.
+    pub(crate) zero_bytes: u64,
+    /// Zero points become 16-bit numbers.
+    pub(crate) widen: bool,
+    /// The checkpoint's order of weights is AWQ's and is undone first.
+    pub(crate) reorder: bool,
+}
+
+impl Pieces {
+    fn alike(sizes: [u64; 4]) -> Self {
+        Self { made: sizes, kept: sizes, repack: None }
+    }
+
+    /// Bytes that stay; `None` past 64 bits.
+    pub(crate) fn kept_bytes(&self) -> Option<u64> {
+        self.kept.iter().try_fold(0_u64, |sum, size| sum.checked_add(*size))
+    }
+}
+
+/// The tensors for a matrix; `None` past 64 bits or for a format that is not known.
+pub(crate) fn pieces(tensor: &Tensor, storage: Storage) -> Option<Pieces> {
+    let plain = storage.dtype.bits() / 8;
+    let elements = tensor.parameters()?;
+    if !tensor.linear {
+        return Some(Pieces::alike([elements.checked_mul(plain)?, 0, 0, 0]));
+    }
+    let (rows, columns, copies) = (tensor.rows, tensor.columns, tensor.copies);
+    Some(match storage.format {
+        WeightFormat::Plain => Pieces::alike([elements.checked_mul(plain)?, 0, 0, 0]),
+        WeightFormat::Byte { per_channel, static_input_scale } => {
+            let scales = if per_channel { rows } else { tensor.joined };
+            let inputs = if static_input_scale { 4 * copies } else { 0 };
+            Pieces::alike([elements, 0, scales.checked_mul(4 * copies)?, inputs])
+        }
+        WeightFormat::ByteBlocks { rows: high, columns: wide } => {
+            let blocks = rows.div_ceil(high).checked_mul(columns.div_ceil(wide))?;
+            Pieces::alike([elements, 0, blocks.checked_mul(4 * copies)?, 0])
+        }
+        WeightFormat::Packed { bits, group, zero_point, group_index } => {
+            packed(tensor, storage, elements, Groups { bits, group, zero_point, group_index })?
+        }
+        WeightFormat::Nf4 { double_quantized } => {
+            let scales = elements.div_ceil(64);
+            let bytes = if double_quantized { scales + 4 * scales.div_ceil(256) } else { 4 * scales };
+            Pieces::alike([elements.div_ceil(2), 0, bytes, 0])
+        }
+        // Only experts are stored so; whatever else a checkpoint has is 16 bits wide.
+        WeightFormat::Mxfp4 if tensor.part != Part::Experts => Pieces::alike([elements.checked_mul(plain)?, 0, 0, 0]),
+        WeightFormat::Mxfp4 => mxfp4(tensor, storage)?,
+        WeightFormat::Nvfp4 => {
+            let scales = rows.checked_mul(columns.div_ceil(16))?.checked_mul(copies)?;
+            Pieces::alike([elements.div_ceil(2), 0, scales, 8 * copies])
+        }
+        WeightFormat::Unknown => return None,
+    })
+}
+
+struct Groups {
+    bits: u64,
+    group: Option<u64>,
+    zero_point: bool,
+    group_index: bool,
+}
+
+fn packed(tensor: &Tensor, storage: Storage, elements: u64, groups: Groups) -> Option<Pieces> {
+    let count = tensor.columns.div_ceil(groups.group.unwrap_or(tensor.columns).max(1));
+    let scales = count.checked_mul(tensor.rows)?.checked_mul(tensor.copies)?;
+    let weight = words(elements, groups.bits)?;
+    let zeros = if groups.zero_point { words(scales, groups.bits)? } else { 0 };
+    let index = if groups.group_index { 4 * tensor.columns } else { 0 };
+    let made = [weight, zeros, scales.checked_mul(2)?, index];
+    let wide = storage.kernel == Kernel::Machete && storage.zeros_used && groups.zero_point;
+    let kept = [weight, if wide { made[2] } else { zeros }, made[2], index];
+    let (weight_bytes, zero_bytes) = (weight, zeros);
+    let repack = Repack { elements, scales, weight_bytes, zero_bytes, widen: wide, reorder: storage.zeros_used };
+    Some(Pieces { made, kept, repack: (tensor.copies == 1).then_some(repack) })
+}
+
+/// Experts of 4 bits. On Hopper the scales' rows are padded to 256 (`triton_kernels/tensor_details/layout_details/
+/// hopper_scale.py`); elsewhere both widths are padded as the kernels there need.
+fn mxfp4(tensor: &Tensor, storage: Storage) -> Option<Pieces> {
+    let (rows, columns, copies) = (tensor.rows, tensor.columns, tensor.copies);
+    let half = |rows: u64, columns: u64| rows.checked_mul(columns.div_ceil(2))?.checked_mul(copies);
+    let scales = |rows: u64, columns: u64| rows.checked_mul(columns.div_ceil(32))?.checked_mul(copies);
+    let made = [half(rows, columns)?, 0, scales(rows, columns)?, 0];
+    let kept = match storage.kernel {
+        Kernel::Machete => [made[0], 0, scales(rows.next_multiple_of(256), columns.next_multiple_of(64))?, 0],
+        Kernel::Marlin => {
+            let (rows, columns) = (rows.next_multiple_of(256), columns.next_multiple_of(256));
+            [half(rows, columns)?, 0, scales(rows, columns)?, 0]
+        }
+    };
+    Some(Pieces { made, kept, repack: None })
 }
 
 /// Values of so many bits, packed into 32-bit words.
-fn bits_to_bytes(values: u64, bits: u64) -> Option<u64> {
+fn words(values: u64, bits: u64) -> Option<u64> {
     values.checked_mul(bits)?.div_ceil(32).checked_mul(4)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::tensors::Part;
 
-    fn square(side: u64) -> Tensor {
-        Tensor { part: Part::FeedForward, copies: 1, rows: side, columns: side, linear: true, joined: 1 }
+    fn square(side: u64, part: Part) -> Tensor {
+        Tensor { part, copies: 1, rows: side, columns: side, linear: true, joined: 1 }
     }
 
-    fn bits_per_weight(format: WeightFormat) -> f64 {
+    fn storage(format: WeightFormat, kernel: Kernel) -> Storage {
+        Storage { format, dtype: ElementType::Bf16, zeros_used: true, kernel }
+    }
+
+    fn bits_per_weight(format: WeightFormat, kernel: Kernel) -> f64 {
         let side = 4096;
-        let bytes = bytes(&square(side), format, ElementType::Bf16).unwrap();
+        let made = pieces(&square(side, Part::Experts), storage(format, kernel)).unwrap();
         #[expect(clippy::cast_precision_loss, reason = "small")]
-        let bits = bytes as f64 * 8.0 / (side * side) as f64;
+        let bits = made.kept_bytes().unwrap() as f64 * 8.0 / (side * side) as f64;
         bits
     }
 
     #[test]
     fn bits_per_weight_are_those_of_the_formats() {
-        let packed =
-            |zero_point, group_index| WeightFormat::Packed { bits: 4, group: Some(128), zero_point, group_index };
+        let packed = |zero_point| WeightFormat::Packed { bits: 4, group: Some(128), zero_point, group_index: false };
         let table = [
             (WeightFormat::Plain, 16.0),
             (WeightFormat::ByteBlocks { rows: 128, columns: 128 }, 8.0 + 32.0 / 16384.0),
-            (packed(true, false), 4.0 + 16.0 / 128.0 + 4.0 / 128.0),
-            (packed(false, false), 4.125),
+            (packed(true), 4.0 + 16.0 / 128.0 + 4.0 / 128.0),
+            (packed(false), 4.125),
             (WeightFormat::Nf4 { double_quantized: false }, 4.5),
             (WeightFormat::Nf4 { double_quantized: true }, 4.0 + 8.0 / 64.0 + 32.0 / 16384.0),
             (WeightFormat::Mxfp4, 4.25),
         ];
         for (format, expected) in table {
-            assert!((bits_per_weight(format) - expected).abs() < 1e-9, "{format:?}");
+            assert!((bits_per_weight(format, Kernel::Marlin) - expected).abs() < 1e-9, "{format:?}");
         }
-        assert!((bits_per_weight(WeightFormat::Nvfp4) - 4.5).abs() < 1e-4);
+        assert!((bits_per_weight(WeightFormat::Nvfp4, Kernel::Marlin) - 4.5).abs() < 1e-4);
+        let wide_zeros = bits_per_weight(packed(true), Kernel::Machete);
+        assert!((wide_zeros - (4.0 + 32.0 / 128.0)).abs() < 1e-9, "Hopper's kernel keeps zero points in 16 bits");
     }
 
     #[test]
     fn what_is_not_linear_stays_plain() {
-        let norm = Tensor { linear: false, rows: 10, columns: 1, ..square(1) };
-        assert_eq!(bytes(&norm, WeightFormat::Mxfp4, ElementType::Bf16), Some(20));
-        assert_eq!(bytes(&square(64), WeightFormat::Unknown, ElementType::Bf16), None);
+        let norm = Tensor { linear: false, rows: 10, columns: 1, ..square(1, Part::Norms) };
+        let plain = pieces(&norm, storage(WeightFormat::Nvfp4, Kernel::Marlin)).unwrap();
+        assert_eq!(plain.kept_bytes(), Some(20));
+        assert_eq!(pieces(&square(64, Part::Attention), storage(WeightFormat::Unknown, Kernel::Marlin)), None);
+        let attention = square(64, Part::Attention);
+        let kept = pieces(&attention, storage(WeightFormat::Mxfp4, Kernel::Marlin)).unwrap();
+        assert_eq!(kept.kept_bytes(), Some(64 * 64 * 2), "MXFP4 checkpoints quantize experts only");
     }
 }

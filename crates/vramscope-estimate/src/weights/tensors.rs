@@ -34,6 +34,10 @@ pub enum Part {
     Tower,
     /// Tables that are not parameters: rotary positions, scales of the cache.
     Buffers,
+    /// Adapters.
+    Adapters,
+    /// What the allocator's rounding adds.
+    Rounding,
 }
 
 impl Part {
@@ -51,6 +55,8 @@ impl Part {
             Self::Norms => "norms",
             Self::Tower => "tower",
             Self::Buffers => "buffers",
+            Self::Adapters => "adapters",
+            Self::Rounding => "allocator_rounding",
         }
     }
 }
@@ -145,9 +151,7 @@ pub(crate) fn head(model: &Architecture, split: Split, own: bool, take: Take<'_>
     if model.head_bias {
         take(vector(Part::Head, rows));
     }
-    if model.norm_parameters > 0 {
-        take(vector(Part::Norms, model.norm_parameters));
-    }
+    norms(model.norm_parameters, model.hidden_size, take);
 }
 
 /// One layer.
@@ -167,10 +171,15 @@ pub(crate) fn layer(layer: &Layer, hidden: u64, split: Split, take: Take<'_>) ->
         FeedForward::Dense(dense) => self::dense(dense, Part::FeedForward, hidden, split, take)?,
         FeedForward::Experts(experts) => self::experts(experts, hidden, split, take)?,
     }
-    if layer.norm_parameters > 0 {
-        take(vector(Part::Norms, layer.norm_parameters));
-    }
+    norms(layer.norm_parameters, hidden, take);
     Ok(())
+}
+
+/// Norms are vectors of the hidden size, each a tensor of its own.
+fn norms(parameters: u64, hidden: u64, take: Take<'_>) {
+    for start in (0..parameters).step_by(usize::try_from(hidden).unwrap_or(usize::MAX)) {
+        take(vector(Part::Norms, hidden.min(parameters - start)));
+    }
 }
 
 fn attention(a: &Attention, hidden: u64, split: Split, take: Take<'_>) -> Result<(), EstimateError> {
@@ -188,8 +197,10 @@ fn attention(a: &Attention, hidden: u64, split: Split, take: Take<'_>) -> Result
     }
     match a.qk_norm {
         QkNorm::None => {}
-        QkNorm::PerHead => take(vector(Part::Norms, 2 * a.head_dim)),
-        QkNorm::FullWidth => take(vector(Part::Norms, (heads + kv_heads) * a.head_dim)),
+        QkNorm::PerHead => [a.head_dim; 2].into_iter().for_each(|width| take(vector(Part::Norms, width))),
+        QkNorm::FullWidth => {
+            [heads, kv_heads].into_iter().for_each(|heads| take(vector(Part::Norms, heads * a.head_dim)));
+        }
     }
     if a.sinks {
         take(vector(Part::Attention, heads));
@@ -242,12 +253,6 @@ fn experts(e: &Experts, hidden: u64, split: Split, take: Take<'_>) -> Result<(),
         (e.count, split.of("the experts' width", e.width)?)
     };
     let up = if e.gated { 2 } else { 1 };
-    take(Tensor { copies, joined: up, ..matrix(Part::Experts, up * width, hidden) });
-    take(Tensor { copies, ..matrix(Part::Experts, hidden, width) });
-    if e.bias {
-        take(Tensor { copies, ..vector(Part::Experts, up * width) });
-        take(Tensor { copies, ..vector(Part::Experts, hidden) });
-    }
     take(Tensor { linear: false, ..matrix(Part::Router, e.count, hidden) });
     if e.router_bias {
         take(vector(Part::Router, e.count));
@@ -258,6 +263,12 @@ fn experts(e: &Experts, hidden: u64, split: Split, take: Take<'_>) -> Result<(),
         if e.shared_gate {
             take(Tensor { linear: false, ..matrix(Part::Router, 1, hidden) });
         }
+    }
+    take(Tensor { copies, joined: up, ..matrix(Part::Experts, up * width, hidden) });
+    take(Tensor { copies, ..matrix(Part::Experts, hidden, width) });
+    if e.bias {
+        take(Tensor { copies, ..vector(Part::Experts, up * width) });
+        take(Tensor { copies, ..vector(Part::Experts, hidden) });
     }
     Ok(())
 }

@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests may")]
 
+mod recordings;
 mod reference;
 mod shared;

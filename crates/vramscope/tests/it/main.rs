@@ -1,6 +1,8 @@
 //! The command as a person runs it: output, exit codes, files.
 
 mod analyze;
+mod migrate;
+mod schema;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,0 +1,69 @@
+//! Engines recorded on a GPU: what was computed for them against what they did.
+
+use std::path::Path;
+
+use serde_json::Value;
+use vramscope_core::{Architecture, Bytes, Vendor};
+use vramscope_estimate::{CommandLine, EngineArgs, GpuModel, weights_on_device};
+
+use crate::shared;
+
+/// One recorded run.
+pub(crate) struct Run {
+    pub(crate) name: String,
+    pub(crate) model: Architecture,
+    pub(crate) args: EngineArgs,
+    pub(crate) truth: Value,
+}
+
+/// The card of the recordings.
+pub(crate) const CARD: GpuModel = GpuModel {
+    key: "h200",
+    name: "NVIDIA H200",
+    vendor: Vendor::Nvidia,
+    total: Bytes::new(150_109_880_320),
+    total_spread: Bytes::ZERO,
+    capability: (9, 0),
+    multiprocessors: 132,
+    l2_bytes: 60 << 20,
+    source: "corpus/h200/README.md",
+};
+
+/// All runs that gave their figures.
+pub(crate) fn runs() -> Vec<Run> {
+    let Some(folder) = shared::path("corpus/h200") else { return Vec::new() };
+    let mut runs: Vec<Run> = std::fs::read_dir(folder).unwrap().filter_map(|e| run(&e.unwrap().path())).collect();
+    runs.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(runs.len() >= 20, "the recordings are there");
+    runs
+}
+
+fn run(folder: &Path) -> Option<Run> {
+    let json = |file: &str| serde_json::from_slice::<Value>(&std::fs::read(folder.join(file)).ok()?).ok();
+    let (truth, told) = (json("truth.json")?, json("args.json")?);
+    let words: Vec<&str> = told["argv"].as_array()?.iter().filter_map(Value::as_str).collect();
+    let base = EngineArgs { version: told["vllm"].as_str()?.parse().unwrap(), ..EngineArgs::default() };
+    let config = std::fs::read(folder.join("config.json")).unwrap();
+    Some(Run {
+        name: folder.file_name()?.to_string_lossy().into_owned(),
+        model: vramscope_models::read_config(&config).unwrap().0,
+        args: CommandLine::read(&words, base).unwrap().args,
+        truth,
+    })
+}
+
+#[test]
+fn loaded_weights_are_those_of_the_engine() {
+    for run in runs() {
+        let weights = weights_on_device(&run.model, &run.args, &CARD).unwrap();
+        let bytes = &weights.stages[0].bytes;
+        let truth = run.truth["model_memory_usage"].as_u64().unwrap();
+        let off = i128::from(bytes.value) - i128::from(truth);
+        eprintln!("{:22} {:>14} {:>+12} {:?}", run.name, bytes.value, off, bytes.low..=bytes.high);
+        assert!(bytes.contains(truth), "{}: {bytes:?} for {truth}", run.name);
+        assert!(off.unsigned_abs() * 1000 <= u128::from(truth) * 3, "{}", run.name);
+        if run.args.lora.is_none() {
+            assert_eq!(off, 0, "{}: plain and AWQ weights are followed block by block", run.name);
+        }
+    }
+}

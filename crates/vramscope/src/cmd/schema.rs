@@ -1,0 +1,111 @@
+//! `vramscope schema`: the JSON Schemas of the documents that this command writes.
+
+use anyhow::anyhow;
+use schemars::Schema;
+use serde_json::json;
+use vramscope_schema::ExitCode;
+
+use crate::exit::OrExit as _;
+use crate::output::{self, Format};
+use crate::table::{Align, Table};
+
+/// A document that some subcommand writes.
+struct Document {
+    /// The name by which it is asked for, and the stem of its file in `schemas/`.
+    name: &'static str,
+    /// What it is, in a few words.
+    about: &'static str,
+    schema: fn() -> Schema,
+}
+
+/// Every document, by name.
+const DOCUMENTS: &[Document] = &[
+    Document {
+        name: "gpu-snapshot",
+        about: "what the GPUs of this machine are and hold now",
+        schema: vramscope_gpu::document::json_schema,
+    },
+    Document {
+        name: "log-report",
+        about: "what an engine log says",
+        schema: vramscope_vllm_log::document::json_schema,
+    },
+    Document {
+        name: "profile",
+        about: "one run: where its GPU memory went, on what evidence, and what it cost in time",
+        schema: vramscope_schema::json_schema,
+    },
+    Document {
+        name: "timeline",
+        about: "one line of a recording of GPU readings",
+        schema: vramscope_sampler::document::json_schema,
+    },
+];
+
+/// Print the JSON Schema of a document, or list the documents
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  vramscope schema
+  vramscope schema profile > profile.schema.json")]
+pub(crate) struct Args {
+    /// The document; without it, all are listed
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// How to list them; a schema itself is always JSON
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let text = match &args.name {
+        Some(name) => pretty(&schema(name)?)?,
+        None => match args.format {
+            Format::Table => table(),
+            Format::Json => {
+                pretty(&json!(DOCUMENTS.iter().map(|d| json!({"name": d.name, "about": d.about})).collect::<Vec<_>>()))?
+            }
+        },
+    };
+    output::print(&text)?;
+    Ok(ExitCode::Success)
+}
+
+fn schema(name: &str) -> anyhow::Result<serde_json::Value> {
+    let document = DOCUMENTS.iter().find(|document| document.name == name);
+    let names = || DOCUMENTS.iter().map(|document| document.name).collect::<Vec<_>>().join(", ");
+    let unknown = || anyhow!("there is no document {name:?}; there are {}", names());
+    let document = document.ok_or_else(unknown).or_exit(ExitCode::Usage)?;
+    let mut schema = (document.schema)();
+    vramscope_schema::for_validators(&mut schema);
+    Ok(schema.to_value())
+}
+
+fn pretty(value: &serde_json::Value) -> anyhow::Result<String> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    Ok(text)
+}
+
+fn table() -> String {
+    let mut table = Table::new(&[("name", Align::Left), ("document", Align::Left)]);
+    for document in DOCUMENTS {
+        table.row([document.name.to_owned(), document.about.to_owned()]);
+    }
+    table.render(output::width())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_document_has_a_schema_of_the_draft_that_validators_are_told() {
+        for document in DOCUMENTS {
+            let schema = schema(document.name).unwrap();
+            assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{}", document.name);
+            assert!(schema["title"].is_string(), "{}", document.name);
+        }
+        assert!(DOCUMENTS.is_sorted_by_key(|document| document.name));
+    }
+}
