@@ -97,7 +97,7 @@ fn build_command(root: &Path) -> anyhow::Result<PathBuf> {
     }
     let lines = output.stdout.split(|b| *b == b'\n');
     let messages = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
-    let executable = messages.filter_map(|m| m["executable"].as_str().map(PathBuf::from)).last();
+    let executable = messages.rev().find_map(|m| m["executable"].as_str().map(PathBuf::from));
     executable.context("cargo names no executable")
 }
 

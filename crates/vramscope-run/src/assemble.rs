@@ -6,29 +6,18 @@ mod memory;
 mod outcome;
 mod timeline;
 
-pub(crate) use outcome::numbers as failure_numbers;
-
-use vramscope_core::{EngineFacts, LatencyResult, Milestone, Phase, Window};
+use vramscope_core::{EngineFacts, Milestone, Window};
 use vramscope_estimate::RankEvidence;
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{Generator, Metadata, Profile, RawLogFile, RawLogs, RunStatus};
 
-use crate::derive::{DeriveError, Derived, Inputs, derive};
-use crate::diagnose::{self, Findings};
+use crate::derive::{DeriveError, Inputs, derive};
+use crate::diagnose;
 use crate::evidence::Evidence;
 use crate::evidence::bench::Bench;
 use crate::evidence::gpu_log::Clock;
+use crate::known::Known;
 use crate::model;
-
-/// What a profile is made of, in one place for all sections.
-pub(crate) struct Run<'a> {
-    pub(crate) evidence: &'a Evidence,
-    pub(crate) facts: &'a EngineFacts,
-    pub(crate) ranks: &'a RankEvidence<'a>,
-    /// `None` without a GPU log.
-    pub(crate) derived: Option<&'a Derived>,
-    pub(crate) latency: Option<&'a LatencyResult>,
-}
 
 /// Turns evidence into a profile. The same evidence always gives the same profile: nothing of the present moment
 /// enters it.
@@ -49,11 +38,11 @@ pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, De
     };
     let inputs = Inputs { ranks: ranks.clone(), marks: evidence.marks.as_ref(), latency };
     let derived = evidence.gpu.as_ref().map(|gpu| derive(gpu, &inputs)).transpose()?;
-    let run = Run { evidence, facts, ranks: &ranks, derived: derived.as_ref(), latency };
+    let run = Known { evidence, facts, ranks: &ranks, derived: derived.as_ref(), latency };
     Ok(run.profile(generator))
 }
 
-impl Run<'_> {
+impl Known<'_> {
     fn profile(&self, generator: Generator) -> Profile {
         let mut profile = Profile::new(generator, self.metadata());
         profile.run_config = config::run_config(self);
@@ -69,7 +58,7 @@ impl Run<'_> {
         profile.latency_stats = outcome::latency_stats(self);
         profile.engine_metadata = engine::metadata(self);
         profile.failure = outcome::failure(self);
-        profile.diagnostics = Some(diagnose::run(&Findings::of(self)));
+        profile.diagnostics = Some(diagnose::run(self));
         profile.raw_logs = self.raw_logs();
         profile
     }
@@ -105,23 +94,6 @@ impl Run<'_> {
         } else {
             RunStatus::Partial
         }
-    }
-
-    /// The phase in which the first failure stands, by what the log had reached before it.
-    pub(crate) fn failing_phase(&self) -> Option<Phase> {
-        let line = self.facts.failures.first()?.origin.line;
-        let reached = |milestone| self.facts.event(milestone).is_some_and(|e| e.origin.line <= line);
-        Some(if reached(Milestone::MeasureBegan) || reached(Milestone::FirstTraffic) {
-            Phase::Measure
-        } else if reached(Milestone::WarmupBegan) {
-            Phase::Warmup
-        } else if reached(Milestone::EngineReady) || reached(Milestone::ServerReady) {
-            Phase::Ready
-        } else if reached(Milestone::LoadBegan) || reached(Milestone::WeightsLoaded) {
-            Phase::Load
-        } else {
-            Phase::Launch
-        })
     }
 
     fn notes(&self) -> Vec<String> {

@@ -4,10 +4,10 @@
 use vramscope_core::{Basis, Bytes, ComponentKind, Confidence, Fact};
 use vramscope_estimate::Evidenced;
 
-use crate::assemble::Run;
+use crate::known::Known;
 
 /// Total times utilization, on one device. The total is what the framework calls it: the driver's less its reserve.
-pub(crate) fn requested(run: &Run<'_>) -> Option<Evidenced> {
+pub(crate) fn requested(run: &Known<'_>) -> Option<Evidenced> {
     if let Some(fact) = run.facts.requested.last() {
         return Some(reported(fact, "requested memory"));
     }
@@ -35,7 +35,7 @@ pub(crate) fn requested(run: &Run<'_>) -> Option<Evidenced> {
 /// The transient peak of the profile run on rank 0: as printed, else what is missing between the amount asked for and
 /// the KV budget. The engine takes off weights, growth outside its allocator, the peak, and on some runners its
 /// estimate of the graphs.
-pub(crate) fn activation_peak(run: &Run<'_>) -> Option<Evidenced> {
+pub(crate) fn activation_peak(run: &Known<'_>) -> Option<Evidenced> {
     let printed = || run.ranks.part(0, ComponentKind::Activations);
     printed().or_else(|| {
         let facts = run.facts;

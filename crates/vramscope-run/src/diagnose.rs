@@ -7,27 +7,13 @@ mod engine;
 mod evidence;
 mod memory;
 
-use vramscope_core::{ByteDelta, Bytes, EngineFacts};
+use vramscope_core::{ByteDelta, Bytes};
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
-use crate::assemble::Run;
-use crate::derive::Derived;
-
-/// What the checks look at.
-pub(crate) struct Findings<'a> {
-    run: &'a Run<'a>,
-    facts: &'a EngineFacts,
-    derived: Option<&'a Derived>,
-}
-
-impl<'a> Findings<'a> {
-    pub(crate) fn of(run: &'a Run<'a>) -> Self {
-        Self { run, facts: run.facts, derived: run.derived }
-    }
-}
+use crate::known::Known;
 
 /// A check; `None` is silence.
-type Check = fn(&Findings<'_>) -> Option<Diagnostic>;
+type Check = fn(&Known<'_>) -> Option<Diagnostic>;
 
 /// All checks.
 const CHECKS: &[Check] = &[
@@ -49,8 +35,8 @@ const CHECKS: &[Check] = &[
 ];
 
 /// Runs every check; the worst findings come first.
-pub(crate) fn run(findings: &Findings<'_>) -> Vec<Diagnostic> {
-    let mut found: Vec<Diagnostic> = CHECKS.iter().filter_map(|check| check(findings)).collect();
+pub(crate) fn run(known: &Known<'_>) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = CHECKS.iter().filter_map(|check| check(known)).collect();
     found.sort_by_key(|d| std::cmp::Reverse(d.severity));
     found
 }

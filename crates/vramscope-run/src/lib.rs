@@ -6,6 +6,7 @@ mod clock;
 mod derive;
 mod diagnose;
 mod evidence;
+mod known;
 mod levels;
 mod model;
 mod phases;

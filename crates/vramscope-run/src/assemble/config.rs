@@ -6,8 +6,8 @@ use vramscope_core::Fact;
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{EngineArgs, ModelInfo, RunConfig, WorkloadInfo};
 
-use super::Run;
 use crate::evidence::args::Args;
+use crate::known::Known;
 
 /// Flags that have a place of their own in the document.
 const PLACED: &[&str] = &[
@@ -38,7 +38,7 @@ const PLACED: &[&str] = &[
     "seed",
 ];
 
-pub(super) fn run_config(run: &Run<'_>) -> Option<RunConfig> {
+pub(super) fn run_config(run: &Known<'_>) -> Option<RunConfig> {
     let engine = engine_args(run);
     let workload = run.evidence.args.as_ref().map(workload);
     if run.evidence.engine.is_none() && workload.is_none() {
@@ -48,7 +48,7 @@ pub(super) fn run_config(run: &Run<'_>) -> Option<RunConfig> {
 }
 
 /// What the log says comes first: it is what the engine made of its command line.
-fn engine_args(run: &Run<'_>) -> EngineArgs {
+fn engine_args(run: &Known<'_>) -> EngineArgs {
     let facts = run.facts;
     let none = Args::default();
     let args = run.evidence.args.as_ref().unwrap_or(&none);
@@ -111,7 +111,7 @@ fn workload(args: &Args) -> WorkloadInfo {
     }
 }
 
-pub(super) fn model_info(run: &Run<'_>) -> Option<ModelInfo> {
+pub(super) fn model_info(run: &Known<'_>) -> Option<ModelInfo> {
     let facts = run.facts;
     let args = run.evidence.args.as_ref();
     let name = args.and_then(|a| a.model.clone()).or_else(|| value(&facts.model)).map(|name| last_part(&name));

@@ -4,13 +4,13 @@ use vramscope_core::{Bytes, ComponentKind, Fact, Generation, Milestone};
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{EngineFact, EngineMetadata, VllmInternalMetrics};
 
-use super::Run;
 use super::config::value;
 use crate::budget;
+use crate::known::Known;
 
 /// The named figures are those of one rank: the largest of each, but the smallest for the KV cache, which binds the
 /// engine.
-pub(super) fn internal_metrics(run: &Run<'_>) -> Option<VllmInternalMetrics> {
+pub(super) fn internal_metrics(run: &Known<'_>) -> Option<VllmInternalMetrics> {
     run.evidence.engine.as_ref()?;
     let facts = run.facts;
     let most = |list: &[Fact<Bytes>]| list.iter().map(|f| f.value.get()).max();
@@ -51,7 +51,7 @@ pub(super) fn internal_metrics(run: &Run<'_>) -> Option<VllmInternalMetrics> {
 }
 
 /// Blocks as printed; else the pool over the bytes of a block, where the pool is exact.
-fn blocks(run: &Run<'_>) -> Option<u64> {
+fn blocks(run: &Known<'_>) -> Option<u64> {
     let printed = run.facts.gpu_blocks.iter().map(|f| f.value).min();
     let counted = || {
         let (kv, pool) = (run.ranks.kv?, run.ranks.part(0, ComponentKind::KvCache)?);
@@ -61,7 +61,7 @@ fn blocks(run: &Run<'_>) -> Option<u64> {
     printed.or_else(counted)
 }
 
-pub(super) fn metadata(run: &Run<'_>) -> Option<EngineMetadata> {
+pub(super) fn metadata(run: &Known<'_>) -> Option<EngineMetadata> {
     let facts = run.facts;
     let written = run.evidence.args.as_ref().and_then(|a| a.engine_version.clone());
     if run.evidence.engine.is_none() && written.is_none() {
@@ -81,7 +81,7 @@ pub(super) fn metadata(run: &Run<'_>) -> Option<EngineMetadata> {
 }
 
 /// Every fact that the log prints, in order of its lines.
-fn all_facts(run: &Run<'_>) -> Vec<EngineFact> {
+fn all_facts(run: &Known<'_>) -> Vec<EngineFact> {
     let f = run.facts;
     let mut all = Vec::new();
     let texts = [

@@ -7,8 +7,8 @@ use vramscope_schema::v3::{
     MeasurementPoint, MemoryBreakdown, MemoryMeasurements, PerGpuStats,
 };
 
-use super::Run;
 use crate::derive::{Derived, Point};
+use crate::known::Known;
 
 /// How this document's breakdown is made, as a stable name.
 const METHOD: &str = "facts_and_levels_v1";
@@ -17,7 +17,7 @@ const MOST_RANKS: u32 = 4096;
 /// The same where no GPU log gives a peak.
 const METHOD_LOG_ONLY: &str = "facts_only_v1";
 
-pub(super) fn gpu_info(run: &Run<'_>) -> Option<GpuInfo> {
+pub(super) fn gpu_info(run: &Known<'_>) -> Option<GpuInfo> {
     let derived = run.derived?;
     let devices = derived.timeline.devices();
     let used_by_run = derived.placement.active.len();
@@ -42,7 +42,7 @@ pub(super) fn gpu_info(run: &Run<'_>) -> Option<GpuInfo> {
     })
 }
 
-pub(super) fn measurements(run: &Run<'_>) -> Option<MemoryMeasurements> {
+pub(super) fn measurements(run: &Known<'_>) -> Option<MemoryMeasurements> {
     let derived = run.derived?;
     let point = |p: &Option<Point>| p.as_ref().map(|p| measurement(derived, p));
     let increase = || {
@@ -75,7 +75,7 @@ fn measurement(derived: &Derived, point: &Point) -> MeasurementPoint {
     }
 }
 
-pub(super) fn breakdown(run: &Run<'_>) -> Option<MemoryBreakdown> {
+pub(super) fn breakdown(run: &Known<'_>) -> Option<MemoryBreakdown> {
     let Some(attribution) = run.derived.and_then(|d| d.attribution.as_ref()) else { return log_only(run) };
     let mut document = MemoryBreakdown::from(&attribution.total);
     if run.derived.is_some_and(|d| d.baseline.is_none()) {
@@ -88,7 +88,7 @@ pub(super) fn breakdown(run: &Run<'_>) -> Option<MemoryBreakdown> {
 }
 
 /// Without a GPU log there is no peak to explain; what the engine reported stands alone.
-fn log_only(run: &Run<'_>) -> Option<MemoryBreakdown> {
+fn log_only(run: &Known<'_>) -> Option<MemoryBreakdown> {
     let ranks: Vec<u32> = (0..run.facts.ranks().unwrap_or(1).min(MOST_RANKS)).collect();
     let kinds = [ComponentKind::Weights, ComponentKind::KvCache, ComponentKind::CudaGraphs];
     let known = kinds.into_iter().filter_map(|kind| Some(run.ranks.part_of(&ranks, kind)?.into_component(kind)));
@@ -118,7 +118,7 @@ fn percent(share: f64) -> f64 {
 }
 
 /// What the GPU log shows of each device at the peak.
-pub(super) fn at_the_peak(run: &Run<'_>) -> Option<DetailedGpuMetrics> {
+pub(super) fn at_the_peak(run: &Known<'_>) -> Option<DetailedGpuMetrics> {
     let derived = run.derived?;
     let gpu = run.evidence.gpu.as_ref()?;
     let peak = derived.peak.as_ref()?;

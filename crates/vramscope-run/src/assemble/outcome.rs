@@ -1,13 +1,13 @@
 //! What the run cost in time, and why it failed.
 
-use vramscope_core::{Bytes, FailureKind};
 use vramscope_schema::Amount;
-use vramscope_schema::v3::{Failure, Figures, LatencyPercentile, LatencyStats, LogExcerpt};
+use vramscope_schema::v3::{Failure, LatencyPercentile, LatencyStats, LogExcerpt};
 
-use super::Run;
 use crate::evidence::bench::{Bench, Serve, Throughput};
+use crate::known::Known;
+use crate::known::failure_numbers;
 
-pub(super) fn latency_stats(run: &Run<'_>) -> Option<LatencyStats> {
+pub(super) fn latency_stats(run: &Known<'_>) -> Option<LatencyStats> {
     match &run.evidence.bench {
         Some(Bench::Throughput(throughput)) => Some(of_throughput(throughput)),
         Some(Bench::Serve(serve)) => Some(of_serve(serve)),
@@ -16,7 +16,7 @@ pub(super) fn latency_stats(run: &Run<'_>) -> Option<LatencyStats> {
 }
 
 /// `vllm bench latency`: each iteration is one batch from the first token asked to the last one given.
-fn of_iterations(run: &Run<'_>) -> Option<LatencyStats> {
+fn of_iterations(run: &Known<'_>) -> Option<LatencyStats> {
     let stats = LatencyStats::from(run.latency?);
     let workload = run.evidence.args.as_ref().map(crate::evidence::args::Args::workload).unwrap_or_default();
     let per_second = |amount: Option<u64>| {
@@ -58,56 +58,19 @@ fn of_serve(serve: &Serve) -> LatencyStats {
 }
 
 /// The first failure of the log: later ones are mostly its consequences.
-pub(super) fn failure(run: &Run<'_>) -> Option<Failure> {
+pub(super) fn failure(run: &Known<'_>) -> Option<Failure> {
     let failure = run.facts.failures.first()?;
     Some(Failure {
         kind: failure.kind.name().to_owned(),
         phase: run.failing_phase().map(Into::into),
         message: failure.message.clone(),
         log_line: Some(failure.origin.line),
-        numbers: numbers(&failure.kind),
+        numbers: failure_numbers(&failure.kind),
     })
 }
 
-/// The figures of a failure, by name.
-pub(crate) fn numbers(kind: &FailureKind) -> Figures {
-    let bytes = |figures: Figures, list: &[(&str, Option<Bytes>)]| {
-        list.iter().fold(figures, |f, (name, amount)| amount.map_or(f.clone(), |a| f.clone().bytes(name, a)))
-    };
-    let counts = |list: &[(&str, Option<u64>)]| {
-        list.iter().fold(Figures::new(), |f, (name, n)| n.map_or(f.clone(), |n| f.clone().count(name, n)))
-    };
-    match *kind {
-        FailureKind::MaxSeqLenExceedsKvCache { max_model_len, kv_cache_tokens } => {
-            counts(&[("max_model_len_tokens", max_model_len), ("kv_cache_tokens", kv_cache_tokens)])
-        }
-        FailureKind::KvCacheTooSmallForMaxModelLen { max_model_len, needed, available, estimated_max_model_len } => {
-            let lengths =
-                [("max_model_len_tokens", max_model_len), ("estimated_max_model_len_tokens", estimated_max_model_len)];
-            bytes(counts(&lengths), &[("needed", needed), ("available", available)])
-        }
-        FailureKind::FreeMemoryBelowUtilization { free, total, utilization, requested } => {
-            let share =
-                utilization.map_or(Figures::new(), |u| Figures::new().number("gpu_memory_utilization_share", u));
-            bytes(share, &[("free", free), ("total", total), ("requested", requested)])
-        }
-        FailureKind::OutOfMemory { tried, capacity, free, process, allocated, reserved_unallocated } => {
-            let list = [
-                ("tried", tried),
-                ("capacity", capacity),
-                ("free", free),
-                ("process", process),
-                ("allocated", allocated),
-                ("reserved_unallocated", reserved_unallocated),
-            ];
-            bytes(Figures::new(), &list)
-        }
-        _ => Figures::new(),
-    }
-}
-
 /// The failure in the engine's own words.
-pub(super) fn excerpts(run: &Run<'_>) -> Vec<LogExcerpt> {
+pub(super) fn excerpts(run: &Known<'_>) -> Vec<LogExcerpt> {
     let file = run.evidence.engine.as_ref().map(|e| e.file.clone()).unwrap_or_default();
     let quote = |failure: &vramscope_core::Failure| LogExcerpt {
         file: file.clone(),

@@ -9,14 +9,14 @@ use vramscope_schema::v3::{
     PowerRange, Reduction, TemperatureRange, TimelinePoint,
 };
 
-use super::Run;
 use crate::derive::Derived;
 use crate::evidence::gpu_log::Clock;
+use crate::known::Known;
 
 /// A profile shows at most so many ticks; all of them are in the GPU log beside it, and the statistics are over all.
 const MOST_POINTS: usize = 1000;
 
-pub(super) fn memory_timeline(run: &Run<'_>) -> Option<MemoryTimeline> {
+pub(super) fn memory_timeline(run: &Known<'_>) -> Option<MemoryTimeline> {
     let derived = run.derived?;
     let timeline = &derived.timeline;
     let stats = timeline.total_used(Window::ALL)?;
@@ -105,7 +105,7 @@ fn energy(timeline: &Timeline) -> Option<f64> {
     (!timeline.devices().is_empty()).then_some(joules)
 }
 
-pub(super) fn phases(run: &Run<'_>) -> Option<Vec<PhaseInfo>> {
+pub(super) fn phases(run: &Known<'_>) -> Option<Vec<PhaseInfo>> {
     let derived = run.derived?;
     let marked: Vec<PhaseInfo> = Phase::ALL
         .into_iter()

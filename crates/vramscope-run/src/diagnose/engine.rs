@@ -2,14 +2,14 @@
 
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
-use super::{Findings, advise, diagnostic};
-use crate::assemble::failure_numbers;
+use super::{advise, diagnostic};
 use crate::derive::Placed;
+use crate::known::{Known, failure_numbers};
 
 /// The engine failed: why, in which phase, with the figures of its message.
-pub(super) fn failed(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let failure = findings.facts.failures.first()?;
-    let phase = findings.run.failing_phase()?;
+pub(super) fn failed(known: &Known<'_>) -> Option<Diagnostic> {
+    let failure = known.facts.failures.first()?;
+    let phase = known.failing_phase()?;
     let message = format!("the engine failed in the phase {phase}: {}", failure.message);
     let found = Diagnostic {
         evidence: failure_numbers(&failure.kind),
@@ -20,8 +20,8 @@ pub(super) fn failed(findings: &Findings<'_>) -> Option<Diagnostic> {
 }
 
 /// Without the engine's log nothing tells what the memory is for.
-pub(super) fn no_engine_log(findings: &Findings<'_>) -> Option<Diagnostic> {
-    if findings.run.evidence.engine.is_some() {
+pub(super) fn no_engine_log(known: &Known<'_>) -> Option<Diagnostic> {
+    if known.evidence.engine.is_some() {
         return None;
     }
     let message = "no engine log: memory is measured, and nothing says what it was used for".to_owned();
@@ -29,8 +29,8 @@ pub(super) fn no_engine_log(findings: &Findings<'_>) -> Option<Diagnostic> {
 }
 
 /// Per-rank figures cannot be laid on devices.
-pub(super) fn ranks_contradict_devices(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let placement = &findings.derived?.placement;
+pub(super) fn ranks_contradict_devices(known: &Known<'_>) -> Option<Diagnostic> {
+    let placement = &known.derived?.placement;
     let ranks = placement.ranks.filter(|_| placement.placed == Placed::Unclear)?;
     let devices = placement.active.len();
     let message = format!(

@@ -5,14 +5,15 @@ use std::time::Duration;
 use vramscope_core::{ComponentKind, Milestone, Phase};
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
-use super::{Findings, advise, diagnostic};
+use super::{advise, diagnostic};
+use crate::known::Known;
 
 /// A gap of this length is worth a word even where few samples are missing in all.
 const LONG_GAP: Duration = Duration::from_secs(1);
 
 /// The recording begins with the engine already there.
-pub(super) fn no_baseline(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let derived = findings.derived?;
+pub(super) fn no_baseline(known: &Known<'_>) -> Option<Diagnostic> {
+    let derived = known.derived?;
     if derived.timeline.window(Phase::Baseline).is_some() {
         return None;
     }
@@ -29,13 +30,13 @@ pub(super) fn no_baseline(findings: &Findings<'_>) -> Option<Diagnostic> {
 }
 
 /// The engine log's clock cannot be lined up with the samples.
-pub(super) fn no_clock(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let derived = findings.derived?;
-    findings.run.evidence.engine.as_ref()?;
+pub(super) fn no_clock(known: &Known<'_>) -> Option<Diagnostic> {
+    let derived = known.derived?;
+    known.evidence.engine.as_ref()?;
     if derived.alignment.is_some() {
         return None;
     }
-    let has_clock = findings.facts.events.iter().any(|e| e.at.is_some());
+    let has_clock = known.facts.events.iter().any(|e| e.at.is_some());
     let message = if has_clock {
         "the times in the engine log do not meet those of the GPU log in any time zone; phases are told by the samples \
          alone"
@@ -47,8 +48,8 @@ pub(super) fn no_clock(findings: &Findings<'_>) -> Option<Diagnostic> {
 }
 
 /// The recording has holes.
-pub(super) fn gaps(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let timeline = &findings.derived?.timeline;
+pub(super) fn gaps(known: &Known<'_>) -> Option<Diagnostic> {
+    let timeline = &known.derived?.timeline;
     let missed = timeline.gaps().iter().map(|gap| gap.missed).fold(0, u64::saturating_add);
     let longest = timeline.gaps().iter().map(|gap| gap.window.length()).max()?;
     let ticks = u64::try_from(timeline.ticks().count()).ok()?;
@@ -68,9 +69,9 @@ pub(super) fn gaps(findings: &Findings<'_>) -> Option<Diagnostic> {
 }
 
 /// The pool's allocation does not show, so that what rose after it cannot be told.
-pub(super) fn pool_not_seen(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let derived = findings.derived?;
-    findings.facts.event(Milestone::KvPoolSized)?;
+pub(super) fn pool_not_seen(known: &Known<'_>) -> Option<Diagnostic> {
+    let derived = known.derived?;
+    known.facts.event(Milestone::KvPoolSized)?;
     let attribution = derived.attribution.as_ref()?;
     attribution.total.component(ComponentKind::KvCache)?;
     let unseen = derived.placement.active.iter().any(|&d| derived.levels_of(d).is_none_or(|l| l.after_pool.is_none()));

@@ -3,8 +3,9 @@
 use vramscope_core::{Bytes, ComponentKind, Milestone, Phase};
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
-use super::{Findings, advise, diagnostic, percent_of, signed};
+use super::{advise, diagnostic, percent_of, signed};
 use crate::budget;
+use crate::known::Known;
 use crate::model;
 use crate::phases::RETURNED_WITHIN;
 
@@ -24,8 +25,8 @@ const FAR_BEYOND_REQUEST_PCT: f64 = 1.0;
 const OTHERS_HOLD: Bytes = Bytes::new(64 << 20);
 
 /// Others hold memory on the devices of the run.
-pub(super) fn other_processes(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let derived = findings.derived?;
+pub(super) fn other_processes(known: &Known<'_>) -> Option<Diagnostic> {
+    let derived = known.derived?;
     let baseline = derived.timeline.window(Phase::Baseline).and(derived.baseline.as_ref())?;
     let on_active = baseline
         .used
@@ -36,7 +37,7 @@ pub(super) fn other_processes(findings: &Findings<'_>) -> Option<Diagnostic> {
         return None;
     }
     let start = derived.timeline.window(Phase::Launch).map_or(baseline.at, |w| w.start);
-    let before = findings.run.evidence.gpu.as_ref()?.processes.iter().filter(|p| p.first_seen < start).count();
+    let before = known.evidence.gpu.as_ref()?.processes.iter().filter(|p| p.first_seen < start).count();
     let count = u64::try_from(before).ok()?;
     let who = match count {
         0 => String::new(),
@@ -54,12 +55,12 @@ pub(super) fn other_processes(findings: &Findings<'_>) -> Option<Diagnostic> {
 }
 
 /// The pool against what the workload can hold at once.
-pub(super) fn kv_pool_against_workload(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let workload = findings.run.evidence.args.as_ref()?.workload();
+pub(super) fn kv_pool_against_workload(known: &Known<'_>) -> Option<Diagnostic> {
+    let workload = known.evidence.args.as_ref()?.workload();
     let needed = workload.peak_tokens().filter(|n| *n > 0)?;
-    let fact = findings.facts.kv_tokens.iter().min_by_key(|f| f.value)?;
+    let fact = known.facts.kv_tokens.iter().min_by_key(|f| f.value)?;
     let held = fact.value;
-    let pool = findings.run.ranks.part(0, ComponentKind::KvCache).map(|a| a.size);
+    let pool = known.ranks.part(0, ComponentKind::KvCache).map(|a| a.size);
     let mut evidence = Figures::new().count("workload_tokens", needed).count("kv_cache_tokens", held);
     if let Some(pool) = pool {
         evidence = evidence.bytes("kv_cache_per_rank", pool);
@@ -99,8 +100,8 @@ pub(super) fn kv_pool_against_workload(findings: &Findings<'_>) -> Option<Diagno
 }
 
 /// The pool was in use almost whole.
-pub(super) fn kv_pool_nearly_full(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let fact = findings.facts.peak_kv_usage_pct.as_ref().filter(|f| f.value >= POOL_NEARLY_FULL_PCT)?;
+pub(super) fn kv_pool_nearly_full(known: &Known<'_>) -> Option<Diagnostic> {
+    let fact = known.facts.peak_kv_usage_pct.as_ref().filter(|f| f.value >= POOL_NEARLY_FULL_PCT)?;
     let message = format!("the KV cache was {:.1} % full at its fullest: requests wait or are preempted", fact.value);
     let found = Diagnostic {
         evidence: Figures::new().number("peak_kv_usage_pct", fact.value),
@@ -111,14 +112,15 @@ pub(super) fn kv_pool_nearly_full(findings: &Findings<'_>) -> Option<Diagnostic>
 }
 
 /// Weights against the architecture.
-pub(super) fn weights_against_config(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let model = findings.run.evidence.architecture.as_ref();
-    let computed = model::weights(model, findings.facts)?;
-    let reported = findings.facts.weights.iter().max_by_key(|f| f.value)?;
+pub(super) fn weights_against_config(known: &Known<'_>) -> Option<Diagnostic> {
+    let model = known.evidence.architecture.as_ref();
+    let computed = model::weights(model, known.facts)?;
+    let reported = known.facts.weights.iter().max_by_key(|f| f.value)?;
     let difference = reported.value.checked_delta(computed.size)?;
     let share = percent_of(difference.as_f64(), computed.size);
-    let known = computed.resolution.unwrap_or(Bytes::ZERO).checked_add(reported.resolution.unwrap_or(Bytes::ZERO))?;
-    if share.abs() <= WEIGHTS_DIFFER_PCT || difference.magnitude() <= known {
+    let rounding =
+        computed.resolution.unwrap_or(Bytes::ZERO).checked_add(reported.resolution.unwrap_or(Bytes::ZERO))?;
+    if share.abs() <= WEIGHTS_DIFFER_PCT || difference.magnitude() <= rounding {
         return None;
     }
     let code = if share > 0.0 { "weights_larger_than_config" } else { "weights_smaller_than_config" };
@@ -146,17 +148,17 @@ pub(super) fn weights_against_config(findings: &Findings<'_>) -> Option<Diagnost
 }
 
 /// The engine took more than it was told to: graphs and caches that its budget does not hold.
-pub(super) fn used_beyond_request(findings: &Findings<'_>) -> Option<Diagnostic> {
+pub(super) fn used_beyond_request(known: &Known<'_>) -> Option<Diagnostic> {
     // A pool of a given size ignores the utilization, so nothing was requested.
-    findings.facts.kv_pool.first().filter(|_| findings.facts.event(Milestone::Profiled).is_some())?;
-    let requested = budget::requested(findings.run)?;
-    let attribution = findings.derived?.attribution.as_ref()?;
+    known.facts.kv_pool.first().filter(|_| known.facts.event(Milestone::Profiled).is_some())?;
+    let requested = budget::requested(known)?;
+    let attribution = known.derived?.attribution.as_ref()?;
     let used = attribution.per_device.iter().filter_map(|(_, b)| b.peak().checked_sub(b.baseline())).max()?;
     let over = used
         .checked_sub(requested.size)
         .filter(|over| percent_of(over.as_f64(), requested.size) > FAR_BEYOND_REQUEST_PCT)?;
-    let graphs = findings.facts.graphs.iter().map(|f| f.value).max();
-    let unbudgeted = graphs.filter(|_| findings.facts.graphs_estimated.is_empty());
+    let graphs = known.facts.graphs.iter().map(|f| f.value).max();
+    let unbudgeted = graphs.filter(|_| known.facts.graphs_estimated.is_empty());
     let cause = unbudgeted.map_or(String::new(), |g| format!("; {g} of graphs are in no budget of this runner"));
     let message = format!(
         "the engine used {used} of a device at its peak, {over} more than the {} requested{cause}",
@@ -174,11 +176,11 @@ pub(super) fn used_beyond_request(findings: &Findings<'_>) -> Option<Diagnostic>
 }
 
 /// What no part explains.
-pub(super) fn residual(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let derived = findings.derived?;
+pub(super) fn residual(known: &Known<'_>) -> Option<Diagnostic> {
+    let derived = known.derived?;
     let total = &derived.attribution.as_ref()?.total;
     let share = total.residual_share() * 100.0;
-    if share.abs() <= LARGE_RESIDUAL_PCT || findings.run.evidence.engine.is_none() {
+    if share.abs() <= LARGE_RESIDUAL_PCT || known.evidence.engine.is_none() {
         return None;
     }
     let missing: Vec<&str> = [ComponentKind::Weights, ComponentKind::KvCache, ComponentKind::RuntimeContext]
@@ -186,9 +188,9 @@ pub(super) fn residual(findings: &Findings<'_>) -> Option<Diagnostic> {
         .filter(|kind| total.component(*kind).is_none())
         .map(ComponentKind::name)
         .collect();
-    let held = retained_before_pool(findings);
+    let held = retained_before_pool(known);
     let mut evidence = Figures::new().delta("residual", total.residual()).number("residual_pct", share);
-    let unfinished = !findings.facts.failures.is_empty() && findings.facts.event(Milestone::EngineReady).is_none();
+    let unfinished = !known.facts.failures.is_empty() && known.facts.event(Milestone::EngineReady).is_none();
     let (cause, advice) = if unfinished {
         (
             "; the engine failed while it was starting: what its trial run took is in no figure".to_owned(),
@@ -226,15 +228,15 @@ pub(super) fn residual(findings: &Findings<'_>) -> Option<Diagnostic> {
 }
 
 /// In use beside baseline, context and weights just before the pool was allocated, on all devices.
-fn retained_before_pool(findings: &Findings<'_>) -> Option<Bytes> {
-    let derived = findings.derived?;
+fn retained_before_pool(known: &Known<'_>) -> Option<Bytes> {
+    let derived = known.derived?;
     let of_device = |(device, breakdown): &(vramscope_core::DeviceIndex, vramscope_core::Breakdown)| {
         let levels = derived.levels_of(*device)?;
         let pool = breakdown.component(ComponentKind::KvCache)?.size;
         let weights = breakdown.component(ComponentKind::Weights)?.size;
         let context = breakdown.component(ComponentKind::RuntimeContext)?.size;
-        let known = Bytes::checked_sum([pool, weights, context, breakdown.baseline()])?;
-        levels.after_pool?.used.checked_sub(known)
+        let explained = Bytes::checked_sum([pool, weights, context, breakdown.baseline()])?;
+        levels.after_pool?.used.checked_sub(explained)
     };
     let used = derived.attribution.as_ref()?.per_device.iter().filter(|(_, b)| !b.components().is_empty());
     let held: Option<Vec<Bytes>> = used.map(of_device).collect();
@@ -242,8 +244,8 @@ fn retained_before_pool(findings: &Findings<'_>) -> Option<Bytes> {
 }
 
 /// Memory that did not come back after the engine.
-pub(super) fn not_returned(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let derived = findings.derived?;
+pub(super) fn not_returned(known: &Known<'_>) -> Option<Diagnostic> {
+    let derived = known.derived?;
     let baseline = derived.timeline.window(Phase::Baseline).and(derived.baseline.as_ref())?.total()?;
     let span = derived.timeline.span()?;
     let last = derived.timeline.totals(span).last()?;
@@ -260,8 +262,8 @@ pub(super) fn not_returned(findings: &Findings<'_>) -> Option<Diagnostic> {
 }
 
 /// Next to nothing was free at the peak.
-pub(super) fn nearly_full(findings: &Findings<'_>) -> Option<Diagnostic> {
-    let derived = findings.derived?;
+pub(super) fn nearly_full(known: &Known<'_>) -> Option<Diagnostic> {
+    let derived = known.derived?;
     let peak = derived.peak.as_ref()?;
     let tightest = peak.used.iter().filter_map(|&(device, used)| {
         let usable = derived.timeline.devices().iter().find(|d| d.index == device)?.usable()?;

@@ -1,4 +1,9 @@
 //! Evidence in, profile out, through the crate's public face.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a test that cannot go on panics; its sums are small"
+)]
 
 mod h200;
 mod made_up;
