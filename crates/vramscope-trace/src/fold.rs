@@ -51,8 +51,14 @@ mod tests {
     #[test]
     fn noise_is_folded_and_identity_stays() {
         for (name, folded) in [
-            ("std::enable_if<(((8)>(0))), void>::type vllm::fused_add_rms_norm_kernel<c10::BFloat16, 8>(long)", "vllm::fused_add_rms_norm_kernel"),
-            ("void at::native::(anonymous namespace)::cunn_SoftMaxForward<8, float>(float*, int)", "at::native::cunn_SoftMaxForward"),
+            (
+                "std::enable_if<(((8)>(0))), void>::type vllm::fused_add_rms_norm_kernel<c10::BFloat16, 8>(long)",
+                "vllm::fused_add_rms_norm_kernel",
+            ),
+            (
+                "void at::native::(anonymous namespace)::cunn_SoftMaxForward<8, float>(float*, int)",
+                "at::native::cunn_SoftMaxForward",
+            ),
             ("triton_poi_fused_add_mul_silu_3", "triton_poi_fused_add_mul_silu_#"),
             ("_apply_write_kernel", "_apply_write_kernel"),
             ("<>", "<>"),

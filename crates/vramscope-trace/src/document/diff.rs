@@ -113,10 +113,7 @@ impl DiffDocument {
             kernels: difference.changes.iter().map(row).collect(),
             unchanged: difference.unchanged,
             fail_above: limit,
-            exceeded: exceeded
-                .iter()
-                .map(|e| ExceededRow { name: e.name.clone(), relative: e.relative })
-                .collect(),
+            exceeded: exceeded.iter().map(|e| ExceededRow { name: e.name.clone(), relative: e.relative }).collect(),
         }
     }
 }

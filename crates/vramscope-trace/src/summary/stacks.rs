@@ -63,8 +63,7 @@ impl Stacks {
 
     fn line(&self, node: NodeId) -> String {
         let name = |id: u32| usize::try_from(id).ok().and_then(|at| self.inner.names.get(at));
-        let mut frames: Vec<String> =
-            self.inner.tree.up(node).filter_map(name).map(|raw| frame(&kept(raw))).collect();
+        let mut frames: Vec<String> = self.inner.tree.up(node).filter_map(name).map(|raw| frame(&kept(raw))).collect();
         frames.reverse();
         frames.join(";")
     }
