@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 pub(crate) use counts::Counts;
 pub(crate) use memory::MemoryLog;
-pub(crate) use times::Extent;
+pub(crate) use times::{Extent, ExtentSink};
 
 use crate::analyse::threads::Tally;
 use crate::event::{Event, Kind, correlation, gpu_args, memory_args};
@@ -157,7 +157,7 @@ impl Shard {
 impl Sink for Shard {
     fn event(&mut self, event: &Event<'_>, _: &[u8], offset: u64) -> Result<(), TraceError> {
         let kind = event.kind();
-        if !self.keep.window.is_none_or(|window| kind == Kind::Metadata || window.takes(event)) {
+        if !self.keep.window.is_none_or(|window| window.takes(event, kind)) {
             return Ok(());
         }
         self.counts.add(event);
@@ -169,8 +169,8 @@ impl Sink for Shard {
             Kind::Operator => self.span(event, SpanKind::Operator, offset),
             Kind::Annotation => self.span(event, SpanKind::Annotation, offset),
             Kind::Python => {
-                let layer = event.name.is_some_and(|name| name.starts_with(b"nn.Module: "));
-                if self.keep.python || layer { self.span(event, SpanKind::Python, offset) } else { Ok(()) }
+                let module = event.name.is_some_and(times::is_module);
+                if self.keep.python || module { self.span(event, SpanKind::Python, offset) } else { Ok(()) }
             }
             Kind::GpuAnnotation => self.gpu_annotation(event, offset),
             Kind::Memory => {

@@ -4,7 +4,7 @@ mod args;
 mod salvage;
 
 pub(crate) use args::{MemoryArgs, correlation, gpu_args, memory_args};
-pub(crate) use salvage::{last_boundary, next_boundary, salvage};
+pub(crate) use salvage::{last_boundary, lookup, next_boundary, salvage};
 
 use crate::json::{Cursor, Stop, Value};
 
@@ -22,6 +22,8 @@ pub(crate) struct Event<'a> {
     pub args: Option<&'a [u8]>,
     /// It holds `NaN` or an infinity.
     pub not_json: bool,
+    /// It is not valid JSON, and its fields were found by their names.
+    pub repaired: bool,
 }
 
 /// What an event is to the analysis.

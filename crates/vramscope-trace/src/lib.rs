@@ -33,6 +33,7 @@ mod notes;
 mod read;
 mod record;
 mod runs;
+mod slice;
 mod source;
 mod steps;
 mod summarise;
@@ -48,9 +49,10 @@ pub use error::{RulesError, TraceError};
 pub use fold::fold_name;
 pub use info::{GpuInfo, Platform, TraceInfo};
 pub use notes::{Met, Notes, Oddity};
+pub use slice::{SliceReport, slice};
 pub use source::{Compression, Source};
 pub use steps::{StepKind, StepSource};
-pub use summarise::{Options, summarize};
+pub use summarise::{Options, extent, summarize};
 pub use summary::{
     CallSummary, CategorySummary, DeviceSummary, DeviceTime, FileSummary, GapSummary, GpuShare, GraphSummary,
     KernelSummary, KernelTotals, LaunchDelay, LayerSummary, MemoryPoint, MemorySummary, MoveSummary, OperatorSummary,

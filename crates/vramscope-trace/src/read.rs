@@ -51,7 +51,30 @@ pub(crate) struct Reading<S> {
 const MAX_EVENT_BYTES: usize = 16 << 20;
 
 /// A header or trailer longer than this is none.
-const MAX_HEADER_BYTES: usize = 64 << 20;
+const MAX_HEADER_BYTES: usize = 16 << 20;
+
+/// Reads all events of a source in order, between what stands before and after them. `begin` is given the header's
+/// text, if it is sound, and whether the events are the whole file; the trailer's text is returned, if it is sound.
+pub(crate) fn read_in_order<S: Sink>(
+    source: &Source,
+    sink: &mut S,
+    begin: impl FnOnce(&mut S, Option<&[u8]>, &TraceInfo, bool) -> Result<(), TraceError>,
+) -> Result<Option<Vec<u8>>, TraceError> {
+    let mut opened = Opened::new(source)?;
+    let header = if opened.repaired { None } else { Some(head(source, opened.offset)?) };
+    begin(sink, header.as_deref(), &opened.info, opened.bare)?;
+    let trailer = sequential::read(&mut opened, Manner { threads: 1, block_bytes: 1 << 20 }, sink)?;
+    let sound = |text: &Vec<u8>| opened.bare || opened.info.clone().read_trailer(text).is_ok();
+    Ok(trailer.filter(sound))
+}
+
+/// The first bytes of a source.
+fn head(source: &Source, bytes: u64) -> Result<Vec<u8>, TraceError> {
+    let mut text = Vec::new();
+    let wanted = usize::try_from(bytes).unwrap_or(MAX_HEADER_BYTES);
+    source.open()?.read(&mut text, wanted)?;
+    Ok(text)
+}
 
 /// Reads all events of a source.
 pub(crate) fn read<S: Sink + Send>(

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::analyse::{join, lengths, threads, timeline};
-use crate::collect::{Counts, Extent, Keep, MemoryLog, Shard};
+use crate::collect::{Counts, Extent, ExtentSink, Keep, MemoryLog, Shard};
 use crate::names::{NameId, Names, kept};
 use crate::read::{self, Manner};
 use crate::runs::{Pool, Runs};
@@ -149,6 +149,19 @@ pub fn summarize(source: &Source, options: &Options) -> Result<Summary, TraceErr
         spilled_bytes: pool.spilled_bytes(),
     };
     Ok(parts.summary(source.name()))
+}
+
+/// When the first and the last event that an analysis uses begin, in nanoseconds of the trace's clock; `None` if there is
+/// none. This reads the file once.
+///
+/// # Errors
+/// As [`summarize`].
+pub fn extent(source: &Source, options: &Options) -> Result<Option<(i64, i64)>, TraceError> {
+    let manner = Manner { threads: options.threads.max(1), block_bytes: options.block_bytes.max(1) };
+    let reading = read::read(source, manner, ExtentSink::default)?;
+    let mut extent = Extent::default();
+    reading.sinks.iter().for_each(|sink| extent.merge(sink.extent));
+    extent.checked()
 }
 
 fn collect(mut shards: Vec<Shard>) -> Result<Collected, TraceError> {

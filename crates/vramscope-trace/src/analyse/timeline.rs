@@ -160,11 +160,13 @@ impl<'a> Walk<'a> {
             causes = Some(parts);
         }
         self.work.whole.add(op, communication, causes.as_ref());
-        let in_region = self.region.is_some_and(|r| op.step.is_some() || r.from <= op.start && op.start < r.to);
-        if let Some(steps) = self.work.steps.as_mut().filter(|_| in_region) {
-            // The gap before the first step is not between steps.
-            let between = causes.filter(|_| steps.first.is_some());
-            steps.add(op, communication, between.as_ref());
+        if let (Some(region), Some(steps)) = (self.region, &mut self.work.steps) {
+            // Work that began before the first step or goes on after the last one counts as far as it lies between.
+            if region.from <= op.end && op.start <= region.to {
+                let clipped = TimedOp { start: op.start.max(region.from), end: op.end.min(region.to), ..*op };
+                let between = causes.filter(|_| steps.first.is_some());
+                steps.add(&clipped, communication, between.as_ref());
+            }
         }
         let stream = self.work.streams.entry(op.stream).or_default();
         stream.busy.add(op.start, op.end);

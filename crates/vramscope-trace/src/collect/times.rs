@@ -1,8 +1,9 @@
 //! When an event began and ended.
 
-use crate::TraceError;
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::json::{NotNanos, nanos_of_micros};
+use crate::read::Sink;
+use crate::{Notes, TraceError};
 
 /// The longest time that one trace can hold. A profiler fills any disk long before; a longer span means that events of
 /// two clocks are mixed, or that a duration is the difference of two unsigned numbers gone negative.
@@ -77,4 +78,34 @@ impl Extent {
         }
         Ok(Some((first, last)))
     }
+}
+
+/// Looks at nothing but when events begin.
+#[derive(Default)]
+pub(crate) struct ExtentSink {
+    pub extent: Extent,
+    notes: Notes,
+}
+
+impl Sink for ExtentSink {
+    fn event(&mut self, event: &Event<'_>, _: &[u8], offset: u64) -> Result<(), TraceError> {
+        let timed = match event.kind() {
+            Kind::Kernel | Kind::Copy | Kind::Fill | Kind::Call | Kind::Operator | Kind::Annotation => true,
+            Kind::Python => event.name.is_some_and(is_module),
+            _ => false,
+        };
+        if let Some((start, _)) = if timed { of(event, offset)? } else { None } {
+            self.extent.include(start, offset);
+        }
+        Ok(())
+    }
+
+    fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
+    }
+}
+
+/// Whether a python frame is a module of the model. Other frames are kept for stacks only.
+pub(super) fn is_module(name: &[u8]) -> bool {
+    name.starts_with(b"nn.Module: ")
 }

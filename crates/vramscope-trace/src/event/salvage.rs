@@ -61,6 +61,7 @@ pub(crate) fn salvage(text: &[u8]) -> Option<Event<'_>> {
         dur: lookup(own, b"dur"),
         args: args_of(text),
         not_json: false,
+        repaired: true,
     };
     (event.phase.is_some() && event.ts.is_some()).then_some(event)
 }
@@ -72,7 +73,7 @@ fn args_of(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// The plain value of a key that follows a bracket or a comma.
-pub(super) fn lookup<'a>(text: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn lookup<'a>(text: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let at = value_of(text, key)?;
     if text.get(at) == Some(&b'"') {
         let start = at + 1;
