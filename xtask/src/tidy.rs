@@ -84,12 +84,16 @@ fn source(name: &str, text: &str, wrong: &mut Vec<String>) {
 /// Whether a line defines a field, variable or function whose name ends in a unit of memory. Strings and comments
 /// may name such a field of a document.
 fn names_a_unit(line: &str) -> bool {
-    let code = line.split("//").next().unwrap_or_default();
-    let defines = ["let ", "pub ", "fn ", "const ", "static "].iter().any(|word| code.trim_start().starts_with(word));
-    let words = code.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-    defines
-        && !code.contains('"')
-        && words.into_iter().any(|word| ["_gb", "_gib", "_mb", "_mib"].iter().any(|unit| word.ends_with(unit)))
+    let code = line.split("//").next().unwrap_or_default().trim_start();
+    let words = code.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+    let mut words = words.skip_while(|word| ["pub", "crate", "super", "mut"].contains(word)).peekable();
+    let keyword = ["let", "fn", "const", "static"];
+    let visible = code.starts_with("pub");
+    let name = match words.next() {
+        Some(word) if keyword.contains(&word) => words.find(|word| *word != "mut"),
+        first => first.filter(|_| visible),
+    };
+    name.is_some_and(|name| ["_gb", "_gib", "_mb", "_mib"].iter().any(|unit| name.ends_with(unit)))
 }
 
 fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) -> anyhow::Result<()> {
@@ -119,5 +123,7 @@ mod tests {
         assert!(!names_a_unit("    // total_gb is 10^9"));
         assert!(!names_a_unit("    assert_eq!(document.total_gb, 5.0);"));
         assert!(!names_a_unit("    let total = json[\"total_gb\"];"));
+        assert!(!names_a_unit("    let total = gpu.mem_total_mib;"));
+        assert!(names_a_unit("    pub(crate) used_gb: f64,"));
     }
 }
