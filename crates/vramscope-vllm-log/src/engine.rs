@@ -21,14 +21,23 @@ const MAX_EVENTS: usize = 256;
 /// Most different failures that are kept.
 const MAX_FAILURES: usize = 64;
 
-/// The text of a record's surroundings that figures and events need.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) origin: Origin,
+/// A record's surroundings, as figures and events need them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// The line, counted from 1.
+    pub(crate) line: u64,
+    /// The process tag.
+    pub(crate) tag: Option<&'a str>,
     /// The clock on the line, or on the nearest line before it that has one.
     pub(crate) at: Option<LogTime>,
     pub(crate) at_is_own: bool,
     pub(crate) repeated: u32,
+}
+
+impl Place<'_> {
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { line: self.line, worker: self.tag.map(str::to_owned) }
+    }
 }
 
 /// Which announcements of a start an engine has had.
@@ -44,8 +53,8 @@ pub(crate) struct Marks {
 pub(crate) struct Engine {
     pub(crate) first_line: u64,
     pub(crate) last_line: u64,
-    pub(crate) first_clock: Option<(LogTime, Origin)>,
-    pub(crate) last_clock: Option<(LogTime, Origin)>,
+    pub(crate) first_clock: Option<(LogTime, u64)>,
+    pub(crate) last_clock: Option<(LogTime, u64)>,
     pub(crate) marks: Marks,
     /// The processes that announced it.
     pub(crate) announced_by: Vec<u64>,
@@ -82,7 +91,7 @@ impl Engine {
     }
 
     /// Adds the values of a line.
-    pub(crate) fn take(&mut self, captured: Vec<Captured>, place: &Place) {
+    pub(crate) fn take(&mut self, captured: Vec<Captured>, place: &Place<'_>) {
         for Captured { key, value, resolution } in captured {
             if matches!(key, Key::Ignored | Key::IgnoredMemory | Key::IgnoredWord) || !self.room_for(key, place) {
                 continue;
@@ -96,14 +105,14 @@ impl Engine {
                 value,
                 resolution,
                 scope: Scope::PerRank,
-                origin: place.origin.clone(),
+                origin: place.origin(),
                 at: place.at,
                 repeated: place.repeated,
             });
         }
     }
 
-    fn room_for(&mut self, key: Key, place: &Place) -> bool {
+    fn room_for(&mut self, key: Key, place: &Place<'_>) -> bool {
         let slot = match self.counts.iter().position(|(k, _)| *k == key) {
             Some(slot) => slot,
             None => {
@@ -115,7 +124,7 @@ impl Engine {
         *count += 1;
         if *count == MAX_FIGURES + 1 {
             let text = format!("more than {MAX_FIGURES} lines state `{}`; the rest is not kept", key.name());
-            self.notes.push(ParseNote::new(place.origin.line, text));
+            self.notes.push(ParseNote::new(place.line, text));
         }
         *count <= MAX_FIGURES
     }
@@ -145,24 +154,24 @@ impl Engine {
     }
 
     /// States the generation; the first statement wins.
-    pub(crate) fn says(&mut self, generation: Generation, place: &Place) {
+    pub(crate) fn says(&mut self, generation: Generation, place: &Place<'_>) {
         match &self.generation {
-            None => self.generation = Some((generation, place.origin.clone())),
+            None => self.generation = Some((generation, place.origin())),
             Some((first, _)) if *first == generation => {}
             Some((_, origin)) => {
                 let text = format!("line {} speaks of another engine generation", origin.line);
-                self.notes.push(ParseNote::new(place.origin.line, text));
+                self.notes.push(ParseNote::new(place.line, text));
             }
         }
     }
 
     /// Adds an event.
-    pub(crate) fn event(&mut self, milestone: Milestone, took: Option<f64>, place: &Place) {
+    pub(crate) fn event(&mut self, milestone: Milestone, took: Option<f64>, place: &Place<'_>) {
         if self.events.len() >= MAX_EVENTS {
             return;
         }
         let took = took.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
-        let event = Event { milestone, at: place.at, at_is_own: place.at_is_own, took, origin: place.origin.clone() };
+        let event = Event { milestone, at: place.at, at_is_own: place.at_is_own, took, origin: place.origin() };
         self.events.push(event);
     }
 
@@ -174,7 +183,7 @@ impl Engine {
     }
 
     /// Notes traffic: the first report of a request in flight, and the last one so far.
-    pub(crate) fn traffic(&mut self, place: &Place) {
+    pub(crate) fn traffic(&mut self, place: &Place<'_>) {
         if !self.events.iter().any(|e| e.milestone == Milestone::FirstTraffic) {
             self.event(Milestone::FirstTraffic, None, place);
         }
@@ -195,11 +204,9 @@ impl Engine {
     }
 
     /// The clock of a line.
-    pub(crate) fn clock(&mut self, time: LogTime, origin: &Origin) {
-        if self.first_clock.is_none() {
-            self.first_clock = Some((time, origin.clone()));
-        }
-        self.last_clock = Some((time, origin.clone()));
+    pub(crate) fn clock(&mut self, time: LogTime, line: u64) {
+        self.first_clock = self.first_clock.or(Some((time, line)));
+        self.last_clock = Some((time, line));
     }
 
     /// All figures of a key, in order of appearance.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vramscope_core::{
-    Bytes, EngineFacts, Event, Fact, LatencyResult, MaxConcurrency, Milestone, Origin, Parallel, Scope,
+    Bytes, EngineFacts, Event, Fact, LatencyResult, LogTime, MaxConcurrency, Milestone, Origin, Parallel, Scope,
 };
 
 use crate::engine::Engine;
@@ -116,20 +116,16 @@ fn running(engine: &Engine, facts: &mut EngineFacts) {
 
 /// The events in order of their lines, with the first and the last line that have a clock.
 fn events(engine: &Engine) -> Vec<Event> {
-    let clock = |milestone, clock: &Option<(vramscope_core::LogTime, Origin)>| {
-        clock.as_ref().map(|(at, origin)| Event {
-            milestone,
-            at: Some(*at),
-            at_is_own: true,
-            took: None,
-            origin: origin.clone(),
-        })
+    let clock = |milestone, clock: Option<(LogTime, u64)>| {
+        let (at, line) = clock?;
+        let origin = Origin { line, worker: None };
+        Some(Event { milestone, at: Some(at), at_is_own: true, took: None, origin })
     };
-    let mut events: Vec<Event> = clock(Milestone::FirstLine, &engine.first_clock).into_iter().collect();
+    let mut events: Vec<Event> = clock(Milestone::FirstLine, engine.first_clock).into_iter().collect();
     let mut seen = engine.events.clone();
     seen.sort_by_key(|event| event.origin.line);
     events.extend(seen);
-    events.extend(clock(Milestone::LastLine, &engine.last_clock));
+    events.extend(clock(Milestone::LastLine, engine.last_clock));
     events
 }
 

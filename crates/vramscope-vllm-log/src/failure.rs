@@ -177,13 +177,15 @@ pub(crate) fn strip_exceptions(text: &str) -> (&str, Option<usize>) {
 
 /// The length of `some.module.NameError: ` at the start.
 fn exception_at(text: &str) -> Option<usize> {
-    let end = text.find(": ")?;
+    let end = text.bytes().position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')))?;
     let name = &text[..end];
-    let is_path = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
+    if !text[end..].starts_with(": ") {
+        return None;
+    }
     let class = name.rsplit('.').next()?;
     let is_class = class.starts_with(|c: char| c.is_ascii_uppercase())
         && ["Error", "Exception", "Exit", "Interrupt"].iter().any(|suffix| class.ends_with(suffix));
-    (is_path && is_class).then_some(end + 2)
+    is_class.then_some(end + 2)
 }
 
 #[cfg(test)]

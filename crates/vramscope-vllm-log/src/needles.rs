@@ -14,10 +14,13 @@ const EXTRA: &[&str] = &[
     "Traceback (most",
     // Bars of the engine's own benchmark.
     " iterations:",
-    // Lines that a container runtime has cut in two.
-    " stdout P ",
-    " stderr P ",
 ];
+
+/// Texts that matter where a container runtime writes the log: it cuts long lines in two.
+const RUNTIME: &[&str] = &[" stdout P ", " stderr P "];
+
+/// How far into a message its format is looked for. Formats stand at the start; what follows may be long.
+const MAX_FORMAT: usize = 2048;
 
 /// Texts by which figures of memory can be told in lines of no known format.
 const FIGURES: &[&str] = &[
@@ -44,12 +47,18 @@ enum Search {
 }
 
 static NEEDLES: LazyLock<Needles> = LazyLock::new(|| Needles::of(EXTRA));
-static WITH_FIGURES: LazyLock<Needles> = LazyLock::new(|| Needles::of(&[EXTRA, FIGURES].concat()));
+static WITH_RUNTIME: LazyLock<Needles> = LazyLock::new(|| Needles::of(&[EXTRA, RUNTIME].concat()));
+static WITH_FIGURES: LazyLock<Needles> = LazyLock::new(|| Needles::of(&[EXTRA, RUNTIME, FIGURES].concat()));
 
 impl Needles {
     /// The needles of all formats.
     pub(crate) fn get() -> &'static Self {
         &NEEDLES
+    }
+
+    /// The same, with the marks of a container runtime.
+    pub(crate) fn with_runtime() -> &'static Self {
+        &WITH_RUNTIME
     }
 
     /// The same, with the texts by which figures of memory in unknown lines are told.
@@ -101,9 +110,10 @@ impl Needles {
 
     /// The formats that a text may have, in the order of the table.
     pub(crate) fn candidates(&self, text: &str) -> Candidates {
+        let text = &text.as_bytes()[..text.len().min(MAX_FORMAT)];
         let mut found = Candidates::default();
         let mut at = 0;
-        while let Some((needle, place)) = self.find(text.as_bytes(), at) {
+        while let Some((needle, place)) = self.find(text, at) {
             match self.formats.get(needle) {
                 Some(formats) => formats.iter().for_each(|format| found.insert(*format)),
                 None => (0..rows::formats().len()).for_each(|format| found.insert(format)),
@@ -118,6 +128,7 @@ impl Needles {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Candidates {
     bits: [u64; 4],
+    begin: bool,
 }
 
 impl Candidates {
@@ -125,6 +136,12 @@ impl Candidates {
         if let Some(word) = self.bits.get_mut(format / 64) {
             *word |= 1 << (format % 64);
         }
+        self.begin |= rows::formats().get(format).is_some_and(|format| format.row.effect.announces());
+    }
+
+    /// Whether an engine may announce itself by one of the formats.
+    pub(crate) fn begin(self) -> bool {
+        self.begin
     }
 
     /// The formats in the order of the table.

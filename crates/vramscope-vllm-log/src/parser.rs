@@ -2,7 +2,7 @@
 
 use crate::log_report::LogReport;
 use crate::note::ParseNote;
-use crate::reader::Reader;
+use crate::reader::{Gap, Reader};
 use crate::wrap::{self, Unwrapper};
 
 /// Longest piece of a line that is read; the engine's own configuration lines have about 10,000 characters.
@@ -36,6 +36,8 @@ pub struct LogParser {
     /// Puts wrapped lines together, where a terminal has wrapped them.
     unwrapper: Option<Unwrapper>,
     keep_unknown: bool,
+    /// The first line has been looked at.
+    looked: bool,
 }
 
 impl Default for LogParser {
@@ -65,6 +67,7 @@ impl LogParser {
             head: Some(Vec::new()),
             unwrapper: None,
             keep_unknown,
+            looked: false,
         }
     }
 
@@ -84,7 +87,12 @@ impl LogParser {
             return;
         };
         let (into_head, rest) = bytes.split_at(bytes.len().min(HEAD - head.len().min(HEAD)));
+        let first_line = !self.looked && memchr::memchr(b'\n', into_head).is_some();
         head.extend_from_slice(into_head);
+        if first_line {
+            self.looked = true;
+            self.reader.look_at_head(head);
+        }
         let full = head.len() >= HEAD;
         self.feed(into_head);
         if full {
@@ -121,7 +129,8 @@ impl LogParser {
         let Some(head) = self.head.take() else { return };
         let Some(width) = wrap::width(&head) else { return };
         let text = format!("lines are wrapped at {width} columns; they have been put together again");
-        *self = Self { head: None, unwrapper: Some(Unwrapper::new(width)), ..Self::with(self.keep_unknown) };
+        *self =
+            Self { head: None, looked: true, unwrapper: Some(Unwrapper::new(width)), ..Self::with(self.keep_unknown) };
         self.reader.notes.push(ParseNote::new(0, text));
         self.feed(&head);
     }
@@ -164,9 +173,9 @@ impl LogParser {
         if let Some(unwrapper) = &mut self.unwrapper {
             unwrapper.piece(piece, self.line, &mut self.reader);
         } else if self.reader.wants_next() || self.reader.needles.find(piece, 0).is_some() {
-            self.reader.piece(piece, self.line);
+            self.reader.piece(piece, self.line, Gap::default());
         } else {
-            self.reader.gap(piece, self.line);
+            self.reader.pass(Gap { text: piece, line: self.line });
         }
     }
 
@@ -185,17 +194,16 @@ impl LogParser {
                 let Some((_, at)) = self.reader.needles.find(block, done) else { break };
                 memchr::memrchr2(b'\n', b'\r', &block[done..at]).map_or(done, |before| done + before + 1)
             };
-            let gap = &block[done..start];
-            self.reader.gap(gap.strip_suffix(b"\n").unwrap_or(gap), self.line);
-            self.line += lines(gap);
+            let gap = Gap { text: trimmed(&block[done..start]), line: self.line };
+            self.line += lines(&block[done..start]);
             let end = memchr::memchr2(b'\n', b'\r', &block[start..]).map_or(block.len(), |at| start + at);
-            self.reader.piece(&block[start..end], self.line);
+            self.reader.piece(&block[start..end], self.line, gap);
             self.line += u64::from(block.get(end) == Some(&b'\n'));
             done = end + 1;
         }
-        let gap = block.get(done..).unwrap_or(&[]);
-        self.reader.gap(gap.strip_suffix(b"\n").unwrap_or(gap), self.line);
-        self.line += lines(gap);
+        let rest = block.get(done..).unwrap_or(&[]);
+        self.reader.pass(Gap { text: trimmed(rest), line: self.line });
+        self.line += lines(rest);
     }
 
     fn every_piece(&mut self, mut block: &[u8]) {
@@ -205,6 +213,11 @@ impl LogParser {
             block = &block[end + 1..];
         }
     }
+}
+
+/// Without the end of its last line.
+fn trimmed(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b"\n").unwrap_or(text)
 }
 
 fn lines(text: &[u8]) -> u64 {

@@ -68,6 +68,11 @@ impl Pattern {
         }
     }
 
+    /// The byte with which every match begins, if it is always the same.
+    pub(crate) fn first_byte(&self) -> Option<u8> {
+        self.first_text().bytes().next()
+    }
+
     /// Whether `text` ends within the pattern and before any value of it, after enough to tell the format by.
     pub(crate) fn is_cut(&self, text: &str) -> bool {
         if self.first_text().len().min(text.len()) < MIN_CUT {

@@ -5,7 +5,9 @@ mod join;
 mod json;
 mod route;
 
-use vramscope_core::{LogTime, Origin};
+use std::borrow::Cow;
+
+use vramscope_core::LogTime;
 
 use crate::engine::Place;
 use crate::failure;
@@ -18,20 +20,28 @@ use crate::unknown::Unknown;
 pub(crate) use join::Joiner;
 pub(crate) use route::Router;
 
-/// Most lines that are looked at for the clock nearest to a line that has none.
-const MAX_CLOCK_LINES: usize = 400;
 /// How far an exception may stand from the head of its traceback.
 const MAX_TRACEBACK_LINES: u64 = 2000;
 /// Most lines of a serving benchmark's result.
 const MAX_RESULT_LINES: u32 = 120;
+
+/// Text that was passed over because it holds no needle.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Gap<'a> {
+    pub(crate) text: &'a [u8],
+    /// The line that it begins on.
+    pub(crate) line: u64,
+}
 
 /// Reads pieces of lines: those that hold a needle, and the ones that those ask for.
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) needles: &'static Needles,
     pub(crate) router: Router,
-    /// The last clock that was seen.
-    clock: Option<LogTime>,
+    /// The last clock that was seen, and its line.
+    clock: Option<(LogTime, u64)>,
+    /// The first clock of the log.
+    first_clock: Option<(LogTime, u64)>,
     /// Where the last traceback without prefixes began.
     traceback: Option<u64>,
     /// The engine whose serving result is being printed, and how many lines more it may have.
@@ -44,11 +54,13 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// A reader; a container runtime's log says so on its first line.
     pub(crate) fn new(keep_unknown: bool) -> Self {
         Self {
             needles: if keep_unknown { Needles::with_figures() } else { Needles::get() },
             router: Router::new(),
             clock: None,
+            first_clock: None,
             traceback: None,
             result: None,
             joiner: Joiner::default(),
@@ -58,105 +70,133 @@ impl Reader {
         }
     }
 
+    /// Looks at the beginning of the log for the marks of a container runtime.
+    pub(crate) fn look_at_head(&mut self, head: &[u8]) {
+        let line = &head[..memchr::memchr(b'\n', head).unwrap_or(head.len())];
+        let marked = join::runtime_mark(&String::from_utf8_lossy(line)).is_some();
+        if marked && self.unknown.is_none() {
+            self.needles = Needles::with_runtime();
+        }
+    }
+
     /// Whether the next piece must be read whatever it holds.
     pub(crate) fn wants_next(&self) -> bool {
         self.result.is_some() || self.joiner.wants_next()
     }
 
-    /// Takes notice of text that holds no needle: only its first and its last clock matter. `first_line` is the number
-    /// of its first line.
-    pub(crate) fn gap(&mut self, gap: &[u8], first_line: u64) {
-        if gap.is_empty() {
+    /// Takes notice of text that holds no needle: only its first and its last clock matter.
+    pub(crate) fn pass(&mut self, mut gap: Gap<'_>) {
+        self.settle(&mut gap);
+    }
+
+    /// Looks for the clocks of a gap, which is empty then.
+    fn settle(&mut self, gap: &mut Gap<'_>) {
+        let text = std::mem::take(&mut gap.text);
+        if text.is_empty() {
             return;
         }
-        if self.router.current().first_clock.is_none() {
-            let clock = (first_line..)
-                .zip(gap.split(|b| *b == b'\n').take(MAX_CLOCK_LINES))
-                .find_map(|(line, piece)| Some((line, clock_of(piece)?)));
-            if let Some((line, clock)) = clock {
-                self.router.current().clock(clock, &Origin { line, worker: None });
-            }
+        if self.first_clock.is_none() {
+            self.first_clock =
+                (gap.line..).zip(text.split(|b| *b == b'\n')).find_map(|(line, piece)| Some((clock_of(piece)?, line)));
         }
-        for (back, piece) in (0..).zip(
-            memchr::memrchr_iter(b'\n', gap)
-                .map(|at| at + 1)
-                .chain([0])
-                .scan(gap.len(), |end, start| {
-                    let piece = &gap[start..*end];
-                    *end = start.saturating_sub(1);
-                    Some(piece)
-                })
-                .take(MAX_CLOCK_LINES),
-        ) {
-            if let Some(clock) = clock_of(piece) {
-                self.clock = Some(clock);
-                let line = first_line + count(gap, b'\n') - back;
-                self.router.current().clock(clock, &Origin { line, worker: None });
+        let mut end = text.len();
+        loop {
+            let start = memchr::memrchr(b'\n', &text[..end]).map_or(0, |at| at + 1);
+            if let Some(clock) = clock_of(&text[start..end]) {
+                let line = gap.line + count(&text[..start]);
+                self.clock = Some((clock, line));
                 return;
             }
+            let Some(before) = start.checked_sub(1) else { return };
+            end = before;
         }
     }
 
     /// Reads one piece of a line, without its end.
-    pub(crate) fn piece(&mut self, bytes: &[u8], line: u64) {
+    ///
+    /// `gap` is the text before it that was passed over; it is looked at only if its clocks are needed.
+    pub(crate) fn piece(&mut self, bytes: &[u8], line: u64, mut gap: Gap<'_>) {
         self.line = line;
-        let text = String::from_utf8_lossy(bytes);
+        if self.first_clock.is_none() {
+            self.settle(&mut gap);
+        }
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(bytes),
+        };
         let plain = record::plain(&text);
         match self.joiner.runtime(&plain) {
-            join::Runtime::Whole => self.text(&plain),
+            join::Runtime::Whole => self.text(&plain, &mut gap),
             join::Runtime::Held => {}
-            join::Runtime::Joined(joined) => self.text(&joined),
+            join::Runtime::Joined(joined) => self.text(&joined, &mut gap),
         }
     }
 
     /// Ends the log.
     pub(crate) fn end(&mut self) {
         for held in self.joiner.end() {
-            self.text(&held);
+            self.text(&held, &mut Gap::default());
+        }
+        if let Some((clock, line)) = self.clock {
+            self.router.current().clock(clock, line);
+        }
+        if let Some((clock, line)) = self.first_clock {
+            self.router.engine(0).first_clock = Some((clock, line));
         }
     }
 
-    fn text(&mut self, text: &str) {
+    fn text(&mut self, text: &str, gap: &mut Gap<'_>) {
         if let Some((joined, owner)) = self.joiner.continued(text) {
             self.again(&joined, owner);
         }
         if let Some(object) = json::object(text) {
-            self.json(&object);
+            self.json(&object, gap);
             return;
         }
-        record::each(text, |record| self.record(&record));
+        record::each(text, |record| self.record(&record, gap));
     }
 
     /// A line that a JSON formatter or a container runtime has written.
-    fn json(&mut self, object: &json::Object) {
+    fn json(&mut self, object: &json::Object, gap: &mut Gap<'_>) {
         for line in object.message.split(['\n', '\r']).filter(|line| !line.trim().is_empty()) {
             let plain = record::plain(line);
             record::each(&plain, |record| {
                 let tag = record.tag.or(object.tag.as_deref());
                 let level = record.level.or(object.level.as_deref());
-                self.record(&Record { tag, level, clock: record.clock.or(object.clock), ..record });
+                self.record(&Record { tag, level, clock: record.clock.or(object.clock), ..record }, gap);
             });
         }
     }
 
-    fn record(&mut self, record: &Record<'_>) {
+    fn record(&mut self, record: &Record<'_>, gap: &mut Gap<'_>) {
         let line = self.line;
+        let candidates = self.needles.candidates(record.message);
+        if record.clock.is_none() || candidates.begin() {
+            self.settle(gap);
+        }
+        if candidates.begin() {
+            // The engine that ends here, if one does, was at work until now.
+            if let Some((clock, line)) = self.clock {
+                self.router.current().clock(clock, line);
+            }
+        }
         let engine = self.router.route(record, line);
         if let Some(clock) = record.clock {
-            self.clock = Some(clock);
-            let origin = Origin { line, worker: record.tag.map(str::to_owned) };
-            self.router.engine(engine).clock(clock, &origin);
+            gap.text = &[];
+            self.clock = Some((clock, line));
+            self.first_clock = self.first_clock.or(self.clock);
+            self.router.engine(engine).clock(clock, line);
         }
         let place = Place {
-            origin: Origin { line, worker: record.tag.map(str::to_owned) },
-            at: record.clock.or(self.clock),
+            line,
+            tag: record.tag,
+            at: record.clock.or(self.clock.map(|(clock, _)| clock)),
             at_is_own: record.clock.is_some(),
             repeated: record.repeated,
         };
         if record.level.is_none() && self.bar(engine, record.message, &place) {
             return;
         }
-        let candidates = self.needles.candidates(record.message);
         let (stripped, exception) = failure::strip_exceptions(record.message);
         let found = rows::find(candidates, record.message).map(|found| (found, record.message)).or_else(|| {
             let stripped = exception.and_then(|_| rows::find(candidates, stripped).map(|found| (found, stripped)));
@@ -168,7 +208,7 @@ impl Reader {
         match found {
             Some(((format, matched), text)) => {
                 let cut = matched.cut.then_some(matched.captured.len());
-                self.apply(engine, format, matched, text, record, place);
+                self.apply(engine, format, matched, text, record, &place);
                 if let Some(known) = cut {
                     self.joiner.open(record, line, known, true);
                 }
@@ -177,16 +217,16 @@ impl Reader {
                 if rows::is_cut(candidates, record.message) || rows::is_cut(candidates, stripped) {
                     self.joiner.open(record, line, 0, false);
                 }
-                self.unknown_record(engine, record, exception, place);
+                self.unknown_record(engine, record, exception, &place);
             }
         }
     }
 
     /// A record of no known format: a line of a result, an exception, a figure of memory, or nothing.
-    fn unknown_record(&mut self, engine: usize, record: &Record<'_>, exception: Option<usize>, place: Place) {
+    fn unknown_record(&mut self, engine: usize, record: &Record<'_>, exception: Option<usize>, place: &Place<'_>) {
         if let Some((owner, left)) = self.result {
             let bench = &mut self.router.engine(owner).bench;
-            let taken = bench.serve_line(record.message, &place.origin);
+            let taken = bench.serve_line(record.message, &place.origin());
             self.result = (bench.in_serve && left > 0).then_some((owner, left.saturating_sub(1)));
             if taken {
                 return;
@@ -217,6 +257,6 @@ fn clock_of(line: &[u8]) -> Option<LogTime> {
     clock
 }
 
-fn count(text: &[u8], byte: u8) -> u64 {
-    u64::try_from(memchr::memchr_iter(byte, text).count()).unwrap_or(u64::MAX)
+fn count(text: &[u8]) -> u64 {
+    u64::try_from(memchr::memchr_iter(b'\n', text).count()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
 //! One log record in a piece of text: its wrapper, process tag, level, clock, source and message.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use vramscope_core::LogTime;
 
@@ -239,9 +240,12 @@ fn source(text: &str) -> (Option<&str>, &str) {
     (file, message.strip_prefix(' ').unwrap_or(message))
 }
 
+static REPEATED: LazyLock<memchr::memmem::Finder<'static>> =
+    LazyLock::new(|| memchr::memmem::Finder::new(" [repeated "));
+
 /// Splits off Ray's ` [repeated 6x across cluster] …`.
 fn repeats(message: &str) -> (&str, u32) {
-    if let Some(at) = message.find(" [repeated ") {
+    if let Some(at) = REPEATED.find(message.as_bytes()) {
         let tail = &message[at + " [repeated ".len()..];
         if let Some((digits, _)) = tail.split_once("x across cluster]") {
             return (message[..at].trim_end(), digits.parse().unwrap_or(0));
@@ -267,7 +271,7 @@ fn unwrap(text: &str) -> (Wrapper<'_>, &str) {
             .or_else(|| strip_cri(trimmed))
             .or_else(|| strip_journald(trimmed))
             .or_else(|| strip_stream(trimmed, &mut wrapper.stream))
-            .or_else(|| trimmed.split_once("MODEL_LOG - ").filter(|(lead, _)| lead.len() < 120).map(|(_, rest)| rest));
+            .or_else(|| strip_model_log(trimmed));
         match stripped {
             Some(next) => rest = next,
             None if rest.len() == trimmed.len() => break,
@@ -313,6 +317,17 @@ fn strip_journald(text: &str) -> Option<&str> {
     Some(&text[after..])
 }
 
+/// Longest lead that is looked at for the end of a wrapper.
+const MAX_LEAD: usize = 160;
+
+/// `… MODEL_LOG - `, as TorchServe prints it.
+fn strip_model_log(text: &str) -> Option<&str> {
+    const MARK: &str = "MODEL_LOG - ";
+    let lead = &text.as_bytes()[..text.len().min(MAX_LEAD)];
+    let at = memchr::memchr_iter(b'M', lead).find(|at| text.as_bytes()[*at..].starts_with(MARK.as_bytes()))?;
+    Some(&text[at + MARK.len()..])
+}
+
 /// `worker-1  | `, `[pod/vllm-0/server] `.
 fn strip_stream<'a>(text: &'a str, stream: &mut Option<&'a str>) -> Option<&'a str> {
     if let Some(inside) = text.strip_prefix("[pod/") {
@@ -320,7 +335,8 @@ fn strip_stream<'a>(text: &'a str, stream: &mut Option<&'a str>) -> Option<&'a s
         *stream = Some(name);
         return Some(rest);
     }
-    let (name, rest) = text.split_once('|')?;
+    let bar = memchr::memchr(b'|', &text.as_bytes()[..text.len().min(MAX_LEAD)])?;
+    let (name, rest) = (&text[..bar], &text[bar + 1..]);
     let trimmed = name.trim_end_matches(' ');
     let is_name = !trimmed.is_empty()
         && trimmed.len() <= 64

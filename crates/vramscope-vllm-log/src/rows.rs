@@ -45,6 +45,13 @@ pub(crate) enum Effect {
     Known,
 }
 
+impl Effect {
+    /// Whether an engine announces itself by such a line.
+    pub(crate) fn announces(self) -> bool {
+        matches!(self, Self::Begin | Self::Args | Self::Namespace | Self::Config)
+    }
+}
+
 /// The kinds of failure that rows know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fails {
@@ -117,6 +124,8 @@ impl Row {
 #[derive(Debug)]
 pub(crate) struct Format {
     pub(crate) row: &'static Row,
+    /// The byte with which every line of it begins, where there is one.
+    first: Option<u8>,
     pub(crate) pattern: Pattern,
 }
 
@@ -132,7 +141,9 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         failure::ROWS,
         known::ROWS,
     ];
-    let compile = |row: &'static Row| Pattern::compile(row.pattern).map(|pattern| Format { row, pattern });
+    let compile = |row: &'static Row| {
+        Pattern::compile(row.pattern).map(|pattern| Format { row, first: pattern.first_byte(), pattern })
+    };
     // A pattern that does not compile is caught by the tests of this module, so none is lost here.
     parts.iter().flat_map(|rows| rows.iter()).filter_map(|row| compile(row).ok()).collect()
 });
@@ -159,12 +170,15 @@ pub(crate) fn formats() -> &'static [Format] {
 
 /// The first format that the message has, matched at its start.
 pub(crate) fn find(candidates: Candidates, message: &str) -> Option<(&'static Format, Matched)> {
-    candidates.iter().find_map(|format| format.pattern.match_start(message).map(|matched| (format, matched)))
+    let first = message.bytes().next()?;
+    let mut candidates = candidates.iter().filter(|format| format.first.is_none_or(|byte| byte == first));
+    candidates.find_map(|format| format.pattern.match_start(message).map(|matched| (format, matched)))
 }
 
 /// Whether the message ends within a format before any value of it.
 pub(crate) fn is_cut(candidates: Candidates, message: &str) -> bool {
-    candidates.iter().any(|format| format.pattern.is_cut(message))
+    let Some(first) = message.bytes().next() else { return false };
+    candidates.iter().any(|format| format.first.is_none_or(|byte| byte == first) && format.pattern.is_cut(message))
 }
 
 /// The first format that stands anywhere in a line without the engine's prefix, and where. Text in quotes is a line of

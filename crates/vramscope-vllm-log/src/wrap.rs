@@ -1,6 +1,6 @@
 //! Lines that a terminal has wrapped at a fixed width, as they are when a log is copied from a screen.
 
-use crate::reader::Reader;
+use crate::reader::{Gap, Reader};
 use crate::record;
 
 /// Narrowest and widest terminal that is looked for.
@@ -60,7 +60,7 @@ impl Unwrapper {
                 if full && prefix {
                     self.held = Some((text.into_owned(), line));
                 } else {
-                    reader.piece(piece, line);
+                    reader.piece(piece, line, Gap::default());
                 }
             }
         }
@@ -70,7 +70,7 @@ impl Unwrapper {
     /// Reads what is held.
     pub(crate) fn end(&mut self, reader: &mut Reader) {
         if let Some((held, line)) = self.held.take() {
-            reader.piece(held.as_bytes(), line);
+            reader.piece(held.as_bytes(), line, Gap::default());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a record of a known format does to its engine.
 
+use std::sync::LazyLock;
+
 use vramscope_core::{Failure, FailureKind, Generation, Milestone};
 
 use super::join::Owner;
@@ -23,16 +25,15 @@ impl Reader {
         matched: Matched,
         text: &str,
         record: &Record<'_>,
-        place: Place,
+        place: &Place<'_>,
     ) {
         let Matched { captured, end, .. } = matched;
         let rest = text.get(end..).unwrap_or("");
-        let engine = self.begin(engine, format.row.effect, record, &place);
+        let engine = self.begin(engine, format.row.effect, record, place);
         if let Some(generation) = generation(format, &captured, record.tag) {
-            self.router.engine(engine).says(generation, &place);
+            self.router.engine(engine).says(generation, place);
         }
-        let line = place.origin.line;
-        let worker = place.origin.worker.clone().unwrap_or_default();
+        let line = place.line;
         let state = self.router.engine(engine);
         match format.row.effect {
             Effect::None | Effect::Known => {}
@@ -40,23 +41,23 @@ impl Reader {
                 state.marks.begin = true;
                 state.announced_by.extend(route::pid(record.tag));
             }
-            Effect::Event(milestone) => state.event(milestone, took(&captured), &place),
+            Effect::Event(milestone) => state.event(milestone, took(&captured), place),
             Effect::Config | Effect::ConfigAgain => {
                 let again = format.row.effect == Effect::ConfigAgain;
                 if again && state.has_config() {
                     return;
                 }
                 state.marks.config |= !again;
-                state.config_tags.push(worker);
-                state.configure(settings::assignments(rest, SettingSource::Config, &place.origin));
+                state.config_tags.push(place.tag.unwrap_or_default().to_owned());
+                state.configure(settings::assignments(rest, SettingSource::Config, &place.origin()));
             }
             Effect::Args => {
                 state.marks.args = true;
-                state.configure(settings::non_default(rest, &place.origin));
+                state.configure(settings::non_default(rest, &place.origin()));
             }
             Effect::Namespace => {
                 state.marks.args = true;
-                state.configure(settings::assignments(rest, SettingSource::Namespace, &place.origin));
+                state.configure(settings::assignments(rest, SettingSource::Namespace, &place.origin()));
             }
             Effect::Rank => {
                 if let Some(placement) = placement(&captured, record.tag, line) {
@@ -67,18 +68,18 @@ impl Reader {
             Effect::Report => {
                 let report = Report::of(&captured, line, place.at);
                 if report.running.is_some_and(|n| n > 0) {
-                    state.traffic(&place);
+                    state.traffic(place);
                 }
                 state.reports.push(report);
                 return;
             }
             Effect::Fails(fails) => {
                 let message = failure::message(record.message);
-                state.fail(Failure { kind: failure::kind(fails, &captured), message, origin: place.origin.clone() });
+                state.fail(Failure { kind: failure::kind(fails, &captured), message, origin: place.origin() });
                 self.traceback = None;
             }
             Effect::Bench(part) => {
-                state.bench.take(part, &captured, &place.origin);
+                state.bench.take(part, &captured, &place.origin());
                 if part == BenchPart::Serve {
                     self.result = Some((engine, MAX_RESULT_LINES));
                 }
@@ -86,11 +87,11 @@ impl Reader {
             }
         }
         let captured = attention_only(captured);
-        self.router.engine(engine).take(captured, &place);
+        self.router.engine(engine).take(captured, place);
     }
 
     /// The engine of a record that may announce one.
-    fn begin(&mut self, engine: usize, effect: Effect, record: &Record<'_>, place: &Place) -> usize {
+    fn begin(&mut self, engine: usize, effect: Effect, record: &Record<'_>, place: &Place<'_>) -> usize {
         let pid = route::pid(record.tag);
         match effect {
             Effect::Begin => self.router.begin(engine, record, place, |e| {
@@ -102,10 +103,11 @@ impl Reader {
             }
             Effect::Config => {
                 // Replicas of one engine print the configuration once each.
-                let tag = place.origin.worker.clone().unwrap_or_default();
+                let tag = place.tag.unwrap_or_default();
                 let replica = tag.contains("_DP");
-                self.router
-                    .begin(engine, record, place, |e| e.marks.config && (!replica || e.config_tags.contains(&tag)))
+                self.router.begin(engine, record, place, |e| {
+                    e.marks.config && (!replica || e.config_tags.iter().any(|known| known == tag))
+                })
             }
             _ => engine,
         }
@@ -133,14 +135,15 @@ impl Reader {
         };
         let engine = self.router.route(&record, owner.line);
         let place = Place {
-            origin: vramscope_core::Origin { line: owner.line, worker: owner.tag.clone() },
-            at: owner.clock.or(self.clock),
+            line: owner.line,
+            tag: owner.tag.as_deref(),
+            at: owner.clock.or(self.clock.map(|(clock, _)| clock)),
             at_is_own: owner.clock.is_some(),
             repeated: 0,
         };
         if !owner.applied {
             let text = if rows::find(candidates, joined).is_some() { joined } else { stripped };
-            self.apply(engine, format, matched, text, &record, place);
+            self.apply(engine, format, matched, text, &record, &place);
             return;
         }
         let state = self.router.engine(engine);
@@ -156,9 +159,10 @@ impl Reader {
     }
 
     /// A progress bar of a benchmark, or another one. Gives whether it was one.
-    pub(super) fn bar(&mut self, engine: usize, message: &str, place: &Place) -> bool {
-        let Some((name, rest)) = message.split_once(": ") else { return false };
-        let Some((percent, rest)) = rest.trim_start().split_once("%|") else { return false };
+    pub(super) fn bar(&mut self, engine: usize, message: &str, place: &Place<'_>) -> bool {
+        let Some(bar) = BAR.find(message.as_bytes()) else { return false };
+        let Some((name, percent)) = message[..bar].split_once(": ") else { return false };
+        let (percent, rest) = (percent.trim_start(), &message[bar..]);
         if percent.is_empty() || percent.bytes().any(|b| !b.is_ascii_digit()) {
             return false;
         }
@@ -180,16 +184,22 @@ impl Reader {
     }
 
     /// An exception of unknown kind: of the engine's own processes, or at the end of a traceback without prefixes.
-    pub(super) fn exception(&mut self, engine: usize, record: &Record<'_>, exception: Option<usize>, place: Place) {
+    pub(super) fn exception(
+        &mut self,
+        engine: usize,
+        record: &Record<'_>,
+        exception: Option<usize>,
+        place: &Place<'_>,
+    ) {
         let Some(at) = exception else {
             if record.level.is_none() && record.message.starts_with("Traceback (most recent call last)") {
-                self.traceback = Some(place.origin.line);
+                self.traceback = Some(place.line);
             }
             return;
         };
         let of_engine = record.tag.map(Worker::of).is_some_and(|w| !w.is_front_end());
         let ends_traceback =
-            self.traceback.is_some_and(|began| place.origin.line.saturating_sub(began) <= MAX_TRACEBACK_LINES);
+            self.traceback.is_some_and(|began| place.line.saturating_sub(began) <= MAX_TRACEBACK_LINES);
         let failed = match record.level {
             Some("ERROR" | "CRITICAL") => of_engine,
             None => ends_traceback && !record.message.starts_with(' '),
@@ -198,10 +208,12 @@ impl Reader {
         if failed {
             self.traceback = None;
             let message = failure::message(&record.message[at..]);
-            self.router.engine(engine).fail(Failure { kind: FailureKind::Other, message, origin: place.origin });
+            self.router.engine(engine).fail(Failure { kind: FailureKind::Other, message, origin: place.origin() });
         }
     }
 }
+
+static BAR: LazyLock<memchr::memmem::Finder<'static>> = LazyLock::new(|| memchr::memmem::Finder::new("%|"));
 
 /// The time that a line gives for what happened.
 fn took(captured: &[Captured]) -> Option<f64> {

@@ -130,7 +130,7 @@ pub(crate) fn is_of_its_own(text: &str) -> bool {
 }
 
 /// The stream, whether the line is whole, and where its text begins, of `2025-06-02T11:20:30.1Z stdout F text`.
-fn runtime_mark(text: &str) -> Option<(usize, bool, usize)> {
+pub(super) fn runtime_mark(text: &str) -> Option<(usize, bool, usize)> {
     if !text.as_bytes().first()?.is_ascii_digit() {
         return None;
     }

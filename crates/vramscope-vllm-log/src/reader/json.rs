@@ -19,10 +19,13 @@ const MESSAGES: &[&str] = &["message", "msg", "log", "event", "text", "MESSAGE"]
 const LEVELS: &[&str] = &["levelname", "level", "severity", "log.level", "lvl"];
 const CLOCKS: &[&str] = &["asctime", "timestamp", "time", "@timestamp", "ts"];
 
+/// Longest wrapper that is looked at for the brace behind it.
+const MAX_LEAD: usize = 200;
+
 /// Reads a text that is one JSON object, behind any wrapper.
 pub(crate) fn object(text: &str) -> Option<Object> {
-    let brace = text.find('{')?;
-    if !text.trim_end().ends_with('}') || brace > 256 {
+    memchr::memchr(b'{', &text.as_bytes()[..text.len().min(MAX_LEAD)])?;
+    if !text.trim_end().ends_with('}') {
         return None;
     }
     let (outer, rest) = record::strip_wrappers(text);

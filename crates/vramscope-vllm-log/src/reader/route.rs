@@ -80,7 +80,7 @@ impl Router {
         &mut self,
         engine: usize,
         record: &Record<'_>,
-        place: &Place,
+        place: &Place<'_>,
         again: impl Fn(&Engine) -> bool,
     ) -> usize {
         let stream = record.stream.unwrap_or("");
@@ -97,9 +97,9 @@ impl Router {
             self.dropped += 1;
             self.engines.pop();
         }
-        let mut begun = Engine::new(place.origin.line);
+        let mut begun = Engine::new(place.line);
         if let Some(at) = place.at {
-            begun.clock(at, &place.origin);
+            begun.clock(at, place.line);
         }
         self.engines.push(begun);
         let new = self.engines.len() - 1;

@@ -5,15 +5,15 @@ use vramscope_core::{Generation, Milestone};
 use super::{Effect, Row, row};
 
 pub(super) const ROWS: &[Row] = &[
-    row("0.7.1-", "LLM engine", "Initializing a V1 LLM engine (v{version}) with config: ")
+    row("0.7.1-", " engine ", "Initializing a V1 LLM engine (v{version}) with config: ")
         .does(Effect::Config)
         .says(Generation::V1),
-    row("0.7.1-0.10.2", "LLM engine", "Initializing a V0 LLM engine (v{version}) with config: ")
+    row("0.7.1-0.10.2", " engine ", "Initializing a V0 LLM engine (v{version}) with config: ")
         .does(Effect::Config)
         .says(Generation::V0),
-    row("0.4.0-0.7.0", "LLM engine", "Initializing an LLM engine (v{version}) with config: ").does(Effect::Config),
-    row("-0.3.3", "LLM engine", "Initializing an LLM engine with config: ").does(Effect::Config).says(Generation::V0),
-    row("0.9.0-", "LLM engine", "Dumping input data for V1 LLM engine (v{version}) with config: ")
+    row("0.4.0-0.7.0", " engine ", "Initializing an LLM engine (v{version}) with config: ").does(Effect::Config),
+    row("-0.3.3", " engine ", "Initializing an LLM engine with config: ").does(Effect::Config).says(Generation::V0),
+    row("0.9.0-", " engine ", "Dumping input data for V1 LLM engine (v{version}) with config: ")
         .does(Effect::ConfigAgain)
         .says(Generation::V1),
     row("0.4.0-0.14", " version ", "vLLM API server version {version}").does(Effect::Begin),
@@ -23,16 +23,16 @@ pub(super) const ROWS: &[Row] = &[
     row("0.15.0-", "█  model", "{..}█ model {model}"),
     row("0.9.0-", "args: ", "non-default args: ").does(Effect::Args),
     row("-0.8.5", "args: ", "args: Namespace(").does(Effect::Namespace),
-    row("0.7.0-", "detected platform", "Automatically detected platform {platform}."),
-    row("0.9.0-", "Resolved architecture", "Resolved architecture: {architecture}"),
-    row("0.9.2-", "model len ", "Using max model len {max_model_len}"),
-    row("0.5.3.post1-", "prefill is enabled", "Chunked prefill is enabled with max_num_batched_tokens={max_num_batched_tokens}."),
-    row("0.25.0-", "Defaulting max_num", "Defaulting max_num_batched_tokens to {max_num_batched_tokens} for"),
-    row("0.25.0-", "Defaulting max_num", "Defaulting max_num_seqs to {max_num_seqs} for"),
-    row("0.12.0-", "Model Runner", "Using V{model_runner} Model Runner"),
+    row("0.7.0-", "d platform", "Automatically detected platform {platform}."),
+    row("0.9.0-", " architecture", "Resolved architecture: {architecture}"),
+    row("0.9.2-", " len ", "Using max model len {max_model_len}"),
+    row("0.5.3.post1-", "max_num_", "Chunked prefill is enabled with max_num_batched_tokens={max_num_batched_tokens}."),
+    row("0.25.0-", "max_num_", "Defaulting max_num_batched_tokens to {max_num_batched_tokens} for"),
+    row("0.25.0-", "max_num_", "Defaulting max_num_seqs to {max_num_seqs} for"),
+    row("0.12.0-", "el Runner", "Using V{model_runner} Model Runner"),
     row(
         "0.8.0-",
-        "in world size",
+        "world size",
         "rank {rank} in world size {world_size} is assigned as DP rank {dp_rank}, PP rank {pp_rank}, [[PCP rank {ignored}, ]]TP rank {tp_rank}",
     )
     .does(Effect::Rank),
@@ -43,7 +43,7 @@ pub(super) const ROWS: &[Row] = &[
     row("0.19.0-", " backend", "Using {attention_backend} backend out of potential backends"),
     row("0.4.0-0.17.1", " backend", "Using {attention_backend} backend."),
     // The server.
-    row("0.4.0-", "startup complete", "[[INFO: ]]Application startup complete.").event(Milestone::ServerReady),
+    row("0.4.0-", "p complete", "[[INFO: ]]Application startup complete.").event(Milestone::ServerReady),
     row("0.7.0-", "[shutdown] ", "[shutdown] {API server: shutdown triggered|EngineCore: trigger received}").event(Milestone::ShutdownBegan),
     row("0.4.0-", "Shutting down", "INFO: Shutting down").event(Milestone::ShutdownBegan),
 ];

@@ -7,13 +7,13 @@ pub(super) const ROWS: &[Row] = &[
     row("0.14.0-", RAISED, "Cannot auto-fit max_model_len: not enough GPU memory").fails(Fails::NoKvCacheMemory),
     row(
         "0.2-0.10.2",
-        "max seq len",
+        " len ",
         "The model's max seq len ({fail_max_model_len}) is larger than the maximum number of tokens that can be stored in KV cache ({fail_kv_tokens}).",
     )
     .fails(Fails::MaxSeqLen),
     row(
         "0.7.0-",
-        "max seq len",
+        " len ",
         "To serve at least one request with the {models's|model's} max seq len ({fail_max_model_len}), ({fail_needed~2} KV cache is needed, which is larger than the available KV cache memory ({fail_available~2}).[[ Based on the available memory, the estimated maximum model length is {fail_estimated_max_model_len}.]]",
     )
     .fails(Fails::KvCacheTooSmall),
@@ -33,25 +33,25 @@ pub(super) const ROWS: &[Row] = &[
         .fails(Fails::FreeMemory),
     row(
         "",
-        "out of m",
+        "emory",
         "{CUDA|HIP|XPU|NPU|MUSA|CPU} out of memory. Tried to allocate {fail_tried}[[{..}GPU {ignored}[[ has a total {capacity|capacty} of {fail_total} of which {fail_free} is free.]]]][[{..}this process has {fail_process} memory in use.]][[{..}Of the allocated memory {fail_allocated} is allocated by PyTorch]][[, with {fail_private_pools} allocated in private pools]][[{..}and {fail_reserved} is reserved by PyTorch but unallocated]]",
     )
     .fails(Fails::OutOfMemory),
     // PyTorch before 2.1: `(GPU 0; 23.65 GiB total capacity; 20.1 GiB already allocated; 12 MiB free; 21 GiB reserved …)`.
     row(
         "",
-        "out of m",
+        "emory",
         "{CUDA|HIP|XPU|NPU|MUSA} out of memory. Tried to allocate {fail_tried} (GPU {ignored}; {fail_total} total capacity; {fail_allocated} already allocated; {fail_free} free; {ignored_memory} reserved in total by PyTorch)",
     )
     .fails(Fails::OutOfMemory),
     row(
         "0.8.0-",
-        "out of m",
+        "emory",
         "CUDA out of memory occurred when warming up {sampler|pooler} with {fail_requests} dummy requests.",
     )
     .fails(Fails::OutOfMemory),
-    row("", "out of m", "CUDA error: out of memory").fails(Fails::OutOfMemory),
-    row("", "out of m", "HIP error: out of memory").fails(Fails::OutOfMemory),
+    row("", "emory", "CUDA error: out of memory").fails(Fails::OutOfMemory),
+    row("", "emory", "HIP error: out of memory").fails(Fails::OutOfMemory),
     // Communication.
     row("", RAISED, "NCCL error").fails(Fails::Collective),
     row("", RAISED, "{..}DistBackendError: NCCL error").fails(Fails::Collective),
@@ -60,7 +60,7 @@ pub(super) const ROWS: &[Row] = &[
     row("0.8.0-", " died", "Worker proc {ignored_word} died unexpectedly").fails(Fails::WorkerDied),
     row("0.8.0-", " died", "Engine core proc {ignored_word} died unexpectedly").fails(Fails::WorkerDied),
     row("0.4.3-0.10.2", " died", "Worker VllmWorkerProcess pid {ignored} died, exit code: ").fails(Fails::WorkerDied),
-    row("0.8.0-", "zation failed", "WorkerProc initialization failed due to an exception in a background process.").fails(Fails::WorkerDied),
+    row("0.8.0-", " failed", "WorkerProc initialization failed due to an exception in a background process.").fails(Fails::WorkerDied),
     // The model.
     row("0.4.0-", RAISED, "Model architectures {..} are not supported for now.").fails(Fails::Architecture),
     row("0.6.0-", RAISED, "Model architectures {..} failed to be inspected.").fails(Fails::Architecture),
@@ -74,10 +74,10 @@ pub(super) const ROWS: &[Row] = &[
     row("0.2-", RAISED, "Total number of attention heads ({ignored}) must be divisible by tensor parallel size").fails(Fails::Arguments),
     row("0.3-", RAISED, "Bfloat16 is only supported on GPUs with compute capability of at least").fails(Fails::Arguments),
     // Consequences.
-    row("0.8.5-", "failed to start", "EngineCore failed to start.").fails(Fails::EngineCore),
-    row("0.7.0-0.8.4", "EngineCore hit", "EngineCore hit an exception").fails(Fails::EngineCore),
-    row("0.8.5-", "zation failed", "Engine core initialization failed.").fails(Fails::EngineCore),
-    row("0.5.0-0.10.2", "failed to start", "Engine process failed to start").fails(Fails::EngineCore),
+    row("0.8.5-", " failed", "EngineCore failed to start.").fails(Fails::EngineCore),
+    row("0.7.0-0.8.4", "hit an exception", "EngineCore hit an exception").fails(Fails::EngineCore),
+    row("0.8.5-", " failed", "Engine core initialization failed.").fails(Fails::EngineCore),
+    row("0.5.0-0.10.2", " failed", "Engine process failed to start").fails(Fails::EngineCore),
     row(
         "",
         "available GPUs",

@@ -5,9 +5,9 @@ use vramscope_core::Milestone;
 use super::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
-    row("0.6.4-", "capturing finished", "Graph capturing finished in {capture_secs} secs, took {graphs~2}")
+    row("0.6.4-", " finished", "Graph capturing finished in {capture_secs} secs, took {graphs~2}")
         .event(Milestone::GraphsCaptured),
-    row("0.3-0.6.3.post1", "capturing finished", "Graph capturing finished in {capture_secs} secs.")
+    row("0.3-0.6.3.post1", " finished", "Graph capturing finished in {capture_secs} secs.")
         .event(Milestone::GraphsCaptured),
     row("0.18.0-", "emory", "Estimated CUDA graph memory: {graphs_estimated~2} total"),
     row(
@@ -21,19 +21,15 @@ pub(super) const ROWS: &[Row] = &[
         "{CUDA graph memory profiling|In v0.19, CUDA graph memory profiling}{..} The current --gpu-memory-utilization={gpu_memory_utilization} is",
     ),
     row("0.18.0-", "emory", "Profiling CUDA graph memory: {..}").known(),
-    row("0.6.0-", "torch.compile ", "torch.compile {took|takes} {compile_secs} s in total").event(Milestone::Compiled),
-    row("0.20.0-", "warmup run took", "Initial profiling/warmup run took {warmup_secs} s"),
-    row("0.11.0-", "cudagraph_mode", "{..}setting cudagraph_mode={cudagraph_mode}"),
+    row("0.6.0-", ".compile ", "torch.compile {took|takes} {compile_secs} s in total").event(Milestone::Compiled),
+    row("0.20.0-", " took ", "Initial profiling/warmup run took {warmup_secs} s"),
+    row("0.11.0-", "setting cudagraph", "{..}setting cudagraph_mode={cudagraph_mode}"),
     row(
         "0.20.0-",
-        "create kv cache",
+        " engine ",
         "init engine (profile, create kv cache, warmup model) took {init_secs} s[[ (compilation: {compile_secs} s]]",
     )
     .event(Milestone::EngineReady),
-    row(
-        "0.6.5-0.19.1",
-        "create kv cache",
-        "init engine (profile, create kv cache, warmup model) took {init_secs} seconds",
-    )
-    .event(Milestone::EngineReady),
+    row("0.6.5-0.19.1", " engine ", "init engine (profile, create kv cache, warmup model) took {init_secs} seconds")
+        .event(Milestone::EngineReady),
 ];

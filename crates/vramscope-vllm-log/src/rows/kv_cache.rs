@@ -41,22 +41,22 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row("0.10.2-0.20", " KV cache", "Multiplying the GPU KV cache size by the {dcp_world_size|cp_world_size|pcp_world_size} {context_parallel_size}."),
     row("0.9.1-", "emory", "Add {ignored} padding layers, may waste at most {kv_waste_pct}% KV cache memory"),
-    row("0.14.0-", "max_model_len", "Auto-fit max_model_len: reduced from {ignored} to {max_model_len} to fit"),
+    row("0.14.0-", "emory", "Auto-fit max_model_len: reduced from {ignored} to {max_model_len} to fit in available KV cache memory"),
     // Blocks.
-    row("0.2-0.10.2", " blocks: ", "[[# ]]{GPU|CUDA|cuda|rocm|ROCM|xpu|XPU|tpu|TPU|hpu|HPU|neuron|npu|NPU|cpu|musa} blocks: {gpu_blocks}, # CPU blocks: {cpu_blocks}")
+    row("0.2-0.10.2", "block", "[[# ]]{GPU|CUDA|cuda|rocm|ROCM|xpu|XPU|tpu|TPU|hpu|HPU|neuron|npu|NPU|cpu|musa} blocks: {gpu_blocks}, # CPU blocks: {cpu_blocks}")
         .event(SIZED)
         .says(Generation::V0),
-    row("0.6.3-0.6.6", " blocks: ", "OpenVINO {..}: # device blocks: {gpu_blocks}; # swap blocks: {cpu_blocks}")
+    row("0.6.3-0.6.6", "block", "OpenVINO {..}: # device blocks: {gpu_blocks}; # swap blocks: {cpu_blocks}")
         .event(SIZED)
         .says(Generation::V0),
-    row("0.6.4-0.7.3", " blocks: ", "# GPU blocks: {gpu_blocks}").event(SIZED).says(Generation::V1),
-    row("0.4.0-0.6.6", " blocks: ", "# CPU blocks: {cpu_blocks}").event(SIZED).says(Generation::V0),
-    row("0.9.0-", "num_gpu_blocks", "[[Engine {engine_index}: ]]vllm cache_config_info with initialization after num_gpu_blocks is: {gpu_blocks}"),
-    row("0.11.0-", "num_gpu_blocks", "{ignored} Engines: vllm cache_config_info with initialization after num_gpu_blocks is: {gpu_blocks}"),
-    row("0.4.0-", "num_gpu_blocks", "Overriding num_gpu_blocks={profiled_blocks} with num_gpu_blocks_override={ignored}"),
+    row("0.6.4-0.7.3", "block", "# GPU blocks: {gpu_blocks}").event(SIZED).says(Generation::V1),
+    row("0.4.0-0.6.6", "block", "# CPU blocks: {cpu_blocks}").event(SIZED).says(Generation::V0),
+    row("0.9.0-", "block", "[[Engine {engine_index}: ]]vllm cache_config_info with initialization after num_gpu_blocks is: {gpu_blocks}"),
+    row("0.11.0-", "block", "{ignored} Engines: vllm cache_config_info with initialization after num_gpu_blocks is: {gpu_blocks}"),
+    row("0.4.0-", "block", "Overriding num_gpu_blocks={profiled_blocks} with num_gpu_blocks_override={ignored}"),
     // The size of a block.
-    row("0.10.0-", "block size to", "Setting attention block size to {block_size} tokens"),
-    row("0.18.0-0.30.0", "block size to", "Setting kv cache block size to {block_size} for"),
-    row("0.8.0-0.17.1", "block size to", "Forcing kv cache block size to {block_size} for"),
-    row("0.4.1-", "to store kv cache", "Using {kv_cache_dtype} data type to store kv cache."),
+    row("0.10.0-", "block", "Setting attention block size to {block_size} tokens"),
+    row("0.18.0-0.30.0", "block", "Setting kv cache block size to {block_size} for"),
+    row("0.8.0-0.17.1", "block", "Forcing kv cache block size to {block_size} for"),
+    row("0.4.1-", "emory", "Using {kv_cache_dtype} data type to store kv cache. It reduces the GPU memory footprint"),
 ];

@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
     .says(Generation::V0),
     row(
         "0.6.5-0.10.2",
-        "weights t",
+        "weights",
         "model weights take {weights_profiled}; non_torch_memory takes {non_torch}; PyTorch activation peak memory takes {activation_peak}; the rest of the memory reserved for KV Cache is {kv_pool}.",
     )
     .event(Milestone::Profiled)

@@ -14,16 +14,25 @@ pub(super) const ROWS: &[Row] = &[
         "[[Engine {engine_index}: ]][[{ignored} Engines Aggregated: ]]Avg prompt throughput: {prompt_tokens_per_second} tokens/s, Avg generation throughput: {generation_tokens_per_second} tokens/s, Running: {running} reqs, [[Swapped: {swapped} reqs, ]]{Waiting|Pending}: {waiting} reqs[[,]][[{..}Preemptions: {preemptions},]][[{..}KV cache usage: {kv_usage_pct}%]][[, CPU KV cache usage: {cpu_kv_usage_pct}%]][[, Prefix cache hit rate: {prefix_hit_pct}%]]",
     )
     .does(Effect::Report),
-    row("0.5.5-0.10.2", "cache hit rate", "Prefix cache hit rate: GPU: {prefix_hit_pct}%, CPU: {ignored}%"),
-    row("0.8.0-", " metrics: ", "SpecDecoding metrics: {..}ean acceptance length: {acceptance_length}[[{..}draft acceptance rate: {draft_acceptance_pct}%]]"),
-    row("0.4.0-0.10.2", " metrics: ", "Speculative metrics: Draft acceptance rate: {draft_acceptance_pct}"),
+    row("0.5.5-0.10.2", " rate: ", "Prefix cache hit rate: GPU: {prefix_hit_pct}%, CPU: {ignored}%"),
+    row(
+        "0.9.2-",
+        " rate: ",
+        "SpecDecoding metrics: Mean acceptance length: {acceptance_length}, {..}Draft acceptance rate: {draft_acceptance_pct}%",
+    ),
+    row(
+        "0.8.0-0.9.1",
+        " rate: ",
+        "SpecDecoding metrics: Draft acceptance rate: {draft_acceptance_pct}%, Mean acceptance length: {acceptance_length}",
+    ),
+    row("0.4.0-0.10.2", " rate: ", "Speculative metrics: Draft acceptance rate: {draft_acceptance_pct}"),
     row("0.7.0-", "emory", "Sleep mode freed {sleep_freed~2} memory, {sleep_in_use~2} memory is still in use."),
-    row("0.7.3-", "It took ", "It took {sleep_secs} seconds to fall asleep."),
-    row("0.7.3-", "It took ", "It took {wake_secs} seconds to wake up"),
+    row("0.7.3-", " took ", "It took {sleep_secs} seconds to fall asleep."),
+    row("0.7.3-", " took ", "It took {wake_secs} seconds to wake up"),
     // Benchmarks, on stdout without prefix.
     row("", "Warming up...", "Warming up...").event(Milestone::WarmupBegan),
-    row("", "latency: ", "Avg latency: {bench_avg_latency} seconds").does(LATENCY),
-    row("", "latency: ", "{bench_percentile}% percentile latency: {bench_percentile_latency} seconds").does(LATENCY),
+    row("", "atency: ", "Avg latency: {bench_avg_latency} seconds").does(LATENCY),
+    row("", "atency: ", "{bench_percentile}% percentile latency: {bench_percentile_latency} seconds").does(LATENCY),
     row(
         "0.6.4-",
         "hroughput: ",
@@ -38,5 +47,5 @@ pub(super) const ROWS: &[Row] = &[
     .does(THROUGHPUT),
     row("0.6.4-", "Total num ", "Total num prompt tokens: {bench_prompt_tokens}").does(THROUGHPUT),
     row("0.6.4-", "Total num ", "Total num output tokens: {bench_output_tokens}").does(THROUGHPUT),
-    row("", "Serving Benchmark Result", "{..} Serving Benchmark Result ").does(Effect::Bench(BenchPart::Serve)),
+    row("", "Benchmark Result", "{..} Serving Benchmark Result ").does(Effect::Bench(BenchPart::Serve)),
 ];

@@ -6,7 +6,7 @@ use vramscope_vllm_log::{EngineReport, LogParser};
 use crate::corpus;
 
 fn engine(run: &str) -> Option<EngineReport> {
-    let log = std::fs::read(corpus::folder("h200")?.join(run).join("vllm.log")).unwrap();
+    let log = std::fs::read(corpus::folder("h200")?.join(run).join("vllm.log")).expect("every run has a log");
     let mut parser = LogParser::new();
     parser.push_bytes(&log);
     let report = parser.finish();
