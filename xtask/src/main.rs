@@ -7,6 +7,7 @@ mod licences;
 mod recordings;
 mod schema;
 mod tidy;
+mod validate;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -36,6 +37,11 @@ const TASKS: &[Task] = &[
         run: schema::run,
     },
     Task { name: "tidy", about: "manifests, READMEs, file lengths, units in names, changelog", run: tidy::run },
+    Task {
+        name: "validate",
+        about: "hold profiles against the schema with Python's jsonschema and Node's ajv [--only NAME] [FILES]",
+        run: validate::run,
+    },
 ];
 
 fn main() -> ExitCode {

@@ -24,6 +24,20 @@ fn a_document_with_every_field_survives() {
     }
 }
 
+/// `data/every_field.json` is for validators that know nothing of this crate. To write it anew after a field was added:
+/// `INSTA_UPDATE=always cargo test -p vramscope-schema`.
+#[test]
+fn the_document_with_every_field_is_kept_for_others() {
+    let made = document(&mut Choices(11), Fields::All).to_string();
+    let made = text(&read(made.as_bytes()).unwrap().profile);
+    if std::env::var_os("INSTA_UPDATE").is_some_and(|update| update == "always") {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/data/every_field.json");
+        std::fs::write(path, &made).unwrap();
+    }
+    let kept = crate::data("every_field.json");
+    assert!(kept == made.as_bytes(), "tests/it/data/every_field.json lacks what the schema has now");
+}
+
 #[test]
 fn migrated_documents_survive() {
     for name in crate::ALL {
