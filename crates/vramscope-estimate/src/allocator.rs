@@ -21,6 +21,13 @@ const ROUND_LARGE: u64 = 2 * MIB;
 /// A block that may not be split is still given to a request that is smaller by less than this.
 const OVERSIZE: u64 = 20 * MIB;
 
+/// What a tensor occupies if nothing free fits it: its segment, if the rest of that is too small to be split off.
+pub(crate) fn occupied(bytes: u64) -> u64 {
+    let size = bytes.max(1).div_ceil(ROUND).saturating_mul(ROUND);
+    let segment = size.checked_next_multiple_of(ROUND_LARGE).unwrap_or(size);
+    if size >= LARGE && segment - size <= SMALL { segment } else { size }
+}
+
 /// A piece of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Block {

@@ -48,7 +48,6 @@ impl GpuModel {
 
     /// Bytes that cuBLAS takes from the framework's allocator at its first use
     /// (PyTorch, `aten/src/ATen/cuda/CUDABlas.cpp`: 32 MiB from Hopper on, 8.125 MiB before; 76 MiB in hipBLAS).
-    #[expect(dead_code, reason = "activations are next")]
     pub(crate) fn blas_workspace(&self) -> u64 {
         match self.vendor {
             Vendor::Nvidia if self.capability.0 >= 9 => 32 << 20,

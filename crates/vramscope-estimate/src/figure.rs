@@ -28,7 +28,6 @@ impl Figure {
     }
 
     /// Names what went in.
-    #[expect(dead_code, reason = "the budget names its inputs")]
     pub(crate) fn with(mut self, inputs: &[(&'static str, u64)]) -> Self {
         self.inputs.extend_from_slice(inputs);
         self

@@ -114,7 +114,7 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
         block_size,
         bytes_per_block: 0,
         approximate: indexed > 0,
-        in_flight: in_flight(args),
+        in_flight: args.max_num_batched_tokens.and_then(|step| in_flight(step, args)),
         speculative: args.num_speculative_tokens,
         aligned_states: args.enable_prefix_caching.unwrap_or(args.version.from_minor(30)),
     };
@@ -134,10 +134,9 @@ fn attention_spec(a: &Attention, split: Split, element: CacheElement, block_size
     Ok(Spec { kind, block_size, page: page::attention(a, split, element, block_size)? })
 }
 
-/// Tokens in flight over those computed: one step's until 0.29, those of all overlapping steps since.
-fn in_flight(args: &EngineArgs) -> Option<u64> {
-    let step = args.max_num_batched_tokens?;
-    let overlapping = match (args.version.from_minor(30), args.async_scheduling.unwrap_or(true)) {
+/// Tokens in flight over those computed: one step's until 0.25, those of all overlapping steps since.
+fn in_flight(step: u64, args: &EngineArgs) -> Option<u64> {
+    let overlapping = match (args.version.from_minor(26), args.async_scheduling.unwrap_or(true)) {
         (false, _) => 1,
         (true, true) => args.pipeline_parallel_size + 1,
         (true, false) => args.pipeline_parallel_size,
@@ -212,6 +211,11 @@ fn group(
 }
 
 impl KvPlan {
+    /// States the tokens of a step, where the arguments leave them to the engine's default.
+    pub(crate) fn set_step(&mut self, tokens: u64, args: &EngineArgs) {
+        self.in_flight = in_flight(tokens, args);
+    }
+
     /// Whether all layers take the same blocks, so that a block is a fixed number of tokens.
     pub fn is_uniform(&self) -> bool {
         let first = self.groups.first().map(|group| group.kind);

@@ -13,23 +13,36 @@
 //! assert!(weights_per_rank(&model, &args).unwrap().stages[0].bytes.value > 16_060_522_496);
 //! ```
 
+mod activations;
 mod allocator;
 mod attribution;
+mod budget;
+mod calibration;
 mod device;
+mod devices;
 mod error;
 mod figure;
+mod graphs;
 mod input;
 mod kv;
+mod resolve;
 mod shape;
+#[cfg(test)]
+mod tests_support;
 mod weights;
 mod words;
 
+pub use activations::Runner;
 pub use attribution::{Attribution, DeviceObservation, Evidenced, KvGeometry, RankEvidence, attribute};
+pub use budget::{Budget, Setting, Verdict, WorkloadUse, budget};
+pub use calibration::{Calibration, CalibrationError, Constant};
 pub use device::GpuModel;
+pub use devices::{devices, find_device};
 pub use error::EstimateError;
 pub use figure::Figure;
 pub use input::{EngineArgs, EngineVersion, Lora, Usage};
 pub use kv::{CacheKind, KvGroup, KvPlan, kv_plan};
+pub use resolve::Resolved;
 pub use weights::tensors::Part;
 pub use weights::{ParameterCount, StageWeights, Weights, parameter_count, weights_on_device, weights_per_rank};
 pub use words::CommandLine;

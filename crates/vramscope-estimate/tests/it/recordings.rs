@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use vramscope_core::{Architecture, Bytes, Vendor};
-use vramscope_estimate::{CommandLine, EngineArgs, GpuModel, weights_on_device};
+use vramscope_estimate::{CommandLine, EngineArgs, GpuModel, Setting, budget, weights_on_device};
 
 use crate::shared;
 
@@ -65,5 +65,49 @@ fn loaded_weights_are_those_of_the_engine() {
         if run.args.lora.is_none() {
             assert_eq!(off, 0, "{}: plain and AWQ weights are followed block by block", run.name);
         }
+    }
+}
+
+/// How far a figure is from the truth, in per cent.
+fn off(value: u64, truth: u64) -> f64 {
+    (Bytes::new(value).as_f64() / Bytes::new(truth).as_f64() - 1.0) * 100.0
+}
+
+#[test]
+fn budgets_are_those_of_the_engines() {
+    let mut kv_errors = Vec::new();
+    for run in runs() {
+        let others = Bytes::new(run.truth["init_non_torch"].as_u64().unwrap().saturating_sub(552_402_944));
+        let budget = budget(&run.model, &run.args, Setting { others, ..Setting::alone(&CARD) }).unwrap();
+        assert!(budget.verdict.fits && budget.verdict.certain, "{}: {:?}", run.name, budget.verdict);
+        let truth = |key: &str| run.truth[key].as_u64();
+        assert_eq!(Some(budget.requested.value), truth("requested_memory"), "{}", run.name);
+        assert_eq!(Some(budget.block_size.value), truth("block_size"), "{}", run.name);
+        let blocks = truth("num_gpu_blocks").unwrap();
+        let kv = off(budget.kv_cache.value, truth("kv_tensor_bytes").unwrap());
+        kv_errors.push(kv.abs());
+        let mut line = format!(
+            "{:20} kv {kv:+.4} %, blocks {:+}",
+            run.name,
+            budget.num_gpu_blocks.value.cast_signed() - blocks.cast_signed()
+        );
+        assert!(kv.abs() <= 0.5 && off(budget.num_gpu_blocks.value, blocks).abs() <= 0.5, "{line}");
+        assert!(budget.num_gpu_blocks.contains(blocks), "{line}: {:?}", budget.num_gpu_blocks);
+        if let Some(peak) = truth("peak_activation_memory") {
+            line += &format!(
+                ", activations {:+.3} % ({:+})",
+                off(budget.activation_peak.value, peak),
+                budget.activation_peak.value.cast_signed() - peak.cast_signed()
+            );
+            assert!(off(budget.activation_peak.value, peak).abs() <= 3.0, "{line}");
+            assert!(budget.activation_peak.contains(peak), "{line}");
+            assert!(budget.non_torch.contains(truth("non_torch_memory").unwrap()), "{line}");
+            assert!(budget.cuda_graphs_budgeted.contains(truth("cudagraph_memory_estimate").unwrap()), "{line}");
+        }
+        eprintln!("{line}");
+    }
+    kv_errors.sort_by(f64::total_cmp);
+    if let Some(median) = kv_errors.get(kv_errors.len() / 2) {
+        assert!(*median <= 0.1, "the median error of the KV cache is {median} %");
     }
 }

@@ -1,0 +1,236 @@
+//! One step through the layers.
+//!
+//! What is alive together follows from `model_executor/models/*`: the caller of a layer still holds what it passed in,
+//! a layer holds what its parts return, and a product is let go when its name is given to the next one.
+
+use vramscope_core::{Architecture, WeightFormat};
+use vramscope_core::{
+    Attention, Dense, Experts, FeedForward, LatentAttention, Layer, Mixer, QkNorm, Recurrent, Residual,
+};
+
+use super::{Context, OVERFLOW};
+use crate::EstimateError;
+use crate::weights::tensors::Split;
+
+pub(super) const FORMULA: &str =
+    "tokens x e x (held residual streams x hidden + widest products alive together) + expert workspace + tuning buffer";
+
+/// The largest context that MLA decompresses at once, in tokens (`determine_chunked_prefill_workspace_size`).
+const LATENT_CHUNK: u64 = 64 * 1024;
+
+/// What the step's peak is made of.
+pub(super) struct Step {
+    /// Bytes alive together, without the BLAS workspace.
+    pub(super) bytes: u64,
+    /// The experts' workspace in it, which stays.
+    pub(super) workspace: u64,
+    /// Kernels are tuned while it runs, with a buffer of the size of the L2 cache.
+    pub(super) tunes: bool,
+}
+
+pub(super) fn peak(context: &Context<'_>, layers: std::ops::Range<usize>) -> Result<Step, EstimateError> {
+    let engine = context.engine;
+    let split = Split { tensor: engine.tensor_parallel_size, experts: engine.expert_ranks, padded: true };
+    let widths = Widths { model: context.model, split, holds: Holds::of(context.model), compiled: engine.compiled };
+    let unit = engine.max_num_batched_tokens.checked_mul(engine.element.bits() / 8).ok_or(OVERFLOW)?;
+    let mut workspace = 0;
+    let mut bytes = 0_u64;
+    let mut tunes = false;
+    for run in context.model.layers[layers].chunk_by(|a, b| a == b) {
+        let layer = &run[0];
+        let own = workspace_of(context, layer, split)?;
+        let latent = latent_chunk(context, layer, split);
+        // The first layer with experts makes the workspace after its attention; the second one has both.
+        let beside_mixer = if run.len() > 1 { workspace.max(own) } else { workspace };
+        workspace = workspace.max(own);
+        let mixer = widths.mixer(layer)?.checked_mul(unit).and_then(|b| b.checked_add(latent + beside_mixer));
+        let feed_forward = widths.feed_forward(layer, context.engine.format)?;
+        let feed_forward = feed_forward.checked_mul(unit).and_then(|b| b.checked_add(routing(context, layer)));
+        let feed_forward = feed_forward.and_then(|b| b.checked_add(workspace));
+        // Experts are one operation to the compiler, which tunes only what it generates itself.
+        let tuned = engine.compiled && matches!(layer.feed_forward, FeedForward::Dense(_));
+        let buffer = if tuned { context.device.l2_bytes } else { 0 };
+        let (mixer, feed_forward) = (mixer.ok_or(OVERFLOW)?, feed_forward.ok_or(OVERFLOW)?);
+        let largest = mixer.max(feed_forward).checked_add(buffer).ok_or(OVERFLOW)?;
+        if largest > bytes {
+            (bytes, tunes) = (largest, tuned);
+        }
+    }
+    // A biased product goes through cuBLASLt, which has a workspace of its own.
+    let biased =
+        context.plain && context.model.layers.iter().any(|l| matches!(l.mixer, Mixer::Attention(a) if a.qkv_bias));
+    bytes = bytes.checked_add(if biased { 1 << 20 } else { 0 }).ok_or(OVERFLOW)?;
+    Ok(Step { bytes, workspace, tunes })
+}
+
+/// Copies of the hidden states that are held while a part of a layer runs.
+#[derive(Debug, Clone, Copy)]
+struct Holds {
+    in_mixer: u64,
+    in_feed_forward: u64,
+}
+
+impl Holds {
+    fn of(model: &Architecture) -> Self {
+        match model.residual {
+            // The caller's states (normed in place) and the residual; after the mixer also its output.
+            Residual::InPlace => Self { in_mixer: 2, in_feed_forward: 3 },
+            // The caller's pair and the layer's own pair.
+            Residual::Copied => Self { in_mixer: 4, in_feed_forward: 4 },
+            // The caller's states, the sum and its norm.
+            Residual::Separate => Self { in_mixer: 2, in_feed_forward: 3 },
+        }
+    }
+}
+
+/// Widths of what is alive, in elements per token.
+struct Widths<'a> {
+    model: &'a Architecture,
+    split: Split,
+    holds: Holds,
+    compiled: bool,
+}
+
+impl Widths<'_> {
+    fn mixer(&self, layer: &Layer) -> Result<u64, EstimateError> {
+        let held = self.holds.in_mixer * self.model.hidden_size;
+        Ok(match &layer.mixer {
+            Mixer::None => held,
+            Mixer::Attention(a) => held + self.attention(a)?,
+            Mixer::Latent(l) => held + self.latent(l)?,
+            Mixer::Recurrent(r) => held + self.recurrent(r),
+            Mixer::Parallel(a, r) => held + 2 * self.model.hidden_size + self.attention(a)?.max(self.recurrent(r)),
+        })
+    }
+
+    /// Queries, keys and values; normed queries and keys; the attended values; the output.
+    fn attention(&self, a: &Attention) -> Result<u64, EstimateError> {
+        let t = self.split.tensor;
+        let (heads, kv_heads) = (a.heads.div_ceil(t), self.split.kv_heads(a.kv_heads)?);
+        let query = heads * a.head_dim;
+        let gate = if a.output_gate { 2 * query } else { 0 };
+        let normed = if a.qk_norm == QkNorm::None { 0 } else { query + kv_heads * a.head_dim };
+        let kv = kv_heads * (a.head_dim + a.value_dim);
+        Ok(query + gate + kv + normed + heads * a.value_dim + self.model.hidden_size)
+    }
+
+    /// Queries, the latent, its norm, its rotated part, the attended values.
+    fn latent(&self, l: &LatentAttention) -> Result<u64, EstimateError> {
+        let heads = l.heads.div_ceil(self.split.tensor);
+        let compressed = l.query_rank.map_or(0, |rank| 2 * rank);
+        let query = heads * (l.nope_dim + l.rope_dim) + compressed;
+        Ok(query + 2 * l.kv_rank + 2 * l.rope_dim + heads * l.value_dim)
+    }
+
+    /// The projection and its scaled copy; or the projection, the states' output and two copies of what the
+    /// convolution takes.
+    fn recurrent(&self, r: &Recurrent) -> u64 {
+        let t = self.split.tensor;
+        let wide =
+            |projected: u64, mixed: u64, inner: u64| (2 * projected).max(projected + inner + 2 * mixed).div_ceil(t);
+        match *r {
+            Recurrent::Mamba1 { inner, .. } => wide(2 * inner, inner, inner),
+            Recurrent::Mamba2 { heads, head_dim, groups, state, .. } => {
+                let inner = heads * head_dim;
+                let mixed = inner + 2 * groups * state;
+                wide(inner + mixed + heads, mixed, inner)
+            }
+            Recurrent::GatedDelta { key_heads, value_heads, key_dim, value_dim, .. } => {
+                let (keys, values) = (key_heads * key_dim, value_heads * value_dim);
+                wide(2 * keys + 2 * values, 2 * keys + values, values)
+            }
+            Recurrent::KimiDelta { heads, head_dim, .. } | Recurrent::Linear { heads, head_dim } => {
+                wide(3 * heads * head_dim, 3 * heads * head_dim, heads * head_dim)
+            }
+            Recurrent::ShortConv { channels, .. } => wide(3 * channels, channels, channels),
+        }
+    }
+
+    fn feed_forward(&self, layer: &Layer, format: WeightFormat) -> Result<u64, EstimateError> {
+        let hidden = self.model.hidden_size;
+        let held = self.holds.in_feed_forward * hidden;
+        Ok(match &layer.feed_forward {
+            FeedForward::None => held,
+            FeedForward::Dense(dense) if self.compiled => self.compiled_input(layer) + self.products(dense).first,
+            FeedForward::Dense(dense) => held + self.products(dense).peak(hidden, self.model.holds_first_product),
+            FeedForward::Experts(experts) => held + self.experts(experts, hidden, format),
+        })
+    }
+
+    /// A compiled piece begins at the attention's output: that, the residual before and the one after.
+    fn compiled_input(&self, layer: &Layer) -> u64 {
+        let attended = match &layer.mixer {
+            Mixer::Attention(a) | Mixer::Parallel(a, _) => (a.heads * a.value_dim).div_ceil(self.split.tensor),
+            Mixer::Latent(l) => (l.heads * l.value_dim).div_ceil(self.split.tensor),
+            Mixer::None | Mixer::Recurrent(_) => self.model.hidden_size,
+        };
+        attended + 2 * self.model.hidden_size
+    }
+
+    fn products(&self, dense: &Dense) -> Products {
+        let width = dense.width.div_ceil(self.split.tensor);
+        let up = if dense.gated { 2 * width } else { width };
+        Products { first: up + width, up, width }
+    }
+
+    /// The output beside what stays in place; experts whose kernel has no shared workspace make their own.
+    fn experts(&self, e: &Experts, hidden: u64, format: WeightFormat) -> u64 {
+        let shared = Dense { width: e.shared_width, gated: e.gated, bias: false };
+        let shared = if e.shared_width > 0 { self.products(&shared).first + hidden } else { 0 };
+        let own = if format == WeightFormat::Mxfp4 { e.per_token * (self.expert_width(e) + hidden) } else { 0 };
+        (hidden + own).max(shared)
+    }
+
+    fn expert_width(&self, e: &Experts) -> u64 {
+        if self.split.experts > 1 { e.width } else { e.width.div_ceil(self.split.tensor) }
+    }
+}
+
+/// Widths of a feed-forward part's products.
+struct Products {
+    /// The first product and its activation.
+    first: u64,
+    up: u64,
+    width: u64,
+}
+
+impl Products {
+    /// Beside the held states: the activation's moment, or the last product's.
+    fn peak(&self, hidden: u64, holds_first: bool) -> u64 {
+        let last = self.width + hidden + if holds_first { self.up } else { 0 };
+        self.first.max(last)
+    }
+}
+
+/// What MLA decompresses of its cache in the profile run.
+fn latent_chunk(context: &Context<'_>, layer: &Layer, split: Split) -> u64 {
+    let Mixer::Latent(l) = &layer.mixer else { return 0 };
+    let engine = context.engine;
+    let wanted = (8 * engine.max_model_len).max(4 * engine.max_num_seqs * engine.block_size).min(LATENT_CHUNK);
+    let tokens = wanted.max(engine.max_num_seqs * engine.block_size);
+    tokens * l.heads.div_ceil(split.tensor) * (l.nope_dim + l.value_dim) * (engine.element.bits() / 8)
+}
+
+/// Logits of the router, and weight and place of each visited expert.
+fn routing(context: &Context<'_>, layer: &Layer) -> u64 {
+    let FeedForward::Experts(e) = &layer.feed_forward else { return 0 };
+    let element = context.engine.element.bits() / 8;
+    context.engine.max_num_batched_tokens.saturating_mul(e.count * element + e.per_token * 12)
+}
+
+/// The workspace that experts share (`fused_moe/modular_kernel.py`, `workspace_shapes` of the kernel in use).
+fn workspace_of(context: &Context<'_>, layer: &Layer, split: Split) -> Result<u64, EstimateError> {
+    let FeedForward::Experts(e) = &layer.feed_forward else { return Ok(0) };
+    if context.engine.format == WeightFormat::Mxfp4 && context.device.is_hopper() {
+        return Ok(0);
+    }
+    let hidden = context.model.hidden_size;
+    let width = if split.experts > 1 { e.width } else { e.width.div_ceil(split.tensor) };
+    let up = if e.gated { 2 * width } else { width };
+    let widths = match context.engine.format {
+        WeightFormat::Packed { .. } => width.max(hidden) + (2 * width).max(hidden),
+        _ => width.max(hidden) + up.max(hidden),
+    };
+    let visits = context.engine.max_num_batched_tokens.checked_mul(e.per_token).ok_or(OVERFLOW)?;
+    visits.checked_mul(widths).and_then(|n| n.checked_mul(context.engine.element.bits() / 8)).ok_or(OVERFLOW)
+}
