@@ -25,6 +25,8 @@ const STEPS: &[Step] = &[
     step("licences", &["xtask", "licences"]),
     step("clippy", &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     step("test", &["cargo", "test", "--workspace", "--locked"]),
+    step("schema", &["xtask", "schema", "--check"]),
+    step("validate", &["xtask", "validate"]),
     step("recordings", &["xtask", "recordings", "--check"]),
     Step {
         name: "doc",

@@ -43,7 +43,7 @@ pub(crate) fn activation_peak(run: &Known<'_>) -> Option<Evidenced> {
         let budget = facts.kv_pool.last()?;
         let weights = facts.weights.last()?;
         let graphs = facts.graphs_estimated.last();
-        let non_torch = facts.non_torch.last().map_or_else(crate::model::usual_non_torch_growth, |f| Some(f.value))?;
+        let non_torch = facts.non_torch.last().map_or_else(crate::model::usual_non_torch_growth, |f| f.value);
         let taken = [budget.value, weights.value, graphs.map_or(Bytes::ZERO, |g| g.value), non_torch];
         let size = requested.size.checked_sub(Bytes::checked_sum(taken)?)?;
         let half_steps = [Some(budget), Some(weights), graphs].into_iter().flatten().filter_map(|f| f.resolution);

@@ -2,7 +2,7 @@
 
 use vramscope_core::{Architecture, Basis, Bytes, Confidence, ElementType, EngineFacts, Fact, FeedForward, Mixer};
 use vramscope_estimate::{
-    EngineArgs, EngineVersion, Evidenced, KvGeometry, Usage, kv_plan, parameter_count, weights_per_rank,
+    Calibration, EngineArgs, EngineVersion, Evidenced, KvGeometry, Usage, kv_plan, parameter_count, weights_per_rank,
 };
 use vramscope_schema::v3::ModelInfo;
 
@@ -94,8 +94,8 @@ pub(crate) fn default_utilization(version: &str) -> Option<f64> {
     Some(if version.from_minor(20) { 0.92 } else { 0.9 })
 }
 
-/// What vLLM's process grows outside the framework's allocator while it profiles, on one GPU, where the log does not
-/// print it: 230 MiB in every eager and every dense compiled recording of 0.25.1 on an H200.
-pub(crate) fn usual_non_torch_growth() -> Option<Bytes> {
-    Some(Bytes::new(241_172_480))
+/// What the engine's process usually grows outside the framework's allocator while it profiles, where the log does not
+/// print it.
+pub(crate) fn usual_non_torch_growth() -> Bytes {
+    Bytes::new(Calibration::embedded().non_torch.value)
 }

@@ -96,3 +96,56 @@ fn help_has_examples_and_exit_codes() {
     let help = stdout(&vramscope(&["analyze", "--help"]));
     assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
 }
+
+#[test]
+fn what_the_guides_of_earlier_profilers_look_up_is_there() {
+    let output = vramscope(&["analyze", "examples/llama-3.1-8b", "--format", "json"]);
+    let profile: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for pointer in [
+        "/profiler_version",
+        "/schema_version",
+        "/metadata/timestamp",
+        "/model_info/name",
+        "/model_info/num_parameters",
+        "/model_info/num_layers",
+        "/model_info/dtype",
+        "/memory_measurements/baseline/total_gb",
+        "/memory_measurements/post_warmup/total_gb",
+        "/memory_measurements/peak/total_gb",
+        "/memory_measurements/peak/per_gpu_stats/stddev_gb",
+        "/memory_measurements/peak/per_gpu_details/0",
+        "/memory_measurements/memory_increase_gb",
+        "/memory_breakdown/total_measured_gb",
+        "/memory_breakdown/net_increase_gb",
+        "/memory_breakdown/model_weights_gb",
+        "/memory_breakdown/kv_cache_gb",
+        "/memory_breakdown/activations_gb",
+        "/memory_breakdown/framework_overhead_gb",
+        "/memory_breakdown/overhead_percentage",
+        "/memory_breakdown/confidence_levels/overall",
+        "/memory_breakdown/vllm_reported_values_used/weights",
+        "/vllm_internal_metrics/num_gpu_blocks",
+        "/vllm_internal_metrics/block_size",
+        "/vllm_internal_metrics/total_gpu_kv_cache_gb",
+        "/vllm_internal_metrics/attention_backend",
+        "/vllm_internal_metrics/activations_gb",
+        "/vllm_internal_metrics/total_allocated_gb",
+        "/vllm_internal_metrics/max_model_len",
+        "/vllm_internal_metrics/cuda_graphs_enabled",
+        "/memory_timeline/p95_gb",
+        "/memory_timeline/num_samples",
+        "/memory_timeline/timeline/0/memory_gb",
+        "/memory_timeline/extended/power/mean_w",
+        "/memory_timeline/extended/temperature/max_c",
+        "/detailed_gpu_metrics/gpus/0/vram_used_mb",
+        "/latency_stats/mean_latency_ms",
+        "/latency_stats/tokens_per_second",
+        "/engine_metadata/engine_version",
+        "/engine_metadata/engine_type",
+        "/gpu_info/num_gpus",
+        "/gpu_info/gpu_memory_per_device/0/used_gb",
+        "/raw_logs/files/0/file",
+    ] {
+        assert!(profile.pointer(pointer).is_some_and(|v| !v.is_null()), "{pointer}");
+    }
+}
