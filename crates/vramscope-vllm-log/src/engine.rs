@@ -7,6 +7,7 @@ use vramscope_core::{Event, Failure, Generation, LogTime, Milestone, Origin, Sco
 use crate::bench::Bench;
 use crate::figure::{Figure, Value};
 use crate::key::Key;
+use crate::news::{News, Newsroom};
 use crate::note::ParseNote;
 use crate::pattern::Captured;
 use crate::report::Reports;
@@ -70,6 +71,7 @@ pub(crate) struct Engine {
     pub(crate) reports: Reports,
     pub(crate) bench: Bench,
     pub(crate) notes: Vec<ParseNote>,
+    pub(crate) newsroom: Newsroom,
 }
 
 impl Engine {
@@ -100,7 +102,7 @@ impl Engine {
                 Value::Text(text) => Value::Text(crate::redact::redact(&text)),
                 other => other,
             };
-            self.figures.push(Figure {
+            let figure = Figure {
                 key,
                 value,
                 resolution,
@@ -108,7 +110,9 @@ impl Engine {
                 origin: place.origin(),
                 at: place.at,
                 repeated: place.repeated,
-            });
+            };
+            self.newsroom.push(|| News::Figure(figure.clone()));
+            self.figures.push(figure);
         }
     }
 
@@ -133,7 +137,10 @@ impl Engine {
     pub(crate) fn configure(&mut self, settings: Vec<Setting>) {
         for setting in settings {
             match self.settings.iter().find(|s| s.name == setting.name && s.source == setting.source) {
-                None => self.settings.push(setting),
+                None => {
+                    self.newsroom.push(|| News::Setting(setting.clone()));
+                    self.settings.push(setting);
+                }
                 Some(first) if first.value == setting.value => {}
                 Some(first) => {
                     let text = format!("`{}` was given otherwise on line {}", setting.name, first.origin.line);
@@ -172,6 +179,9 @@ impl Engine {
         }
         let took = took.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
         let event = Event { milestone, at: place.at, at_is_own: place.at_is_own, took, origin: place.origin() };
+        if milestone != Milestone::LastTraffic {
+            self.newsroom.push(|| News::Event(event.clone()));
+        }
         self.events.push(event);
     }
 
@@ -199,6 +209,7 @@ impl Engine {
             .iter()
             .any(|f| f.kind == failure.kind && (f.message == failure.message || failure.kind.name() != "other"));
         if !known && self.failures.len() < MAX_FAILURES {
+            self.newsroom.push(|| News::Failure(failure.clone()));
             self.failures.push(failure);
         }
     }
@@ -214,6 +225,21 @@ impl Engine {
         self.figures.iter().filter(move |f| f.key == key)
     }
 
+    /// The process ids of V0's workers in the order of their ranks, 1 and up: it starts them one after the other. Empty
+    /// unless all of them are known.
+    fn workers_in_order(&self, tensor: Option<u32>, pipeline: Option<u32>) -> Vec<&str> {
+        let world = tensor.unwrap_or(1).saturating_mul(pipeline.unwrap_or(1));
+        let workers = self.figures.iter().filter_map(|f| f.origin.worker.as_deref()).map(Worker::of);
+        let mut pids: Vec<(u64, &str)> = workers
+            .filter(|w| w.name == "VllmWorkerProcess")
+            .filter_map(|w| Some((w.pid.parse().ok()?, w.pid)))
+            .collect();
+        pids.sort_unstable();
+        pids.dedup();
+        let all = u32::try_from(pids.len()).is_ok_and(|count| Some(count) == world.checked_sub(1));
+        if all { pids.into_iter().map(|(_, pid)| pid).collect() } else { Vec::new() }
+    }
+
     /// The ranks of the workers are known only at the end: gives every figure its scope.
     pub(crate) fn settle_scopes(&mut self) {
         let size = |name: &str| match self.setting(name).map(|s| &s.value) {
@@ -221,6 +247,7 @@ impl Engine {
             _ => None,
         };
         let tensor = size("tensor_parallel_size");
+        let in_order = self.workers_in_order(tensor, size("pipeline_parallel_size"));
         let several = tensor.unwrap_or(1).max(size("pipeline_parallel_size").unwrap_or(1)) > 1;
         let scopes: Vec<Scope> = self
             .figures
@@ -230,7 +257,11 @@ impl Engine {
                 Key::GpuBlocks | Key::CpuBlocks => Scope::PerRank,
                 _ => {
                     let worker = figure.origin.worker.as_deref().map(Worker::of);
-                    let rank = worker.and_then(|w| w.rank(&self.placements, tensor));
+                    let rank = worker.and_then(|w| {
+                        let by_order = in_order.iter().position(|pid| *pid == w.pid);
+                        let by_order = by_order.and_then(|place| u32::try_from(place + 1).ok());
+                        w.rank(&self.placements, tensor).or(by_order)
+                    });
                     match rank {
                         Some(rank) => Scope::ThisRank(rank),
                         // Without a tag the driver speaks, which is rank 0.

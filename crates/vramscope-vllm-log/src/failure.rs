@@ -160,7 +160,8 @@ pub(crate) fn message(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    crate::redact::redact(&text[..end])
+    let more = if end < text.len() { " …" } else { "" };
+    crate::redact::redact(&text[..end]) + more
 }
 
 /// Strips the names of exceptions from the left (`torch._inductor.exc.InductorError: OutOfMemoryError: `); gives the

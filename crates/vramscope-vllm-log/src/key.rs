@@ -97,6 +97,8 @@ keys! {
     KvPool = "kv_pool": Memory,
     /// The KV-cache pool in use, from the summary at the end of the start; per rank.
     KvPoolSummary = "kv_pool_summary": Memory,
+    /// Memory for the KV cache of the CPU backend, where no size was given.
+    CpuKvSpace = "cpu_kv_space": Memory,
     /// Blocks of the KV cache on the device, per rank.
     GpuBlocks = "gpu_blocks": Count,
     /// Blocks of the swap space, or of a KV cache in host memory.

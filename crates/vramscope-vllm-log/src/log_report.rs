@@ -21,7 +21,7 @@ pub struct LogReport {
     pub engines: Vec<EngineReport>,
     /// Remarks about the whole log.
     pub notes: Vec<ParseNote>,
-    /// How many lines the log has; the last one counts although nothing may stand on it.
+    /// How many lines the log has.
     pub lines: u64,
     /// Lines that look like figures of memory and were not understood, where they were asked for.
     pub unknown: Option<Vec<UnknownLine>>,

@@ -69,7 +69,8 @@ impl Needles {
     fn of(extra: &[&'static str]) -> Self {
         let mut needles: Vec<&'static str> = Vec::new();
         let mut formats: Vec<Vec<usize>> = Vec::new();
-        for (place, format) in rows::formats().iter().enumerate() {
+        let silent = |format: &Format| format.row.needle == rows::FIGURES_ONLY;
+        for (place, format) in rows::formats().iter().enumerate().filter(|(_, format)| !silent(format)) {
             match needles.iter().position(|n| *n == format.row.needle) {
                 Some(known) => formats[known].push(place),
                 None => {
@@ -80,8 +81,10 @@ impl Needles {
         }
         for text in extra {
             if !needles.contains(text) {
+                let listed = FIGURES.contains(text).then(|| rows::formats().iter().enumerate());
+                let known = listed.into_iter().flatten().filter(|(_, format)| silent(format));
+                formats.push(known.map(|(place, _)| place).collect());
                 needles.push(text);
-                formats.push(Vec::new());
             }
         }
         let packed =

@@ -1,6 +1,7 @@
 //! The parser: bytes or lines in, a report out.
 
 use crate::log_report::LogReport;
+use crate::news::News;
 use crate::note::ParseNote;
 use crate::reader::{Gap, Reader};
 use crate::wrap::{self, Unwrapper};
@@ -38,6 +39,7 @@ pub struct LogParser {
     keep_unknown: bool,
     /// The first line has been looked at.
     looked: bool,
+    following: bool,
 }
 
 impl Default for LogParser {
@@ -57,6 +59,20 @@ impl LogParser {
         Self::with(true)
     }
 
+    /// A parser that tells what it learns as it learns it, see [`Self::take_news`]. It does not look for lines that a
+    /// terminal has wrapped.
+    pub fn following() -> Self {
+        let mut parser = Self::with(false);
+        parser.reader.router.follow();
+        parser.following = true;
+        parser
+    }
+
+    /// What a parser made by [`Self::following`] has learned since this was called last, in order.
+    pub fn take_news(&mut self) -> Vec<News> {
+        self.reader.router.take_news()
+    }
+
     fn with(keep_unknown: bool) -> Self {
         Self {
             carry: Vec::new(),
@@ -68,6 +84,7 @@ impl LogParser {
             unwrapper: None,
             keep_unknown,
             looked: false,
+            following: false,
         }
     }
 
@@ -104,6 +121,8 @@ impl LogParser {
     /// Ends the log and gives what it says.
     pub fn finish(mut self) -> LogReport {
         self.judge_head();
+        // Behind the last line end there is no line.
+        let lines = if self.carry.is_empty() { self.line.saturating_sub(1) } else { self.line };
         if !self.carry.is_empty() {
             let carried = std::mem::take(&mut self.carry);
             self.lone(&carried);
@@ -111,7 +130,7 @@ impl LogParser {
         if let Some(mut unwrapper) = self.unwrapper.take() {
             unwrapper.end(&mut self.reader);
         }
-        self.reader.end();
+        self.reader.end(lines.max(1));
         let mut notes = std::mem::take(&mut self.reader.notes);
         if self.overlong_lines.0 > 0 {
             let (lines, first) = self.overlong_lines;
@@ -121,13 +140,13 @@ impl LogParser {
             ));
         }
         let unknown = self.reader.unknown.take().map(|unknown| unknown.lines);
-        LogReport::of(self.reader.router, notes, self.line, unknown)
+        LogReport::of(self.reader.router, notes, lines, unknown)
     }
 
     /// If the beginning shows that a terminal has wrapped the lines, reads it again as such.
     fn judge_head(&mut self) {
         let Some(head) = self.head.take() else { return };
-        let Some(width) = wrap::width(&head) else { return };
+        let Some(width) = wrap::width(&head).filter(|_| !self.following) else { return };
         let text = format!("lines are wrapped at {width} columns; they have been put together again");
         *self =
             Self { head: None, looked: true, unwrapper: Some(Unwrapper::new(width)), ..Self::with(self.keep_unknown) };

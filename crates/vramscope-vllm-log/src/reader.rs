@@ -133,13 +133,14 @@ impl Reader {
     }
 
     /// Ends the log.
-    pub(crate) fn end(&mut self) {
+    pub(crate) fn end(&mut self, last_line: u64) {
         for held in self.joiner.end() {
             self.text(&held, &mut Gap::default());
         }
         if let Some((clock, line)) = self.clock {
             self.router.current().clock(clock, line);
         }
+        self.router.current().last_line = last_line;
         if let Some((clock, line)) = self.first_clock {
             self.router.engine(0).first_clock = Some((clock, line));
         }

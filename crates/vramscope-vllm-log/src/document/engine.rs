@@ -274,7 +274,7 @@ impl EngineDocument {
 }
 
 /// One figure, as it stands in the document.
-fn figure(figure: &Figure) -> FigureDocument {
+pub fn figure(figure: &Figure) -> FigureDocument {
     let (scope, rank) = match figure.scope {
         Scope::ThisRank(rank) => (ScopeName::ThisRank, Some(rank)),
         Scope::PerRank => (ScopeName::PerRank, None),
@@ -293,12 +293,13 @@ fn figure(figure: &Figure) -> FigureDocument {
         rank,
         worker: figure.origin.worker.clone(),
         line: figure.origin.line,
-        at: figure.at.map(time),
+        at: figure.at.map(time_text),
         repeated: figure.repeated,
     }
 }
 
-fn setting(setting: &Setting) -> SettingDocument {
+/// One setting, as it stands in the document.
+pub fn setting(setting: &Setting) -> SettingDocument {
     SettingDocument {
         name: setting.name.to_owned(),
         value: match &setting.value {
@@ -318,10 +319,11 @@ fn setting(setting: &Setting) -> SettingDocument {
     }
 }
 
-fn event(event: &Event) -> EventDocument {
+/// One event, as it stands in the document.
+pub fn event(event: &Event) -> EventDocument {
     EventDocument {
-        event: milestone(event.milestone).to_owned(),
-        at: event.at.map(time),
+        event: milestone_name(event.milestone).to_owned(),
+        at: event.at.map(time_text),
         at_is_own: event.at_is_own,
         took_secs: event.took.map(|took| took.as_secs_f64()),
         line: event.origin.line,
@@ -330,7 +332,7 @@ fn event(event: &Event) -> EventDocument {
 }
 
 /// The name of a milestone, as documents and tables spell it.
-pub(crate) fn milestone(milestone: Milestone) -> &'static str {
+pub fn milestone_name(milestone: Milestone) -> &'static str {
     match milestone {
         Milestone::FirstLine => "first_line",
         Milestone::LoadBegan => "load_began",
@@ -353,7 +355,8 @@ pub(crate) fn milestone(milestone: Milestone) -> &'static str {
     }
 }
 
-fn failure(failure: &Failure) -> FailureDocument {
+/// One failure, as it stands in the document.
+pub fn failure(failure: &Failure) -> FailureDocument {
     let mut document = FailureDocument {
         kind: failure.kind.name().to_owned(),
         message: failure.message.clone(),
@@ -405,7 +408,7 @@ fn failure(failure: &Failure) -> FailureDocument {
 fn report(report: &Report) -> ReportDocument {
     ReportDocument {
         line: report.line,
-        at: report.at.map(time),
+        at: report.at.map(time_text),
         prompt_tokens_per_second: report.prompt_tokens_per_second,
         generation_tokens_per_second: report.generation_tokens_per_second,
         running: report.running,
@@ -416,8 +419,8 @@ fn report(report: &Report) -> ReportDocument {
     }
 }
 
-/// `[YYYY-]MM-DDTHH:MM:SS[.fraction][zone]`.
-pub(crate) fn time(time: LogTime) -> String {
+/// A clock as documents spell it: `[YYYY-]MM-DDTHH:MM:SS[.fraction][zone]`.
+pub fn time_text(time: LogTime) -> String {
     let year = time.year.map_or(String::new(), |year| format!("{year:04}-"));
     let fraction = match time.nanosecond {
         0 => String::new(),

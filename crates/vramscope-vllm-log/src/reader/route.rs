@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::engine::{Engine, Place};
+use crate::news::{News, Newsroom};
 use crate::note::ParseNote;
 use crate::record::Record;
 use crate::worker::Worker;
@@ -31,6 +32,16 @@ pub(crate) struct Router {
 impl Router {
     pub(crate) fn new() -> Self {
         Self { engines: vec![Engine::new(1)], pids: HashMap::new(), streams: Vec::new(), current: 0, dropped: 0 }
+    }
+
+    /// Keeps news from now on.
+    pub(crate) fn follow(&mut self) {
+        self.current().newsroom = Newsroom::open();
+    }
+
+    /// The news since they were taken last.
+    pub(crate) fn take_news(&mut self) -> Vec<News> {
+        self.engines.iter_mut().flat_map(|engine| engine.newsroom.take()).collect()
     }
 
     /// The engine of the last record.
@@ -101,8 +112,15 @@ impl Router {
         if let Some(at) = place.at {
             begun.clock(at, place.line);
         }
+        if self.engine(engine).newsroom.is_open() {
+            begun.newsroom = Newsroom::open();
+            begun.newsroom.push(|| News::Engine { line: place.line });
+        }
         self.engines.push(begun);
         let new = self.engines.len() - 1;
+        if self.current == engine && engine < new {
+            self.engines[engine].last_line = place.line.saturating_sub(1).max(1);
+        }
         // A process that begins again is another process under the same number, and so are those around it.
         if let Some(pid) = pid(record.tag) {
             if self.pids.get(&pid).is_some_and(|old| *old == engine) && self.was_announced_by(engine, pid) {

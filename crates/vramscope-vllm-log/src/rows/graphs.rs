@@ -20,7 +20,6 @@ pub(super) const ROWS: &[Row] = &[
         "emory",
         "{CUDA graph memory profiling|In v0.19, CUDA graph memory profiling}{..} The current --gpu-memory-utilization={gpu_memory_utilization} is",
     ),
-    row("0.18.0-", "emory", "Profiling CUDA graph memory: {..}").known(),
     row("0.6.0-", ".compile ", "torch.compile {took|takes} {compile_secs} s in total").event(Milestone::Compiled),
     row("0.20.0-", " took ", "Initial profiling/warmup run took {warmup_secs} s"),
     row("0.11.0-", "setting cudagraph", "{..}setting cudagraph_mode={cudagraph_mode}"),

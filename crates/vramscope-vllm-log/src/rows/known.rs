@@ -1,12 +1,9 @@
-//! Lines that hold a figure of memory and state no fact about this engine.
+//! Lines that hold a figure of memory and state no fact about this engine. They are known so that they are not listed
+//! as unknown.
 
-use super::{Row, row};
+use super::{FIGURES_ONLY, Row, row};
 
 pub(super) const ROWS: &[Row] = &[
-    row("-0.6.3.post1", "emory", "CUDA graphs can take additional 1~3 GiB memory per GPU.").known(),
-    row(
-        "-0.17.1",
-        "emory",
-        "[[Possibly too large swap space. ]]{swap_space} out of the {host_total} total CPU memory is allocated for the swap space.",
-    ),
+    row("-0.6.3.post1", FIGURES_ONLY, "CUDA graphs can take additional 1~3 GiB memory per GPU.").known(),
+    row("0.20.0-", FIGURES_ONLY, "Auto-prefetch is disabled because the filesystem").known(),
 ];

@@ -20,6 +20,11 @@ pub(super) const ROWS: &[Row] = &[
     row("0.25.1-", "emory", "Reserving {ignored_memory~2} of GPU memory for frontend multimodal decoding{..}KV cache memory reduced to {kv_pool~2}."),
     row("0.20.0-", " KV cache", "{Explicitly|Auto} set ({kv_pool~2}/{host_total~2}) GiB for KV cache on node")
         .event(Milestone::Profiled),
+    row(
+        "-0.13.0",
+        "KVCACHE_SPACE",
+        "Environment variable VLLM_CPU_KVCACHE_SPACE (GiB) for CPU backend is not set, using {cpu_kv_space} by default",
+    ),
     // Tokens and concurrency, on one line or on two.
     row(
         "0.28.0-",
@@ -54,6 +59,11 @@ pub(super) const ROWS: &[Row] = &[
     row("0.9.0-", "block", "[[Engine {engine_index}: ]]vllm cache_config_info with initialization after num_gpu_blocks is: {gpu_blocks}"),
     row("0.11.0-", "block", "{ignored} Engines: vllm cache_config_info with initialization after num_gpu_blocks is: {gpu_blocks}"),
     row("0.4.0-", "block", "Overriding num_gpu_blocks={profiled_blocks} with num_gpu_blocks_override={ignored}"),
+    row(
+        "-0.17.1",
+        "emory",
+        "[[Possibly too large swap space. ]]{swap_space} out of the {host_total} total CPU memory is allocated for the swap space.",
+    ),
     // The size of a block.
     row("0.10.0-", "block", "Setting attention block size to {block_size} tokens"),
     row("0.18.0-0.30.0", "block", "Setting kv cache block size to {block_size} for"),

@@ -1,0 +1,130 @@
+//! `vramscope log`: what an engine log says.
+
+mod follow;
+mod render;
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use vramscope_schema::ExitCode;
+use vramscope_vllm_log::document::LogDocument;
+use vramscope_vllm_log::{LogParser, LogReport, known_formats};
+
+use crate::exit::OrExit as _;
+use crate::output::{self, Format};
+use crate::progress::Progress;
+use crate::table::{Align, Table};
+
+/// Say what a vLLM log states: memory, settings, times, failures and what to do about them
+///
+/// Reads the log of any release from 0.4 to 0.33, on any device, with any wrapper around its lines (docker compose,
+/// Kubernetes, journald, Ray, JSON, colours), plain, gzip or zstd. Several files are read as one, in their order.
+/// Every figure keeps its line, its worker, its scope and the width of its last digit.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  vramscope log vllm.log
+  vramscope log vllm.log.2.gz vllm.log.1.gz vllm.log
+  docker logs vllm 2>&1 | vramscope log -
+  vramscope log vllm.log --format json | jq .summary.kv_cache_gib
+  vramscope log --follow vllm.log
+  vramscope log --unknown vllm.log          lines to report where a new release prints something new
+  vramscope log --formats                   every format that this build knows, with the releases that print it
+
+With --follow and --format json, each thing learned is one JSON object on a line of its own.
+
+Exit codes: 0 done, 2 wrong command line, 3 no log, 4 the result cannot be written, 6 the log says that the engine
+failed (the result is complete all the same).")]
+pub(crate) struct Args {
+    /// Logs, in order; - is stdin
+    #[arg(value_name = "FILE", required_unless_present = "formats")]
+    files: Vec<PathBuf>,
+    /// Print what the log says as it grows, until it is interrupted or stdin ends
+    #[arg(long, short = 'f', conflicts_with = "unknown")]
+    follow: bool,
+    /// List the lines that look like figures of memory and were not understood
+    #[arg(long)]
+    unknown: bool,
+    /// List the formats that this build knows
+    #[arg(long, exclusive = true)]
+    formats: bool,
+    /// How to show the result
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.formats {
+        output::print(&formats())?;
+        return Ok(ExitCode::Success);
+    }
+    if args.follow {
+        return follow::run(&args.files, args.format);
+    }
+    let parser = if args.unknown { LogParser::keeping_unknown() } else { LogParser::new() };
+    let report = read(parser, &args.files)?;
+    let text = match args.format {
+        Format::Json => serde_json::to_string_pretty(&LogDocument::of(&report))? + "\n",
+        Format::Table if args.unknown => render::unknown(&report, output::width()),
+        Format::Table => render::report(&report, output::width()),
+    };
+    output::print(&text)?;
+    Ok(exit_code(&report))
+}
+
+/// An engine that failed is an answer of its own.
+fn exit_code(report: &LogReport) -> ExitCode {
+    let failed = report.engines.iter().any(|engine| !engine.facts.failures.is_empty());
+    if failed { ExitCode::EngineFailed } else { ExitCode::Success }
+}
+
+fn read(mut parser: LogParser, files: &[PathBuf]) -> anyhow::Result<LogReport> {
+    let mut progress = Progress::new();
+    for file in files {
+        let read = read_one(&mut parser, file, &mut |behind| progress.bytes(file, behind));
+        read.with_context(|| format!("could not read {}", file.display())).or_exit(ExitCode::BadInput)?;
+    }
+    progress.end();
+    Ok(parser.finish())
+}
+
+fn read_one(parser: &mut LogParser, file: &Path, observe: &mut dyn FnMut(u64)) -> anyhow::Result<()> {
+    let mut source = open(file)?;
+    let mut buffer = vec![0; 256 * 1024];
+    let mut behind = 0;
+    let mut last = b'\n';
+    loop {
+        let got = match source.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(got) => got,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        parser.push_bytes(&buffer[..got]);
+        last = buffer[got - 1];
+        behind += u64::try_from(got).unwrap_or(0);
+        observe(behind);
+    }
+    if last != b'\n' {
+        // The next file begins on a line of its own.
+        parser.push_bytes(b"\n");
+    }
+    Ok(())
+}
+
+fn open(file: &Path) -> anyhow::Result<Box<dyn Read>> {
+    if file == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    Ok(vramscope_run::open(file)?)
+}
+
+fn formats() -> String {
+    let mut table = Table::new(&[("releases", Align::Left), ("format", Align::Left)]);
+    for format in known_formats() {
+        let versions = if format.versions.is_empty() { "any" } else { format.versions };
+        table.row([versions.to_owned(), format.pattern.to_owned()]);
+    }
+    table.render(output::width())
+}
