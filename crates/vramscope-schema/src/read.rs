@@ -194,16 +194,19 @@ fn version(json: &[u8]) -> Result<Version, ReadError> {
 /// Parses exactly one type, and lists what it does not know.
 fn typed<T: DeserializeOwned>(json: &[u8], version: Version) -> Result<(T, Vec<UnknownField>), ReadError> {
     let mut unknown = unknown::Collector::new(version);
-    let mut track = serde_path_to_error::Track::new();
-    let mut text = serde_json::Deserializer::from_slice(json);
-    let tracked = serde_path_to_error::Deserializer::new(&mut text, &mut track);
     let mut add = |path: serde_ignored::Path<'_>| unknown.add(&path);
-    let parsed = T::deserialize(serde_ignored::Deserializer::new(tracked, &mut add));
-    let parsed = parsed.and_then(|document| text.end().map(|()| document));
-    match parsed {
+    let mut text = serde_json::Deserializer::from_slice(json);
+    let parsed = T::deserialize(serde_ignored::Deserializer::new(&mut text, &mut add));
+    match parsed.and_then(|document| text.end().map(|()| document)) {
         Ok(document) => Ok((document, unknown.finish(json))),
-        Err(error) => Err(field_error(&error, version, track.path().to_string())),
+        Err(error) => Err(field_error(&error, version, place::<T>(json))),
     }
+}
+
+/// Where a document does not fit its type. It is parsed again for this, because keeping the path costs time.
+fn place<T: DeserializeOwned>(json: &[u8]) -> String {
+    let mut text = serde_json::Deserializer::from_slice(json);
+    serde_path_to_error::deserialize::<_, T>(&mut text).err().map(|e| e.path().to_string()).unwrap_or_default()
 }
 
 fn field_error(error: &serde_json::Error, version: Version, path: String) -> ReadError {

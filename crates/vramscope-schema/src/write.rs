@@ -1,6 +1,6 @@
 //! The document as text.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use serde::Serialize as _;
 use serde_json::ser::{Formatter, PrettyFormatter};
@@ -34,10 +34,11 @@ pub enum WriteError {
 /// # Errors
 /// [`WriteError::OtherVersion`] if the document is not of [`Version::WRITTEN`], [`WriteError::NotFinite`] if a figure
 /// cannot be written, [`WriteError::Io`] if `out` fails.
-pub fn write(profile: &v3::Profile, mut out: impl io::Write) -> Result<(), WriteError> {
+pub fn write(profile: &v3::Profile, out: impl io::Write) -> Result<(), WriteError> {
     if profile.schema_version.parse() != Ok(Version::WRITTEN) {
         return Err(WriteError::OtherVersion { found: profile.schema_version.clone() });
     }
+    let mut out = io::BufWriter::new(out);
     let mut pairs = Pairs::default();
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, &mut pairs);
     if let Err(error) = profile.serialize(&mut serializer) {

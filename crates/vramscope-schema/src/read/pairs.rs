@@ -1,5 +1,6 @@
 //! The check of `x_gb` against `x_bytes`, in one pass over the text and before anything is built.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -9,7 +10,7 @@ use crate::units;
 
 /// Fails on the first pair that disagrees.
 pub(super) fn check(json: &[u8]) -> Result<(), ReadError> {
-    let mut walk = Walk { path: Vec::new(), failure: None };
+    let mut walk = Walk::default();
     let mut text = serde_json::Deserializer::from_slice(json);
     let walked = text.deserialize_any(Node(&mut walk)).and_then(|_| text.end());
     match (walked, walk.failure) {
@@ -20,17 +21,18 @@ pub(super) fn check(json: &[u8]) -> Result<(), ReadError> {
 }
 
 /// Where the walk is, and what it found.
-struct Walk {
-    path: Vec<Step>,
+#[derive(Default)]
+struct Walk<'de> {
+    path: Vec<Step<'de>>,
     failure: Option<ReadError>,
 }
 
-enum Step {
-    Key(String),
+enum Step<'de> {
+    Key(Cow<'de, str>),
     Index(usize),
 }
 
-impl Walk {
+impl Walk<'_> {
     /// The path of a key in the current object.
     fn field(&self, key: &str) -> String {
         let mut field = String::new();
@@ -46,6 +48,55 @@ impl Walk {
         }
         field + key
     }
+
+    /// Compares what one object holds.
+    fn compare(&self, exact: &[(Cow<'_, str>, i128)], derived: &[(Cow<'_, str>, f64)]) -> Result<(), ReadError> {
+        for (key, gb) in derived {
+            let Some(stem) = units::derived_stem(key) else { continue };
+            let pair = exact.iter().find(|(key, _)| units::exact_stem(key) == Some(stem));
+            let field = || self.field(stem);
+            match pair {
+                Some(&(_, bytes)) if units::agree(bytes, *gb) => {}
+                Some(&(_, bytes)) => return Err(ReadError::Disagree { field: field(), bytes, gb: *gb }),
+                None => return Err(ReadError::DerivedAlone { field: field() }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a failure, and gives the parser an error to stop with.
+    fn fail<E: serde::de::Error>(&mut self, failure: ReadError) -> E {
+        let error = E::custom(&failure);
+        self.failure = Some(failure);
+        error
+    }
+}
+
+/// A key, borrowed from the text where it has no escapes.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(key))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(key.to_owned()))
+    }
 }
 
 /// The number at a place, if it is one.
@@ -56,9 +107,9 @@ enum Seen {
 }
 
 /// Visits one value.
-struct Node<'a>(&'a mut Walk);
+struct Node<'a, 'de>(&'a mut Walk<'de>);
 
-impl<'de> DeserializeSeed<'de> for Node<'_> {
+impl<'de> DeserializeSeed<'de> for Node<'_, 'de> {
     type Value = Seen;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Seen, D::Error> {
@@ -66,7 +117,7 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Node<'_> {
+impl<'de> Visitor<'de> for Node<'_, 'de> {
     type Value = Seen;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,35 +162,25 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Seen, A::Error> {
-        let mut exact: Vec<(String, i128)> = Vec::new();
-        let mut derived: Vec<(String, f64)> = Vec::new();
-        while let Some(key) = map.next_key::<String>()? {
+        let mut exact = Vec::new();
+        let mut derived = Vec::new();
+        while let Some(key) = map.next_key_seed(Key)? {
             self.0.path.push(Step::Key(key));
             let seen = map.next_value_seed(Node(self.0))?;
             let Some(Step::Key(key)) = self.0.path.pop() else { return Err(A::Error::custom("the path is lost")) };
-            let (whole, stem) = (units::exact_stem(&key), units::derived_stem(&key));
-            match (whole, stem, seen) {
-                (Some(stem), _, Seen::Whole(bytes)) => exact.push((stem.to_owned(), bytes)),
-                (Some(_), _, Seen::Float(bytes)) => {
-                    self.0.failure = Some(ReadError::NotWhole { field: self.0.field(&key), value: bytes });
-                    return Err(A::Error::custom("not whole"));
+            match (units::exact_stem(&key).is_some(), units::derived_stem(&key).is_some(), seen) {
+                (true, _, Seen::Whole(bytes)) => exact.push((key, bytes)),
+                (true, _, Seen::Float(value)) => {
+                    let field = self.0.field(&key);
+                    return Err(self.0.fail(ReadError::NotWhole { field, value }));
                 }
-                (_, Some(stem), Seen::Float(gb)) => derived.push((stem.to_owned(), gb)),
+                (_, true, Seen::Float(gb)) => derived.push((key, gb)),
                 #[expect(clippy::cast_precision_loss, reason = "a whole number of GB is far below 2^53")]
-                (_, Some(stem), Seen::Whole(gb)) => derived.push((stem.to_owned(), gb as f64)),
+                (_, true, Seen::Whole(gb)) => derived.push((key, gb as f64)),
                 _ => {}
             }
         }
-        for (stem, gb) in derived {
-            let pair = exact.iter().find(|(name, _)| *name == stem);
-            let field = || self.0.field(&stem);
-            self.0.failure = match pair {
-                Some(&(_, bytes)) if units::agree(bytes, gb) => continue,
-                Some(&(_, bytes)) => Some(ReadError::Disagree { field: field(), bytes, gb }),
-                None => Some(ReadError::DerivedAlone { field: field() }),
-            };
-            return Err(A::Error::custom("the pair disagrees"));
-        }
+        self.0.compare(&exact, &derived).map_err(|failure| self.0.fail(failure))?;
         Ok(Seen::Other)
     }
 }
