@@ -406,6 +406,8 @@ pub struct Architecture {
     pub recurrent_state: Option<ElementType>,
     /// Vision or audio parts.
     pub tower: Option<Tower>,
+    /// Bytes of the checkpoint's tensors that an engine loads, where its headers were read.
+    pub stored_bytes: Option<u64>,
     /// Extra layers that predict further tokens; loaded only for speculative decoding.
     pub draft_layers: u64,
 }

@@ -22,6 +22,7 @@ mod device;
 mod devices;
 mod error;
 mod figure;
+mod fit;
 mod graphs;
 mod input;
 mod kv;
@@ -40,6 +41,10 @@ pub use device::GpuModel;
 pub use devices::{devices, find_device};
 pub use error::EstimateError;
 pub use figure::Figure;
+pub use fit::{
+    Change, DeviceFit, Placement, Wish, changes, fewest_gpus, longest_model_len, lowest_utilization, on_every_device,
+    serve_command,
+};
 pub use input::{EngineArgs, EngineVersion, Lora, Usage};
 pub use kv::{CacheKind, KvGroup, KvPlan, kv_plan};
 pub use resolve::Resolved;

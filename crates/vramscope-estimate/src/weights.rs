@@ -171,13 +171,52 @@ fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<We
     let ranges = stages_of(model.layers.len(), args.pipeline_parallel_size)?;
     let last = ranges.len() - 1;
     let mut stages = Vec::with_capacity(ranges.len());
+    let stored = stored_share(model, storage)?;
     for (index, layers) in ranges.into_iter().enumerate() {
         let place = Place { first: index == 0, last: index == last, layers };
-        let sums = Loading::new(model, args, split, storage).run(args, &place)?;
-        let bytes = figure(model, args, storage, sums.total()?);
+        let counted = if stored.is_some() { Storage { format: WeightFormat::Plain, ..storage } } else { storage };
+        let sums = Loading::new(model, args, split, counted).run(args, &place)?;
+        let bytes = match stored {
+            Some(share) => share.of(&sums)?,
+            None => figure(model, args, storage, sums.total()?),
+        };
         stages.push(StageWeights { bytes, parts: loading::parts(&sums), layers: place.layers });
     }
     Ok(Weights { stages })
+}
+
+/// What a checkpoint stores, against what its shape would take in the plain format.
+#[derive(Debug, Clone, Copy)]
+struct StoredShare {
+    stored: u64,
+    plain: u64,
+}
+
+/// The tensor table decides where the format or the family is not known; elsewhere the count does.
+fn stored_share(model: &Architecture, storage: Storage) -> Result<Option<StoredShare>, EstimateError> {
+    let Some(stored) = model.stored_bytes else { return Ok(None) };
+    if storage.format != WeightFormat::Unknown && model.known_family {
+        return Ok(None);
+    }
+    let plain = parameter_count(model)?.total.checked_mul(storage.dtype.bits() / 8).ok_or(OVERFLOW)?;
+    Ok(Some(StoredShare { stored, plain: plain.max(1) }))
+}
+
+impl StoredShare {
+    /// A stage's part of what is stored, with its buffers.
+    fn of(self, sums: &Sums) -> Result<Figure, EstimateError> {
+        let extra = [Part::Buffers, Part::Adapters].into_iter().map(|part| sums.0[part as usize]).sum::<u64>();
+        let rounding = sums.0[Part::Rounding as usize];
+        let weights = sums.total()?.saturating_sub(extra).saturating_sub(rounding);
+        let scaled = u128::from(weights) * u128::from(self.stored) / u128::from(self.plain);
+        let value = u64::try_from(scaled).ok().and_then(|bytes| bytes.checked_add(extra)).ok_or(OVERFLOW)?;
+        let formula = "bytes stored in the checkpoint x the rank's share of the parameters + buffers";
+        Ok(Figure::exact(value, "tensor_table", formula).with(&[("stored_bytes", self.stored)]).within(
+            value - value / 100,
+            value + value / 100 * 3,
+            Confidence::Estimated,
+        ))
+    }
 }
 
 /// The interval: none for plain weights of a known family, whose allocations are followed one by one.
@@ -218,7 +257,7 @@ pub(crate) fn format_of(model: &Architecture, args: &EngineArgs) -> Result<Weigh
         (Some(method), None) => return Err(EstimateError::UnknownWeightFormat { method: method.to_owned() }),
     };
     match (format, declared) {
-        (WeightFormat::Unknown, Some(declared)) => {
+        (WeightFormat::Unknown, Some(declared)) if model.stored_bytes.is_none() => {
             Err(EstimateError::UnknownWeightFormat { method: declared.method.clone() })
         }
         (format, _) => Ok(format),

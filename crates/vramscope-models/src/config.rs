@@ -110,6 +110,7 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
         quantization,
         recurrent_state: fields.text(&["mamba_ssm_cache_dtype"])?.and_then(element_type),
         tower: tower::read(&fields, root, hidden)?,
+        stored_bytes: None,
         draft_layers: fields.number(&["num_nextn_predict_layers", "mtp_num_hidden_layers"])?.unwrap_or(0),
     };
     model.rotary = rotary::read(&fields, &model)?;

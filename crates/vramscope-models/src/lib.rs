@@ -8,16 +8,26 @@
 //! assert!(model.tied_head);
 //! ```
 
+mod checkpoint;
 mod config;
+mod database;
 mod error;
 mod family;
 mod fields;
+mod gguf;
 mod ignore;
 mod layers;
 mod mixers;
+mod overrides;
 mod quantization;
 mod rotary;
+mod safetensors;
 mod tower;
 
+pub use checkpoint::{HeaderError, StoredTensor, TensorTable};
 pub use config::{MOST_CONFIG_BYTES, read_config};
+pub use database::{KnownModel, UnknownModel, find_model, known_models};
 pub use error::{ConfigError, JsonError, Note};
+pub use gguf::{Gguf, read_gguf};
+pub use overrides::Overrides;
+pub use safetensors::{read_safetensors, read_safetensors_index};

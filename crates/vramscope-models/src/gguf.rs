@@ -1,0 +1,381 @@
+//! Headers of GGUF files.
+//!
+//! Layout follows the format's description in ggml (`docs/gguf.md`), versions 1 to 3; block sizes follow `ggml.c`.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use serde_json::{Map, Value};
+use vramscope_core::{Architecture, ElementType, Quantization, WeightFormat};
+
+use crate::checkpoint::{HeaderError, StoredTensor, TensorTable};
+use crate::config::read_root;
+use crate::{ConfigError, Note};
+
+/// No header is larger: long vocabularies take a few megabytes.
+const MOST_HEADER_BYTES: u64 = 512 << 20;
+/// More than any file has.
+const MOST_ENTRIES: u64 = 1 << 20;
+/// More than any tensor has.
+const MOST_DIMENSIONS: u32 = 8;
+/// Deepest nesting of lists in the metadata.
+const DEEPEST: u32 = 4;
+
+/// What a GGUF file says before its data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gguf {
+    /// The format's version.
+    pub version: u32,
+    /// The model's family as GGUF names it.
+    pub architecture: Option<String>,
+    /// Its tensors.
+    pub table: TensorTable,
+    numbers: BTreeMap<String, u64>,
+    lengths: BTreeMap<String, u64>,
+}
+
+/// Reads a file's header; no tensor data is read.
+///
+/// # Errors
+/// [`HeaderError`]: no GGUF, counts and lengths beyond what there can be, tensors that make no sense.
+pub fn read_gguf(file: impl Read) -> Result<Gguf, HeaderError> {
+    let mut reader = Reader { file, left: MOST_HEADER_BYTES, wide: true };
+    let magic = reader.bytes::<4>()?;
+    if &magic != b"GGUF" {
+        return Err(HeaderError::NotOne { expected: "GGUF", found: format!("{magic:02x?}") });
+    }
+    let version = u32::from_le_bytes(reader.bytes()?);
+    if !(1..=3).contains(&version) {
+        return Err(HeaderError::NotOne { expected: "version 1, 2 or 3", found: format!("version {version}") });
+    }
+    reader.wide = version > 1;
+    let tensors = reader.count("the number of tensors", MOST_ENTRIES)?;
+    let entries = reader.count("the number of metadata entries", MOST_ENTRIES)?;
+    let mut gguf = Gguf {
+        version,
+        architecture: None,
+        table: TensorTable::default(),
+        numbers: BTreeMap::new(),
+        lengths: BTreeMap::new(),
+    };
+    for _ in 0..entries {
+        let name = reader.text()?;
+        match reader.value(DEEPEST)? {
+            Metadata::Number(number) => drop(gguf.numbers.insert(name, number)),
+            Metadata::List(length) => drop(gguf.lengths.insert(name, length)),
+            Metadata::Text(text) if name == "general.architecture" => gguf.architecture = Some(text),
+            Metadata::Text(_) | Metadata::Other => {}
+        }
+    }
+    for _ in 0..tensors {
+        gguf.table.tensors.push(reader.tensor()?);
+    }
+    Ok(gguf)
+}
+
+impl Gguf {
+    /// The architecture that the metadata describes; shapes that it leaves open are taken from the tensors.
+    ///
+    /// # Errors
+    /// As [`crate::read_config`].
+    pub fn architecture(&self) -> Result<(Architecture, Vec<Note>), ConfigError> {
+        let family = self.architecture.clone().unwrap_or_default();
+        let own = |name: &str| self.numbers.get(&format!("{family}.{name}")).copied();
+        let list = |name: &str| self.lengths.get(name).copied();
+        let fields = [
+            ("num_hidden_layers", own("block_count")),
+            ("hidden_size", own("embedding_length")),
+            ("intermediate_size", own("feed_forward_length")),
+            ("num_attention_heads", own("attention.head_count")),
+            ("num_key_value_heads", own("attention.head_count_kv")),
+            ("head_dim", own("attention.key_length")),
+            ("sliding_window", own("attention.sliding_window")),
+            ("max_position_embeddings", own("context_length")),
+            ("num_experts", own("expert_count")),
+            ("num_experts_per_tok", own("expert_used_count")),
+            ("moe_intermediate_size", own("expert_feed_forward_length")),
+            (
+                "vocab_size",
+                own("vocab_size").or_else(|| list("tokenizer.ggml.tokens")).or_else(|| self.rows_of_embedding()),
+            ),
+        ];
+        let mut root: Map<String, Value> = Map::new();
+        for (name, value) in fields {
+            if let Some(value) = value.filter(|value| *value > 0) {
+                root.insert(name.to_owned(), value.into());
+            }
+        }
+        root.insert("model_type".to_owned(), model_type(&family).into());
+        root.insert("dtype".to_owned(), "float16".into());
+        let tied = !self.table.tensors.iter().any(|tensor| tensor.name == "output.weight");
+        root.insert("tie_word_embeddings".to_owned(), tied.into());
+        let (mut model, notes) = read_root(&root)?;
+        model.stored_bytes = self.table.bytes();
+        let method = "gguf".to_owned();
+        model.quantization = Some(Quantization { method, format: WeightFormat::Unknown, head: true, kv_cache: None });
+        Ok((model, notes))
+    }
+
+    fn rows_of_embedding(&self) -> Option<u64> {
+        let embedding = self.table.tensors.iter().find(|tensor| tensor.name == "token_embd.weight")?;
+        embedding.shape.last().copied()
+    }
+}
+
+/// Hugging Face's name of a family.
+fn model_type(family: &str) -> &str {
+    match family {
+        "qwen2moe" => "qwen2_moe",
+        "qwen3moe" => "qwen3_moe",
+        "gemma3" => "gemma3_text",
+        "gpt-oss" => "gpt_oss",
+        "phi3" => "phi3",
+        "deepseek2" => "deepseek_v2",
+        "glm4moe" => "glm4_moe",
+        "command-r" => "cohere",
+        "cohere2" => "cohere2",
+        other => other,
+    }
+}
+
+/// A metadata value, as far as it is kept.
+enum Metadata {
+    Number(u64),
+    Text(String),
+    List(u64),
+    Other,
+}
+
+/// Reads a header piece by piece and never more than it may have.
+struct Reader<R> {
+    file: R,
+    left: u64,
+    /// Counts and lengths have 64 bits; 32 in version 1.
+    wide: bool,
+}
+
+impl<R: Read> Reader<R> {
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], HeaderError> {
+        self.spend(N as u64)?;
+        let mut bytes = [0; N];
+        self.file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn spend(&mut self, bytes: u64) -> Result<(), HeaderError> {
+        let what = "the size of the header";
+        let over = HeaderError::TooLarge {
+            what,
+            value: bytes.saturating_add(MOST_HEADER_BYTES - self.left),
+            limit: MOST_HEADER_BYTES,
+        };
+        self.left = self.left.checked_sub(bytes).ok_or(over)?;
+        Ok(())
+    }
+
+    fn length(&mut self) -> Result<u64, HeaderError> {
+        if self.wide {
+            return Ok(u64::from_le_bytes(self.bytes()?));
+        }
+        Ok(u64::from(u32::from_le_bytes(self.bytes()?)))
+    }
+
+    fn count(&mut self, what: &'static str, limit: u64) -> Result<u64, HeaderError> {
+        let value = self.length()?;
+        if value > limit {
+            return Err(HeaderError::TooLarge { what, value, limit });
+        }
+        Ok(value)
+    }
+
+    fn text(&mut self) -> Result<String, HeaderError> {
+        let length = self.length()?;
+        self.spend(length)?;
+        let mut bytes = Vec::new();
+        (&mut self.file).take(length).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != length {
+            return Err(HeaderError::Read(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn value(&mut self, depth: u32) -> Result<Metadata, HeaderError> {
+        let kind = u32::from_le_bytes(self.bytes()?);
+        self.value_of(kind, depth)
+    }
+
+    fn value_of(&mut self, kind: u32, depth: u32) -> Result<Metadata, HeaderError> {
+        Ok(match kind {
+            0 => Metadata::Number(u64::from(self.bytes::<1>()?[0])),
+            2 => Metadata::Number(u64::from(u16::from_le_bytes(self.bytes()?))),
+            4 => Metadata::Number(u64::from(u32::from_le_bytes(self.bytes()?))),
+            10 => Metadata::Number(u64::from_le_bytes(self.bytes()?)),
+            5 => signed(i64::from(i32::from_le_bytes(self.bytes()?))),
+            11 => signed(i64::from_le_bytes(self.bytes()?)),
+            1 | 7 => {
+                self.bytes::<1>()?;
+                Metadata::Other
+            }
+            3 => {
+                self.bytes::<2>()?;
+                Metadata::Other
+            }
+            6 => {
+                self.bytes::<4>()?;
+                Metadata::Other
+            }
+            12 => {
+                self.bytes::<8>()?;
+                Metadata::Other
+            }
+            8 => Metadata::Text(self.text()?),
+            9 if depth > 0 => self.list(depth - 1)?,
+            9 => return Err(HeaderError::NotOne { expected: "lists of few levels", found: "deeper ones".into() }),
+            kind => return Err(HeaderError::NotOne { expected: "a kind of metadata", found: format!("kind {kind}") }),
+        })
+    }
+
+    /// A list. One number in it stands for all: some files have an entry a layer, all alike.
+    fn list(&mut self, depth: u32) -> Result<Metadata, HeaderError> {
+        let kind = u32::from_le_bytes(self.bytes()?);
+        let length = self.count("the length of a list", MOST_HEADER_BYTES)?;
+        let mut same: Option<u64> = None;
+        let mut alike = true;
+        for _ in 0..length {
+            match self.value_of(kind, depth)? {
+                Metadata::Number(number) => alike &= *same.get_or_insert(number) == number,
+                _ => alike = false,
+            }
+        }
+        Ok(match same.filter(|_| alike) {
+            Some(number) if length > 1 => Metadata::Number(number),
+            _ => Metadata::List(length),
+        })
+    }
+
+    fn tensor(&mut self) -> Result<StoredTensor, HeaderError> {
+        let name = self.text()?;
+        let dimensions = u32::from_le_bytes(self.bytes()?);
+        if dimensions > MOST_DIMENSIONS {
+            return Err(HeaderError::tensor(&name, format!("it has {dimensions} dimensions")));
+        }
+        let shape = (0..dimensions).map(|_| self.length()).collect::<Result<Vec<u64>, _>>()?;
+        let kind = u32::from_le_bytes(self.bytes()?);
+        let _offset = u64::from_le_bytes(self.bytes()?);
+        let (kind_name, block, bytes, element) =
+            block(kind).ok_or_else(|| HeaderError::tensor(&name, format!("its kind {kind} is not known")))?;
+        let mut tensor = StoredTensor { name, kind: kind_name.to_owned(), element, shape, bytes: 0 };
+        let elements = tensor.elements().filter(|n| n.is_multiple_of(block));
+        let size = elements.and_then(|n| (n / block).checked_mul(bytes));
+        tensor.bytes = size.ok_or_else(|| HeaderError::tensor(&tensor.name, "its shape is not one of whole blocks"))?;
+        Ok(tensor)
+    }
+}
+
+fn signed(number: i64) -> Metadata {
+    u64::try_from(number).map_or(Metadata::Other, Metadata::Number)
+}
+
+/// Name, elements of a block, bytes of a block, and the element type where elements stand by themselves.
+fn block(kind: u32) -> Option<(&'static str, u64, u64, Option<ElementType>)> {
+    let quantized = |name, block, bytes| Some((name, block, bytes, None));
+    let plain = |name, bytes, element| Some((name, 1, bytes, Some(element)));
+    match kind {
+        0 => plain("F32", 4, ElementType::F32),
+        1 => plain("F16", 2, ElementType::F16),
+        2 => quantized("Q4_0", 32, 18),
+        3 => quantized("Q4_1", 32, 20),
+        6 => quantized("Q5_0", 32, 22),
+        7 => quantized("Q5_1", 32, 24),
+        8 => quantized("Q8_0", 32, 34),
+        9 => quantized("Q8_1", 32, 36),
+        10 => quantized("Q2_K", 256, 84),
+        11 => quantized("Q3_K", 256, 110),
+        12 => quantized("Q4_K", 256, 144),
+        13 => quantized("Q5_K", 256, 176),
+        14 => quantized("Q6_K", 256, 210),
+        15 => quantized("Q8_K", 256, 292),
+        16 => quantized("IQ2_XXS", 256, 66),
+        17 => quantized("IQ2_XS", 256, 74),
+        18 => quantized("IQ3_XXS", 256, 98),
+        19 => quantized("IQ1_S", 256, 50),
+        20 => quantized("IQ4_NL", 32, 18),
+        21 => quantized("IQ3_S", 256, 110),
+        22 => quantized("IQ2_S", 256, 82),
+        23 => quantized("IQ4_XS", 256, 136),
+        24 => plain("I8", 1, ElementType::I8),
+        25 => plain("I16", 2, ElementType::I16),
+        26 => plain("I32", 4, ElementType::I32),
+        27 => plain("I64", 8, ElementType::I64),
+        28 => plain("F64", 8, ElementType::F64),
+        29 => quantized("IQ1_M", 256, 56),
+        30 => plain("BF16", 2, ElementType::Bf16),
+        34 => quantized("TQ1_0", 256, 54),
+        35 => quantized("TQ2_0", 256, 66),
+        39 => quantized("MXFP4", 32, 17),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(out: &mut Vec<u8>, text: &str) {
+        out.extend((text.len() as u64).to_le_bytes());
+        out.extend(text.as_bytes());
+    }
+
+    /// A file with an architecture, some numbers and a tensor of Q4_K.
+    fn small() -> Vec<u8> {
+        let mut out = b"GGUF".to_vec();
+        out.extend(3_u32.to_le_bytes());
+        out.extend(1_u64.to_le_bytes());
+        let numbers = [
+            ("block_count", 2),
+            ("embedding_length", 256),
+            ("feed_forward_length", 512),
+            ("attention.head_count", 4),
+            ("context_length", 2048),
+            ("vocab_size", 1000),
+        ];
+        out.extend((1 + numbers.len() as u64).to_le_bytes());
+        text(&mut out, "general.architecture");
+        out.extend(8_u32.to_le_bytes());
+        text(&mut out, "llama");
+        for (name, value) in numbers {
+            text(&mut out, &format!("llama.{name}"));
+            out.extend(4_u32.to_le_bytes());
+            out.extend(u32::to_le_bytes(value));
+        }
+        text(&mut out, "token_embd.weight");
+        out.extend(2_u32.to_le_bytes());
+        out.extend(256_u64.to_le_bytes());
+        out.extend(1000_u64.to_le_bytes());
+        out.extend(12_u32.to_le_bytes());
+        out.extend(0_u64.to_le_bytes());
+        out
+    }
+
+    #[test]
+    fn a_header_gives_shape_and_stored_size() {
+        let gguf = read_gguf(small().as_slice()).unwrap();
+        let (model, _) = gguf.architecture().unwrap();
+        assert_eq!((model.layers.len(), model.hidden_size, model.vocab_size), (2, 256, 1000));
+        assert_eq!(model.stored_bytes, Some(1000 * 144));
+        assert!(model.tied_head && model.known_family);
+    }
+
+    #[test]
+    fn every_cut_and_every_large_count_is_refused() {
+        let whole = small();
+        for end in 0..whole.len() {
+            assert!(read_gguf(&whole[..end]).is_err(), "cut at {end}");
+        }
+        for place in [8, 16, 24] {
+            let mut bad = whole.clone();
+            bad[place..place + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+            assert!(matches!(read_gguf(bad.as_slice()), Err(HeaderError::TooLarge { .. })), "count at {place}");
+        }
+    }
+}
