@@ -1,6 +1,7 @@
 //! The command as a person runs it: output, exit codes, files.
 
 mod analyze;
+mod guides;
 mod migrate;
 mod schema;
 
