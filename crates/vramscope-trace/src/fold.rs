@@ -24,6 +24,35 @@ pub fn fold_name(name: &str) -> String {
     if folded.is_empty() { name.to_owned() } else { folded }
 }
 
+/// A kernel's name as people tell kernels apart: without return type, parameters and anonymous namespaces, but with
+/// template arguments.
+///
+/// ```
+/// use vramscope_trace::plain_name;
+/// let long = "std::enable_if<(8>0), void>::type vllm::rms_norm_kernel<c10::BFloat16, 8>(c10::BFloat16*, long)";
+/// assert_eq!(plain_name(long), "vllm::rms_norm_kernel<c10::BFloat16, 8>");
+/// ```
+pub fn plain_name(name: &str) -> String {
+    let name = name.replace("(anonymous namespace)::", "");
+    let (mut depth, mut start, mut end, mut last) = (0u32, 0, name.len(), ' ');
+    for (at, c) in name.char_indices() {
+        match c {
+            '(' if depth == 0 => {
+                end = at;
+                break;
+            }
+            '<' | '(' | '{' | '[' => depth += 1,
+            '>' if last == '-' => {}
+            '>' | ')' | '}' | ']' => depth = depth.saturating_sub(1),
+            ' ' if depth == 0 => start = at + 1,
+            _ => {}
+        }
+        last = c;
+    }
+    let plain = name[start..end].trim();
+    if plain.is_empty() { name } else { plain.to_owned() }
+}
+
 /// The text outside `<>`, `()`, `{}` and `[]`.
 fn without_brackets(name: &str) -> String {
     let mut depth = 0u32;
@@ -64,6 +93,21 @@ mod tests {
             ("<>", "<>"),
         ] {
             assert_eq!(fold_name(name), folded, "{name}");
+        }
+    }
+
+    #[test]
+    fn plain_names_lose_nothing_that_tells_kernels_apart() {
+        for (name, plain) in [
+            (
+                "void (anonymous namespace)::multimem_all_reduce_kernel<c10::BFloat16, 16>(c10::BFloat16*)",
+                "multimem_all_reduce_kernel<c10::BFloat16, 16>",
+            ),
+            ("Memcpy HtoD (Pinned -> Device)", "HtoD"),
+            ("nvjet_tst", "nvjet_tst"),
+            ("(x)", "(x)"),
+        ] {
+            assert_eq!(plain_name(name), plain);
         }
     }
 

@@ -46,7 +46,7 @@ pub use category::{Category, Rules};
 pub use cause::Cause;
 pub use diff::{Basis, Change, Difference, Exceeded, Headline, Side};
 pub use error::{RulesError, TraceError};
-pub use fold::fold_name;
+pub use fold::{fold_name, plain_name};
 pub use info::{GpuInfo, Platform, TraceInfo};
 pub use notes::{Met, Notes, Oddity};
 pub use slice::{SliceReport, slice};

@@ -175,7 +175,7 @@ pub(crate) struct Launch {
     pub operator: Option<NameId>,
     /// The step around it, by its number.
     pub step: Option<u32>,
-    /// The innermost model layer around it, by its name.
+    /// The model layer around it, by its name.
     pub layer: Option<NameId>,
     /// The annotations around it, as a place in their tree.
     pub scope: Option<u32>,
@@ -297,7 +297,7 @@ impl Packed for Wait {
 }
 
 /// One duration or delay of a group, in order of group and length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Length {
     pub group: u32,
     pub nanos: i64,
@@ -316,12 +316,6 @@ impl Packed for Length {
         let group = last.group.wrapping_add(u32::try_from(get(input)?).ok()?);
         *last = Self { group, nanos: last.nanos.wrapping_add(get_signed(input)?) };
         Some(*last)
-    }
-}
-
-impl Default for Length {
-    fn default() -> Self {
-        Self { group: 0, nanos: 0 }
     }
 }
 

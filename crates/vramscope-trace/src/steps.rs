@@ -74,6 +74,13 @@ pub(crate) struct Part {
     pub tokens: Option<u64>,
 }
 
+impl Part {
+    /// This part, with what only another mark of it says.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self { requests: self.requests.or(other.requests), tokens: self.tokens.or(other.tokens) }
+    }
+}
+
 impl StepName {
     /// Reads the name of an annotation; `None` if it marks no step.
     pub(crate) fn parse(name: &[u8]) -> Option<Self> {
@@ -146,7 +153,10 @@ fn sglang(rest: &str) -> Option<StepName> {
 mod tests {
     use super::*;
 
-    fn read(name: &str) -> Option<(StepKind, Option<u64>, Option<u64>, Option<u64>)> {
+    /// The kind, prompts, their tokens, and generating requests.
+    type Said = (StepKind, Option<u64>, Option<u64>, Option<u64>);
+
+    fn read(name: &str) -> Option<Said> {
         let step = StepName::parse(name.as_bytes())?;
         Some((step.kind, step.context.requests, step.context.tokens, step.generation.requests))
     }

@@ -93,7 +93,13 @@ pub(crate) fn judge(devices: &[DeviceSummary], facts: Facts) -> Verdict {
     };
     let shares = Shares::of(&time);
     let bound = shares.bound();
-    Verdict { bound, within_steps, evidence: shares.evidence(), advice: advice(bound, facts) }
+    let mut advice = advice(bound, facts);
+    if bound == Bound::Mixed && shares.busy < WAITING && shares.launched >= HOST {
+        advice = vec![
+            "work was launched and did not begin: look for waits between streams, and for other processes on the GPU",
+        ];
+    }
+    Verdict { bound, within_steps, evidence: shares.evidence(), advice }
 }
 
 struct Shares {

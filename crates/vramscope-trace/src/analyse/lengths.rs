@@ -118,15 +118,17 @@ mod tests {
             let found = quantiles(&sorted, |group| groups[&group].len() as u64).unwrap();
             for (group, mut values) in groups.clone() {
                 values.sort_unstable();
-                let at = |q: f64| {
-                    let h = (values.len() - 1) as f64 * q;
-                    let low = values[h.floor() as usize] as f64;
-                    low + (values[h.ceil() as usize] as f64 - low) * h.fract()
+                // Twentieths of the way, as a whole number of twentieths of a nanosecond.
+                let at = |numerator: usize| {
+                    let way = (values.len() - 1) * numerator;
+                    let (low, high) = (values[way / 20], values[way.div_ceil(20)]);
+                    low * 20 + (high - low) * i64::try_from(way % 20).unwrap()
                 };
+                let twentieths = |value: f64| format!("{:.0}", value * 20.0);
                 let n = values.len();
                 let middle = (values[(n - 1) / 2] + values[n / 2]).div_euclid(2);
-                prop_assert!((found[&group].p50 - at(0.5)).abs() < 1e-6);
-                prop_assert!((found[&group].p95 - at(0.95)).abs() < 1e-6);
+                prop_assert_eq!(twentieths(found[&group].p50), at(10).to_string());
+                prop_assert_eq!(twentieths(found[&group].p95), at(19).to_string());
                 prop_assert_eq!(found[&group].middle, middle);
             }
         }

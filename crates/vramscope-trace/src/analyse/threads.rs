@@ -178,14 +178,11 @@ impl Walk {
     /// and what only the inner one says is added. The profiler's own marks enclose engine steps and give way to them.
     fn step(&mut self, frame: &mut Frame, said: StepName) {
         let outer = frame.around.step.and_then(|id| usize::try_from(id).ok());
-        if let Some(outer) = outer.and_then(|id| self.found.steps.get_mut(id)) {
-            if outer.said.source == StepSource::Engine {
-                outer.said.context.requests = outer.said.context.requests.or(said.context.requests);
-                outer.said.context.tokens = outer.said.context.tokens.or(said.context.tokens);
-                outer.said.generation.requests = outer.said.generation.requests.or(said.generation.requests);
-                outer.said.generation.tokens = outer.said.generation.tokens.or(said.generation.tokens);
-                return;
-            }
+        let outer = outer.and_then(|id| self.found.steps.get_mut(id));
+        if let Some(outer) = outer.filter(|outer| outer.said.source == StepSource::Engine) {
+            outer.said.context = outer.said.context.or(said.context);
+            outer.said.generation = outer.said.generation.or(said.generation);
+            return;
         }
         if self.found.steps.len() == MAX_STEPS {
             self.too_many_steps += 1;
@@ -196,8 +193,9 @@ impl Walk {
         self.found.steps.push(MarkedStep { start, end, name, said });
     }
 
+    /// A layer of the model. Blocks within a layer are its parts, so the outermost one counts.
     fn layer(&mut self, frame: &mut Frame) {
-        if self.kinds.of(frame.span.name) == NameKind::Layer {
+        if frame.around.layer.is_none() && self.kinds.of(frame.span.name) == NameKind::Layer {
             frame.around.layer = Some(frame.span.name);
             self.found.layers.entry(frame.span.name).or_default().add(frame.length());
         }

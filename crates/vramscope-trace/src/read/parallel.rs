@@ -26,12 +26,15 @@ enum Found {
     },
 }
 
+/// The workers' sinks, and what follows the event array, if it is closed.
+pub(super) type Read<S> = (Vec<S>, Option<Vec<u8>>);
+
 /// Reads all events, or gives `None` if a cut was false and the file must be read again.
 pub(super) fn read<S: Sink + Send>(
     opened: &mut Opened,
     manner: Manner,
     sinks: Vec<S>,
-) -> Result<Option<(Vec<S>, Option<Vec<u8>>)>, TraceError> {
+) -> Result<Option<Read<S>>, TraceError> {
     let false_cut = AtomicBool::new(false);
     let stop = AtomicBool::new(false);
     let (block_out, block_in) = mpsc::sync_channel::<Block>(sinks.len() + 1);

@@ -50,7 +50,8 @@ mod tests {
                     covered[usize::try_from(at).unwrap()] = true;
                 }
             }
-            prop_assert_eq!(union.length(), covered.iter().filter(|c| **c).count() as i64);
+            let count = covered.iter().filter(|c| **c).count();
+            prop_assert_eq!(usize::try_from(union.length()).unwrap(), count);
         }
     }
 }
