@@ -36,7 +36,8 @@ pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, De
         kv: model::kv_geometry(evidence.architecture.as_ref(), facts),
         computed_weights: model::weights(evidence.architecture.as_ref(), facts),
     };
-    let inputs = Inputs { ranks: ranks.clone(), marks: evidence.marks.as_ref(), latency };
+    let warmup_iterations = evidence.args.as_ref().and_then(|args| args.workload().warmup_iterations);
+    let inputs = Inputs { ranks: ranks.clone(), marks: evidence.marks.as_ref(), latency, warmup_iterations };
     let derived = evidence.gpu.as_ref().map(|gpu| derive(gpu, &inputs)).transpose()?;
     let run = Known { evidence, facts, ranks: &ranks, derived: derived.as_ref(), latency };
     Ok(run.profile(generator))

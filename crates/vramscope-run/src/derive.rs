@@ -22,6 +22,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) ranks: RankEvidence<'a>,
     pub(crate) marks: Option<&'a Marks>,
     pub(crate) latency: Option<&'a LatencyResult>,
+    pub(crate) warmup_iterations: Option<u64>,
 }
 
 /// Memory in use at one instant, by device.
@@ -82,7 +83,14 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
     let facts = inputs.ranks.facts;
     let clock = LogClock::fit(facts, gpu);
     let host = host_marks(inputs.marks, gpu);
-    let times = Times { timeline: &gpu.timeline, facts, clock, host, latency: inputs.latency };
+    let times = Times {
+        timeline: &gpu.timeline,
+        facts,
+        clock,
+        host,
+        latency: inputs.latency,
+        warmup_iterations: inputs.warmup_iterations,
+    };
     let mut timeline = gpu.timeline.clone();
     // A recording that has its phases marked by whoever ran the engine needs no guess.
     if timeline.marks().is_empty() {
@@ -91,7 +99,11 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
         }
     }
     let end_of = |phase| timeline.window(phase).and_then(|w| last_tick(&timeline, w));
-    let baseline = end_of(Phase::Baseline).or_else(|| end_of(Phase::Settle));
+    let baseline = baseline(
+        &timeline,
+        end_of(Phase::Baseline),
+        end_of(Phase::Settle).or_else(|| last_tick(&timeline, Window::ALL)),
+    );
     let peak = peak(&timeline);
     let mut derived = Derived {
         alignment: clock.map(|c| c.alignment),
@@ -165,6 +177,21 @@ fn lifetime(timeline: &Timeline) -> Window {
     let start = [Phase::Launch, Phase::Load, Phase::Ready].iter().find_map(|&p| timeline.window(p)).map(|w| w.start);
     let end = timeline.window(Phase::Settle).map(|w| w.start);
     Window { start: start.unwrap_or(Window::ALL.start), end: end.unwrap_or(Window::ALL.end) }
+}
+
+/// What was in use before the engine came. Where the recording has no such time, or another process came between its
+/// last tick and the engine's start, the level after the engine stands for it: the latter shows when memory never was
+/// below that level while the engine was starting, and is back on it at the end.
+fn baseline(timeline: &Timeline, before: Option<Point>, after: Option<Point>) -> Option<Point> {
+    let settled = timeline.window(Phase::Settle).and(after.clone());
+    let Some(before) = before else { return settled };
+    let level = |point: &Point| point.total().unwrap_or(Bytes::ZERO);
+    let launch = timeline.window(Phase::Launch).and_then(|w| timeline.total_used(w)).map(|s| s.min);
+    let came_between = after.filter(|after| {
+        let higher = level(after).checked_sub(level(&before)).is_some_and(|more| more > phases::RETURNED_WITHIN);
+        higher && launch.is_some_and(|least| least >= level(after))
+    });
+    Some(came_between.unwrap_or(before))
 }
 
 /// The largest total while the engine lived, with each device's part in it.

@@ -12,6 +12,8 @@ use crate::clock::LogClock;
 pub(crate) const RETURNED_WITHIN: Bytes = Bytes::new(64 << 20);
 /// A rise of so much over the first level is the engine's first sign on the device.
 const FIRST_SIGN: u64 = 1 << 20;
+/// A log's clock steps by seconds.
+const LOG_STEP: Duration = Duration::from_secs(1);
 /// Periodic statistics speak of the ten seconds before them (vLLM prints one each `VLLM_LOG_STATS_INTERVAL`, 10 s).
 const STATS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -30,6 +32,8 @@ pub(crate) struct Times<'a> {
     pub(crate) clock: Option<LogClock>,
     pub(crate) host: HostMarks,
     pub(crate) latency: Option<&'a LatencyResult>,
+    /// Warm-up iterations, as the command line has them.
+    pub(crate) warmup_iterations: Option<u64>,
 }
 
 /// The marks of all phases that can be told, in order of time.
@@ -99,11 +103,15 @@ impl Times<'_> {
         let benchmark = self.facts.event(Milestone::MeasureBegan).is_some() || self.latency.is_some();
         if benchmark {
             let warmup = self.facts.event(Milestone::WarmupBegan).map(|_| ready);
+            // A progress bar has whole seconds; iterations of warm-up take about as long as measured ones.
+            let iterations = self.warmup_iterations.and_then(|n| u32::try_from(n).ok());
+            let estimate = iterations.zip(self.latency.and_then(|l| l.mean)).map(|(n, mean)| mean.saturating_mul(n));
+            let warmup_length = took(Milestone::WarmupBegan).max(estimate.filter(|_| warmup.is_some()));
             let sum = self.latency.map(|l| l.iterations.iter().sum::<Duration>()).filter(|sum| !sum.is_zero());
             let length = sum.or(took(Milestone::MeasureBegan));
             let end = self.host.work_ended;
             let from_end = end.zip(length).map(|(end, length)| end.saturating_sub(length).max(ready));
-            let measure = from_end.unwrap_or(ready + took(Milestone::WarmupBegan).unwrap_or_default());
+            let measure = from_end.unwrap_or(ready + warmup_length.unwrap_or_default());
             return (warmup, Some(measure), end.or(length.map(|length| measure + length)));
         }
         let first = self.logged(Milestone::FirstTraffic).map(|at| at.saturating_sub(STATS_INTERVAL).max(ready));
@@ -119,7 +127,10 @@ impl Times<'_> {
             let busy = |s: &&Sample| until.contains(s.at) && s.reading.utilization_pct.is_some_and(|p| p > 0);
             self.timeline.samples().iter().rev().find(busy).map(|s| s.at)
         };
-        self.logged(Milestone::ShutdownBegan).or_else(|| work_ended.max(busy()))
+        // The log has whole seconds: within one, the work ends before the engine does.
+        let logged = self.logged(Milestone::ShutdownBegan);
+        let within = |at: Duration| work_ended.filter(|end| *end < at + LOG_STEP).map_or(at, |end| end.max(at));
+        logged.map(within).or_else(|| work_ended.max(busy()))
     }
 }
 

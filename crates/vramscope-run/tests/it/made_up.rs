@@ -118,6 +118,17 @@ fn a_log_without_times_says_so_and_the_samples_tell_the_phases() {
 }
 
 #[test]
+fn a_neighbour_that_comes_between_two_ticks_is_in_the_baseline() {
+    // The engine's first line is of second 5; the tick before it does not see the neighbour yet.
+    let with_neighbour = |second| if second < 5 { 5 << 20 } else { 20 * GIB + level(second) };
+    let folder = folder(&[("vllm.log", ENGINE_LOG), ("gpu.csv", &gpu_csv(2, 2, 60, with_neighbour))]);
+    let profile = analyze(folder.path()).unwrap();
+    assert_eq!(profile.memory_breakdown.as_ref().unwrap().baseline_bytes, Some(2 * (20 * GIB + (5 << 20))));
+    assert_eq!(part(&profile, PartKind::RuntimeContext).0, 2 * (GIB - (5 << 20)));
+    assert!(!profile.diagnostics.iter().flatten().any(|d| d.code == "memory_not_returned"));
+}
+
+#[test]
 fn memory_that_stays_is_noticed() {
     let stays = |second| if second >= 50 { 3 * GIB } else { level(second) };
     let folder = folder(&[("vllm.log", ENGINE_LOG), ("gpu.csv", &gpu_csv(2, 2, 60, stays))]);
