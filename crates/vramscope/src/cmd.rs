@@ -2,6 +2,8 @@
 
 mod analyze;
 mod completions;
+mod estimate;
+mod fit;
 mod migrate;
 mod schema;
 
@@ -12,6 +14,8 @@ use vramscope_schema::ExitCode;
 pub(crate) enum Command {
     Analyze(Box<analyze::Args>),
     Completions(completions::Args),
+    Estimate(Box<estimate::Args>),
+    Fit(Box<fit::Args>),
     Migrate(migrate::Args),
     Schema(schema::Args),
 }
@@ -21,6 +25,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Analyze(args) => analyze::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Estimate(args) => estimate::run(&args),
+        Command::Fit(args) => fit::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Schema(args) => schema::run(&args),
     }

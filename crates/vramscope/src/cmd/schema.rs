@@ -21,6 +21,16 @@ struct Document {
 /// Every document, by name.
 const DOCUMENTS: &[Document] = &[
     Document {
+        name: "estimate",
+        about: "the memory budget that an engine will set up, part by part with intervals",
+        schema: vramscope_estimate::document::json_schema,
+    },
+    Document {
+        name: "fit",
+        about: "on how many and which GPUs a model can be served, and how far it goes",
+        schema: vramscope_estimate::document::fit_json_schema,
+    },
+    Document {
         name: "gpu-snapshot",
         about: "what the GPUs of this machine are and hold now",
         schema: vramscope_gpu::document::json_schema,
