@@ -147,6 +147,16 @@ pub(crate) enum Time {
     UnixSeconds(f64),
 }
 
+impl Time {
+    /// What stands in the document.
+    pub(crate) fn as_written(&self) -> String {
+        match self {
+            Self::Text(text) => crate::read::short(&format!("{text:?}")),
+            Self::UnixSeconds(seconds) => seconds.to_string(),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;

@@ -194,7 +194,7 @@ fn metadata(old: v2::Metadata, units: &mut Conversion<'_>) -> (Metadata, Option<
     let timestamp = old.timestamp.as_ref().and_then(|time| {
         let known = words::timestamp(time);
         if known.is_none() {
-            units.note(format!("metadata.timestamp is no time ({time:?}); it stays absent"));
+            units.note(format!("metadata.timestamp is no time ({}); it stays absent", time.as_written()));
         }
         known
     });
