@@ -6,6 +6,7 @@ mod estimate;
 mod fit;
 mod migrate;
 mod schema;
+mod trace;
 
 use vramscope_schema::ExitCode;
 
@@ -18,6 +19,7 @@ pub(crate) enum Command {
     Fit(Box<fit::Args>),
     Migrate(migrate::Args),
     Schema(schema::Args),
+    Trace(Box<trace::Args>),
 }
 
 /// Runs a subcommand.
@@ -29,5 +31,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Fit(args) => fit::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Trace(args) => trace::run(&args),
     }
 }

@@ -50,6 +50,21 @@ const DOCUMENTS: &[Document] = &[
         about: "one line of a recording of GPU readings",
         schema: vramscope_sampler::document::json_schema,
     },
+    Document {
+        name: "trace",
+        about: "where the time of a GPU went, from one torch-profiler trace",
+        schema: vramscope_trace::document::json_schema,
+    },
+    Document {
+        name: "trace-diff",
+        about: "two traces against each other, kernel by kernel",
+        schema: vramscope_trace::document::diff_json_schema,
+    },
+    Document {
+        name: "trace-ranks",
+        about: "the traces of several ranks beside each other",
+        schema: vramscope_trace::document::ranks_json_schema,
+    },
 ];
 
 /// Print the JSON Schema of a document, or list the documents
