@@ -224,7 +224,10 @@ pub fn lowest_utilization(
 /// The `vllm serve` command line of a placement.
 pub fn serve_command(model: &str, placement: &Placement) -> Vec<String> {
     let args = &placement.args;
-    let mut words: Vec<String> = ["vllm", "serve", model].map(str::to_owned).to_vec();
+    // Four bits need another checkpoint, whose name is not known here.
+    let other = matches!(placement.change, Change::WeightsFourBits | Change::WeightsFourBitsCacheFp8);
+    let model = if other { format!("'an AWQ checkpoint of {model}'") } else { model.to_owned() };
+    let mut words: Vec<String> = vec!["vllm".to_owned(), "serve".to_owned(), model];
     let mut add = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             words.extend([name.to_owned(), value]);

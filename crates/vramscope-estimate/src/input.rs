@@ -22,6 +22,9 @@ impl EngineVersion {
     /// The newest release whose rules are known here.
     pub const NEWEST: Self = Self::new(0, 33, 0);
 
+    /// The release that recordings were made with; every default here stands for it.
+    pub const RECORDED: Self = Self::new(0, 25, 1);
+
     /// A release by its numbers.
     pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
         Self { major, minor, patch }
@@ -141,7 +144,7 @@ pub struct EngineArgs {
 impl Default for EngineArgs {
     fn default() -> Self {
         Self {
-            version: EngineVersion::NEWEST,
+            version: EngineVersion::RECORDED,
             usage: Usage::Server,
             tensor_parallel_size: 1,
             pipeline_parallel_size: 1,

@@ -20,6 +20,7 @@ mod budget;
 mod calibration;
 mod device;
 mod devices;
+pub mod document;
 mod error;
 mod figure;
 mod fit;

@@ -91,6 +91,33 @@ impl<'de> Deserialize<'de> for Shown {
     }
 }
 
+/// The place of a GPU: a number, or a name that ends in one (`card0`, `GPU 0`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Index(pub(crate) u32);
+
+impl<'de> Deserialize<'de> for Index {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Place;
+        impl Visitor<'_> for Place {
+            type Value = Index;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the index of a GPU, or a name that ends in it")
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Index, E> {
+                u32::try_from(value).map(Index).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Index, E> {
+                let digits = value.trim_start_matches(|c: char| !c.is_ascii_digit());
+                digits.parse().map(Index).map_err(|_| E::invalid_value(Unexpected::Str(value), &self))
+            }
+        }
+        deserializer.deserialize_any(Place)
+    }
+}
+
 /// One GPU of a list: a bare number is its memory in use.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Gpu(pub(crate) GpuFields);
@@ -99,7 +126,7 @@ pub(crate) struct Gpu(pub(crate) GpuFields);
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub(crate) struct GpuFields {
     #[serde(alias = "gpu_id", alias = "gpu_index", alias = "index")]
-    pub(crate) gpu: Option<u32>,
+    pub(crate) gpu: Option<Index>,
     #[serde(alias = "memory_used_gb", alias = "memory_gb")]
     pub(crate) used_gb: Option<Amount>,
     #[serde(alias = "memory_free_gb")]
@@ -147,6 +174,16 @@ pub(crate) enum Time {
     UnixSeconds(f64),
 }
 
+impl Time {
+    /// What stands in the document.
+    pub(crate) fn as_written(&self) -> String {
+        match self {
+            Self::Text(text) => crate::read::short(&format!("{text:?}")),
+            Self::UnixSeconds(seconds) => seconds.to_string(),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
@@ -171,5 +208,35 @@ impl<'de> Deserialize<'de> for Time {
             }
         }
         deserializer.deserialize_any(Either)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of<T: serde::de::DeserializeOwned>(json: &str) -> Option<T> {
+        serde_json::from_str(json).ok()
+    }
+
+    #[test]
+    fn counts_are_whole_however_they_are_written() {
+        assert_eq!(of("6.7e9"), Some(Count(6_700_000_000)));
+        assert_eq!((of::<Count>("6.5"), of::<Count>("-1"), of::<Count>("1e300")), (None, None, None));
+    }
+
+    #[test]
+    fn a_word_is_no_reading_unless_it_says_so() {
+        assert_eq!(
+            (of("\"N/A\""), of("\"[N/A]\""), of("null")),
+            (Some(Shown(None)), Some(Shown(None)), Some(Shown(None)))
+        );
+        assert_eq!((of("-3"), of::<Shown>("\"hot\"")), (Some(Shown(Some(-3.0))), None));
+    }
+
+    #[test]
+    fn a_gpu_is_told_by_number_or_name() {
+        assert_eq!((of("1"), of("\"card1\""), of("\"GPU 1\"")), (Some(Index(1)), Some(Index(1)), Some(Index(1))));
+        assert_eq!((of::<Index>("\"none\""), of::<Index>("-1"), of::<Index>("\"a1b2\"")), (None, None, None));
     }
 }

@@ -41,7 +41,7 @@ pub enum ReadError {
         size: usize,
     },
     /// Not JSON, or not to its end.
-    #[error("read the profile: line {line}, column {column} is not JSON ({reason})")]
+    #[error("read the profile: line {line}, column {column} cannot be read as JSON ({reason})")]
     NotJson {
         /// The line, counted from 1.
         line: usize,
@@ -175,15 +175,20 @@ fn version(json: &[u8]) -> Result<Version, ReadError> {
     })?;
     match (head.schema_version, head.profiler_version) {
         (Some(Value::String(text)), _) => {
-            text.parse().map_err(|_| ReadError::BadVersion { found: format!("{text:?}") })
+            text.parse().map_err(|_| ReadError::BadVersion { found: short(&format!("{text:?}")) })
         }
-        (Some(other), _) => Err(ReadError::BadVersion { found: other.to_string() }),
+        (Some(other), _) => Err(ReadError::BadVersion { found: short(&other.to_string()) }),
         (None, Some(Value::String(profiler))) if profiler.starts_with("1.") => Ok(Version::V1),
         (None, Some(profiler)) => {
-            let reason = format!("it has no schema_version, though its profiler_version is {profiler}");
+            let reason =
+                format!("it has no schema_version, though its profiler_version is {}", short(&profiler.to_string()));
             Err(ReadError::NotAProfile { reason })
         }
         (None, None) if head.memory_breakdown.is_some() && head.memory_measurements.is_none() => Ok(Version::V1),
+        (None, None) if head.memory_measurements.is_some() => {
+            let reason = "it has memory_measurements, which version 1 has not, and no schema_version".to_owned();
+            Err(ReadError::NotAProfile { reason })
+        }
         (None, None) => {
             let reason = "it has neither schema_version nor the memory_breakdown of a version 1 document".to_owned();
             Err(ReadError::NotAProfile { reason })
@@ -225,7 +230,18 @@ fn not_json(error: &serde_json::Error) -> ReadError {
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
+        Some(end) => short(&text[..end]),
+        None => short(&text),
+    }
+}
+
+/// The most of a document's own words that a message repeats.
+const QUOTED_CHARS: usize = 200;
+
+/// Text from the document, cut to what a person reads.
+pub(crate) fn short(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }

@@ -45,7 +45,6 @@ pub(crate) struct Metadata {
 pub(crate) struct ModelInfo {
     pub(crate) model_name: Option<String>,
     pub(crate) name: Option<String>,
-    pub(crate) architecture: Option<String>,
     pub(crate) num_parameters: Option<Count>,
     pub(crate) num_layers: Option<Count>,
     pub(crate) num_heads: Option<Count>,

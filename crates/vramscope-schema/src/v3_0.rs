@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Amount;
-use crate::earlier::{Count, Shown};
+use crate::earlier::{Count, Index, Shown};
 use crate::v1::GpuInfo;
 use crate::v2;
 
@@ -97,7 +97,7 @@ pub(crate) struct DetailedMetrics {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct DetailedGpu {
-    pub(crate) gpu_id: Option<u32>,
+    pub(crate) gpu_id: Option<Index>,
     pub(crate) vram_used_mb: Shown,
     pub(crate) vram_free_mb: Shown,
     pub(crate) vram_total_mb: Shown,

@@ -2,8 +2,11 @@
 
 mod analyze;
 mod completions;
+mod estimate;
+mod fit;
 mod migrate;
 mod schema;
+mod trace;
 
 use vramscope_schema::ExitCode;
 
@@ -12,8 +15,11 @@ use vramscope_schema::ExitCode;
 pub(crate) enum Command {
     Analyze(Box<analyze::Args>),
     Completions(completions::Args),
+    Estimate(Box<estimate::Args>),
+    Fit(Box<fit::Args>),
     Migrate(migrate::Args),
     Schema(schema::Args),
+    Trace(Box<trace::Args>),
 }
 
 /// Runs a subcommand.
@@ -21,7 +27,10 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Analyze(args) => analyze::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Estimate(args) => estimate::run(&args),
+        Command::Fit(args) => fit::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Trace(args) => trace::run(&args),
     }
 }

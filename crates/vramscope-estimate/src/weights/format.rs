@@ -74,6 +74,9 @@ pub(crate) fn pieces(tensor: &Tensor, storage: Storage) -> Option<Pieces> {
     let plain = storage.dtype.bits() / 8;
     let elements = tensor.parameters()?;
     if !tensor.linear {
+        // Hopper's kernel wants the biases of 4-bit experts in 32 bits.
+        let wide = storage.format == WeightFormat::Mxfp4 && storage.kernel == Kernel::Machete;
+        let plain = if wide && tensor.part == Part::Experts { 4 } else { plain };
         return Some(Pieces::alike([elements.checked_mul(plain)?, 0, 0, 0]));
     }
     let (rows, columns, copies) = (tensor.rows, tensor.columns, tensor.copies);

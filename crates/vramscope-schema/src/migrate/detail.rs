@@ -66,7 +66,7 @@ fn gpu(old: v3_0::DetailedGpu, units: &mut Conversion<'_>) -> DetailedGpu {
     let (vram_free_mb, vram_free_bytes) = amount("vram_free_bytes", old.vram_free_mb);
     let (vram_total_mb, vram_total_bytes) = amount("vram_total_bytes", old.vram_total_mb);
     DetailedGpu {
-        gpu_id: old.gpu_id,
+        gpu_id: old.gpu_id.map(|i| i.0),
         vram_used_mb,
         vram_free_mb,
         vram_total_mb,

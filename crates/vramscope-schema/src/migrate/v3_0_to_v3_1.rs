@@ -140,7 +140,7 @@ fn point(name: &str, old: v2::MeasurementPoint, units: &mut Conversion<'_>) -> M
             .unwrap_or_default()
             .into_iter()
             .map(|Gpu(g)| GpuMemory {
-                gpu: g.gpu,
+                gpu: g.gpu.map(|i| i.0),
                 used_bytes: units.amount(&field("per_gpu_details[].used_bytes"), g.used_gb),
                 free_bytes: units.amount(&field("per_gpu_details[].free_bytes"), g.free_gb),
                 total_bytes: units.amount(&field("per_gpu_details[].total_bytes"), g.total_gb),
@@ -154,7 +154,7 @@ fn gpu_info(old: OldGpuInfo, units: &mut Conversion<'_>) -> GpuInfo {
     let mut memory = |Gpu(g): Gpu| {
         let field = |rest: &str| format!("gpu_info.gpu_memory_per_device[].{rest}");
         DeviceMemory {
-            gpu: g.gpu,
+            gpu: g.gpu.map(|i| i.0),
             used_bytes: units.amount(&field("used_bytes"), g.used_gb),
             allocated_bytes: units.amount(&field("allocated_bytes"), g.allocated_gb),
             reserved_bytes: units.amount(&field("reserved_bytes"), g.reserved_gb),
@@ -194,7 +194,7 @@ fn metadata(old: v2::Metadata, units: &mut Conversion<'_>) -> (Metadata, Option<
     let timestamp = old.timestamp.as_ref().and_then(|time| {
         let known = words::timestamp(time);
         if known.is_none() {
-            units.note(format!("metadata.timestamp is no time ({time:?}); it stays absent"));
+            units.note(format!("metadata.timestamp is no time ({}); it stays absent", time.as_written()));
         }
         known
     });
@@ -228,7 +228,6 @@ fn model_info(old: v2::ModelInfo) -> ModelInfo {
     ModelInfo {
         model_name: name.clone(),
         name,
-        architecture: old.architecture,
         num_parameters: count(old.num_parameters),
         num_layers: count(old.num_layers),
         num_heads: count(old.num_heads),

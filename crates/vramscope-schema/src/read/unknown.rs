@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{Version, units};
 
-/// More different unknown fields than any version has; a document with more is cut short in the notes.
+/// More different unknown fields than any version adds; those beyond are counted and not named.
 const MAX_FIELDS: usize = 200;
 
 /// A field that the version's type does not have.
@@ -36,12 +36,13 @@ pub(super) struct Collector {
     paired: bool,
     /// By path: how often, and where first.
     seen: BTreeMap<String, (usize, String)>,
+    beyond: usize,
 }
 
 impl Collector {
     /// An empty collection for a document of this version.
     pub(super) fn new(version: Version) -> Self {
-        Self { paired: version >= Version::WRITTEN, seen: BTreeMap::new() }
+        Self { paired: version >= Version::WRITTEN, seen: BTreeMap::new(), beyond: 0 }
     }
 
     /// Takes note of an ignored field.
@@ -54,6 +55,8 @@ impl Collector {
         }
         if self.seen.len() < MAX_FIELDS || self.seen.contains_key(&name) {
             self.seen.entry(name).or_insert((0, pointer)).0 += 1;
+        } else {
+            self.beyond += 1;
         }
     }
 
@@ -64,12 +67,17 @@ impl Collector {
         }
         let document: Value = serde_json::from_slice(json).unwrap_or_default();
         let plain = |value: &&Value| value.is_number() || value.is_boolean();
+        let beyond = (self.beyond > 0).then(|| {
+            let field = format!("more than {MAX_FIELDS} fields; each further one");
+            UnknownField { field, count: self.beyond, value: None }
+        });
         self.seen
             .into_iter()
             .map(|(field, (count, pointer))| {
                 let value = document.pointer(&pointer).filter(plain).filter(|_| count == 1).cloned();
-                UnknownField { field, count, value }
+                UnknownField { field: super::short(&field), count, value }
             })
+            .chain(beyond)
             .collect()
     }
 }

@@ -61,8 +61,8 @@ fn a_wrong_value_is_named_by_its_path() {
 fn earlier_versions_are_strict_about_meaning_too() {
     let cases = [
         (r#"{"memory_breakdown": {"total_gb": -1}}"#, "memory_breakdown.total_gb"),
-        (r#"{"memory_breakdown": {"total_gb": NaN}}"#, "line 1, column 35 is not JSON"),
-        (r#"{"memory_breakdown": {"total_gb": 1e999}}"#, "is not JSON (number out of range)"),
+        (r#"{"memory_breakdown": {"total_gb": NaN}}"#, "line 1, column 35 cannot be read as JSON"),
+        (r#"{"memory_breakdown": {"total_gb": 1e999}}"#, "cannot be read as JSON (number out of range)"),
         (r#"{"memory_breakdown": {"total_gb": "15 GB"}}"#, "memory_breakdown.total_gb, line 1: invalid type: string"),
         (r#"{"schema_version": "2.0", "model_info": {"num_layers": 31.5}}"#, "model_info.num_layers"),
         (r#"{"schema_version": "3.0", "memory_timeline": {"timeline": [{"temp_c": "warm"}]}}"#, "timeline[0].temp_c"),
@@ -91,9 +91,30 @@ fn size_and_depth_are_bounded() {
     let large = vec![b' '; MAX_DOCUMENT_BYTES + 1];
     assert!(matches!(read(&large), Err(ReadError::TooLarge { .. })));
     let deep = format!("{}{}", r#"{"schema_version": "3.1", "x": "#, "[".repeat(100_000));
-    assert!(refused(&deep).contains("is not JSON"));
+    assert!(refused(&deep).contains("cannot be read as JSON"));
     let closed = format!(r#"{{"schema_version": "3.1", "x": {}{}}}"#, "[".repeat(5_000), "]".repeat(5_000));
     assert!(refused(&closed).contains("recursion limit"), "{}", refused(&closed));
+}
+
+#[test]
+fn a_message_is_short_whatever_the_document_holds() {
+    let long = "x".repeat(100_000);
+    let documents = [
+        format!(r#"{{"schema_version": "{long}"}}"#),
+        format!(r#"{{"schema_version": ["{long}"]}}"#),
+        format!(r#"{{"profiler_version": "{long}"}}"#),
+        format!(r#"{{"memory_breakdown": {{"total_gb": "{long}"}}}}"#),
+    ];
+    for document in documents {
+        assert!(refused(&document).len() < 500);
+    }
+    let noted = format!(r#"{{"schema_version": "2.0", "{long}": 1, "metadata": {{"timestamp": "{long}"}}}}"#);
+    let notes = read(noted.as_bytes()).unwrap().notes;
+    assert!(notes.iter().all(|note| note.len() < 500), "{notes:?}");
+    let fields: Vec<String> = (0..500).map(|n| format!(r#""field_{n}": 1"#)).collect();
+    let many = format!(r#"{{"schema_version": "2.0", {}}}"#, fields.join(", "));
+    let notes = read(many.as_bytes()).unwrap().notes;
+    assert!(notes.len() < 210 && notes.iter().any(|note| note.contains("300 times")), "{}", notes.len());
 }
 
 #[test]

@@ -21,6 +21,16 @@ struct Document {
 /// Every document, by name.
 const DOCUMENTS: &[Document] = &[
     Document {
+        name: "estimate",
+        about: "the memory budget that an engine will set up, part by part with intervals",
+        schema: vramscope_estimate::document::json_schema,
+    },
+    Document {
+        name: "fit",
+        about: "on how many and which GPUs a model can be served, and how far it goes",
+        schema: vramscope_estimate::document::fit_json_schema,
+    },
+    Document {
         name: "gpu-snapshot",
         about: "what the GPUs of this machine are and hold now",
         schema: vramscope_gpu::document::json_schema,
@@ -39,6 +49,21 @@ const DOCUMENTS: &[Document] = &[
         name: "timeline",
         about: "one line of a recording of GPU readings",
         schema: vramscope_sampler::document::json_schema,
+    },
+    Document {
+        name: "trace",
+        about: "where the time of a GPU went, from one torch-profiler trace",
+        schema: vramscope_trace::document::json_schema,
+    },
+    Document {
+        name: "trace-diff",
+        about: "two traces against each other, kernel by kernel",
+        schema: vramscope_trace::document::diff_json_schema,
+    },
+    Document {
+        name: "trace-ranks",
+        about: "the traces of several ranks beside each other",
+        schema: vramscope_trace::document::ranks_json_schema,
     },
 ];
 

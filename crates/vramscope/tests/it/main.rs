@@ -4,6 +4,7 @@ mod analyze;
 mod guides;
 mod migrate;
 mod schema;
+mod trace;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -55,8 +55,8 @@ fn what_cannot_be_read_leaves_an_existing_result_alone() {
     fs::write(&new, "precious").unwrap();
     let cases: [(&[u8], i32, &str); 6] = [
         (b"", 3, "it is empty"),
-        (b"\x7fELF\0\0", 3, "line 1, column 1 is not JSON"),
-        (b"{\"memory_breakdown\": {\"total_gb\": 1", 3, "is not JSON"),
+        (b"\x7fELF\0\0", 3, "line 1, column 1 cannot be read as JSON"),
+        (b"{\"memory_breakdown\": {\"total_gb\": 1", 3, "cannot be read as JSON"),
         (b"{\"memory_breakdown\": {\"total_gb\": -1}}", 3, "memory_breakdown.total_gb"),
         (b"{\"schema_version\": \"4.0\"}", 5, "it is of version 4.0, and this program reads up to 3.1"),
         (b"[]", 3, "no profile"),

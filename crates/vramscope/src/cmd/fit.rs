@@ -1,0 +1,135 @@
+//! `vramscope fit`: what has to change so that a model fits, and how far it goes.
+
+mod render;
+
+use anyhow::bail;
+use vramscope_core::Workload;
+use vramscope_estimate::document::{ChangeRow, DeviceRow, FitDocument, GpuDocument, Placed, VERSION};
+use vramscope_estimate::{
+    EngineArgs, Setting, Wish, budget, changes, devices, fewest_gpus, longest_model_len, lowest_utilization,
+    on_every_device,
+};
+use vramscope_schema::ExitCode;
+
+use super::estimate::input;
+use crate::exit::OrExit as _;
+use crate::output::{self, Format};
+
+/// Find out what serves a model: how many GPUs, how long a context, how many requests, and the command line
+///
+/// Asks the estimate backwards. Arguments of the engine that are given stay as they are.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  vramscope fit --model Qwen/Qwen3-8B --gpu l4
+  vramscope fit --model meta-llama/Llama-3.1-70B --gpu h100 --request-tokens 32K --requests 16
+  vramscope fit --model Qwen/Qwen3-30B-A3B --gpus all --request-tokens 8192 --requests 32
+  vramscope fit --list-gpus
+
+Exit codes: 0 there is a way, 8 there is none, 2 and 3 wrong arguments or input.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: input::ModelArgs,
+    #[command(flatten)]
+    device: input::DeviceArgs,
+    /// Which devices: `all` of the table instead of one
+    #[arg(long, value_name = "all", value_parser = ["all"], help_heading = "Device", conflicts_with_all = ["gpu", "gpu_memory"])]
+    gpus: Option<String>,
+    /// Show the table of devices and where their sizes are from
+    #[arg(long, help_heading = "Device")]
+    list_gpus: bool,
+    #[command(flatten)]
+    engine: input::EngineFlags,
+    /// Tokens of one request, prompt and answer [default: the model's longest]
+    #[arg(long, value_name = "N", help_heading = "Workload")]
+    request_tokens: Option<String>,
+    /// Requests of that length in flight together
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Workload")]
+    requests: u64,
+    /// What to print: a table for people, or the fit document
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.list_gpus {
+        return list(args.format);
+    }
+    let line = args.engine.read()?;
+    let model = args.model.read(line.model.as_deref()).or_exit(ExitCode::Usage)?;
+    let request_tokens = args.request_tokens.as_deref().map(input::tokens).transpose().or_exit(ExitCode::Usage)?;
+    let wish = Wish { request_tokens, requests: Some(args.requests) };
+    let mut document = FitDocument {
+        vramscope_fit: VERSION,
+        model: model.document()?,
+        engine_version: line.args.version.to_string(),
+        request_tokens,
+        requests: args.requests,
+        gpu: None,
+        fewest: None,
+        longest_model_len: None,
+        most_requests: None,
+        lowest_utilization: None,
+        changes: Vec::new(),
+        devices: Vec::new(),
+    };
+    if args.gpus.is_some() {
+        let rows = on_every_device(&model.architecture, &line.args, wish).or_exit(ExitCode::BadInput)?;
+        document.devices = rows.iter().map(|row| DeviceRow::new(&model.name, row)).collect();
+    } else {
+        on_one(args, &model, &line.args, wish, &mut document)?;
+    }
+    match args.format {
+        Format::Table => output::print(&render::fit(&document, output::width()))?,
+        Format::Json => output::print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?,
+    }
+    let way = document.fewest.is_some() || document.changes.iter().any(|row| row.fits);
+    let way = way || document.devices.iter().any(|row| row.placed.is_some());
+    Ok(if way { ExitCode::Success } else { ExitCode::Negative })
+}
+
+/// All questions for one kind of device.
+fn on_one(
+    args: &Args,
+    model: &input::Model,
+    engine: &EngineArgs,
+    wish: Wish,
+    document: &mut FitDocument,
+) -> anyhow::Result<()> {
+    let device = args.device.required()?;
+    let calibration = args.device.calibration()?;
+    let setting = Setting { device: &device, others: args.device.others(), calibration: &calibration };
+    let shape = &model.architecture;
+    document.gpu = Some(GpuDocument {
+        key: device.key.to_owned(),
+        name: device.name.to_owned(),
+        total_bytes: device.total.get(),
+        others_bytes: setting.others.get(),
+        source: device.source.to_owned(),
+    });
+    let fewest = fewest_gpus(shape, engine, setting, wish).or_exit(ExitCode::BadInput)?;
+    document.fewest = fewest.as_ref().map(|placement| Placed::new(&model.name, placement));
+    let told = EngineArgs { max_model_len: engine.max_model_len.or(wish.request_tokens), ..engine.clone() };
+    document.longest_model_len = longest_model_len(shape, &told, setting).or_exit(ExitCode::BadInput)?;
+    let found = budget(shape, &told, setting).or_exit(ExitCode::BadInput)?;
+    let tokens = wish.request_tokens.unwrap_or(found.engine.max_model_len);
+    let workload = Workload { input_len: Some(tokens), output_len: Some(0), ..Workload::default() };
+    let used = found.verdict.fits.then(|| found.workload(workload)).flatten();
+    document.most_requests = used.map(|used| used.concurrent_requests);
+    let lowest = lowest_utilization(shape, &told, setting, wish).or_exit(ExitCode::BadInput)?;
+    #[expect(clippy::cast_precision_loss, reason = "hundredths")]
+    let share = lowest.map(|hundredths| hundredths as f64 / 100.0);
+    document.lowest_utilization = share;
+    let tried = changes(shape, engine, setting, wish).or_exit(ExitCode::BadInput)?;
+    document.changes =
+        tried.iter().map(|(change, placement)| ChangeRow::new(&model.name, *change, placement.as_ref())).collect();
+    Ok(())
+}
+
+fn list(format: Format) -> anyhow::Result<ExitCode> {
+    if format == Format::Json {
+        bail!("the table of devices is for people; `--gpus all --format json` has their sizes");
+    }
+    output::print(&render::devices(devices(), output::width()))?;
+    Ok(ExitCode::Success)
+}

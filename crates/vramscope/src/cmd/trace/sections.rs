@@ -1,0 +1,517 @@
+//! What an analysis shows to people.
+
+use vramscope_core::Bytes;
+use vramscope_trace::document::{Extract, RanksDocument, TraceDocument};
+use vramscope_trace::{Cause, DeviceTime, StepKind, Summary, plain_name};
+
+use super::GroupBy;
+use super::render::Section;
+use crate::table::Align::{Left, Right};
+
+/// A part of a whole; 0 of nothing.
+#[expect(clippy::cast_precision_loss, reason = "for display")]
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    format!("{:.1} %", ratio(part, whole) * 100.0)
+}
+
+/// `+5.0 %`.
+pub(super) fn signed_share(share: f64) -> String {
+    format!("{:+.1} %", share * 100.0)
+}
+
+/// Nanoseconds as milliseconds.
+pub(super) fn millis(ns: f64) -> String {
+    format!("{:.3}", ns / 1e6)
+}
+
+fn ms(ns: u64) -> String {
+    format!("{}.{:03}", ns / 1_000_000, ns / 1_000 % 1_000)
+}
+
+fn us(ns: f64) -> String {
+    format!("{:.1}", ns / 1e3)
+}
+
+/// Digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn size(bytes: u64) -> String {
+    let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = units.into_iter().find(|(unit, _)| bytes >= *unit);
+    unit.map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{:.2} {name}", ratio(bytes, unit)))
+}
+
+/// A name cut to a length.
+pub(super) fn short(name: &str, length: usize) -> String {
+    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if name.chars().count() <= length {
+        return name;
+    }
+    name.chars().take(length.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// The sections of one trace: an overview, or one list.
+pub(super) fn of(summary: &Summary, group: Option<GroupBy>, top: Option<usize>) -> Vec<Section> {
+    let mut sections = vec![head(summary), verdict(summary)];
+    let rows = top.unwrap_or(if group.is_some() { 30 } else { 10 });
+    match group {
+        Some(GroupBy::Kernel) => sections.push(kernels(summary, rows)),
+        Some(GroupBy::Category) => sections.push(categories(summary)),
+        Some(GroupBy::Op) => sections.push(operators(summary, rows)),
+        Some(GroupBy::Step) => sections.extend([step_kinds(summary), steps(summary, rows)]),
+        None => {
+            sections.extend([devices(summary), idle(summary), overlap(summary)]);
+            sections.push(categories(summary));
+            sections.push(top_kernels(summary, rows));
+            sections.push(copies(summary));
+            sections.push(step_kinds(summary));
+            sections.push(operators(summary, rows));
+            sections.push(scopes(summary, rows));
+            sections.push(layers(summary, rows));
+            sections.push(memory(summary));
+        }
+    }
+    sections.push(notes(summary));
+    sections
+}
+
+fn head(summary: &Summary) -> Section {
+    let mut section = Section::new(summary.file.name.clone(), &[]);
+    let file = &summary.file;
+    let packed = if file.compression.name() == "plain" {
+        String::new()
+    } else {
+        format!(", {} as {}", size(file.file_bytes), file.compression.name())
+    };
+    section.text(format!(
+        "{} of JSON{packed}; {} events, {} kernels",
+        size(file.json_bytes),
+        grouped(summary.events),
+        grouped(summary.kernel_totals.count)
+    ));
+    let info = &summary.info;
+    let mut about = Vec::new();
+    let named = |id: &str| info.gpus.iter().find(|gpu| gpu.id == id).and_then(|gpu| gpu.name.clone());
+    about.extend(summary.devices.iter().filter_map(|device| named(&device.device)));
+    about.dedup();
+    about.extend(info.rank.map(|rank| match info.world_size {
+        Some(size) => format!("rank {rank} of {size}"),
+        None => format!("rank {rank}"),
+    }));
+    about.extend(info.vllm_version.as_ref().map(|version| format!("vLLM {version}")));
+    if let Some((first, last)) = summary.extent_ns {
+        about.push(format!("begins at ts {}.{:03}", first.div_euclid(1000), first.rem_euclid(1000)));
+        about.push(format!("events over {} ms", ms(last.abs_diff(first))));
+    }
+    if !about.is_empty() {
+        section.text(about.join(", "));
+    }
+    section
+}
+
+fn verdict(summary: &Summary) -> Section {
+    let verdict = &summary.verdict;
+    let scope = if verdict.within_steps {
+        ", judged from the first to the last step"
+    } else if summary.devices.is_empty() {
+        ""
+    } else {
+        ", judged over all GPU work"
+    };
+    let title = format!("Verdict: {}{scope}", verdict.bound.name().replace('_', "-"));
+    let mut section = Section::new(title, &[("share", Right), ("evidence", Left)]);
+    for evidence in &verdict.evidence {
+        section.row([format!("{:.1} %", evidence.share * 100.0), evidence.meaning.to_owned()]);
+    }
+    for advice in &verdict.advice {
+        section.text(format!("-> {advice}"));
+    }
+    section
+}
+
+fn devices(summary: &Summary) -> Section {
+    let heads = [
+        ("device", Left),
+        ("span ms", Right),
+        ("busy ms", Right),
+        ("busy", Right),
+        ("idle ms", Right),
+        ("kernels ms", Right),
+        ("pauses", Right),
+    ];
+    let mut section = Section::new("GPU time", &heads);
+    let mut row = |name: String, time: &DeviceTime| {
+        section.row([
+            name,
+            ms(time.span_ns),
+            ms(time.busy_ns),
+            percent(time.busy_ns, time.span_ns),
+            ms(time.idle_ns),
+            ms(time.kernel_ns),
+            grouped(time.gaps),
+        ]);
+    };
+    for device in &summary.devices {
+        row(device.device.clone(), &device.whole);
+        if let Some(steps) = device.steps.as_ref().filter(|steps| **steps != device.whole) {
+            row(format!("{} in steps", device.device), steps);
+        }
+    }
+    if let Some(delay) = summary.launch_delay {
+        #[expect(clippy::cast_precision_loss, reason = "for display")]
+        let median = delay.median_ns as f64;
+        section.text(format!(
+            "kernels begin {} µs after their launch in the median, {} µs at the 95th percentile ({} of {} linked)",
+            us(median),
+            us(delay.p95_ns),
+            grouped(summary.kernel_totals.with_launch),
+            grouped(summary.kernel_totals.count)
+        ));
+    }
+    if summary.graphs.launches > 0 {
+        section.text(format!(
+            "{} graph launches ran {} kernels in {} ms",
+            grouped(summary.graphs.launches),
+            grouped(summary.graphs.kernels),
+            ms(summary.graphs.kernel_time_ns)
+        ));
+    }
+    section
+}
+
+fn idle(summary: &Summary) -> Section {
+    let mut section =
+        Section::new("Idle time by cause", &[("cause", Left), ("ms", Right), ("share", Right), ("meaning", Left)]);
+    let all: u64 = summary.devices.iter().map(|device| device.whole.idle_ns).sum();
+    for cause in Cause::ALL {
+        let time: u64 = summary.devices.iter().map(|device| device.whole.idle_of(cause)).sum();
+        if time > 0 {
+            section.row([cause.name().to_owned(), ms(time), percent(time, all), cause.meaning().to_owned()]);
+        }
+    }
+    if let Some(gap) = summary.devices.iter().filter_map(|d| d.longest_gaps.first()).max_by_key(|gap| gap.length_ns) {
+        section.text(format!(
+            "longest pause: {} ms ({}), before {}",
+            ms(gap.length_ns),
+            gap.cause.name(),
+            short(&plain_move_or_kernel(&gap.after), 50)
+        ));
+    }
+    section
+}
+
+fn overlap(summary: &Summary) -> Section {
+    let heads = [("work", Left), ("ms", Right), ("beside kernels", Right), ("alone ms", Right)];
+    let mut section = Section::new("Overlap", &heads);
+    let sum = |of: fn(&DeviceTime) -> u64| summary.devices.iter().map(|device| of(&device.whole)).sum::<u64>();
+    let mut row = |name: &str, all: u64, hidden: u64, alone: u64| {
+        if all > 0 {
+            section.row([name.to_owned(), ms(all), percent(hidden, all), ms(alone)]);
+        }
+    };
+    let communication = sum(DeviceTime::communication_overlap_ns);
+    row("communication", sum(|t| t.communication_ns), communication, sum(DeviceTime::exposed_communication_ns));
+    row("copies, fills", sum(|t| t.moves_ns), sum(DeviceTime::moves_overlap_ns), sum(DeviceTime::exposed_moves_ns));
+    section
+}
+
+fn categories(summary: &Summary) -> Section {
+    let heads = [("category", Left), ("ms", Right), ("share", Right), ("kernels", Right), ("rules", Left)];
+    let mut section = Section::new("Kernel time by category", &heads);
+    for category in &summary.categories {
+        section.row([
+            category.category.name().to_owned(),
+            ms(category.total_ns),
+            percent(category.total_ns, summary.kernel_totals.time_ns),
+            grouped(category.count),
+            category.rules.join(", "),
+        ]);
+    }
+    section
+}
+
+/// What an operation is called: copies keep what they are between.
+fn plain_move_or_kernel(name: &str) -> String {
+    if name.starts_with("Mem") { name.to_owned() } else { plain_name(name) }
+}
+
+/// Kernels with what fits beside their names.
+fn top_kernels(summary: &Summary, top: usize) -> Section {
+    let heads =
+        [("ms", Right), ("share", Right), ("count", Right), ("mean µs", Right), ("p95 µs", Right), ("kernel", Left)];
+    let mut section = Section::new("Kernels", &heads).with_names();
+    for kernel in summary.kernels.iter().take(top) {
+        section.row([
+            ms(kernel.total_ns),
+            percent(kernel.total_ns, summary.kernel_totals.time_ns),
+            grouped(kernel.count),
+            us(ratio(kernel.total_ns, kernel.count)),
+            us(kernel.p95_ns),
+            plain_name(&kernel.name),
+        ]);
+    }
+    more(&mut section, summary.kernels.len(), top);
+    section
+}
+
+/// Kernels with everything.
+fn kernels(summary: &Summary, top: usize) -> Section {
+    let heads = [
+        ("ms", Right),
+        ("share", Right),
+        ("count", Right),
+        ("min", Right),
+        ("mean", Right),
+        ("p50", Right),
+        ("p95", Right),
+        ("max µs", Right),
+        ("category", Left),
+        ("kernel", Left),
+    ];
+    let mut section = Section::new("Kernels", &heads).with_names();
+    for kernel in summary.kernels.iter().take(top) {
+        section.row([
+            ms(kernel.total_ns),
+            percent(kernel.total_ns, summary.kernel_totals.time_ns),
+            grouped(kernel.count),
+            us(ratio(kernel.min_ns, 1)),
+            us(ratio(kernel.total_ns, kernel.count)),
+            us(kernel.p50_ns),
+            us(kernel.p95_ns),
+            us(ratio(kernel.max_ns, 1)),
+            kernel.category.name().to_owned(),
+            plain_name(&kernel.name),
+        ]);
+    }
+    more(&mut section, summary.kernels.len(), top);
+    section
+}
+
+fn more(section: &mut Section, all: usize, top: usize) {
+    if all > top {
+        section.text(format!("{} more", all - top));
+    }
+}
+
+fn copies(summary: &Summary) -> Section {
+    let heads =
+        [("operation", Left), ("count", Right), ("ms", Right), ("size", Right), ("GB/s", Right), ("between", Left)];
+    let mut section = Section::new("Copies and fills", &heads);
+    for part in &summary.moves {
+        let sized = part.sized > 0;
+        section.row([
+            part.operation.clone(),
+            grouped(part.count),
+            ms(part.total_ns),
+            if sized { size(part.bytes.get()) } else { "unknown".into() },
+            if part.sized_time_ns > 0 {
+                format!("{:.2}", ratio(part.bytes.get(), part.sized_time_ns))
+            } else {
+                String::new()
+            },
+            part.kinds.clone().unwrap_or_default(),
+        ]);
+    }
+    section
+}
+
+fn step_kinds(summary: &Summary) -> Section {
+    let document = TraceDocument::of(summary, None, Extract { top: 0, steps: 0 });
+    let source = document.steps.source.unwrap_or_default().replace('_', " ");
+    let heads = [
+        ("kind", Left),
+        ("steps", Right),
+        ("CPU p50 ms", Right),
+        ("GPU span p50 ms", Right),
+        ("GPU busy p50 ms", Right),
+        ("p95 ms", Right),
+        ("kernels", Right),
+    ];
+    let mut section = Section::new(format!("Steps, by {source}"), &heads);
+    let or_empty = |ns: Option<f64>| ns.map(millis).unwrap_or_default();
+    for kind in &document.steps.kinds {
+        section.row([
+            kind.kind.clone(),
+            grouped(kind.count),
+            or_empty(kind.cpu_p50_ns),
+            or_empty(kind.gpu_span_p50_ns),
+            or_empty(kind.gpu_busy_p50_ns),
+            or_empty(kind.gpu_busy_p95_ns),
+            grouped(kind.kernels),
+        ]);
+    }
+    section
+}
+
+fn steps(summary: &Summary, top: usize) -> Section {
+    let heads = [
+        ("at ms", Right),
+        ("kind", Left),
+        ("prompt", Right),
+        ("generate", Right),
+        ("CPU ms", Right),
+        ("GPU span", Right),
+        ("GPU busy", Right),
+        ("kernels", Right),
+    ];
+    let mut section = Section::new("Each step", &heads);
+    let begin = summary.extent_ns.map_or(0, |(first, _)| first);
+    let batch = |requests: Option<u64>, tokens: Option<u64>| match (requests, tokens) {
+        (Some(0) | None, _) => String::new(),
+        (Some(requests), Some(tokens)) => format!("{requests} x {tokens}"),
+        (Some(requests), None) => requests.to_string(),
+    };
+    for step in summary.steps.list.iter().take(top) {
+        section.row([
+            ms(u64::try_from(step.start_ns - begin).unwrap_or(0)),
+            if step.kind == StepKind::Unknown { "-".into() } else { step.kind.name().to_owned() },
+            batch(step.context_requests, step.context_tokens),
+            batch(step.generation_requests, step.generation_tokens),
+            step.cpu_ns.map(ms).unwrap_or_default(),
+            step.gpu.map(|gpu| ms(gpu.span_ns)).unwrap_or_default(),
+            step.gpu.map(|gpu| ms(gpu.busy_ns)).unwrap_or_default(),
+            step.gpu.map(|gpu| grouped(gpu.kernels)).unwrap_or_default(),
+        ]);
+    }
+    more(&mut section, summary.steps.list.len(), top);
+    section
+}
+
+fn operators(summary: &Summary, top: usize) -> Section {
+    let heads = [
+        ("own ms", Right),
+        ("total ms", Right),
+        ("count", Right),
+        ("kernels", Right),
+        ("kernel ms", Right),
+        ("operator", Left),
+    ];
+    let mut section = Section::new("CPU time by operator", &heads).with_names();
+    for operator in summary.operators.iter().take(top) {
+        section.row([
+            ms(operator.own_ns),
+            ms(operator.total_ns),
+            grouped(operator.count),
+            grouped(operator.gpu.kernels),
+            ms(operator.gpu.time_ns),
+            operator.name.clone(),
+        ]);
+    }
+    more(&mut section, summary.operators.len(), top);
+    section
+}
+
+fn scopes(summary: &Summary, top: usize) -> Section {
+    let heads = [("CPU ms", Right), ("count", Right), ("kernels", Right), ("kernel ms", Right), ("scope", Left)];
+    let mut section = Section::new("Named scopes", &heads).with_names();
+    for scope in summary.scopes.iter().take(top) {
+        section.row([
+            ms(scope.cpu_ns),
+            grouped(scope.count),
+            grouped(scope.gpu.kernels),
+            ms(scope.gpu.time_ns),
+            scope.name.clone(),
+        ]);
+    }
+    more(&mut section, summary.scopes.len(), top);
+    section
+}
+
+fn layers(summary: &Summary, top: usize) -> Section {
+    let heads = [("layer", Left), ("runs", Right), ("CPU ms", Right), ("kernels", Right), ("kernel ms", Right)];
+    let mut section = Section::new("Layers", &heads);
+    for layer in summary.layers.iter().take(top) {
+        section.row([
+            layer.name.trim_start_matches("nn.Module: ").to_owned(),
+            grouped(layer.count),
+            ms(layer.cpu_ns),
+            grouped(layer.gpu.kernels),
+            ms(layer.gpu.time_ns),
+        ]);
+    }
+    more(&mut section, summary.layers.len(), top);
+    section
+}
+
+fn memory(summary: &Summary) -> Section {
+    let heads = [("allocator", Left), ("peak", Right), ("held", Right), ("at ms", Right), ("events", Right)];
+    let mut section = Section::new("Memory timeline", &heads);
+    let begin = summary.extent_ns.map_or(0, |(first, _)| first);
+    let named = |device: &str| match device.split_once(':') {
+        Some(("0", _)) => "CPU".to_owned(),
+        Some(("1", id)) => format!("CUDA {id}"),
+        Some(("6", id)) => format!("HIP {id}"),
+        _ => device.to_owned(),
+    };
+    for memory in &summary.memory {
+        let bytes = |bytes: Option<Bytes>| bytes.map(|b| size(b.get())).unwrap_or_default();
+        section.row([
+            named(&memory.device),
+            bytes(memory.peak_allocated.map(|(bytes, _)| bytes)),
+            bytes(memory.peak_reserved),
+            memory.peak_allocated.map(|(_, at)| ms(u64::try_from(at - begin).unwrap_or(0))).unwrap_or_default(),
+            grouped(memory.events),
+        ]);
+    }
+    section
+}
+
+fn notes(summary: &Summary) -> Section {
+    let mut section = Section::new("Notes", &[("times", Right), ("what", Left)]);
+    for (oddity, met) in summary.notes.iter() {
+        section.row([grouped(met.count), oddity.meaning().to_owned()]);
+    }
+    section
+}
+
+/// The ranks of one run beside each other.
+pub(super) fn ranks(document: &RanksDocument) -> Section {
+    let heads = [
+        ("rank", Left),
+        ("span ms", Right),
+        ("busy ms", Right),
+        ("compute ms", Right),
+        ("comm. ms", Right),
+        ("comm. alone", Right),
+        ("verdict", Left),
+    ];
+    let mut section = Section::new("Ranks", &heads);
+    for rank in &document.ranks {
+        section.row([
+            rank.rank.map_or_else(|| rank.file.clone(), |rank| rank.to_string()),
+            ms(rank.span_ns),
+            ms(rank.busy_ns),
+            ms(rank.compute_ns),
+            ms(rank.communication_ns),
+            ms(rank.exposed_communication_ns),
+            rank.bound.replace('_', "-"),
+        ]);
+    }
+    for spread in &document.spread {
+        section.text(format!(
+            "{}: {} to {} ms, {:.1} % apart",
+            spread.name,
+            ms(spread.min_ns),
+            ms(spread.max_ns),
+            spread.imbalance * 100.0
+        ));
+    }
+    if let Some(straggler) = &document.straggler {
+        section.text(format!("-> the others wait for {straggler}: it spends the least time in communication"));
+    }
+    section
+}
