@@ -85,15 +85,7 @@ fn shared(root: &Path, folder: &str) -> anyhow::Result<Option<PathBuf>> {
 /// Builds the command as the tests do and says where it is.
 fn build_command(root: &Path) -> anyhow::Result<PathBuf> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--package",
-            "vramscope",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(["build", "--locked", "--package", "vramscope", "--message-format", "json-render-diagnostics"])
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
