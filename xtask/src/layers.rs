@@ -1,7 +1,6 @@
 //! Holds the table of `docs/architecture.md`: who may import whom.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
@@ -65,15 +64,7 @@ pub(crate) fn run(_: &[String]) -> anyhow::Result<()> {
 
 /// Each workspace member with the names of its normal and build dependencies.
 fn workspace_graph() -> anyhow::Result<BTreeMap<String, Vec<String>>> {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
-        .current_dir(crate::root()?)
-        .output()
-        .context("run cargo metadata")?;
-    if !output.status.success() {
-        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("read cargo metadata")?;
+    let metadata = crate::cargo_metadata(&["--no-deps"])?;
     let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
     let mut graph = BTreeMap::new();
     for package in packages {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
@@ -10,15 +9,7 @@ use anyhow::{Context as _, bail};
 pub(crate) fn run(_: &[String]) -> anyhow::Result<()> {
     let root = crate::root()?;
     let allowed = allowed(&fs::read_to_string(root.join("deny.toml")).context("read deny.toml")?);
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked"])
-        .current_dir(&root)
-        .output()
-        .context("run cargo metadata")?;
-    if !output.status.success() {
-        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("read cargo metadata")?;
+    let metadata = crate::cargo_metadata(&[])?;
     let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
     let mut wrong = Vec::new();
     for package in packages {

@@ -110,3 +110,17 @@ fn write_or_check(path: &Path, text: &str, args: &[String]) -> anyhow::Result<()
     }
     Ok(())
 }
+
+/// What cargo says of the workspace, by the lock file.
+fn cargo_metadata(more: &[&str]) -> anyhow::Result<serde_json::Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(more)
+        .current_dir(root()?)
+        .output()
+        .context("run cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    serde_json::from_slice(&output.stdout).context("read cargo metadata")
+}
