@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     step("test", &["cargo", "test", "--workspace", "--locked"]),
     step("schema", &["xtask", "schema", "--check"]),
     step("validate", &["xtask", "validate"]),
+    step("corpus", &["xtask", "corpus"]),
     step("recordings", &["xtask", "recordings", "--check"]),
     Step {
         name: "doc",

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the person who runs it")]
 
 mod ci;
+mod corpus;
 mod layers;
 mod licences;
 mod recordings;
@@ -27,6 +28,11 @@ const TASKS: &[Task] = &[
         name: "ci",
         about: "everything that must hold before a change lands, or only the steps named",
         run: ci::run,
+    },
+    Task {
+        name: "corpus",
+        about: "hold what the command says of labelled engine logs against their labels [--verbose]",
+        run: corpus::run,
     },
     Task { name: "layers", about: "fail on an import that the architecture does not allow", run: layers::run },
     Task { name: "licences", about: "fail on a licence that deny.toml does not allow", run: licences::run },

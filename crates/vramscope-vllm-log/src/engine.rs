@@ -89,13 +89,14 @@ impl Engine {
             && self.failures.is_empty()
             && self.bench.is_empty()
             && self.reports.is_empty()
+            && self.placements.is_empty()
             && self.marks == Marks::default()
     }
 
     /// Adds the values of a line.
     pub(crate) fn take(&mut self, captured: Vec<Captured>, place: &Place<'_>) {
         for Captured { key, value, resolution } in captured {
-            if matches!(key, Key::Ignored | Key::IgnoredMemory | Key::IgnoredWord) || !self.room_for(key, place) {
+            if key.is_ignored() || !self.room_for(key, place) {
                 continue;
             }
             let value = match value {
@@ -204,6 +205,13 @@ impl Engine {
     /// Adds a failure; one that says the same as an earlier one is the same, printed by another process or again by
     /// the traceback.
     pub(crate) fn fail(&mut self, failure: Failure) {
+        // The first line of a refused configuration counts the errors; the next one says what they are.
+        let counted =
+            self.failures.iter_mut().find(|f| f.kind == failure.kind && f.message.contains(" validation error"));
+        if let Some(counted) = counted.filter(|_| failure.message.contains("Value error, ")) {
+            counted.message = failure.message;
+            return;
+        }
         let known = self
             .failures
             .iter()

@@ -51,8 +51,7 @@ fn arguments(engine: &Engine, facts: &mut EngineFacts) {
         pipeline: size("pipeline_parallel_size"),
         data: size("data_parallel_size"),
     };
-    facts.max_model_len = last_count(engine, Key::MaxModelLen)
-        .filter(|_| !engine.has_config())
+    facts.max_model_len = last_count(engine, Key::FittedMaxModelLen)
         .or_else(|| setting_count(engine, "max_model_len"))
         .or_else(|| first_count(engine, Key::MaxModelLen))
         .or_else(|| first_count(engine, Key::ConcurrencyTokens))

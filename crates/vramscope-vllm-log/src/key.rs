@@ -63,6 +63,8 @@ keys! {
     KvCacheDtype = "kv_cache_dtype": Word,
     /// Longest request in tokens.
     MaxModelLen = "max_model_len": Count,
+    /// Longest request in tokens, as the engine reduced it to fit.
+    FittedMaxModelLen = "fitted_max_model_len": Count,
     /// Most tokens in one step.
     MaxBatchedTokens = "max_num_batched_tokens": Count,
     /// Most requests in one step.
@@ -208,8 +210,12 @@ keys! {
     CpuKvUsagePct = "cpu_kv_usage_pct": Number,
     /// Prefix-cache hits, percent.
     PrefixHitPct = "prefix_hit_pct": Number,
+    /// A LoRA adapter that was loaded at run time, by its name.
+    LoraAdapter = "lora_adapter": Text,
     /// Mean accepted length of speculative decoding.
     AcceptanceLength = "acceptance_length": Number,
+    /// Accepted draft tokens, as a share.
+    DraftAcceptance = "draft_acceptance": Number,
     /// Accepted draft tokens, percent.
     DraftAcceptancePct = "draft_acceptance_pct": Number,
 
@@ -281,6 +287,11 @@ keys! {
 }
 
 impl Key {
+    /// Whether nobody asks for its values.
+    pub(crate) const fn is_ignored(self) -> bool {
+        matches!(self, Self::Ignored | Self::IgnoredMemory | Self::IgnoredWord)
+    }
+
     /// The key with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|key| key.name() == name)

@@ -2,7 +2,7 @@
 //!
 //! - Text stands for itself; a space stands for any run of spaces.
 //! - `{key}` reads a value of the key's kind; `{key~2}` one that was rounded to two digits and printed without its
-//!   trailing zeros, as Python does with `round(x, 2)`.
+//!   trailing zeros, as Python does with `round(x, 2)`; `{key=}` memory in GiB whose unit the line leaves out.
 //! - `{a|b}` is one of several texts; `{..}` skips to what follows.
 //! - `[[…]]` is a part that may be absent.
 //!
@@ -19,10 +19,19 @@ use crate::number::{self, half_step};
 #[derive(Debug, Clone, PartialEq)]
 enum Element {
     Text(&'static str),
-    Read { key: Key, rounded: u8 },
+    Read { key: Key, how: How },
     Either(Vec<&'static str>),
     Skip,
     Optional(Vec<Element>),
+}
+
+/// How a value is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct How {
+    /// Digits to which it was rounded before it was printed.
+    rounded: u8,
+    /// Its unit is never printed.
+    without_unit: bool,
 }
 
 /// A compiled pattern.
@@ -86,7 +95,9 @@ impl Pattern {
         let mut captured = Vec::new();
         match walk(&self.elements, text, 0, &mut captured) {
             Step::To(end) => Some(Matched { captured, cut: false, end }),
-            Step::Cut if !captured.is_empty() => Some(Matched { captured, cut: true, end: text.len() }),
+            Step::Cut if captured.iter().any(|c| !c.key.is_ignored()) => {
+                Some(Matched { captured, cut: true, end: text.len() })
+            }
             Step::Cut | Step::No => None,
         }
     }
@@ -129,12 +140,13 @@ fn braces(inside: &'static str) -> Result<Element, String> {
     if inside.contains('|') {
         return Ok(Element::Either(inside.split('|').collect()));
     }
-    let (name, rounded) = match inside.split_once('~') {
+    let (rest, without_unit) = inside.strip_suffix('=').map_or((inside, false), |rest| (rest, true));
+    let (name, rounded) = match rest.split_once('~') {
         Some((name, digits)) => (name, digits.parse().map_err(|_| format!("`{inside}`: not a number of digits"))?),
-        None => (inside, 0),
+        None => (rest, 0),
     };
     let key = Key::from_name(name).ok_or_else(|| format!("`{name}` is not a key"))?;
-    Ok(Element::Read { key, rounded })
+    Ok(Element::Read { key, how: How { rounded, without_unit } })
 }
 
 /// Where matching stands.
@@ -178,7 +190,7 @@ fn walk(elements: &[Element], text: &str, at: usize, captured: &mut Vec<Captured
             }
         }
         Element::Skip => skip(rest, text, at, captured),
-        Element::Read { key, rounded } => read(*key, *rounded, rest, text, at, captured),
+        Element::Read { key, how } => read(*key, *how, rest, text, at, captured),
     }
 }
 
@@ -234,7 +246,7 @@ fn literal_at(literal: &str, text: &str, mut at: usize) -> Step {
     Step::To(at)
 }
 
-fn read(key: Key, rounded: u8, rest: &[Element], text: &str, at: usize, captured: &mut Vec<Captured>) -> Step {
+fn read(key: Key, how: How, rest: &[Element], text: &str, at: usize, captured: &mut Vec<Captured>) -> Step {
     let Some(tail) = text.get(at..) else { return Step::No };
     let (value, resolution, end) = match key.kind() {
         Kind::Text => return read_text(key, rest, text, at, captured),
@@ -257,14 +269,16 @@ fn read(key: Key, rounded: u8, rest: &[Element], text: &str, at: usize, captured
             Some((count, len)) => (Value::Count(count), None, at + len),
             None => return if tail.is_empty() { Step::Cut } else { Step::No },
         },
-        Kind::Memory => match memory(tail, rounded) {
+        Kind::Memory => match memory(tail, how.rounded) {
             // The digits, or the unit behind them, may go on past the cut.
-            Some((memory, _, len)) if memory.unit.is_none() && is_cut_unit(&tail[len..]) => return Step::Cut,
+            Some((memory, _, len)) if memory.unit.is_none() && !how.without_unit && is_cut_unit(&tail[len..]) => {
+                return Step::Cut;
+            }
             Some((memory, resolution, len)) => (Value::Memory(memory), Some(resolution), at + len),
             None => return if tail.is_empty() { Step::Cut } else { Step::No },
         },
         Kind::Seconds | Kind::Millis | Kind::Number => match number::number(tail) {
-            Some(n) => (Value::Number(n.value), Some(half_step(n.decimals.max(rounded))), at + n.len),
+            Some(n) => (Value::Number(n.value), Some(half_step(n.decimals.max(how.rounded))), at + n.len),
             None => return if tail.is_empty() { Step::Cut } else { Step::No },
         },
     };

@@ -269,6 +269,7 @@ fn unwrap(text: &str) -> (Wrapper<'_>, &str) {
         let trimmed = rest.trim_start_matches([' ', '>', '|', '│', '┃', '\t']);
         let stripped = strip_clock(trimmed, &mut wrapper.clock)
             .or_else(|| strip_cri(trimmed))
+            .or_else(|| strip_rank(trimmed))
             .or_else(|| strip_journald(trimmed))
             .or_else(|| strip_stream(trimmed, &mut wrapper.stream))
             .or_else(|| strip_model_log(trimmed));
@@ -295,6 +296,12 @@ fn strip_clock<'a>(text: &'a str, clock: &mut Option<LogTime>) -> Option<&'a str
     }
     *clock = Some(time);
     Some(rest.trim_start_matches([' ', '\t']))
+}
+
+/// `[rank0]: `, as torch puts it before uncaught exceptions of distributed programs.
+fn strip_rank(text: &str) -> Option<&str> {
+    let (digits, rest) = text.strip_prefix("[rank")?.split_once("]:")?;
+    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| rest.strip_prefix(' ').unwrap_or(rest))
 }
 
 /// `stdout F `, `stderr P `.

@@ -2,6 +2,8 @@
 
 mod engine;
 mod failure;
+#[cfg(test)]
+mod fixtures;
 mod graphs;
 mod known;
 mod kv_cache;
@@ -35,6 +37,8 @@ pub(crate) enum Effect {
     Begin,
     /// Where a worker is placed.
     Rank,
+    /// A backend that may be one of attention.
+    Backend,
     /// The periodic report.
     Report,
     /// The engine failed.
@@ -171,11 +175,19 @@ pub(crate) fn formats() -> &'static [Format] {
     &FORMATS
 }
 
-/// The first format that the message has, matched at its start.
+/// The format of a message that begins with it: the one that reads most of it, a whole one before one that is cut off,
+/// and else the first.
 pub(crate) fn find(candidates: Candidates, message: &str) -> Option<(&'static Format, Matched)> {
     let first = message.bytes().next()?;
-    let mut candidates = candidates.iter().filter(|format| format.first.is_none_or(|byte| byte == first));
-    candidates.find_map(|format| format.pattern.match_start(message).map(|matched| (format, matched)))
+    let mut best: Option<(&'static Format, Matched)> = None;
+    for format in candidates.iter().filter(|format| format.first.is_none_or(|byte| byte == first)) {
+        let Some(matched) = format.pattern.match_start(message) else { continue };
+        let rank = |m: &Matched| (m.captured.len(), !m.cut);
+        if best.as_ref().is_none_or(|(_, known)| rank(&matched) > rank(known)) {
+            best = Some((format, matched));
+        }
+    }
+    best
 }
 
 /// Whether the message ends within a format before any value of it.

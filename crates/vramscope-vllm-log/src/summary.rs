@@ -156,7 +156,7 @@ impl<'a> Log<'a> {
 
     fn max_model_len(&self) -> Option<u64> {
         self.setting_count("max_model_len")
-            .or_else(|| self.counts(Key::MaxModelLen).last())
+            .or_else(|| self.counts(Key::MaxModelLen).next())
             .or_else(|| self.counts(Key::ConcurrencyTokens).next())
             .or_else(|| self.counts(Key::FailLength).next())
     }

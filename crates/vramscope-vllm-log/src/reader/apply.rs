@@ -37,6 +37,8 @@ impl Reader {
         let state = self.router.engine(engine);
         match format.row.effect {
             Effect::None | Effect::Known => {}
+            Effect::Backend if !captured.iter().any(names_attention) => return,
+            Effect::Backend => {}
             Effect::Begin => {
                 state.marks.begin = true;
                 state.announced_by.extend(route::pid(record.tag));
@@ -86,7 +88,6 @@ impl Reader {
                 return;
             }
         }
-        let captured = attention_only(captured);
         self.router.engine(engine).take(captured, place);
     }
 
@@ -252,18 +253,14 @@ fn generation(format: &Format, captured: &[Captured], tag: Option<&str>) -> Opti
     format.row.says.or_else(by_tag).or_else(by_version)
 }
 
-/// Drops what is called a backend and is not one of attention.
-fn attention_only(mut captured: Vec<Captured>) -> Vec<Captured> {
-    captured.retain(|c| match (&c.key, &c.value) {
-        (Key::AttentionBackend, Value::Text(name)) => is_attention(name),
-        _ => true,
-    });
-    captured
+/// Whether a value is the name of an attention backend.
+fn names_attention(captured: &Captured) -> bool {
+    matches!((captured.key, &captured.value), (Key::AttentionBackend, Value::Text(name)) if is_attention(name))
 }
 
 /// Names of attention backends hold one of these.
 const ATTENTION: &[&str] =
-    &["attn", "attention", "attenion", "flash", "mla", "xformers", "sdpa", "pallas", "triton", "aiter", "cutlass"];
+    &["attn", "attention", "attenion", "flash", "mla", "xformers", "sdpa", "pallas", "aiter", "_fa"];
 /// Names of other backends hold one of these.
 const NOT_ATTENTION: &[&str] = &["prefill", "moe", "reduce", "gemm", "linear", "sampl", "[", "'"];
 

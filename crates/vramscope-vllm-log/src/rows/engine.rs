@@ -40,8 +40,8 @@ pub(super) const ROWS: &[Row] = &[
     row("0.12.0-", " backend", "Using {attention_backend} attention backend out of potential backends"),
     row("0.7.0-0.13", " backend", "Using {attention_backend} backend on V1 engine.").says(Generation::V1),
     row("0.13.0-", " backend", "Using AttentionBackendEnum.{attention_backend} backend."),
-    row("0.19.0-", " backend", "Using {attention_backend} backend out of potential backends"),
-    row("0.4.0-0.17.1", " backend", "Using {attention_backend} backend."),
+    row("0.19.0-", " backend", "Using {attention_backend} backend out of potential backends").does(Effect::Backend),
+    row("0.4.0-0.17.1", " backend", "Using {attention_backend} backend.").does(Effect::Backend),
     // The server.
     row("0.4.0-", "p complete", "[[INFO: ]]Application startup complete.").event(Milestone::ServerReady),
     row("0.7.0-", "[shutdown] ", "[shutdown] {API server: shutdown triggered|EngineCore: trigger received}").event(Milestone::ShutdownBegan),

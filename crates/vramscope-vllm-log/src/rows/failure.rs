@@ -31,17 +31,17 @@ pub(super) const ROWS: &[Row] = &[
     .fails(Fails::FreeMemory),
     row("0.32.0-", "emory", "Free memory on device[[ {ignored_word}]] ({fail_free~2}/{fail_total~2}) on startup is less than the engine's budget")
         .fails(Fails::FreeMemory),
-    row(
-        "",
-        "emory",
-        "{CUDA|HIP|XPU|NPU|MUSA|CPU} out of memory. Tried to allocate {fail_tried}[[{..}GPU {ignored}[[ has a total {capacity|capacty} of {fail_total} of which {fail_free} is free.]]]][[{..}this process has {fail_process} memory in use.]][[{..}Of the allocated memory {fail_allocated} is allocated by PyTorch]][[, with {fail_private_pools} allocated in private pools]][[{..}and {fail_reserved} is reserved by PyTorch but unallocated]]",
-    )
-    .fails(Fails::OutOfMemory),
     // PyTorch before 2.1: `(GPU 0; 23.65 GiB total capacity; 20.1 GiB already allocated; 12 MiB free; 21 GiB reserved …)`.
     row(
         "",
         "emory",
-        "{CUDA|HIP|XPU|NPU|MUSA} out of memory. Tried to allocate {fail_tried} (GPU {ignored}; {fail_total} total capacity; {fail_allocated} already allocated; {fail_free} free; {ignored_memory} reserved in total by PyTorch)",
+        "{CUDA|HIP|XPU|NPU|MUSA} out of memory. Tried to allocate {fail_tried} ({GPU|NPU|XPU} {ignored}; {fail_total} total capacity; {fail_allocated} already allocated;[[ {ignored_memory} current active;]] {fail_free} free; {ignored_memory} reserved in total by PyTorch)",
+    )
+    .fails(Fails::OutOfMemory),
+    row(
+        "",
+        "emory",
+        "{CUDA|HIP|XPU|NPU|MUSA|CPU} out of memory. Tried to allocate {fail_tried}[[{..}GPU {ignored}[[ has a total {capacity|capacty} of {fail_total}[[ of which {fail_free} is free]].]]]][[{..}this process has {fail_process} memory in use.]][[{..}Of the allocated memory {fail_allocated} is allocated by PyTorch]][[, with {fail_private_pools} allocated in private pools]][[{..}and {fail_reserved} is reserved by PyTorch but unallocated]]",
     )
     .fails(Fails::OutOfMemory),
     row(
@@ -54,7 +54,6 @@ pub(super) const ROWS: &[Row] = &[
     row("", "emory", "HIP error: out of memory").fails(Fails::OutOfMemory),
     // Communication.
     row("", RAISED, "NCCL error").fails(Fails::Collective),
-    row("", RAISED, "{..}DistBackendError: NCCL error").fails(Fails::Collective),
     row("", "collective op", "{..}Watchdog caught collective operation timeout").fails(Fails::Collective),
     // Processes.
     row("0.8.0-", " died", "Worker proc {ignored_word} died unexpectedly").fails(Fails::WorkerDied),
@@ -71,9 +70,13 @@ pub(super) const ROWS: &[Row] = &[
     row("", RAISED, "{vllm|api_server.py|__main__.py}{..}: error: argument ").fails(Fails::Arguments),
     row("0.4.0-", RAISED, "User-specified max_model_len ({fail_max_model_len}) is greater than the derived max_model_len").fails(Fails::Arguments),
     row("0.9.0-", RAISED, "{ignored} validation {error|errors} for ").fails(Fails::Arguments),
+    row("0.9.0-", "alue error, ", "Value error, ").fails(Fails::Arguments),
     row("0.2-", RAISED, "Total number of attention heads ({ignored}) must be divisible by tensor parallel size").fails(Fails::Arguments),
     row("0.3-", RAISED, "Bfloat16 is only supported on GPUs with compute capability of at least").fails(Fails::Arguments),
     // Consequences.
+    row("0.8.5-", RAISED, "EngineCore encountered an issue.").fails(Fails::EngineCore),
+    row("0.4.0-0.10.2", RAISED, "Background loop {has errored already|is not running}").fails(Fails::EngineCore),
+    row("0.6.0-0.10.2", RAISED, "Engine loop is not running.").fails(Fails::EngineCore),
     row("0.8.5-", " failed", "EngineCore failed to start.").fails(Fails::EngineCore),
     row("0.7.0-0.8.4", "hit an exception", "EngineCore hit an exception").fails(Fails::EngineCore),
     row("0.8.5-", " failed", "Engine core initialization failed.").fails(Fails::EngineCore),

@@ -27,18 +27,18 @@ pub(super) const ROWS: &[Row] = &[
     ),
     // Tokens and concurrency, on one line or on two.
     row(
-        "0.28.0-",
-        " KV cache",
-        "{GPU|CPU|XPU|TPU|HPU|NPU} KV cache size: {kv_tokens} tokens, Maximum concurrency for {concurrency_tokens} tokens per request: {concurrency_factor}x",
-    )
-    .event(SIZED),
-    row(
         "0.33.0-",
         " KV cache",
         "GPU + host KV cache size: {kv_tokens} tokens[[, Maximum concurrency for {concurrency_tokens} tokens per request: {concurrency_factor}x]]",
     )
     .event(SIZED),
-    row("0.8.0-", " KV cache", "{GPU|CPU|XPU|TPU|HPU|NPU} KV cache size: {kv_tokens} tokens").event(SIZED),
+    row(
+        "0.28.0-",
+        " KV cache",
+        "{ignored_word} KV cache size: {kv_tokens} tokens, Maximum concurrency for {concurrency_tokens} tokens per request: {concurrency_factor}x",
+    )
+    .event(SIZED),
+    row("0.8.0-", " KV cache", "{ignored_word} KV cache size: {kv_tokens} tokens").event(SIZED),
     row(
         "0.6.3.post1-0.27.1",
         "concurrency for",
@@ -46,9 +46,9 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row("0.10.2-0.20", " KV cache", "Multiplying the GPU KV cache size by the {dcp_world_size|cp_world_size|pcp_world_size} {context_parallel_size}."),
     row("0.9.1-", "emory", "Add {ignored} padding layers, may waste at most {kv_waste_pct}% KV cache memory"),
-    row("0.14.0-", "emory", "Auto-fit max_model_len: reduced from {ignored} to {max_model_len} to fit in available KV cache memory"),
+    row("0.14.0-", "emory", "Auto-fit max_model_len: reduced from {ignored} to {fitted_max_model_len} to fit in available KV cache memory"),
     // Blocks.
-    row("0.2-0.10.2", "block", "[[# ]]{GPU|CUDA|cuda|rocm|ROCM|xpu|XPU|tpu|TPU|hpu|HPU|neuron|npu|NPU|cpu|musa} blocks: {gpu_blocks}, # CPU blocks: {cpu_blocks}")
+    row("0.2-0.10.2", "block", "[[# ]]{ignored_word} blocks: {gpu_blocks}, # CPU blocks: {cpu_blocks}")
         .event(SIZED)
         .says(Generation::V0),
     row("0.6.3-0.6.6", "block", "OpenVINO {..}: # device blocks: {gpu_blocks}; # swap blocks: {cpu_blocks}")

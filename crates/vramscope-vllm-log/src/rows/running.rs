@@ -25,10 +25,16 @@ pub(super) const ROWS: &[Row] = &[
         " rate: ",
         "SpecDecoding metrics: Draft acceptance rate: {draft_acceptance_pct}%, Mean acceptance length: {acceptance_length}",
     ),
-    row("0.4.0-0.10.2", " rate: ", "Speculative metrics: Draft acceptance rate: {draft_acceptance_pct}"),
+    row("0.4.0-0.10.2", " rate: ", "Speculative metrics: Draft acceptance rate: {draft_acceptance}"),
     row("0.7.0-", "emory", "Sleep mode freed {sleep_freed~2} memory, {sleep_in_use~2} memory is still in use."),
     row("0.7.3-", " took ", "It took {sleep_secs} seconds to fall asleep."),
     row("0.7.3-", " took ", "It took {wake_secs} seconds to wake up"),
+    row(
+        "-0.10.2",
+        "emory",
+        "Sequence group {ignored_word} is preempted by {..}KV cache memory. total_num_cumulative_preemption={preemptions}",
+    ),
+    row("0.6.0-", "LoRA adapter", "Loaded new LoRA adapter: name '{lora_adapter}'"),
     // Benchmarks, on stdout without prefix.
     row("", "Warming up...", "Warming up...").event(Milestone::WarmupBegan),
     row("", "atency: ", "Avg latency: {bench_avg_latency} seconds").does(LATENCY),

@@ -21,5 +21,5 @@ pub(super) const ROWS: &[Row] = &[
         "t size",
         "Filesystem type for checkpoints: {..}. Checkpoint size: {checkpoint_size}. Available RAM: {host_total}.",
     ),
-    row("0.8.0-", "d par", "Total CPU offloaded parameters: {cpu_offloaded~2}"),
+    row("0.8.0-", "d par", "Total CPU offloaded parameters: {cpu_offloaded~2=}"),
 ];
