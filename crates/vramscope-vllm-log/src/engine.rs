@@ -222,6 +222,24 @@ impl Engine {
         }
     }
 
+    /// A shortage of devices that was over when the weights were loaded is no failure.
+    pub(crate) fn drop_what_passed(&mut self) {
+        let went_on = |line: u64| {
+            let later = self.events.iter().filter(move |e| e.origin.line > line);
+            later.into_iter().any(|e| matches!(e.milestone, Milestone::WeightsLoaded | Milestone::EngineReady))
+        };
+        let passed: Vec<bool> = self
+            .failures
+            .iter()
+            .map(|f| f.kind == vramscope_core::FailureKind::WaitingForGpus && went_on(f.origin.line))
+            .collect();
+        for (failure, _) in self.failures.iter().zip(&passed).filter(|(_, passed)| **passed) {
+            self.notes.push(ParseNote::new(failure.origin.line, "the engine waited for devices, and went on"));
+        }
+        let mut passed = passed.into_iter();
+        self.failures.retain(|_| !passed.next().unwrap_or(false));
+    }
+
     /// The clock of a line.
     pub(crate) fn clock(&mut self, time: LogTime, line: u64) {
         self.first_clock = self.first_clock.or(Some((time, line)));

@@ -13,6 +13,7 @@
 
 mod bench;
 mod clock;
+mod contradiction;
 pub mod document;
 mod engine;
 mod facts;

@@ -3,6 +3,7 @@
 use vramscope_core::EngineFacts;
 
 use crate::bench::{BenchKind, BenchValue};
+use crate::contradiction;
 use crate::engine::Engine;
 use crate::facts;
 use crate::figure::Figure;
@@ -68,6 +69,9 @@ impl LogReport {
 
 fn engine_report(mut engine: Engine) -> EngineReport {
     engine.settle_scopes();
+    engine.drop_what_passed();
+    let contradictions = contradiction::notes(&engine);
+    engine.notes.extend(contradictions);
     let facts = facts::facts(&engine);
     EngineReport {
         first_line: engine.first_line,

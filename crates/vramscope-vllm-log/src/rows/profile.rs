@@ -16,7 +16,8 @@ pub(super) const ROWS: &[Row] = &[
         "0.9.1-",
         "emory",
         "Memory profiling takes {profile_secs} seconds. Total non KV cache memory: {non_kv}; torch peak memory increase: {activation_peak~2}; [[non-torch forward increase memory: {non_torch~2}; ]][[total consumed (from mem_get_info): {consumed~2}; ]]weights memory: {weights_profiled~2}.",
-    ),
+    )
+    .event(Milestone::Profiled),
     row("0.6.5-0.10.2", "emory", "Memory profiling takes {profile_secs} seconds"),
     row(
         "0.6.5-0.10.2",
