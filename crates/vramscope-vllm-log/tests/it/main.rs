@@ -2,4 +2,5 @@
 
 mod corpus;
 mod labels;
+mod laws;
 mod recordings;
