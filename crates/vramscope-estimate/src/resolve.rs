@@ -74,15 +74,10 @@ pub(crate) fn resolve(
         max_num_seqs,
         max_num_batched_tokens,
         block_size: plan.block_size,
-        gpu_memory_utilization: args.gpu_memory_utilization.unwrap_or_else(|| default_share(args.version)),
+        gpu_memory_utilization: args.gpu_memory_utilization.unwrap_or_else(|| args.version.default_gpu_memory_utilization()),
         compiled,
         capture_sizes: if compiled { capture_sizes(model, args, max_num_seqs, max_num_batched_tokens) } else { 0 },
     })
-}
-
-/// 0.9 until 0.19, 0.92 since (`config/cache.py`).
-fn default_share(version: EngineVersion) -> f64 {
-    if version.from_minor(20) { 0.92 } else { 0.9 }
 }
 
 /// Tokens and requests of a step by default.

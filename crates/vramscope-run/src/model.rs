@@ -90,8 +90,7 @@ pub(crate) fn describe(model: &Architecture, info: &mut ModelInfo) {
 
 /// The share of a device that an engine takes when it is not told.
 pub(crate) fn default_utilization(version: &str) -> Option<f64> {
-    let version: EngineVersion = version.parse().ok()?;
-    Some(if version.from_minor(20) { 0.92 } else { 0.9 })
+    Some(version.parse::<EngineVersion>().ok()?.default_gpu_memory_utilization())
 }
 
 /// What the engine's process usually grows outside the framework's allocator while it profiles, where the log does not
