@@ -1,5 +1,6 @@
 //! The subcommands. Each module has its arguments and one function that runs it.
 
+mod accuracy;
 mod analyze;
 mod completions;
 mod estimate;
@@ -13,6 +14,7 @@ use vramscope_schema::ExitCode;
 /// What to do.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    Accuracy(accuracy::Args),
     Analyze(Box<analyze::Args>),
     Completions(completions::Args),
     Estimate(Box<estimate::Args>),
@@ -25,6 +27,7 @@ pub(crate) enum Command {
 /// Runs a subcommand.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Accuracy(args) => accuracy::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Estimate(args) => estimate::run(&args),
