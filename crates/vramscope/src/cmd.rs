@@ -3,6 +3,7 @@
 mod accuracy;
 mod analyze;
 mod completions;
+mod gpus;
 mod estimate;
 mod fit;
 mod migrate;
@@ -17,6 +18,7 @@ pub(crate) enum Command {
     Accuracy(accuracy::Args),
     Analyze(Box<analyze::Args>),
     Completions(completions::Args),
+    Gpus(gpus::Args),
     Estimate(Box<estimate::Args>),
     Fit(Box<fit::Args>),
     Migrate(migrate::Args),
@@ -30,6 +32,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Accuracy(args) => accuracy::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Gpus(args) => gpus::run(&args),
         Command::Estimate(args) => estimate::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Migrate(args) => migrate::run(&args),
