@@ -9,6 +9,7 @@ mod recordings;
 mod schema;
 mod tidy;
 mod validate;
+mod versus;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -47,6 +48,11 @@ const TASKS: &[Task] = &[
         name: "validate",
         about: "hold profiles against the schema with Python's jsonschema and Node's ajv [--only NAME] [FILES]",
         run: validate::run,
+    },
+    Task {
+        name: "versus",
+        about: "put two public estimators beside ours and the truth [RECORDINGS]; downloads 5 GiB the first time",
+        run: versus::run,
     },
 ];
 

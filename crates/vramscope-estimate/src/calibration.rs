@@ -96,6 +96,17 @@ impl Calibration {
         })
     }
 
+    /// The table as text, as [`Calibration::read`] reads it, with the embedded table's remarks.
+    pub fn to_text(&self) -> String {
+        let mut text: String =
+            EMBEDDED.lines().filter(|line| line.starts_with('#')).flat_map(|line| [line, "\n"]).collect();
+        for (name, constant) in self.rows() {
+            let Constant { value, low, high, source } = constant;
+            text.push_str(&format!("{name}\t{value}\t{low}\t{high}\t{source}\n"));
+        }
+        text
+    }
+
     /// The rows with their names, in the table's order.
     pub fn rows(&self) -> [(&'static str, &Constant); 8] {
         [
@@ -123,6 +134,12 @@ fn row(line: &str) -> Option<(&str, Constant)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let table = Calibration::embedded();
+        assert_eq!(Calibration::read(&table.to_text()).as_ref(), Ok(table));
+    }
 
     #[test]
     fn the_embedded_table_is_whole() {

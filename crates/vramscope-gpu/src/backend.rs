@@ -119,4 +119,7 @@ pub trait GpuBackend: Send {
     fn call_costs(&self) -> Vec<CallCost> {
         Vec::new()
     }
+
+    /// Begins to count the costs anew.
+    fn reset_call_costs(&mut self) {}
 }

@@ -60,6 +60,14 @@ impl CallMeter {
         answer
     }
 
+    /// Forgets what was noted.
+    pub fn reset(&mut self) {
+        for call in &mut self.calls {
+            call.total = Duration::ZERO;
+            call.spread.reset();
+        }
+    }
+
     /// The costs so far of the calls that were made.
     pub fn costs(&self) -> Vec<CallCost> {
         let made = self.calls.iter().filter(|call| !call.spread.is_empty());

@@ -123,7 +123,7 @@ pub struct Gpu {
     pub partition: Option<String>,
     /// Temperature limits by name, in degrees Celsius.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub limits_c: BTreeMap<String, Figure>,
+    pub limits: BTreeMap<String, Figure>,
     /// The instruction set, as `gfx90a`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,

@@ -284,6 +284,10 @@ impl GpuBackend for NvmlBackend {
     fn call_costs(&self) -> Vec<CallCost> {
         self.meter.costs()
     }
+
+    fn reset_call_costs(&mut self) {
+        self.meter.reset();
+    }
 }
 
 /// The answers that mean "this driver does not know the newer form of the call".

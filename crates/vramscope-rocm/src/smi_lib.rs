@@ -233,6 +233,10 @@ impl GpuBackend for SmiLib {
     fn call_costs(&self) -> Vec<CallCost> {
         self.meter.costs()
     }
+
+    fn reset_call_costs(&mut self) {
+        self.meter.reset();
+    }
 }
 
 /// Millijoules of a counter and its resolution in microjoules. Cards without the counter answer 0, which no card that

@@ -118,4 +118,8 @@ impl GpuBackend for Sysfs {
     fn call_costs(&self) -> Vec<CallCost> {
         self.meter.costs()
     }
+
+    fn reset_call_costs(&mut self) {
+        self.meter.reset();
+    }
 }

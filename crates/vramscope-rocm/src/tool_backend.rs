@@ -209,6 +209,10 @@ impl GpuBackend for ToolBackend {
     fn call_costs(&self) -> Vec<CallCost> {
         self.meter.costs()
     }
+
+    fn reset_call_costs(&mut self) {
+        self.meter.reset();
+    }
 }
 
 /// The figures that both tools print, or `None` where memory in use is not among them.

@@ -12,6 +12,7 @@
 //! and goes on.
 
 mod convert;
+pub mod csv;
 mod lines;
 mod read;
 mod throttle_names;
@@ -25,6 +26,11 @@ pub use write::{WriteError, Writer};
 
 /// The version that is written. A file of a higher one is refused.
 pub const VERSION: u32 = 1;
+
+/// The timestamp of an instant of a recording whose wall clock at the anchor is this one.
+pub(crate) fn stamp(anchor_unix_ns: Option<i64>, at: std::time::Duration) -> i64 {
+    convert::Anchor::new(anchor_unix_ns).stamp(at)
+}
 
 /// The JSON Schema of the lines of a timeline file: the header or any other line.
 pub fn json_schema() -> schemars::Schema {

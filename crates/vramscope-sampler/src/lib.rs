@@ -1,11 +1,43 @@
 //! Fixed-rate sampling of GPUs into timelines.
 //!
-//! ```
-//! use vramscope_sampler::document;
+//! Each source is read on a thread of its own, at absolute deadlines: a tick that comes too late is counted and left
+//! out, a reading that fails is a gap, and nothing is filled in. What was read goes to a timeline in memory, to files
+//! that survive a kill, to live statistics of fixed size, and to asynchronous streams.
 //!
-//! let text = "{\"vramscope_timeline\":1,\"period_ms\":100,\"devices\":[]}\n";
-//! let recorded = document::read(text.as_bytes()).unwrap();
-//! assert!(!recorded.is_complete(), "a recording without its last line was cut short");
+//! ```
+//! use std::time::Duration;
+//! use vramscope_core::Phase;
+//! use vramscope_gpu::FakeGpu;
+//! use vramscope_sampler::{Sampler, SamplerConfig};
+//!
+//! let mut sampler = Sampler::spawn(Box::new(FakeGpu::steady(1)), SamplerConfig::default()).unwrap();
+//! let recording = sampler.record().unwrap();
+//! recording.mark(Phase::Measure).unwrap();
+//! std::thread::sleep(Duration::from_millis(120));
+//! let finished = recording.finish().unwrap();
+//! assert!(finished.timeline.window(Phase::Measure).is_some());
 //! ```
 
+mod clock;
+mod collector;
 pub mod document;
+mod lane;
+mod live;
+mod metric;
+mod recording;
+mod sampler;
+mod schedule;
+mod simulation;
+mod sink;
+mod sketch;
+mod stream;
+
+pub use collector::Finished;
+pub use live::{Live, LiveDevice};
+pub use metric::Metric;
+pub use recording::Recording;
+pub use sampler::{Keep, SHORTEST_PERIOD, Sampler, SamplerConfig, SamplerError, Source};
+pub use simulation::Simulation;
+pub use sink::{CsvFile, Event, JsonlFile, Sink};
+pub use sketch::{SKETCH_ERROR, Sketch};
+pub use stream::SampleStream;

@@ -1,7 +1,9 @@
 //! The subcommands. Each module has its arguments and one function that runs it.
 
+mod accuracy;
 mod analyze;
 mod completions;
+mod gpus;
 mod estimate;
 mod fit;
 mod migrate;
@@ -13,8 +15,10 @@ use vramscope_schema::ExitCode;
 /// What to do.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    Accuracy(accuracy::Args),
     Analyze(Box<analyze::Args>),
     Completions(completions::Args),
+    Gpus(gpus::Args),
     Estimate(Box<estimate::Args>),
     Fit(Box<fit::Args>),
     Migrate(migrate::Args),
@@ -25,8 +29,10 @@ pub(crate) enum Command {
 /// Runs a subcommand.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Accuracy(args) => accuracy::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Gpus(args) => gpus::run(&args),
         Command::Estimate(args) => estimate::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Migrate(args) => migrate::run(&args),

@@ -1,6 +1,9 @@
 //! The `vramscope` command: arguments in, one library call, rendering and an exit code out.
 
+mod backends;
 mod cmd;
+mod containers;
+mod docker;
 mod exit;
 mod input;
 mod output;

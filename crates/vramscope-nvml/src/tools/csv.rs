@@ -174,6 +174,10 @@ fn gpu(row: &Row<'_>, place: usize) -> Gpu {
     };
     let power = (figure(row, "power.draw.average"), figure(row, "power.draw"), figure(row, "power.draw.instant"));
     (gpu.power_w, gpu.power_kind) = super::xml::power(power.0, power.1, power.2);
+    // A GPU that states no average, where averages are asked for, draws at the moment (before Ampere).
+    if power.0.is_none() && row.contains_key("power.draw.average") && power.1.is_some() && power.1 == power.2 {
+        gpu.power_kind = Some("instant".into());
+    }
     gpu.instant_power_w = power.2;
     let put = |map: &mut BTreeMap<String, Figure>, key: &str, name: &str| {
         if let Some(figure) = figure(row, name) {

@@ -166,7 +166,7 @@ fn sensors(gpu: &mut Gpu, entry: &Object) {
     }
     for (name, value) in section(entry, "limit") {
         if let Some(limit) = name.strip_suffix("_temperature") {
-            into(&mut gpu.limits_c, limit, number(value));
+            into(&mut gpu.limits, limit, number(value));
         }
     }
 }

@@ -12,6 +12,12 @@ use super::lines::{self, Header, Line};
 #[error("write a line of the timeline")]
 pub struct WriteError(#[from] io::Error);
 
+impl From<WriteError> for io::Error {
+    fn from(error: WriteError) -> Self {
+        error.0
+    }
+}
+
 impl WriteError {
     /// What the system said.
     pub fn io(&self) -> &io::Error {

@@ -112,7 +112,7 @@ proptest! {
         let head = text.iter().position(|&b| b == b'\n').unwrap() + 1;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss,
             reason = "a place in a small file")]
-        let cut = head + ((text.len() - head) as f64 * cut) as usize;
+        let cut = head + ((text.len() - 1 - head) as f64 * cut) as usize;
         let recorded = read(&text[..cut]).unwrap();
         let whole = text[head..cut].split_inclusive(|&b| b == b'\n').filter(|line| {
             line.ends_with(b"\n") && line.starts_with(br#"{"t":"sample""#)

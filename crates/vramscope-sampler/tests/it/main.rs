@@ -2,3 +2,9 @@
 
 #[cfg(test)]
 mod document;
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod survival;
+#[cfg(test)]
+mod threads;

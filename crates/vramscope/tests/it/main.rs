@@ -2,6 +2,7 @@
 
 mod analyze;
 mod guides;
+mod gpus;
 mod migrate;
 mod schema;
 mod trace;

@@ -1,0 +1,116 @@
+//! What is known of a recording while it is made.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use vramscope_core::{Device, DeviceIndex, Sample, SlowSample};
+
+use crate::document::Cost;
+use crate::metric::Metric;
+use crate::sketch::Sketch;
+
+/// The state of a recording: the last samples, statistics so far, and what went wrong. Its memory is bounded.
+#[derive(Debug)]
+pub struct Live {
+    /// The time since the recording began, at the last message.
+    pub now: Duration,
+    /// Ticks that were taken.
+    pub ticks: u64,
+    /// Ticks that came too late and were left out.
+    pub missed: u64,
+    /// Ticks that were taken but could not be kept.
+    pub dropped: u64,
+    /// The devices, by index.
+    pub devices: Vec<LiveDevice>,
+    /// The samples of the last minute, or of as long as the recording keeps.
+    pub recent: VecDeque<Sample>,
+    /// What sampling has cost, stated every few seconds.
+    pub cost: Option<Cost>,
+    /// Since how long a driver call has not come back, if that is longer than it should be.
+    pub stalled: Option<Duration>,
+    /// Why nothing more is written, if so.
+    pub write_failed: Option<String>,
+}
+
+/// One device of a recording.
+#[derive(Debug)]
+pub struct LiveDevice {
+    /// Which device.
+    pub device: Device,
+    /// The last sample.
+    pub last: Option<Sample>,
+    /// The last slow reading.
+    pub last_slow: Option<SlowSample>,
+    /// The energy counter at the first slow reading that had it, in millijoules.
+    pub first_energy_mj: Option<u64>,
+    /// Why it is gone, if it is.
+    pub lost: Option<String>,
+    /// Readings that failed.
+    pub failed: u64,
+    /// When memory in use was largest.
+    pub peak: Option<Sample>,
+    sketches: Vec<Sketch>,
+}
+
+impl LiveDevice {
+    pub(crate) fn new(device: Device) -> Self {
+        Self {
+            device,
+            last: None,
+            last_slow: None,
+            first_energy_mj: None,
+            lost: None,
+            failed: 0,
+            peak: None,
+            sketches: Metric::ALL.into_iter().map(Sketch::new).collect(),
+        }
+    }
+
+    /// Statistics of a figure so far.
+    pub fn sketch(&self, metric: Metric) -> &Sketch {
+        &self.sketches[metric.place()]
+    }
+
+    pub(crate) fn add(&mut self, sample: &Sample) {
+        for metric in Metric::ALL {
+            if let Some(value) = metric.of(&sample.reading) {
+                self.sketches[metric.place()].record(value);
+            }
+        }
+        if self.peak.is_none_or(|peak| sample.reading.used > peak.reading.used) {
+            self.peak = Some(*sample);
+        }
+        self.last = Some(*sample);
+    }
+
+    /// Energy used since the recording began, by the device's counter, in millijoules.
+    pub fn energy_mj(&self) -> Option<u64> {
+        let last = self.last_slow.as_ref().and_then(|slow| slow.reading.energy_mj)?;
+        last.checked_sub(self.first_energy_mj?)
+    }
+}
+
+impl Live {
+    pub(crate) fn new(devices: &[Device]) -> Self {
+        Self {
+            now: Duration::ZERO,
+            ticks: 0,
+            missed: 0,
+            dropped: 0,
+            devices: devices.iter().cloned().map(LiveDevice::new).collect(),
+            recent: VecDeque::new(),
+            cost: None,
+            stalled: None,
+            write_failed: None,
+        }
+    }
+
+    /// One device.
+    pub fn device(&self, device: DeviceIndex) -> Option<&LiveDevice> {
+        self.devices.iter().find(|live| live.device.index == device)
+    }
+
+    pub(crate) fn device_mut(&mut self, device: DeviceIndex) -> Option<&mut LiveDevice> {
+        self.devices.iter_mut().find(|live| live.device.index == device)
+    }
+}

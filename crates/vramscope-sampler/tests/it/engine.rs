@@ -1,0 +1,192 @@
+//! The engine on a simulated clock: ticks, gaps, losses, memory.
+
+use std::time::Duration;
+
+use vramscope_core::{Bytes, DeviceIndex, Gap, GapCause, Reading, SlowReading, Timeline, Window};
+use vramscope_gpu::{FakeGpu, GpuBackend, GpuError, Pace, Renumbered, Replay, Step};
+use vramscope_sampler::{Finished, Keep, SamplerConfig, SamplerError, Simulation, Source};
+
+const FIRST: DeviceIndex = DeviceIndex(0);
+const SECOND: DeviceIndex = DeviceIndex(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn used(bytes: u64) -> Reading {
+    Reading { used: Bytes::new(bytes), ..Reading::default() }
+}
+
+fn source(gpu: FakeGpu) -> Source {
+    let gpu: Box<dyn GpuBackend> = Box::new(gpu);
+    gpu.into()
+}
+
+fn run(simulation: Simulation, gpu: FakeGpu, length: Duration) -> Finished {
+    simulation.run(vec![source(gpu)], &SamplerConfig::default(), length, None).unwrap()
+}
+
+fn times(timeline: &Timeline, device: DeviceIndex) -> Vec<u128> {
+    timeline.of_device(device, Window::ALL).map(|s| s.at.as_millis()).collect()
+}
+
+#[test]
+fn every_tick_reads_every_device_at_its_time() {
+    let finished = run(Simulation::new(), FakeGpu::steady(3), MINUTE);
+    assert_eq!((finished.end.ticks, finished.end.missed, finished.end.dropped), (600, 0, 0));
+    assert_eq!(finished.timeline.samples().len(), 1800);
+    assert_eq!(finished.timeline.totals(Window::ALL).count(), 600, "every tick is complete");
+    assert_eq!(finished.timeline.period(), Some(ms(100)));
+    assert!(finished.timeline.gaps().is_empty());
+}
+
+#[test]
+fn a_slow_call_costs_ticks_that_are_counted_and_stated_as_a_gap() {
+    let simulation = Simulation::new();
+    let steps = [Step::Hold(used(1), 3), Step::Delay(ms(450)), Step::Read(used(2))];
+    let gpu = FakeGpu::steady(1).script(FIRST, steps).paused_by(simulation.pause());
+    let finished = run(simulation, gpu, ms(1200));
+    // The fourth reading begins at 300 and ends at 750: it is stamped in the middle, and 400 to 600 are missed.
+    assert_eq!(times(&finished.timeline, FIRST), [0, 100, 200, 525, 750, 800, 900, 1000, 1100]);
+    assert_eq!(finished.end.missed, 3);
+    let window = Window { start: ms(300), end: ms(750) };
+    let gap = Gap { window, device: None, cause: GapCause::MissedTicks, missed: 3 };
+    assert_eq!(finished.timeline.gaps(), [gap]);
+    assert!(finished.cost.lateness.max_us >= 50_000.0, "{:?}", finished.cost.lateness);
+    assert!(finished.cost.tick.max_us >= 450_000.0, "{:?}", finished.cost.tick);
+}
+
+#[test]
+fn a_failed_reading_is_a_gap_of_its_device_and_never_filled_in() {
+    let failure = || Step::Fail(GpuError::Timeout { device: SECOND, what: "memory" });
+    let gpu = FakeGpu::steady(2).script(SECOND, [Step::Hold(used(1), 2), failure(), failure(), Step::Read(used(9))]);
+    let finished = run(Simulation::new(), gpu, ms(600));
+    assert_eq!(times(&finished.timeline, SECOND), [0, 100, 400, 500]);
+    assert_eq!(times(&finished.timeline, FIRST).len(), 6);
+    let window = Window { start: ms(100), end: ms(400) };
+    let gap = Gap { window, device: Some(SECOND), cause: GapCause::FailedRead, missed: 2 };
+    assert_eq!(finished.timeline.gaps(), [gap]);
+    assert_eq!(finished.timeline.totals(Window::ALL).count(), 4, "a tick without a device has no total");
+    assert_eq!(finished.cost.failed, 2);
+}
+
+#[test]
+fn a_lost_device_is_stated_at_once_and_the_others_go_on() {
+    let gpu = FakeGpu::steady(2).script(FIRST, [Step::Hold(used(1), 3), Step::Lose]);
+    let finished = run(Simulation::new(), gpu, ms(1000));
+    assert_eq!(times(&finished.timeline, FIRST), [0, 100, 200]);
+    assert_eq!(times(&finished.timeline, SECOND).len(), 10);
+    let gaps: Vec<_> = finished.timeline.gaps().iter().map(|g| (g.cause, g.device, g.missed)).collect();
+    let lost = GapCause::DeviceLost;
+    assert_eq!(gaps, [(lost, Some(FIRST), 1), (lost, Some(FIRST), 6)]);
+    assert_eq!(finished.timeline.gaps()[0].window, Window { start: ms(200), end: ms(300) });
+}
+
+#[test]
+fn a_device_that_never_answers_has_a_gap_from_its_first_failure_to_the_end() {
+    let denied = GpuError::Permission { device: FIRST, what: "memory", advice: "ask" };
+    let steps = std::iter::repeat_n(Step::Fail(denied), 10);
+    let finished = run(Simulation::new(), FakeGpu::steady(1).script(FIRST, steps), ms(1000));
+    assert!(finished.timeline.samples().is_empty());
+    assert_eq!(finished.timeline.gaps()[0].missed, 10);
+}
+
+#[test]
+fn slow_figures_are_read_at_their_own_pace_with_and_without_a_second_handle() {
+    let slow = SlowReading { energy_mj: Some(7), processes: Some(vec![]), ..SlowReading::default() };
+    for gpu in [FakeGpu::steady(1), FakeGpu::steady(1).with_slow_handle()] {
+        let finished = run(Simulation::new(), gpu.slow(FIRST, slow.clone()), MINUTE);
+        let samples = finished.timeline.slow_samples();
+        assert_eq!((samples.len(), &samples[0].reading), (60, &slow));
+        assert_eq!(finished.end.ticks, 600);
+    }
+}
+
+#[test]
+fn two_sources_meet_in_one_tick_and_have_one_total() {
+    let first = source(FakeGpu::steady(1).script(FIRST, [Step::Read(used(10))]));
+    let other: Box<dyn GpuBackend> = Box::new(FakeGpu::steady(1).script(FIRST, [Step::Read(used(5))]));
+    let second: Box<dyn GpuBackend> = Box::new(Renumbered::new(other, 1));
+    let config = SamplerConfig::default();
+    let finished = Simulation::new().run(vec![first, second.into()], &config, ms(1000), None).unwrap();
+    let totals: Vec<u64> = finished.timeline.totals(Window::ALL).map(|t| t.used.get()).collect();
+    assert_eq!(totals, [15; 10]);
+    assert_eq!(finished.end.ticks, 10);
+}
+
+#[test]
+fn what_cannot_be_sampled_is_refused_before_it_begins() {
+    let config = |ms| SamplerConfig { period: Duration::from_millis(ms), ..SamplerConfig::default() };
+    let refused = |sources, config| Simulation::new().run(sources, &config, MINUTE, None).unwrap_err();
+    let fast = refused(vec![source(FakeGpu::steady(1))], config(4));
+    assert!(matches!(fast, SamplerError::TooFast { backend: None, .. }));
+    assert!(matches!(refused(vec![], config(100)), SamplerError::NoDevice));
+    let missing = Source { devices: vec![DeviceIndex(3)], ..source(FakeGpu::steady(1)) };
+    assert!(matches!(refused(vec![missing], config(100)), SamplerError::Device { .. }));
+    let twice = vec![source(FakeGpu::steady(1)), source(FakeGpu::steady(1))];
+    assert!(matches!(refused(twice, config(100)), SamplerError::Device { .. }));
+}
+
+#[test]
+fn a_recording_can_be_recorded_again() {
+    let gpu = FakeGpu::steady(2).script(FIRST, [Step::Hold(used(1), 5), Step::Hold(used(2), 5)]);
+    let first = run(Simulation::new(), gpu, ms(1000)).timeline;
+    let replay: Box<dyn GpuBackend> = Box::new(Replay::new(first.clone(), Pace::EachSample));
+    let config = SamplerConfig::default();
+    let second = Simulation::new().run(vec![replay.into()], &config, ms(1000), None).unwrap().timeline;
+    assert_eq!(second.samples(), first.samples());
+    assert_eq!(second.devices(), first.devices());
+}
+
+#[test]
+fn a_ring_keeps_the_last_of_it_and_all_statistics() {
+    let config = SamplerConfig { keep: Keep::Last(Duration::from_secs(5)), ..SamplerConfig::default() };
+    let finished = Simulation::new().run(vec![source(FakeGpu::steady(1))], &config, MINUTE, None).unwrap();
+    assert_eq!(finished.end.ticks, 600);
+    let kept = times(&finished.timeline, FIRST);
+    assert_eq!((kept.first(), kept.last(), kept.len()), (Some(&54_900), Some(&59_900), 51));
+}
+
+#[test]
+fn a_week_of_eight_devices_stays_small() {
+    // In a process of its own, since what is measured is a process's memory.
+    let name = "engine::a_week_of_eight_devices_stays_small";
+    if std::env::var_os("VRAMSCOPE_TEST_CHILD").is_none() {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env("VRAMSCOPE_TEST_CHILD", "1")
+            .status()
+            .unwrap();
+        assert!(child.success());
+        return;
+    }
+    let gpu = (0..8).fold(FakeGpu::steady(8), |gpu, n| {
+        let levels = (0..5_000u64).map(|level| Step::Read(busy(level * 7919 % 5000)));
+        gpu.script(DeviceIndex(n), levels)
+    });
+    let week = Duration::from_secs(7 * 24 * 3600);
+    let config = SamplerConfig { keep: Keep::Last(MINUTE), ..SamplerConfig::default() };
+    let start = std::time::Instant::now();
+    let finished = Simulation::new().run(vec![source(gpu)], &config, week, None).unwrap();
+    assert_eq!((finished.end.ticks, finished.end.missed), (6_048_000, 0));
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak: Option<u64> =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    println!("a week in {:?}, at most {peak:?} kB resident", start.elapsed());
+    if let Some(peak) = peak {
+        assert!(peak < 50 * 1024, "{peak} kB");
+    }
+}
+
+fn busy(level: u64) -> Reading {
+    let small = u32::try_from(level).unwrap_or(0);
+    Reading {
+        used: Bytes::new(level << 21),
+        power_mw: Some(70_000 + small * 100),
+        temperature_c: Some(30 + small % 50),
+        utilization_pct: u8::try_from(level % 101).ok(),
+        sm_clock_mhz: Some(345 + small % 1600),
+        ..Reading::default()
+    }
+}

@@ -1,0 +1,118 @@
+//! Recorded engines: what they were told, and what they did.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use vramscope_core::{Architecture, Bytes, EngineFacts};
+use vramscope_estimate::{CommandLine, EngineArgs};
+use vramscope_vllm_log::LogParser;
+
+/// One engine.
+pub(super) struct Recording {
+    pub(super) run: String,
+    /// The model's name, by which runs are left out together.
+    pub(super) model: String,
+    pub(super) architecture: Architecture,
+    pub(super) args: EngineArgs,
+    /// What other processes held on the device.
+    pub(super) others: Bytes,
+    pub(super) truth: Truth,
+}
+
+/// What the engine did. Figures read inside it are exact; what only its log has is rounded.
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    pub(super) weights: Option<Known>,
+    pub(super) activation_peak: Option<Known>,
+    pub(super) non_torch: Option<u64>,
+    pub(super) graphs_budgeted: Option<u64>,
+    /// As the log says, to a hundredth of a GiB.
+    pub(super) graphs: Option<u64>,
+    pub(super) kv_cache: Option<Known>,
+    pub(super) blocks: Option<u64>,
+    /// What the process held before its first snapshot, where nobody else held anything.
+    pub(super) context: Option<u64>,
+    /// The name of the failure, for an engine that did not start.
+    pub(super) failure: Option<String>,
+}
+
+/// A size with half the step to which it was rounded.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) bytes: u64,
+    pub(super) within: u64,
+}
+
+impl Known {
+    fn exact(bytes: u64) -> Self {
+        Self { bytes, within: 0 }
+    }
+}
+
+/// All recordings of a folder, by name.
+pub(super) fn load(folder: &Path) -> anyhow::Result<Vec<Recording>> {
+    let mut runs = Vec::new();
+    let entries = fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.join("args.json").is_file() && path.join("config.json").is_file() {
+            runs.push(recording(&path).with_context(|| format!("could not use {}", path.display()))?);
+        }
+    }
+    runs.sort_by(|a, b| a.run.cmp(&b.run));
+    Ok(runs)
+}
+
+fn recording(folder: &Path) -> anyhow::Result<Recording> {
+    let told: Value = serde_json::from_slice(&fs::read(folder.join("args.json"))?)?;
+    let words: Vec<&str> = told["argv"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let version = told["vllm"].as_str().context("args.json does not say the engine's version")?.parse()?;
+    let args = CommandLine::read(&words, EngineArgs { version, ..EngineArgs::default() })?.args;
+    let (architecture, _) = vramscope_models::read_config(&fs::read(folder.join("config.json"))?)?;
+    let mut parser = LogParser::new();
+    parser.push_bytes(&fs::read(folder.join("vllm.log")).unwrap_or_default());
+    let facts = parser.finish().engines.into_iter().next().map(|engine| engine.facts).unwrap_or_default();
+    let read: Option<Value> =
+        fs::read(folder.join("truth.json")).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    let hog = told["hog_gib"].as_u64().map(|gib| Bytes::new(gib << 30));
+    let mut truth = from_log(&facts);
+    if let Some(read) = &read {
+        from_inside(&mut truth, read, hog.is_some());
+    }
+    Ok(Recording {
+        run: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        model: told["model"].as_str().unwrap_or("unnamed").to_owned(),
+        architecture,
+        args,
+        others: hog.unwrap_or(Bytes::ZERO),
+        truth,
+    })
+}
+
+fn from_log(facts: &EngineFacts) -> Truth {
+    let known = |list: &[vramscope_core::Fact<Bytes>]| {
+        let fact = list.first()?;
+        Some(Known { bytes: fact.value.get(), within: fact.resolution.map_or(0, Bytes::get) })
+    };
+    Truth {
+        weights: known(&facts.weights),
+        kv_cache: known(&facts.kv_pool),
+        graphs: facts.graphs.first().map(|fact| fact.value.get()),
+        blocks: facts.gpu_blocks.first().map(|fact| fact.value),
+        failure: facts.failures.first().map(|failure| failure.kind.name().to_owned()),
+        ..Truth::default()
+    }
+}
+
+fn from_inside(truth: &mut Truth, read: &Value, shared: bool) {
+    let figure = |name: &str| read[name].as_u64();
+    truth.weights = figure("model_memory_usage").map(Known::exact).or(truth.weights);
+    truth.activation_peak = figure("peak_activation_memory").map(Known::exact);
+    truth.non_torch = figure("non_torch_memory");
+    truth.graphs_budgeted = figure("cudagraph_memory_estimate");
+    truth.kv_cache = figure("kv_tensor_bytes").filter(|bytes| *bytes > 0).map(Known::exact).or(truth.kv_cache);
+    truth.blocks = figure("num_gpu_blocks").or(truth.blocks);
+    truth.context = figure("init_non_torch").filter(|_| !shared);
+}

@@ -1,0 +1,83 @@
+//! `vramscope gpus`: the GPUs of this machine now, or those of a saved output.
+
+mod from;
+mod render;
+
+use std::path::PathBuf;
+
+use vramscope_gpu::document::Snapshot;
+use vramscope_gpu::snapshot;
+use vramscope_schema::ExitCode;
+
+use crate::backends::{self, BackendArgs};
+use crate::containers::Containers;
+use crate::output::{self, Format};
+
+const EXAMPLES: &str = "\
+Examples:
+  vramscope gpus                                   what is on this machine's GPUs now
+  vramscope gpus --gpu GPU-8932f937 --format json  one GPU, for a program
+  vramscope gpus --from report.txt                 a pasted nvidia-smi, amd-smi or rocm-smi output
+  vramscope gpus --from query.csv --from apps.csv  two outputs of one machine together";
+
+/// Show the GPUs: memory, power, utilisation, processes with their containers.
+///
+/// With --from, reads saved outputs instead: nvidia-smi's CSV (--query-gpu, --query-compute-apps) and XML (-q -x),
+/// amd-smi's and rocm-smi's JSON of any generation. Which one it is, is seen from its content.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Read this saved output instead of the machine's GPUs; a folder stands for its files, - for stdin. Repeat for
+    /// outputs that belong together.
+    #[arg(long, value_name = "FILE")]
+    from: Vec<PathBuf>,
+
+    /// How to show the result.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
+    #[command(flatten)]
+    devices: BackendArgs,
+}
+
+/// Shows a snapshot.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let document = if args.from.is_empty() { now(&args.devices)? } else { from::read(&args.from)? };
+    let text = match args.format {
+        Format::Table => render::table(&document, output::width()),
+        Format::Json => serde_json::to_string_pretty(&document)? + "\n",
+    };
+    output::print(&text)?;
+    Ok(ExitCode::Success)
+}
+
+fn now(args: &BackendArgs) -> anyhow::Result<Snapshot> {
+    let mut joined: Option<Snapshot> = None;
+    for mut opened in backends::open(args)? {
+        let one = snapshot(opened.backend.as_mut(), &opened.chosen);
+        joined = Some(match joined {
+            None => one,
+            Some(first) => join(first, one),
+        });
+    }
+    let mut document = joined.unwrap_or_else(|| Snapshot::from_source("none"));
+    let mut containers = Containers::new(&args.sys_root);
+    for process in document.gpus.iter_mut().flat_map(|gpu| gpu.processes.iter_mut().flatten()) {
+        process.container = containers.of(process.pid);
+        process.name = process.name.take().or_else(|| containers.program(process.pid));
+    }
+    Ok(document)
+}
+
+/// Two vendors' devices in one document.
+fn join(mut first: Snapshot, second: Snapshot) -> Snapshot {
+    let driver = |snapshot: &Snapshot| snapshot.driver_version.as_ref().map(|v| format!("{} {v}", snapshot.source));
+    let drivers: Vec<String> = [driver(&first), driver(&second)].into_iter().flatten().collect();
+    first.driver_version = (!drivers.is_empty()).then(|| drivers.join(", "));
+    first.source = format!("{}, {}", first.source, second.source);
+    first.tool_version = None;
+    first.gpu_count += second.gpu_count;
+    first.gpus.extend(second.gpus);
+    first.notes.extend(second.notes);
+    first
+}

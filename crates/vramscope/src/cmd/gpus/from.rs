@@ -1,0 +1,166 @@
+//! Saved outputs of the vendors' tools, recognised by their content.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use vramscope_gpu::document::Snapshot;
+use vramscope_schema::ExitCode;
+
+use crate::exit::OrExit as _;
+use crate::output;
+
+/// A larger file is no output of these tools: the largest known is a log of a week, which `timeline` reads.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// What a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    NvidiaCsv,
+    NvidiaXml,
+    Amd,
+}
+
+/// Reads the files as outputs of one machine.
+pub(super) fn read(paths: &[PathBuf]) -> anyhow::Result<Snapshot> {
+    let attempt = || -> anyhow::Result<Snapshot> {
+        let mut texts: Vec<(Kind, PathBuf, String)> = Vec::new();
+        for path in paths {
+            texts.extend(load(path)?);
+        }
+        let Some(kind) = texts.first().map(|(kind, _, _)| *kind) else {
+            bail!("find an output of nvidia-smi, amd-smi or rocm-smi in {}", paths[0].display());
+        };
+        if let Some((_, other, _)) = texts.iter().find(|(other, _, _)| *other != kind) {
+            bail!(
+                "join {} with {}: they are of different tools or forms; read them one by one",
+                texts[0].1.display(),
+                other.display()
+            );
+        }
+        if kind == Kind::NvidiaXml && texts.len() > 1 {
+            bail!(
+                "join {} with {}: each is a whole report; read them one by one",
+                texts[0].1.display(),
+                texts[1].1.display()
+            );
+        }
+        let names: Vec<String> = texts.iter().map(|(_, path, _)| path.display().to_string()).collect();
+        let whole = texts.into_iter().map(|(_, _, text)| text).collect::<Vec<_>>().join("\n");
+        parse(kind, &whole).with_context(|| format!("failed to read {}", names.join(" and ")))
+    };
+    attempt().or_exit(ExitCode::BadInput)
+}
+
+/// The recognised texts of a path. A file that is none is an error; in a folder it is passed over.
+fn load(path: &Path) -> anyhow::Result<Vec<(Kind, PathBuf, String)>> {
+    if path == Path::new("-") {
+        let text = decode(&limited(std::io::stdin().lock()).context("failed to read stdin")?);
+        return Ok(vec![(known(path, &text)?, path.to_owned(), text)]);
+    }
+    let failed = || format!("failed to read {}", path.display());
+    if path.is_dir() {
+        let mut files: Vec<PathBuf> =
+            path.read_dir().with_context(failed)?.filter_map(Result::ok).map(|entry| entry.path()).collect();
+        files.sort();
+        let mut found = Vec::new();
+        for file in files.into_iter().filter(|file| file.is_file()) {
+            let Ok(bytes) = std::fs::File::open(&file).map_err(anyhow::Error::from).and_then(limited) else { continue };
+            let text = decode(&bytes);
+            match recognise(&text) {
+                Some(kind) => found.push((kind, file, text)),
+                None => output::say(&format!("note: {} is passed over: no output of these tools", file.display())),
+            }
+        }
+        return Ok(found);
+    }
+    let bytes = std::fs::File::open(path).map_err(anyhow::Error::from).and_then(limited).with_context(failed)?;
+    let text = decode(&bytes);
+    Ok(vec![(known(path, &text)?, path.to_owned(), text)])
+}
+
+fn limited(source: impl std::io::Read) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
+        bail!("it is larger than {} MiB, which no output of these tools is", MAX_BYTES >> 20);
+    }
+    Ok(bytes)
+}
+
+/// Text in UTF-8 or, as PowerShell writes it, UTF-16. What is not valid is replaced: a process may have any name.
+fn decode(bytes: &[u8]) -> String {
+    let wide = |order: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes[2..].chunks_exact(2).map(|pair| order([pair[0], pair[1]])).collect();
+        String::from_utf16_lossy(&units)
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+fn known(path: &Path, text: &str) -> anyhow::Result<Kind> {
+    recognise(text).with_context(|| {
+        format!(
+            "failed to recognise {}: it is neither nvidia-smi's CSV (with its header line) or XML (-q -x), nor the \
+             JSON of amd-smi or rocm-smi",
+            path.display()
+        )
+    })
+}
+
+fn recognise(text: &str) -> Option<Kind> {
+    nvidia(text).or_else(|| amd(text))
+}
+
+#[cfg(feature = "nvml")]
+fn nvidia(text: &str) -> Option<Kind> {
+    use vramscope_nvml::tools;
+    tools::recognise(text).map(|kind| match kind {
+        tools::Kind::Csv => Kind::NvidiaCsv,
+        tools::Kind::Xml => Kind::NvidiaXml,
+    })
+}
+
+#[cfg(not(feature = "nvml"))]
+fn nvidia(_: &str) -> Option<Kind> {
+    None
+}
+
+#[cfg(feature = "rocm")]
+fn amd(text: &str) -> Option<Kind> {
+    vramscope_rocm::tools::recognise(text).then_some(Kind::Amd)
+}
+
+#[cfg(not(feature = "rocm"))]
+fn amd(_: &str) -> Option<Kind> {
+    None
+}
+
+fn parse(kind: Kind, text: &str) -> anyhow::Result<Snapshot> {
+    match kind {
+        #[cfg(feature = "nvml")]
+        Kind::NvidiaCsv => Ok(vramscope_nvml::tools::read_csv(text)?),
+        #[cfg(feature = "nvml")]
+        Kind::NvidiaXml => Ok(vramscope_nvml::tools::read_xml(text)?),
+        #[cfg(feature = "rocm")]
+        Kind::Amd => Ok(vramscope_rocm::tools::read(text)?),
+        #[cfg(not(all(feature = "nvml", feature = "rocm")))]
+        _ => bail!("this program was built without that vendor's support"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_powershell_is_text() {
+        let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain("a, b".encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        assert_eq!(decode(&wide), "a, b");
+        assert_eq!(decode(b"\xef\xbb\xbfa, b"), "a, b");
+    }
+}

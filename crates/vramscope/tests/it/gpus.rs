@@ -1,0 +1,171 @@
+//! `vramscope gpus`: labelled outputs of the vendors' tools, and live backends on stand-in libraries.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+fn gpus(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vramscope")).arg("gpus").args(args).output().unwrap()
+}
+
+fn document(args: &[&str]) -> Value {
+    let out = gpus(&[args, &["--format", "json"]].concat());
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+/// The folder of labelled outputs beside the workspace, or `None` with a word where it is allowed to be absent.
+fn labelled() -> Option<Vec<PathBuf>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/gpu-tools");
+    let Ok(list) = folder.read_dir() else {
+        assert!(std::env::var_os("CI").is_none(), "{} is absent", folder.display());
+        println!("skipped: {} is absent", folder.display());
+        return None;
+    };
+    let folders = list.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    Some(folders)
+}
+
+/// Labels that the annotator took from elsewhere, as the sample's own notes say: they are not in the file.
+const NOT_IN_THE_FILE: [(&str, &str); 4] = [
+    ("amd-smi-metric-rx6600", "name"),
+    ("amd-smi-process-r9700x2", "name"),
+    ("amd-smi-process-r9700x2", "mem_total_mib"),
+    ("amd-smi-process-r9700x2", "mem_used_mib"),
+];
+
+#[test]
+fn every_label_of_every_recorded_output_is_found() {
+    let Some(folders) = labelled() else { return };
+    let mut wrong = Vec::new();
+    for folder in folders {
+        let labels: Value = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+        let sample = labels["sample"].as_str().unwrap();
+        let files = ["file", "extra_file"].iter().filter_map(|key| labels[*key].as_str());
+        let paths: Vec<String> = files.map(|file| folder.join(file).display().to_string()).collect();
+        let args: Vec<&str> = paths.iter().flat_map(|path| ["--from", path.as_str()]).collect();
+        let found = document(&args);
+        let listed = found["gpus"].as_array().unwrap();
+        for label in labels["gpus"].as_array().unwrap() {
+            let gpu = listed.iter().find(|gpu| gpu["index"] == label["index"]).unwrap_or(&Value::Null);
+            for (field, value) in label.as_object().unwrap() {
+                if !NOT_IN_THE_FILE.contains(&(sample, field)) {
+                    compare(&format!("{sample}: {field}"), value, &gpu[field], &mut wrong);
+                }
+            }
+        }
+        for field in ["gpu_count", "host_processes"] {
+            if !labels[field].is_null() {
+                compare(&format!("{sample}: {field}"), &labels[field], &found[field], &mut wrong);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Equal, where an object may say more than its label, except in maps from names to figures.
+fn compare(place: &str, label: &Value, found: &Value, wrong: &mut Vec<String>) {
+    let whole_map = place.ends_with("temps_c") || place.ends_with("clocks_mhz");
+    match (label, found) {
+        (Value::Object(label), Value::Object(found)) if !whole_map => {
+            for (key, value) in label {
+                compare(&format!("{place}.{key}"), value, found.get(key).unwrap_or(&Value::Null), wrong);
+            }
+        }
+        (Value::Array(label), Value::Array(found)) if label.len() == found.len() => {
+            for (n, (label, found)) in label.iter().zip(found).enumerate() {
+                compare(&format!("{place}[{n}]"), label, found, wrong);
+            }
+        }
+        _ if label != found => wrong.push(format!("{place}: labelled {label}, found {found}")),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_file_that_is_no_tools_output_is_refused_with_what_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.txt");
+    std::fs::write(&path, "dear colleague, [GPU] 0 is full {again}\n").unwrap();
+    let out = gpus(&["--from", path.to_str().unwrap()]);
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(3));
+    assert!(out.stdout.is_empty() && said.contains("notes.txt") && said.contains("nvidia-smi's CSV"), "{said}");
+}
+
+#[test]
+fn two_queries_of_one_machine_join_and_two_machines_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let query = write("query.csv", "index, uuid, memory.used [MiB]\n0, GPU-1, 300 MiB\n1, GPU-2, 0 MiB\n");
+    let apps = write("apps.csv", "pid, gpu_uuid, used_gpu_memory [MiB]\n7, GPU-2, 12 MiB\n");
+    let amd = write("amd.json", r#"[{"gpu": 0, "power": {"socket_power": "6 W"}}]"#);
+    let joined = document(&["--from", &query, "--from", &apps]);
+    assert_eq!(joined["gpus"][1]["processes"], json!([{"pid": 7, "used_mib": 12}]));
+    assert_eq!(joined["gpus"][0]["processes"], Value::Null);
+    let refused = gpus(&["--from", &query, "--from", &amd]);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("one by one"));
+}
+
+/// A copy of a stand-in library with its script.
+fn stand_in(folder: &Path, built: &str, name: &str, script: &Value) -> String {
+    let path = folder.join(name);
+    // Cargo builds the dependency beside the test binary.
+    std::fs::copy(std::env::current_exe().unwrap().with_file_name(built), &path).unwrap();
+    std::fs::write(folder.join(format!("{name}.json")), script.to_string()).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn devices_of_two_vendors_are_counted_on_and_processes_have_their_container() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = "0123456789abcdef".repeat(4);
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("proc/4711/cgroup", &format!("0::/system.slice/docker-{id}.scope\n"));
+    write(&format!("var/lib/docker/containers/{id}/config.v2.json"), "{\"Name\": \"/vllm-prod\"}");
+    let nvidia = json!({"names": {"4711": "/usr/bin/python3"}, "devices": [{"used": [3_221_225_472u64],
+        "processes": [{"pid": 4711, "used": 3_221_225_472u64}]}]});
+    let nvml = stand_in(folder.path(), "libstandin_nvml.so", "libnvidia-ml.so.1", &nvidia);
+    let rocm = stand_in(folder.path(), "libstandin_rocm_smi.so", "librocm_smi64.so.1", &json!({}));
+    let root = folder.path().to_str().unwrap();
+    let args = ["--nvml-lib", &nvml, "--rocm-lib", &rocm, "--sys-root", root];
+    let found = document(&args);
+    let vendors: Vec<_> = found["gpus"].as_array().unwrap().iter().map(|g| (&g["index"], &g["vendor"])).collect();
+    assert_eq!(vendors, [(&json!(0), &json!("nvidia")), (&json!(1), &json!("amd"))]);
+    assert_eq!(found["gpus"][0]["mem_used_bytes"], 3_221_225_472u64);
+    assert_eq!(found["gpus"][0]["processes"][0]["container"], "vllm-prod");
+    assert_eq!(found["gpus"][0]["power_kind"], "average");
+    let one = document(&[&args[..], &["--gpu", "1"]].concat());
+    assert_eq!((&one["gpu_count"], &one["gpus"][0]["index"]), (&json!(1), &json!(1)));
+    let table = String::from_utf8(gpus(&args).stdout).unwrap();
+    assert!(table.contains("vllm-prod") && table.lines().all(|line| line.chars().count() <= 80), "{table}");
+}
+
+#[test]
+fn without_a_gpu_it_says_what_was_tried_and_what_to_do() {
+    let empty = tempfile::tempdir().unwrap();
+    let out = gpus(&["--nvml-lib", "/nowhere/libnvidia-ml.so.1", "--sys-root", empty.path().to_str().unwrap()]);
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(7));
+    assert!(said.contains("/nowhere/libnvidia-ml.so.1") && said.contains("--gpus all"), "{said}");
+    assert!(said.contains("no AMD card"), "{said}");
+}
+
+#[test]
+fn a_device_that_is_not_there_is_named_with_those_that_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let nvml = stand_in(folder.path(), "libstandin_nvml.so", "libnvidia-ml.so.1", &json!({}));
+    let out = gpus(&["--nvml-lib", &nvml, "--backend", "nvml", "--gpu", "3"]);
+    assert_eq!(out.status.code(), Some(7));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("there are: 0 GPU-0000"));
+}
