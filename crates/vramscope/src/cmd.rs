@@ -3,9 +3,10 @@
 mod accuracy;
 mod analyze;
 mod completions;
-mod gpus;
 mod estimate;
 mod fit;
+mod gpus;
+mod log;
 mod migrate;
 mod schema;
 mod trace;
@@ -18,9 +19,10 @@ pub(crate) enum Command {
     Accuracy(accuracy::Args),
     Analyze(Box<analyze::Args>),
     Completions(completions::Args),
-    Gpus(gpus::Args),
     Estimate(Box<estimate::Args>),
     Fit(Box<fit::Args>),
+    Gpus(gpus::Args),
+    Log(log::Args),
     Migrate(migrate::Args),
     Schema(schema::Args),
     Trace(Box<trace::Args>),
@@ -32,9 +34,10 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Accuracy(args) => accuracy::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Completions(args) => completions::run(&args),
-        Command::Gpus(args) => gpus::run(&args),
         Command::Estimate(args) => estimate::run(&args),
         Command::Fit(args) => fit::run(&args),
+        Command::Gpus(args) => gpus::run(&args),
+        Command::Log(args) => log::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Trace(args) => trace::run(&args),
