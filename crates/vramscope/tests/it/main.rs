@@ -1,8 +1,9 @@
 //! The command as a person runs it: output, exit codes, files.
 
 mod analyze;
-mod guides;
 mod gpus;
+mod guides;
+mod log;
 mod migrate;
 mod schema;
 mod trace;

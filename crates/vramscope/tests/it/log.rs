@@ -1,0 +1,128 @@
+//! `vramscope log`.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::{root, stderr, stdout, vramscope};
+
+const START: &str = "\
+(Worker_TP0 pid=41) INFO 02-09 09:55:04 [gpu_model_runner.py:4130] Model loading took 32.98 GiB memory and 101.652789 seconds
+(Worker_TP0 pid=41) INFO 02-09 09:55:46 [gpu_worker.py:356] Available KV cache memory: 77.93 GiB
+(EngineCore_DP0 pid=32) INFO 02-09 09:55:46 [kv_cache_utils.py:1307] GPU KV cache size: 2,269,888 tokens
+";
+
+const FAILURE: &str = "\
+ValueError: Free memory on device cuda:0 (48.77/139.8 GiB) on startup is less than desired GPU memory utilization (0.92, 128.62 GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.
+";
+
+/// Runs the command with a text on stdin.
+fn piped(args: &[&str], text: &[u8]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vramscope"));
+    command.args(args).current_dir(root()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut stdin = child.stdin.take().expect("stdin is a pipe");
+    stdin.write_all(text).expect("the command reads");
+    drop(stdin);
+    child.wait_with_output().expect("the command ends")
+}
+
+#[test]
+fn a_log_on_stdin_is_one_document() {
+    let output = piped(&["log", "-", "--format", "json"], START.as_bytes());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(document["schema_version"], "1.0");
+    assert_eq!(document["summary"]["weights_gib"], serde_json::json!([32.98]));
+    assert_eq!(document["summary"]["weights_workers"], serde_json::json!(["Worker_TP0"]));
+    assert_eq!(document["summary"]["kv_cache_tokens"], 2_269_888);
+    let figure = &document["engines"][0]["figures"][0];
+    assert_eq!(
+        (&figure["key"], &figure["memory"]["printed"], &figure["line"], &figure["scope"], &figure["rank"]),
+        (&"weights".into(), &"32.98 GiB".into(), &1.into(), &"this_rank".into(), &0.into())
+    );
+}
+
+#[test]
+fn the_table_names_part_line_and_worker() {
+    let text = stdout(&piped(&["log", "-"], START.as_bytes()));
+    assert!(text.contains("weights        32.98  0.005  rank 0         1  Worker_TP0 pid=41"), "{text}");
+    assert!(text.contains("2,269,888"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn an_engine_that_failed_has_its_own_exit_code_and_an_advice() {
+    let output = piped(&["log", "-"], FAILURE.as_bytes());
+    assert_eq!(output.status.code(), Some(6));
+    let text = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("lower --gpu-memory-utilization to 0.34 or less"), "{text}");
+}
+
+#[test]
+fn compressed_files_are_read_and_several_are_one_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = START.split_at(START.find("(EngineCore").unwrap());
+    let gz = folder.path().join("vllm.log.1.gz");
+    let mut gzip = Command::new("gzip")
+        .args(["-c"])
+        .stdin(Stdio::piped())
+        .stdout(std::fs::File::create(&gz).unwrap())
+        .spawn()
+        .unwrap();
+    gzip.stdin.take().unwrap().write_all(first.as_bytes()).unwrap();
+    assert!(gzip.wait().unwrap().success());
+    let plain = folder.path().join("vllm.log");
+    std::fs::write(&plain, second).unwrap();
+    let output = vramscope(&["log", gz.to_str().unwrap(), plain.to_str().unwrap(), "--format", "json"]);
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(document["summary"]["weights_gib"], serde_json::json!([32.98]));
+    assert_eq!(document["engines"][0]["figures"][3]["line"], 3, "lines count on through the files");
+}
+
+#[test]
+fn facts_come_as_the_log_grows() {
+    let output = piped(&["log", "--follow", "-", "--format", "json"], START.as_bytes());
+    let facts: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let keys: Vec<&Value> = facts.iter().map(|fact| &fact["figure"]["key"]).filter(|key| !key.is_null()).collect();
+    assert_eq!(keys, ["weights", "load_secs", "kv_pool", "kv_tokens"]);
+    let table = stdout(&piped(&["log", "--follow", "-"], START.as_bytes()));
+    assert!(table.contains("kv tokens  2,269,888"), "{table}");
+}
+
+#[test]
+fn a_line_of_a_new_release_is_listed() {
+    let new = format!("{START}INFO 02-09 09:56:00 [gpu_worker.py:1] Scratch arena holds 3.25 GiB per stream\n");
+    let text = stdout(&piped(&["log", "--unknown", "-"], new.as_bytes()));
+    assert!(text.contains("Scratch arena holds 3.25 GiB per stream"), "{text}");
+    let text = stdout(&piped(&["log", "--unknown", "-"], START.as_bytes()));
+    assert!(text.starts_with("Every line"), "{text}");
+}
+
+#[test]
+fn no_secret_leaves() {
+    let log = "(APIServer pid=1) INFO 03-08 08:22:22 [utils.py:238] non-default args: {'model': 'm', 'api_key': ['sk-abcdefghijklmnopqrst'], \
+               'hf_token': 'hf_abcdefghijklmnopqrst'}\nERROR 03-08 08:22:23 [core.py:1] ValueError: bad token hf_abcdefghijklmnopqrst 1 GiB\n\
+               INFO 03-08 08:22:24 [x.py:1] arena of 2.5 GiB with api_key=sk-abcdefghijklmnopqrst\n";
+    for args in [&["log", "-"][..], &["log", "-", "--format", "json"], &["log", "-", "--unknown"], &["log", "-f", "-"]]
+    {
+        let text = stdout(&piped(args, log.as_bytes()));
+        assert!(!text.contains("abcdefghijklmnopqrst"), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said_to_be_so() {
+    let output = vramscope(&["log", "no-such.log"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("no-such.log"), "{}", stderr(&output));
+    assert_eq!(vramscope(&["log"]).status.code(), Some(2));
+    assert_eq!(vramscope(&["log", "-f", "a", "b"]).status.code(), Some(2));
+}
+
+#[test]
+fn formats_are_listed_with_their_releases() {
+    let text = stdout(&vramscope(&["log", "--formats"]));
+    assert!(text.contains("Available KV cache memory: {kv_pool~2}") && text.contains("0.9.1-"), "{text}");
+}
