@@ -15,13 +15,19 @@ mod convert;
 pub mod csv;
 mod lines;
 mod read;
+mod report;
 mod throttle_names;
 mod write;
 
 pub use lines::{
     Backend, Call, Clock, Cost, Device, End, Ending, Gap, Header, Line, Mark, Percentiles, Process, Sample, Slow,
 };
+pub(crate) use read::convert_line;
 pub use read::{Lines, Note, ReadError, Recorded, read};
+pub use report::{
+    Coefficient, CorrelationReport, DeviceReport, EnergyReport, GapReport, IdlePeriod, IdleReport, MetricReport,
+    PhaseReport, REPORT_VERSION, TimelineReport, report_json_schema,
+};
 pub use write::{WriteError, Writer};
 
 /// The version that is written. A file of a higher one is refused.

@@ -18,6 +18,7 @@
 //! assert!(finished.timeline.window(Phase::Measure).is_some());
 //! ```
 
+mod analysis;
 mod clock;
 mod collector;
 pub mod document;
@@ -32,6 +33,7 @@ mod sink;
 mod sketch;
 mod stream;
 
+pub use analysis::{AnalysisOptions, Item, Passes, RecordingFile, analyse};
 pub use collector::Finished;
 pub use live::{Live, LiveDevice};
 pub use metric::Metric;

@@ -5,6 +5,8 @@ use std::io::{self, BufRead, Read as _};
 use vramscope_core::{Device, Timeline, TimelineError};
 
 use super::convert::{self, Anchor};
+use crate::analysis::Item;
+
 use super::lines::{Clock, Cost, End, Gap, Header, Line};
 
 /// A longer line is refused: the longest real one lists the processes of one device, some hundred bytes each.
@@ -229,31 +231,59 @@ pub fn read(source: impl BufRead) -> Result<Recorded, ReadError> {
 }
 
 fn take(recorded: &mut Recorded, anchor: Anchor, number: u64, line: Line) -> Result<(), ReadError> {
+    let order = |source| ReadError::Order { line: number, source };
+    if let Line::Gap(gap) = &line {
+        recorded.gaps.push(gap.clone());
+    }
+    let item = match line {
+        Line::Clock(line) => {
+            recorded.clocks.push(line);
+            return Ok(());
+        }
+        Line::Cost(line) => {
+            recorded.cost = Some(line);
+            return Ok(());
+        }
+        Line::End(line) => {
+            recorded.end = Some(line);
+            return Ok(());
+        }
+        other => convert(anchor, number, other)?,
+    };
+    let timeline = &mut recorded.timeline;
+    match item {
+        Some(Item::Sample(_)) if timeline.samples().len() >= MAX_SAMPLES => Err(ReadError::TooMany),
+        Some(Item::Sample(sample)) => timeline.push(sample).map_err(order),
+        Some(Item::Mark(mark)) => timeline.mark(mark).map_err(order),
+        Some(Item::Slow(slow)) => {
+            timeline.push_slow(slow);
+            Ok(())
+        }
+        Some(Item::Gap(gap)) => {
+            timeline.note_gap(gap);
+            Ok(())
+        }
+        Some(Item::Cost(_) | Item::End) | None => Ok(()),
+    }
+}
+
+/// A line in the nouns of `vramscope-core`, or `None` for one that has no place among them.
+pub(crate) fn convert_line(header: &Header, number: u64, line: Line) -> Result<Option<Item>, ReadError> {
+    convert(Anchor::new(header.anchor_unix_ns), number, line)
+}
+
+fn convert(anchor: Anchor, number: u64, line: Line) -> Result<Option<Item>, ReadError> {
     let wrong = |what| ReadError::Contradiction { line: number, what };
     let early = || wrong("its time lies before the anchor");
-    let order = |source| ReadError::Order { line: number, source };
-    let timeline = &mut recorded.timeline;
-    match line {
-        Line::Sample(line) => {
-            if timeline.samples().len() >= MAX_SAMPLES {
-                return Err(ReadError::TooMany);
-            }
-            timeline.push(convert::sample(anchor, &line).ok_or_else(early)?).map_err(order)?;
-        }
-        Line::Slow(line) => timeline.push_slow(convert::slow(anchor, &line).ok_or_else(early)?),
+    Ok(Some(match line {
+        Line::Sample(line) => Item::Sample(convert::sample(anchor, &line).ok_or_else(early)?),
+        Line::Slow(line) => Item::Slow(convert::slow(anchor, &line).ok_or_else(early)?),
         Line::Mark(line) => {
-            let mark = convert::mark(anchor, &line).ok_or_else(|| wrong("its phase or its time is not valid"))?;
-            timeline.mark(mark).map_err(order)?;
+            Item::Mark(convert::mark(anchor, &line).ok_or_else(|| wrong("its phase or its time is not valid"))?)
         }
         Line::Gap(line) => {
-            let gap = convert::gap(anchor, &line).ok_or_else(|| wrong("its cause or its time is not valid"))?;
-            timeline.note_gap(gap);
-            recorded.gaps.push(line);
+            Item::Gap(convert::gap(anchor, &line).ok_or_else(|| wrong("its cause or its time is not valid"))?)
         }
-        Line::Clock(line) => recorded.clocks.push(line),
-        Line::Cost(line) => recorded.cost = Some(line),
-        Line::End(line) => recorded.end = Some(line),
-        Line::Unknown => {}
-    }
-    Ok(())
+        Line::Clock(_) | Line::Cost(_) | Line::End(_) | Line::Unknown => return Ok(None),
+    }))
 }

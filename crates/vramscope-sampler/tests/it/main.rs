@@ -1,6 +1,8 @@
 //! The timeline file and the sampling engine, from outside.
 
 #[cfg(test)]
+mod analysis;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod engine;
