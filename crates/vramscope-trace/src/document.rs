@@ -11,7 +11,8 @@ mod rows;
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 pub use diff::{ChangeDocument, DiffDocument, ExceededRow, SideRow, TotalChange};
@@ -309,16 +310,21 @@ impl Default for Extract {
 }
 
 /// The JSON Schema of the document of one trace.
-pub fn json_schema() -> schemars::Schema {
-    schemars::schema_for!(TraceDocument)
+pub fn json_schema() -> Schema {
+    schema::<TraceDocument>()
 }
 
 /// The JSON Schema of the document of several ranks.
-pub fn ranks_json_schema() -> schemars::Schema {
-    schemars::schema_for!(RanksDocument)
+pub fn ranks_json_schema() -> Schema {
+    schema::<RanksDocument>()
 }
 
 /// The JSON Schema of the document of a difference.
-pub fn diff_json_schema() -> schemars::Schema {
-    schemars::schema_for!(DiffDocument)
+pub fn diff_json_schema() -> Schema {
+    schema::<DiffDocument>()
+}
+
+/// The schema of a document as it is written.
+fn schema<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
 }

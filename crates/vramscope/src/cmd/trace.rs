@@ -1,6 +1,7 @@
 //! `vramscope trace`: where the time of a GPU went, from a torch-profiler trace.
 
 mod diff;
+mod figures;
 mod render;
 mod sections;
 mod slice;

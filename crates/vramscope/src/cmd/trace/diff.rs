@@ -7,8 +7,8 @@ use vramscope_schema::ExitCode;
 use vramscope_trace::document::DiffDocument;
 use vramscope_trace::{Basis, Change, Difference, Exceeded, Source, Summary, plain_name, summarize};
 
+use super::figures::{millis, short, signed_share};
 use super::render::{self, Section};
-use super::sections::{millis, short, signed_share};
 use super::{Format, base_options};
 use crate::exit::OrExit as _;
 use crate::output;

@@ -3,7 +3,7 @@
 use vramscope_trace::{Summary, Window};
 
 use super::GroupBy;
-use super::sections::short;
+use super::figures::{ratio, short};
 use crate::table::{Align, Table};
 
 /// A titled table with lines of text before or after it.
@@ -164,7 +164,7 @@ fn csv_rows(summary: &Summary, group: GroupBy) -> Vec<Vec<String>> {
             .kernels
             .iter()
             .map(|k| {
-                let mean = super::sections::ratio(k.total_ns, k.count);
+                let mean = ratio(k.total_ns, k.count);
                 let rule = k.rule.clone().unwrap_or_default();
                 let (name, category) = (k.name.clone(), k.category.name().to_owned());
                 let numbers = [k.count.to_string(), k.total_ns.to_string(), k.min_ns.to_string(), mean.to_string()];
@@ -176,7 +176,7 @@ fn csv_rows(summary: &Summary, group: GroupBy) -> Vec<Vec<String>> {
             .categories
             .iter()
             .map(|c| {
-                let share = super::sections::ratio(c.total_ns, summary.kernel_totals.time_ns);
+                let share = ratio(c.total_ns, summary.kernel_totals.time_ns);
                 vec![c.category.name().to_owned(), c.count.to_string(), c.total_ns.to_string(), share.to_string()]
             })
             .collect(),

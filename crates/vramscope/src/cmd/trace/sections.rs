@@ -5,64 +5,9 @@ use vramscope_trace::document::{Extract, RanksDocument, TraceDocument};
 use vramscope_trace::{Cause, DeviceTime, StepKind, Summary, plain_name};
 
 use super::GroupBy;
+use super::figures::{grouped, millis, ms, percent, ratio, short, size, us};
 use super::render::Section;
 use crate::table::Align::{Left, Right};
-
-/// A part of a whole; 0 of nothing.
-#[expect(clippy::cast_precision_loss, reason = "for display")]
-pub(super) fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-fn percent(part: u64, whole: u64) -> String {
-    format!("{:.1} %", ratio(part, whole) * 100.0)
-}
-
-/// `+5.0 %`.
-pub(super) fn signed_share(share: f64) -> String {
-    format!("{:+.1} %", share * 100.0)
-}
-
-/// Nanoseconds as milliseconds.
-pub(super) fn millis(ns: f64) -> String {
-    format!("{:.3}", ns / 1e6)
-}
-
-fn ms(ns: u64) -> String {
-    format!("{}.{:03}", ns / 1_000_000, ns / 1_000 % 1_000)
-}
-
-fn us(ns: f64) -> String {
-    format!("{:.1}", ns / 1e3)
-}
-
-/// Digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-fn size(bytes: u64) -> String {
-    let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let unit = units.into_iter().find(|(unit, _)| bytes >= *unit);
-    unit.map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{:.2} {name}", ratio(bytes, unit)))
-}
-
-/// A name cut to a length.
-pub(super) fn short(name: &str, length: usize) -> String {
-    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if name.chars().count() <= length {
-        return name;
-    }
-    name.chars().take(length.saturating_sub(1)).chain(['…']).collect()
-}
 
 /// The sections of one trace: an overview, or one list.
 pub(super) fn of(summary: &Summary, group: Option<GroupBy>, top: Option<usize>) -> Vec<Section> {
