@@ -103,7 +103,7 @@ mod tests {
                 "void (anonymous namespace)::multimem_all_reduce_kernel<c10::BFloat16, 16>(c10::BFloat16*)",
                 "multimem_all_reduce_kernel<c10::BFloat16, 16>",
             ),
-            ("Memcpy HtoD (Pinned -> Device)", "HtoD"),
+            ("Memcpy HtoD (Pinned -> Device)", "Memcpy HtoD (Pinned -> Device)"),
             ("nvjet_tst", "nvjet_tst"),
             ("(x)", "(x)"),
         ] {

@@ -4,11 +4,11 @@
 //! ```
 //! use vramscope_vllm_log::LogParser;
 //! let mut parser = LogParser::new();
-//! parser.push_bytes(b"(Worker_TP0 pid=41) INFO 02-09 09:55:46 [gpu_worker.py:356] Available KV cache memory: 77.93 GiB\n");
+//! parser.push_bytes(b"(Worker_TP0 pid=57) INFO 01-02 03:04:47 [gpu_worker.py:356] Available KV cache memory: 58.21 GiB\n");
 //! let report = parser.finish();
 //! let pool = &report.engines[0].facts.kv_pool[0];
-//! assert_eq!(pool.value.to_string(), "77.93 GiB");
-//! assert_eq!(pool.origin.worker.as_deref(), Some("Worker_TP0 pid=41"));
+//! assert_eq!(pool.value.to_string(), "58.21 GiB");
+//! assert_eq!(pool.origin.worker.as_deref(), Some("Worker_TP0 pid=57"));
 //! ```
 
 mod bench;

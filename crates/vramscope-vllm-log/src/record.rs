@@ -371,9 +371,9 @@ mod tests {
     #[test]
     fn the_prefix_is_stripped_in_every_wrapper() {
         let wanted = vec![(Some("Worker_TP0 pid=41".to_owned()), "Model loading took 3.7 GiB".to_owned())];
-        let line = "(Worker_TP0 pid=41) INFO 02-09 09:55:04 [gpu_model_runner.py:4130] Model loading took 3.7 GiB";
-        let coloured = "\x1b[0;36m(Worker_TP0 pid=41)\x1b[0;0m INFO 02-09 09:55:04 [a.py:1] Model loading took 3.7 GiB";
-        let lost = "[0;36m(Worker_TP0 pid=41)[0;0m INFO 02-09 09:55:04 [v1/.../a.py:1] Model loading took 3.7 GiB\r";
+        let line = "(Worker_TP0 pid=41) INFO 01-02 03:04:05 [gpu_model_runner.py:4130] Model loading took 3.7 GiB";
+        let coloured = "\x1b[0;36m(Worker_TP0 pid=41)\x1b[0;0m INFO 01-02 03:04:05 [a.py:1] Model loading took 3.7 GiB";
+        let lost = "[0;36m(Worker_TP0 pid=41)[0;0m INFO 01-02 03:04:05 [v1/.../a.py:1] Model loading took 3.7 GiB\r";
         assert_eq!(all(line), wanted);
         assert_eq!(all(coloured), wanted);
         assert_eq!(all(lost), wanted);

@@ -102,10 +102,10 @@ mod tests {
             let w = Worker::of(tag);
             (w.label().to_owned(), w.rank(&[], Some(4)), w.is_engine())
         };
-        assert_eq!(parts("Worker_TP3_EP3 pid=149118"), ("Worker_TP3_EP3".into(), Some(3), false));
+        assert_eq!(parts("Worker_TP3_EP3 pid=4118"), ("Worker_TP3_EP3".into(), Some(3), false));
         assert_eq!(parts("Worker_PP2 pid=1"), ("Worker_PP2".into(), Some(8), false));
         assert_eq!(parts("Worker_DP0_PP1_TP2 pid=1"), ("Worker_DP0_PP1_TP2".into(), Some(6), false));
-        assert_eq!(parts("VllmWorkerProcess pid=8231"), ("8231".into(), None, false));
+        assert_eq!(parts("VllmWorkerProcess pid=7231"), ("7231".into(), None, false));
         assert_eq!(parts("VllmWorker rank=2 pid=2048"), ("VllmWorker rank=2".into(), Some(2), false));
         assert_eq!(parts("RayWorkerWrapper pid=7021, ip=192.0.2.10"), ("7021".into(), None, false));
         assert_eq!(parts("EngineCore_DP0 pid=370"), ("EngineCore_DP0".into(), None, true));

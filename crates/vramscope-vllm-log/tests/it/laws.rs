@@ -84,7 +84,7 @@ fn lines(log: &[u8]) -> Vec<&[u8]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn where_the_bytes_are_split_changes_nothing(log in log(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {

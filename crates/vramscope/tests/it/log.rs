@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::{root, stderr, stdout, vramscope};
 
 const START: &str = "\
-(Worker_TP0 pid=41) INFO 02-09 09:55:04 [gpu_model_runner.py:4130] Model loading took 32.98 GiB memory and 101.652789 seconds
-(Worker_TP0 pid=41) INFO 02-09 09:55:46 [gpu_worker.py:356] Available KV cache memory: 77.93 GiB
-(EngineCore_DP0 pid=32) INFO 02-09 09:55:46 [kv_cache_utils.py:1307] GPU KV cache size: 2,269,888 tokens
+(Worker_TP0 pid=57) INFO 01-02 03:04:05 [gpu_model_runner.py:4130] Model loading took 41.37 GiB memory and 88.104523 seconds
+(Worker_TP0 pid=57) INFO 01-02 03:04:47 [gpu_worker.py:356] Available KV cache memory: 58.21 GiB
+(EngineCore_DP0 pid=44) INFO 01-02 03:04:47 [kv_cache_utils.py:1307] GPU KV cache size: 1,731,072 tokens
 ";
 
 const FAILURE: &str = "\
@@ -34,21 +34,21 @@ fn a_log_on_stdin_is_one_document() {
     assert!(output.status.success(), "{}", stderr(&output));
     let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(document["schema_version"], "1.0");
-    assert_eq!(document["summary"]["weights_gib"], serde_json::json!([32.98]));
+    assert_eq!(document["summary"]["weights_gib"], serde_json::json!([41.37]));
     assert_eq!(document["summary"]["weights_workers"], serde_json::json!(["Worker_TP0"]));
-    assert_eq!(document["summary"]["kv_cache_tokens"], 2_269_888);
+    assert_eq!(document["summary"]["kv_cache_tokens"], 1_731_072);
     let figure = &document["engines"][0]["figures"][0];
     assert_eq!(
         (&figure["key"], &figure["memory"]["printed"], &figure["line"], &figure["scope"], &figure["rank"]),
-        (&"weights".into(), &"32.98 GiB".into(), &1.into(), &"this_rank".into(), &0.into())
+        (&"weights".into(), &"41.37 GiB".into(), &1.into(), &"this_rank".into(), &0.into())
     );
 }
 
 #[test]
 fn the_table_names_part_line_and_worker() {
     let text = stdout(&piped(&["log", "-"], START.as_bytes()));
-    assert!(text.contains("weights        32.98  0.005  rank 0         1  Worker_TP0 pid=41"), "{text}");
-    assert!(text.contains("2,269,888"), "{text}");
+    assert!(text.contains("weights        41.37  0.005  rank 0         1  Worker_TP0 pid=57"), "{text}");
+    assert!(text.contains("1,731,072"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
@@ -77,7 +77,7 @@ fn compressed_files_are_read_and_several_are_one_log() {
     std::fs::write(&plain, second).unwrap();
     let output = vramscope(&["log", gz.to_str().unwrap(), plain.to_str().unwrap(), "--format", "json"]);
     let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!(document["summary"]["weights_gib"], serde_json::json!([32.98]));
+    assert_eq!(document["summary"]["weights_gib"], serde_json::json!([41.37]));
     assert_eq!(document["engines"][0]["figures"][3]["line"], 3, "lines count on through the files");
 }
 
@@ -88,12 +88,12 @@ fn facts_come_as_the_log_grows() {
     let keys: Vec<&Value> = facts.iter().map(|fact| &fact["figure"]["key"]).filter(|key| !key.is_null()).collect();
     assert_eq!(keys, ["weights", "load_secs", "kv_pool", "kv_tokens"]);
     let table = stdout(&piped(&["log", "--follow", "-"], START.as_bytes()));
-    assert!(table.contains("kv tokens  2,269,888"), "{table}");
+    assert!(table.contains("kv tokens  1,731,072"), "{table}");
 }
 
 #[test]
 fn a_line_of_a_new_release_is_listed() {
-    let new = format!("{START}INFO 02-09 09:56:00 [gpu_worker.py:1] Scratch arena holds 3.25 GiB per stream\n");
+    let new = format!("{START}INFO 01-02 03:05:00 [gpu_worker.py:1] Scratch arena holds 3.25 GiB per stream\n");
     let text = stdout(&piped(&["log", "--unknown", "-"], new.as_bytes()));
     assert!(text.contains("Scratch arena holds 3.25 GiB per stream"), "{text}");
     let text = stdout(&piped(&["log", "--unknown", "-"], START.as_bytes()));
