@@ -49,18 +49,18 @@ fn trace() -> String {
                  {{\"ph\": \"X\", \"cat\": \"cuda_runtime\", \"name\": \"cudaLaunchKernel\", \"pid\": 5, \"tid\": 5, \"ts\": {ts}, \"dur\": 6.000, \"args\": {{\"External id\": {id}, \"cbid\": 211, \"correlation\": {id}}}}},\n"
             );
             free = free.max(at + 7_000) + 640;
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "{{\"ph\": \"X\", \"cat\": \"kernel\", \"name\": \"{name}\", \"pid\": 0, \"tid\": 7, \"ts\": {}, \"dur\": {}, \"args\": {{\"External id\": {id}, \"queued\": 0, \"device\": 0, \"context\": 1, \"stream\": 7, \"correlation\": {id}, \"registers per thread\": 168, \"shared memory\": 213016, \"blocks per SM\": 0.060606, \"grid\": [8, 1, 1], \"block\": [128, 1, 1], \"est. achieved occupancy %\": 19}}}},\n",
+                "{{\"ph\": \"X\", \"cat\": \"kernel\", \"name\": \"{name}\", \"pid\": 0, \"tid\": 7, \"ts\": {}, \"dur\": {}, \"args\": {{\"External id\": {id}, \"queued\": 0, \"device\": 0, \"context\": 1, \"stream\": 7, \"correlation\": {id}, \"registers per thread\": 168, \"shared memory\": 213016, \"blocks per SM\": 0.060606, \"grid\": [8, 1, 1], \"block\": [128, 1, 1], \"est. achieved occupancy %\": 19}}}},",
                 micros(free),
                 micros(length)
             );
             free += length;
             at += 22_000;
         }
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "{{\"ph\": \"X\", \"cat\": \"user_annotation\", \"name\": \"execute_context_0(0)_generation_8(8)\", \"pid\": 5, \"tid\": 5, \"ts\": {}, \"dur\": {}}},\n",
+            "{{\"ph\": \"X\", \"cat\": \"user_annotation\", \"name\": \"execute_context_0(0)_generation_8(8)\", \"pid\": 5, \"tid\": 5, \"ts\": {}, \"dur\": {}}},",
             micros(begin),
             micros(at - begin)
         );

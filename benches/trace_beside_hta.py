@@ -63,7 +63,7 @@ def main():
         env = dict(os.environ, HTA_DISABLE_NS_ROUNDING="1")
         out, seconds, rss = timed([args.hta, "-c", HTA, os.path.abspath(args.trace)], env)
         print(f"HTA        {seconds:7.2f} s  {rss:7.0f} MB  {megabytes / seconds:7.0f} MB/s")
-        print(f"  kernel and copy time {json.loads(out.splitlines()[-1])['kernel_time_us'] / 1e3:.3f} ms")
+        print(f"  time of its kernel types, overlaps merged: {json.loads(out.splitlines()[-1])['kernel_time_us'] / 1e3:.3f} ms")
         print(f"  {seconds / best:.0f} times slower")
 
 

@@ -3,6 +3,7 @@
 
 mod ci;
 mod corpus;
+mod e2e_trace;
 mod layers;
 mod licences;
 mod recordings;
@@ -34,6 +35,11 @@ const TASKS: &[Task] = &[
         name: "corpus",
         about: "hold what the command says of labelled engine logs against their labels [--verbose]",
         run: corpus::run,
+    },
+    Task {
+        name: "e2e-trace",
+        about: "capture and analyse a trace of the real vLLM on CPU [--venv FOLDER]",
+        run: e2e_trace::run,
     },
     Task { name: "layers", about: "fail on an import that the architecture does not allow", run: layers::run },
     Task { name: "licences", about: "fail on a licence that deny.toml does not allow", run: licences::run },

@@ -1,5 +1,6 @@
 //! `vramscope trace`: where the time of a GPU went, from a torch-profiler trace.
 
+mod capture;
 mod diff;
 mod figures;
 mod render;
@@ -17,6 +18,7 @@ use vramscope_trace::{Options, Rules, Source, StackWeight, Summary, Window, exte
 
 use crate::exit::OrExit as _;
 use crate::output;
+use render::Section;
 use time::Between;
 
 /// Say where the time of a GPU went, from a torch-profiler trace
@@ -37,6 +39,7 @@ Examples:
   vramscope trace t.json.gz --stacks cpu.folded && flamegraph.pl cpu.folded > cpu.svg
   vramscope trace slice t.json.gz --between 10ms..25ms -o part.json.gz
   vramscope trace diff before.json.gz after.json.gz --fail-above 5%
+  vramscope trace capture --mode light -- vllm serve ./model
   vramscope trace --print-rules > rules.txt && vramscope trace t.json.gz --rules rules.txt
 
 Times of --between: with a unit (ns, us, ms, s) they count from the beginning of the trace; without one they are the
@@ -85,6 +88,7 @@ pub(crate) struct Args {
 /// What to do beside analysing.
 #[derive(clap::Subcommand)]
 enum Action {
+    Capture(capture::Args),
     Diff(diff::Args),
     Slice(slice::Args),
 }
@@ -124,8 +128,12 @@ enum Weight {
     Gpu,
 }
 
+/// A trace's summary, with the part of its time that was asked for.
+type Analysed = (Summary, Option<Window>);
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.action {
+        Some(Action::Capture(args)) => return capture::run(args),
         Some(Action::Diff(args)) => return diff::run(args),
         Some(Action::Slice(args)) => return slice::run(args),
         None => {}
@@ -188,7 +196,7 @@ fn check_device(summary: &Summary, args: &Args, window: Option<Window>) -> anyho
     Err(none()).or_exit(ExitCode::BadInput)
 }
 
-fn write_stacks(out: &Path, analysed: &[(Summary, Option<Window>)], weight: Weight) -> anyhow::Result<()> {
+fn write_stacks(out: &Path, analysed: &[Analysed], weight: Weight) -> anyhow::Result<()> {
     let weight = match weight {
         Weight::Cpu => StackWeight::Cpu,
         Weight::Gpu => StackWeight::Gpu,
@@ -207,32 +215,46 @@ fn write_stacks(out: &Path, analysed: &[(Summary, Option<Window>)], weight: Weig
     Ok(())
 }
 
-fn text(args: &Args, analysed: &[(Summary, Option<Window>)]) -> anyhow::Result<String> {
-    match args.format {
-        Format::Json => json(args, analysed),
-        Format::Csv => render::csv(analysed, args.group_by.unwrap_or(GroupBy::Kernel), args.top),
+fn text(args: &Args, analysed: &[Analysed]) -> anyhow::Result<String> {
+    text_of(args.format, args.group_by, args.top, analysed)
+}
+
+/// The result in a format.
+fn text_of(
+    format: Format,
+    group: Option<GroupBy>,
+    top: Option<usize>,
+    analysed: &[Analysed],
+) -> anyhow::Result<String> {
+    match format {
+        Format::Json => json(top, analysed),
+        Format::Csv => render::csv(analysed, group.unwrap_or(GroupBy::Kernel), top),
         Format::Table | Format::Markdown => {
-            let markdown = args.format == Format::Markdown;
             let mut sections = Vec::new();
             for (summary, _) in analysed {
-                sections.extend(sections::of(summary, args.group_by, args.top));
+                sections.extend(sections::of(summary, group, top));
             }
             if analysed.len() > 1 {
-                sections.push(sections::ranks(&RanksDocument::of(documents(args, analysed))));
+                sections.push(sections::ranks(&RanksDocument::of(documents(top, analysed))));
             }
-            Ok(if markdown { render::markdown(&sections) } else { render::table(&sections, output::width()) })
+            Ok(show(format, &sections))
         }
     }
 }
 
-fn documents(args: &Args, analysed: &[(Summary, Option<Window>)]) -> Vec<TraceDocument> {
+/// Sections for a terminal or as Markdown.
+fn show(format: Format, sections: &[Section]) -> String {
+    if format == Format::Markdown { render::markdown(sections) } else { render::table(sections, output::width()) }
+}
+
+fn documents(top: Option<usize>, analysed: &[Analysed]) -> Vec<TraceDocument> {
     let usual = Extract::default();
-    let extract = Extract { top: args.top.unwrap_or(usual.top), ..usual };
+    let extract = Extract { top: top.unwrap_or(usual.top), ..usual };
     analysed.iter().map(|(summary, window)| TraceDocument::of(summary, *window, extract)).collect()
 }
 
-fn json(args: &Args, analysed: &[(Summary, Option<Window>)]) -> anyhow::Result<String> {
-    let mut documents = documents(args, analysed);
+fn json(top: Option<usize>, analysed: &[Analysed]) -> anyhow::Result<String> {
+    let mut documents = documents(top, analysed);
     let text = match (documents.pop(), documents.is_empty()) {
         (Some(document), true) => serde_json::to_string_pretty(&document)?,
         (last, _) => {

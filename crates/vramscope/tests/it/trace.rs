@@ -13,14 +13,10 @@ fn trace(scale: u32) -> String {
             r#"{{"ph":"X","cat":"user_annotation","name":"{name}","pid":5,"tid":5,"ts":{at},"dur":90}}"#
         ));
         events.push(format!(r#"{{"ph":"X","cat":"cpu_op","name":"aten::mm","pid":5,"tid":5,"ts":{at}.5,"dur":20}}"#));
-        for (n, (category, kernel, length)) in
-            [("kernel", "nvjet_tst", 30 * scale), ("gpu_memcpy", "Memcpy HtoD (Pinned -> Device)", 5)]
-                .into_iter()
-                .enumerate()
-        {
-            let id = step * 10 + u32::try_from(n).unwrap();
-            let (call, start) =
-                (at + 1 + 2 * u32::try_from(n).unwrap(), at + 10 + 40 * scale * u32::try_from(n).unwrap());
+        let work = [(0, "kernel", "nvjet_tst", 30 * scale), (1, "gpu_memcpy", "Memcpy HtoD (Pinned -> Device)", 5)];
+        for (n, category, kernel, length) in work {
+            let id = step * 10 + n;
+            let (call, start) = (at + 1 + 2 * n, at + 10 + 40 * scale * n);
             events.push(format!(
                 r#"{{"ph":"X","cat":"cuda_runtime","name":"cudaLaunchKernel","pid":5,"tid":5,"ts":{call},"dur":1,"args":{{"correlation":{id}}}}}"#
             ));

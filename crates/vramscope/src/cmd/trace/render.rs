@@ -48,6 +48,11 @@ impl Section {
         self.lines.push(line.into());
     }
 
+    /// How many rows there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Whether there is nothing to show.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.lines.is_empty()

@@ -460,3 +460,50 @@ pub(super) fn ranks(document: &RanksDocument) -> Section {
     }
     section
 }
+
+/// Names by which parts of a model are marked: the engine's annotations, and its operators.
+fn aliases(scope: &str) -> Vec<&str> {
+    match scope {
+        "attention" => vec!["attention", "attn"],
+        "model_forward" => vec!["model_forward", "forward", "execute_context"],
+        "sampling" => vec!["sampling", "sample", "argmax"],
+        other => vec![other],
+    }
+}
+
+/// The scopes that were asked for, among annotations, operators and steps.
+pub(super) fn asked(summary: &Summary, scopes: &[String]) -> Section {
+    let heads = [
+        ("scope", Left),
+        ("CPU ms", Right),
+        ("count", Right),
+        ("kernels", Right),
+        ("kernel ms", Right),
+        ("name", Left),
+    ];
+    let mut section = Section::new("Scopes asked for", &heads).with_names();
+    for scope in scopes {
+        let words = aliases(scope);
+        let fits = |name: &str| words.iter().any(|word| name.to_lowercase().contains(&word.to_lowercase()));
+        let named = summary.scopes.iter().filter(|s| fits(&s.name)).map(|s| (&s.name, s.cpu_ns, s.count, s.gpu));
+        let operators = summary.operators.iter().filter(|o| fits(&o.name));
+        let operators = operators.map(|o| (&o.name, o.total_ns, o.count, o.gpu));
+        let before = section.len();
+        for (name, cpu_ns, count, gpu) in named.chain(operators) {
+            let numbers = [ms(cpu_ns), grouped(count), grouped(gpu.kernels), ms(gpu.time_ns)];
+            section.row([vec![scope.clone()], numbers.to_vec(), vec![name.clone()]].concat());
+        }
+        let steps = summary.steps.list.iter().filter(|step| step.name.as_deref().is_some_and(fits));
+        let (count, cpu_ns) = steps.clone().fold((0, 0), |(n, ns), step| (n + 1, ns + step.cpu_ns.unwrap_or(0)));
+        if count > 0 {
+            let gpu =
+                steps.filter_map(|step| step.gpu).fold((0, 0), |(n, ns), g| (n + g.kernels, ns + g.kernel_time_ns));
+            let numbers = [ms(cpu_ns), grouped(count), grouped(gpu.0), ms(gpu.1)];
+            section.row([vec![scope.clone()], numbers.to_vec(), vec!["steps".to_owned()]].concat());
+        }
+        if section.len() == before {
+            section.text(format!("nothing in the trace is called {scope}: this engine does not mark it"));
+        }
+    }
+    section
+}

@@ -1,0 +1,187 @@
+//! `vramscope trace capture`: let vLLM record a trace, and analyse it.
+
+mod api;
+mod engine;
+mod files;
+mod plan;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use clap::ValueEnum;
+use vramscope_schema::ExitCode;
+use vramscope_trace::{Source, Summary, summarize};
+
+use super::figures::size;
+use super::render::Section;
+use super::{Format, base_options, sections};
+use crate::exit::OrExit as _;
+use crate::output;
+use api::Api;
+use engine::Engine;
+use plan::{Plan, Version};
+
+/// Let vLLM record a trace of a few requests, and analyse it
+///
+/// Starts the engine with the profiler set up as its version wants it, or takes one that runs; warms it up, starts the
+/// profiler, sends requests, stops the profiler, waits for the files, and analyses them. Only an engine on this machine
+/// can be used, because the traces are files on its disk.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  vramscope trace capture --mode light -- vllm serve ./model --enforce-eager
+  vramscope trace capture --mode detailed --requests 8 --dir traces -- vllm serve ./model --port 8124
+  vramscope trace capture --url http://127.0.0.1:8000 --dir /path/that/the/server/writes/to
+  vramscope trace capture --mode light --scopes attention,model_forward -- vllm serve ./model
+
+Modes, with the overhead class of each:
+  light     operators, calls and kernels                  about 2 to 5 %, for continuous monitoring
+  detailed  and shapes, FLOPs, memory and python stacks   about 10 to 20 %, for analysis
+  deep      and a trace of every python function          about 50 to 100 %, for debugging only
+
+Exit codes: 0 recorded and analysed, 2 wrong command line, 3 no trace was found, 6 the engine failed.")]
+pub(super) struct Args {
+    /// How much to record
+    #[arg(long, value_enum, default_value = "light")]
+    mode: Mode,
+    /// Show these parts by name, and ask the engine to mark its own: attention, model_forward, sampling, or any text
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    scopes: Vec<String>,
+    /// An engine that runs on this machine with its profiler set up, instead of starting one
+    #[arg(long, value_name = "URL", conflicts_with = "command")]
+    url: Option<String>,
+    /// Requests to record
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    requests: u32,
+    /// Tokens that each request generates
+    #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_tokens: u32,
+    /// Where the engine writes its traces [default: vramscope-trace]
+    #[arg(long, value_name = "DIR", required_unless_present = "command")]
+    dir: Option<PathBuf>,
+    /// vLLM's version, where `vllm --version` cannot be asked
+    #[arg(long, value_name = "VERSION")]
+    vllm_version: Option<String>,
+    /// Seconds to wait for the engine to be ready, and for the profiler to write
+    #[arg(long, value_name = "S", default_value = "600")]
+    timeout: u64,
+    /// What to print
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// The engine's command line
+    #[arg(last = true, required_unless_present = "url", value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// How much to record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Operators, calls and kernels
+    Light,
+    /// And shapes, FLOPs, memory and python stacks
+    Detailed,
+    /// And every python function
+    Deep,
+}
+
+impl Mode {
+    /// What recording costs.
+    fn overhead(self) -> &'static str {
+        match self {
+            Self::Light => "about 2 to 5 % slower: fit for continuous monitoring",
+            Self::Detailed => "about 10 to 20 % slower: for analysis, not for production",
+            Self::Deep => "about 50 to 100 % slower: for debugging only",
+        }
+    }
+}
+
+/// Above this, a viewer in a browser gives up and requests should be fewer.
+const LARGE: u64 = 500 << 20;
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from("vramscope-trace"));
+    std::fs::create_dir_all(&dir).with_context(|| format!("could not make {}", dir.display()))?;
+    let dir = dir.canonicalize().with_context(|| format!("could not find {}", dir.display()))?;
+    let timeout = Duration::from_secs(args.timeout);
+    let before = files::found(&dir).or_exit(ExitCode::BadInput)?;
+    if let Some(url) = &args.url {
+        output::say("the running engine keeps the mode that it was started with; requests are recorded as they come");
+        let api = Api::new(url, timeout).or_exit(ExitCode::Usage)?;
+        record(&api, args).or_exit(ExitCode::EngineFailed)?;
+    } else {
+        let mut engine = start(args, &dir)?;
+        let api = Api::new(&engine.url(), timeout).or_exit(ExitCode::Usage)?;
+        let recorded = engine.wait_until_ready(&api, timeout).and_then(|()| record(&api, args));
+        let stopped = engine.stop();
+        recorded.map_err(|error| engine.explain(error)).or_exit(ExitCode::EngineFailed)?;
+        stopped.or_exit(ExitCode::EngineFailed)?;
+    }
+    let traces = files::wait_for_new(&dir, &before, timeout).or_exit(ExitCode::BadInput)?;
+    analyse(args, &traces)
+}
+
+/// Starts the engine with its profiler set up.
+fn start(args: &Args, dir: &std::path::Path) -> anyhow::Result<Engine> {
+    let version = match &args.vllm_version {
+        Some(text) => Version::parse(text).ok_or_else(|| anyhow!("`{text}` is no version; write 0.32.0")),
+        None => engine::ask_version(&args.command),
+    };
+    let version = version.or_exit(ExitCode::Usage)?;
+    let plan = Plan::new(version, args.mode, !args.scopes.is_empty(), dir, &args.command).or_exit(ExitCode::Usage)?;
+    output::say(&format!("mode {}: {}", name(args.mode), args.mode.overhead()));
+    output::say(&format!("vLLM {version}: {}", plan.describe()));
+    Engine::start(&plan, &dir.join("engine.log")).or_exit(ExitCode::EngineFailed)
+}
+
+fn name(mode: Mode) -> String {
+    mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// Warms up, and records the requests.
+fn record(api: &Api, args: &Args) -> anyhow::Result<()> {
+    let model = api.model()?;
+    // The first request compiles and allocates; it would be most of the trace.
+    api.complete(&model, 0, args.max_tokens).context("the request before the recording failed")?;
+    api.start_profile()?;
+    let sent = api.complete_all(&model, args.requests, args.max_tokens);
+    let stopped = api.stop_profile();
+    sent.context("a recorded request failed")?;
+    stopped?;
+    output::say(&format!("recorded {} requests of model {model}", args.requests));
+    Ok(())
+}
+
+fn analyse(args: &Args, traces: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let options = base_options(None)?;
+    let mut analysed = Vec::new();
+    for path in traces {
+        let summary = summarize(&Source::file(path), &options).or_exit(ExitCode::BadInput)?;
+        let bytes = std::fs::metadata(path).map_or(0, |about| about.len());
+        output::say(&format!("trace {} ({})", path.display(), size(bytes)));
+        if bytes > LARGE {
+            output::say(
+                "  that is too large for a viewer: record fewer requests, or cut it with `vramscope trace slice`",
+            );
+        }
+        // The front end's trace holds its own steps only; what the workers did is in theirs.
+        if summary.operators.is_empty() && summary.kernels.is_empty() {
+            output::say("  it holds no operators and no kernels: the front end's, not analysed");
+        } else {
+            analysed.push((summary, None));
+        }
+    }
+    if analysed.is_empty() {
+        let none = || anyhow!("no trace holds any work: did the requests reach the engine that was profiled?");
+        return Err(none()).or_exit(ExitCode::BadInput);
+    }
+    let mut text = super::text_of(args.format, None, None, &analysed)?;
+    if !args.scopes.is_empty() && matches!(args.format, Format::Table | Format::Markdown) {
+        let asked: Vec<Section> =
+            analysed.iter().map(|(summary, _): &(Summary, _)| sections::asked(summary, &args.scopes)).collect();
+        text.push('\n');
+        text.push_str(&super::show(args.format, &asked));
+    }
+    output::print(&text)?;
+    Ok(ExitCode::Success)
+}

@@ -1,0 +1,159 @@
+//! How each version of vLLM wants its profiler set up.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::bail;
+use serde_json::json;
+
+use super::Mode;
+
+/// A version of vLLM, as far as the profiler's setup depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version {
+    major: u32,
+    minor: u32,
+    patch: u32,
+}
+
+impl Version {
+    /// Reads `0.32.0`, `v0.12.0.post2`, `0.32.0+cpu`, `0.13.0rc1.dev5`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.trim().trim_start_matches('v').splitn(4, ['.', '+', '-']);
+        let major = parts.next()?.parse().ok()?;
+        let minor = number(parts.next()?)?;
+        let patch = parts.next().and_then(number).unwrap_or(0);
+        Some(Self { major, minor, patch })
+    }
+}
+
+/// The digits at the beginning.
+fn number(text: &str) -> Option<u32> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().ok()
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// Since this version there is `--profiler-config`. Environment variables worked up to 0.15 and did nothing from 0.16
+/// on, so the option is used wherever it exists.
+const WITH_OPTION: Version = Version { major: 0, minor: 13, patch: 0 };
+
+/// A command line and environment with the profiler set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) command: Vec<String>,
+    pub(super) environment: Vec<(&'static str, String)>,
+    with_option: bool,
+}
+
+impl Plan {
+    /// The engine's command line with what its version and the mode want.
+    pub(super) fn new(
+        version: Version,
+        mode: Mode,
+        scopes: bool,
+        dir: &Path,
+        command: &[String],
+    ) -> anyhow::Result<Self> {
+        if command.iter().any(|word| word.starts_with("--profiler-config")) {
+            bail!("the command line sets --profiler-config itself: leave it out, or start the engine and use --url");
+        }
+        let with_option = version >= WITH_OPTION;
+        let more = mode != Mode::Light;
+        let mut plan = Self { command: command.to_vec(), environment: Vec::new(), with_option };
+        if with_option {
+            let config = json!({
+                "profiler": "torch",
+                "torch_profiler_dir": dir,
+                "torch_profiler_with_stack": more,
+                "torch_profiler_record_shapes": more,
+                "torch_profiler_with_memory": more,
+                "torch_profiler_with_flops": more,
+            });
+            plan.command.extend(["--profiler-config".to_owned(), config.to_string()]);
+        } else {
+            let flag = if more { "1" } else { "0" };
+            plan.environment.push(("VLLM_TORCH_PROFILER_DIR", dir.display().to_string()));
+            for name in [
+                "VLLM_TORCH_PROFILER_WITH_STACK",
+                "VLLM_TORCH_PROFILER_RECORD_SHAPES",
+                "VLLM_TORCH_PROFILER_WITH_PROFILE_MEMORY",
+                "VLLM_TORCH_PROFILER_WITH_FLOPS",
+            ] {
+                plan.environment.push((name, flag.to_owned()));
+            }
+        }
+        if mode == Mode::Deep {
+            // The engine reads a number here; the word `all` of older guides stops it when it starts.
+            plan.environment.push(("VLLM_TRACE_FUNCTION", "1".to_owned()));
+        }
+        if scopes {
+            plan.environment.push(("VLLM_CUSTOM_SCOPES_FOR_PROFILING", "1".to_owned()));
+        }
+        Ok(plan)
+    }
+
+    /// What is set, for the person who watches.
+    pub(super) fn describe(&self) -> String {
+        let mut parts: Vec<String> = self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if self.with_option {
+            parts.extend(self.command.last().map(|config| format!("--profiler-config {config}")));
+        }
+        parts.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(version: &str, mode: Mode, scopes: bool) -> Plan {
+        let command = ["vllm".to_owned(), "serve".to_owned(), "m".to_owned()];
+        Plan::new(Version::parse(version).unwrap(), mode, scopes, Path::new("/traces"), &command).unwrap()
+    }
+
+    #[test]
+    fn versions_are_read_as_they_are_printed() {
+        for (text, shown) in
+            [("0.32.0+cpu", "0.32.0"), ("v0.12.0.post2", "0.12.0"), ("0.13.0rc1.dev5", "0.13.0"), ("1.2", "1.2.0")]
+        {
+            assert_eq!(Version::parse(text).unwrap().to_string(), shown);
+        }
+        assert_eq!(Version::parse("main"), None);
+    }
+
+    #[test]
+    fn old_engines_are_told_by_environment_and_newer_ones_by_option() {
+        let old = plan("0.12.0", Mode::Detailed, false);
+        assert_eq!(old.command.len(), 3);
+        assert!(old.environment.contains(&("VLLM_TORCH_PROFILER_WITH_PROFILE_MEMORY", "1".into())));
+        for version in ["0.13.0", "0.15.1", "0.32.0+cpu"] {
+            let new = plan(version, Mode::Light, false);
+            assert!(new.environment.is_empty());
+            let config: serde_json::Value = serde_json::from_str(new.command.last().unwrap()).unwrap();
+            assert_eq!(
+                (&config["torch_profiler_dir"], &config["torch_profiler_with_stack"]),
+                (&"/traces".into(), &false.into())
+            );
+        }
+    }
+
+    #[test]
+    fn deep_and_scopes_are_numbers_to_the_engine() {
+        let deep = plan("0.32.0", Mode::Deep, true);
+        assert!(deep.environment.contains(&("VLLM_TRACE_FUNCTION", "1".into())));
+        assert!(deep.environment.contains(&("VLLM_CUSTOM_SCOPES_FOR_PROFILING", "1".into())));
+    }
+
+    #[test]
+    fn an_own_setting_is_not_overwritten() {
+        let command = ["vllm".to_owned(), "--profiler-config.profiler=torch".to_owned()];
+        let version = Version::parse("0.32.0").unwrap();
+        assert!(Plan::new(version, Mode::Light, false, Path::new("/t"), &command).is_err());
+    }
+}

