@@ -65,8 +65,6 @@ pub(crate) struct Opened {
 
 /// What came of opening one vendor's source.
 pub(crate) struct Probe {
-    /// `nvml` or `rocm`.
-    pub(crate) name: &'static str,
     /// The source, or why there is none.
     pub(crate) result: Result<Box<dyn GpuBackend>, String>,
 }
@@ -75,10 +73,10 @@ pub(crate) struct Probe {
 pub(crate) fn probe(args: &BackendArgs) -> Vec<Probe> {
     let mut probes = Vec::new();
     if matches!(args.backend, Choice::Auto | Choice::Nvml) {
-        probes.push(Probe { name: "nvml", result: nvml(args) });
+        probes.push(Probe { result: nvml(args) });
     }
     if args.backend != Choice::Nvml {
-        probes.push(Probe { name: "rocm", result: rocm(args) });
+        probes.push(Probe { result: rocm(args) });
     }
     probes
 }

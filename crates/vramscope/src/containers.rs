@@ -35,34 +35,19 @@ impl Containers {
         Some(name.clone())
     }
 
-    /// Whether a process runs in the container of that name, id, or beginning of an id.
-    pub(crate) fn is_in(&mut self, pid: u32, wanted: &str) -> bool {
-        let groups = std::fs::read_to_string(self.root.join(format!("proc/{pid}/cgroup"))).unwrap_or_default();
-        let by_id = container_id(&groups).is_some_and(|id| wanted.len() >= 4 && id.starts_with(wanted));
-        by_id || self.of(pid).is_some_and(|name| name == wanted)
-    }
-
     /// The program of a process.
     pub(crate) fn program(&self, pid: u32) -> Option<String> {
         let name = std::fs::read_to_string(self.root.join(format!("proc/{pid}/comm"))).ok()?;
         let name = name.trim();
         (!name.is_empty()).then(|| name.to_owned())
     }
-
-    /// The process that started a process.
-    pub(crate) fn parent(&self, pid: u32) -> Option<u32> {
-        let stat = std::fs::read_to_string(self.root.join(format!("proc/{pid}/stat"))).ok()?;
-        // The name stands in brackets and may hold anything, also brackets.
-        let behind = stat.rsplit_once(')')?.1;
-        behind.split_whitespace().nth(1)?.parse().ok()
-    }
 }
 
 /// The id in a control group's path, as Docker, Podman, containerd and CRI-O write it.
 fn container_id(groups: &str) -> Option<String> {
-    let parts = groups.lines().flat_map(|line| line.split(['/', '-', '.', ':']));
+    let mut parts = groups.lines().flat_map(|line| line.split(['/', '-', '.', ':']));
     let id = |part: &&str| part.len() == ID && part.chars().all(|c| c.is_ascii_hexdigit());
-    parts.filter(id).next_back().map(str::to_owned)
+    parts.rfind(id).map(str::to_owned)
 }
 
 /// Docker's own note of a container, which root may read.
@@ -100,12 +85,9 @@ mod tests {
             std::fs::write(path, text).unwrap();
         };
         write("proc/7/cgroup", &format!("0::/docker/{HEX}\n"));
-        write("proc/7/stat", "7 (a ) b) S 3 7 7\n");
         write(&format!("var/lib/docker/containers/{HEX}/config.v2.json"), "{\"Name\": \"/vllm\"}");
         let mut containers = Containers::new(root.path());
         assert_eq!(containers.of(7).as_deref(), Some("vllm"));
-        assert!(containers.is_in(7, "vllm") && containers.is_in(7, &HEX[..8]) && !containers.is_in(7, "other"));
         assert_eq!(containers.of(8), None);
-        assert_eq!(containers.parent(7), Some(3));
     }
 }

@@ -67,7 +67,7 @@ fn the_manner_of_reading_does_not_change_the_document() {
     let small = |trace: &Path| std::fs::metadata(trace).unwrap().len() < 500_000;
     for (trace, _) in traces(&folder).into_iter().filter(|(trace, _)| small(trace)) {
         let plain = document(&trace, &Options { threads: 1, stacks: true, ..Options::default() });
-        for (threads, block_bytes, memory_bytes) in [(2, 1 << 14, 0), (3, 1 << 17, 1 << 16), (1, 4096, 0)] {
+        for (threads, block_bytes, memory_bytes) in [(2, 1 << 14, 0), (1, 1 << 17, 1 << 16), (1, 4096, 0)] {
             let working_folder = Some(std::env::temp_dir());
             let options =
                 Options { threads, block_bytes, memory_bytes, working_folder, stacks: true, ..Options::default() };
