@@ -74,7 +74,9 @@ pub(crate) fn resolve(
         max_num_seqs,
         max_num_batched_tokens,
         block_size: plan.block_size,
-        gpu_memory_utilization: args.gpu_memory_utilization.unwrap_or_else(|| args.version.default_gpu_memory_utilization()),
+        gpu_memory_utilization: args
+            .gpu_memory_utilization
+            .unwrap_or_else(|| args.version.default_gpu_memory_utilization()),
         compiled,
         capture_sizes: if compiled { capture_sizes(model, args, max_num_seqs, max_num_batched_tokens) } else { 0 },
     })
