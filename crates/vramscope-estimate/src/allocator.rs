@@ -28,12 +28,21 @@ pub(crate) fn occupied(bytes: u64) -> u64 {
     if size >= LARGE && segment - size <= SMALL { segment } else { size }
 }
 
-/// A piece of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The segment of all blocks of the small pool.
+const SMALL_POOL: usize = usize::MAX;
+
+/// The block of a tensor that comes from the small pool, or `None` if it does not.
+pub(crate) fn small(bytes: u64) -> Option<u64> {
+    let size = bytes.max(1).div_ceil(ROUND).saturating_mul(ROUND);
+    (size <= SMALL).then_some(size)
+}
+
+/// A piece of a segment. The order is that in which free ones are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Block {
-    segment: u32,
-    offset: u64,
     size: u64,
+    segment: usize,
+    offset: u64,
 }
 
 /// The allocator's state: what is free within its segments, and how much is given out.
@@ -41,15 +50,17 @@ pub(crate) struct Block {
 pub(crate) struct Allocator {
     /// Blocks from this size are not split.
     unsplit_from: u64,
+    /// In order.
     free: Vec<Block>,
-    segments: u32,
+    /// Sizes of the segments.
+    segments: Vec<u64>,
     allocated: u64,
 }
 
 impl Allocator {
     /// An empty allocator; `unsplit_from` is the engine's `max_split_size_mb` while it loads.
     pub(crate) fn new(unsplit_from: Option<u64>) -> Self {
-        Self { unsplit_from: unsplit_from.unwrap_or(u64::MAX), free: Vec::new(), segments: 0, allocated: 0 }
+        Self { unsplit_from: unsplit_from.unwrap_or(u64::MAX), free: Vec::new(), segments: Vec::new(), allocated: 0 }
     }
 
     /// The sum of all blocks given out.
@@ -57,20 +68,24 @@ impl Allocator {
         self.allocated
     }
 
+    /// Takes blocks of the small pool. It wastes nothing that counts as given out, so its segments need not be known.
+    pub(crate) fn take_small(&mut self, size: u64) {
+        self.allocated = self.allocated.saturating_add(size);
+    }
+
     /// Takes a block for a tensor of so many bytes.
     pub(crate) fn take(&mut self, bytes: u64) -> Block {
-        let size = bytes.max(1).div_ceil(ROUND).saturating_mul(ROUND);
-        if size <= SMALL {
-            // The small pool wastes nothing that counts as given out, so its segments need not be known.
-            self.allocated = self.allocated.saturating_add(size);
-            return Block { segment: u32::MAX, offset: 0, size };
+        if let Some(size) = small(bytes) {
+            self.take_small(size);
+            return Block { segment: SMALL_POOL, offset: 0, size };
         }
+        let size = bytes.div_ceil(ROUND).saturating_mul(ROUND);
         let block = self.reuse(size).unwrap_or_else(|| self.new_segment(size));
         let rest = block.size - size;
         let split = size < self.unsplit_from && rest > SMALL;
         let given = if split { Block { size, ..block } } else { block };
         if split {
-            self.free.push(Block { segment: block.segment, offset: block.offset + size, size: rest });
+            self.insert(Block { segment: block.segment, offset: block.offset + size, size: rest });
         }
         self.allocated = self.allocated.saturating_add(given.size);
         given
@@ -79,13 +94,20 @@ impl Allocator {
     /// Gives a block back; it is joined with free neighbours.
     pub(crate) fn give(&mut self, block: Block) {
         self.allocated = self.allocated.saturating_sub(block.size);
-        if block.segment == u32::MAX {
+        if block.segment == SMALL_POOL {
             return;
+        }
+        if self.segments.get(block.segment) == Some(&block.size) {
+            // A whole segment has no neighbours.
+            return self.insert(block);
         }
         let mut joined = block;
         self.free.retain(|other| {
-            let before = other.segment == joined.segment && other.offset + other.size == joined.offset;
-            let after = other.segment == joined.segment && joined.offset + joined.size == other.offset;
+            if other.segment != block.segment {
+                return true;
+            }
+            let before = other.offset + other.size == joined.offset;
+            let after = joined.offset + joined.size == other.offset;
             if before {
                 joined = Block { offset: other.offset, size: other.size + joined.size, ..joined };
             } else if after {
@@ -93,25 +115,30 @@ impl Allocator {
             }
             !(before || after)
         });
-        self.free.push(joined);
+        self.insert(joined);
+    }
+
+    fn insert(&mut self, block: Block) {
+        let place = self.free.partition_point(|other| *other < block);
+        self.free.insert(place, block);
     }
 
     /// The smallest free block that fits, if the rules allow it.
     fn reuse(&mut self, size: u64) -> Option<Block> {
-        let fits = self.free.iter().enumerate().filter(|(_, b)| b.size >= size);
-        let (place, block) = fits.min_by_key(|(_, b)| (b.size, b.segment, b.offset))?;
+        let place = self.free.partition_point(|other| other.size < size);
+        let block = self.free.get(place)?;
         let whole = block.size >= self.unsplit_from;
         let too_large = if size < self.unsplit_from { whole } else { block.size >= size + OVERSIZE };
         if self.unsplit_from != u64::MAX && too_large {
             return None;
         }
-        Some(self.free.swap_remove(place))
+        Some(self.free.remove(place))
     }
 
     fn new_segment(&mut self, size: u64) -> Block {
-        let size = if size < LARGE { SEGMENT } else { size.next_multiple_of(ROUND_LARGE) };
-        self.segments += 1;
-        Block { segment: self.segments, offset: 0, size }
+        let size = if size < LARGE { SEGMENT } else { size.checked_next_multiple_of(ROUND_LARGE).unwrap_or(size) };
+        self.segments.push(size);
+        Block { segment: self.segments.len() - 1, offset: 0, size }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::figure::Figure;
 use crate::input::EngineArgs;
 use crate::kv::KvPlan;
 use crate::resolve::{self, Resolved};
-use crate::{EstimateError, graphs, kv_plan, weights, weights_on_device};
+use crate::{EstimateError, Weights, graphs, kv_plan, weights, weights_on_device};
 
 const OVERFLOW: EstimateError = EstimateError::Overflow { what: "the budget" };
 
@@ -128,17 +128,30 @@ struct Stage {
 /// Sizes that do not divide as the engine needs, unknown formats, implausible architectures, and overflow. That a model
 /// does not fit is no error: see [`Verdict`].
 pub fn budget(model: &Architecture, args: &EngineArgs, setting: Setting<'_>) -> Result<Budget, EstimateError> {
+    budget_of_loaded(model, args, setting, &weights_on_device(model, args, setting.device)?)
+}
+
+/// As [`budget`], with weights that were computed before. They are most of the work, and only the model, its format, the
+/// ranks and the kind of device decide them: a search over lengths, requests and shares computes them once.
+///
+/// # Errors
+/// As [`budget`].
+pub fn budget_of_loaded(
+    model: &Architecture,
+    args: &EngineArgs,
+    setting: Setting<'_>,
+    loaded: &Weights,
+) -> Result<Budget, EstimateError> {
     let device = setting.device;
     let mut plan = kv_plan(model, args)?;
     let engine = resolve::resolve(model, args, device, &plan)?;
     plan.set_step(engine.max_num_batched_tokens, args);
-    let loaded = weights_on_device(model, args, device)?;
     let requested = requested(&engine, device)?;
     let graphs_budgeted = graphs::budgeted(model, &engine, device, setting.calibration);
     let non_torch = graphs::non_torch(&engine, device, setting.calibration);
     let context = graphs::context(setting.calibration);
     let plain = matches!(engine.format, vramscope_core::WeightFormat::Plain | vramscope_core::WeightFormat::Mxfp4);
-    let last = loaded.stages.len() - 1;
+    let last = loaded.stages.len().saturating_sub(1);
     let mut least: Option<Stage> = None;
     for (index, stage) in loaded.stages.iter().enumerate() {
         let what = Context { model, engine: &engine, device, plain };

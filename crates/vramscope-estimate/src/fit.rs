@@ -2,9 +2,9 @@
 
 use vramscope_core::{Architecture, Quantization, WeightFormat, Workload};
 
-use crate::budget::{Budget, Setting, budget};
+use crate::budget::{Budget, Setting, budget_of_loaded};
 use crate::input::EngineArgs;
-use crate::{EstimateError, GpuModel};
+use crate::{EstimateError, GpuModel, Weights, weights_on_device};
 
 /// Tensor-parallel sizes that are tried, the smallest first.
 const TENSOR_SIZES: [u64; 5] = [1, 2, 4, 8, 16];
@@ -99,7 +99,7 @@ pub struct Placement {
 /// The fewest devices on which the wish comes true without any change; arguments that are given stay as they are.
 ///
 /// # Errors
-/// As [`budget`]; sizes that do not divide are passed over.
+/// As [`budget`](crate::budget()); sizes that do not divide are passed over.
 pub fn fewest_gpus(
     model: &Architecture,
     args: &EngineArgs,
@@ -128,7 +128,7 @@ pub fn fewest_gpus(
 /// Whether the wish comes true on the devices that the arguments name, by each change in turn.
 ///
 /// # Errors
-/// As [`budget`].
+/// As [`budget`](crate::budget()).
 pub fn changes(
     model: &Architecture,
     args: &EngineArgs,
@@ -152,9 +152,20 @@ fn place(
     wish: Wish,
     change: Change,
 ) -> Result<Option<Placement>, EstimateError> {
+    place_loaded(model, args, setting, wish, change, &weights_on_device(model, args, setting.device)?)
+}
+
+fn place_loaded(
+    model: &Architecture,
+    args: &EngineArgs,
+    setting: Setting<'_>,
+    wish: Wish,
+    change: Change,
+    loaded: &Weights,
+) -> Result<Option<Placement>, EstimateError> {
     let mut args = args.clone();
     args.max_model_len = args.max_model_len.or(wish.request_tokens);
-    let found = budget(model, &args, setting)?;
+    let found = budget_of_loaded(model, &args, setting, loaded)?;
     let tokens = wish.request_tokens.unwrap_or(found.engine.max_model_len);
     let wanted = wish.requests.unwrap_or(1);
     let used = found.workload(Workload { input_len: Some(tokens), output_len: Some(0), ..Workload::default() });
@@ -167,7 +178,7 @@ fn place(
 /// The longest `max_model_len` with which the engine starts; `None` if it starts with none.
 ///
 /// # Errors
-/// As [`budget`].
+/// As [`budget`](crate::budget()).
 pub fn longest_model_len(
     model: &Architecture,
     args: &EngineArgs,
@@ -175,9 +186,10 @@ pub fn longest_model_len(
 ) -> Result<Option<u64>, EstimateError> {
     let most = model.max_positions.or(args.max_model_len);
     let most = most.ok_or(EstimateError::Missing { what: "the longest request", name: "--max-model-len" })?;
+    let loaded = weights_on_device(model, args, setting.device)?;
     let starts = |tokens: u64| -> Result<bool, EstimateError> {
         let args = EngineArgs { max_model_len: Some(tokens), ..args.clone() };
-        Ok(budget(model, &args, setting)?.verdict.fits)
+        Ok(budget_of_loaded(model, &args, setting, &loaded)?.verdict.fits)
     };
     if !starts(1)? {
         return Ok(None);
@@ -193,18 +205,19 @@ pub fn longest_model_len(
 /// The lowest `gpu_memory_utilization`, in hundredths, with which the wish comes true; `None` if none is enough.
 ///
 /// # Errors
-/// As [`budget`].
+/// As [`budget`](crate::budget()).
 pub fn lowest_utilization(
     model: &Architecture,
     args: &EngineArgs,
     setting: Setting<'_>,
     wish: Wish,
 ) -> Result<Option<u64>, EstimateError> {
+    let loaded = weights_on_device(model, args, setting.device)?;
     let enough = |hundredths: u64| -> Result<bool, EstimateError> {
         #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
         let share = hundredths as f64 / SHARE_STEPS as f64;
         let args = EngineArgs { gpu_memory_utilization: Some(share), ..args.clone() };
-        Ok(place(model, &args, setting, wish, Change::None)?.is_some())
+        Ok(place_loaded(model, &args, setting, wish, Change::None, &loaded)?.is_some())
     };
     // The last hundredth is never free: the driver's context is in it.
     let (mut low, mut high) = (1, SHARE_STEPS - 1);
@@ -265,7 +278,7 @@ pub struct DeviceFit {
 /// Every device of the table with the fewest that the wish needs.
 ///
 /// # Errors
-/// As [`budget`].
+/// As [`budget`](crate::budget()).
 pub fn on_every_device(model: &Architecture, args: &EngineArgs, wish: Wish) -> Result<Vec<DeviceFit>, EstimateError> {
     let fit = |device| {
         let placement = fewest_gpus(model, args, Setting::alone(device), wish)?;
@@ -277,6 +290,7 @@ pub fn on_every_device(model: &Architecture, args: &EngineArgs, wish: Wish) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget;
     use crate::find_device;
     use crate::tests_support::llama_8b;
 

@@ -36,7 +36,7 @@ mod words;
 
 pub use activations::Runner;
 pub use attribution::{Attribution, DeviceObservation, Evidenced, KvGeometry, RankEvidence, attribute};
-pub use budget::{Budget, Setting, Verdict, WorkloadUse, budget};
+pub use budget::{Budget, Setting, Verdict, WorkloadUse, budget, budget_of_loaded};
 pub use calibration::{Calibration, CalibrationError, Constant};
 pub use device::GpuModel;
 pub use devices::{devices, find_device};

@@ -1,12 +1,12 @@
 //! Loading, allocation by allocation: what the engine reports as the size of the loaded model.
 
-use vramscope_core::{Architecture, Mixer, RotaryTable, Span, WeightFormat};
+use vramscope_core::{Architecture, Layer, Mixer, RotaryTable, Span, WeightFormat};
 
 use super::format::{Pieces, Repack, Storage, pieces};
 use super::tensors::{self, Part, Split, Tensor};
 use super::{PARTS, Sums};
 use crate::EstimateError;
-use crate::allocator::{Allocator, Block};
+use crate::allocator::{self, Allocator, Block};
 use crate::input::EngineArgs;
 
 /// vLLM's `max_split_size_mb` while it loads.
@@ -31,6 +31,27 @@ pub(crate) struct Loading<'a> {
     sums: Sums,
     repacks: Vec<(Repack, [Option<Block>; 4])>,
     tables_made: Vec<bool>,
+    /// What the layers so far needed, one entry for all that are alike.
+    known: Vec<(&'a Layer, Needs)>,
+}
+
+/// What a layer allocates.
+#[derive(Debug, Default)]
+struct Needs {
+    sums: Sums,
+    /// Tensors from the small pool, which wastes nothing: their blocks together.
+    small: u64,
+    /// The others in order.
+    large: Vec<Need>,
+    /// Where among the large ones the tables are made that an attention is the first to need.
+    tables_at: Option<usize>,
+}
+
+/// One allocation, or those of one packed matrix.
+#[derive(Debug, Clone, Copy)]
+enum Need {
+    Tensor(u64),
+    Packed(Repack, [u64; 4]),
 }
 
 impl<'a> Loading<'a> {
@@ -44,6 +65,7 @@ impl<'a> Loading<'a> {
             sums: Sums::default(),
             repacks: Vec::new(),
             tables_made: vec![false; model.rotary.len()],
+            known: Vec::new(),
         }
     }
 
@@ -54,8 +76,8 @@ impl<'a> Loading<'a> {
         if place.first || (place.last && model.tied_head) {
             tensors::embedding(model, split, &mut |t| failed = also(&mut failed, self.make(t, storage)));
         }
-        for index in place.layers.clone() {
-            self.layer(index)?;
+        for layer in &model.layers[place.layers.clone()] {
+            self.layer(layer)?;
         }
         if model.scaled_embedding {
             self.keep(Part::Buffers, storage.dtype.bits() / 8)?;
@@ -78,17 +100,30 @@ impl<'a> Loading<'a> {
         Ok(self.sums)
     }
 
-    fn layer(&mut self, index: usize) -> Result<(), EstimateError> {
-        let layer = self.model.layers[index];
+    fn layer(&mut self, layer: &'a Layer) -> Result<(), EstimateError> {
+        let place = match self.known.iter().position(|(known, _)| *known == layer) {
+            Some(place) => place,
+            None => {
+                let needs = self.needs(layer)?;
+                self.known.push((layer, needs));
+                self.known.len() - 1
+            }
+        };
+        let mut known = std::mem::take(&mut self.known);
+        let done = self.fill(&layer.mixer, &known[place].1);
+        std::mem::swap(&mut self.known, &mut known);
+        done
+    }
+
+    /// Lists what a layer needs.
+    fn needs(&self, layer: &Layer) -> Result<Needs, EstimateError> {
         let mut failed = Ok(());
-        let mut tables = true;
-        let hidden = self.model.hidden_size;
-        tensors::layer(&layer, hidden, self.split, &mut |tensor| {
+        let mut needs = Needs::default();
+        tensors::layer(layer, self.model.hidden_size, self.split, &mut |tensor| {
             let is_mixer = matches!(tensor.part, Part::Attention | Part::Recurrence | Part::Norms);
-            if tables && !is_mixer {
+            if !is_mixer && needs.tables_at.is_none() {
                 // Tables are made within the first attention that needs them, before the feed-forward part.
-                tables = false;
-                failed = also(&mut failed, self.tables(&layer.mixer));
+                needs.tables_at = Some(needs.large.len());
             }
             let kept = match tensor.part {
                 Part::Attention | Part::Recurrence => layer.kept.mixer,
@@ -98,27 +133,40 @@ impl<'a> Loading<'a> {
                 _ => false,
             };
             let format = if kept { WeightFormat::Plain } else { self.storage.format };
-            failed = also(&mut failed, self.make(tensor, Storage { format, ..self.storage }));
+            failed = also(&mut failed, needs.add(tensor, Storage { format, ..self.storage }));
         })?;
-        if tables {
-            failed = also(&mut failed, self.tables(&layer.mixer));
+        failed.map(|()| needs)
+    }
+
+    /// Allocates what a layer needs.
+    fn fill(&mut self, mixer: &Mixer, needs: &Needs) -> Result<(), EstimateError> {
+        self.sums.add_times(&needs.sums, 1)?;
+        self.allocator.take_small(needs.small);
+        let tables_at = needs.tables_at.unwrap_or(needs.large.len());
+        let (before, after) = needs.large.split_at(tables_at);
+        before.iter().for_each(|need| self.take(*need));
+        self.tables(mixer)?;
+        after.iter().for_each(|need| self.take(*need));
+        Ok(())
+    }
+
+    fn take(&mut self, need: Need) {
+        match need {
+            Need::Tensor(size) => {
+                self.allocator.take(size);
+            }
+            Need::Packed(repack, made) => {
+                let blocks = made.map(|size| (size > 0).then(|| self.allocator.take(size)));
+                self.repacks.push((repack, blocks));
+            }
         }
-        failed
     }
 
     /// Makes the tensors of one matrix.
     fn make(&mut self, tensor: Tensor, storage: Storage) -> Result<(), EstimateError> {
-        let pieces: Pieces = pieces(&tensor, storage).ok_or(super::OVERFLOW)?;
-        self.sums.add(tensor.part, pieces.kept_bytes())?;
-        let Some(repack) = pieces.repack else {
-            pieces.kept.iter().filter(|size| **size > 0).for_each(|size| {
-                self.allocator.take(*size);
-            });
-            return Ok(());
-        };
-        let blocks = pieces.made.map(|size| (size > 0).then(|| self.allocator.take(size)));
-        self.repacks.push((repack, blocks));
-        Ok(())
+        let mut needs = Needs::default();
+        needs.add(tensor, storage)?;
+        self.fill(&Mixer::None, &needs)
     }
 
     /// A tensor that stays as it is.
@@ -214,11 +262,10 @@ impl<'a> Loading<'a> {
     /// Zero points become 16-bit numbers, multiplied by their scales.
     fn widen(&mut self, repack: Repack, zeros: Option<Block>) {
         let unpacked = self.allocator.take(4 * repack.scales);
-        for _ in 0..8 {
-            let shifted = self.allocator.take(repack.zero_bytes);
-            let masked = self.allocator.take(repack.zero_bytes);
-            self.give_all([Some(shifted), Some(masked)]);
-        }
+        // Shifted and masked eight times; once is enough to see which blocks there are afterwards.
+        let shifted = self.allocator.take(repack.zero_bytes);
+        let masked = self.allocator.take(repack.zero_bytes);
+        self.give_all([Some(shifted), Some(masked)]);
         let scaled = self.allocator.take(2 * repack.scales);
         let converted = self.allocator.take(2 * repack.scales);
         self.allocator.take(2 * repack.scales);
@@ -242,6 +289,24 @@ impl<'a> Loading<'a> {
         takes.extend([vocabulary, self.model.hidden_size].repeat(2));
         for width in takes {
             self.keep(Part::Adapters, width.checked_mul(unit).ok_or(super::OVERFLOW)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Needs {
+    fn add(&mut self, tensor: Tensor, storage: Storage) -> Result<(), EstimateError> {
+        let pieces: Pieces = pieces(&tensor, storage).ok_or(super::OVERFLOW)?;
+        self.sums.add(tensor.part, pieces.kept_bytes())?;
+        if let Some(repack) = pieces.repack {
+            self.large.push(Need::Packed(repack, pieces.made));
+            return Ok(());
+        }
+        for size in pieces.kept.into_iter().filter(|size| *size > 0) {
+            match allocator::small(size) {
+                Some(block) => self.small = self.small.saturating_add(block),
+                None => self.large.push(Need::Tensor(size)),
+            }
         }
         Ok(())
     }
