@@ -92,6 +92,8 @@ pub(crate) fn peak(
     // A warm compilation cache skips the tuning whose buffer of the size of the L2 cache counts into the peak.
     let tuning = if step.tunes && step.bytes >= sampling { context.device.l2_bytes } else { 0 };
     let (below, above, confidence) = margins(&context);
+    // A small model's peak is hardly more than that buffer, so the margin below may take all that is left.
+    let low = value.saturating_sub(tuning).saturating_sub(value / 1000 * below);
     let figure = Figure::exact(value, method, formula)
         .with(&[
             ("tokens", engine.max_num_batched_tokens),
@@ -102,7 +104,7 @@ pub(crate) fn peak(
             ("sampler", sampling),
             ("blas_workspace", blas),
         ])
-        .within(value - tuning.min(value) - value / 1000 * below, value + value / 1000 * above, confidence);
+        .within(low, value.saturating_add(value / 1000 * above), confidence);
     Ok(Peak { figure, stays: step.workspace.saturating_add(blas) })
 }
 
@@ -126,5 +128,24 @@ fn margins(context: &Context<'_>) -> (u64, u64, Confidence) {
         (true, false, _) => (120, 200, Confidence::Estimated),
         (false, true, _) => (150, 200, Confidence::Estimated),
         (false, false, _) => (250, 350, Confidence::Assumed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{EngineArgs, Setting, budget, find_device};
+
+    #[test]
+    fn a_model_smaller_than_the_tuning_buffer_may_have_no_peak_at_all() {
+        // 4-bit layers have no BLAS workspace, so what tuning takes is all but the whole peak.
+        let config = br#"{"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 1, "vocab_size": 8, "max_position_embeddings": 16, "quantization_config":
+            {"quant_method": "awq", "bits": 4, "group_size": 8}}"#;
+        let (model, _) = vramscope_models::read_config(config).unwrap();
+        let args = EngineArgs { max_num_batched_tokens: Some(16), ..EngineArgs::default() };
+        let found = budget(&model, &args, Setting::alone(find_device("h200").unwrap())).unwrap();
+        let peak = &found.activation_peak;
+        assert_eq!(peak.low, 0);
+        assert!(peak.value > 60 << 20 && peak.value <= peak.high, "{peak:?}");
     }
 }

@@ -128,7 +128,7 @@ impl Allocator {
         let place = self.free.partition_point(|other| other.size < size);
         let block = self.free.get(place)?;
         let whole = block.size >= self.unsplit_from;
-        let too_large = if size < self.unsplit_from { whole } else { block.size >= size + OVERSIZE };
+        let too_large = if size < self.unsplit_from { whole } else { block.size - size >= OVERSIZE };
         if self.unsplit_from != u64::MAX && too_large {
             return None;
         }

@@ -208,7 +208,11 @@ fn requested(engine: &Resolved, device: &GpuModel) -> Result<Figure, EstimateErr
     let spread = device.total_spread.get().min(total);
     let figure = Figure::exact(share(total)?, "total_times_share", "ceil(device total x gpu_memory_utilization)");
     let confidence = if spread == 0 { Confidence::Computed } else { Confidence::Estimated };
-    Ok(figure.with(&[("device_total", total)]).within(share(total - spread)?, share(total + spread)?, confidence))
+    Ok(figure.with(&[("device_total", total)]).within(
+        share(total - spread)?,
+        share(total.saturating_add(spread))?,
+        confidence,
+    ))
 }
 
 /// What the runner keeps beside the weights. Until 0.27 the engine does not count it; since then it measures all that

@@ -198,6 +198,9 @@ impl EngineArgs {
             ("--max-num-seqs", self.max_num_seqs, 1 << 32),
             ("--max-num-batched-tokens", self.max_num_batched_tokens, 1 << 40),
             ("--block-size", self.block_size, 1 << 20),
+            ("--max-loras", self.lora.map(|lora| lora.max_loras), 1 << 20),
+            ("--max-lora-rank", self.lora.map(|lora| lora.max_rank), 1 << 20),
+            ("--num-gpu-blocks-override", self.num_gpu_blocks_override, 1 << 48),
         ];
         for (name, value, most) in counts {
             if let Some(value) = value.filter(|v| !(1..=most).contains(v)) {
@@ -207,6 +210,13 @@ impl EngineArgs {
                     expected: "a positive number",
                 });
             }
+        }
+        if self.num_speculative_tokens > 1 << 20 {
+            return Err(EstimateError::BadArgument {
+                name: "--num-speculative-tokens",
+                value: self.num_speculative_tokens.to_string(),
+                expected: "a number of tokens that a drafter guesses",
+            });
         }
         if let Some(share) = self.gpu_memory_utilization.filter(|s| !(*s > 0.0 && *s <= 1.0)) {
             return Err(EstimateError::BadArgument {

@@ -83,7 +83,7 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
         state_page = Some(aligned.page);
     }
     let mut buckets: Vec<(Spec, u64)> = Vec::new();
-    let mut indexed = 0;
+    let mut indexed = 0_u64;
     for (layer, times) in model.runs() {
         let add = |spec: Spec, buckets: &mut Vec<(Spec, u64)>| match buckets.iter_mut().find(|(s, _)| *s == spec) {
             Some((_, count)) => *count += times,
@@ -97,7 +97,10 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
             Mixer::Latent(l) => {
                 let page = page::latent(&l, element, block_size)?;
                 add(Spec { kind: CacheKind::Latent, block_size, page }, &mut buckets);
-                indexed += l.indexer.map_or(0, |index| times * page::index(index, block_size));
+                if let Some(index) = l.indexer {
+                    let pages = page::index(index, block_size).and_then(|page| page.checked_mul(times));
+                    indexed = pages.and_then(|pages| pages.checked_add(indexed)).ok_or(OVERFLOW)?;
+                }
             }
             Mixer::Recurrent(_) => recurrent.into_iter().for_each(|spec| add(spec, &mut buckets)),
             Mixer::Parallel(a, _) => {

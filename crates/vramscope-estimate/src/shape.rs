@@ -17,10 +17,12 @@ type Check = (&'static str, u64, u64, u64);
 
 /// Refuses an architecture that no engine could have.
 pub(crate) fn check(model: &Architecture) -> Result<(), EstimateError> {
+    // Norms are a few vectors of the hidden size.
+    let most_norms = model.hidden_size.saturating_mul(16);
     let outer = [
         ("hidden_size", model.hidden_size, 1, MOST_WIDTH),
         ("vocab_size", model.vocab_size, 1, 1 << 30),
-        ("norm_parameters", model.norm_parameters, 0, 16 * MOST_WIDTH),
+        ("norm_parameters", model.norm_parameters, 0, most_norms),
         ("learned_positions", model.learned_positions, 0, MOST_POSITIONS),
         ("max_position_embeddings", model.max_positions.unwrap_or(1), 1, MOST_POSITIONS),
         ("num_hidden_layers", model.layers.len() as u64, 1, MOST_LAYERS as u64),
@@ -33,6 +35,7 @@ pub(crate) fn check(model: &Architecture) -> Result<(), EstimateError> {
         ])?;
     }
     for (layer, _) in model.runs() {
+        each(&[("norm parameters of a layer", layer.norm_parameters, 0, most_norms)])?;
         mixer(&layer.mixer)?;
         match layer.feed_forward {
             FeedForward::None => {}

@@ -205,15 +205,16 @@ fn stored_share(model: &Architecture, storage: Storage) -> Result<Option<StoredS
 impl StoredShare {
     /// A stage's part of what is stored, with its buffers.
     fn of(self, sums: &Sums) -> Result<Figure, EstimateError> {
-        let extra = [Part::Buffers, Part::Adapters].into_iter().map(|part| sums.0[part as usize]).sum::<u64>();
-        let rounding = sums.0[Part::Rounding as usize];
-        let weights = sums.total()?.saturating_sub(extra).saturating_sub(rounding);
+        // The parts of a sum that fits 64 bits fit together.
+        let total = sums.total()?;
+        let extra = sums.0[Part::Buffers as usize] + sums.0[Part::Adapters as usize];
+        let weights = total - extra - sums.0[Part::Rounding as usize];
         let scaled = u128::from(weights) * u128::from(self.stored) / u128::from(self.plain);
         let value = u64::try_from(scaled).ok().and_then(|bytes| bytes.checked_add(extra)).ok_or(OVERFLOW)?;
         let formula = "bytes stored in the checkpoint x the rank's share of the parameters + buffers";
         Ok(Figure::exact(value, "tensor_table", formula).with(&[("stored_bytes", self.stored)]).within(
             value - value / 100,
-            value + value / 100 * 3,
+            value.saturating_add(value / 100 * 3),
             Confidence::Estimated,
         ))
     }

@@ -6,98 +6,124 @@ use regex_lite::Regex;
 use vramscope_core::Kept;
 
 /// Longest list that is read; real ones have a few thousand entries.
-const MOST_PATTERNS: usize = 100_000;
+pub(crate) const MOST_PATTERNS: usize = 100_000;
+/// Most expressions (`re:…`): each is tried on every layer. Real lists have a dozen.
+pub(crate) const MOST_EXPRESSIONS: usize = 256;
+/// Longest expression in bytes.
+const MOST_EXPRESSION_BYTES: usize = 512;
 
-/// One entry of a list.
-#[derive(Debug)]
-enum Pattern {
-    /// Components of a dotted name; `*` stands for any one.
-    Path(Vec<String>),
-    /// An expression over the whole name (`re:…`).
-    Expression(Regex),
-}
+/// Names under which common implementations have the parts of a layer.
+const MIXER: &[&str] = &[
+    "self_attn.q_proj",
+    "self_attn.qkv_proj",
+    "self_attn.kv_b_proj",
+    "linear_attn.in_proj",
+    "linear_attn.in_proj_qkvz",
+    "mixer.in_proj",
+];
+const FEED_FORWARD: &[&str] = &["mlp.down_proj", "feed_forward.down_proj"];
+const EXPERTS: &[&str] = &[
+    "mlp.experts.0.down_proj",
+    "block_sparse_moe.experts.0.w2",
+    "feed_forward.experts.down_proj",
+    "mixer.experts.0.down_proj",
+];
+const SHARED: &[&str] = &[
+    "mlp.shared_experts.down_proj",
+    "mlp.shared_expert.down_proj",
+    "feed_forward.shared_expert.down_proj",
+    "mixer.shared_experts.down_proj",
+];
+
+/// Sections of a multimodal model that are no part of its decoder.
+const TOWERS: [&str; 6] = ["vision_tower", "vision_model", "visual", "vision", "audio_tower", "audio_model"];
 
 /// The entries, sorted by the layer that they name.
 #[derive(Debug, Default)]
 pub(crate) struct Ignored {
-    everywhere: Vec<Pattern>,
-    by_layer: BTreeMap<u64, Vec<Pattern>>,
+    everywhere: Kept,
+    by_layer: BTreeMap<u64, Kept>,
+    /// Expressions over a whole name: only trying says which layers they mean.
+    expressions: Vec<Regex>,
 }
 
 impl Ignored {
+    /// Sorts the entries. Those that name no part of a layer are passed over, as the engine does; so are expressions
+    /// that it could not read either.
     pub(crate) fn new(patterns: &[&str]) -> Self {
         let mut list = Self::default();
-        for text in patterns.iter().take(MOST_PATTERNS) {
-            let Some(pattern) = parse(text) else { continue };
-            match named_layer(&pattern) {
-                Some(layer) => list.by_layer.entry(layer).or_default().push(pattern),
-                None => list.everywhere.push(pattern),
+        for text in patterns {
+            match text.strip_prefix("re:") {
+                // The engine matches from the beginning of the name.
+                Some(text) if text.len() <= MOST_EXPRESSION_BYTES => {
+                    list.expressions.extend(Regex::new(&format!("^(?:{text})")).ok());
+                }
+                Some(_) => {}
+                None => list.path(text),
             }
         }
         list
     }
 
-    /// Which parts of a layer are left alone. The names are those under which common implementations have them.
-    pub(crate) fn kept(&self, layer: u64) -> Kept {
-        let own = self.by_layer.get(&layer).map(Vec::as_slice).unwrap_or_default();
-        if own.is_empty() && self.everywhere.is_empty() {
-            return Kept::default();
+    /// A dotted name, in which `*` stands for any one component.
+    fn path(&mut self, text: &str) {
+        let parts: Vec<&str> = text.trim_matches('*').trim_matches('.').split('.').collect();
+        if parts == [""] || parts.iter().any(|part| TOWERS.contains(part)) {
+            return;
         }
-        let matches = |names: &[&str]| {
-            names.iter().any(|name| {
-                let name = format!("model.layers.{layer}.{name}");
-                self.everywhere.iter().chain(own).any(|pattern| pattern.covers(&name))
-            })
+        // What stands before the layers is spelled differently by every wrapper (`model`, `language_model.model`).
+        let from = parts.iter().position(|part| *part == "layers");
+        let mut parts = parts[from.unwrap_or(0)..].to_vec();
+        let layer = from.and_then(|_| parts.get(1)?.parse::<u64>().ok());
+        if layer.is_some() {
+            parts[1] = "*";
+        }
+        let covers = |name: &str| {
+            let own: Vec<&str> = ["layers", "N"].into_iter().chain(name.split('.')).collect();
+            let same = |(own, wanted): (&&str, &&str)| *wanted == "*" || own == wanted;
+            own.windows(parts.len()).any(|window| window.iter().zip(&parts).all(same))
         };
-        Kept {
-            mixer: matches(&[
-                "self_attn.q_proj",
-                "self_attn.qkv_proj",
-                "self_attn.kv_b_proj",
-                "linear_attn.in_proj",
-                "mixer.in_proj",
-            ]),
-            feed_forward: matches(&["mlp.down_proj", "feed_forward.down_proj"]),
-            experts: matches(&[
-                "mlp.experts.0.down_proj",
-                "block_sparse_moe.experts.0.w2",
-                "feed_forward.experts.down_proj",
-            ]),
-            shared: matches(&[
-                "mlp.shared_experts.down_proj",
-                "mlp.shared_expert.down_proj",
-                "feed_forward.shared_expert.down_proj",
-            ]),
+        let found = Kept::of(&covers);
+        match layer {
+            Some(layer) => self.by_layer.entry(layer).or_default().add(found),
+            None => self.everywhere.add(found),
         }
     }
-}
 
-impl Pattern {
-    fn covers(&self, name: &str) -> bool {
-        match self {
-            Self::Expression(expression) => expression.is_match(name),
-            Self::Path(parts) => {
-                let own: Vec<&str> = name.split('.').collect();
-                own.windows(parts.len()).any(|window| window.iter().zip(parts).all(|(a, b)| b == "*" || a == b))
-            }
+    /// Which parts of a layer are left alone.
+    pub(crate) fn kept(&self, layer: u64) -> Kept {
+        let mut kept = self.everywhere;
+        if let Some(own) = self.by_layer.get(&layer) {
+            kept.add(*own);
         }
+        if !self.expressions.is_empty() {
+            kept.add(Kept::of(&|name| {
+                let name = format!("model.layers.{layer}.{name}");
+                self.expressions.iter().any(|expression| expression.is_match(&name))
+            }));
+        }
+        kept
     }
 }
 
-fn parse(text: &str) -> Option<Pattern> {
-    if let Some(expression) = text.strip_prefix("re:") {
-        // The engine matches from the beginning of the name.
-        return Regex::new(&format!("^(?:{expression})")).ok().map(Pattern::Expression);
-    }
-    let text = text.trim_matches('*').trim_matches('.');
-    let parts: Vec<String> = text.split('.').map(str::to_owned).collect();
-    (!text.is_empty()).then_some(Pattern::Path(parts))
+/// What is kept, from which names are covered, and both together.
+trait Parts {
+    fn of(covers: &dyn Fn(&str) -> bool) -> Self;
+    fn add(&mut self, other: Self);
 }
 
-fn named_layer(pattern: &Pattern) -> Option<u64> {
-    let Pattern::Path(parts) = pattern else { return None };
-    let place = parts.iter().position(|part| part == "layers")?;
-    parts.get(place + 1)?.parse().ok()
+impl Parts for Kept {
+    fn of(covers: &dyn Fn(&str) -> bool) -> Self {
+        let any = |names: &[&str]| names.iter().any(|name| covers(name));
+        Self { mixer: any(MIXER), feed_forward: any(FEED_FORWARD), experts: any(EXPERTS), shared: any(SHARED) }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.mixer |= other.mixer;
+        self.feed_forward |= other.feed_forward;
+        self.experts |= other.experts;
+        self.shared |= other.shared;
+    }
 }
 
 #[cfg(test)]
@@ -123,5 +149,12 @@ mod tests {
     #[test]
     fn a_router_is_not_its_experts() {
         assert_eq!(Ignored::new(&["re:.*mlp.gate$", "model.layers.0.mlp.gate"]).kept(0), Kept::default());
+    }
+
+    #[test]
+    fn wrappers_of_the_decoder_count_and_towers_do_not() {
+        let list = Ignored::new(&["language_model.model.layers.1.self_attn.q_proj", "vision_tower.layers.0.self_attn"]);
+        assert!(list.kept(1).mixer);
+        assert_eq!(list.kept(0), Kept::default());
     }
 }

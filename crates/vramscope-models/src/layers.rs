@@ -1,5 +1,7 @@
 //! The layers of a decoder: which kind each one is.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use vramscope_core::{Dense, Experts, FeedForward, Layer, Mixer, Span};
 
@@ -10,7 +12,7 @@ use crate::ignore::Ignored;
 use crate::mixers;
 
 /// No model has more layers.
-const MOST_LAYERS: u64 = 4096;
+const MOST_LAYERS: u64 = 1024;
 
 /// Names of a layer's kind in lists such as `layer_types`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +78,7 @@ fn kinds(fields: &mut Fields<'_>, family: &Family, count: u64) -> Result<Vec<Kin
         return Ok(every(count, interval, Kind::Recurrent));
     }
     if let Some(list) = fields.list("attn_layer_indices")? {
-        let attention = |i: u64| list.iter().any(|v| v.as_u64() == Some(i));
-        return Ok((0..count).map(|i| if attention(i) { Kind::Full } else { Kind::Recurrent }).collect());
+        return Ok(listed(list, count, 0));
     }
     if let Some(period) = fields.positive(&["attn_layer_period"])? {
         let offset = fields.number(&["attn_layer_offset"])?.unwrap_or(0);
@@ -86,8 +87,7 @@ fn kinds(fields: &mut Fields<'_>, family: &Family, count: u64) -> Result<Vec<Kin
     }
     if let Some(section) = fields.section("linear_attn_config")? {
         let full = section.get("full_attn_layers").and_then(Value::as_array);
-        let attention = |i: u64| full.is_some_and(|list| list.iter().any(|v| v.as_u64() == Some(i + 1)));
-        return Ok((0..count).map(|i| if attention(i) { Kind::Full } else { Kind::Recurrent }).collect());
+        return Ok(listed(full.map(Vec::as_slice).unwrap_or_default(), count, 1));
     }
     if mixers::only_recurrent(fields) {
         return Ok(vec![Kind::Recurrent; usize::try_from(count).unwrap_or(0)]);
@@ -121,6 +121,12 @@ fn windows(fields: &mut Fields<'_>, family: &Family, count: u64) -> Result<Vec<K
         Windows::All if windowed && fields.flag("use_sliding_window")? != Some(false) => all(Kind::Sliding),
         _ => all(Kind::Full),
     })
+}
+
+/// Full attention in the layers of a list, whose first layer is `first`; a recurrence in all others.
+fn listed(list: &[Value], count: u64, first: u64) -> Vec<Kind> {
+    let full: BTreeSet<u64> = list.iter().filter_map(Value::as_u64).collect();
+    (0..count).map(|i| if full.contains(&(i + first)) { Kind::Full } else { Kind::Recurrent }).collect()
 }
 
 /// Full attention in every `step`-th layer, `other` between.
@@ -179,6 +185,8 @@ struct FeedForwards {
     first_dense: u64,
     step: u64,
     offset: u64,
+    /// Layers that are dense although the pattern gives them experts.
+    listed_dense: BTreeSet<u64>,
 }
 
 impl FeedForwards {
@@ -209,6 +217,7 @@ impl FeedForwards {
                 .unwrap_or(0),
             step: sparse.or(frequency).unwrap_or(1),
             offset,
+            listed_dense: fields.list("mlp_only_layers")?.into_iter().flatten().filter_map(Value::as_u64).collect(),
         })
     }
 
@@ -219,8 +228,9 @@ impl FeedForwards {
             let none = kind == Kind::Recurrent && mixers::only_recurrent(fields);
             return if none { Ok(FeedForward::None) } else { dense() };
         };
-        let listed_dense = fields.list("mlp_only_layers")?.is_some_and(|l| l.iter().any(|v| v.as_u64() == Some(index)));
-        let sparse = index >= self.first_dense && index % self.step == self.offset % self.step && !listed_dense;
+        let sparse = index >= self.first_dense
+            && index % self.step == self.offset % self.step
+            && !self.listed_dense.contains(&index);
         match kind {
             Kind::DenseOnly => dense(),
             Kind::ExpertsOnly => Ok(FeedForward::Experts(experts)),

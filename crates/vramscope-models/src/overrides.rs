@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use vramscope_core::Architecture;
 
 use crate::config::{parse, read_root, text_section};
+use crate::fields::MOST;
 use crate::{ConfigError, KnownModel, Note};
 
 /// The vocabulary where none is given: that of Llama 2.
@@ -69,6 +70,7 @@ impl Overrides {
     pub fn alone(&self) -> Result<(Architecture, Vec<Note>), ConfigError> {
         let need =
             |value: Option<u64>, name: &str| value.ok_or_else(|| ConfigError::Missing { field: name.to_owned() });
+        self.check()?;
         let hidden = need(self.hidden_size, "hidden_size")?;
         let (layers, heads) = (need(self.layers, "num_hidden_layers")?, need(self.heads, "num_attention_heads")?);
         let vocabulary = self.vocab_size.unwrap_or(USUAL_VOCABULARY);
@@ -88,6 +90,24 @@ impl Overrides {
             notes.push(Note { field: "vocab_size".into(), text: format!("{vocabulary} taken as usual") });
         }
         Ok((model, notes))
+    }
+
+    /// Bounds what is computed with before a config is read.
+    fn check(&self) -> Result<(), ConfigError> {
+        let given = [
+            ("num_hidden_layers", self.layers),
+            ("num_attention_heads", self.heads),
+            ("num_key_value_heads", self.kv_heads),
+            ("head_dim", self.head_dim),
+            ("hidden_size", self.hidden_size),
+            ("vocab_size", self.vocab_size),
+        ];
+        for (field, value) in given {
+            if let Some(value) = value.filter(|value| !(1..=MOST).contains(value)) {
+                return Err(ConfigError::OutOfRange { field: field.to_owned(), value, least: 1, most: MOST });
+            }
+        }
+        Ok(())
     }
 
     /// The feed-forward width that makes the parameters add up; two and two thirds of the hidden size without a count.
@@ -135,5 +155,24 @@ impl Overrides {
             }
         }
         read_root(&root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absurd_numbers_are_refused_before_anything_is_computed_with_them() {
+        for absurd in [0, u64::MAX] {
+            let shape = Overrides {
+                parameters: Some(u64::MAX),
+                layers: Some(32),
+                heads: Some(32),
+                hidden_size: Some(absurd),
+                ..Overrides::default()
+            };
+            assert!(matches!(shape.alone(), Err(ConfigError::OutOfRange { .. })), "{absurd}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use vramscope_core::{Quantization, WeightFormat};
 
 use crate::fields::Fields;
-use crate::ignore::Ignored;
+use crate::ignore::{Ignored, MOST_EXPRESSIONS, MOST_PATTERNS};
 use crate::{ConfigError, Note};
 
 /// A checkpoint's quantization with the list of modules that it leaves alone.
@@ -174,5 +174,11 @@ fn ignored(fields: &Fields<'_>) -> Result<Ignored, ConfigError> {
     if let Some(nested) = fields.section("quantization")?.and_then(|s| s.get("exclude_modules")?.as_array()) {
         patterns.extend(nested.iter().filter_map(Value::as_str));
     }
+    let expressions = patterns.iter().filter(|pattern| pattern.starts_with("re:")).count();
+    let (count, most) = match expressions {
+        0..=MOST_EXPRESSIONS => (patterns.len(), MOST_PATTERNS),
+        _ => (expressions, MOST_EXPRESSIONS),
+    };
+    fields.bounded("ignore", count as u64, 0, most as u64)?;
     Ok(Ignored::new(&patterns))
 }

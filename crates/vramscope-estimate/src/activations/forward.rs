@@ -39,11 +39,12 @@ pub(super) fn peak(context: &Context<'_>, layers: std::ops::Range<usize>) -> Res
     for run in context.model.layers[layers].chunk_by(|a, b| a == b) {
         let layer = &run[0];
         let own = workspace_of(context, layer, split)?;
-        let latent = latent_chunk(context, layer, split);
+        let latent = latent_chunk(context, layer, split)?;
         // The first layer with experts makes the workspace after its attention; the second one has both.
         let beside_mixer = if run.len() > 1 { workspace.max(own) } else { workspace };
         workspace = workspace.max(own);
-        let mixer = widths.mixer(layer)?.checked_mul(unit).and_then(|b| b.checked_add(latent + beside_mixer));
+        let mixer =
+            widths.mixer(layer)?.checked_mul(unit).and_then(|b| b.checked_add(latent)?.checked_add(beside_mixer));
         let feed_forward = widths.feed_forward(layer, context.engine.format)?;
         let feed_forward = feed_forward.checked_mul(unit).and_then(|b| b.checked_add(routing(context, layer)));
         let feed_forward = feed_forward.and_then(|b| b.checked_add(workspace));
@@ -203,12 +204,13 @@ impl Products {
 }
 
 /// What MLA decompresses of its cache in the profile run.
-fn latent_chunk(context: &Context<'_>, layer: &Layer, split: Split) -> u64 {
-    let Mixer::Latent(l) = &layer.mixer else { return 0 };
+fn latent_chunk(context: &Context<'_>, layer: &Layer, split: Split) -> Result<u64, EstimateError> {
+    let Mixer::Latent(l) = &layer.mixer else { return Ok(0) };
     let engine = context.engine;
-    let wanted = (8 * engine.max_model_len).max(4 * engine.max_num_seqs * engine.block_size).min(LATENT_CHUNK);
-    let tokens = wanted.max(engine.max_num_seqs * engine.block_size);
-    tokens * l.heads.div_ceil(split.tensor) * (l.nope_dim + l.value_dim) * (engine.element.bits() / 8)
+    let slots = engine.max_num_seqs.saturating_mul(engine.block_size);
+    let wanted = engine.max_model_len.saturating_mul(8).max(slots.saturating_mul(4)).min(LATENT_CHUNK);
+    let per_token = l.heads.div_ceil(split.tensor) * (l.nope_dim + l.value_dim) * (engine.element.bits() / 8);
+    wanted.max(slots).checked_mul(per_token).ok_or(OVERFLOW)
 }
 
 /// Logits of the router, and weight and place of each visited expert.

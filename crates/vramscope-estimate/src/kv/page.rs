@@ -74,8 +74,8 @@ pub(crate) fn latent(l: &LatentAttention, element: CacheElement, block_size: u64
 }
 
 /// The index of sparse attention: 8 bits each and a 32-bit scale per 128.
-pub(crate) fn index(index: Indexer, block_size: u64) -> u64 {
-    block_size * (index.head_dim + 4 * index.head_dim.div_ceil(128))
+pub(crate) fn index(index: Indexer, block_size: u64) -> Option<u64> {
+    block_size.checked_mul(index.head_dim + 4 * index.head_dim.div_ceil(128))
 }
 
 /// Makes the pages of mixed layers equal: a smaller page gets more tokens if it divides the largest.
@@ -86,7 +86,8 @@ pub(crate) fn equalize(buckets: Vec<(Spec, u64)>) -> Result<Vec<(Spec, u64)>, Es
             return Err(EstimateError::UnequalPages { small: spec.page, large: largest });
         }
         let ratio = largest / spec.page;
-        Ok((Spec { block_size: spec.block_size * ratio, page: largest, ..spec }, count))
+        let block_size = spec.block_size.checked_mul(ratio).ok_or(OVERFLOW)?;
+        Ok((Spec { block_size, page: largest, ..spec }, count))
     };
     buckets.into_iter().map(fit).collect()
 }

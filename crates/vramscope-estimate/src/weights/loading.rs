@@ -234,8 +234,8 @@ impl<'a> Loading<'a> {
 
     /// AWQ's order of weights is undone: unpacked to 32 bits, permuted, packed again.
     fn reorder(&mut self, repack: Repack) -> (Block, Block) {
-        let (unpacked, weight) = self.unpack(4 * repack.elements, repack.weight_bytes, false);
-        let (zeros_unpacked, zeros) = self.unpack(4 * repack.scales, repack.zero_bytes, true);
+        let (unpacked, weight) = self.unpack(repack.elements.saturating_mul(4), repack.weight_bytes, false);
+        let (zeros_unpacked, zeros) = self.unpack(repack.scales.saturating_mul(4), repack.zero_bytes, true);
         self.give_all([Some(unpacked), Some(zeros_unpacked)]);
         (weight, zeros)
     }
@@ -261,7 +261,7 @@ impl<'a> Loading<'a> {
 
     /// Zero points become 16-bit numbers, multiplied by their scales.
     fn widen(&mut self, repack: Repack, zeros: Option<Block>) {
-        let unpacked = self.allocator.take(4 * repack.scales);
+        let unpacked = self.allocator.take(repack.scales.saturating_mul(4));
         // Shifted and masked eight times; once is enough to see which blocks there are afterwards.
         let shifted = self.allocator.take(repack.zero_bytes);
         let masked = self.allocator.take(repack.zero_bytes);

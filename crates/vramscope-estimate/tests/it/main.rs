@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests may")]
 
 mod database;
+mod laws;
 mod recordings;
 mod reference;
 mod shared;
