@@ -1,4 +1,4 @@
-//! The timeline file: one JSON object a line.
+//! The timeline file: one JSON object a line, or the same as Parquet (feature `parquet`).
 //!
 //! The first line is the header, `{"vramscope_timeline": 1, …}`. Every later line says with `t` what it is: `sample`,
 //! `slow`, `mark`, `gap`, `clock`, `cost`, `end`. Times are `timestamp_ns`: nanoseconds since 1970 UTC at the anchor
@@ -13,22 +13,28 @@
 
 mod convert;
 pub mod csv;
+mod file;
 mod lines;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod read;
 mod report;
 mod throttle_names;
 mod write;
 
+pub use file::{FileLines, read_file};
 pub use lines::{
     Backend, Call, Clock, Cost, Device, End, Ending, Gap, Header, Line, Mark, Percentiles, Process, Sample, Slow,
 };
+#[cfg(feature = "parquet")]
+pub use parquet::{ParquetFile, ParquetLines, ParquetWriter};
 pub(crate) use read::convert_line;
 pub use read::{Lines, Note, ReadError, Recorded, read};
 pub use report::{
     Coefficient, CorrelationReport, DeviceReport, EnergyReport, GapReport, IdlePeriod, IdleReport, MetricReport,
     PhaseReport, REPORT_VERSION, TimelineReport, report_json_schema,
 };
-pub use write::{WriteError, Writer};
+pub use write::{WriteError, Writer, timeline_lines};
 
 /// The version that is written. A file of a higher one is refused.
 pub const VERSION: u32 = 1;

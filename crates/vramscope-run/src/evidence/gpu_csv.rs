@@ -119,8 +119,8 @@ impl RowReader {
                 Column::Used => used = cell.bytes(column)?,
                 Column::Total => row.reading.total = cell.bytes(column)?,
                 Column::Reserved => row.reading.reserved = cell.bytes(column)?,
-                Column::Power => row.reading.power_mw = cell.power_mw(column)?.or(row.reading.power_mw),
-                Column::PowerAverage => row.reading.power_mw = row.reading.power_mw.or(cell.power_mw(column)?),
+                Column::Power => row.reading.power_mw = cell.power_mw(column)?,
+                Column::PowerAverage => row.reading.power_average_mw = cell.power_mw(column)?,
                 Column::Temperature => row.reading.temperature_c = cell.whole(column)?,
                 Column::MemoryTemperature => row.reading.memory_temperature_c = cell.whole(column)?,
                 Column::Utilization => row.reading.utilization_pct = cell.percent(column)?,
@@ -128,10 +128,14 @@ impl RowReader {
                 Column::SmClock => row.reading.sm_clock_mhz = cell.whole(column)?,
                 Column::MemoryClock => row.reading.memory_clock_mhz = cell.whole(column)?,
                 Column::Energy => row.reading.energy_mj = cell.whole(column)?,
+                Column::Throttle => row.reading.throttle = cell.throttle(),
                 Column::Uuid | Column::Name | Column::PciBusId | Column::Processes | Column::Other => {}
             }
         }
         row.reading.used = used.ok_or("no figure for the memory in use")?;
+        if !self.columns.has_both_powers() {
+            row.reading.power_mw = row.reading.power_mw.or(row.reading.power_average_mw.take());
+        }
         check(&row.reading)?;
         self.describe(&row, record)?;
         Ok(row)
@@ -246,6 +250,39 @@ mod tests {
         assert_eq!(log.clock, Clock::LocalUnknown);
         let without = "timestamp, index, memory.used [MiB]\n2026/11/22 05:24:13.250, 0, 3\n";
         assert_eq!(read(without.as_bytes()).unwrap().timeline.samples()[0].reading.used.get(), 3 << 20);
+    }
+
+    #[test]
+    fn what_our_sampler_writes_as_csv_is_read_back() {
+        use vramscope_core::{Sample, Throttle, Timeline};
+        let mut timeline = Timeline::new(Some(1_000_000_000));
+        let full = Reading {
+            used: Bytes::new(5),
+            total: Some(Bytes::new(100)),
+            reserved: Some(Bytes::new(7)),
+            power_mw: None,
+            power_average_mw: Some(3),
+            temperature_c: Some(40),
+            memory_temperature_c: Some(50),
+            utilization_pct: Some(0),
+            memory_utilization_pct: Some(1),
+            sm_clock_mhz: Some(345),
+            memory_clock_mhz: Some(1593),
+            energy_mj: Some(u64::MAX),
+            throttle: Some(Throttle::NONE),
+        };
+        let held = Reading { throttle: Some(Throttle::POWER.with(Throttle::IDLE)), power_mw: Some(9), ..full };
+        let bare = Reading { used: Bytes::new(1), ..Reading::default() };
+        for (tick, reading) in (0u32..).zip([full, held, bare]) {
+            let at = std::time::Duration::from_millis(100 * u64::from(tick));
+            timeline.push(Sample { at, tick, device: DeviceIndex(2), reading }).unwrap();
+        }
+        let mut text = Vec::new();
+        vramscope_sampler::document::csv::write(&mut text, &timeline).unwrap();
+        let log = read(text.as_slice()).unwrap();
+        assert_eq!(log.timeline.samples(), timeline.samples());
+        assert_eq!(log.timeline.anchor_unix_ns(), timeline.anchor_unix_ns());
+        assert!(log.notes.is_empty(), "{:?}", log.notes);
     }
 
     #[test]

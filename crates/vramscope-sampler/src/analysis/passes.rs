@@ -1,12 +1,10 @@
 //! A recording that can be gone through several times.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use vramscope_core::{Device, Gap, PhaseMark, Sample, SlowSample, Timeline};
 
-use crate::document::{Cost, Header, Line, Lines, Note, ReadError, convert_line};
+use crate::document::{Cost, FileLines, Header, Line, Note, ReadError, convert_line};
 
 /// Something of a recording.
 #[derive(Debug, Clone)]
@@ -61,7 +59,7 @@ impl Passes for Timeline {
     }
 }
 
-/// A timeline file.
+/// A recording on disk: JSON lines or Parquet.
 #[derive(Debug)]
 pub struct RecordingFile {
     path: PathBuf,
@@ -75,14 +73,9 @@ impl RecordingFile {
     /// # Errors
     /// [`ReadError`] if it cannot be read or is no timeline.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let lines = lines(path)?;
+        let lines = FileLines::open(path)?;
         Ok(Self { path: path.to_owned(), header: lines.header().clone(), notes: Vec::new() })
     }
-}
-
-fn lines(path: &Path) -> Result<Lines<BufReader<File>>, ReadError> {
-    let file = File::open(path).map_err(|source| ReadError::Io { line: 0, source })?;
-    Lines::new(BufReader::with_capacity(1 << 20, file))
 }
 
 impl Passes for RecordingFile {
@@ -95,14 +88,13 @@ impl Passes for RecordingFile {
     }
 
     fn pass(&mut self, visit: &mut dyn FnMut(Item)) -> Result<(), ReadError> {
-        let mut lines = lines(&self.path)?;
+        let mut lines = FileLines::open(&self.path)?;
         while let Some(line) = lines.next_line()? {
-            let number = lines.line();
             match line {
                 Line::Cost(cost) => visit(Item::Cost(cost)),
                 Line::End(_) => visit(Item::End),
                 other => {
-                    if let Some(item) = convert_line(&self.header, number, other)? {
+                    if let Some(item) = convert_line(&self.header, lines.line(), other)? {
                         visit(item);
                     }
                 }

@@ -1,13 +1,15 @@
 //! The samples of a timeline as CSV, with the timeline file's names as columns.
 //!
-//! A cell without text is a figure that the source does not have. Marks, gaps and slow readings have no place in this
-//! form, nor do ticks: rows of all devices at one instant follow each other.
+//! A cell without text is a figure that the source does not have. What has no place in this form: the header but for
+//! devices' indexes, marks, gaps, slow readings, the cost, and ticks; rows of all devices at one instant follow each
+//! other. Reading it finds ticks and gaps again by the times.
 
 use std::io::{self, Write};
 
-use vramscope_core::{Sample, Timeline};
+use vramscope_core::{Sample, Throttle, Timeline};
 
 use super::convert::{self, Anchor};
+use super::lines;
 
 /// The columns.
 pub const COLUMNS: [&str; 16] = [
@@ -42,13 +44,25 @@ pub fn write_head(out: &mut impl Write) -> io::Result<()> {
 /// # Errors
 /// What the destination says.
 pub fn write_row(out: &mut impl Write, anchor_unix_ns: Option<i64>, sample: &Sample) -> io::Result<()> {
-    let line = convert::sample_line(Anchor::new(anchor_unix_ns), sample);
+    write_line(out, &convert::sample_line(Anchor::new(anchor_unix_ns), sample))
+}
+
+/// Writes one sample as the timeline file has it.
+///
+/// # Errors
+/// What the destination says.
+pub fn write_line(out: &mut impl Write, line: &lines::Sample) -> io::Result<()> {
     let taken = line.used_bytes.checked_add(line.reserved_bytes.unwrap_or(0));
     let free = line.total_bytes.zip(taken).and_then(|(total, taken)| total.checked_sub(taken));
     let cell = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
     let small = |value: Option<u32>| cell(value.map(u64::from));
     let percent = |value: Option<u8>| cell(value.map(u64::from));
-    let throttle = line.throttle.map(|set| set.names().collect::<Vec<_>>().join(" ")).unwrap_or_default();
+    // Nothing that holds the clocks back is not the same as not knowing.
+    let throttle = match line.throttle {
+        None => String::new(),
+        Some(Throttle::NONE) => "none".into(),
+        Some(set) => set.names().collect::<Vec<_>>().join(" "),
+    };
     writeln!(
         out,
         "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{throttle}",

@@ -10,7 +10,7 @@ use crate::analysis::Item;
 use super::lines::{Clock, Cost, End, Gap, Header, Line};
 
 /// A longer line is refused: the longest real one lists the processes of one device, some hundred bytes each.
-const MAX_LINE: u64 = 16 << 20;
+pub(super) const MAX_LINE: u64 = 16 << 20;
 
 /// More samples than this are refused when the whole file is read into memory, at about 200 bytes each. [`Lines`] has
 /// no such bound.
@@ -67,6 +67,17 @@ pub enum ReadError {
         /// What is wrong with it.
         source: TimelineError,
     },
+    /// A Parquet file is damaged, or lacks what a timeline has.
+    #[error("read row {row} of the Parquet file")]
+    Parquet {
+        /// The row, from 1; 0 is the file's end, where its columns are described.
+        row: u64,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A Parquet file, and this program was built without what reads them.
+    #[error("read the Parquet file: this program was built without it (feature parquet)")]
+    NoParquet,
     /// More samples than fit memory.
     #[error("read the timeline into memory: it has more than {MAX_SAMPLES} samples")]
     TooMany,
@@ -203,6 +214,59 @@ impl Recorded {
     pub fn is_complete(&self) -> bool {
         self.end.is_some()
     }
+
+    /// Nothing but a header.
+    pub(super) fn begin(header: &Header) -> Self {
+        let mut timeline = Timeline::new(header.anchor_unix_ns);
+        for device in &header.devices {
+            timeline.describe(Device::from(device));
+        }
+        let (gaps, clocks, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { header: header.clone(), timeline, gaps, clocks, cost: None, end: None, notes }
+    }
+
+    /// Takes in a line.
+    pub(super) fn take(&mut self, number: u64, line: Line) -> Result<(), ReadError> {
+        let order = |source| ReadError::Order { line: number, source };
+        let line = match line {
+            Line::Clock(line) => {
+                self.clocks.push(line);
+                return Ok(());
+            }
+            Line::Cost(line) => {
+                self.cost = Some(line);
+                return Ok(());
+            }
+            Line::End(line) => {
+                self.end = Some(line);
+                return Ok(());
+            }
+            Line::Gap(line) => {
+                self.gaps.push(line.clone());
+                Line::Gap(line)
+            }
+            other => other,
+        };
+        match convert_line(&self.header, number, line)? {
+            Some(Item::Sample(_)) if self.timeline.samples().len() >= MAX_SAMPLES => return Err(ReadError::TooMany),
+            Some(Item::Sample(sample)) => self.timeline.push(sample).map_err(order)?,
+            Some(Item::Mark(mark)) => self.timeline.mark(mark).map_err(order)?,
+            Some(Item::Slow(slow)) => self.timeline.push_slow(slow),
+            Some(Item::Gap(gap)) => self.timeline.note_gap(gap),
+            Some(Item::Cost(_) | Item::End) | None => {}
+        }
+        Ok(())
+    }
+
+    /// All is read; these are its last line and what was odd.
+    pub(super) fn finish(mut self, line: u64, notes: &[Note]) -> Self {
+        self.notes = notes.to_vec();
+        if self.end.is_none() {
+            let text = "the recording has no end: it was cut short, and is good up to here".to_owned();
+            self.notes.push(Note { line, text });
+        }
+        self
+    }
 }
 
 /// Reads a whole file.
@@ -211,68 +275,16 @@ impl Recorded {
 /// [`ReadError`] if it is not a timeline, is of a newer version, or is damaged other than by a torn last line.
 pub fn read(source: impl BufRead) -> Result<Recorded, ReadError> {
     let mut lines = Lines::new(source)?;
-    let header = lines.header().clone();
-    let anchor = Anchor::new(header.anchor_unix_ns);
-    let mut timeline = Timeline::new(header.anchor_unix_ns);
-    for device in &header.devices {
-        timeline.describe(Device::from(device));
-    }
-    let (gaps, clocks, notes) = (Vec::new(), Vec::new(), Vec::new());
-    let mut recorded = Recorded { header, timeline, gaps, clocks, cost: None, end: None, notes };
+    let mut recorded = Recorded::begin(lines.header());
     while let Some(line) = lines.next_line()? {
-        take(&mut recorded, anchor, lines.line(), line)?;
+        recorded.take(lines.line(), line)?;
     }
-    recorded.notes = lines.notes;
-    if recorded.end.is_none() {
-        let text = "the recording has no end: it was cut short, and is good up to here".to_owned();
-        recorded.notes.push(Note { line: lines.line, text });
-    }
-    Ok(recorded)
-}
-
-fn take(recorded: &mut Recorded, anchor: Anchor, number: u64, line: Line) -> Result<(), ReadError> {
-    let order = |source| ReadError::Order { line: number, source };
-    if let Line::Gap(gap) = &line {
-        recorded.gaps.push(gap.clone());
-    }
-    let item = match line {
-        Line::Clock(line) => {
-            recorded.clocks.push(line);
-            return Ok(());
-        }
-        Line::Cost(line) => {
-            recorded.cost = Some(line);
-            return Ok(());
-        }
-        Line::End(line) => {
-            recorded.end = Some(line);
-            return Ok(());
-        }
-        other => convert(anchor, number, other)?,
-    };
-    let timeline = &mut recorded.timeline;
-    match item {
-        Some(Item::Sample(_)) if timeline.samples().len() >= MAX_SAMPLES => Err(ReadError::TooMany),
-        Some(Item::Sample(sample)) => timeline.push(sample).map_err(order),
-        Some(Item::Mark(mark)) => timeline.mark(mark).map_err(order),
-        Some(Item::Slow(slow)) => {
-            timeline.push_slow(slow);
-            Ok(())
-        }
-        Some(Item::Gap(gap)) => {
-            timeline.note_gap(gap);
-            Ok(())
-        }
-        Some(Item::Cost(_) | Item::End) | None => Ok(()),
-    }
+    Ok(recorded.finish(lines.line(), lines.notes()))
 }
 
 /// A line in the nouns of `vramscope-core`, or `None` for one that has no place among them.
 pub(crate) fn convert_line(header: &Header, number: u64, line: Line) -> Result<Option<Item>, ReadError> {
-    convert(Anchor::new(header.anchor_unix_ns), number, line)
-}
-
-fn convert(anchor: Anchor, number: u64, line: Line) -> Result<Option<Item>, ReadError> {
+    let anchor = Anchor::new(header.anchor_unix_ns);
     let wrong = |what| ReadError::Contradiction { line: number, what };
     let early = || wrong("its time lies before the anchor");
     Ok(Some(match line {

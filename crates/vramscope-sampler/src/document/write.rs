@@ -1,6 +1,7 @@
 //! Writes a timeline file.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use vramscope_core::{Device, Gap, PhaseMark, Sample, SlowSample, Timeline};
 
@@ -95,25 +96,12 @@ impl<W: Write> Writer<W> {
         self.line(&Line::Gap(convert::gap_line(self.anchor, gap, error)))
     }
 
-    /// Writes a whole timeline: samples and slow readings in order of time, then marks and gaps.
+    /// Writes a whole timeline: samples and slow readings in order of time, then gaps.
     ///
     /// # Errors
     /// [`WriteError`] if the destination fails.
     pub fn timeline(&mut self, timeline: &Timeline) -> Result<(), WriteError> {
-        let mut slow = timeline.slow_samples().iter().peekable();
-        let mut marks = timeline.marks().iter().peekable();
-        for sample in timeline.samples() {
-            while let Some(mark) = marks.next_if(|mark| mark.at <= sample.at) {
-                self.mark(*mark)?;
-            }
-            while let Some(early) = slow.next_if(|slow| slow.at <= sample.at) {
-                self.slow(early)?;
-            }
-            self.sample(sample)?;
-        }
-        slow.try_for_each(|late| self.slow(late))?;
-        marks.try_for_each(|late| self.mark(*late))?;
-        timeline.gaps().iter().try_for_each(|gap| self.gap(gap, None))
+        timeline_lines(timeline).try_for_each(|line| self.line(&line))
     }
 
     /// Hands everything written so far to the system.
@@ -141,6 +129,26 @@ impl Header {
         let devices = devices.into_iter().map(lines::Device::from).collect();
         Self { vramscope_timeline: super::VERSION, anchor_unix_ns, devices, ..Self::default() }
     }
+}
+
+/// The lines of a timeline in memory: marks, samples and slow readings in order of time, then gaps.
+pub fn timeline_lines(timeline: &Timeline) -> impl Iterator<Item = Line> {
+    let anchor = Anchor::new(timeline.anchor_unix_ns());
+    let mut samples = timeline.samples().iter().peekable();
+    let mut slow = timeline.slow_samples().iter().peekable();
+    let mut marks = timeline.marks().iter().peekable();
+    let merged = std::iter::from_fn(move || {
+        let due = samples.peek().map_or(Duration::MAX, |sample| sample.at);
+        if let Some(mark) = marks.next_if(|mark| mark.at <= due) {
+            return Some(Line::Mark(convert::mark_line(anchor, *mark)));
+        }
+        if let Some(slow) = slow.next_if(|slow| slow.at <= due) {
+            return Some(Line::Slow(convert::slow_line(anchor, slow)));
+        }
+        Some(Line::Sample(convert::sample_line(anchor, samples.next()?)))
+    });
+    let gap = move |gap| Line::Gap(convert::gap_line(anchor, gap, None));
+    merged.chain(timeline.gaps().iter().map(gap))
 }
 
 /// One line, in one call to the destination, so that a reader beside us sees whole lines.

@@ -28,11 +28,11 @@ fn devices() -> Vec<Device> {
     ]
 }
 
-fn header() -> Header {
+pub(super) fn header() -> Header {
     Header { period_ms: Some(100.0), ..Header::of(Some(ANCHOR), &devices()) }
 }
 
-fn reading() -> impl Strategy<Value = Reading> {
+pub(super) fn reading() -> impl Strategy<Value = Reading> {
     let some = |max: u32| prop::option::of(0..max);
     let temperatures = (some(120), some(120));
     let shares = (prop::option::of(0u8..101), prop::option::of(0u8..101));
@@ -57,7 +57,7 @@ fn reading() -> impl Strategy<Value = Reading> {
     )
 }
 
-fn timeline(readings: Vec<Reading>) -> Timeline {
+pub(super) fn timeline(readings: Vec<Reading>) -> Timeline {
     let mut timeline = Timeline::new(Some(ANCHOR));
     for device in devices() {
         timeline.describe(device);
@@ -81,7 +81,7 @@ fn timeline(readings: Vec<Reading>) -> Timeline {
     timeline
 }
 
-fn written(timeline: &Timeline) -> Vec<u8> {
+pub(super) fn written(timeline: &Timeline) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), &header()).unwrap();
     writer.timeline(timeline).unwrap();
     let end = End { timestamp_ns: ANCHOR, ending: Ending::Finished, ticks: 1, missed: 0, dropped: 0 };

@@ -6,6 +6,8 @@ mod analysis;
 mod document;
 #[cfg(test)]
 mod engine;
+#[cfg(all(test, feature = "parquet"))]
+mod parquet;
 #[cfg(test)]
 mod survival;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How one cell of a GPU log is read.
 
-use vramscope_core::{ByteUnit, Bytes};
+use vramscope_core::{ByteUnit, Bytes, Throttle};
 
 use super::columns::Head;
 use crate::evidence::civil;
@@ -57,6 +57,15 @@ impl<'a> Cell<'a> {
             Some(p) if p > 100 => Err(self.bad(head, "more than 100 %")),
             percent => Ok(percent),
         }
+    }
+
+    /// What holds the clocks back: names apart by spaces, `none` where nothing does.
+    pub(super) fn throttle(&self) -> Option<Throttle> {
+        if self.is_absent() {
+            return None;
+        }
+        let names = self.0.split_ascii_whitespace().filter(|name| *name != "none");
+        Some(names.fold(Throttle::NONE, |set, name| set.with(Throttle::from_name(name).unwrap_or(Throttle::OTHER))))
     }
 
     /// A power in milliwatts, from `125552` mW or `125.55 W`.

@@ -19,6 +19,7 @@ pub(super) enum Column {
     SmClock,
     MemoryClock,
     Energy,
+    Throttle,
     Uuid,
     Name,
     PciBusId,
@@ -45,12 +46,14 @@ const NAMES: &[(&str, Column, Option<&str>)] = &[
     ("power_mw", Column::Power, Some("mW")),
     ("power_avg_mw", Column::PowerAverage, Some("mW")),
     ("temp_c", Column::Temperature, None),
+    ("temp_mem_c", Column::MemoryTemperature, None),
     ("mem_temp_c", Column::MemoryTemperature, None),
     ("util_gpu_pct", Column::Utilization, Some("%")),
     ("util_mem_pct", Column::MemoryUtilization, Some("%")),
     ("sm_clock_mhz", Column::SmClock, Some("MHz")),
     ("mem_clock_mhz", Column::MemoryClock, Some("MHz")),
     ("energy_mj", Column::Energy, Some("mJ")),
+    ("throttle", Column::Throttle, None),
     ("processes", Column::Processes, None),
     ("timestamp", Column::Timestamp, None),
     ("index", Column::Index, None),
@@ -102,6 +105,11 @@ impl Columns {
 
     fn has(&self, kind: Column) -> bool {
         self.heads.iter().any(|h| h.kind == kind)
+    }
+
+    /// Whether both kinds of power have their columns, so that neither stands for the other.
+    pub(super) fn has_both_powers(&self) -> bool {
+        self.has(Column::Power) && self.has(Column::PowerAverage)
     }
 
     /// How many cells a row has.
