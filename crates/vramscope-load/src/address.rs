@@ -1,0 +1,68 @@
+//! Where a server is.
+
+use hyper::Uri;
+use hyper::http::uri::Scheme;
+
+use crate::error::LoadError;
+
+/// A server's address, checked. It holds no user, password or query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// Host and port, for messages.
+    pub(crate) authority: String,
+    /// `http://HOST:PORT/PREFIX`, without a slash at its end.
+    base: String,
+}
+
+impl Address {
+    /// Reads what people write: with or without a slash at the end, and with the `/v1` that other clients want.
+    pub(crate) fn parse(text: &str) -> Result<Self, LoadError> {
+        let wrong = |problem| LoadError::Address { problem };
+        let uri: Uri = text.trim().parse().map_err(|_| wrong("it is no URL"))?;
+        match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP => {}
+            Some(scheme) if *scheme == Scheme::HTTPS => {
+                return Err(wrong("https is not supported; give the engine's own port, or a tunnel to it"));
+            }
+            _ => return Err(wrong("it does not begin with http://")),
+        }
+        let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?.as_str();
+        if authority.contains('@') {
+            return Err(wrong("it holds a user or password; give the API key apart"));
+        }
+        if uri.query().is_some() {
+            return Err(wrong("it holds a query"));
+        }
+        let prefix = uri.path().trim_end_matches('/');
+        let prefix = prefix.strip_suffix("/v1").unwrap_or(prefix);
+        Ok(Self { authority: authority.to_owned(), base: format!("http://{authority}{prefix}") })
+    }
+
+    /// The address of a path.
+    pub(crate) fn of(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_write_is_understood() {
+        for text in ["http://h:8000", "http://h:8000/", " http://h:8000/v1", "http://h:8000/v1/"] {
+            assert_eq!(Address::parse(text).unwrap().of("/health"), "http://h:8000/health", "{text}");
+        }
+        assert_eq!(Address::parse("http://[::1]:80/a/v1").unwrap().of("/health"), "http://[::1]:80/a/health");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_without_being_repeated() {
+        for text in
+            ["", "h:8000", "https://h", "http://", "ftp://h", "http://u:hunter2@h", "http://h/?k=hunter2", "/v1"]
+        {
+            let error = Address::parse(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+}

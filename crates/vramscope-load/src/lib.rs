@@ -1,0 +1,46 @@
+//! An OpenAI-compatible client and load generator: what a served engine answers, and how fast.
+//!
+//! ```no_run
+//! use vramscope_load::{Arrival, Client, LoadPlan, run};
+//! # async fn example() -> Result<(), vramscope_load::LoadError> {
+//! let client = Client::new("http://127.0.0.1:8000", None)?;
+//! client.health().await?;
+//! let plan = LoadPlan {
+//!     arrival: Arrival::Concurrency(8),
+//!     warmup_requests: 8,
+//!     ..LoadPlan::new("meta-llama/Llama-3.1-8B", 512, 128, 64)
+//! };
+//! let report = run(&client, &plan, &mut |_| {}).await?;
+//! let summary = report.summary();
+//! println!("{:?} tokens/s, TTFT {:?}", summary.output_tokens_per_s, summary.ttft);
+//! println!("KV cache used: {:?}", client.metrics().await?.total().kv_cache_usage_ratio);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Prompts are token ids drawn from a seed, so lengths are exact and no tokenizer is needed. Figures are defined as
+//! `vllm bench serve` defines them, and [`LoadReport::write_serve_json`] writes them as it does.
+
+mod address;
+mod client;
+mod completion;
+mod document;
+mod error;
+mod exposition;
+mod metrics;
+mod plan;
+mod prompt;
+mod random;
+mod report;
+mod request;
+mod run;
+mod sse;
+
+pub use client::{Client, ServedModel};
+pub use error::{Failure, FailureKind, LoadError};
+pub use metrics::{EngineMetrics, EngineReadings};
+pub use plan::{Arrival, LoadPlan, Spacing};
+pub use prompt::PromptForm;
+pub use report::{Anchor, Latency, LoadReport, Summary};
+pub use request::{RequestRecord, Tokens};
+pub use run::{LoadEvent, run};

@@ -1,0 +1,86 @@
+//! Prompts made from a seed: token ids, so that their length is exact without a tokenizer, or words.
+
+use serde::Serialize;
+
+use crate::plan::LoadPlan;
+use crate::random::Random;
+
+/// A prompt as the API takes it: a list of token ids, or a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Prompt {
+    Ids(Vec<u32>),
+    Text(String),
+}
+
+/// In which form prompts were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptForm {
+    /// Token ids: `input_len` is exact.
+    TokenIds,
+    /// Words, because the server refuses ids: `input_len` counts words, and only the server knows the tokens.
+    Text,
+}
+
+impl PromptForm {
+    /// The name as the report spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TokenIds => "token_ids",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// Makes a prompt of `len` tokens or words. Each request number has its own prompt, whatever the order of sending.
+pub(crate) fn prompt(plan: &LoadPlan, form: PromptForm, number: u64, len: u64) -> Prompt {
+    let mut random = Random::of(plan.seed, number);
+    match form {
+        PromptForm::TokenIds => {
+            let (first, count) = (plan.token_ids.start, plan.token_ids.end.saturating_sub(plan.token_ids.start));
+            Prompt::Ids((0..len).map(|_| first.saturating_add(random.below(count))).collect())
+        }
+        PromptForm::Text => Prompt::Text((0..len).map(|_| word(&mut random)).collect::<Vec<_>>().join(" ")),
+    }
+}
+
+/// A pronounceable word of two syllables.
+fn word(random: &mut Random) -> String {
+    const CONSONANTS: [char; 16] = ['b', 'd', 'f', 'g', 'h', 'j', 'k', 'l', 'm', 'n', 'p', 'r', 's', 't', 'v', 'z'];
+    const VOWELS: [char; 5] = ['a', 'e', 'i', 'o', 'u'];
+    let mut of = |letters: &[char]| {
+        let count = u32::try_from(letters.len()).unwrap_or(u32::MAX);
+        letters.get(random.below(count) as usize).copied().unwrap_or('a')
+    };
+    [of(&CONSONANTS), of(&VOWELS), of(&CONSONANTS), of(&VOWELS)].into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn prompts_have_their_length_stay_in_range_and_repeat_with_their_seed(
+            seed: u64, number in 0u64..1000, len in 1u64..200, first in 0u32..100, count in 1u32..200_000
+        ) {
+            let plan = LoadPlan { seed, token_ids: first..first + count, ..LoadPlan::new("m", 16, 16, 1) };
+            let made = prompt(&plan, PromptForm::TokenIds, number, len);
+            let Prompt::Ids(ids) = &made else { panic!("ids were asked for") };
+            prop_assert_eq!(ids.len() as u64, len);
+            prop_assert!(ids.iter().all(|id| plan.token_ids.contains(id)));
+            prop_assert_eq!(&made, &prompt(&plan, PromptForm::TokenIds, number, len));
+            let Prompt::Text(text) = prompt(&plan, PromptForm::Text, number, len) else { panic!("text was asked for") };
+            prop_assert_eq!(text.split(' ').count() as u64, len);
+        }
+    }
+
+    #[test]
+    fn requests_do_not_share_a_prefix_that_a_cache_could_use() {
+        let plan = LoadPlan { token_ids: 0..30_000, ..LoadPlan::new("m", 16, 16, 1) };
+        let firsts: std::collections::BTreeSet<String> =
+            (0..500).map(|n| format!("{:?}", prompt(&plan, PromptForm::TokenIds, n, 16))).collect();
+        assert_eq!(firsts.len(), 500);
+    }
+}

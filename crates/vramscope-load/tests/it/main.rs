@@ -1,0 +1,10 @@
+//! Tests of the crate from outside, against a server that does what each test scripts.
+
+#[cfg(test)]
+mod control;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
+mod server;
