@@ -100,7 +100,7 @@ impl Engine {
                 continue;
             }
             let value = match value {
-                Value::Text(text) => Value::Text(crate::redact::redact(&text)),
+                Value::Text(text) => Value::Text(vramscope_core::redact(&text)),
                 other => other,
             };
             let figure = Figure {

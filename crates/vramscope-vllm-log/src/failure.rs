@@ -161,7 +161,7 @@ pub(crate) fn message(text: &str) -> String {
         end -= 1;
     }
     let more = if end < text.len() { " …" } else { "" };
-    crate::redact::redact(&text[..end]) + more
+    vramscope_core::redact(&text[..end]) + more
 }
 
 /// Strips the names of exceptions from the left (`torch._inductor.exc.InductorError: OutOfMemoryError: `); gives the

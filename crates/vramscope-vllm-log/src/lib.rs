@@ -30,7 +30,6 @@ mod pattern;
 mod python;
 mod reader;
 mod record;
-mod redact;
 mod report;
 mod rows;
 mod settings;

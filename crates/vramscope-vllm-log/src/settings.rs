@@ -200,7 +200,7 @@ fn shorten(mut text: String) -> String {
         let end = (0..=MAX_TEXT).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         text.truncate(end);
     }
-    crate::redact::redact(&text)
+    vramscope_core::redact(&text)
 }
 
 #[cfg(test)]

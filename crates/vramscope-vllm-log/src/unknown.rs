@@ -1,6 +1,6 @@
 //! Lines that look like figures of memory and have no known format, so that a user can report them.
 
-use crate::redact::redact;
+use vramscope_core::redact;
 
 /// A line that was not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The command line of the engine, as whoever recorded the run wrote it down.
 
 use serde::Deserialize;
-use vramscope_core::Workload;
+use vramscope_core::{REDACTED, Workload, is_secret_name, redact};
 
 /// What was started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,9 +42,6 @@ struct Document {
     model: Option<String>,
 }
 
-/// What stands in place of a secret.
-const REDACTED: &str = "REDACTED";
-
 /// Reads `args.json`.
 ///
 /// # Errors
@@ -72,19 +69,11 @@ pub(crate) fn parse(argv: &[String]) -> Args {
         };
         let value = inline.or_else(|| words.next_if(|next| !next.starts_with("--")).cloned());
         let name = name.replace('_', "-");
-        let value = if is_secret(&name) { value.map(|_| REDACTED.to_owned()) } else { value };
+        let secret = is_secret_name(&name);
+        let value = value.map(|value| if secret { REDACTED.to_owned() } else { redact(&value) });
         args.flags.push(Flag { name, value });
     }
     args
-}
-
-/// Whether a flag's value must not be shown. Flags that only count tokens are no secrets.
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["api-key", "hf-token", "password", "secret", "authorization", "ssl-keyfile-password"]
-        .iter()
-        .any(|word| name.contains(word))
-        || name == "token"
 }
 
 impl Args {

@@ -1,0 +1,87 @@
+//! The owner of an engine is killed: the engine must end as well, with all that it started.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{LONG, with_text};
+
+/// The example `watch`, which cargo builds for the tests.
+fn watch() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().and_then(|deps| deps.parent()).unwrap().join("examples/watch");
+    assert!(path.exists(), "{} is not there: build it with `cargo build --example watch`", path.display());
+    path
+}
+
+/// An owner whose engine has said `up`.
+fn owner(script: &str) -> (Child, BufReader<ChildStdout>) {
+    let mut owner = Command::new(watch()).args(["sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(owner.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.ends_with(" up\n") {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0, "the owner ended");
+    }
+    (owner, out)
+}
+
+fn wait_until_gone(text: &str) {
+    let begun = Instant::now();
+    while !with_text(text).is_empty() {
+        assert!(begun.elapsed() < LONG, "still there: {:?}", with_text(text));
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn kill(owner: &mut Child) {
+    // `Child::kill` is SIGKILL: the owner can do nothing any more.
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+}
+
+#[test]
+fn an_obedient_tree_goes_with_its_owner() {
+    let (mut owner, _out) = owner("sleep 701.25 & (setsid sleep 701.25 &); sleep 0.2; echo up; wait");
+    assert!(with_text("sleep\x00701.25").len() == 2);
+    kill(&mut owner);
+    wait_until_gone("701.25");
+}
+
+#[test]
+fn so_does_one_that_ignores_requests() {
+    let stubborn = "trap '' INT TERM HUP; sleep 702.25 & (setsid sh -c 'sleep 702.25; sleep 702.25' &) ; sleep 0.2; echo up; \
+        while :; do sleep 702.25; done";
+    let (mut owner, _out) = owner(stubborn);
+    assert!(with_text("702.25").len() >= 4);
+    kill(&mut owner);
+    wait_until_gone("702.25");
+}
+
+#[test]
+fn so_does_a_daemon_without_the_mark_once_it_was_seen() {
+    // It leaves group, session and parent, and cleans its environment; the owner has looked in the meantime.
+    let (mut owner, _out) = owner("(setsid env -i sleep 703.25 &); sleep 2.5; echo up; sleep 703.25");
+    assert!(with_text("sleep\x00703.25").len() == 2);
+    kill(&mut owner);
+    wait_until_gone("703.25");
+}
+
+#[test]
+fn a_daemon_without_the_mark_ends_with_the_engine() {
+    let (mut owner, _out) = owner("(setsid env -i sleep 705.25 &); sleep 0.3; echo up; sleep 0.1");
+    assert!(with_text("sleep\x00705.25").len() == 1);
+    owner.wait().unwrap();
+    wait_until_gone("sleep\x00705.25");
+}
+
+#[test]
+fn the_watchdog_goes_home_when_the_engine_has_ended() {
+    let (mut owner, _out) = owner("echo up; sleep 0.1; : 704.25");
+    owner.wait().unwrap();
+    wait_until_gone("704.25");
+    let mark = format!("VRAMSCOPE_ENGINE={}-", owner.id());
+    wait_until_gone(&mark);
+}
