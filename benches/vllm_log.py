@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 """Times `vramscope log` on a large DEBUG log as a whole process, with its peak memory, beside the usual script.
 
-    benches/vllm_log.py target/release/vramscope [MEGABYTES] [LOG]
+    taskset -c 0 benches/vllm_log.py target/release/vramscope [MEGABYTES] [LOG]
 
 Writes a DEBUG log of that size (default 1000) to LOG (default: a temporary file), reads it three times with the
 command, and once with each of two scripts: a dozen `re.search` over the whole text, and the same line by line (on a
 tenth of the log, scaled).
+
+The log is a mix of the DEBUG lines of recorded engines (benches/data/debug-lines.txt, each as often as the engines
+printed it), of the server's access log and of periodic reports. Clocks go on and every number in a line changes, so
+hardly a line comes twice.
 """
 
 import os
+import random
 import re
 import subprocess
 import sys
@@ -24,16 +29,12 @@ START = """(EngineCore pid=2) INFO 11-22 05:15:23 [core.py:114] Initializing a V
 (EngineCore pid=2) INFO 11-22 05:15:59 [core.py:337] init engine (profile, create kv cache, warmup model) took 32.89 s
 """
 
-BATCH = (
-    "(EngineCore pid=2) DEBUG 11-22 06:{m:02}:{s:02} [v1/worker/gpu_model_runner.py:3312] Running batch with "
-    "cudagraph_mode: FULL, batch_descriptor: BatchDescriptor(num_tokens={n}, num_reqs=None, uniform=False), "
-    "should_ubatch: False, num_tokens_across_dp: None\n"
-    "(APIServer pid=1) DEBUG 11-22 06:{m:02}:{s:02} [v1/engine/async_llm.py:500] Request cmpl-{i:016x} finished.\n"
-)
+LINES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "debug-lines.txt")
+ACCESS = '(APIServer pid=1) INFO:     127.0.0.1:50000 - "POST /v1/completions HTTP/1.1" 200 OK'
 REPORT = (
-    "(APIServer pid=1) INFO 11-22 06:{m:02}:{s:02} [loggers.py:273] Engine 000: Avg prompt throughput: 888.7 tokens/s, "
+    "(APIServer pid=1) INFO 11-22 06:00:00 [loggers.py:273] Engine 000: Avg prompt throughput: 888.7 tokens/s, "
     "Avg generation throughput: 284.4 tokens/s, Running: 8 reqs, Waiting: 0 reqs, GPU KV cache usage: 1.5%, "
-    "Prefix cache hit rate: 0.0%\n"
+    "Prefix cache hit rate: 0.0%"
 )
 
 PATTERNS = [
@@ -52,18 +53,36 @@ PATTERNS = [
 ]
 
 
+def template(line):
+    """The line as a %-format of its clock and its numbers, and how many digits each number has."""
+    clock = re.search(r"\d\d-\d\d \d\d:\d\d:\d\d", line)
+    before, after = (line[: clock.start()], line[clock.end() :]) if clock else ("", line)
+    place = after.find("] ") + 2 if clock else 0
+    source, message = after[:place], after[place:]
+    digits = [len(number) for number in re.findall(r"\d+", message)]
+    message = re.sub(r"\d+", "%d", message.replace("%", "%%"))
+    lead = before.replace("%", "%%") + ("%s" if clock else "%.0s") + source.replace("%", "%%")
+    return lead + message + "\n", digits
+
+
 def write(path, megabytes):
-    block = []
-    for i in range(20_000):
-        place = {"m": i // 6000 % 60, "s": i // 100 % 60, "n": i % 512, "i": i}
-        block.append(BATCH.format(**place))
-        if i % 1000 == 0:
-            block.append(REPORT.format(**place))
-    block = "".join(block).encode()
+    known = [line.rstrip("\n").split("\t", 1) for line in open(LINES, encoding="utf-8")]
+    # The access log and a report, as often as beside these lines.
+    known += [["300", ACCESS], ["2", REPORT]]
+    weights = [int(count) for count, _ in known]
+    templates = [template(line) for _, line in known]
+    numbers = random.Random(1)
+    seconds = 0
     with open(path, "wb") as log:
         log.write(START.encode())
         while log.tell() < megabytes * 1_000_000:
-            log.write(block)
+            seconds += 1
+            clock = f"11-{22 + seconds // 86400:02} {seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+            block = []
+            for text, digits in numbers.choices(templates, weights, k=400):
+                seed = numbers.getrandbits(62)
+                block.append(text % (clock, *[(seed >> place) % 10**count for place, count in enumerate(digits)]))
+            log.write("".join(block).encode())
     return os.path.getsize(path)
 
 

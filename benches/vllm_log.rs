@@ -21,42 +21,68 @@ const START: &str = "\
 (EngineCore pid=2) INFO 11-22 05:15:59 [core.py:337] init engine (profile, create kv cache, warmup model) took 32.89 s (compilation: 13.79 s)
 ";
 
-/// The log of an engine at work, of about so many bytes.
+/// DEBUG lines of recorded engines, each behind how often they printed it.
+const LINES: &str = include_str!("data/debug-lines.txt");
+
+/// The log of an engine at work, of about so many bytes: those lines, each about as often as the engines printed it, in
+/// an order that looks random, with clocks that go on and other numbers every time.
 fn at_work(bytes: usize) -> String {
+    let known = LINES.lines().filter_map(|line| line.split_once('\t'));
+    let lines: Vec<&str> =
+        known.flat_map(|(count, line)| std::iter::repeat_n(line, count.parse().unwrap_or(1))).collect();
     let mut log = START.to_owned();
-    let mut step = 0u64;
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut count = 0;
     while log.len() < bytes {
-        step += 1;
-        let (minute, second) = (step / 6000 % 60, step / 100 % 60);
-        let _ = writeln!(
-            log,
-            "(EngineCore pid=2) DEBUG 11-22 06:{minute:02}:{second:02} [v1/worker/gpu_model_runner.py:3312] Running batch \
-             with cudagraph_mode: FULL, batch_descriptor: BatchDescriptor(num_tokens={}, num_reqs=None, uniform=False), \
-             should_ubatch: False, num_tokens_across_dp: None",
-            step % 512
-        );
-        let _ = writeln!(
-            log,
-            "(APIServer pid=1) DEBUG 11-22 06:{minute:02}:{second:02} [v1/engine/async_llm.py:{}] Request cmpl-{step:016x} finished.",
-            step % 900
-        );
-        if step.is_multiple_of(5) {
+        count += 1;
+        random = xorshift(random);
+        let line = lines[usize::try_from(random % lines.len() as u64).unwrap_or(0)];
+        // Behind the source's place in brackets stands the message.
+        let message = line.find("] ").map_or(0, |at| at + 2);
+        let clock = line.find("DEBUG ").map(|at| at + "DEBUG ".len()).filter(|at| at + 14 < message);
+        match clock {
+            Some(at) => {
+                let (day, hour, minute, second) = clock_of(count / 400);
+                let _ = write!(log, "{}11-{day:02} {hour:02}:{minute:02}:{second:02}", &line[..at]);
+                log.push_str(&line[at + 14..message]);
+            }
+            None => log.push_str(&line[..message]),
+        }
+        let other = |c: char| match c {
+            '0'..='9' => {
+                random = random.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                char::from(b'0' + u8::try_from(random % 10).unwrap_or(0))
+            }
+            c => c,
+        };
+        log.extend(line[message..].chars().map(other));
+        log.push('\n');
+        if count.is_multiple_of(8) {
             let _ = writeln!(
                 log,
                 "(APIServer pid=1) INFO:     127.0.0.1:{} - \"POST /v1/completions HTTP/1.1\" 200 OK",
-                step % 60_000
+                count % 60_000
             );
         }
-        if step.is_multiple_of(1000) {
-            let _ = writeln!(
-                log,
-                "(APIServer pid=1) INFO 11-22 06:{minute:02}:{second:02} [loggers.py:273] Engine 000: Avg prompt throughput: \
-                 888.7 tokens/s, Avg generation throughput: 284.4 tokens/s, Running: 8 reqs, Waiting: 0 reqs, GPU KV \
-                 cache usage: 1.5%, Prefix cache hit rate: 0.0%"
-            );
+        if count.is_multiple_of(1000) {
+            log.push_str(REPORT);
         }
     }
     log
+}
+
+const REPORT: &str = "\
+(APIServer pid=1) INFO 11-22 06:00:00 [loggers.py:273] Engine 000: Avg prompt throughput: 888.7 tokens/s, Avg generation throughput: 284.4 tokens/s, Running: 8 reqs, Waiting: 0 reqs, GPU KV cache usage: 1.5%, Prefix cache hit rate: 0.0%
+";
+
+fn clock_of(seconds: u64) -> (u64, u64, u64, u64) {
+    (22 + seconds / 86_400 % 6, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+}
+
+fn xorshift(mut x: u64) -> u64 {
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^ (x << 17)
 }
 
 fn read(log: &[u8]) -> usize {

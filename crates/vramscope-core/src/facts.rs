@@ -177,6 +177,13 @@ pub enum FailureKind {
         /// The amount asked for.
         requested: Option<Bytes>,
     },
+    /// Another process gave memory back while the engine measured its own use, so that it could not.
+    FreeMemoryGrew {
+        /// Free when the worker started.
+        initial: Option<Bytes>,
+        /// Free after the profile run.
+        current: Option<Bytes>,
+    },
     /// The framework's allocator found no memory.
     OutOfMemory {
         /// The allocation that failed.
@@ -202,6 +209,8 @@ pub enum FailureKind {
     BadArguments,
     /// The engine's core did not start, and the cause is not in the log.
     EngineCoreFailed,
+    /// The engine's core stopped while it was at work, and the cause is not in the log.
+    EngineCoreDied,
     /// The engine waits for devices that are not there.
     WaitingForGpus,
     /// Another error, named by its message.
@@ -216,12 +225,14 @@ impl FailureKind {
             Self::MaxSeqLenExceedsKvCache { .. } => "max_seq_len_exceeds_kv_cache",
             Self::KvCacheTooSmallForMaxModelLen { .. } => "kv_cache_too_small_for_max_model_len",
             Self::FreeMemoryBelowUtilization { .. } => "free_memory_below_utilization",
+            Self::FreeMemoryGrew { .. } => "free_memory_grew",
             Self::OutOfMemory { .. } => "out_of_memory",
             Self::Collective => "collective_failed",
             Self::WorkerDied => "worker_died",
             Self::UnsupportedArchitecture => "unsupported_architecture",
             Self::BadArguments => "bad_arguments",
             Self::EngineCoreFailed => "engine_core_failed_to_start",
+            Self::EngineCoreDied => "engine_core_died",
             Self::WaitingForGpus => "waiting_for_gpus",
             Self::Other => "other",
         }

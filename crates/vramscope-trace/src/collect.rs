@@ -114,7 +114,8 @@ impl Shard {
         let device = self.name(args.device.or(event.pid).unwrap_or_default(), offset);
         let stream = self.name(args.stream.or(event.tid).unwrap_or_default(), offset);
         let bytes = args.bytes;
-        self.gpu.push(GpuOp { correlation: args.correlation, start, end, work, name, device, stream, bytes })
+        let correlation = args.correlation;
+        self.gpu.push(GpuOp { correlation, start, end, work, name, device, stream, bytes, place: offset })
     }
 
     fn span(&mut self, event: &Event<'_>, kind: SpanKind, offset: u64) -> Result<(), TraceError> {
@@ -126,7 +127,7 @@ impl Shard {
             // A call without a correlation launches nothing; the largest number stands for none.
             correlation_id = event.args.and_then(correlation).unwrap_or(u64::MAX);
         }
-        self.spans.push(Span { thread, start, end, kind, name, correlation: correlation_id })
+        self.spans.push(Span { thread, start, end, kind, name, place: offset, correlation: correlation_id })
     }
 
     fn gpu_annotation(&mut self, event: &Event<'_>, offset: u64) -> Result<(), TraceError> {

@@ -22,7 +22,8 @@ impl SpanKind {
     const ALL: [Self; 4] = [Self::Python, Self::Annotation, Self::Operator, Self::Call];
 }
 
-/// A span on a CPU thread, in order of thread and time; of two that begin together, the longer one encloses the other.
+/// A span on a CPU thread, in order of thread and time; of two that begin together, the longer one encloses the other,
+/// and of two that also end together, the one that stands first in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub thread: NameId,
@@ -30,6 +31,9 @@ pub(crate) struct Span {
     pub end: i64,
     pub kind: SpanKind,
     pub name: NameId,
+    /// Where it stands in the file. Names have numbers in the order in which workers meet them, so that they cannot say
+    /// which of two records comes first.
+    pub place: u64,
     /// The id that a call shares with what it launched; zero for other kinds.
     pub correlation: u64,
 }
@@ -40,7 +44,8 @@ impl Ord for Span {
         key(self)
             .cmp(&key(other))
             .then(other.end.cmp(&self.end))
-            .then_with(|| (self.kind, self.name, self.correlation).cmp(&(other.kind, other.name, other.correlation)))
+            .then_with(|| (self.kind, self.place).cmp(&(other.kind, other.place)))
+            .then_with(|| (self.name, self.correlation).cmp(&(other.name, other.correlation)))
     }
 }
 
@@ -54,6 +59,7 @@ impl PartialOrd for Span {
 pub(crate) struct SpanState {
     thread: NameId,
     start: i64,
+    place: u64,
     correlation: u64,
 }
 
@@ -66,6 +72,7 @@ impl Packed for Span {
         put_signed(out, self.end.wrapping_sub(self.start));
         let kind = SpanKind::ALL.iter().position(|&k| k == self.kind).unwrap_or_default();
         put(out, u64::from(self.name) << 2 | kind as u64);
+        put_place(out, &mut state.place, self.place);
         if self.kind == SpanKind::Call {
             put_signed(out, self.correlation.wrapping_sub(state.correlation).cast_signed());
             state.correlation = self.correlation;
@@ -80,14 +87,26 @@ impl Packed for Span {
         let end = start.wrapping_add(get_signed(input)?);
         let packed = get(input)?;
         let kind = SpanKind::ALL[usize::from(packed.to_le_bytes()[0] & 3)];
+        let place = get_place(input, &mut state.place)?;
         let mut correlation = 0;
         if kind == SpanKind::Call {
             correlation = state.correlation.wrapping_add(get_signed(input)?.cast_unsigned());
             state.correlation = correlation;
         }
         (state.thread, state.start) = (thread, start);
-        Some(Self { thread, start, end, kind, name: NameId::try_from(packed >> 2).ok()?, correlation })
+        Some(Self { thread, start, end, kind, name: NameId::try_from(packed >> 2).ok()?, place, correlation })
     }
+}
+
+/// Appends a place in the file as its distance from the last one.
+fn put_place(out: &mut Vec<u8>, last: &mut u64, place: u64) {
+    put_signed(out, place.wrapping_sub(*last).cast_signed());
+    *last = place;
+}
+
+fn get_place(input: &mut &[u8], last: &mut u64) -> Option<u64> {
+    *last = last.wrapping_add(get_signed(input)?.cast_unsigned());
+    Some(*last)
 }
 
 fn small(value: i64) -> Option<NameId> {
@@ -118,12 +137,14 @@ pub(crate) struct GpuOp {
     pub stream: NameId,
     /// Bytes copied or filled, where stated.
     pub bytes: Option<u64>,
+    /// Where it stands in the file.
+    pub place: u64,
 }
 
 impl Packed for GpuOp {
-    type State = (u64, i64);
+    type State = (u64, i64, u64);
 
-    fn pack(&self, (correlation, start): &mut Self::State, out: &mut Vec<u8>) {
+    fn pack(&self, (correlation, start, place): &mut Self::State, out: &mut Vec<u8>) {
         let work = Work::ALL.iter().position(|&w| w == self.work).unwrap_or_default() as u64;
         let has = u64::from(self.correlation.is_some()) << 3 | u64::from(self.bytes.is_some()) << 2;
         put(out, u64::from(self.name) << 4 | has | work);
@@ -138,10 +159,11 @@ impl Packed for GpuOp {
         if let Some(bytes) = self.bytes {
             put(out, bytes);
         }
+        put_place(out, place, self.place);
         *start = self.start;
     }
 
-    fn unpack((last, start): &mut Self::State, input: &mut &[u8]) -> Option<Self> {
+    fn unpack((last, start, place): &mut Self::State, input: &mut &[u8]) -> Option<Self> {
         let packed = get(input)?;
         let has = |bit: u64| packed & bit == bit;
         let mut correlation = None;
@@ -159,6 +181,7 @@ impl Packed for GpuOp {
             device: NameId::try_from(get(input)?).ok()?,
             stream: NameId::try_from(get(input)?).ok()?,
             bytes: if has(4) { Some(get(input)?) } else { None },
+            place: get_place(input, place)?,
         })
     }
 }
@@ -168,6 +191,8 @@ impl Packed for GpuOp {
 pub(crate) struct Launch {
     pub correlation: u64,
     pub start: i64,
+    /// Where the call stands in the file.
+    pub place: u64,
     pub thread: NameId,
     /// It launches a whole graph.
     pub graph: bool,
@@ -184,11 +209,12 @@ pub(crate) struct Launch {
 }
 
 impl Packed for Launch {
-    type State = (u64, i64);
+    type State = (u64, i64, u64);
 
-    fn pack(&self, (correlation, start): &mut Self::State, out: &mut Vec<u8>) {
+    fn pack(&self, (correlation, start, place): &mut Self::State, out: &mut Vec<u8>) {
         put(out, self.correlation.wrapping_sub(*correlation));
         put_signed(out, self.start.wrapping_sub(*start));
+        put_place(out, place, self.place);
         put(out, u64::from(self.thread) << 1 | u64::from(self.graph));
         for place in [self.operator, self.step, self.layer, self.scope, self.stack] {
             put(out, place.map_or(0, |id| u64::from(id) + 1));
@@ -196,21 +222,23 @@ impl Packed for Launch {
         (*correlation, *start) = (self.correlation, self.start);
     }
 
-    fn unpack((correlation, start): &mut Self::State, input: &mut &[u8]) -> Option<Self> {
+    fn unpack((correlation, start, last): &mut Self::State, input: &mut &[u8]) -> Option<Self> {
         *correlation = correlation.wrapping_add(get(input)?);
         *start = start.wrapping_add(get_signed(input)?);
+        let place = get_place(input, last)?;
         let packed = get(input)?;
-        let mut place = || get(input).map(|id| id.checked_sub(1).and_then(|id| u32::try_from(id).ok()));
+        let mut around = || get(input).map(|id| id.checked_sub(1).and_then(|id| u32::try_from(id).ok()));
         Some(Self {
             correlation: *correlation,
             start: *start,
             thread: NameId::try_from(packed >> 1).ok()?,
             graph: packed & 1 == 1,
-            operator: place()?,
-            step: place()?,
-            layer: place()?,
-            scope: place()?,
-            stack: place()?,
+            place,
+            operator: around()?,
+            step: around()?,
+            layer: around()?,
+            scope: around()?,
+            stack: around()?,
         })
     }
 }
@@ -221,6 +249,8 @@ pub(crate) struct TimedOp {
     pub device: NameId,
     pub start: i64,
     pub end: i64,
+    /// Where it stands in the file, which orders what begins and ends together.
+    pub place: u64,
     pub stream: NameId,
     pub name: NameId,
     pub work: Work,
@@ -230,11 +260,12 @@ pub(crate) struct TimedOp {
 }
 
 impl Packed for TimedOp {
-    type State = (NameId, i64);
+    type State = (NameId, i64, u64);
 
-    fn pack(&self, (device, start): &mut Self::State, out: &mut Vec<u8>) {
+    fn pack(&self, (device, start, place): &mut Self::State, out: &mut Vec<u8>) {
         put_signed(out, i64::from(self.device) - i64::from(*device));
         put_signed(out, self.start.wrapping_sub(*start));
+        put_place(out, place, self.place);
         put_signed(out, self.end.wrapping_sub(self.start));
         let work = Work::ALL.iter().position(|&w| w == self.work).unwrap_or_default() as u64;
         put(out, u64::from(self.name) << 3 | u64::from(self.launched.is_some()) << 2 | work);
@@ -247,9 +278,10 @@ impl Packed for TimedOp {
         (*device, *start) = (self.device, self.start);
     }
 
-    fn unpack((device, start): &mut Self::State, input: &mut &[u8]) -> Option<Self> {
+    fn unpack((device, start, last): &mut Self::State, input: &mut &[u8]) -> Option<Self> {
         *device = small(i64::from(*device).wrapping_add(get_signed(input)?))?;
         *start = start.wrapping_add(get_signed(input)?);
+        let place = get_place(input, last)?;
         let end = start.wrapping_add(get_signed(input)?);
         let packed = get(input)?;
         let stream = NameId::try_from(get(input)?).ok()?;
@@ -262,6 +294,7 @@ impl Packed for TimedOp {
             device: *device,
             start: *start,
             end,
+            place,
             stream,
             name: NameId::try_from(packed >> 3).ok()?,
             work: *Work::ALL.get(usize::from(packed.to_le_bytes()[0] & 3))?,
@@ -350,26 +383,26 @@ mod tests {
         #[test]
         fn records_survive_packing(
             spans in prop::collection::vec(
-                (any::<u32>(), any::<i64>(), any::<i64>(), kind(), any::<u32>(), any::<u64>()), 0..20),
+                (any::<u32>(), any::<i64>(), any::<i64>(), kind(), any::<u32>(), any::<[u64; 2]>()), 0..20),
             ops in prop::collection::vec(
-                (any::<Option<u64>>(), any::<[i64; 2]>(), work(), any::<[u32; 3]>(), any::<Option<u64>>(),
+                (any::<Option<u64>>(), any::<[i64; 3]>(), work(), any::<[u32; 3]>(), any::<Option<u64>>(),
                  any::<Option<(i64, u32)>>(), any::<Option<u16>>()), 0..20),
             launches in prop::collection::vec(
-                (any::<u64>(), any::<i64>(), any::<u32>(), any::<bool>(), any::<[Option<u16>; 5]>()), 0..20),
+                (any::<[u64; 2]>(), any::<i64>(), any::<u32>(), any::<bool>(), any::<[Option<u16>; 5]>()), 0..20),
         ) {
-            round_trip(spans.iter().map(|&(thread, start, end, kind, name, correlation)| Span {
-                thread, start, end, kind, name,
+            round_trip(spans.iter().map(|&(thread, start, end, kind, name, [place, correlation])| Span {
+                thread, start, end, kind, name, place,
                 correlation: if kind == SpanKind::Call { correlation } else { 0 },
             }).collect());
-            round_trip(ops.iter().map(|&(correlation, [start, end], work, [name, device, stream], bytes, ..)| GpuOp {
-                correlation, start, end, work, name, device, stream, bytes,
+            round_trip(ops.iter().map(|&(correlation, [start, end, place], work, [name, device, stream], bytes, ..)| GpuOp {
+                correlation, start, end, work, name, device, stream, bytes, place: place.cast_unsigned(),
             }).collect());
-            round_trip(ops.iter().map(|&(_, [start, end], work, [name, device, stream], _, launched, step)| TimedOp {
-                device, start, end, stream, name, work, launched, step: step.map(u32::from),
+            round_trip(ops.iter().map(|&(_, [start, end, place], work, [name, device, stream], _, launched, step)| TimedOp {
+                device, start, end, place: place.cast_unsigned(), stream, name, work, launched, step: step.map(u32::from),
             }).collect());
-            round_trip(launches.iter().map(|&(correlation, start, thread, graph, p)| {
+            round_trip(launches.iter().map(|&([correlation, place], start, thread, graph, p)| {
                 let [operator, step, layer, scope, stack] = p.map(|id| id.map(u32::from));
-                Launch { correlation, start, thread, graph, operator, step, layer, scope, stack }
+                Launch { correlation, start, place, thread, graph, operator, step, layer, scope, stack }
             }).collect());
             round_trip(spans.iter().map(|&(thread, start, end, ..)| Wait { start, end, thread }).collect());
             round_trip(spans.iter().map(|&(group, nanos, ..)| Length { group, nanos }).collect());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vramscope_core::{Event, Failure, Generation, LogTime, Milestone, Origin, Scope};
+use vramscope_core::{Event, Failure, FailureKind, Generation, LogTime, Milestone, Origin, Scope};
 
 use crate::bench::Bench;
 use crate::figure::{Figure, Value};
@@ -16,7 +16,7 @@ use crate::worker::{Placement, Worker};
 
 /// Most figures of one key that one engine keeps. Engines of a few hundred workers print a few hundred; a crash loop
 /// within one engine prints without end, and memory must not follow it.
-const MAX_FIGURES: usize = 1024;
+const MAX_FIGURES: usize = 512;
 /// Most events that are kept, of which no engine that starts once has more than about ten.
 const MAX_EVENTS: usize = 256;
 /// Most different failures that are kept.
@@ -222,22 +222,34 @@ impl Engine {
         }
     }
 
-    /// A shortage of devices that was over when the weights were loaded is no failure.
-    pub(crate) fn drop_what_passed(&mut self) {
-        let went_on = |line: u64| {
-            let later = self.events.iter().filter(move |e| e.origin.line > line);
-            later.into_iter().any(|e| matches!(e.milestone, Milestone::WeightsLoaded | Milestone::EngineReady))
+    /// What came after a failure tells whether it was one: a shortage of devices may pass, and processes that end because
+    /// they were told to have not failed. An engine core that was ready did not fail to start.
+    pub(crate) fn settle_failures(&mut self) {
+        use FailureKind::{EngineCoreDied, EngineCoreFailed, WaitingForGpus, WorkerDied};
+        let line_of = |milestones: &[Milestone]| {
+            self.events.iter().filter(|e| milestones.contains(&e.milestone)).map(|e| e.origin.line).collect::<Vec<_>>()
         };
-        let passed: Vec<bool> = self
-            .failures
-            .iter()
-            .map(|f| f.kind == vramscope_core::FailureKind::WaitingForGpus && went_on(f.origin.line))
-            .collect();
-        for (failure, _) in self.failures.iter().zip(&passed).filter(|(_, passed)| **passed) {
-            self.notes.push(ParseNote::new(failure.origin.line, "the engine waited for devices, and went on"));
+        let ready = line_of(&[Milestone::WeightsLoaded, Milestone::EngineReady]);
+        let at_work = line_of(&[Milestone::EngineReady, Milestone::ServerReady]);
+        let told_to_end = line_of(&[Milestone::ShutdownBegan]);
+        for mut failure in std::mem::take(&mut self.failures) {
+            let line = failure.origin.line;
+            let note = match failure.kind {
+                WaitingForGpus if ready.iter().any(|l| *l > line) => Some("the engine waited for devices, and went on"),
+                EngineCoreFailed | WorkerDied if told_to_end.iter().any(|l| *l < line) => {
+                    Some("processes of the engine complain here, after it was told to end")
+                }
+                _ => None,
+            };
+            if let Some(note) = note {
+                self.notes.push(ParseNote::new(line, note));
+                continue;
+            }
+            if failure.kind == EngineCoreFailed && at_work.iter().any(|l| *l < line) {
+                failure.kind = EngineCoreDied;
+            }
+            self.failures.push(failure);
         }
-        let mut passed = passed.into_iter();
-        self.failures.retain(|_| !passed.next().unwrap_or(false));
     }
 
     /// The clock of a line.
@@ -280,6 +292,8 @@ impl Engine {
             .iter()
             .map(|figure| match figure.key {
                 Key::KvTokens | Key::ConcurrencyTokens | Key::ConcurrencyFactor | Key::InitSecs => Scope::AllRanks,
+                // The host's memory, of which the driver sets aside what all ranks swap to.
+                Key::SwapSpace | Key::HostTotal => Scope::AllRanks,
                 Key::GpuBlocks | Key::CpuBlocks => Scope::PerRank,
                 _ => {
                     let worker = figure.origin.worker.as_deref().map(Worker::of);

@@ -254,3 +254,21 @@ fn counts(engine: &Engine, key: Key) -> Vec<Fact<u64>> {
     };
     engine.of(key).filter_map(value).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::LogParser;
+
+    #[test]
+    fn what_a_failed_allocation_found_free_is_not_what_the_worker_started_with() {
+        let mut parser = LogParser::new();
+        parser.push_line("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.19 GiB of which 1.31 GiB is free.");
+        let facts = &parser.finish().engines[0].facts;
+        assert!(facts.initial_free.is_empty(), "{:?}", facts.initial_free);
+        assert_eq!(facts.device_total.len(), 1);
+
+        let mut parser = LogParser::new();
+        parser.push_line("ValueError: Free memory on device cuda:0 (11.2/79.19 GiB) on startup is less than desired GPU memory utilization (0.9, 71.27 GiB).");
+        assert_eq!(parser.finish().engines[0].facts.initial_free.len(), 1);
+    }
+}

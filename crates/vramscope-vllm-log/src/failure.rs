@@ -38,15 +38,18 @@ pub(crate) fn kind(fails: Fails, captured: &[Captured]) -> FailureKind {
             estimated_max_model_len: count(Key::FailEstimatedLength),
         },
         Fails::FreeMemory => FailureKind::FreeMemoryBelowUtilization {
-            free: memory(Key::FailFree),
+            free: memory(Key::FailFree).or_else(|| memory(Key::FailFreeThen)),
             total: memory(Key::FailTotal),
             utilization: number(Key::FailUtilization),
             requested: memory(Key::FailRequested),
         },
+        Fails::FreeMemoryGrew => {
+            FailureKind::FreeMemoryGrew { initial: memory(Key::InitialFree), current: memory(Key::FreeAfterProfile) }
+        }
         Fails::OutOfMemory => FailureKind::OutOfMemory {
             tried: memory(Key::FailTried),
             capacity: memory(Key::FailTotal),
-            free: memory(Key::FailFree),
+            free: memory(Key::FailFreeThen),
             process: memory(Key::FailProcess),
             allocated: memory(Key::FailAllocated),
             reserved_unallocated: memory(Key::FailReserved),
@@ -74,7 +77,10 @@ pub(crate) enum Rank {
 /// How a failure relates to others.
 pub(crate) fn rank(kind: &FailureKind) -> Rank {
     match kind {
-        FailureKind::EngineCoreFailed | FailureKind::WorkerDied | FailureKind::WaitingForGpus => Rank::Consequence,
+        FailureKind::EngineCoreFailed
+        | FailureKind::EngineCoreDied
+        | FailureKind::WorkerDied
+        | FailureKind::WaitingForGpus => Rank::Consequence,
         FailureKind::Other => Rank::Unknown,
         _ => Rank::Cause,
     }
@@ -117,6 +123,9 @@ pub fn advice(kind: &FailureKind) -> String {
             };
             format!("Another process holds memory on this GPU: stop it, or lower --gpu-memory-utilization{share}.")
         }
+        FailureKind::FreeMemoryGrew { .. } => "Another process on this GPU gave memory back while the engine measured \
+             its own use: start the engine when the others have started or stopped, or give it a GPU of its own."
+            .to_owned(),
         FailureKind::OutOfMemory { reserved_unallocated, tried, .. } => {
             let fragmented = matches!((reserved_unallocated, tried), (Some(held), Some(tried)) if held >= tried);
             let hint = if fragmented {
@@ -144,6 +153,11 @@ pub fn advice(kind: &FailureKind) -> String {
         FailureKind::EngineCoreFailed => {
             "The engine's core did not start; the cause is in lines that this log lacks or \
              that were not understood."
+                .to_owned()
+        }
+        FailureKind::EngineCoreDied => {
+            "The engine's core stopped while it was at work; the cause is in lines that this log lacks or that were \
+             not understood, or in the kernel's log if it was killed for host memory."
                 .to_owned()
         }
         FailureKind::WaitingForGpus => {

@@ -167,6 +167,10 @@ keys! {
     GraphPoolDifference = "graph_pool_difference": Memory,
     /// Their difference in percent.
     GraphPoolDifferencePct = "graph_pool_difference_pct": Number,
+    /// Captured graphs of a multimodal model's encoder.
+    EncoderGraphs = "encoder_graphs": Memory,
+    /// The engine's estimate of them.
+    EncoderGraphsEstimated = "encoder_graphs_estimated": Memory,
     /// Captured graphs, from the summary at the end of the start.
     GraphsSummary = "graphs_summary": Memory,
 
@@ -229,8 +233,10 @@ keys! {
     FailAvailable = "fail_available": Memory,
     /// The longest length that would fit.
     FailEstimatedLength = "fail_estimated_max_model_len": Count,
-    /// Free memory.
+    /// Free memory when the worker started.
     FailFree = "fail_free": Memory,
+    /// Free memory when something could not be allocated, long after the start perhaps.
+    FailFreeThen = "fail_free_then": Memory,
     /// Total memory.
     FailTotal = "fail_total": Memory,
     /// The share asked for.

@@ -69,7 +69,7 @@ impl LogReport {
 
 fn engine_report(mut engine: Engine) -> EngineReport {
     engine.settle_scopes();
-    engine.drop_what_passed();
+    engine.settle_failures();
     let contradictions = contradiction::notes(&engine);
     engine.notes.extend(contradictions);
     let facts = facts::facts(&engine);

@@ -63,6 +63,7 @@ pub(crate) enum Fails {
     MaxSeqLen,
     KvCacheTooSmall,
     FreeMemory,
+    FreeMemoryGrew,
     OutOfMemory,
     Collective,
     WorkerDied,

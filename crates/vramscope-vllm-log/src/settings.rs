@@ -162,7 +162,7 @@ fn value(pair: &Pair<'_>, read: Read) -> Option<SettingValue> {
         Read::CudagraphMode => {
             let inner = nested(pair.value);
             let mode = inner.iter().find(|p| p.key == "cudagraph_mode" && !p.cut)?;
-            python::text_of(mode.value).map(|text| SettingValue::Text(shorten(enum_member(text))))
+            python::text_of(mode.value).map(|text| SettingValue::Text(shorten(cudagraph_mode(enum_member(text)))))
         }
     }
 }
@@ -194,6 +194,21 @@ fn enum_member(text: String) -> String {
     }
 }
 
+/// The name of a mode that is printed as its value, as up to 0.11.1: a member's number, or those of the modes for prefill
+/// and for decode.
+fn cudagraph_mode(text: String) -> String {
+    let value: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let name = match value.as_str() {
+        "0" => "NONE",
+        "1" => "PIECEWISE",
+        "2" => "FULL",
+        "[2,0]" | "(2,0)" => "FULL_DECODE_ONLY",
+        "[2,1]" | "(2,1)" => "FULL_AND_PIECEWISE",
+        _ => return text,
+    };
+    name.to_owned()
+}
+
 /// Cuts at a character.
 fn shorten(mut text: String) -> String {
     if text.len() > MAX_TEXT {
@@ -220,6 +235,9 @@ mod tests {
         assert_eq!(get(&settings, "load_format"), Some(SettingValue::Text("auto".into())));
         assert_eq!(get(&settings, "enable_chunked_prefill"), Some(SettingValue::Flag(true)));
         assert_eq!(get(&settings, "cudagraph_mode"), Some(SettingValue::Text("FULL_AND_PIECEWISE".into())));
+        for (printed, mode) in [("1", "PIECEWISE"), ("[2,1]", "FULL_AND_PIECEWISE"), ("(2, 0)", "FULL_DECODE_ONLY")] {
+            assert_eq!(cudagraph_mode(printed.to_owned()), mode);
+        }
     }
 
     #[test]

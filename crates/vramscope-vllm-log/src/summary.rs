@@ -232,7 +232,9 @@ fn failure_summary(engine: &EngineReport, failure: &Failure) -> FailureSummary {
     let count = |key: Key| printed(key).and_then(Figure::count);
     let mut summary = FailureSummary::default();
     summary.kind = match failure.kind {
-        FailureKind::Collective
+        FailureKind::FreeMemoryGrew { .. }
+        | FailureKind::EngineCoreDied
+        | FailureKind::Collective
         | FailureKind::WorkerDied
         | FailureKind::UnsupportedArchitecture
         | FailureKind::BadArguments => {
@@ -256,12 +258,12 @@ fn failure_summary(engine: &EngineReport, failure: &Failure) -> FailureSummary {
     if let FailureKind::OutOfMemory { .. } = failure.kind {
         summary.tried_to_allocate = text(Key::FailTried);
         summary.total_capacity = text(Key::FailTotal);
-        summary.free = text(Key::FailFree);
+        summary.free = text(Key::FailFreeThen);
         summary.process_in_use = text(Key::FailProcess);
         summary.allocated_by_pytorch = text(Key::FailAllocated);
         summary.reserved_unallocated = text(Key::FailReserved);
     } else {
-        summary.free_gib = gib(Key::FailFree);
+        summary.free_gib = gib(Key::FailFree).or_else(|| gib(Key::FailFreeThen));
         summary.total_gib = gib(Key::FailTotal);
     }
     summary

@@ -24,6 +24,16 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).or_exit(ExitCode::CannotWrite)
 }
 
+/// Writes a document to stdout as JSON, without holding its text.
+pub(crate) fn print_json(document: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    serde_json::to_writer_pretty(&mut out, document)
+        .map_err(io::Error::from)
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush())
+        .or_exit(ExitCode::CannotWrite)
+}
+
 /// Says something to the person at the terminal, on stderr.
 pub(crate) fn say(text: &str) {
     anstream::eprintln!("{text}");

@@ -84,7 +84,7 @@ impl StepFinder {
     pub(crate) fn new(steps: &[MarkedStep]) -> (Self, Vec<MarkedStep>) {
         let best = steps.iter().map(|step| step.said.source).min();
         let mut order: Vec<usize> = (0..steps.len()).filter(|&at| Some(steps[at].said.source) == best).collect();
-        order.sort_by_key(|&at| (steps[at].start, steps[at].end));
+        order.sort_by_key(|&at| (steps[at].start, steps[at].end, steps[at].place));
         let mut places = vec![None; steps.len()];
         let mut by_time = Vec::new();
         let mut kept = Vec::new();
@@ -197,7 +197,7 @@ impl Join {
 
     fn add(&mut self, op: &GpuOp, launch: Option<&Launch>, step: Option<u32>) -> Result<(), TraceError> {
         let length = op.end - op.start;
-        let &GpuOp { device, start, end, stream, name, work, .. } = op;
+        let &GpuOp { device, start, end, stream, name, work, place, .. } = op;
         if let Some(launch) = launch {
             self.early += u64::from(start < launch.start);
         }
@@ -219,7 +219,7 @@ impl Join {
             region.to = region.to.max(end);
         }
         let launched = launch.map(|l| (l.start, l.thread));
-        self.ops.push(TimedOp { device, start, end, stream, name, work, launched, step })
+        self.ops.push(TimedOp { device, start, end, place, stream, name, work, launched, step })
     }
 
     fn kernel(&mut self, op: &GpuOp, launch: Option<&Launch>) -> Result<(), TraceError> {

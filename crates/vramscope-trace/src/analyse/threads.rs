@@ -45,6 +45,8 @@ pub(crate) struct OperatorTime {
 pub(crate) struct MarkedStep {
     pub start: i64,
     pub end: i64,
+    /// Where the mark stands in the file.
+    pub place: u64,
     pub name: NameId,
     pub said: StepName,
 }
@@ -189,8 +191,8 @@ impl Walk {
             return;
         }
         frame.around.step = u32::try_from(self.found.steps.len()).ok();
-        let Span { start, end, name, .. } = frame.span;
-        self.found.steps.push(MarkedStep { start, end, name, said });
+        let Span { start, end, name, place, .. } = frame.span;
+        self.found.steps.push(MarkedStep { start, end, place, name, said });
     }
 
     /// A layer of the model. Blocks within a layer are its parts, so the outermost one counts.
@@ -202,7 +204,7 @@ impl Walk {
     }
 
     fn call(&mut self, frame: &Frame) -> Result<(), TraceError> {
-        let Span { thread, start, end, name, correlation, .. } = frame.span;
+        let Span { thread, start, end, name, place, correlation, .. } = frame.span;
         self.found.calls.entry(name).or_default().add(frame.length());
         let kind = self.kinds.of(name);
         if kind == NameKind::Wait {
@@ -223,7 +225,7 @@ impl Walk {
             return Ok(());
         }
         let stack::Around { operator, step, layer, scope, .. } = frame.around;
-        self.launches.push(Launch { correlation, start, thread, graph, operator, step, layer, scope, stack })
+        self.launches.push(Launch { correlation, start, place, thread, graph, operator, step, layer, scope, stack })
     }
 
     fn finish(self) -> Result<Threads, TraceError> {

@@ -188,7 +188,10 @@ impl Parts {
             return steps;
         }
         steps.list = self.timeline.steps.iter().map(|work| self.gpu_step(work)).collect();
-        steps.list.sort_by_key(|step| (step.start_ns, step.gpu.map(|gpu| gpu.span_ns)));
+        steps.list.sort_by_cached_key(|step| {
+            let gpu = step.gpu.map(|gpu| (gpu.span_ns, gpu.busy_ns, gpu.kernels, gpu.kernel_time_ns));
+            (step.start_ns, gpu, step.name.clone())
+        });
         if !steps.list.is_empty() {
             steps.source = Some(if self.timeline.detected { StepSource::Detected } else { StepSource::GpuMarks });
         }

@@ -22,6 +22,10 @@ pub(crate) struct Op {
     pub linked: bool,
     /// It belongs to the graph that was launched last.
     pub in_graph: bool,
+    /// So many operators, one within the other, run on another thread meanwhile.
+    pub nested: usize,
+    /// How much shorter than the one around it each of them is; mostly they begin and end together.
+    pub shorter: u8,
 }
 
 pub(crate) const KERNELS: [(&str, &str); 8] = [
@@ -51,6 +55,8 @@ pub(crate) struct Generated {
     pub kernel_busy: BTreeMap<String, Vec<(i64, i64)>>,
     pub moved: BTreeMap<String, (u64, u64, u64)>,
     pub steps: u64,
+    /// Count, time, and time without operators within, by name.
+    pub operators: BTreeMap<String, (u64, u64, u64)>,
     pub first: i64,
     pub last: i64,
 }
@@ -71,20 +77,33 @@ pub(crate) fn layouts() -> impl Strategy<Value = Layout> {
 }
 
 pub(crate) fn ops(count: usize) -> impl Strategy<Value = Vec<Op>> {
-    let op = (0usize..10, 0usize..8, 0u8..3, 0u8..2, any::<[u16; 3]>(), any::<u32>(), any::<[bool; 3]>()).prop_map(
-        |(kind, name, stream, device, [launch_after, delay, length], bytes, [a, b, in_graph])| Op {
-            kind,
-            name,
-            stream,
-            device,
-            launch_after,
-            delay: delay % 5000,
-            length: length % 30_000,
-            bytes,
-            linked: a || b,
-            in_graph,
-        },
-    );
+    let nested = (0usize..5, prop::sample::select(vec![0u8, 0, 0, 1, 200]));
+    let op = (0usize..10, 0usize..8, 0u8..3, 0u8..2, any::<[u16; 3]>(), any::<u32>(), any::<[bool; 3]>(), nested)
+        .prop_map(
+            |(
+                kind,
+                name,
+                stream,
+                device,
+                [launch_after, delay, length],
+                bytes,
+                [a, b, in_graph],
+                (nested, shorter),
+            )| Op {
+                kind,
+                name,
+                stream,
+                device,
+                launch_after,
+                delay: delay % 5000,
+                length: length % 30_000,
+                bytes,
+                linked: a || b,
+                in_graph,
+                nested,
+                shorter,
+            },
+        );
     prop::collection::vec(op, 0..count)
 }
 
@@ -128,6 +147,7 @@ pub(crate) fn generate(ops: &[Op], layout: Layout) -> Generated {
     writer.event(0, &process, Some("\"name\": \"python3\"".into()));
     let mut launch = START;
     let mut graph: Option<(u64, i64)> = None;
+    let mut operators_end = START;
     for chunk in ops.chunks(8) {
         let begin = launch;
         for op in chunk {
@@ -143,6 +163,7 @@ pub(crate) fn generate(ops: &[Op], layout: Layout) -> Generated {
                 }
                 None => (correlation, launch),
             };
+            operators_end = operators(&mut writer, op, launch.max(operators_end), &mut truth);
             operation(&mut writer, op, correlation, launched.max(launch) + i64::from(op.delay), &mut truth);
         }
         let head = [
@@ -180,6 +201,33 @@ fn call(writer: &mut Writer, name: &str, at: i64, correlation: u64, truth: &mut 
     writer.event(1, &head, Some(format!("\"cbid\": 211, \"correlation\": {correlation}")));
     truth.first = truth.first.min(at);
     truth.last = truth.last.max(at);
+}
+
+/// Operators within each other, the outer one first; gives when they end.
+fn operators(writer: &mut Writer, op: &Op, start: i64, truth: &mut Generated) -> i64 {
+    let shorter = i64::from(op.shorter);
+    let lengths: Vec<i64> = (0..op.nested).map(|depth| 5000 - shorter * i64::try_from(depth).unwrap()).collect();
+    for (depth, length) in lengths.iter().enumerate() {
+        let name = format!("aten::op{}", (op.name * 3 + depth * 2) % 7);
+        let head = [
+            ("ph", quote("X")),
+            ("cat", quote("cpu_op")),
+            ("name", quote(&name)),
+            ("pid", "5".into()),
+            ("tid", "6".into()),
+            ("ts", micros(start)),
+            ("dur", micros(*length)),
+        ];
+        writer.event(1, &head, None);
+        truth.first = truth.first.min(start);
+        truth.last = truth.last.max(start);
+        let within = lengths.get(depth + 1).copied().unwrap_or(0);
+        let tally = truth.operators.entry(name).or_default();
+        tally.0 += 1;
+        tally.1 += length.unsigned_abs();
+        tally.2 += (length - within).unsigned_abs();
+    }
+    start + lengths.first().copied().unwrap_or(0)
 }
 
 fn operation(writer: &mut Writer, op: &Op, correlation: u64, start: i64, truth: &mut Generated) {

@@ -45,6 +45,8 @@ fn check_truth(truth: &Generated, summary: &Summary) -> Result<(), TestCaseError
     for category in &summary.categories {
         prop_assert_eq!(category.total_ns, truth.categories[category.category.name()]);
     }
+    let operators = summary.operators.iter().map(|o| (o.name.clone(), (o.count, o.total_ns, o.own_ns)));
+    prop_assert_eq!(operators.collect::<std::collections::BTreeMap<_, _>>(), truth.operators.clone());
     if !summary.devices.is_empty() {
         prop_assert_eq!(summary.steps.list.len() as u64, truth.steps);
     }
@@ -88,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn threads_and_blocks_do_not_matter(ops in ops(60), layout in layouts(), block in 1usize..5000, threads in 1usize..4) {
+    fn threads_and_blocks_do_not_matter(ops in ops(60), layout in layouts(), block in 1usize..5000, threads in 1usize..6) {
         let truth = generate(&ops, layout);
         let plain = document(&truth.json, &options(1, 1 << 20, None));
         prop_assert_eq!(document(&truth.json, &options(threads, block, None)), plain);

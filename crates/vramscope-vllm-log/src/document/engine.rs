@@ -391,6 +391,10 @@ pub fn failure(failure: &Failure) -> FailureDocument {
             bytes("requested", *requested);
             numbers.push(("utilization", *utilization));
         }
+        FailureKind::FreeMemoryGrew { initial, current } => {
+            bytes("initial", *initial);
+            bytes("current", *current);
+        }
         FailureKind::OutOfMemory { tried, capacity, free, process, allocated, reserved_unallocated } => {
             bytes("tried", *tried);
             bytes("capacity", *capacity);

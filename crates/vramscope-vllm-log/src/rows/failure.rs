@@ -26,22 +26,50 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "0.20.0-",
         "emory",
-        "Available memory on node {ignored} ({fail_free~2}/{fail_total~2}) on {startup|kv cache allocation} is less than desired CPU memory utilization ({fail_utilization}, {fail_requested~2})",
+        "Available memory on node {ignored} ({fail_free~2}/{fail_total~2}) on startup is less than desired CPU memory utilization ({fail_utilization}, {fail_requested~2})",
     )
     .fails(Fails::FreeMemory),
-    row("0.32.0-", "emory", "Free memory on device[[ {ignored_word}]] ({fail_free~2}/{fail_total~2}) on startup is less than the engine's budget")
-        .fails(Fails::FreeMemory),
+    row(
+        "0.20.0-",
+        "emory",
+        "Available memory on node {ignored} ({fail_free_then~2}/{fail_total~2}) on kv cache allocation is less than {desired CPU memory utilization|requested memory for kv} ([[{fail_utilization}, ]]{fail_requested~2}",
+    )
+    .fails(Fails::FreeMemory),
+    row(
+        "0.32.0-",
+        "emory",
+        "Free memory on device[[ {ignored_word}]] ({fail_free~2}/{fail_total~2}) on startup is less than the engine's budget after excluding external process's weights ([[{fail_utilization}, ]]{fail_requested~2}",
+    )
+    .fails(Fails::FreeMemory),
+    row(
+        "0.32.0-",
+        RAISED,
+        "Externally held weights on device {ignored_word} ({ignored_memory~2}/{fail_total~2}) exceed the desired GPU memory utilization ({fail_utilization}, {fail_requested~2})",
+    )
+    .fails(Fails::FreeMemory),
+    row(
+        "0.6.4-",
+        "emory",
+        "Error in memory profiling. Initial free memory[[:]] {initial_free~2}, current free memory[[:]] {free_after_profile~2}.",
+    )
+    .fails(Fails::FreeMemoryGrew),
+    row(
+        "0.25.1-",
+        RAISED,
+        "frontend multimodal GPU decoding reserves {fail_needed~2} ({..}), but only {fail_available~2} is available for the KV cache.",
+    )
+    .fails(Fails::NoKvCacheMemory),
     // PyTorch before 2.1: `(GPU 0; 23.65 GiB total capacity; 20.1 GiB already allocated; 12 MiB free; 21 GiB reserved …)`.
     row(
         "",
         "emory",
-        "{CUDA|HIP|XPU|NPU|MUSA} out of memory. Tried to allocate {fail_tried} ({GPU|NPU|XPU} {ignored}; {fail_total} total capacity; {fail_allocated} already allocated;[[ {ignored_memory} current active;]] {fail_free} free; {ignored_memory} reserved in total by PyTorch)",
+        "{CUDA|HIP|XPU|NPU|MUSA} out of memory. Tried to allocate {fail_tried} ({GPU|NPU|XPU} {ignored}; {fail_total} total capacity; {fail_allocated} already allocated;[[ {ignored_memory} current active;]] {fail_free_then} free; {ignored_memory} reserved in total by PyTorch)",
     )
     .fails(Fails::OutOfMemory),
     row(
         "",
         "emory",
-        "{CUDA|HIP|XPU|NPU|MUSA|CPU} out of memory. Tried to allocate {fail_tried}[[{..}GPU {ignored}[[ has a total {capacity|capacty} of {fail_total}[[ of which {fail_free} is free]].]]]][[{..}this process has {fail_process} memory in use.]][[{..}Of the allocated memory {fail_allocated} is allocated by PyTorch]][[, with {fail_private_pools} allocated in private pools]][[{..}and {fail_reserved} is reserved by PyTorch but unallocated]]",
+        "{CUDA|HIP|XPU|NPU|MUSA|CPU} out of memory. Tried to allocate {fail_tried}[[{..}GPU {ignored}[[ has a total {capacity|capacty} of {fail_total}[[ of which {fail_free_then} is free]].]]]][[{..}this process has {fail_process} memory in use.]][[{..}Of the allocated memory {fail_allocated} is allocated by PyTorch]][[, with {fail_private_pools} allocated in private pools]][[{..}and {fail_reserved} is reserved by PyTorch but unallocated]]",
     )
     .fails(Fails::OutOfMemory),
     row(

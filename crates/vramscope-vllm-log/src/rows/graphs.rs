@@ -9,6 +9,8 @@ pub(super) const ROWS: &[Row] = &[
         .event(Milestone::GraphsCaptured),
     row("0.3-0.6.3.post1", "capturing finished", "Graph capturing finished in {capture_secs} secs.")
         .event(Milestone::GraphsCaptured),
+    row("0.18.0-", "capturing finished", "Encoder graph capturing finished in {ignored} secs, took {encoder_graphs}"),
+    row("0.18.0-", "emory", "Estimated encoder CUDA graph memory: {encoder_graphs_estimated} for"),
     row("0.18.0-", "emory", "Estimated CUDA graph memory: {graphs_estimated~2} total"),
     row(
         "0.18.0-",

@@ -35,7 +35,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "0.25.0-",
         "emory",
-        "worker init memory snapshot: torch_peak={ignored_memory~2}, free_memory={initial_free~2}, total_memory={device_total~2}, cuda_memory={initial_used~2}, torch_memory={ignored_memory~2}, non_torch_memory={initial_non_torch~2}",
+        "worker init memory snapshot: torch_peak={ignored_memory~2}, [[torch_allocated={ignored_memory~2}, ]]free_memory={initial_free~2}, total_memory={device_total~2}, {cuda|rocm|xpu|cpu|tpu|hpu|npu|musa}_memory={initial_used~2}, torch_memory={ignored_memory~2}, non_torch_memory={initial_non_torch~2}",
     ),
     row("0.25.0-", "emory", "worker requested memory: {requested~2}"),
     row(
@@ -63,6 +63,7 @@ pub(super) const ROWS: &[Row] = &[
         "emory",
         "Free memory on device[[ {ignored_word}]] ({initial_free~2}/{device_total~2}) on startup. Desired GPU memory utilization is ({gpu_memory_utilization}, {requested~2}). Actual usage is {consumed~2} for consumed memory (weights + non-torch), {activation_summary~2} for peak activation, and {graphs_summary~2} for CUDAGraph memory.[[{..}Current kv cache memory in use is {kv_pool_summary~2}]]",
     ),
+    row("0.26.0-", "emory", "Startup plan not applied: current free memory ({initial_free}) is below the recorded baseline ({ignored_memory})"),
     row("0.29.0-", "emory", "Free memory grew by {unexpected_free~2} during profiling"),
     // XPU, in MiB that it calls MB.
     row(

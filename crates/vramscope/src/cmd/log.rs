@@ -64,12 +64,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let parser = if args.unknown { LogParser::keeping_unknown() } else { LogParser::new() };
     let report = read(parser, &args.files)?;
-    let text = match args.format {
-        Format::Json => serde_json::to_string_pretty(&LogDocument::of(&report))? + "\n",
-        Format::Table if args.unknown => render::unknown(&report, output::width()),
-        Format::Table => render::report(&report, output::width()),
-    };
-    output::print(&text)?;
+    match args.format {
+        Format::Json => output::print_json(&LogDocument::of(&report))?,
+        Format::Table if args.unknown => output::print(&render::unknown(&report, output::width()))?,
+        Format::Table => output::print(&render::report(&report, output::width()))?,
+    }
     Ok(exit_code(&report))
 }
 

@@ -96,6 +96,7 @@ const MEMORY: &[(&[Key], &str)] = &[
     (&[Key::NonTorch, Key::NonTorchSummary], "non-torch growth"),
     (&[Key::GraphsEstimated, Key::GraphPoolEstimated], "graphs, estimated"),
     (&[Key::Graphs, Key::GraphPool], "graphs, captured"),
+    (&[Key::EncoderGraphs], "graphs of the encoder"),
     (&[Key::KvPool], "KV-cache pool"),
     (&[Key::CpuOffloaded], "weights kept on the host"),
     (&[Key::SwapSpace], "swap space on the host"),
@@ -120,8 +121,9 @@ fn memory(engine: &EngineReport, width: usize) -> String {
             continue;
         }
         let figures: Vec<&Figure> = engine.figures.iter().filter(|f| f.key == *key).collect();
-        for (place, figure) in distinct(&figures).into_iter().enumerate() {
-            let (figure, more) = figure;
+        let values = distinct(&figures);
+        let left_out = values.len().saturating_sub(MAX_VALUES);
+        for (place, (figure, more)) in values.into_iter().take(MAX_VALUES).enumerate() {
             let Some(memory) = figure.memory() else { continue };
             let by = figure.origin.worker.clone().unwrap_or_default();
             let by = if more > 0 { format!("{by} and {more} more") } else { by };
@@ -135,10 +137,16 @@ fn memory(engine: &EngineReport, width: usize) -> String {
             ]);
             rows += 1;
         }
+        if left_out > 0 {
+            let text = format!("and {} other values", thousands(u64::try_from(left_out).unwrap_or(u64::MAX)));
+            table.row([String::new(), String::new(), String::new(), String::new(), String::new(), text]);
+        }
     }
     if rows == 0 { String::new() } else { table.render(width) }
 }
 
+/// Most values of one part that the table shows; the JSON document has them all.
+const MAX_VALUES: usize = 16;
 const GIB: f64 = 1_073_741_824.0;
 
 /// Figures of one key, with how many later ones have the same value.
