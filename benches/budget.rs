@@ -24,12 +24,17 @@ const CONFIG: &str = r#"{
 const AWQ: &str = r#"{"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": true,
   "version": "gemm", "modules_to_not_convert": null},"#;
 
-/// Dense, experts, latent attention, windows, recurrent layers, and the largest.
+/// The models of the recordings, then experts of 4 bits, recurrent layers, and the largest.
 const MODELS: &[&str] = &[
+    "meta-llama/Llama-3.2-1B",
     "meta-llama/Llama-3.1-8B",
+    "Qwen/Qwen2.5-7B",
     "Qwen/Qwen3-30B-A3B",
     "deepseek-ai/DeepSeek-V2-Lite",
+    "google/gemma-2-9b",
     "google/gemma-3-4b-it",
+    "openai/gpt-oss-120b",
+    "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
     "Qwen/Qwen3-Next-80B-A3B-Instruct",
     "deepseek-ai/DeepSeek-V3",
 ];

@@ -45,6 +45,22 @@ pub(crate) struct Block {
     offset: u64,
 }
 
+impl Block {
+    fn touches(self, other: Self) -> bool {
+        self.segment == other.segment
+            && (self.offset + self.size == other.offset || other.offset + other.size == self.offset)
+    }
+}
+
+/// An earlier state.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    allocated: u64,
+    /// Free blocks that were too small for anything.
+    dead: usize,
+    sizes: Vec<u64>,
+}
+
 /// The allocator's state: what is free within its segments, and how much is given out.
 #[derive(Debug, Clone)]
 pub(crate) struct Allocator {
@@ -52,6 +68,8 @@ pub(crate) struct Allocator {
     unsplit_from: u64,
     /// In order.
     free: Vec<Block>,
+    /// Their sizes once more, close together: they are searched at every step.
+    sizes: Vec<u64>,
     /// Sizes of the segments.
     segments: Vec<u64>,
     allocated: u64,
@@ -60,7 +78,8 @@ pub(crate) struct Allocator {
 impl Allocator {
     /// An empty allocator; `unsplit_from` is the engine's `max_split_size_mb` while it loads.
     pub(crate) fn new(unsplit_from: Option<u64>) -> Self {
-        Self { unsplit_from: unsplit_from.unwrap_or(u64::MAX), free: Vec::new(), segments: Vec::new(), allocated: 0 }
+        let unsplit_from = unsplit_from.unwrap_or(u64::MAX);
+        Self { unsplit_from, free: Vec::new(), sizes: Vec::new(), segments: Vec::new(), allocated: 0 }
     }
 
     /// The sum of all blocks given out.
@@ -97,42 +116,132 @@ impl Allocator {
         if block.segment == SMALL_POOL {
             return;
         }
-        if self.segments.get(block.segment) == Some(&block.size) {
+        if self.is_segment(block) {
             // A whole segment has no neighbours.
             return self.insert(block);
         }
         let mut joined = block;
-        self.free.retain(|other| {
-            if other.segment != block.segment {
-                return true;
-            }
-            let before = other.offset + other.size == joined.offset;
-            let after = joined.offset + joined.size == other.offset;
-            if before {
-                joined = Block { offset: other.offset, size: other.size + joined.size, ..joined };
-            } else if after {
-                joined.size += other.size;
-            }
-            !(before || after)
-        });
+        // At most one neighbour on each side is free.
+        while let Some(place) = self.free.iter().position(|other| other.touches(joined)) {
+            let other = self.remove(place);
+            joined = Block { offset: other.offset.min(joined.offset), size: other.size + joined.size, ..joined };
+        }
         self.insert(joined);
     }
 
+    /// Goes through temporary tensors of one size, of which two exist together and nothing that stays is taken
+    /// meanwhile. All are given back and joined with what they were split from, so only segments that must be made for
+    /// them change anything.
+    pub(crate) fn pass_two(&mut self, bytes: u64) {
+        if small(bytes).is_some() || self.has_room_for_two(bytes) {
+            return;
+        }
+        let two = [self.take(bytes), self.take(bytes)];
+        two.into_iter().for_each(|block| self.give(block));
+    }
+
+    /// Whether no free block may be given to a tensor of either of these sizes.
+    pub(crate) fn keeps_apart(&self, large: u64, small: u64) -> bool {
+        large >= self.unsplit_from && (small < self.unsplit_from || large.saturating_sub(small) > OVERSIZE)
+    }
+
+    fn has_room_for_two(&self, bytes: u64) -> bool {
+        let size = bytes.div_ceil(ROUND).saturating_mul(ROUND);
+        let place = self.first_of(size);
+        let usable = |place: usize| self.free.get(place).filter(|block| self.may_use(**block, size));
+        usable(place).is_some_and(|first| {
+            let rest = if size < self.unsplit_from { first.size - size } else { 0 };
+            usable(place + 1).is_some() || rest > SMALL && rest >= size
+        })
+    }
+
+    /// Takes a tensor's like, gives `old` back, takes two more, and gives the first and the second of the three back.
+    /// Returns `false`, with nothing done, unless `old` and all that would be taken are segments of one size: then they
+    /// only change places, and two steps do for six.
+    pub(crate) fn take_three_keep_one(&mut self, old: Block, bytes: u64) -> bool {
+        let size = bytes.div_ceil(ROUND).saturating_mul(ROUND);
+        let split = size < self.unsplit_from && old.size.saturating_sub(size) > SMALL;
+        if split || size > old.size || !self.is_segment(old) || !self.may_use(old, size) {
+            return false;
+        }
+        let place = self.first_of(size);
+        let like = |block: &&Block| block.size == old.size && self.is_segment(**block);
+        let likes = self.free[place..].iter().take(3).take_while(like).count();
+        // A fourth block of this size that is part of a segment would come later in order, and is not reached.
+        if likes < 2 || self.free.get(place + likes).is_some_and(|block| likes < 3 && block.size == old.size) {
+            return false;
+        }
+        // The first is taken and given back; of the others and `old`, the second in order stays taken.
+        let others = &self.free[place + 1..place + likes];
+        let before = others.iter().filter(|block| **block < old).count();
+        let kept = match before {
+            0 => place + 1,
+            1 => return true,
+            _ => place + 2,
+        };
+        self.remove(kept);
+        self.insert(old);
+        true
+    }
+
+    /// The state, to be compared with a later one. `least` is the smallest tensor that will be taken in between.
+    pub(crate) fn mark(&self, least: u64) -> Mark {
+        Mark { allocated: self.allocated, dead: self.first_of(least), sizes: self.sizes.clone() }
+    }
+
+    /// Whether tensors of at least `least` bytes find now what they found at a mark. While nothing is given back, the
+    /// sizes of the free blocks decide that alone.
+    pub(crate) fn is_as_at(&self, mark: &Mark, least: u64) -> bool {
+        self.sizes[self.first_of(least)..] == mark.sizes[mark.dead..]
+    }
+
+    /// Repeats what happened since a mark, at which the state was as it is now: as much is taken, and as many pieces
+    /// are left over that are too small for what was taken.
+    pub(crate) fn repeat(&mut self, since: &Mark, least: u64, times: u64) {
+        let once = self.allocated.saturating_sub(since.allocated);
+        self.allocated = self.allocated.saturating_add(once.saturating_mul(times));
+        let mut before = since.sizes[..since.dead].iter().copied().peekable();
+        let now = &self.sizes[..self.first_of(least)];
+        let left: Vec<u64> = now.iter().copied().filter(|size| before.next_if_eq(size).is_none()).collect();
+        for size in left.into_iter().flat_map(|size| (0..times).map(move |_| size)) {
+            self.segments.push(SEGMENT);
+            self.insert(Block { segment: self.segments.len() - 1, offset: SEGMENT - size.min(SEGMENT), size });
+        }
+    }
+
+    fn is_segment(&self, block: Block) -> bool {
+        self.segments.get(block.segment) == Some(&block.size)
+    }
+
+    /// The place of the smallest free block of at least this size.
+    fn first_of(&self, size: u64) -> usize {
+        // There are a few dozen at most; counting them all is quicker than to guess half of them wrong.
+        self.sizes.iter().filter(|own| **own < size).count()
+    }
+
+    /// Whether the rules let a request of this size have a block that is large enough.
+    fn may_use(&self, block: Block, size: u64) -> bool {
+        let unsplit = self.unsplit_from;
+        unsplit == u64::MAX || if size < unsplit { block.size < unsplit } else { block.size - size < OVERSIZE }
+    }
+
     fn insert(&mut self, block: Block) {
-        let place = self.free.partition_point(|other| *other < block);
-        self.free.insert(place, block);
+        let first = self.first_of(block.size);
+        let before = self.free[first..].iter().take_while(|other| **other < block).count();
+        self.free.insert(first + before, block);
+        self.sizes.insert(first + before, block.size);
+    }
+
+    fn remove(&mut self, place: usize) -> Block {
+        self.sizes.remove(place);
+        self.free.remove(place)
     }
 
     /// The smallest free block that fits, if the rules allow it.
     fn reuse(&mut self, size: u64) -> Option<Block> {
-        let place = self.free.partition_point(|other| other.size < size);
-        let block = self.free.get(place)?;
-        let whole = block.size >= self.unsplit_from;
-        let too_large = if size < self.unsplit_from { whole } else { block.size - size >= OVERSIZE };
-        if self.unsplit_from != u64::MAX && too_large {
-            return None;
-        }
-        Some(self.free.remove(place))
+        let place = self.first_of(size);
+        let usable = self.free.get(place).is_some_and(|block| self.may_use(*block, size));
+        usable.then(|| self.remove(place))
     }
 
     fn new_segment(&mut self, size: u64) -> Block {

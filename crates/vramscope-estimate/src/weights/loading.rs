@@ -6,13 +6,15 @@ use super::format::{Pieces, Repack, Storage, pieces};
 use super::tensors::{self, Part, Split, Tensor};
 use super::{PARTS, Sums};
 use crate::EstimateError;
-use crate::allocator::{self, Allocator, Block};
+use crate::allocator::{self, Allocator, Block, Mark};
 use crate::input::EngineArgs;
 
 /// vLLM's `max_split_size_mb` while it loads.
 const UNSPLIT_WHILE_LOADING: u64 = 20 << 20;
 /// Scalars beside each layer with a cache: scales of queries, keys, values and probabilities.
 const SCALES_PER_LAYER: u64 = 4;
+/// How many layers back a repetition is looked for.
+const LOOK_BACK: usize = 24;
 
 /// Where a stage stands in the pipeline, and which layers it has.
 #[derive(Debug, Clone)]
@@ -29,8 +31,12 @@ pub(crate) struct Loading<'a> {
     storage: Storage,
     allocator: Allocator,
     sums: Sums,
-    repacks: Vec<(Repack, [Option<Block>; 4])>,
+    /// Packed weights and their zero points.
+    repacks: Vec<(Repack, [Option<Block>; 2])>,
     tables_made: Vec<bool>,
+    tables_left: usize,
+    /// Follows every allocation, also those that can be shown to change nothing: for tests of that.
+    literal: bool,
     /// What the layers so far needed, one entry for all that are alike.
     known: Vec<(&'a Layer, Needs)>,
 }
@@ -65,6 +71,8 @@ impl<'a> Loading<'a> {
             sums: Sums::default(),
             repacks: Vec::new(),
             tables_made: vec![false; model.rotary.len()],
+            tables_left: model.rotary.len(),
+            literal: false,
             known: Vec::new(),
         }
     }
@@ -76,9 +84,7 @@ impl<'a> Loading<'a> {
         if place.first || (place.last && model.tied_head) {
             tensors::embedding(model, split, &mut |t| failed = also(&mut failed, self.make(t, storage)));
         }
-        for layer in &model.layers[place.layers.clone()] {
-            self.layer(layer)?;
-        }
+        self.layers(&model.layers[place.layers.clone()])?;
         if model.scaled_embedding {
             self.keep(Part::Buffers, storage.dtype.bits() / 8)?;
         }
@@ -100,19 +106,53 @@ impl<'a> Loading<'a> {
         Ok(self.sums)
     }
 
-    fn layer(&mut self, layer: &'a Layer) -> Result<(), EstimateError> {
-        let place = match self.known.iter().position(|(known, _)| *known == layer) {
-            Some(place) => place,
-            None => {
-                let needs = self.needs(layer)?;
-                self.known.push((layer, needs));
-                self.known.len() - 1
+    /// Goes through the layers. As long as nothing is given back, the sizes of the free blocks decide all that follows:
+    /// once they are what they were some layers ago, and the same layers follow as followed then, these repeat.
+    fn layers(&mut self, layers: &'a [Layer]) -> Result<(), EstimateError> {
+        let kinds = self.kinds(layers)?;
+        let known = std::mem::take(&mut self.known);
+        for (kind, (_, needs)) in known.iter().enumerate() {
+            self.sums.add_times(&needs.sums, kinds.iter().filter(|own| **own == kind).count() as u64)?;
+        }
+        let repeats = !self.literal && known.iter().all(|(_, needs)| needs.repeats());
+        let least = known.iter().flat_map(|(_, needs)| &needs.large).map(Need::bytes).min().unwrap_or(0);
+        let mut past: Vec<(usize, Mark)> = Vec::new();
+        let mut next = 0;
+        while let Some(&kind) = kinds.get(next) {
+            let (layer, needs) = &known[kind];
+            self.fill(&layer.mixer, needs)?;
+            next += 1;
+            if !repeats || self.tables_left > 0 {
+                continue;
             }
-        };
-        let mut known = std::mem::take(&mut self.known);
-        let done = self.fill(&layer.mixer, &known[place].1);
-        std::mem::swap(&mut self.known, &mut known);
-        done
+            let recent = past.iter().rev().take(LOOK_BACK);
+            if let Some((start, mark)) = recent.into_iter().find(|(_, mark)| self.allocator.is_as_at(mark, least)) {
+                let period = next - start;
+                let again = kinds[next..].iter().zip(&kinds[*start..]).take_while(|(own, then)| own == then).count();
+                self.allocator.repeat(mark, least, (again / period) as u64);
+                next += again / period * period;
+                past.clear();
+            }
+            past.push((next, self.allocator.mark(least)));
+        }
+        Ok(())
+    }
+
+    /// Which of the known kinds each layer is of; kinds that are new become known.
+    fn kinds(&mut self, layers: &'a [Layer]) -> Result<Vec<usize>, EstimateError> {
+        let mut kinds = Vec::with_capacity(layers.len());
+        for layer in layers {
+            let kind = match self.known.iter().position(|(known, _)| *known == layer) {
+                Some(kind) => kind,
+                None => {
+                    let needs = self.needs(layer)?;
+                    self.known.push((layer, needs));
+                    self.known.len() - 1
+                }
+            };
+            kinds.push(kind);
+        }
+        Ok(kinds)
     }
 
     /// Lists what a layer needs.
@@ -135,12 +175,15 @@ impl<'a> Loading<'a> {
             let format = if kept { WeightFormat::Plain } else { self.storage.format };
             failed = also(&mut failed, needs.add(tensor, Storage { format, ..self.storage }));
         })?;
+        if matches!(layer.mixer, Mixer::Attention(_) | Mixer::Parallel(..) | Mixer::Latent(_)) {
+            needs.sums.add(Part::Buffers, Some(4 * SCALES_PER_LAYER))?;
+            needs.small = needs.small.saturating_add(SCALES_PER_LAYER * allocator::occupied(4));
+        }
         failed.map(|()| needs)
     }
 
     /// Allocates what a layer needs.
     fn fill(&mut self, mixer: &Mixer, needs: &Needs) -> Result<(), EstimateError> {
-        self.sums.add_times(&needs.sums, 1)?;
         self.allocator.take_small(needs.small);
         let tables_at = needs.tables_at.unwrap_or(needs.large.len());
         let (before, after) = needs.large.split_at(tables_at);
@@ -157,7 +200,7 @@ impl<'a> Loading<'a> {
             }
             Need::Packed(repack, made) => {
                 let blocks = made.map(|size| (size > 0).then(|| self.allocator.take(size)));
-                self.repacks.push((repack, blocks));
+                self.repacks.push((repack, [blocks[0], blocks[1]]));
             }
         }
     }
@@ -166,6 +209,7 @@ impl<'a> Loading<'a> {
     fn make(&mut self, tensor: Tensor, storage: Storage) -> Result<(), EstimateError> {
         let mut needs = Needs::default();
         needs.add(tensor, storage)?;
+        self.sums.add_times(&needs.sums, 1)?;
         self.fill(&Mixer::None, &needs)
     }
 
@@ -177,22 +221,23 @@ impl<'a> Loading<'a> {
         self.sums.add(part, Some(bytes))
     }
 
-    /// The rotary tables that a layer is the first to need, and the scalars beside its cache.
+    /// The rotary tables that a layer is the first to need.
     fn tables(&mut self, mixer: &Mixer) -> Result<(), EstimateError> {
         let windowed = match mixer {
             Mixer::Attention(a) | Mixer::Parallel(a, _) => a.span != Span::Full,
             Mixer::Latent(_) => false,
             Mixer::None | Mixer::Recurrent(_) => return Ok(()),
         };
+        if self.tables_left == 0 {
+            return Ok(());
+        }
         for place in 0..self.model.rotary.len() {
             let table = self.model.rotary[place];
             let wanted = table.windowed.is_none_or(|only| only == windowed);
             if wanted && !std::mem::replace(&mut self.tables_made[place], true) {
+                self.tables_left -= 1;
                 self.table(table)?;
             }
-        }
-        for _ in 0..SCALES_PER_LAYER {
-            self.keep(Part::Buffers, 4)?;
         }
         Ok(())
     }
@@ -212,20 +257,52 @@ impl<'a> Loading<'a> {
 
     /// Packed weights are rewritten for their kernel, one matrix after the other. Scales and index keep their blocks.
     fn repack(&mut self) {
-        for (repack, [mut weight, mut zeros, _, _]) in std::mem::take(&mut self.repacks) {
-            if repack.reorder {
+        for (repack, [weight, mut zeros]) in std::mem::take(&mut self.repacks) {
+            if repack.reorder && self.unpacks_apart(repack) {
+                self.reorder_apart(repack, weight);
+            } else if repack.reorder {
                 let (new_weight, new_zeros) = self.reorder(repack);
                 self.give_all([weight, zeros]);
-                (weight, zeros) = (Some(new_weight), Some(new_zeros));
+                zeros = Some(new_zeros);
+                self.rewrite(repack, Some(new_weight));
+            } else {
+                self.rewrite(repack, weight);
             }
-            // A contiguous copy, then the kernel's own order.
-            let copy = self.allocator.take(repack.weight_bytes);
-            self.allocator.take(repack.weight_bytes);
-            self.give_all([weight, Some(copy)]);
             if repack.widen {
                 self.widen(repack, zeros);
             }
         }
+    }
+
+    /// A contiguous copy, then the kernel's own order.
+    fn rewrite(&mut self, repack: Repack, weight: Option<Block>) {
+        let copy = self.allocator.take(repack.weight_bytes);
+        self.allocator.take(repack.weight_bytes);
+        self.give_all([weight, Some(copy)]);
+    }
+
+    /// Whether unpacked values never come from the free blocks that packed ones or zero points come from.
+    fn unpacks_apart(&self, repack: Repack) -> bool {
+        let unpacked = repack.elements.saturating_mul(4);
+        let apart = |other: u64| self.allocator.keeps_apart(unpacked, other);
+        let zeros = repack.scales.saturating_mul(4);
+        !self.literal && apart(repack.weight_bytes) && apart(zeros) && allocator::small(repack.zero_bytes).is_some()
+    }
+
+    /// As [`Self::reorder`] and [`Self::rewrite`], where unpacked values and packed ones never come from the same free
+    /// blocks: the former pass, and only the latter are followed.
+    fn reorder_apart(&mut self, repack: Repack, weight: Option<Block>) {
+        self.allocator.pass_two(repack.elements.saturating_mul(4));
+        let zeros = repack.scales.saturating_mul(4);
+        let zeros_apart = allocator::small(zeros).is_some() || self.allocator.keeps_apart(repack.weight_bytes, zeros);
+        let old = weight.filter(|_| zeros_apart);
+        if old.is_some_and(|old| self.allocator.take_three_keep_one(old, repack.weight_bytes)) {
+            return self.allocator.pass_two(zeros);
+        }
+        let new = self.allocator.take(repack.weight_bytes);
+        self.allocator.pass_two(zeros);
+        self.give_all([weight]);
+        self.rewrite(repack, Some(new));
     }
 
     fn give_all<const N: usize>(&mut self, blocks: [Option<Block>; N]) {
@@ -294,7 +371,21 @@ impl<'a> Loading<'a> {
     }
 }
 
+impl Need {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Tensor(bytes) => *bytes,
+            Self::Packed(_, made) => made.iter().copied().min().unwrap_or(0),
+        }
+    }
+}
+
 impl Needs {
+    /// Nothing of it is given back later.
+    fn repeats(&self) -> bool {
+        self.large.iter().all(|need| matches!(need, Need::Tensor(_)))
+    }
+
     fn add(&mut self, tensor: Tensor, storage: Storage) -> Result<(), EstimateError> {
         let pieces: Pieces = pieces(&tensor, storage).ok_or(super::OVERFLOW)?;
         self.sums.add(tensor.part, pieces.kept_bytes())?;
@@ -320,4 +411,59 @@ fn also(failed: &mut Result<(), EstimateError>, next: Result<(), EstimateError>)
 /// The parts of a sum, largest first for tables.
 pub(crate) fn parts(sums: &Sums) -> Vec<(Part, u64)> {
     PARTS.iter().copied().zip(sums.0).filter(|(_, amount)| *amount > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use vramscope_core::ElementType;
+
+    use super::super::format::Kernel;
+    use super::*;
+
+    /// The sums of a model that is loaded on one rank.
+    fn load(model: &Architecture, storage: Storage, literal: bool) -> Vec<(Part, u64)> {
+        let args = EngineArgs::default();
+        let place = Place { first: true, last: true, layers: 0..model.layers.len() };
+        let mut loading = Loading::new(model, &args, Split { tensor: 1, experts: 1, padded: true }, storage);
+        loading.literal = literal;
+        parts(&loading.run(&args, &place).unwrap())
+    }
+
+    fn awq(kernel: Kernel) -> Storage {
+        let format = WeightFormat::Packed { bits: 4, group: Some(128), zero_point: true, group_index: false };
+        Storage { format, dtype: ElementType::F16, zeros_used: true, kernel }
+    }
+
+    #[test]
+    fn shortcuts_change_nothing_for_known_models() {
+        for id in vramscope_models::known_models() {
+            let (model, _) = vramscope_models::find_model(id).unwrap().architecture().unwrap();
+            let plain = Storage { format: WeightFormat::Plain, ..awq(Kernel::Machete) };
+            for storage in [plain, awq(Kernel::Machete), awq(Kernel::Marlin)] {
+                assert_eq!(load(&model, storage, false), load(&model, storage, true), "{id}, {storage:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn shortcuts_change_nothing(
+            (hidden, width, vocab) in (1_u64..40, 1_u64..120, 1_u64..1000),
+            (layers, kv_heads, window) in (1_u64..70, 0_u32..4, 1_u64..6),
+            packed in any::<bool>(),
+            hopper in any::<bool>(),
+        ) {
+            let config = serde_json::json!({
+                "model_type": "gemma2", "hidden_size": hidden * 256, "intermediate_size": width * 256,
+                "num_hidden_layers": layers, "num_attention_heads": 8, "num_key_value_heads": 1 << kv_heads,
+                "vocab_size": vocab * 64, "max_position_embeddings": 8192, "sliding_window": 4096,
+                "sliding_window_pattern": window,
+            });
+            let (model, _) = vramscope_models::read_config(config.to_string().as_bytes()).unwrap();
+            let awq = awq(if hopper { Kernel::Machete } else { Kernel::Marlin });
+            let storage = if packed { awq } else { Storage { format: WeightFormat::Plain, ..awq } };
+            prop_assert_eq!(load(&model, storage, false), load(&model, storage, true));
+        }
+    }
 }
