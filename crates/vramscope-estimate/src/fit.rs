@@ -31,7 +31,7 @@ pub enum Change {
     None,
     /// A KV cache of 8 bits.
     CacheFp8,
-    /// A checkpoint of 8 bits.
+    /// Weights of 8 bits, made from a plain checkpoint while loading.
     WeightsFp8,
     /// A checkpoint of 4 bits (AWQ).
     WeightsFourBits,
@@ -61,7 +61,12 @@ impl Change {
         let plain = model.quantization.is_none() && args.quantization.is_none();
         let weights = match self {
             Self::None | Self::CacheFp8 => None,
-            Self::WeightsFp8 => Some(("fp8", WeightFormat::Byte { per_channel: false, static_input_scale: false })),
+            // The engine makes these itself while it loads a plain checkpoint.
+            Self::WeightsFp8 if plain => {
+                args.quantization = Some("fp8".to_owned());
+                None
+            }
+            Self::WeightsFp8 => return None,
             Self::WeightsFourBits | Self::WeightsFourBitsCacheFp8 => {
                 Some(("awq", WeightFormat::Packed { bits: 4, group: Some(128), zero_point: true, group_index: false }))
             }

@@ -6,6 +6,8 @@
 )]
 
 mod analyze;
+mod estimate;
+mod fit;
 mod gpus;
 mod guides;
 mod log;

@@ -17,10 +17,10 @@ pub(super) fn budget(
     ignored: &[String],
     width: usize,
 ) -> String {
-    let mut text = head(model, budget, setting);
+    let mut text = head(model, budget, setting, width);
     text.push_str(&bar(budget, setting, width));
     text.push('\n');
-    text.push_str(&parts(budget, setting).render(width));
+    text.push_str(&parts(budget).render(width));
     text.push('\n');
     for line in cache(budget).into_iter().chain(used.map(|used| workload(used, budget))) {
         paragraph(&mut text, &line, width);
@@ -35,28 +35,32 @@ pub(super) fn budget(
     text
 }
 
-fn head(model: &Model, budget: &Budget, setting: Setting<'_>) -> String {
+fn head(model: &Model, budget: &Budget, setting: Setting<'_>, width: usize) -> String {
     let engine = &budget.engine;
-    let mut text =
+    let mut first =
         format!("{}: {} parameters, {}", model.name, grouped(budget.parameters), element_name(engine.element));
     if let Some(quantization) = &model.architecture.quantization {
-        let _ = write!(text, ", {}", quantization.method);
+        let _ = write!(first, ", {}", quantization.method);
     }
     let ranks = engine.tensor_parallel_size * engine.pipeline_parallel_size;
-    let _ = write!(text, "\nvLLM {} ({} runner", engine.version, runner_name(engine.runner));
-    let _ = write!(text, "{}) on {}", if engine.compiled { "" } else { ", eager" }, setting.device.name);
+    let mut second = format!("vLLM {} ({} runner", engine.version, runner_name(engine.runner));
+    let _ = write!(second, "{}) on {}", if engine.compiled { "" } else { ", eager" }, setting.device.name);
     if ranks > 1 {
         let (tensor, pipeline) = (engine.tensor_parallel_size, engine.pipeline_parallel_size);
-        let _ = write!(text, " x {ranks} (tensor {tensor} x pipeline {pipeline}), figures of one rank");
+        let _ = write!(second, " x {ranks} (tensor {tensor} x pipeline {pipeline}), figures of one rank");
     }
-    let _ = writeln!(
-        text,
-        "\nmax_model_len {}, max_num_seqs {}, max_num_batched_tokens {}, gpu_memory_utilization {}\n",
+    let third = format!(
+        "max_model_len {}, max_num_seqs {}, max_num_batched_tokens {}, gpu_memory_utilization {}",
         grouped(engine.max_model_len),
         grouped(engine.max_num_seqs),
         grouped(engine.max_num_batched_tokens),
         engine.gpu_memory_utilization,
     );
+    let mut text = String::new();
+    for line in [first, second, third] {
+        paragraph(&mut text, &line, width);
+    }
+    text.push('\n');
     text
 }
 
@@ -85,7 +89,7 @@ fn bar(budget: &Budget, setting: Setting<'_>, width: usize) -> String {
         line.push('.');
     }
     let legend = spans.iter().filter(|(.., size)| *size > 0).map(|(sign, name, _)| format!("{sign} {name}"));
-    let legend: Vec<String> = legend.chain(["· . free".trim_start_matches("· ").to_owned()]).collect();
+    let legend: Vec<String> = legend.chain([". free".to_owned()]).collect();
     format!("  [{line}]\n  {}\n", legend.join("  "))
 }
 
@@ -95,7 +99,7 @@ fn cells(filled: u64, total: Bytes, room: usize) -> usize {
     usize::try_from(share.div_ceil(2)).unwrap_or(room).min(room)
 }
 
-fn parts(budget: &Budget, setting: Setting<'_>) -> Table {
+fn parts(budget: &Budget) -> Table {
     let heads = [("part", Align::Left), ("GiB", Align::Right), ("interval", Align::Right), ("how", Align::Left)];
     let mut table = Table::new(&heads);
     let mut row = |name: &str, figure: &Figure, sign: &str| {
@@ -117,7 +121,6 @@ fn parts(budget: &Budget, setting: Setting<'_>) -> Table {
     row("KV cache", &budget.kv_cache, "=");
     row("on top: graphs", &budget.cuda_graphs, "");
     row("on top: context", &budget.runtime_context, "");
-    let _ = setting;
     table
 }
 

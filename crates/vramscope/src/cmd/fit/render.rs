@@ -68,8 +68,9 @@ fn placed(placed: &Placed) -> String {
     };
     let gpus = if placed.gpus == 1 { "1 GPU".to_owned() } else { format!("{} GPUs, {split}", placed.gpus) };
     let sure = if placed.certain { "" } else { ", within the interval" };
+    let requests = if placed.concurrent_requests == 1 { "request" } else { "requests together" };
     format!(
-        "{gpus}; {} requests together, {} GiB of KV cache each{sure}",
+        "{gpus}; {} {requests}, {} GiB of KV cache each{sure}",
         placed.concurrent_requests,
         gib(placed.kv_cache_bytes)
     )

@@ -1,0 +1,273 @@
+//! `vramscope estimate`: the table, the document, the verdict in the exit code, and what bad input gets.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use snapbox::{assert_data_eq, file};
+use vramscope_estimate::document::EstimateDocument;
+
+use crate::{stderr, stdout, vramscope};
+
+fn estimate(args: &[&str]) -> std::process::Output {
+    vramscope(&[&["estimate"], args].concat())
+}
+
+/// The document, which must be one of the published type with nothing besides.
+fn document(args: &[&str]) -> Value {
+    let ran = vramscope(&[&["estimate", "--format", "json"], args].concat());
+    let value: Value = serde_json::from_str(&stdout(&ran)).unwrap_or_else(|_| panic!("{}", stderr(&ran)));
+    let read: EstimateDocument = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), value, "a field is not in the schema");
+    value
+}
+
+/// A folder with this config.
+fn folder(config: &Value) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    folder
+}
+
+fn llama() -> Value {
+    json!({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192,
+        "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64,
+        "vocab_size": 128256, "tie_word_embeddings": true, "max_position_embeddings": 131072, "dtype": "bfloat16"})
+}
+
+/// Runs on a folder with a changed config; the error must name all these words.
+fn refused(change: &Value, words: &[&str]) {
+    let mut config = llama();
+    for (name, value) in change.as_object().unwrap() {
+        config[name] = value.clone();
+    }
+    let model = folder(&config);
+    let ran = estimate(&["--gpu", "h100", "--model", model.path().to_str().unwrap()]);
+    let said = stderr(&ran);
+    assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(3), ""), "{change}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{change}: {word:?} is not in {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_dense_model_that_fits() {
+    let ran = estimate(&[
+        "--model",
+        "Qwen/Qwen3-8B",
+        "--gpu",
+        "h200",
+        "--input-len",
+        "2000",
+        "--output-len",
+        "500",
+        "--batch-size",
+        "64",
+    ]);
+    assert_eq!(ran.status.code(), Some(0), "{}", stderr(&ran));
+    assert_eq!(stderr(&ran), "");
+    assert_data_eq!(stdout(&ran), file!["data/estimate-qwen3-8b.txt"]);
+}
+
+#[test]
+fn a_hybrid_over_two_devices() {
+    let ran = estimate(&["--model", "Qwen/Qwen3-Next-80B-A3B-Instruct", "--gpu", "h100", "-t", "4"]);
+    assert_eq!(ran.status.code(), Some(0), "{}", stderr(&ran));
+    assert_data_eq!(stdout(&ran), file!["data/estimate-qwen3-next-tp4.txt"]);
+}
+
+#[test]
+fn a_length_that_the_engine_refuses_says_which_would_do() {
+    let ran = estimate(&["--model", "meta-llama/Llama-3.1-8B", "--gpu", "l4"]);
+    assert_eq!(ran.status.code(), Some(8), "the answer is no");
+    assert_data_eq!(stdout(&ran), file!["data/estimate-llama-l4.txt"]);
+    let found = document(&["--model", "meta-llama/Llama-3.1-8B", "--gpu", "l4"]);
+    assert_eq!(found["verdict"]["failure"], "kv_cache_too_small_for_max_model_len");
+    let longest = found["verdict"]["longest_model_len"].to_string();
+    for (len, code) in [(longest.clone(), 0), ((longest.parse::<u64>().unwrap() + 1).to_string(), 8)] {
+        let ran = estimate(&["--model", "meta-llama/Llama-3.1-8B", "--gpu", "l4", "--max-model-len", &len]);
+        assert_eq!(ran.status.code(), Some(code), "{len}");
+    }
+}
+
+#[test]
+fn the_failures_are_those_of_the_log_report() {
+    let failure = |args: &[&str]| document(args)["verdict"]["failure"].as_str().unwrap_or("none").to_owned();
+    let model = ["--model", "meta-llama/Llama-3.1-8B", "--max-model-len", "8192"];
+    let with = |more: &[&str]| failure(&[&model, more].concat());
+    assert_eq!(with(&["--gpu", "h100"]), "none");
+    assert_eq!(with(&["--gpu", "h100", "--gpu-memory-used", "60GiB"]), "free_memory_below_utilization");
+    assert_eq!(with(&["--gpu-memory", "12GiB"]), "out_of_memory");
+    assert_eq!(with(&["--gpu", "h100", "--gpu-memory-utilization", "0.19"]), "no_kv_cache_memory");
+    assert_eq!(with(&["--gpu-memory", "17GiB"]), "kv_cache_too_small_for_max_model_len");
+}
+
+#[test]
+fn the_document_has_every_figure_with_its_interval_and_reason() {
+    let found = document(&["--model", "openai/gpt-oss-20b", "--gpu", "mi300x", "--max-model-len", "32K"]);
+    let budget = found["budget"].as_object().unwrap();
+    for name in [
+        "requested_bytes",
+        "weights_bytes",
+        "activation_peak_bytes",
+        "cuda_graphs_bytes",
+        "non_torch_bytes",
+        "runtime_context_bytes",
+        "kv_cache_bytes",
+        "num_gpu_blocks",
+        "block_size",
+        "kv_cache_tokens",
+        "max_concurrency",
+    ] {
+        let figure = &budget[name];
+        let number = |key: &str| figure[key].as_f64().unwrap_or_else(|| panic!("{name}.{key}"));
+        assert!(number("low") <= number("value") && number("value") <= number("high"), "{name}");
+        assert!(figure["confidence"].is_string() && figure["method"].is_string(), "{name}");
+    }
+    assert_eq!(found["engine"]["max_model_len"], 32_768);
+    assert_eq!(found["verdict"]["fits"], true);
+    assert!(found["workload"].is_null());
+}
+
+#[test]
+fn arguments_of_the_engine_are_read_as_it_spells_them_and_flags_win() {
+    let line = ["--", "vllm", "serve", "Qwen/Qwen3-8B", "--max-num-seqs=64", "--max-model-len", "16k", "--port", "80"];
+    let found = document(&[&["--gpu", "h100", "--max-model-len", "4096"][..], &line].concat());
+    let engine = &found["engine"];
+    assert_eq!((&engine["max_num_seqs"], &engine["max_model_len"]), (&json!(64), &json!(4096)));
+    assert_eq!(engine["ignored"], json!(["port"]));
+    assert_eq!(found["model"]["name"], "Qwen/Qwen3-8B");
+}
+
+#[test]
+fn a_shape_given_by_hand_is_marked_as_such() {
+    let shape = ["--num-layers", "32", "--num-heads", "32", "--hidden-size", "4096", "--max-model-len", "4096"];
+    let found = document(&[&["--gpu-memory", "24GiB", "--model-params", "6.7e9"][..], &shape].concat());
+    assert_eq!(found["model"]["known_family"], false);
+    assert!(!found["model"]["notes"].as_array().unwrap().is_empty());
+    let parameters = found["model"]["parameters"].as_f64().unwrap();
+    assert!((parameters / 6.7e9 - 1.0).abs() < 0.01, "{parameters}");
+}
+
+#[test]
+fn an_unknown_id_gets_suggestions() {
+    let ran = estimate(&["--model", "Qwen/Qwen3-9B", "--gpu", "h100"]);
+    assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(3), ""));
+    assert!(stderr(&ran).contains("Qwen/Qwen3-8B"), "{}", stderr(&ran));
+}
+
+#[test]
+fn wrong_arguments_are_usage_errors_that_say_what_is_expected() {
+    for (args, word) in [
+        (&["--model", "Qwen/Qwen3-8B"][..], "--gpu"),
+        (&["--gpu", "h100"], "--model"),
+        (&["--model", "Qwen/Qwen3-8B", "--gpu", "h9000"], "h200"),
+        (&["--model", "Qwen/Qwen3-8B", "--gpu-memory", "80 parsec"], "80GiB"),
+        (&["--model", "Qwen/Qwen3-8B", "--gpu", "h100", "--gpu-memory-utilization", "1.5"], "--gpu-memory-utilization"),
+        (&["--model", "Qwen/Qwen3-8B", "--gpu", "h100", "--vllm-version", "new"], "0.25.1"),
+        (&["--model", "Qwen/Qwen3-8B", "--gpu", "h100", "--tensor-parallel-size", "0"], "--tensor-parallel-size"),
+        (&["--model", "Qwen/Qwen3-8B", "--gpu", "h100", "--input-len", "5"], "--output-len"),
+    ] {
+        let ran = estimate(args);
+        assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(2), ""), "{args:?}: {}", stderr(&ran));
+        assert!(stderr(&ran).contains(word), "{args:?}: {}", stderr(&ran));
+    }
+}
+
+#[test]
+fn what_the_engine_cannot_split_is_said_with_the_numbers() {
+    let ran = estimate(&["--model", "Qwen/Qwen3-8B", "--gpu", "h100", "--tensor-parallel-size", "3"]);
+    assert_eq!(ran.status.code(), Some(3));
+    assert!(stderr(&ran).contains("--tensor-parallel-size = 3"), "{}", stderr(&ran));
+}
+
+#[test]
+fn configs_that_make_no_sense_name_the_field() {
+    refused(&json!({"num_attention_heads": 0}), &["num_attention_heads", "0"]);
+    refused(
+        &json!({"num_attention_heads": 30, "num_key_value_heads": null, "head_dim": null}),
+        &["hidden_size", "num_attention_heads"],
+    );
+    refused(&json!({"num_key_value_heads": 5}), &["num_key_value_heads", "num_attention_heads"]);
+    refused(&json!({"n_layer": 17}), &["n_layer", "num_hidden_layers"]);
+    refused(&json!({"layer_types": ["full_attention"]}), &["layer_types", "1 entries for 16 layers"]);
+    refused(&json!({"hidden_size": null}), &["hidden_size"]);
+    refused(&json!({"hidden_size": "wide"}), &["hidden_size", "wide"]);
+    refused(&json!({"hidden_size": -1}), &["hidden_size", "-1"]);
+    refused(&json!({"hidden_size": 1_u64 << 40}), &["hidden_size"]);
+    refused(&json!({"num_hidden_layers": 1_000_000}), &["num_hidden_layers"]);
+    refused(&json!({"vocab_size": u64::MAX}), &["vocab_size"]);
+    refused(&json!({"hidden_size": 1 << 30, "intermediate_size": 1 << 30}), &["hidden_size"]);
+    refused(&json!({"num_experts": 4, "num_experts_per_tok": 8}), &["num_experts_per_tok", "num_experts"]);
+    refused(&json!({"quantization_config": {"quant_method": "magic"}}), &["magic"]);
+    refused(&json!({"quantization_config": {"quant_method": "awq", "group_size": -7}}), &["group_size"]);
+}
+
+#[test]
+fn a_config_of_a_hundred_megabytes_is_refused_unread() {
+    let model = tempfile::tempdir().unwrap();
+    let path = model.path().join("config.json");
+    // A file with a hole: it claims its size and takes no room.
+    fs::File::create(&path).unwrap().set_len(100 << 20).unwrap();
+    let ran = estimate(&["--gpu", "h100", "--model", model.path().to_str().unwrap()]);
+    assert_eq!(ran.status.code(), Some(3));
+    assert!(stderr(&ran).contains("config.json") && stderr(&ran).contains("8388608"), "{}", stderr(&ran));
+}
+
+#[test]
+fn a_file_that_is_no_json_or_is_not_there_is_named() {
+    let model = tempfile::tempdir().unwrap();
+    let path = model.path().join("config.json");
+    let run = || estimate(&["--gpu", "h100", "--model", model.path().to_str().unwrap()]);
+    assert!(stderr(&run()).contains("config.json"));
+    for (text, word) in [("", "line 1"), ("{\"hidden_size\": ", "line 1"), ("[1]", "object"), ("\u{0}", "line 1")] {
+        fs::write(&path, text).unwrap();
+        let ran = run();
+        assert_eq!(ran.status.code(), Some(3), "{text:?}");
+        assert!(stderr(&ran).contains(word) && stderr(&ran).contains("config.json"), "{text:?}: {}", stderr(&ran));
+    }
+    fs::write(&path, "[".repeat(100_000)).unwrap();
+    assert_eq!(run().status.code(), Some(3), "nesting is bounded");
+}
+
+fn write_tensors(folder: &Path, header: &str, claimed: u64) {
+    let mut file = claimed.to_le_bytes().to_vec();
+    file.extend_from_slice(header.as_bytes());
+    fs::write(folder.join("model.safetensors"), file).unwrap();
+}
+
+#[test]
+fn a_hostile_header_of_a_checkpoint_is_refused() {
+    let model = folder(&llama());
+    let run = || estimate(&["--gpu", "h100", "--model", model.path().to_str().unwrap()]);
+    let good = r#"{"w":{"dtype":"BF16","shape":[0],"data_offsets":[0,0]}}"#;
+    for (header, claimed, word) in [
+        (good, u64::MAX, "the length of the header"),
+        (good, 1 << 40, "the length of the header"),
+        ("", 8, "the length of the header"),
+        ("[]", 2, "`{`"),
+        ("{{", 2, "JSON"),
+        (r#"{"w":{"dtype":"BF16","shape":[99],"data_offsets":[0,198]}}"#, 58, "the end of a tensor's data"),
+    ] {
+        write_tensors(model.path(), header, claimed);
+        let ran = run();
+        let said = stderr(&ran);
+        assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(3), ""), "{header}: {said}");
+        assert!(said.contains("model.safetensors") && said.contains(word), "{header}: {said}");
+    }
+    write_tensors(model.path(), good, good.len() as u64);
+    let ran = run();
+    assert_eq!(ran.status.code(), Some(0), "{}", stderr(&ran));
+    assert!(stdout(&ran).contains("Note: the checkpoint stores 0 elements"), "{}", stdout(&ran));
+}
+
+#[test]
+fn an_index_that_leads_out_of_its_folder_is_refused() {
+    let model = folder(&llama());
+    let index = model.path().join("model.safetensors.index.json");
+    fs::write(&index, r#"{"weight_map": {"w": "../../secret.safetensors"}}"#).unwrap();
+    let ran = estimate(&["--gpu", "h100", "--model", model.path().to_str().unwrap()]);
+    assert_eq!(ran.status.code(), Some(3));
+    assert!(stderr(&ran).contains("index.json"), "{}", stderr(&ran));
+}
