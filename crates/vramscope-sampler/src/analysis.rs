@@ -8,4 +8,5 @@ mod passes;
 mod report;
 
 pub use passes::{Item, Passes, RecordingFile};
+pub(crate) use report::Work;
 pub use report::{AnalysisOptions, analyse};

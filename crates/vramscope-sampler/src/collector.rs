@@ -10,8 +10,9 @@ use std::time::Duration;
 use vramscope_core::{Device, Gap, GapCause, PhaseMark, Sample, SlowSample, Timeline, Window};
 use vramscope_gpu::CallCost;
 
+use crate::analysis::{AnalysisOptions, Item, Work};
 use crate::clock::{Clock, nanoseconds, thread_cpu};
-use crate::document::{Call, Clock as ClockLine, Cost, End, Ending, Header, Line, Percentiles};
+use crate::document::{Call, Clock as ClockLine, Cost, End, Ending, Header, Line, Percentiles, TimelineReport};
 use crate::lane::{LaneState, Message, Row, SlowReport, Speed, TickReport};
 use crate::live::Live;
 use crate::sampler::Keep;
@@ -40,6 +41,8 @@ pub struct Finished {
     pub cost: Cost,
     /// How it ended.
     pub end: End,
+    /// Its statistics, where the sampler was to keep them.
+    pub summary: Option<TimelineReport>,
 }
 
 /// What the collector needs to know of a recording.
@@ -53,6 +56,7 @@ pub(crate) struct Setup {
     pub(crate) states: Vec<(usize, Speed, Arc<LaneState>)>,
     pub(crate) period: Duration,
     pub(crate) keep: Keep,
+    pub(crate) summary: Option<AnalysisOptions>,
     pub(crate) sink: Option<Box<dyn Sink>>,
     pub(crate) live: Arc<Mutex<Live>>,
     pub(crate) listeners: Listeners,
@@ -62,6 +66,7 @@ pub(crate) struct Setup {
 pub(crate) struct Collector {
     setup: Setup,
     timeline: Timeline,
+    summary: Option<Work>,
     ring: VecDeque<SlowSample>,
     write_error: Option<io::Error>,
     pending: BTreeMap<u64, Vec<Sample>>,
@@ -88,8 +93,10 @@ impl Collector {
         setup.devices.iter().for_each(|device| timeline.describe(device.clone()));
         let lanes = setup.lanes.len();
         let gaps = setup.devices.iter().map(|device| DeviceGaps::new(device.index)).collect();
+        let summary = setup.summary.map(|options| Work::running(&setup.header, &options));
         let mut collector = Self {
             timeline,
+            summary,
             ring: VecDeque::new(),
             write_error: None,
             pending: BTreeMap::new(),
@@ -212,6 +219,7 @@ impl Collector {
                 let _ = self.timeline.push(*sample);
             }
             self.write(Event::Sample(sample));
+            self.summarise(|| Item::Sample(*sample));
             self.setup.listeners.tell(sample);
         }
         let window = match self.setup.keep {
@@ -240,6 +248,7 @@ impl Collector {
         let Ok(reading) = result else { return };
         let sample = SlowSample { at, device, reading };
         self.write(Event::Slow(&sample));
+        self.summarise(|| Item::Slow(sample.clone()));
         if self.setup.keep == Keep::All {
             self.timeline.push_slow(sample.clone());
         } else if matches!(self.setup.keep, Keep::Last(_)) {
@@ -256,6 +265,7 @@ impl Collector {
 
     fn mark(&mut self, mark: PhaseMark) {
         self.write(Event::Mark(mark));
+        self.summarise(|| Item::Mark(mark));
         if self.timeline.marks().len() < MAX_KEPT_GAPS {
             // Marks are made in order by one recording, with its own clock.
             let _ = self.timeline.mark(mark);
@@ -264,8 +274,16 @@ impl Collector {
 
     fn gap(&mut self, gap: &Gap, error: Option<&str>) {
         self.write(Event::Gap(gap, error));
+        self.summarise(|| Item::Gap(*gap));
+        self.live().gaps += 1;
         if self.setup.keep == Keep::All || self.timeline.gaps().len() < MAX_KEPT_GAPS {
             self.timeline.note_gap(*gap);
+        }
+    }
+
+    fn summarise(&mut self, item: impl FnOnce() -> Item) {
+        if let Some(summary) = &mut self.summary {
+            summary.first(item());
         }
     }
 
@@ -394,7 +412,10 @@ impl Collector {
         live.now = now;
         live.cost = Some(cost.clone());
         drop(live);
-        (Finished { timeline: self.timeline, cost, end }, self.write_error)
+        self.summarise(|| Item::Cost(cost.clone()));
+        self.summarise(|| Item::End);
+        let summary = self.summary.map(|summary| summary.report(&self.setup.header));
+        (Finished { timeline: self.timeline, cost, end, summary }, self.write_error)
     }
 
     /// A thread that is still in the driver at the end: what it did not read is a gap.

@@ -20,6 +20,8 @@ pub struct Live {
     pub missed: u64,
     /// Ticks that were taken but could not be kept.
     pub dropped: u64,
+    /// Spans without samples, of whatever cause.
+    pub gaps: u64,
     /// The devices, by index.
     pub devices: Vec<LiveDevice>,
     /// The samples of the last minute, or of as long as the recording keeps.
@@ -97,6 +99,7 @@ impl Live {
             ticks: 0,
             missed: 0,
             dropped: 0,
+            gaps: 0,
             devices: devices.iter().cloned().map(LiveDevice::new).collect(),
             recent: VecDeque::new(),
             cost: None,

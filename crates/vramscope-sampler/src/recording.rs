@@ -92,6 +92,7 @@ pub(crate) fn begin(
         states,
         period: parts.config.period,
         keep: parts.config.keep,
+        summary: parts.config.summary,
         sink,
         live: Arc::clone(&live),
         listeners: listeners.clone(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use vramscope_core::{Device, DeviceIndex};
 use vramscope_gpu::{GpuBackend, whole_devices};
 
+use crate::analysis::AnalysisOptions;
 use crate::document;
 use crate::lane::{self, Lane, LaneState, Session, Speed};
 use crate::recording::Recording;
@@ -28,11 +29,14 @@ pub struct SamplerConfig {
     pub slow_period: Option<Duration>,
     /// What recordings keep in memory.
     pub keep: Keep,
+    /// The statistics to keep of each recording while it is made; `None` for none.
+    pub summary: Option<AnalysisOptions>,
 }
 
 impl Default for SamplerConfig {
     fn default() -> Self {
-        Self { period: Duration::from_millis(100), slow_period: Some(Duration::from_secs(1)), keep: Keep::All }
+        let slow_period = Some(Duration::from_secs(1));
+        Self { period: Duration::from_millis(100), slow_period, keep: Keep::All, summary: None }
     }
 }
 

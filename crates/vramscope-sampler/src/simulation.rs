@@ -66,6 +66,7 @@ impl Simulation {
             states: Vec::new(),
             period: config.period,
             keep: config.keep,
+            summary: config.summary,
             sink,
             listeners: Listeners::default(),
         };

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use crate::metric::Metric;
 use crate::sketch::Sketch;
 
-/// Different values that are counted one by one, at most: some 3 MB a figure.
-const MOST_VALUES: usize = 65_536;
+/// Different values of a figure that are counted one by one, at most: some 3 MB a figure.
+pub(super) const MOST_VALUES: usize = 65_536;
+/// The same while a recording is made, for as long as it takes: some 200 kB a figure.
+pub(super) const MOST_VALUES_RUNNING: usize = 4_096;
 
 /// The quantiles that a report states.
 const QUANTILES: [f64; 2] = [0.5, 0.95];
@@ -16,6 +18,7 @@ const QUANTILES: [f64; 2] = [0.5, 0.95];
 #[derive(Debug)]
 pub(super) struct Values {
     metric: Metric,
+    most_values: usize,
     n: u64,
     sum: u128,
     counts: Counts,
@@ -51,8 +54,8 @@ pub(super) struct Statistics {
 }
 
 impl Values {
-    pub(super) fn new(metric: Metric) -> Self {
-        Self { metric, n: 0, sum: 0, counts: Counts::All(BTreeMap::new()) }
+    pub(super) fn new(metric: Metric, most_values: usize) -> Self {
+        Self { metric, most_values, n: 0, sum: 0, counts: Counts::All(BTreeMap::new()) }
     }
 
     /// A value of the first pass.
@@ -62,7 +65,7 @@ impl Values {
         match &mut self.counts {
             Counts::All(counts) => {
                 *counts.entry(value).or_default() += 1;
-                if counts.len() > MOST_VALUES {
+                if counts.len() > self.most_values {
                     let mut sketch = Sketch::new(self.metric);
                     for (&value, &times) in counts.iter() {
                         (0..times).for_each(|_| sketch.record(value));
@@ -172,7 +175,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn both_passes(values: &[u64]) -> Statistics {
-        let mut counted = Values::new(Metric::Power);
+        let mut counted = Values::new(Metric::Power, MOST_VALUES);
         values.iter().for_each(|&v| counted.first(v));
         if counted.needs_second() {
             values.iter().for_each(|&v| counted.second(v));

@@ -7,7 +7,7 @@ use vramscope_core::{Device, DeviceIndex, Gap, PhaseMark, Reading, Sample, SlowS
 
 use super::correlate::{PAIRS, Pair};
 use super::energy::Energy;
-use super::exact::Values;
+use super::exact::{MOST_VALUES, MOST_VALUES_RUNNING, Values};
 use super::idle::IdleTimes;
 use super::passes::{Item, Passes, devices};
 use crate::document::{
@@ -51,7 +51,7 @@ impl Default for AnalysisOptions {
 /// [`ReadError`] if the recording's source fails or is damaged.
 pub fn analyse(recording: &mut dyn Passes, options: &AnalysisOptions) -> Result<TimelineReport, ReadError> {
     let header = recording.header();
-    let mut work = Work::new(&header, options);
+    let mut work = Work::new(&header, options, MOST_VALUES);
     recording.pass(&mut |item| work.first(item))?;
     if work.needs_second() {
         recording.pass(&mut |item| work.second(&item))?;
@@ -64,9 +64,13 @@ pub fn analyse(recording: &mut dyn Passes, options: &AnalysisOptions) -> Result<
     Ok(report)
 }
 
-struct Work {
+/// The statistics of a recording under way. Without a second pass, quantiles of a figure with very many different
+/// values are those of a sketch, and say so.
+#[derive(Debug)]
+pub(crate) struct Work {
     devices: BTreeMap<DeviceIndex, DeviceWork>,
     options: AnalysisOptions,
+    most_values: usize,
     apart: Duration,
     span: Option<(Duration, Duration)>,
     ticks: u64,
@@ -86,6 +90,7 @@ struct Tick {
     used: u64,
 }
 
+#[derive(Debug)]
 struct DeviceWork {
     device: Device,
     samples: u64,
@@ -96,12 +101,12 @@ struct DeviceWork {
 }
 
 impl DeviceWork {
-    fn new(device: Device, options: &AnalysisOptions, apart: Duration) -> Self {
+    fn new(device: Device, options: &AnalysisOptions, most_values: usize, apart: Duration) -> Self {
         let pairs = if options.correlate { PAIRS.map(|(x, y)| Pair::new(x, y)).into() } else { Vec::new() };
         Self {
             device,
             samples: 0,
-            values: Metric::ALL.into_iter().map(Values::new).collect(),
+            values: Metric::ALL.into_iter().map(|metric| Values::new(metric, most_values)).collect(),
             idle: IdleTimes::new(options.idle_threshold_pct, options.idle_least, apart),
             energy: Energy::new(apart),
             pairs,
@@ -157,13 +162,20 @@ const APART: f64 = 2.5;
 const UNKNOWN_APART: Duration = Duration::from_secs(3);
 
 impl Work {
-    fn new(header: &Header, options: &AnalysisOptions) -> Self {
+    /// Statistics that are kept while a recording is made, in memory that does not grow with it.
+    pub(crate) fn running(header: &Header, options: &AnalysisOptions) -> Self {
+        Self::new(header, options, MOST_VALUES_RUNNING)
+    }
+
+    fn new(header: &Header, options: &AnalysisOptions, most_values: usize) -> Self {
         let period = header.period_ms.filter(|ms| ms.is_finite() && *ms > 0.0 && *ms < 1e9);
         let apart = period.map_or(UNKNOWN_APART, |ms| Duration::from_secs_f64(ms * APART / 1e3));
-        let known = devices(header).into_iter().map(|d| (d.index, DeviceWork::new(d, options, apart)));
+        let device = |d: Device| (d.index, DeviceWork::new(d, options, most_values, apart));
+        let known = devices(header).into_iter().map(device);
         Self {
             devices: known.collect(),
             options: *options,
+            most_values,
             apart,
             span: None,
             ticks: 0,
@@ -176,11 +188,12 @@ impl Work {
     }
 
     fn device(&mut self, index: DeviceIndex) -> &mut DeviceWork {
-        let (options, apart) = (self.options, self.apart);
-        self.devices.entry(index).or_insert_with(|| DeviceWork::new(Device::unnamed(index), &options, apart))
+        let (options, most, apart) = (self.options, self.most_values, self.apart);
+        self.devices.entry(index).or_insert_with(|| DeviceWork::new(Device::unnamed(index), &options, most, apart))
     }
 
-    fn first(&mut self, item: Item) {
+    /// Something of the recording, on the first pass.
+    pub(crate) fn first(&mut self, item: Item) {
         match item {
             Item::Sample(sample) => self.sample(&sample),
             Item::Slow(slow) => self.slow(&slow),
@@ -248,7 +261,8 @@ impl Work {
         }
     }
 
-    fn report(mut self, header: &Header) -> TimelineReport {
+    /// The statistics of all that came.
+    pub(crate) fn report(mut self, header: &Header) -> TimelineReport {
         self.end_tick();
         let end = self.span.map_or(Duration::ZERO, |(_, last)| last);
         let gaps: Vec<GapReport> = self.gaps.iter().map(gap_report).collect();

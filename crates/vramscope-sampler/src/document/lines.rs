@@ -106,6 +106,8 @@ pub enum Line {
     Cost(Cost),
     /// The recording is complete.
     End(End),
+    /// The statistics of the recording, after its end: what `vramscope monitor --format json` adds for its reader.
+    Summary(Box<super::TimelineReport>),
     /// A line that this version does not know.
     #[serde(other)]
     Unknown,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use vramscope_core::{Bytes, DeviceIndex, Gap, GapCause, Reading, SlowReading, Timeline, Window};
 use vramscope_gpu::{FakeGpu, GpuBackend, GpuError, Pace, Renumbered, Replay, Step};
-use vramscope_sampler::{Finished, Keep, SamplerConfig, SamplerError, Simulation, Source};
+use vramscope_sampler::{
+    AnalysisOptions, Finished, Keep, SamplerConfig, SamplerError, Simulation, Source, analyse,
+};
 
 const FIRST: DeviceIndex = DeviceIndex(0);
 const SECOND: DeviceIndex = DeviceIndex(1);
@@ -149,6 +151,25 @@ fn a_ring_keeps_the_last_of_it_and_all_statistics() {
 }
 
 #[test]
+fn statistics_kept_while_recording_are_those_of_the_whole_recording() {
+    let options = AnalysisOptions { idle_threshold_pct: 30, ..AnalysisOptions::default() };
+    let levels = (0..2_000u64).map(|level| match level % 97 {
+        0 => Step::Fail(GpuError::Timeout { device: FIRST, what: "memory" }),
+        _ => Step::Read(busy(level * 7919 % 5000)),
+    });
+    let counter = SlowReading { energy_mj: Some(5), ..SlowReading::default() };
+    let gpu = FakeGpu::steady(2).script(FIRST, levels).slow(SECOND, counter);
+    let config = SamplerConfig { summary: Some(options), ..SamplerConfig::default() };
+    let mut finished = Simulation::new().run(vec![source(gpu)], &config, MINUTE * 4, None).unwrap();
+    let kept = finished.summary.take().unwrap();
+    let mut afterwards = analyse(&mut finished.timeline, &options).unwrap();
+    // A timeline in memory does not hold the cost.
+    afterwards.cost = Some(finished.cost);
+    assert_eq!(kept, afterwards);
+    assert!(kept.gaps.iter().any(|gap| gap.missed > 0) && kept.devices[0].idle.is_some(), "{kept:?}");
+}
+
+#[test]
 fn a_week_of_eight_devices_stays_small() {
     // In a process of its own, since what is measured is a process's memory.
     let name = "engine::a_week_of_eight_devices_stays_small";
@@ -166,7 +187,8 @@ fn a_week_of_eight_devices_stays_small() {
         gpu.script(DeviceIndex(n), levels)
     });
     let week = Duration::from_secs(7 * 24 * 3600);
-    let config = SamplerConfig { keep: Keep::Last(MINUTE), ..SamplerConfig::default() };
+    let summary = Some(AnalysisOptions::default());
+    let config = SamplerConfig { keep: Keep::Last(MINUTE), summary, ..SamplerConfig::default() };
     let start = std::time::Instant::now();
     let finished = Simulation::new().run(vec![source(gpu)], &config, week, None).unwrap();
     assert_eq!((finished.end.ticks, finished.end.missed), (6_048_000, 0));
