@@ -238,6 +238,7 @@ impl Collector {
         while live.recent.len() > crate::sampler::MAX_RING || old(&live) {
             live.recent.pop_front();
         }
+        live.now = live.now.max(newest);
         live.ticks = self.ticks;
         live.missed = self.missed;
         live.dropped = self.dropped;

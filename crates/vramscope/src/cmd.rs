@@ -8,10 +8,11 @@ mod fit;
 mod gpus;
 mod log;
 mod migrate;
+mod monitor;
 mod schema;
 mod trace;
 
-use vramscope_schema::ExitCode;
+use crate::exit::Answer;
 
 /// What to do.
 #[derive(clap::Subcommand)]
@@ -24,13 +25,14 @@ pub(crate) enum Command {
     Gpus(gpus::Args),
     Log(log::Args),
     Migrate(migrate::Args),
+    Monitor(Box<monitor::Args>),
     Schema(schema::Args),
     Trace(Box<trace::Args>),
 }
 
 /// Runs a subcommand.
-pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
+pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
+    let code = match command {
         Command::Accuracy(args) => accuracy::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Completions(args) => completions::run(&args),
@@ -39,7 +41,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gpus(args) => gpus::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Migrate(args) => migrate::run(&args),
+        Command::Monitor(args) => return monitor::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Trace(args) => trace::run(&args),
-    }
+    }?;
+    Ok(code.into())
 }

@@ -13,6 +13,8 @@ pub(crate) struct Containers {
 
 /// As much of an id as people write.
 const SHORT: usize = 12;
+/// Fewer characters of an id are not taken for one.
+const LEAST: usize = 4;
 /// A container's id: a SHA-256 in hexadecimal.
 const ID: usize = 64;
 
@@ -22,11 +24,21 @@ impl Containers {
         Self { root: root.to_owned(), names: HashMap::new() }
     }
 
+    fn id(&self, pid: u32) -> Option<String> {
+        let groups = std::fs::read_to_string(self.root.join(format!("proc/{pid}/cgroup"))).ok()?;
+        container_id(&groups)
+    }
+
+    /// Whether a process runs in the container of this name, or whose id begins so.
+    pub(crate) fn is_in(&mut self, pid: u32, wanted: &str) -> bool {
+        let by_id = wanted.len() >= LEAST && self.id(pid).is_some_and(|id| id.starts_with(wanted));
+        by_id || self.of(pid).is_some_and(|name| name == wanted)
+    }
+
     /// The container of a process: its name, or its short id where nobody knows the name. `None` outside containers and
     /// for processes that cannot be seen from here.
     pub(crate) fn of(&mut self, pid: u32) -> Option<String> {
-        let groups = std::fs::read_to_string(self.root.join(format!("proc/{pid}/cgroup"))).ok()?;
-        let id = container_id(&groups)?;
+        let id = self.id(pid)?;
         let root = &self.root;
         let name = self.names.entry(id.clone()).or_insert_with(|| {
             let asked = docker::container_name(root, &id);
@@ -88,6 +100,7 @@ mod tests {
         write(&format!("var/lib/docker/containers/{HEX}/config.v2.json"), "{\"Name\": \"/vllm\"}");
         let mut containers = Containers::new(root.path());
         assert_eq!(containers.of(7).as_deref(), Some("vllm"));
+        assert!(containers.is_in(7, "vllm") && containers.is_in(7, &HEX[..12]) && !containers.is_in(7, "vll"));
         assert_eq!(containers.of(8), None);
     }
 }

@@ -36,9 +36,27 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     }
 }
 
+/// What the process answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Its own code.
+    Own(ExitCode),
+    /// That of a program that it ran for somebody.
+    Command(u8),
+}
+
+impl From<ExitCode> for Answer {
+    fn from(code: ExitCode) -> Self {
+        Self::Own(code)
+    }
+}
+
 /// The process's answer.
-pub(crate) fn process(code: ExitCode) -> std::process::ExitCode {
-    std::process::ExitCode::from(code.code())
+pub(crate) fn process(answer: impl Into<Answer>) -> std::process::ExitCode {
+    match answer.into() {
+        Answer::Own(code) => code.code().into(),
+        Answer::Command(code) => code.into(),
+    }
 }
 
 /// Prints an error with its causes to stderr. A closed pipe is not an error: whoever read has seen enough.

@@ -9,6 +9,7 @@ mod input;
 mod output;
 mod progress;
 mod table;
+mod timeline_report;
 
 use clap::{CommandFactory as _, Parser};
 
@@ -23,7 +24,7 @@ struct Cli {
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     match cmd::run(cli.command) {
-        Ok(code) => exit::process(code),
+        Ok(answer) => exit::process(answer),
         Err(error) => exit::report(&error),
     }
 }

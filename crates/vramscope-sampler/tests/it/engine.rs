@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use vramscope_core::{Bytes, DeviceIndex, Gap, GapCause, Reading, SlowReading, Timeline, Window};
 use vramscope_gpu::{FakeGpu, GpuBackend, GpuError, Pace, Renumbered, Replay, Step};
-use vramscope_sampler::{
-    AnalysisOptions, Finished, Keep, SamplerConfig, SamplerError, Simulation, Source, analyse,
-};
+use vramscope_sampler::{AnalysisOptions, Finished, Keep, SamplerConfig, SamplerError, Simulation, Source, analyse};
 
 const FIRST: DeviceIndex = DeviceIndex(0);
 const SECOND: DeviceIndex = DeviceIndex(1);

@@ -114,7 +114,7 @@ fn two_queries_of_one_machine_join_and_two_machines_do_not() {
 }
 
 /// A copy of a stand-in library with its script.
-fn stand_in(folder: &Path, built: &str, name: &str, script: &Value) -> String {
+pub(crate) fn stand_in(folder: &Path, built: &str, name: &str, script: &Value) -> String {
     let path = folder.join(name);
     // Cargo builds the dependency beside the test binary.
     std::fs::copy(std::env::current_exe().unwrap().with_file_name(built), &path).unwrap();

@@ -12,6 +12,8 @@ mod gpus;
 mod guides;
 mod log;
 mod migrate;
+#[cfg(unix)]
+mod monitor;
 mod schema;
 mod trace;
 

@@ -66,6 +66,8 @@ impl Row {
             Line::Clock(line) => ("clock", line.timestamp_ns, None),
             Line::Cost(line) => ("cost", line.timestamp_ns, None),
             Line::End(line) => ("end", line.timestamp_ns, None),
+            // It is of the whole recording, and bears the time of its beginning.
+            Line::Summary(report) => ("summary", report.start_unix_ns.unwrap_or_default(), None),
             // A reader has noted it; there is nothing of it to write.
             Line::Unknown => return Ok(None),
         };
