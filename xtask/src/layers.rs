@@ -26,6 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("standin-nvml", &[]),
     ("standin-rocm-smi", &[]),
+    ("standin-vllm", &[]),
     ("vramscope", &["*"]),
     ("xtask", &["*"]),
     ("benches", &["*"]),

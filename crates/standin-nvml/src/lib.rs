@@ -288,21 +288,21 @@ unsafe fn processes(
     infos: *mut nvmlProcessInfo_t,
 ) -> nvmlReturn_t {
     on(device, name, |device| {
-        let listed: Vec<_> = device.processes.iter().filter(|process| process.kind == kind).collect();
+        let scripted = device.processes.iter().filter(|process| process.kind == kind);
+        let holder = device.held().and_then(|held| held.by).filter(|_| kind == 'C');
+        let listed: Vec<(u32, Option<u64>)> = scripted
+            .map(|process| (process.pid, process.used))
+            .chain(holder.map(|(pid, used)| (pid, Some(used))))
+            .collect();
         let room = usize::try_from(unsafe { *count }).unwrap_or(0);
         unsafe { *count = c_uint::try_from(listed.len()).unwrap_or(0) };
         if listed.len() > room {
             return INSUFFICIENT_SIZE;
         }
-        for (place, process) in listed.into_iter().enumerate() {
-            let used = process.used.unwrap_or(c_ulonglong::MAX);
+        for (place, (pid, used)) in listed.into_iter().enumerate() {
+            let used = used.unwrap_or(c_ulonglong::MAX);
             let none = c_uint::MAX;
-            let info = nvmlProcessInfo_t {
-                pid: process.pid,
-                usedGpuMemory: used,
-                gpuInstanceId: none,
-                computeInstanceId: none,
-            };
+            let info = nvmlProcessInfo_t { pid, usedGpuMemory: used, gpuInstanceId: none, computeInstanceId: none };
             unsafe { *infos.add(place) = info };
         }
         SUCCESS

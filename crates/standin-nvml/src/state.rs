@@ -116,11 +116,35 @@ pub(crate) fn step<T: Copy + Default>(device: &'static Device, name: &str, value
 impl Device {
     /// The memory in use at this call.
     pub(crate) fn used_now(&'static self) -> u64 {
-        match &self.used_file {
-            Some(path) => {
-                std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default()
-            }
+        match self.held() {
+            Some(held) => held.used,
             None => step(self, "used", &self.used),
         }
     }
+
+    /// What the file of the memory in use says now, and which process holds it.
+    pub(crate) fn held(&self) -> Option<Held> {
+        let text = std::fs::read_to_string(self.used_file.as_ref()?).unwrap_or_default();
+        let mut words = text.split_whitespace();
+        let used = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+        let holder = words.next().and_then(|word| word.parse().ok());
+        let rest = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+        Some(match holder {
+            Some(pid) if lives(pid) => Held { used, by: Some((pid, used.saturating_sub(rest))) },
+            Some(_) => Held { used: rest, by: None },
+            None => Held { used, by: None },
+        })
+    }
+}
+
+/// Memory in use, and the process that holds a part of it.
+pub(crate) struct Held {
+    used: u64,
+    pub(crate) by: Option<(u32, u64)>,
+}
+
+/// Whether a process lives: one that has ended and waits for its parent holds nothing any more.
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !matches!(rest.trim_start().chars().next(), Some('Z' | 'X') | None))
 }

@@ -160,3 +160,18 @@ fn the_drivers_buffer_is_read_from_where_it_was_left() {
     let second = backend.read_slow(FIRST).unwrap();
     assert_eq!(second.buffered_power_max_mw, None, "nothing is new");
 }
+
+#[test]
+fn memory_of_a_file_belongs_to_its_process_while_that_lives() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (_library, mut backend) = one(&json!({"used_file": file.path()}));
+    let alive = std::process::id();
+    std::fs::write(file.path(), format!("1000 {alive} 400\n")).unwrap();
+    assert_eq!(backend.read(FIRST).unwrap().used.get(), 1000);
+    let listed = backend.processes(FIRST).unwrap();
+    assert_eq!((listed[0].pid, listed[0].used.map(|used| used.get())), (alive, Some(600)));
+    // No process has the largest number.
+    std::fs::write(file.path(), "1000 4194305 400\n").unwrap();
+    assert_eq!(backend.read(FIRST).unwrap().used.get(), 400);
+    assert!(backend.processes(FIRST).unwrap().is_empty());
+}

@@ -1,0 +1,4 @@
+//! Tests of the command from outside.
+
+#[cfg(test)]
+mod standin;
