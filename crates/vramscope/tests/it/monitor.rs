@@ -460,3 +460,23 @@ fn the_view_gives_the_terminal_back_after_q_and_after_a_signal() {
         assert_eq!(out.status.code(), Some(if by_key { 0 } else { 130 }));
     }
 }
+
+#[test]
+fn ctrl_c_in_the_terminal_reaches_the_command_once() {
+    let machine = Machine::steady();
+    let (ready, seen) = (machine.path("ready"), machine.path("seen"));
+    let (ready_at, seen_at) = (ready.display(), seen.display());
+    let script = format!(
+        "trap 'echo interrupted >> {seen_at}' INT\ntouch {ready_at}\nn=0\n\
+         while [ $n -lt 20 ]; do sleep 0.05; n=$((n + 1)); done\nexit 4\n"
+    );
+    machine.write("program", &script);
+    let Some(mut child) = in_a_terminal(&machine, &format!("-- sh {}", machine.path("program").display())) else {
+        return;
+    };
+    wait_for("the command", || ready.exists());
+    child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(4), "{}", stdout(&out));
+    assert_eq!(std::fs::read_to_string(seen).unwrap(), "interrupted\n");
+}
