@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod gpu_csv;
 pub(crate) mod gpu_log;
 pub(crate) mod marks;
+pub(crate) mod probe;
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};

@@ -20,4 +20,8 @@ pub use evidence::files::{EvidenceFiles, FileError, open};
 pub use evidence::gpu_csv::read as read_gpu_csv;
 pub use evidence::gpu_log::{Clock, GpuLog, GpuLogError, Note as GpuLogNote, ProcessUse};
 pub use evidence::marks::{Marks, MarksError, read as read_marks};
+pub use evidence::probe::{
+    Probe, ProbeDevice, ProbeError, ProbeFailure, ProbeMark, ProbeModel, ProbeMoment, ProbePeak, ProbeProcess,
+    ProbeProcessMoment, ProbeRequest, ProbeVersions, read as read_probe,
+};
 pub use evidence::{EngineLog, Evidence, EvidenceError};
