@@ -30,13 +30,13 @@ pub(crate) fn budgeted(
         return Figure::exact(0, "not_budgeted", "this engine sets nothing aside for graphs");
     }
     let each = &calibration.graphs_v1_estimate;
-    scaled(
-        each,
-        model,
-        engine,
-        "engine_estimate",
-        "layers of a stage x captured sizes x measured share of the estimate",
-    )
+    let formula = "layers of a stage x captured sizes x measured share of the estimate";
+    let mut figure = scaled(each, model, engine, "engine_estimate", formula);
+    // The engine counts at least 1 MiB for every graph but the first, once in pieces and once whole
+    // (`v1/worker/gpu_model_runner.py`, `profile_cudagraph_memory`).
+    let floor = 2 * engine.capture_sizes.saturating_sub(1) << 20;
+    (figure.value, figure.low, figure.high) = (figure.value.max(floor), figure.low.max(floor), figure.high.max(floor));
+    figure
 }
 
 fn scaled(

@@ -114,7 +114,14 @@ pub fn parameter_count(model: &Architecture) -> Result<ParameterCount, EstimateE
     if let Some(tower) = model.tower {
         sums.add(Part::Tower, Some(tower.parameters))?;
     }
+    let mut kinds: Vec<(&Layer, u64)> = Vec::new();
     for (layer, times) in model.runs() {
+        match kinds.iter_mut().find(|(kind, _)| *kind == layer) {
+            Some((_, count)) => *count += times,
+            None => kinds.push((layer, times)),
+        }
+    }
+    for (layer, times) in kinds {
         let mut own = Sums::default();
         sum_layer(layer, model.hidden_size, Split::WHOLE, &mut |tensor| own.add(tensor.part, tensor.parameters()))?;
         sums.add_times(&own, times)?;

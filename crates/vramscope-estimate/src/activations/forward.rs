@@ -47,6 +47,7 @@ pub(super) fn peak(context: &Context<'_>, layers: std::ops::Range<usize>) -> Res
             widths.mixer(layer)?.checked_mul(unit).and_then(|b| b.checked_add(latent)?.checked_add(beside_mixer));
         let feed_forward = widths.feed_forward(layer, context.engine.format)?;
         let feed_forward = feed_forward.checked_mul(unit).and_then(|b| b.checked_add(routing(context, layer)));
+        let feed_forward = feed_forward.and_then(|b| b.checked_add(quantized_inputs(context, layer, split)));
         let feed_forward = feed_forward.and_then(|b| b.checked_add(workspace));
         // Experts are one operation to the compiler, which tunes only what it generates itself.
         let tuned = engine.compiled && matches!(layer.feed_forward, FeedForward::Dense(_));
@@ -153,7 +154,9 @@ impl Widths<'_> {
         Ok(match &layer.feed_forward {
             FeedForward::None => held,
             FeedForward::Dense(dense) if self.compiled => self.compiled_input(layer) + self.products(dense).first,
-            FeedForward::Dense(dense) => held + self.products(dense).peak(hidden, self.model.holds_first_product),
+            FeedForward::Dense(dense) => {
+                held + self.products(dense).peak(hidden, self.model.holds_first_product, eight_bits(format))
+            }
             FeedForward::Experts(experts) => held + self.experts(experts, hidden, format),
         })
     }
@@ -197,8 +200,10 @@ struct Products {
 
 impl Products {
     /// Beside the held states: the activation's moment, or the last product's.
-    fn peak(&self, hidden: u64, holds_first: bool) -> u64 {
-        let last = self.width + hidden + if holds_first { self.up } else { 0 };
+    fn peak(&self, hidden: u64, holds_first: bool, eight_bits: bool) -> u64 {
+        // Layers of 8 bits convert their input, which takes half of it once more.
+        let converted = if eight_bits { self.width.div_ceil(2) } else { 0 };
+        let last = self.width + converted + hidden + if holds_first { self.up } else { 0 };
         self.first.max(last)
     }
 }
@@ -218,6 +223,24 @@ fn routing(context: &Context<'_>, layer: &Layer) -> u64 {
     let FeedForward::Experts(e) = &layer.feed_forward else { return 0 };
     let element = context.engine.element.bits() / 8;
     context.engine.max_num_batched_tokens.saturating_mul(e.count * element + e.per_token * 12)
+}
+
+fn eight_bits(format: WeightFormat) -> bool {
+    matches!(format, WeightFormat::Byte { .. } | WeightFormat::ByteBlocks { .. })
+}
+
+/// Experts of 8 bits convert what goes into their first and their second product (`fused_moe/experts/triton_moe.py`):
+/// a byte an element, and for weights in blocks a scale for every 128.
+fn quantized_inputs(context: &Context<'_>, layer: &Layer, split: Split) -> u64 {
+    let FeedForward::Experts(e) = &layer.feed_forward else { return 0 };
+    if !eight_bits(context.engine.format) || layer.kept.experts {
+        return 0;
+    }
+    let width = if split.experts > 1 { e.width } else { e.width.div_ceil(split.tensor) };
+    let elements = context.model.hidden_size + e.per_token * width;
+    let scales =
+        if matches!(context.engine.format, WeightFormat::ByteBlocks { .. }) { elements.div_ceil(32) } else { 4 };
+    context.engine.max_num_batched_tokens.saturating_mul(elements + scales)
 }
 
 /// The workspace that experts share (`fused_moe/modular_kernel.py`, `workspace_shapes` of the kernel in use).

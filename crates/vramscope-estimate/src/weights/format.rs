@@ -1,6 +1,6 @@
 //! What a matrix becomes in each storage format: the tensors that are made for it, and those that stay.
 
-use vramscope_core::{ElementType, WeightFormat};
+use vramscope_core::{ElementType, Vendor, WeightFormat};
 
 use super::tensors::{Part, Tensor};
 use crate::device::GpuModel;
@@ -20,13 +20,21 @@ pub(crate) struct Storage {
 pub(crate) enum Kernel {
     /// Hopper's: zero points become 16-bit numbers.
     Machete,
-    /// All others: everything stays packed.
+    /// Most others': everything stays packed.
     Marlin,
+    /// Those of data-centre Blackwell and of AMD, which differ for experts of 4 bits.
+    Wide,
 }
 
 impl Kernel {
     pub(crate) fn of(device: &GpuModel) -> Self {
-        if device.is_hopper() { Self::Machete } else { Self::Marlin }
+        if device.is_hopper() {
+            Self::Machete
+        } else if device.capability.0 == 10 || device.vendor == Vendor::Amd {
+            Self::Wide
+        } else {
+            Self::Marlin
+        }
     }
 }
 
@@ -132,18 +140,27 @@ fn packed(tensor: &Tensor, storage: Storage, elements: u64, groups: Groups) -> O
 }
 
 /// Experts of 4 bits. On Hopper the scales' rows are padded to 256 (`triton_kernels/tensor_details/layout_details/
-/// hopper_scale.py`); elsewhere both widths are padded as the kernels there need.
+/// hopper_scale.py`, `hopper_value.py`) and the experts' width to 64; elsewhere both widths are padded as the kernels
+/// there need (`fused_moe/oracle/mxfp4.py`, `mxfp4_round_up_hidden_size_and_intermediate_size`, 0.25).
 fn mxfp4(tensor: &Tensor, storage: Storage) -> Option<Pieces> {
     let (rows, columns, copies) = (tensor.rows, tensor.columns, tensor.copies);
     let half = |rows: u64, columns: u64| rows.checked_mul(columns.div_ceil(2))?.checked_mul(copies);
     let scales = |rows: u64, columns: u64| rows.checked_mul(columns.div_ceil(32))?.checked_mul(copies);
+    // Of the two matrices, the first has the experts' width as rows (for each of those joined), the second as columns.
+    let first = tensor.joined > 1;
+    let padded = |width: u64, hidden: u64| match first {
+        true => ((rows / tensor.joined).next_multiple_of(width) * tensor.joined, columns.next_multiple_of(hidden)),
+        false => (rows.next_multiple_of(hidden), columns.next_multiple_of(width)),
+    };
+    let (rows, columns) = match storage.kernel {
+        Kernel::Machete => padded(64, 1),
+        Kernel::Marlin => padded(128, 256),
+        Kernel::Wide => padded(256, 256),
+    };
     let made = [half(rows, columns)?, 0, scales(rows, columns)?, 0];
     let kept = match storage.kernel {
         Kernel::Machete => [made[0], 0, scales(rows.next_multiple_of(256), columns.next_multiple_of(64))?, 0],
-        Kernel::Marlin => {
-            let (rows, columns) = (rows.next_multiple_of(256), columns.next_multiple_of(256));
-            [half(rows, columns)?, 0, scales(rows, columns)?, 0]
-        }
+        Kernel::Marlin | Kernel::Wide => made,
     };
     Some(Pieces { made, kept, repack: None })
 }
