@@ -1,6 +1,8 @@
 //! How fast engine logs are read, in bytes a second: a start with little else, and the DEBUG log of an engine at work.
 //!
-//! For whole processes, with the memory that they need, and beside the usual Python script: `benches/vllm_log.py`.
+//! The DEBUG log is made of the lines of recorded engines (`data/debug-lines.txt`). For whole processes, with the memory
+//! that they need, and beside the usual Python script: `benches/vllm_log.py`; what it printed stands in
+//! `docs/decisions/2026-11-22-log-search.md`.
 
 use std::fmt::Write as _;
 use std::hint::black_box;

@@ -35,8 +35,8 @@ pub struct Options {
     pub working_folder: Option<PathBuf>,
 }
 
-/// Threads that read at most by default. One thread cuts and unpacks the text for all others and feeds no more than this;
-/// each takes some 8 MiB.
+/// Threads that read at most by default. What a trace costs in processor time does not depend on them, each takes some
+/// 5 MB, and the one thread that cuts and unpacks the text feeds no more than a few.
 const MAX_THREADS: usize = 4;
 
 impl Default for Options {

@@ -38,7 +38,7 @@ struct Wrapper<'a> {
 
 /// Removes colour codes: whole, pasted as `^[[1;36m`, or with the escape character lost.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
-    if !text.contains('[') {
+    if memchr::memchr(b'[', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     let bytes = text.as_bytes();
@@ -227,7 +227,7 @@ fn is_tag(inside: &str) -> bool {
 fn source(text: &str) -> (Option<&str>, &str) {
     let text = text.strip_prefix(' ').unwrap_or(text);
     let inside = text.strip_prefix('[').unwrap_or(text);
-    let Some(close) = inside.find(']') else { return (None, text) };
+    let Some(close) = memchr::memchr(b']', inside.as_bytes()) else { return (None, text) };
     let place = &inside[..close];
     let is_place = place.rsplit_once(':').is_some_and(|(file, line)| {
         !file.is_empty() && !file.contains(' ') && !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit())

@@ -5,15 +5,15 @@ use vramscope_core::{Generation, Milestone};
 use super::{Effect, Row, row};
 
 pub(super) const ROWS: &[Row] = &[
-    row("0.7.1-", " engine ", "Initializing a V1 LLM engine (v{version}) with config: ")
+    row("0.7.1-", "LLM engine ", "Initializing a V1 LLM engine (v{version}) with config: ")
         .does(Effect::Config)
         .says(Generation::V1),
-    row("0.7.1-0.10.2", " engine ", "Initializing a V0 LLM engine (v{version}) with config: ")
+    row("0.7.1-0.10.2", "LLM engine ", "Initializing a V0 LLM engine (v{version}) with config: ")
         .does(Effect::Config)
         .says(Generation::V0),
-    row("0.4.0-0.7.0", " engine ", "Initializing an LLM engine (v{version}) with config: ").does(Effect::Config),
-    row("-0.3.3", " engine ", "Initializing an LLM engine with config: ").does(Effect::Config).says(Generation::V0),
-    row("0.9.0-", " engine ", "Dumping input data for V1 LLM engine (v{version}) with config: ")
+    row("0.4.0-0.7.0", "LLM engine ", "Initializing an LLM engine (v{version}) with config: ").does(Effect::Config),
+    row("-0.3.3", "LLM engine ", "Initializing an LLM engine with config: ").does(Effect::Config).says(Generation::V0),
+    row("0.9.0-", "LLM engine ", "Dumping input data for V1 LLM engine (v{version}) with config: ")
         .does(Effect::ConfigAgain)
         .says(Generation::V1),
     row("0.4.0-0.14", " version ", "vLLM API server version {version}").does(Effect::Begin),
@@ -44,6 +44,7 @@ pub(super) const ROWS: &[Row] = &[
     row("0.4.0-0.17.1", " backend", "Using {attention_backend} backend.").does(Effect::Backend),
     // The server.
     row("0.4.0-", "p complete", "[[INFO: ]]Application startup complete.").event(Milestone::ServerReady),
-    row("0.7.0-", "[shutdown] ", "[shutdown] {API server: shutdown triggered|EngineCore: trigger received}").event(Milestone::ShutdownBegan),
+    row("0.7.0-", "down triggered", "[shutdown] API server: shutdown triggered").event(Milestone::ShutdownBegan),
+    row("0.7.0-", "trigger received", "[shutdown] EngineCore: trigger received").event(Milestone::ShutdownBegan),
     row("0.4.0-", "Shutting down", "INFO: Shutting down").event(Milestone::ShutdownBegan),
 ];

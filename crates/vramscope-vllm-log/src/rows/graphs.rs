@@ -25,11 +25,15 @@ pub(super) const ROWS: &[Row] = &[
     row("0.6.0-", ".compile ", "torch.compile {took|takes} {compile_secs} s in total").event(Milestone::Compiled),
     row("0.20.0-", " took ", "Initial profiling/warmup run took {warmup_secs} s"),
     row("0.11.0-", "setting cudagraph", "{..}setting cudagraph_mode={cudagraph_mode}"),
-    row("0.6.5-0.19.1", " engine ", "init engine (profile, create kv cache, warmup model) took {init_secs} seconds")
-        .event(Milestone::EngineReady),
+    row(
+        "0.6.5-0.19.1",
+        "init engine ",
+        "init engine (profile, create kv cache, warmup model) took {init_secs} seconds",
+    )
+    .event(Milestone::EngineReady),
     row(
         "0.20.0-",
-        " engine ",
+        "init engine ",
         "init engine (profile, create kv cache, warmup model) took {init_secs} s[[ (compilation: {compile_secs} s]]",
     )
     .event(Milestone::EngineReady),

@@ -49,7 +49,7 @@ fn engine(text: &mut String, engine: &EngineReport, of: &str, width: usize) {
     section(text, "KV cache", &kv_cache(&engine.facts, width));
     section(text, "Settings", &settings(&engine.facts, width));
     section(text, "Start and work", &events(&engine.facts, width));
-    section(text, "Under load", &load(engine));
+    section(text, "Running", &running(engine, width));
     section(text, "Benchmark", &bench(engine, width));
     section(text, "Notes", &notes(&engine.notes, width));
 }
@@ -101,6 +101,7 @@ const MEMORY: &[(&[Key], &str)] = &[
     (&[Key::CpuOffloaded], "weights kept on the host"),
     (&[Key::SwapSpace], "swap space on the host"),
     (&[Key::SleepFreed], "freed by sleeping"),
+    (&[Key::SleepInUse], "in use while asleep"),
 ];
 
 fn memory(engine: &EngineReport, width: usize) -> String {
@@ -295,21 +296,28 @@ fn events(facts: &EngineFacts, width: usize) -> String {
     if seen.is_empty() { String::new() } else { table.render(width) }
 }
 
-fn load(engine: &EngineReport) -> String {
-    let mut text = String::new();
-    if engine.reports_seen == 0 {
-        return text;
-    }
+fn running(engine: &EngineReport, width: usize) -> String {
     let facts = &engine.facts;
-    let _ = write!(text, "  {} periodic reports", thousands(engine.reports_seen));
+    let mut cells = Vec::new();
+    if engine.reports_seen > 0 {
+        let plural = if engine.reports_seen == 1 { "" } else { "s" };
+        cells.push(format!("{} periodic report{plural}", thousands(engine.reports_seen)));
+    }
     if let Some(running) = &facts.peak_running {
-        let _ = write!(text, "; at most {} requests running (line {})", running.value, running.origin.line);
+        cells.push(format!("at most {} requests running (line {})", running.value, running.origin.line));
     }
     if let Some(usage) = &facts.peak_kv_usage_pct {
-        let _ = write!(text, "; KV cache at most {} % in use (line {})", usage.value, usage.origin.line);
+        cells.push(format!("KV cache at most {} % in use (line {})", usage.value, usage.origin.line));
     }
-    text.push('\n');
-    text
+    for (key, what) in [(Key::SleepSecs, "asleep within"), (Key::WakeSecs, "awake within")] {
+        if let Some(figure) = engine.figures.iter().find(|f| f.key == key) {
+            cells.extend(figure.number().map(|s| format!("{what} {s:.2} s (line {})", figure.origin.line)));
+        }
+    }
+    for figure in engine.figures.iter().filter(|f| f.key == Key::LoraAdapter).take(MAX_VALUES) {
+        cells.extend(figure.text().map(|name| format!("LoRA adapter {name} (line {})", figure.origin.line)));
+    }
+    wrap_cells(&cells, width.saturating_sub(2)).iter().fold(String::new(), |text, line| text + "  " + line + "\n")
 }
 
 fn bench(engine: &EngineReport, width: usize) -> String {
