@@ -1,17 +1,38 @@
-//! Runs a command as an engine and shows what happens to it: `cargo run --example watch -- vllm serve MODEL`.
+//! Runs a command as an engine and shows what happens to it: `cargo run --example watch -- vllm serve MODEL`; with
+//! `--image NAME` or `--container NAME` in front, and the feature `docker`, in a container.
 
 use std::io::{self, Write as _};
 
-use vramscope_engine::{Command, EngineError, EngineEvent, EngineHost};
+use vramscope_engine::{Command, EngineEvent, EngineHost};
+
+#[cfg(feature = "docker")]
+fn host(words: &mut Vec<String>) -> EngineHost {
+    use vramscope_engine::{ContainerSpec, DockerHost, DockerPlace};
+    let place = match words.first().map(String::as_str) {
+        Some("--image") if words.len() > 1 => {
+            let spec = ContainerSpec { image: words[1].clone(), run: "watch".to_owned(), ..ContainerSpec::default() };
+            DockerPlace::Run(Box::new(spec))
+        }
+        Some("--container") if words.len() > 1 => DockerPlace::Exec { container: words[1].clone() },
+        _ => return EngineHost::process(),
+    };
+    words.drain(..2);
+    EngineHost::Docker(DockerHost::new(place))
+}
+
+#[cfg(not(feature = "docker"))]
+fn host(_: &mut Vec<String>) -> EngineHost {
+    EngineHost::process()
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut words = std::env::args().skip(1);
-    let program = words.next().ok_or("usage: watch PROGRAM [ARGUMENT]...")?;
-    let command = words.fold(Command::new(program), Command::arg);
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let host = host(&mut words);
+    let mut words = words.into_iter();
+    let program = words.next().ok_or("usage: watch [--image NAME | --container NAME] PROGRAM [ARGUMENT]...")?;
+    let mut engine = host.start(&words.fold(Command::new(program), Command::arg)).await?;
     let mut out = io::stdout().lock();
-    let started: Result<_, EngineError> = EngineHost::process().start(&command).await;
-    let mut engine = started?;
     loop {
         match engine.next().await {
             EngineEvent::Line(line) => {

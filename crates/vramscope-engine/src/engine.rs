@@ -90,6 +90,12 @@ impl Engine {
         self.held.pids()
     }
 
+    /// The container that it runs in, as it was when the engine was started or found.
+    #[cfg(feature = "docker")]
+    pub fn container(&self) -> Option<&crate::host::ContainerInfo> {
+        self.held.container()
+    }
+
     /// Asks it to stop, gives it `grace` for that, and then kills what is left. When this returns, no process of it is
     /// alive, and what it said until then waits in [`Engine::next`]. To stop again gives the same exit.
     ///

@@ -47,6 +47,15 @@ pub enum EngineError {
     /// Nothing would stop the engine if this process were killed, so it is not started.
     #[error("start the watchdog that stops the engine if vramscope is killed; it needs /bin/sh and /proc")]
     Watchdog(#[source] io::Error),
+    /// No thread could be started to watch it.
+    #[error("watch the engine")]
+    Watch(#[source] io::Error),
+    /// There is no such process.
+    #[error("watch process {pid}: it is not there; give the id of the server's first process")]
+    NoProcess {
+        /// As it was given.
+        pid: u32,
+    },
     /// A short command took too long and was stopped.
     #[error("run {program}: it did not end within {} s", limit.as_secs_f64())]
     TooSlow {
@@ -92,5 +101,55 @@ pub enum EngineError {
         what: &'static str,
         /// The host.
         host: &'static str,
+    },
+    /// There is no Docker daemon on this machine.
+    #[error("reach Docker: there is no socket {}; is Docker installed and running?", socket.display())]
+    NoDocker {
+        /// Where its socket was expected.
+        socket: PathBuf,
+    },
+    /// This user may not use Docker.
+    #[error("reach Docker: this user may not use {}; join the group docker, or run as root", socket.display())]
+    DockerDenied {
+        /// The daemon's socket.
+        socket: PathBuf,
+    },
+    /// The daemon does not answer, or stopped answering.
+    #[error("{what}: the Docker daemon at {} does not answer; see `docker info`", socket.display())]
+    DockerDown {
+        /// What was asked.
+        what: &'static str,
+        /// The daemon's socket.
+        socket: PathBuf,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The daemon refused.
+    #[error("{what}: Docker answers {status}: {message}")]
+    DockerRefused {
+        /// What was asked.
+        what: &'static str,
+        /// The status of its answer.
+        status: u16,
+        /// Its words, without secrets.
+        message: String,
+    },
+    /// There is no such container.
+    #[error("use container {container}: there is none of that name; `docker ps` lists those that run")]
+    NoContainer {
+        /// As it was named.
+        container: String,
+    },
+    /// The container does not run.
+    #[error("use container {container}: it does not run; start it with `docker start {container}`")]
+    ContainerStopped {
+        /// Its name.
+        container: String,
+    },
+    /// There is no such image on this machine.
+    #[error("use image {image}: it is not on this machine; fetch it with `docker pull {image}`")]
+    NoImage {
+        /// As it was named.
+        image: String,
     },
 }

@@ -1,6 +1,10 @@
 //! Where an engine runs.
 
+mod attach;
+#[cfg(feature = "docker")]
+mod docker;
 mod process;
+mod replay;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +14,14 @@ use tokio::time::Instant;
 use crate::engine::{Engine, EngineEvent, Exit, LogStream};
 use crate::error::EngineError;
 
+pub use attach::{AttachHost, LogFile, LogStart};
+#[cfg(feature = "docker")]
+pub use docker::{
+    BindMount, ContainerGpus, ContainerInfo, ContainerMount, ContainerNetwork, ContainerSpec, DockerHost, DockerPlace,
+    PublishedPort,
+};
 pub use process::ProcessHost;
+pub use replay::ReplayHost;
 
 /// The most that [`EngineHost::output`] keeps of each stream. `vllm serve --help=all` prints some 200 kB.
 const MOST_OUTPUT: usize = 16 << 20;
@@ -85,12 +96,23 @@ pub struct Output {
 pub enum EngineHost {
     /// As a process of this machine.
     Process(ProcessHost),
+    /// In a container.
+    #[cfg(feature = "docker")]
+    Docker(DockerHost),
+    /// It runs already; it is watched, and never stopped. Its command is not used.
+    Attach(AttachHost),
+    /// It ran once; its recorded log is played. Its command is not used.
+    Replay(ReplayHost),
 }
 
 /// What a host holds of a running engine.
 #[derive(Debug)]
 pub(crate) enum Held {
     Process(process::Running),
+    #[cfg(feature = "docker")]
+    Docker(Box<docker::Running>),
+    Attach(attach::Running),
+    Replay(replay::Running),
 }
 
 impl EngineHost {
@@ -106,6 +128,10 @@ impl EngineHost {
     pub async fn start(&self, command: &Command) -> Result<Engine, EngineError> {
         match self {
             Self::Process(host) => host.start(command),
+            #[cfg(feature = "docker")]
+            Self::Docker(host) => host.start(command).await,
+            Self::Attach(host) => host.start(),
+            Self::Replay(host) => Ok(host.start()),
         }
     }
 
@@ -114,27 +140,14 @@ impl EngineHost {
     /// # Errors
     /// If it could not be started, or [`EngineError::TooSlow`] if it did not end within `limit`.
     pub async fn output(&self, command: &Command, limit: Duration) -> Result<Output, EngineError> {
-        let deadline = Instant::now() + limit;
-        let mut engine = self.start(command).await?;
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let exit = loop {
-            let Ok(event) = tokio::time::timeout_at(deadline, engine.next()).await else {
-                engine.stop(OUTPUT_GRACE).await?;
-                return Err(EngineError::TooSlow { program: command.program.clone(), limit });
-            };
-            match event {
-                EngineEvent::Line(line) => {
-                    let into = if line.stream == LogStream::Stderr { &mut stderr } else { &mut stdout };
-                    let room = MOST_OUTPUT.saturating_sub(into.len());
-                    let newline = line.ended.then_some(b'\n');
-                    into.extend(line.bytes.into_iter().chain(newline).take(room));
-                }
-                EngineEvent::LogLost { .. } => {}
-                EngineEvent::Exited(exit) => break exit,
-            }
+        let engine = match self {
+            // Beside a server that runs, on the same machine.
+            Self::Process(_) | Self::Attach(_) => ProcessHost::default().start(command)?,
+            #[cfg(feature = "docker")]
+            Self::Docker(host) => host.start_beside(command).await?,
+            Self::Replay(_) => return Err(EngineError::Unsupported { what: "run a command", host: "a recording" }),
         };
-        engine.stop(OUTPUT_GRACE).await?;
-        Ok(Output { exit, stdout, stderr })
+        collect(engine, command, limit).await
     }
 
     /// Reads a file as the engine sees it.
@@ -143,7 +156,10 @@ impl EngineHost {
     /// If it cannot be read or has more than `most_bytes`.
     pub async fn read_file(&self, path: &Path, most_bytes: u64) -> Result<Vec<u8>, EngineError> {
         match self {
-            Self::Process(_) => read_here(path, most_bytes),
+            Self::Process(_) | Self::Attach(_) => read_here(path, most_bytes),
+            #[cfg(feature = "docker")]
+            Self::Docker(host) => host.read_file(path, most_bytes).await,
+            Self::Replay(_) => Err(EngineError::Unsupported { what: "read a file", host: "a recording" }),
         }
     }
 
@@ -153,9 +169,36 @@ impl EngineHost {
     /// If it is not there or cannot be removed.
     pub async fn remove_file(&self, path: &Path) -> Result<(), EngineError> {
         match self {
-            Self::Process(_) => remove_here(path),
+            Self::Process(_) | Self::Attach(_) => remove_here(path),
+            #[cfg(feature = "docker")]
+            Self::Docker(host) => host.remove_file(path).await,
+            Self::Replay(_) => Err(EngineError::Unsupported { what: "remove a file", host: "a recording" }),
         }
     }
+}
+
+/// Reads a short command to its end.
+async fn collect(mut engine: Engine, command: &Command, limit: Duration) -> Result<Output, EngineError> {
+    let deadline = Instant::now() + limit;
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let exit = loop {
+        let Ok(event) = tokio::time::timeout_at(deadline, engine.next()).await else {
+            engine.stop(OUTPUT_GRACE).await?;
+            return Err(EngineError::TooSlow { program: command.program.clone(), limit });
+        };
+        match event {
+            EngineEvent::Line(line) => {
+                let into = if line.stream == LogStream::Stderr { &mut stderr } else { &mut stdout };
+                let room = MOST_OUTPUT.saturating_sub(into.len());
+                let newline = line.ended.then_some(b'\n');
+                into.extend(line.bytes.into_iter().chain(newline).take(room));
+            }
+            EngineEvent::LogLost { .. } => {}
+            EngineEvent::Exited(exit) => break exit,
+        }
+    };
+    engine.stop(OUTPUT_GRACE).await?;
+    Ok(Output { exit, stdout, stderr })
 }
 
 fn read_here(path: &Path, most_bytes: u64) -> Result<Vec<u8>, EngineError> {
@@ -178,12 +221,29 @@ impl Held {
     pub(crate) fn pids(&self) -> Vec<u32> {
         match self {
             Self::Process(running) => running.pids(),
+            #[cfg(feature = "docker")]
+            Self::Docker(running) => running.pids(),
+            Self::Attach(running) => running.pids(),
+            Self::Replay(_) => Vec::new(),
         }
     }
 
     pub(crate) async fn stop(&mut self, grace: Duration) -> Result<(), EngineError> {
         match self {
-            Self::Process(running) => running.stop(grace).await,
+            Self::Process(running) => running.stop(grace).await?,
+            #[cfg(feature = "docker")]
+            Self::Docker(running) => running.stop(grace).await?,
+            Self::Attach(running) => running.stop(),
+            Self::Replay(running) => running.stop(),
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "docker")]
+    pub(crate) fn container(&self) -> Option<&ContainerInfo> {
+        match self {
+            Self::Docker(running) => Some(running.container()),
+            Self::Process(_) | Self::Attach(_) | Self::Replay(_) => None,
         }
     }
 }

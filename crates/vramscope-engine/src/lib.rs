@@ -21,14 +21,22 @@
 //! # }
 //! ```
 //!
-//! The calls need a tokio runtime with its timer. This crate reads no environment variables and prints nothing.
+//! Containers come with the feature `docker`. Linux only: processes are known by `/proc`. The calls need a tokio runtime
+//! with its timer, and Docker's with its I/O. This crate reads no environment variables and prints nothing.
 
 mod engine;
 mod error;
 mod feed;
 mod host;
 mod lines;
+mod timed;
 
 pub use engine::{Engine, EngineEvent, Exit, LogLine, LogStream};
 pub use error::EngineError;
-pub use host::{Command, EngineHost, Output, ProcessHost};
+pub use host::{AttachHost, Command, EngineHost, LogFile, LogStart, Output, ProcessHost, ReplayHost};
+#[cfg(feature = "docker")]
+pub use host::{
+    BindMount, ContainerGpus, ContainerInfo, ContainerMount, ContainerNetwork, ContainerSpec, DockerHost, DockerPlace,
+    PublishedPort,
+};
+pub use timed::{TimedLogError, read_timed_log, write_timed_line};

@@ -1,6 +1,6 @@
 //! An engine as a process of this machine, which cannot be left behind.
 
-mod tree;
+pub(super) mod tree;
 mod watchdog;
 
 use std::collections::BTreeMap;
@@ -74,14 +74,15 @@ impl ProcessHost {
     }
 }
 
-/// A value that no other engine has: this process, and a count.
-fn new_mark() -> String {
+/// A value that no other engine has: this process, the time, and a count.
+pub(super) fn new_mark() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{}-{}-{count}", std::process::id(), now_unix_ns())
 }
 
-fn mark_text(mark: &str) -> String {
+/// The variable with its value.
+pub(super) fn mark_text(mark: &str) -> String {
     format!("{}={mark}", tree::MARK)
 }
 
@@ -214,7 +215,8 @@ impl Watched {
     }
 
     fn replace_watchdog(&mut self, living: &[(u32, u64)]) {
-        if let Ok(mut watchdog) = Watchdog::start(self.tree.mark()) {
+        let watchdog = self.tree.mark().map(Watchdog::start);
+        if let Some(Ok(mut watchdog)) = watchdog {
             // If this one cannot be told either, the next look tries again, and the mark is known to it already.
             let _ = watchdog.tell_group(self.tree.root()).and_then(|()| watchdog.tell(living));
             self.watchdog.dismiss();

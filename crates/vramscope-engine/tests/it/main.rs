@@ -2,11 +2,15 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may panic, and its helpers with it")]
 
+mod attached;
+#[cfg(feature = "docker-tests")]
+mod containers;
 mod owner;
 mod processes;
+mod replayed;
 
-use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use vramscope_engine::{Command, Engine, EngineEvent, EngineHost, Exit};
 
@@ -57,4 +61,13 @@ fn with_text(text: &str) -> Vec<u32> {
         *pid != std::process::id() && String::from_utf8_lossy(&line).contains(text) && alive(*pid)
     })
     .collect()
+}
+
+/// Waits until so many of them are there: a script that has said so may not have started them all.
+fn wait_until(text: &str, count: usize) {
+    let begun = Instant::now();
+    while with_text(text).len() != count {
+        assert!(begun.elapsed() < LONG, "expected {count} of {text:?}, there are {:?}", with_text(text));
+        thread::sleep(Duration::from_millis(20));
+    }
 }

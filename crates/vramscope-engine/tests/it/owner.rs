@@ -3,10 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::{LONG, with_text};
+use crate::wait_until;
 
 /// The example `watch`, which cargo builds for the tests.
 fn watch() -> PathBuf {
@@ -28,14 +26,6 @@ fn owner(script: &str) -> (Child, BufReader<ChildStdout>) {
     (owner, out)
 }
 
-fn wait_until_gone(text: &str) {
-    let begun = Instant::now();
-    while !with_text(text).is_empty() {
-        assert!(begun.elapsed() < LONG, "still there: {:?}", with_text(text));
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
 fn kill(owner: &mut Child) {
     // `Child::kill` is SIGKILL: the owner can do nothing any more.
     owner.kill().unwrap();
@@ -44,44 +34,48 @@ fn kill(owner: &mut Child) {
 
 #[test]
 fn an_obedient_tree_goes_with_its_owner() {
-    let (mut owner, _out) = owner("sleep 701.25 & (setsid sleep 701.25 &); sleep 0.2; echo up; wait");
-    assert!(with_text("sleep\x00701.25").len() == 2);
+    let (mut owner, _out) = owner("sleep 701.25 & (setsid sleep 701.25 &); echo up; wait");
+    wait_until("sleep\x00701.25", 2);
     kill(&mut owner);
-    wait_until_gone("701.25");
+    wait_until("701.25", 0);
 }
 
 #[test]
 fn so_does_one_that_ignores_requests() {
-    let stubborn = "trap '' INT TERM HUP; sleep 702.25 & (setsid sh -c 'sleep 702.25; sleep 702.25' &) ; sleep 0.2; echo up; \
+    let stubborn = "trap '' INT TERM HUP; sleep 702.25 & (setsid sh -c 'sleep 702.25; sleep 702.25' &) ; echo up; \
         while :; do sleep 702.25; done";
     let (mut owner, _out) = owner(stubborn);
-    assert!(with_text("702.25").len() >= 4);
+    wait_until("sleep\x00702.25", 3);
     kill(&mut owner);
-    wait_until_gone("702.25");
+    wait_until("702.25", 0);
 }
 
 #[test]
 fn so_does_a_daemon_without_the_mark_once_it_was_seen() {
     // It leaves group, session and parent, and cleans its environment; the owner has looked in the meantime.
-    let (mut owner, _out) = owner("(setsid env -i sleep 703.25 &); sleep 2.5; echo up; sleep 703.25");
-    assert!(with_text("sleep\x00703.25").len() == 2);
+    let (mut owner, _out) = owner("sleep 703.25 & (setsid env -i sleep 703.25 &); sleep 2.5; echo up; wait");
+    wait_until("sleep\x00703.25", 2);
     kill(&mut owner);
-    wait_until_gone("703.25");
+    wait_until("703.25", 0);
 }
 
 #[test]
 fn a_daemon_without_the_mark_ends_with_the_engine() {
-    let (mut owner, _out) = owner("(setsid env -i sleep 705.25 &); sleep 0.3; echo up; sleep 0.1");
-    assert!(with_text("sleep\x00705.25").len() == 1);
+    let folder = tempfile::tempdir().unwrap();
+    let seen = folder.path().join("seen");
+    let wait = format!("while [ ! -e {} ]; do sleep 0.05; done", seen.display());
+    let (mut owner, _out) = owner(&format!("(setsid env -i sleep 705.25 &); echo up; {wait}"));
+    wait_until("sleep\x00705.25", 1);
+    std::fs::write(&seen, "").unwrap();
     owner.wait().unwrap();
-    wait_until_gone("sleep\x00705.25");
+    wait_until("sleep\x00705.25", 0);
 }
 
 #[test]
 fn the_watchdog_goes_home_when_the_engine_has_ended() {
     let (mut owner, _out) = owner("echo up; sleep 0.1; : 704.25");
     owner.wait().unwrap();
-    wait_until_gone("704.25");
+    wait_until("704.25", 0);
     let mark = format!("VRAMSCOPE_ENGINE={}-", owner.id());
-    wait_until_gone(&mark);
+    wait_until(&mark, 0);
 }

@@ -55,7 +55,7 @@ pub(crate) fn everything() -> Vec<Stat> {
 pub(crate) struct Tree {
     root: u32,
     root_started: u64,
-    mark: String,
+    mark: Option<String>,
     /// Those found so far, by id, with their start.
     known: BTreeMap<u32, u64>,
     /// Those that were asked for the mark and do not have it.
@@ -91,7 +91,15 @@ impl Tree {
         let root_started = Stat::of(root).map_or(0, |stat| stat.started);
         let known = BTreeMap::from([(root, root_started)]);
         let session = Stat::of(std::process::id()).map(|stat| stat.session);
-        Self { root, root_started, mark, known, foreign: BTreeMap::new(), session, live: Some(Live::new()) }
+        let (mark, live) = (Some(mark), Some(Live::new()));
+        Self { root, root_started, mark, known, foreign: BTreeMap::new(), session, live }
+    }
+
+    /// The tree of a process that is not to be ended from here.
+    pub(crate) fn of(root: Stat, mark: Option<String>) -> Self {
+        let known = BTreeMap::from([(root.pid, root.started)]);
+        let foreign = BTreeMap::new();
+        Self { root: root.pid, root_started: root.started, mark, known, foreign, session: None, live: None }
     }
 
     /// Nothing of it is alive, so what else comes to this process is of another engine.
@@ -103,8 +111,8 @@ impl Tree {
         self.root
     }
 
-    pub(crate) fn mark(&self) -> &str {
-        &self.mark
+    pub(crate) fn mark(&self) -> Option<&str> {
+        self.mark.as_deref()
     }
 
     /// The living processes with their start. Dead ones that came to this process as their new parent are reaped.
@@ -143,12 +151,13 @@ impl Tree {
         if self.adopted(stat) {
             return true;
         }
+        let Some(mark) = &self.mark else { return false };
         if self.foreign.get(&stat.pid) == Some(&stat.started) {
             return false;
         }
         // Another user's process cannot be read, and none of ours becomes one without leaving a parent that is.
         let environment = fs::read(format!("/proc/{}/environ", stat.pid)).unwrap_or_default();
-        let marked = environment.split(|byte| *byte == 0).any(|entry| entry == self.mark.as_bytes());
+        let marked = environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
         // Between fork and exec there may be nothing to read yet.
         if !marked && !environment.is_empty() {
             self.foreign.insert(stat.pid, stat.started);
