@@ -10,6 +10,7 @@ mod log;
 mod migrate;
 mod monitor;
 mod schema;
+mod timeline;
 mod trace;
 
 use crate::exit::Answer;
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Migrate(migrate::Args),
     Monitor(Box<monitor::Args>),
     Schema(schema::Args),
+    Timeline(timeline::Args),
     Trace(Box<trace::Args>),
 }
 
@@ -43,6 +45,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Migrate(args) => migrate::run(&args),
         Command::Monitor(args) => return monitor::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Timeline(args) => timeline::run(&args),
         Command::Trace(args) => trace::run(&args),
     }?;
     Ok(code.into())

@@ -43,7 +43,7 @@ pub(crate) fn say(text: &str) {
 /// are made.
 pub(crate) fn write_file(
     path: &Path,
-    write: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<()>,
+    write: impl FnOnce(&mut (dyn io::Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let attempt = || -> anyhow::Result<()> {

@@ -35,6 +35,18 @@ impl Progress {
         anstream::eprint!("\r\x1b[Kreading {name}: {} MB{share}", behind / 1_000_000);
     }
 
+    /// Says how many samples of a file are behind.
+    pub(crate) fn samples(&mut self, file: &Path, behind: u64) {
+        // Looking at the clock takes longer than reading a sample.
+        if !behind.is_multiple_of(4096) || self.next.is_none_or(|next| Instant::now() < next) {
+            return;
+        }
+        self.next = Some(Instant::now() + STEP);
+        self.shown = true;
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        anstream::eprint!("\r\x1b[Kreading {name}: {behind} samples");
+    }
+
     /// Clears the line.
     pub(crate) fn end(&mut self) {
         if std::mem::take(&mut self.shown) {

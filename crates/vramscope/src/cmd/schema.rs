@@ -51,6 +51,11 @@ const DOCUMENTS: &[Document] = &[
         schema: vramscope_sampler::document::json_schema,
     },
     Document {
+        name: "timeline-report",
+        about: "statistics of a recording: figures, idle times, energy, gaps, correlations",
+        schema: vramscope_sampler::document::report_json_schema,
+    },
+    Document {
         name: "trace",
         about: "where the time of a GPU went, from one torch-profiler trace",
         schema: vramscope_trace::document::json_schema,

@@ -15,6 +15,7 @@ mod migrate;
 #[cfg(unix)]
 mod monitor;
 mod schema;
+mod timeline;
 mod trace;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,98 @@
+//! A recording of any form, told by its content.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use vramscope_run::{Clock, GpuLog, GpuLogNote, read_gpu_csv};
+use vramscope_sampler::document::{Header, Note, ReadError, TimelineReport};
+use vramscope_sampler::{Item, Passes, RecordingFile};
+
+use crate::progress::Progress;
+
+/// A recording.
+pub(super) struct Recording {
+    pub(super) path: PathBuf,
+    pub(super) form: Form,
+    progress: Progress,
+}
+
+/// What it is.
+pub(super) enum Form {
+    /// JSON lines or Parquet: gone through anew each time.
+    Ours(RecordingFile),
+    /// CSV, which is read into memory.
+    Csv(Box<GpuLog>),
+}
+
+impl Recording {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        let form = if is_ours(path)? {
+            Form::Ours(RecordingFile::open(path)?)
+        } else {
+            let file = File::open(path)?;
+            let log = read_gpu_csv(file).context(
+                "it is neither a recording of this program (JSON lines, Parquet) nor a GPU log in CSV with a header line",
+            )?;
+            Form::Csv(Box::new(log))
+        };
+        Ok(Self { path: path.to_owned(), form, progress: Progress::new() })
+    }
+
+    /// States what a GPU log in CSV has of its own: its notes, and a clock of an unknown zone.
+    pub(super) fn amend(&self, report: &mut TimelineReport) {
+        let Form::Csv(log) = &self.form else { return };
+        report.complete &= !log.notes.iter().any(|note| matches!(note, GpuLogNote::TornLastLine { .. }));
+        report.notes.extend(log.notes.iter().map(ToString::to_string));
+        if log.clock == Clock::LocalUnknown {
+            report.start_unix_ns = None;
+            report.notes.push("its times are of a machine's local clock, in a zone that the file does not name".into());
+        }
+    }
+
+    pub(super) fn end_progress(&mut self) {
+        self.progress.end();
+    }
+}
+
+/// Whether the content begins as JSON lines or Parquet do.
+fn is_ours(path: &Path) -> anyhow::Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)?.take(64).read_to_end(&mut start)?;
+    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start).trim_ascii_start();
+    Ok(text.starts_with(b"{") || start.starts_with(b"PAR1"))
+}
+
+impl Passes for Recording {
+    fn header(&self) -> Header {
+        match &self.form {
+            Form::Ours(file) => file.header(),
+            Form::Csv(log) => log.timeline.header(),
+        }
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        match &self.form {
+            Form::Ours(file) => file.notes(),
+            // Its notes name their lines themselves.
+            Form::Csv(_) => Vec::new(),
+        }
+    }
+
+    fn pass(&mut self, visit: &mut dyn FnMut(Item)) -> Result<(), ReadError> {
+        let (path, progress) = (&self.path, &mut self.progress);
+        let mut samples = 0;
+        let mut watched = |item: Item| {
+            if matches!(item, Item::Sample(_)) {
+                samples += 1;
+                progress.samples(path, samples);
+            }
+            visit(item);
+        };
+        match &mut self.form {
+            Form::Ours(file) => file.pass(&mut watched),
+            Form::Csv(log) => log.timeline.pass(&mut watched),
+        }
+    }
+}
