@@ -65,6 +65,8 @@ pub(crate) struct Opened {
 
 /// What came of opening one vendor's source.
 pub(crate) struct Probe {
+    /// Whose it is: `nvml` or `rocm`.
+    pub(crate) vendor: &'static str,
     /// The source, or why there is none.
     pub(crate) result: Result<Box<dyn GpuBackend>, String>,
 }
@@ -73,10 +75,10 @@ pub(crate) struct Probe {
 pub(crate) fn probe(args: &BackendArgs) -> Vec<Probe> {
     let mut probes = Vec::new();
     if matches!(args.backend, Choice::Auto | Choice::Nvml) {
-        probes.push(Probe { result: nvml(args) });
+        probes.push(Probe { vendor: "nvml", result: nvml(args) });
     }
     if args.backend != Choice::Nvml {
-        probes.push(Probe { result: rocm(args) });
+        probes.push(Probe { vendor: "rocm", result: rocm(args) });
     }
     probes
 }

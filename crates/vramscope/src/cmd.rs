@@ -3,6 +3,7 @@
 mod accuracy;
 mod analyze;
 mod completions;
+mod doctor;
 mod estimate;
 mod fit;
 mod gpus;
@@ -21,6 +22,7 @@ pub(crate) enum Command {
     Accuracy(accuracy::Args),
     Analyze(Box<analyze::Args>),
     Completions(completions::Args),
+    Doctor(doctor::Args),
     Estimate(Box<estimate::Args>),
     Fit(Box<fit::Args>),
     Gpus(gpus::Args),
@@ -38,6 +40,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Accuracy(args) => accuracy::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Estimate(args) => estimate::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Gpus(args) => gpus::run(&args),

@@ -21,6 +21,11 @@ struct Document {
 /// Every document, by name.
 const DOCUMENTS: &[Document] = &[
     Document {
+        name: "doctor",
+        about: "whether this machine can profile an engine, and what it lacks",
+        schema: super::doctor::document::json_schema,
+    },
+    Document {
         name: "estimate",
         about: "the memory budget that an engine will set up, part by part with intervals",
         schema: vramscope_estimate::document::json_schema,

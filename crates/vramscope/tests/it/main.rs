@@ -6,6 +6,7 @@
 )]
 
 mod analyze;
+mod doctor;
 mod estimate;
 mod fit;
 mod gpus;

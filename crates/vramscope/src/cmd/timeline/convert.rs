@@ -103,7 +103,7 @@ fn as_csv(recording: &Recording, mut out: &mut dyn Write) -> anyhow::Result<Vec<
             Line::Slow(_) => left.slow += 1,
             Line::Mark(_) => left.marks += 1,
             Line::Gap(_) => left.gaps += 1,
-            Line::Clock(_) | Line::Cost(_) | Line::End(_) | Line::Unknown => {}
+            Line::Clock(_) | Line::Cost(_) | Line::End(_) | Line::Summary(_) | Line::Unknown => {}
         }
         Ok(())
     })?;
