@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     step("licences", &["xtask", "licences"]),
     step("clippy", &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     step("test", &["cargo", "test", "--workspace", "--locked"]),
+    step("kit", &["python3", "-B", "-m", "unittest", "discover", "-s", "benches/gpu"]),
     step("schema", &["xtask", "schema", "--check"]),
     step("validate", &["xtask", "validate"]),
     step("corpus", &["xtask", "corpus"]),
