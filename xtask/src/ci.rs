@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     step("validate", &["xtask", "validate"]),
     step("corpus", &["xtask", "corpus"]),
     step("recordings", &["xtask", "recordings", "--check"]),
+    step("rocm-smi-lib", &["xtask", "rocm-smi-lib"]),
     Step {
         name: "doc",
         command: &["cargo", "doc", "--workspace", "--no-deps", "--locked"],

@@ -7,6 +7,7 @@ mod e2e_trace;
 mod layers;
 mod licences;
 mod recordings;
+mod rocm_smi_lib;
 mod schema;
 mod tidy;
 mod validate;
@@ -45,6 +46,11 @@ const TASKS: &[Task] = &[
     Task { name: "licences", about: "fail on a licence that deny.toml does not allow", run: licences::run },
     Task { name: "recordings", about: "hold every H200 recording against its worker [--check]", run: recordings::run },
     Task {
+        name: "rocm-smi-lib",
+        about: "check the feature of that name; as root on Debian it installs what that needs",
+        run: rocm_smi_lib::run,
+    },
+    Task {
         name: "schema",
         about: "write schemas/*.json, or with --check fail where one is out of date",
         run: schema::run,
@@ -67,7 +73,7 @@ fn main() -> ExitCode {
     let Some(task) = args.first().and_then(|name| TASKS.iter().find(|task| task.name == name)) else {
         eprintln!("usage: cargo xtask COMMAND\n");
         for Task { name, about, .. } in TASKS {
-            eprintln!("  {name:<10} {about}");
+            eprintln!("  {name:<12} {about}");
         }
         return ExitCode::from(2);
     };

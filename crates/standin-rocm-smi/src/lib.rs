@@ -84,18 +84,16 @@ pub unsafe extern "C" fn rsmi_dev_pci_id_get(index: u32, id: *mut u64) -> u32 {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsmi_dev_memory_total_get(index: u32, kind: u32, total: *mut u64) -> u32 {
-    on(
-        index,
-        "rsmi_dev_memory_total_get",
-        total,
-        |device| if kind == 0 { Ok(device.total) } else { Err(NOT_SUPPORTED) },
-    )
+    on(index, "rsmi_dev_memory_total_get", total, |device| {
+        if kind == 0 { Ok(device.total) } else { device.other_memory.map(|m| m[1]).ok_or(NOT_SUPPORTED) }
+    })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsmi_dev_memory_usage_get(index: u32, kind: u32, used: *mut u64) -> u32 {
-    on(index, "rsmi_dev_memory_usage_get", used, |device| {
-        if kind == 0 { Ok(step(index, "used", &device.used)) } else { Err(NOT_SUPPORTED) }
+    on(index, "rsmi_dev_memory_usage_get", used, |device| match kind {
+        0 => Ok(step(index, "used", &device.used)),
+        _ => device.other_memory.map(|m| m[0]).ok_or(NOT_SUPPORTED),
     })
 }
 

@@ -40,6 +40,9 @@ pub(crate) struct Device {
     pub(crate) pci_id: u64,
     pub(crate) total: u64,
     pub(crate) used: Vec<u64>,
+    /// Bytes in use and in all of the memory that the host sees, and of the host's memory that the device uses. Absent
+    /// kinds are not supported.
+    pub(crate) other_memory: Option<[u64; 2]>,
     pub(crate) power_uw: Vec<u64>,
     /// 0 average, 1 current.
     pub(crate) power_type: u32,
@@ -65,6 +68,7 @@ impl Default for Device {
             pci_id: 0x8300,
             total: 206_141_652_992,
             used: vec![297_795_584],
+            other_memory: None,
             power_uw: vec![141_000_000],
             power_type: 1,
             power_cap_uw: 750_000_000,

@@ -13,6 +13,8 @@ mod ffi;
 mod files;
 mod open;
 mod process;
+#[cfg(feature = "rocm-smi-lib")]
+mod smi_crate;
 mod smi_lib;
 mod sysfs;
 mod tool_backend;

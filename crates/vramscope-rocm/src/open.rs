@@ -19,6 +19,9 @@ pub enum Source {
     Sysfs,
     /// The JSON of `amd-smi` or `rocm-smi`, once a second at most.
     Tools,
+    /// The crate `rocm_smi_lib`, only where it is asked for by name (feature `rocm-smi-lib`).
+    #[cfg(feature = "rocm-smi-lib")]
+    RocmSmiLib,
 }
 
 /// How to open the backend.
@@ -66,6 +69,13 @@ pub fn open(options: &RocmOptions) -> Result<Box<dyn GpuBackend>, OpenError> {
     let wanted = |source| options.only.is_none_or(|only| only == source);
     // Without a card the library prints to stderr and fails: it is only loaded where it could succeed.
     let has_card = !card::all(&options.root).is_empty() || options.root.join("sys/class/kfd/kfd").is_dir();
+    #[cfg(feature = "rocm-smi-lib")]
+    if options.only == Some(Source::RocmSmiLib) {
+        match crate::smi_crate::SmiCrate::open(&options.root) {
+            Ok(backend) => return Ok(Box::new(backend)),
+            Err(attempt) => tried.push(attempt),
+        }
+    }
     if wanted(Source::RocmSmi) {
         if has_card || options.library.is_some() || options.only.is_some() {
             for name in names(options) {

@@ -4,6 +4,9 @@
 mod library;
 #[cfg(test)]
 mod machine;
+#[cfg(feature = "rocm-smi-lib")]
+#[cfg(test)]
+mod smi_crate;
 #[cfg(test)]
 mod sysfs;
 #[cfg(test)]

@@ -6,7 +6,8 @@ mod analysis;
 mod document;
 #[cfg(test)]
 mod engine;
-#[cfg(all(test, feature = "parquet"))]
+#[cfg(feature = "parquet")]
+#[cfg(test)]
 mod parquet;
 #[cfg(test)]
 mod survival;
