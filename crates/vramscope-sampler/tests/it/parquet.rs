@@ -97,8 +97,8 @@ fn more_rows_than_one_group_keep_their_order() {
             tick: n,
             gpu_index: u32::MAX,
             used_bytes: u64::MAX - u64::from(n),
-            power_mw: (n % 3 != 0).then_some(n),
-            throttle: (n % 2 == 0).then_some(Throttle::NONE),
+            power_mw: (!n.is_multiple_of(3)).then_some(n),
+            throttle: n.is_multiple_of(2).then_some(Throttle::NONE),
             ..Sample::default()
         }),
     };
