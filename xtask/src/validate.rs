@@ -31,7 +31,13 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let root = crate::root()?;
     let tools = Tools { scripts: root.join("xtask/validators"), installed: root.join("target/validators") };
     fs::create_dir_all(&tools.installed).context("make target/validators")?;
-    let files = if files.is_empty() { written_by_the_command(&root, &tools.installed)? } else { files };
+    let profile = |file: PathBuf| ("profile", file);
+    let files: Vec<(&str, PathBuf)> = if files.is_empty() {
+        let profiles = written_by_the_command(&root, &tools.installed)?.into_iter().map(profile);
+        profiles.chain(budgets(&tools.installed)?).collect()
+    } else {
+        files.into_iter().map(profile).collect()
+    };
     let work = tools.installed.join("work.json");
     fs::write(&work, jobs(&root, &files)?.to_string()).context("write the validators' work")?;
     for validator in VALIDATORS.iter().filter(|v| only.as_deref().is_none_or(|name| name == v.name)) {
@@ -82,6 +88,25 @@ fn written_by_the_command(root: &Path, installed: &Path) -> anyhow::Result<Vec<P
     Ok(profiles)
 }
 
+/// Budgets and their inverse, as the command writes them: each with the name of its schema.
+fn budgets(installed: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+    const MODEL: [&str; 2] = ["--model", "openai/gpt-oss-20b"];
+    const WORKLOAD: [&str; 6] = ["--input-len", "1000", "--output-len", "200", "--batch-size", "8"];
+    let asked: [(&str, &str, Vec<&str>); 3] = [
+        ("estimate", "fits", [&["--gpu", "h100"], &WORKLOAD[..]].concat()),
+        ("fit", "one", vec!["--gpu", "l4", "--request-tokens", "8192"]),
+        ("fit", "all", vec!["--gpus", "all", "--request-tokens", "8192"]),
+    ];
+    let mut files = Vec::new();
+    for (command, name, args) in asked {
+        let text = crate::schema::vramscope(&[&[command, "--format", "json"], &MODEL[..], &args].concat())?;
+        let path = installed.join(format!("{command}-{name}.json"));
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        files.push((command, path));
+    }
+    Ok(files)
+}
+
 fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
@@ -108,18 +133,18 @@ fn read(path: &Path) -> anyhow::Result<Value> {
 }
 
 /// What the scripts are to do: every schema, and every file with its mutations.
-fn jobs(root: &Path, files: &[PathBuf]) -> anyhow::Result<Value> {
+fn jobs(root: &Path, files: &[(&str, PathBuf)]) -> anyhow::Result<Value> {
     let mut schemas = serde_json::Map::new();
     for path in entries(&root.join("schemas"))?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "json")) {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         schemas.insert(stem, text(&path).into());
     }
-    let schema = read(&root.join("schemas/profile.json"))?;
     let mut jobs = Vec::new();
-    for file in files {
+    for (name, file) in files {
+        let schema = read(&root.join("schemas").join(format!("{name}.json")))?;
         let base = mutations::shortened(&read(file)?);
         let mutations = mutations::of(&schema, &base);
-        jobs.push(json!({"schema": "profile", "document": file, "base": base, "mutations": mutations}));
+        jobs.push(json!({"schema": name, "document": file, "base": base, "mutations": mutations}));
     }
     Ok(json!({"schemas": schemas, "jobs": jobs}))
 }

@@ -367,6 +367,40 @@ mod tests {
     }
 
     #[test]
+    fn blocks_have_the_bits_of_the_formats() {
+        // memory-formulas.md, section 2.3: elements of a block and its bytes.
+        let table = [
+            ("Q4_0", 32, 18),
+            ("Q4_1", 32, 20),
+            ("Q5_0", 32, 22),
+            ("Q5_1", 32, 24),
+            ("Q8_0", 32, 34),
+            ("Q2_K", 256, 84),
+            ("Q3_K", 256, 110),
+            ("Q4_K", 256, 144),
+            ("Q5_K", 256, 176),
+            ("Q6_K", 256, 210),
+            ("Q8_K", 256, 292),
+            ("IQ1_S", 256, 50),
+            ("IQ1_M", 256, 56),
+            ("IQ2_XXS", 256, 66),
+            ("IQ2_XS", 256, 74),
+            ("IQ2_S", 256, 82),
+            ("IQ3_XXS", 256, 98),
+            ("IQ3_S", 256, 110),
+            ("IQ4_NL", 32, 18),
+            ("IQ4_XS", 256, 136),
+            ("TQ1_0", 256, 54),
+            ("TQ2_0", 256, 66),
+            ("MXFP4", 32, 17),
+        ];
+        for (name, elements, bytes) in table {
+            let found = (0..64).filter_map(block).find(|(own, ..)| *own == name);
+            assert_eq!(found.map(|(_, block, size, _)| (block, size)), Some((elements, bytes)), "{name}");
+        }
+    }
+
+    #[test]
     fn every_cut_and_every_large_count_is_refused() {
         let whole = small();
         for end in 0..whole.len() {
