@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use vramscope_schema::ExitCode;
 use vramscope_trace::document::{Extract, RanksDocument, TraceDocument};
-use vramscope_trace::{Options, Rules, Source, StackWeight, Summary, Window, extent, summarize};
+use vramscope_trace::{Options, Rules, Source, StackWeight, Summary, TraceError, Window, extent, summarize};
 
 use crate::exit::OrExit as _;
 use crate::output;
@@ -147,7 +147,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for file in &args.files {
         let source = Source::file(file);
         options.window = window(&source, args.between, &options)?;
-        let summary = summarize(&source, &options).or_exit(ExitCode::BadInput)?;
+        let summary = in_file(summarize(&source, &options), &source)?;
         check_device(&summary, args, options.window)?;
         analysed.push((summary, options.window));
     }
@@ -156,6 +156,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     output::print(&text(args, &analysed)?)?;
     Ok(ExitCode::Success)
+}
+
+/// An answer of the library; an error that says only where in a file it is gets the file's name.
+fn in_file<T>(answer: Result<T, TraceError>, source: &Source) -> anyhow::Result<T> {
+    let named = |error| match error {
+        TraceError::Time { .. } | TraceError::Span { .. } => {
+            anyhow::Error::new(error).context(format!("in {}", source.name()))
+        }
+        other => other.into(),
+    };
+    answer.map_err(named).or_exit(ExitCode::BadInput)
 }
 
 /// How to analyse, as far as it is the same for all files.
@@ -183,7 +194,7 @@ fn base_options(rules: Option<&Path>) -> anyhow::Result<Options> {
 /// The window in the trace's own clock. Times that count from its beginning need a look at the whole file first.
 fn window(source: &Source, between: Option<Between>, options: &Options) -> anyhow::Result<Option<Window>> {
     let Some(between) = between else { return Ok(None) };
-    let begin = if between.is_relative() { extent(source, options).or_exit(ExitCode::BadInput)? } else { None };
+    let begin = if between.is_relative() { in_file(extent(source, options), source)? } else { None };
     Ok(Some(between.window(begin.map_or(0, |(first, _)| first))))
 }
 

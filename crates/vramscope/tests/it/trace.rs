@@ -139,7 +139,7 @@ fn mistakes_say_what_is_wrong_and_leave_no_file() {
     let rules = write(folder.path(), "rules.txt", "nonsense: x");
     let part = folder.path().join("part.json").display().to_string();
     let absurd = write(folder.path(), "absurd.json", &trace(1).replace("\"ts\":1100,", "\"ts\":1e30,"));
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (&["trace"], 2, "FILE"),
         (&["trace", "/nonexistent.json"], 3, "/nonexistent.json"),
         (&["trace", &other], 3, "traceEvents"),
@@ -147,6 +147,7 @@ fn mistakes_say_what_is_wrong_and_leave_no_file() {
         (&["trace", &file, "--between", "5ms..1ms"], 2, "before it begins"),
         (&["trace", &file, "--rules", &rules], 3, "line 1"),
         (&["trace", &absurd], 3, "its ts is 1e30"),
+        (&["trace", "diff", &file, &absurd], 3, "absurd.json"),
         (&["trace", "slice", &other, "--between", "0us..1us", "-o", &part], 3, "traceEvents"),
     ];
     for (args, code, part) in cases {

@@ -156,7 +156,8 @@ fn analyse(args: &Args, traces: &[PathBuf]) -> anyhow::Result<ExitCode> {
     let options = base_options(None)?;
     let mut analysed = Vec::new();
     for path in traces {
-        let summary = summarize(&Source::file(path), &options).or_exit(ExitCode::BadInput)?;
+        let source = Source::file(path);
+        let summary = super::in_file(summarize(&source, &options), &source)?;
         let bytes = std::fs::metadata(path).map_or(0, |about| about.len());
         output::say(&format!("trace {} ({})", path.display(), size(bytes)));
         if bytes > LARGE {

@@ -10,7 +10,6 @@ use vramscope_trace::{Basis, Change, Difference, Exceeded, Source, Summary, plai
 use super::figures::{millis, short, signed_share};
 use super::render::{self, Section};
 use super::{Format, base_options};
-use crate::exit::OrExit as _;
 use crate::output;
 use crate::table::Align;
 
@@ -78,7 +77,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut options = base_options(args.rules.as_deref())?;
     options.device.clone_from(&args.device);
     let read = |path: &PathBuf| -> anyhow::Result<Summary> {
-        summarize(&Source::file(path), &options).or_exit(ExitCode::BadInput)
+        let source = Source::file(path);
+        super::in_file(summarize(&source, &options), &source)
     };
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let basis = match args.by {

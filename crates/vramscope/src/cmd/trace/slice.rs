@@ -6,7 +6,6 @@ use vramscope_schema::ExitCode;
 use vramscope_trace::{Compression, Options, Source, slice};
 
 use super::time::Between;
-use crate::exit::OrExit as _;
 use crate::output;
 
 /// Write a part of a trace as a smaller trace
@@ -39,7 +38,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let compression = compression(&args.output);
     let mut report = None;
     output::write_file(&args.output, |out| {
-        report = Some(slice(&source, window, compression, out).or_exit(ExitCode::BadInput)?);
+        report = Some(super::in_file(slice(&source, window, compression, out), &source)?);
         Ok(())
     })?;
     if let Some(report) = report {
