@@ -34,7 +34,7 @@ pub(crate) fn budgeted(
     let mut figure = scaled(each, model, engine, "engine_estimate", formula);
     // The engine counts at least 1 MiB for every graph but the first, once in pieces and once whole
     // (`v1/worker/gpu_model_runner.py`, `profile_cudagraph_memory`).
-    let floor = 2 * engine.capture_sizes.saturating_sub(1) << 20;
+    let floor = engine.capture_sizes.saturating_sub(1) << 21;
     (figure.value, figure.low, figure.high) = (figure.value.max(floor), figure.low.max(floor), figure.high.max(floor));
     figure
 }
