@@ -174,3 +174,25 @@ fn learned_positions(fields: &Fields<'_>, model_type: Option<&str>) -> Result<u6
         _ => 0,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use vramscope_core::Mixer;
+
+    use super::*;
+
+    #[test]
+    fn a_list_of_ones_and_zeros_tells_full_from_linear_attention() {
+        let config = br#"{"model_type": "minimax_text_01", "hidden_size": 64, "intermediate_size": 64,
+            "num_hidden_layers": 3, "num_attention_heads": 2, "head_dim": 32, "vocab_size": 64, "attn_type_list": [0, 1, 0]}"#;
+        let (model, notes) = read_config(config).unwrap();
+        let linear: Vec<bool> = model.layers.iter().map(|layer| matches!(layer.mixer, Mixer::Recurrent(_))).collect();
+        assert_eq!((linear, model.known_family, notes.len()), (vec![true, false, true], true, 0));
+    }
+
+    #[test]
+    fn a_text_above_the_limit_is_refused_before_it_is_read() {
+        let text = vec![b' '; MOST_CONFIG_BYTES + 1];
+        assert!(matches!(read_config(&text), Err(ConfigError::TooLarge { .. })));
+    }
+}

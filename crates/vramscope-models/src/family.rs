@@ -173,6 +173,10 @@ const FAMILIES: &[Family] = &[
         router_bias: true,
         ..GENERAL
     },
+    // Kimi's delta attention beside latent attention.
+    Family { names: &["kimi_linear"], windows: Windows::Never, router_bias: true, ..GENERAL },
+    // Lightning attention beside full attention.
+    Family { names: &["minimax", "minimax_text_01", "minimax_m1"], windows: Windows::Never, ..GENERAL },
     Family { names: &["glm"], output_bias: Bias::Never, ..GENERAL },
     Family { names: &["glm4"], norm_vectors: 4, output_bias: Bias::Never, ..GENERAL },
     Family { names: &["glm4_moe"], output_bias: Bias::Never, router_bias: true, ..GENERAL },

@@ -77,6 +77,12 @@ fn kinds(fields: &mut Fields<'_>, family: &Family, count: u64) -> Result<Vec<Kin
     if let Some(interval) = fields.positive(&["full_attention_interval"])? {
         return Ok(every(count, interval, Kind::Recurrent));
     }
+    if let Some(list) = fields.list("attn_type_list")? {
+        // MiniMax: 0 is linear attention, 1 is full.
+        expect_length(fields, "attn_type_list", list.len(), count)?;
+        let kind = |v: &Value| if v.as_u64() == Some(0) { Kind::Recurrent } else { Kind::Full };
+        return Ok(list.iter().map(kind).collect());
+    }
     if let Some(list) = fields.list("attn_layer_indices")? {
         return Ok(listed(list, count, 0));
     }

@@ -169,7 +169,7 @@ fn recurrent(fields: &mut Fields<'_>, hidden: u64) -> Result<Option<Recurrent>, 
     }
     match model_type(fields)? {
         Some("mamba" | "falcon_mamba" | "jamba") => mamba1(fields, hidden).map(Some),
-        Some("minimax_text_01" | "minimax") => {
+        Some("minimax_text_01" | "minimax_m1" | "minimax") => {
             let heads = fields.required(&["num_attention_heads"])?;
             Ok(Some(Recurrent::Linear { heads, head_dim: fields.positive(&["head_dim"])?.unwrap_or(hidden / heads) }))
         }
