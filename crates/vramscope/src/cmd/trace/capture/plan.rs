@@ -98,6 +98,12 @@ impl Plan {
         Ok(plan)
     }
 
+    /// A command line as it is.
+    #[cfg(test)]
+    pub(super) fn plain(command: &[String]) -> Self {
+        Self { command: command.to_vec(), environment: Vec::new(), with_option: false }
+    }
+
     /// What is set, for the person who watches.
     pub(super) fn describe(&self) -> String {
         let mut parts: Vec<String> = self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
