@@ -43,3 +43,8 @@ pub use simulation::Simulation;
 pub use sink::{CsvFile, Event, JsonlFile, Sink};
 pub use sketch::{SKETCH_ERROR, Sketch};
 pub use stream::SampleStream;
+
+/// The examples of the guide, which are tests of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+pub struct Embedding;

@@ -29,7 +29,7 @@ pub(crate) fn render(report: &TimelineReport, width: usize) -> String {
 }
 
 fn headline(report: &TimelineReport) -> String {
-    let period = report.period_ms.map(|ms| format!(", one each {ms} ms")).unwrap_or_default();
+    let period = report.period_ms.map(|ms| format!(", one each {} ms", (ms * 1e3).round() / 1e3)).unwrap_or_default();
     let missing = match report.missing {
         0 => "none missing".to_owned(),
         missing => format!("{missing} samples missing"),

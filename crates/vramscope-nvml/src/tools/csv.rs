@@ -247,6 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn every_way_of_saying_nothing_is_nothing_and_old_spellings_are_known() {
+        let text = "gpu_name, gpu_uuid, gpu_bus_id, memory.used [MiB], utilization.gpu [%], power.draw [W], \
+                    clocks_throttle_reasons.active, clocks.sm [MHz], mig.mode.current, temperature.memory\n\
+                    NVIDIA GB10, GPU-1, 0000000F:01:00.0, [N/A], [Not Supported], [Unknown Error], \
+                    0x0000000000000005, 208 MHz, [N/A], N/A\n";
+        let gpu = read_csv(text).unwrap().gpus.remove(0);
+        assert_eq!((gpu.name.as_deref(), gpu.uuid.as_deref()), (Some("NVIDIA GB10"), Some("GPU-1")));
+        assert_eq!((gpu.mem_used_mib, gpu.util_gpu_pct, gpu.power_w, gpu.power_kind), (None, None, None, None));
+        assert_eq!(gpu.throttle.unwrap(), ["idle", "power"]);
+        assert_eq!(gpu.clocks_mhz["sm"], Figure::Whole(208));
+        assert!(gpu.mig.is_none() && gpu.temps_c.is_empty());
+        let bare = read_csv("index, memory.used [MiB], power.draw [W]\n0, 300, 26.78\n").unwrap().gpus.remove(0);
+        assert_eq!((bare.mem_used_mib, bare.power_w), (Some(Figure::Whole(300)), Some(Figure::Real(26.78))));
+    }
+
+    #[test]
     fn a_process_name_may_hold_commas() {
         let text = "pid, process_name, gpu_uuid, used_gpu_memory [MiB]\n7, python a, b , GPU-1, 12 MiB\n";
         let processes = read_csv(text).unwrap().gpus[0].processes.clone().unwrap();

@@ -213,6 +213,33 @@ mod tests {
     }
 
     #[test]
+    fn a_new_log_states_both_kinds_of_power_and_its_slices() {
+        let text = "<?xml version=\"1.0\" ?><!DOCTYPE nvidia_smi_log SYSTEM \"nvsmi_device_v13.dtd\"><nvidia_smi_log>\
+            <attached_gpus>2</attached_gpus><gpu id=\"00000000:0A:00.0\"><product_name>NVIDIA H100</product_name>\
+            <mig_mode><current_mig>Enabled</current_mig></mig_mode><mig_devices><mig_device><index>0</index>\
+            <gpu_instance_id>3</gpu_instance_id><compute_instance_id>0</compute_instance_id><fb_memory_usage>\
+            <total>9856 MiB</total><used>12 MiB</used></fb_memory_usage></mig_device></mig_devices>\
+            <gpu_power_readings><average_power_draw>120.10 W</average_power_draw>\
+            <instant_power_draw>131.00 W</instant_power_draw><current_power_limit>700.00 W</current_power_limit>\
+            </gpu_power_readings><utilization><gpu_util>N/A</gpu_util></utilization>\
+            <clocks_event_reasons><clocks_event_reason_sw_power_cap>Not Active</clocks_event_reason_sw_power_cap>\
+            </clocks_event_reasons><processes><process_info><gpu_instance_id>3</gpu_instance_id><pid>7</pid>\
+            <type>C+G</type><process_name>a &amp; b</process_name><used_memory>N/A</used_memory></process_info>\
+            </processes></gpu></nvidia_smi_log>";
+        let snapshot = read_xml(text).unwrap();
+        assert!(snapshot.notes[0].contains("2 attached GPUs and lists 1"));
+        let gpu = &snapshot.gpus[0];
+        assert_eq!((gpu.power_w, gpu.instant_power_w), (Some(Figure::Real(120.1)), Some(Figure::Real(131.0))));
+        assert_eq!((gpu.power_kind.as_deref(), gpu.util_gpu_pct), (Some("average"), None));
+        assert_eq!(gpu.throttle.as_deref(), Some(&[][..]), "nothing holds it back, which is known");
+        let slice = &gpu.mig.as_ref().unwrap().devices.as_ref().unwrap()[0];
+        assert_eq!((slice.gpu_instance, slice.used), (Some(3), Some(Figure::Whole(12))));
+        let process = &gpu.processes.as_ref().unwrap()[0];
+        assert_eq!((process.name.as_deref(), process.kind.as_deref()), (Some("a & b"), Some("both")));
+        assert_eq!((process.used_mib, process.gpu_instance), (None, Some(3)));
+    }
+
+    #[test]
     fn another_programs_xml_is_refused() {
         assert!(matches!(read_xml("<rss/>"), Err(ReadError::OtherXml { root }) if root == "rss"));
         assert!(matches!(read_xml("<nvidia_smi_log>"), Err(ReadError::Xml(_))));

@@ -82,7 +82,9 @@ fn identity(gpu: &mut Gpu, entry: &Object) {
     keep(&mut gpu.target, word(&[&["asic", "target_graphics_version"]]));
     let units = at(entry, &["asic", "num_compute_units"]).and_then(number);
     gpu.compute_units = units.or(gpu.compute_units);
-    let modes = [word(&[&["partition", "compute_partition"]]), word(&[&["partition", "memory_partition"]])];
+    // Since ROCm 6.4 the first of them is an accelerator's.
+    let compute = word(&[&["partition", "compute_partition"], &["partition", "accelerator_partition"]]);
+    let modes = [compute, word(&[&["partition", "memory_partition"]])];
     let modes: Vec<String> = modes.into_iter().flatten().collect();
     keep(&mut gpu.partition, (!modes.is_empty()).then(|| modes.join("/")));
 }
@@ -223,6 +225,25 @@ mod tests {
         assert_eq!(snapshot.gpus[0].processes, Some(vec![]));
         assert_eq!(snapshot.gpus[1].processes, None);
         assert!(snapshot.notes.is_empty());
+    }
+
+    #[test]
+    fn each_generation_spells_its_figures_its_own_way() {
+        let watts = |watts: u32| json!({"value": watts, "unit": "W"});
+        let of = |entry: Value| read(&json!([entry])).gpus.remove(0);
+        let first = of(json!({"gpu": 0, "fb_usage": {"total_vram": 65520, "used_vram": 12},
+            "power": {"average_socket_power": "41 W"}, "temperature": {"edge_temperature": "33 C"},
+            "clock": {"gfx_clock": {"cur_clk": "800 MHz"}}}));
+        assert_eq!((first.mem_total_mib, first.power_w), (Some(Figure::Whole(65_520)), Some(Figure::Whole(41))));
+        assert_eq!((first.power_kind.as_deref(), first.temps_c["edge"]), (Some("average"), Figure::Whole(33)));
+        let split = of(json!({"gpu": 0, "partition": {"accelerator_partition": "CPX", "memory_partition": "NPS4"},
+            "power": {"socket_power": "N/A", "current_socket_power": watts(141)},
+            "usage": {"gfx_activity": {"value": "N/A", "unit": "%"}, "umc_activity": {"value": 0, "unit": "%"}}}));
+        assert_eq!(split.partition.as_deref(), Some("CPX/NPS4"));
+        assert_eq!((split.power_w, split.power_kind.as_deref()), (Some(Figure::Whole(141)), Some("current_socket")));
+        assert_eq!((split.util_gpu_pct, split.util_mem_pct), (None, Some(Figure::Whole(0))));
+        let nothing = of(json!({"gpu": 0, "power": "N/A", "usage": "N/A", "mem_usage": "N/A", "clock": "N/A"}));
+        assert_eq!((nothing.power_w, nothing.mem_used_mib, nothing.clocks_mhz.len()), (None, None, 0));
     }
 
     #[test]

@@ -104,7 +104,8 @@ fn memory(gpu: &mut Gpu, fields: &Object) {
 }
 
 fn power(gpu: &mut Gpu, fields: &Object) {
-    let figure = |key: &str| get(fields, key).and_then(number);
+    // The first ones put the unit behind the figure instead of into the key.
+    let figure = |key: &str| get(fields, key).or_else(|| get(fields, key.trim_end_matches(" (W)"))).and_then(number);
     let kinds = [
         ("Average Graphics Package Power (W)", "average"),
         ("Current Socket Graphics Package Power (W)", "current_socket"),
@@ -178,6 +179,16 @@ mod tests {
         let host = &snapshot.host_processes.unwrap()[0];
         assert_eq!((host.name.as_deref(), host.gpus, host.vram_bytes), (Some("python a, b"), Some(2), Some(4096)));
         assert_eq!(snapshot.gpus[0].processes, None);
+    }
+
+    #[test]
+    fn a_unit_may_stand_in_the_key_or_behind_the_figure() {
+        let document = json!({"card0": {"Average Graphics Package Power": "14.0W", "Max Graphics Package Power (W)": "225",
+            "GPU use (%)": "Unsupported", "Card series": "0x66af", "Card model": "Vega 20"}});
+        let gpu = super::super::read(&document.to_string()).unwrap().gpus.remove(0);
+        assert_eq!((gpu.power_w.map(Figure::as_f64), gpu.power_kind.as_deref()), (Some(14.0), Some("average")));
+        assert_eq!((gpu.power_cap_w, gpu.util_gpu_pct), (Some(Figure::Whole(225)), None));
+        assert_eq!(gpu.name.as_deref(), Some("Vega 20"));
     }
 
     #[test]
