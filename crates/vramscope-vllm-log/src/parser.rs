@@ -104,7 +104,7 @@ impl LogParser {
             return;
         };
         let (into_head, rest) = bytes.split_at(bytes.len().min(HEAD - head.len().min(HEAD)));
-        let first_line = !self.looked && memchr::memchr(b'\n', into_head).is_some();
+        let first_line = !self.looked && memchr::memchr2(b'\n', b'\r', into_head).is_some();
         head.extend_from_slice(into_head);
         if first_line {
             self.looked = true;
@@ -241,4 +241,23 @@ fn trimmed(text: &[u8]) -> &[u8] {
 
 fn lines(text: &[u8]) -> u64 {
     u64::try_from(memchr::memchr_iter(b'\n', text).count()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_carriage_return_in_the_first_line_or_between_clocks_does_not_make_splitting_matter() {
+        for log in [
+            "2025-06-02T11:20:30.1Z stdout P INFO 05-20 19:0\rF ing took 5.41 GiB\nINFO 09-03 07:12:45 [a.py:1] Available KV cache memory: 8.47 GiB\n",
+            "INFO 09-03 07:12:45 [a.py:1] x\rINFO 09-03 07:12:46 [a.py:1] y\nbare\nAvg latency: 1.5 seconds\n",
+        ] {
+            let mut whole = LogParser::new();
+            whole.push_bytes(log.as_bytes());
+            let mut parts = LogParser::new();
+            log.as_bytes().chunks(9).for_each(|part| parts.push_bytes(part));
+            assert_eq!(whole.finish(), parts.finish(), "{log}");
+        }
+    }
 }

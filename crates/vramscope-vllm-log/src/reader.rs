@@ -70,9 +70,9 @@ impl Reader {
         }
     }
 
-    /// Looks at the beginning of the log for the marks of a container runtime.
+    /// Looks at the first piece of the log for the marks of a container runtime.
     pub(crate) fn look_at_head(&mut self, head: &[u8]) {
-        let line = &head[..memchr::memchr(b'\n', head).unwrap_or(head.len())];
+        let line = &head[..memchr::memchr2(b'\n', b'\r', head).unwrap_or(head.len())];
         let marked = join::runtime_mark(&String::from_utf8_lossy(line)).is_some();
         if marked && self.unknown.is_none() {
             self.needles = Needles::with_runtime();
@@ -96,12 +96,16 @@ impl Reader {
             return;
         }
         if self.first_clock.is_none() {
-            self.first_clock =
-                (gap.line..).zip(text.split(|b| *b == b'\n')).find_map(|(line, piece)| Some((clock_of(piece)?, line)));
+            let mut line = gap.line;
+            self.first_clock = text.split_inclusive(|b| matches!(b, b'\n' | b'\r')).find_map(|piece| {
+                let found = clock_of(piece.strip_suffix(b"\n").unwrap_or(piece)).map(|clock| (clock, line));
+                line += u64::from(piece.ends_with(b"\n"));
+                found
+            });
         }
         let mut end = text.len();
         loop {
-            let start = memchr::memrchr(b'\n', &text[..end]).map_or(0, |at| at + 1);
+            let start = memchr::memrchr2(b'\n', b'\r', &text[..end]).map_or(0, |at| at + 1);
             if let Some(clock) = clock_of(&text[start..end]) {
                 let line = gap.line + count(&text[..start]);
                 self.clock = Some((clock, line));
