@@ -72,6 +72,8 @@ pub(crate) struct Allocator {
     sizes: Vec<u64>,
     /// Sizes of the segments.
     segments: Vec<u64>,
+    /// Free blocks of each segment.
+    free_pieces: Vec<u32>,
     allocated: u64,
 }
 
@@ -79,7 +81,14 @@ impl Allocator {
     /// An empty allocator; `unsplit_from` is the engine's `max_split_size_mb` while it loads.
     pub(crate) fn new(unsplit_from: Option<u64>) -> Self {
         let unsplit_from = unsplit_from.unwrap_or(u64::MAX);
-        Self { unsplit_from, free: Vec::new(), sizes: Vec::new(), segments: Vec::new(), allocated: 0 }
+        Self {
+            unsplit_from,
+            free: Vec::new(),
+            sizes: Vec::new(),
+            segments: Vec::new(),
+            free_pieces: Vec::new(),
+            allocated: 0,
+        }
     }
 
     /// The sum of all blocks given out.
@@ -120,11 +129,21 @@ impl Allocator {
             // A whole segment has no neighbours.
             return self.insert(block);
         }
-        let mut joined = block;
         // At most one neighbour on each side is free.
-        while let Some(place) = self.free.iter().position(|other| other.touches(joined)) {
-            let other = self.remove(place);
-            joined = Block { offset: other.offset.min(joined.offset), size: other.size + joined.size, ..joined };
+        let mut joined = block;
+        let mut left = self.free_pieces[block.segment];
+        let mut place = self.free.len();
+        while left > 0 && place > 0 {
+            place -= 1;
+            let other = self.free[place];
+            if other.segment != block.segment {
+                continue;
+            }
+            left -= 1;
+            if other.touches(block) {
+                self.remove(place);
+                joined = Block { offset: other.offset.min(joined.offset), size: other.size + joined.size, ..joined };
+            }
         }
         self.insert(joined);
     }
@@ -204,7 +223,7 @@ impl Allocator {
         let now = &self.sizes[..self.first_of(least)];
         let left: Vec<u64> = now.iter().copied().filter(|size| before.next_if_eq(size).is_none()).collect();
         for size in left.into_iter().flat_map(|size| (0..times).map(move |_| size)) {
-            self.segments.push(SEGMENT);
+            self.push_segment(SEGMENT);
             self.insert(Block { segment: self.segments.len() - 1, offset: SEGMENT - size.min(SEGMENT), size });
         }
     }
@@ -230,11 +249,14 @@ impl Allocator {
         let before = self.free[first..].iter().take_while(|other| **other < block).count();
         self.free.insert(first + before, block);
         self.sizes.insert(first + before, block.size);
+        self.free_pieces[block.segment] += 1;
     }
 
     fn remove(&mut self, place: usize) -> Block {
         self.sizes.remove(place);
-        self.free.remove(place)
+        let block = self.free.remove(place);
+        self.free_pieces[block.segment] -= 1;
+        block
     }
 
     /// The smallest free block that fits, if the rules allow it.
@@ -244,9 +266,14 @@ impl Allocator {
         usable.then(|| self.remove(place))
     }
 
+    fn push_segment(&mut self, size: u64) {
+        self.segments.push(size);
+        self.free_pieces.push(0);
+    }
+
     fn new_segment(&mut self, size: u64) -> Block {
         let size = if size < LARGE { SEGMENT } else { size.checked_next_multiple_of(ROUND_LARGE).unwrap_or(size) };
-        self.segments.push(size);
+        self.push_segment(size);
         Block { segment: self.segments.len() - 1, offset: 0, size }
     }
 }

@@ -114,7 +114,11 @@ impl<'a> Loading<'a> {
         for (kind, (_, needs)) in known.iter().enumerate() {
             self.sums.add_times(&needs.sums, kinds.iter().filter(|own| **own == kind).count() as u64)?;
         }
+        let packed = known.iter().map(|(_, needs)| needs.large.len()).max().unwrap_or(0);
         let repeats = !self.literal && known.iter().all(|(_, needs)| needs.repeats());
+        if !repeats {
+            self.repacks.reserve(packed * layers.len());
+        }
         let least = known.iter().flat_map(|(_, needs)| &needs.large).map(Need::bytes).min().unwrap_or(0);
         let mut past: Vec<(usize, Mark)> = Vec::new();
         let mut next = 0;
