@@ -14,7 +14,11 @@
 //!
 //! The three files are 67.4, 1.8 and 25.7 MB; these figures repeat, and Parquet of a real recording is a twentieth of its
 //! JSON lines.
-#![expect(clippy::unwrap_used, reason = "a bench that cannot go on panics")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench that cannot go on panics, and sizes are a result that criterion has no place for"
+)]
 
 use std::fs::File;
 use std::hint::black_box;
