@@ -248,9 +248,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_carriage_return_in_the_first_line_or_between_clocks_does_not_make_splitting_matter() {
+    fn the_clocks_of_lines_of_no_interest_count_wherever_the_log_is_split() {
         for log in [
             "2025-06-02T11:20:30.1Z stdout P INFO 05-20 19:0\rF ing took 5.41 GiB\nINFO 09-03 07:12:45 [a.py:1] Available KV cache memory: 8.47 GiB\n",
+            "INFO 09-03 07:12:45 [a.py:1] Available KV cache memory: 8.47 GiB\nINFO 09-03 07:12:46 [a.py:1] x\n(a available GPUs pid=5) \n",
             "INFO 09-03 07:12:45 [a.py:1] x\rINFO 09-03 07:12:46 [a.py:1] y\nbare\nAvg latency: 1.5 seconds\n",
         ] {
             let mut whole = LogParser::new();

@@ -134,6 +134,8 @@ impl Reader {
             join::Runtime::Held => {}
             join::Runtime::Joined(joined) => self.text(&joined, &mut gap),
         }
+        // A piece without a record, as of a process tag alone, has looked at no clock.
+        self.settle(&mut gap);
     }
 
     /// Ends the log.
