@@ -1,8 +1,9 @@
 //! What a source of GPU readings is.
 //!
 //! A [`GpuBackend`] lists devices and reads them. Absent is `None`, zero is a reading, failure is a [`GpuError`] whose
-//! kind says whether to go on. This crate has two backends without a driver: [`FakeGpu`], which follows a script, and
-//! [`Replay`], which plays a recorded timeline.
+//! kind says whether to go on. This crate has three backends without a driver: [`FakeGpu`], which follows a script,
+//! [`Replay`], which plays a recorded timeline, and [`ProcessMemory`], which measures an engine's processes where there
+//! is no GPU.
 //!
 //! ```
 //! use vramscope_gpu::{FakeGpu, GpuBackend as _};
@@ -19,6 +20,7 @@ pub mod document;
 mod error;
 mod fake;
 mod figure;
+mod process_memory;
 mod renumbered;
 mod replay;
 mod select;
@@ -29,6 +31,7 @@ pub use cost::{CallCost, CallMeter};
 pub use error::{Attempt, GpuError, GpuErrorKind, OpenError};
 pub use fake::{FakeGpu, Pause, Step};
 pub use figure::Figure;
+pub use process_memory::{ProcessMemory, ProcessTree};
 pub use renumbered::Renumbered;
 pub use replay::{Pace, Replay};
 pub use select::{SelectError, Selector, Visible, select, visible, whole_devices};
