@@ -57,6 +57,8 @@ pub struct RankEvidence<'a> {
     pub kv: Option<KvGeometry>,
     /// Weights of one rank by the architecture, if known.
     pub computed_weights: Option<Evidenced>,
+    /// Parts that were measured inside the framework, or computed for it, by rank. They win over everything else.
+    pub inside: Vec<(u32, ComponentKind, Evidenced)>,
 }
 
 /// A peak explained, by device and in total.
@@ -115,6 +117,9 @@ impl RankEvidence<'_> {
     /// profile run. `None` where neither says anything.
     pub fn part(&self, rank: u32, kind: ComponentKind) -> Option<Evidenced> {
         let facts = self.facts;
+        if let Some(inside) = self.inside_part(rank, kind) {
+            return Some(inside);
+        }
         match kind {
             ComponentKind::Weights => {
                 pick(&facts.weights, rank, "model loading").or_else(|| self.computed_weights.clone())
@@ -125,6 +130,10 @@ impl RankEvidence<'_> {
             ComponentKind::Collectives => self.no_collectives(),
             _ => None,
         }
+    }
+
+    fn inside_part(&self, rank: u32, kind: ComponentKind) -> Option<Evidenced> {
+        self.inside.iter().find(|part| (part.0, part.1) == (rank, kind)).map(|part| part.2.clone())
     }
 
     /// An engine that was told so captures no graphs.

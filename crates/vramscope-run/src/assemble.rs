@@ -2,7 +2,10 @@
 
 mod config;
 mod engine;
+mod expectation;
+mod live;
 mod memory;
+mod multi_gpu;
 mod outcome;
 mod timeline;
 
@@ -57,7 +60,11 @@ impl Known<'_> {
         profile.phases = timeline::phases(self);
         profile.gaps = self.derived.map(timeline::gaps);
         profile.latency_stats = outcome::latency_stats(self);
+        profile.served_stats = live::served(self);
+        profile.engine_metrics = live::metrics(self);
         profile.engine_metadata = engine::metadata(self);
+        profile.host = live::host(self);
+        profile.expectation = expectation::expectation(self);
         profile.failure = outcome::failure(self);
         profile.diagnostics = Some(diagnose::run(self));
         profile.raw_logs = self.raw_logs();
@@ -85,8 +92,12 @@ impl Known<'_> {
         }
     }
 
-    /// A run is complete when the engine was ready, nothing failed, and both logs are there.
+    /// Whoever conducted the run knows how it ended. Else a run is complete when the engine was ready, nothing failed,
+    /// and both logs are there.
     fn status(&self) -> RunStatus {
+        if let Some(record) = &self.evidence.record {
+            return record.status;
+        }
         let ready = self.facts.event(Milestone::EngineReady).is_some() || self.facts.latency.is_some();
         if !self.facts.failures.is_empty() {
             RunStatus::Failed
@@ -99,6 +110,7 @@ impl Known<'_> {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = self.evidence.notes.clone();
+        notes.extend(self.evidence.record.iter().flat_map(|record| record.notes.clone()));
         if let Some(derived) = self.derived {
             notes.extend(derived.notes());
         }

@@ -8,6 +8,8 @@ pub(crate) mod gpu_csv;
 pub(crate) mod gpu_log;
 pub(crate) mod marks;
 pub(crate) mod probe;
+pub(crate) mod metrics;
+pub(crate) mod record;
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -37,6 +39,10 @@ pub struct Evidence {
     pub args: Option<args::Args>,
     /// Instants that the host wrote down.
     pub marks: Option<marks::Marks>,
+    /// How the run ended, as its conductor wrote it down.
+    pub record: Option<record::RunRecord>,
+    /// Readings of the engine's metrics.
+    pub metrics: Option<Vec<metrics::MetricsReading>>,
     /// The files.
     pub sources: Vec<Source>,
     /// What was odd, each with the name of its file.
@@ -107,8 +113,14 @@ impl Evidence {
         let mut evidence = Self::default();
         evidence.add_engine_logs(&files.engine_logs, observe)?;
         evidence.add_gpu_logs(&files.gpu_logs, observe)?;
+        if let Some(path) = &files.record {
+            evidence.record = Some(evidence.small(path, SourceKind::HostRecord, record::read)?);
+        }
         if let Some(path) = &files.model {
             evidence.add_model(path)?;
+        }
+        if let Some(path) = &files.metrics {
+            evidence.metrics = Some(evidence.small(path, SourceKind::EngineMetrics, metrics::read)?);
         }
         if let Some(path) = &files.bench {
             evidence.bench = Some(evidence.small(path, SourceKind::Benchmark, bench::read)?);
@@ -205,7 +217,8 @@ impl Evidence {
         let limit = u64::try_from(vramscope_models::MOST_CONFIG_BYTES).unwrap_or(u64::MAX);
         let bytes = files::read_whole(&config, limit)?;
         let content = |source| EvidenceError::Content { file: file.clone(), source: Box::new(source) };
-        let (architecture, notes) = vramscope_models::read_config(&bytes).map_err(content)?;
+        let shape = self.record.as_ref().and_then(|record| record.shape).unwrap_or_default();
+        let (architecture, notes) = shape.overrides().on_config(&bytes).map_err(content)?;
         self.notes.extend(notes.iter().map(|note| format!("{file}: {}: {}", note.field, note.text)));
         self.sources.push(source_of(&config, SourceKind::ModelConfig));
         self.architecture = Some(architecture);

@@ -18,8 +18,12 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// The phase in which the first failure stands, by what the log had reached before it.
+    /// The phase in which the run failed, as its conductor saw it; else the one in which the log's first failure stands,
+    /// by what the log had reached before it.
     pub(crate) fn failing_phase(&self) -> Option<Phase> {
+        if let Some(record) = &self.evidence.record {
+            return record.failing_phase.map(Into::into);
+        }
         let line = self.facts.failures.first()?.origin.line;
         let reached = |milestone| self.facts.event(milestone).is_some_and(|e| e.origin.line <= line);
         Some(if reached(Milestone::MeasureBegan) || reached(Milestone::FirstTraffic) {

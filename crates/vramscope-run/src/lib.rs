@@ -23,5 +23,8 @@ pub use evidence::marks::{Marks, MarksError, read as read_marks};
 pub use evidence::probe::{
     Probe, ProbeDevice, ProbeError, ProbeFailure, ProbeMark, ProbeModel, ProbeMoment, ProbePeak, ProbeProcess,
     ProbeProcessMoment, ProbeRequest, ProbeVersions, read as read_probe,
+pub use evidence::metrics::{MetricsError, MetricsReading, read as read_metrics};
+pub use evidence::record::{
+    HostFailure, RECORD_VERSION, RecordError, RunRecord, Shape, read as read_record, record_json_schema,
 };
 pub use evidence::{EngineLog, Evidence, EvidenceError};

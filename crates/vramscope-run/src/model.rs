@@ -53,7 +53,12 @@ pub(crate) fn kv_geometry(model: Option<&Architecture>, facts: &EngineFacts) -> 
 
 /// Weights of one rank by the architecture: of the first pipeline stage, where stages differ.
 pub(crate) fn weights(model: Option<&Architecture>, facts: &EngineFacts) -> Option<Evidenced> {
-    let weights = weights_per_rank(model?, &engine_args(facts)).ok()?;
+    weights_with(model?, &engine_args(facts))
+}
+
+/// Weights of one rank under these arguments.
+pub(crate) fn weights_with(model: &Architecture, args: &EngineArgs) -> Option<Evidenced> {
+    let weights = weights_per_rank(model, args).ok()?;
     let figure = &weights.largest()?.bytes;
     Some(Evidenced {
         size: Bytes::new(figure.value),

@@ -10,7 +10,9 @@ mod breakdown;
 mod detail;
 mod engine;
 mod evidence;
+mod expectation;
 mod from_core;
+mod live;
 mod logs;
 mod measurement;
 mod migration;
@@ -27,6 +29,8 @@ pub use breakdown::{BreakdownPart, ConfidenceLevels, DeviceBreakdown, MemoryBrea
 pub use detail::{DetailedGpu, DetailedGpuMetrics, GpuProcess, ProcessMemory};
 pub use engine::{EngineFact, EngineMetadata, VllmInternalMetrics};
 pub use evidence::Figures;
+pub use expectation::{Expectation, ExpectedCount, ExpectedMemory};
+pub use live::{EngineMetricsInfo, HostInfo, ServedStats, TimeSpread};
 pub use logs::{LogExcerpt, RawLogFile, RawLogs};
 pub use measurement::{GpuMemory, MeasurementPoint, MemoryMeasurements, PerGpuStats};
 pub use migration::{ConvertedFigure, Migration, UnitBasis};
@@ -83,8 +87,16 @@ pub struct Profile {
     pub gaps: Option<Vec<GapInfo>>,
     /// What the requests cost in time.
     pub latency_stats: Option<LatencyStats>,
+    /// What requests to a served engine cost in time.
+    pub served_stats: Option<ServedStats>,
+    /// The engine's own metrics endpoint over the measured requests.
+    pub engine_metrics: Option<EngineMetricsInfo>,
     /// Which engine it was.
     pub engine_metadata: Option<EngineMetadata>,
+    /// What ran the engine, and how the engine ended.
+    pub host: Option<HostInfo>,
+    /// The memory budget that was to be expected, beside what came.
+    pub expectation: Option<Expectation>,
     /// Why the run failed, if it did.
     pub failure: Option<Failure>,
     /// What an operator should know, worst first. An empty list means that every check was silent.
@@ -114,7 +126,11 @@ impl Profile {
             phases: None,
             gaps: None,
             latency_stats: None,
+            served_stats: None,
+            engine_metrics: None,
             engine_metadata: None,
+            host: None,
+            expectation: None,
             failure: None,
             diagnostics: None,
             raw_logs: None,

@@ -51,7 +51,7 @@ pub(super) fn internal_metrics(run: &Known<'_>) -> Option<VllmInternalMetrics> {
 }
 
 /// Blocks as printed; else the pool over the bytes of a block, where the pool is exact.
-fn blocks(run: &Known<'_>) -> Option<u64> {
+pub(super) fn blocks(run: &Known<'_>) -> Option<u64> {
     let printed = run.facts.gpu_blocks.iter().map(|f| f.value).min();
     let counted = || {
         let (kv, pool) = (run.ranks.kv?, run.ranks.part(0, ComponentKind::KvCache)?);

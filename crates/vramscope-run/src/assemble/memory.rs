@@ -1,12 +1,13 @@
 //! Memory at the points of measurement, and where the peak went.
 
-use vramscope_core::{Breakdown, Bytes, Component, ComponentKind, DeviceIndex, Reading, Spread, Window};
+use vramscope_core::{Breakdown, ByteDelta, Bytes, Component, ComponentKind, DeviceIndex, Reading, Spread, Window};
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{
     DetailedGpu, DetailedGpuMetrics, DeviceBreakdown, DeviceInfo, DeviceMemory, GpuInfo, GpuMemory, GpuProcess,
     MeasurementPoint, MemoryBreakdown, MemoryMeasurements, PerGpuStats,
 };
 
+use super::multi_gpu;
 use crate::derive::{Derived, Point};
 use crate::known::Known;
 
@@ -37,7 +38,8 @@ pub(super) fn gpu_info(run: &Known<'_>) -> Option<GpuInfo> {
                 }
             })
             .collect(),
-        multi_gpu_overhead_bytes: None,
+        multi_gpu_overhead_bytes: multi_gpu::overhead(run).map(ByteDelta::get),
+        imbalance_pct: multi_gpu::imbalance_pct(derived),
         devices: devices.iter().map(DeviceInfo::from).collect(),
     })
 }

@@ -42,6 +42,8 @@ pub struct Serve {
     pub completed: Option<u64>,
     /// Every number of the document, by its own name, which carries its unit.
     pub figures: BTreeMap<String, f64>,
+    /// How many requests failed, by kind, where the document says so.
+    pub failures: BTreeMap<String, u64>,
 }
 
 /// A benchmark result that cannot be used.
@@ -93,7 +95,9 @@ pub fn read(json: &[u8]) -> Result<Bench, BenchError> {
     }
     let duration = seconds("duration", number("duration").ok_or(BenchError::Kind)?)?;
     let figures = document.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect();
-    Ok(Bench::Serve(Serve { duration, completed: whole("completed"), figures }))
+    let kinds = document.get("failures").and_then(Value::as_object);
+    let failures = kinds.into_iter().flatten().filter_map(|(kind, n)| Some((kind.clone(), n.as_u64()?))).collect();
+    Ok(Bench::Serve(Serve { duration, completed: whole("completed"), figures, failures }))
 }
 
 type Document = serde_json::Map<String, Value>;

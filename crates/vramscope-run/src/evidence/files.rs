@@ -19,6 +19,10 @@ pub struct EvidenceFiles {
     pub args: Option<PathBuf>,
     /// Instants that the host wrote down.
     pub marks: Option<PathBuf>,
+    /// How the run ended, as its conductor wrote it down.
+    pub record: Option<PathBuf>,
+    /// Readings of the engine's metrics.
+    pub metrics: Option<PathBuf>,
 }
 
 /// A file that cannot be read.
@@ -57,6 +61,7 @@ pub enum FileError {
 /// `.zst` behind its name.
 const ENGINE_LOGS: &[&str] = &["engine.log", "vllm.log"];
 const GPU_LOGS: &[&str] = &["gpu.csv", "timeline.jsonl", "gpu.jsonl"];
+const METRICS: &str = "metrics.jsonl";
 
 impl EvidenceFiles {
     /// Looks for the parts of a recording in a folder.
@@ -76,7 +81,8 @@ impl EvidenceFiles {
             let compressed = || [".gz", ".zst"].iter().find_map(|end| plain(&format!("{name}{end}")));
             plain(name).or_else(compressed)
         };
-        let any_timeline = || names.iter().find(|n| n.ends_with(".jsonl")).map(|n| folder.join(n));
+        let timeline = |name: &&String| name.ends_with(".jsonl") && *name != METRICS;
+        let any_timeline = || names.iter().find(timeline).map(|n| folder.join(n));
         let found = Self {
             engine_logs: ENGINE_LOGS.iter().find_map(|name| packed(name)).into_iter().collect(),
             gpu_logs: GPU_LOGS.iter().find_map(|name| packed(name)).or_else(any_timeline).into_iter().collect(),
@@ -84,6 +90,8 @@ impl EvidenceFiles {
             bench: plain("bench.json"),
             args: plain("args.json"),
             marks: plain("marks.json"),
+            record: plain("run.json"),
+            metrics: plain(METRICS),
         };
         if found.engine_logs.is_empty() && found.gpu_logs.is_empty() {
             return Err(FileError::NothingFound { path: folder.to_owned() });

@@ -162,12 +162,8 @@ fn gpu_info(old: OldGpuInfo, units: &mut Conversion<'_>) -> GpuInfo {
         }
     };
     let gpu_memory_per_device = old.gpu_memory_per_device.unwrap_or_default().into_iter().map(&mut memory).collect();
-    let between = units.signed("gpu_info.multi_gpu_overhead_bytes", old.multi_gpu_overhead_gb);
-    let multi_gpu_overhead_bytes = between.and_then(|b| u64::try_from(b).ok());
-    if between.is_some() && multi_gpu_overhead_bytes.is_none() {
-        units.note("gpu_info.multi_gpu_overhead is negative, which is no amount; it stays absent".to_owned());
-    }
-    GpuInfo { num_gpus: old.num_gpus, gpu_memory_per_device, multi_gpu_overhead_bytes, devices: Vec::new() }
+    let multi_gpu_overhead_bytes = units.signed("gpu_info.multi_gpu_overhead_bytes", old.multi_gpu_overhead_gb);
+    GpuInfo { num_gpus: old.num_gpus, gpu_memory_per_device, multi_gpu_overhead_bytes, ..GpuInfo::default() }
 }
 
 fn internal_metrics(old: v3_0::InternalMetrics, units: &mut Conversion<'_>) -> VllmInternalMetrics {

@@ -192,8 +192,13 @@ pub struct GpuInfo {
     /// Memory in use on each GPU at the peak of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gpu_memory_per_device: Vec<DeviceMemory>,
-    /// Memory that exists only because there are several GPUs: buffers of collectives, replicated tensors.
-    pub multi_gpu_overhead_bytes: Option<u64>,
+    /// Memory that exists only because there are several GPUs: what they hold of weights, runtime contexts and
+    /// collectives together, less what one GPU would hold of weights and one context. Absent for one GPU, and where the
+    /// model is not known.
+    pub multi_gpu_overhead_bytes: Option<i64>,
+    /// How uneven the GPUs of the run are at the peak: (largest - smallest) / mean of the memory in use over the
+    /// baseline. Absent for one GPU.
+    pub imbalance_pct: Option<Amount>,
     /// What the driver says of each GPU.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceInfo>,

@@ -158,6 +158,8 @@ pub enum RunStatus {
     Failed,
     /// The run ended well or is not known to have failed, and some evidence is missing.
     Partial,
+    /// Somebody stopped the run; what was seen until then is there.
+    Interrupted,
 }
 
 /// What kind of evidence a file is.
@@ -178,6 +180,10 @@ pub enum SourceKind {
     Trace,
     /// The engine's own metrics endpoint.
     EngineMetrics,
+    /// What the conductor of the run wrote down: its host, its outcome, its marks.
+    HostRecord,
+    /// What the transformers probe wrote.
+    Probe,
     /// An earlier profile document.
     Profile,
 }
