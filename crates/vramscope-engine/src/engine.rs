@@ -16,8 +16,8 @@ pub struct LogLine {
     pub stream: LogStream,
     /// Its bytes without the newline. Carriage returns of progress bars stay in it.
     pub bytes: Vec<u8>,
-    /// Whether a newline stood behind it. A line over 64 KiB comes in pieces, and all but the last are not ended; so
-    /// is a last line that the engine never finished.
+    /// Whether a newline stood behind it. A line over 64 KiB and a progress bar that grows come in pieces, and all but
+    /// the last are not ended; so is a last line that the engine never finished.
     pub ended: bool,
 }
 

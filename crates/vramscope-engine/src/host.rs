@@ -91,7 +91,7 @@ pub struct Output {
 }
 
 /// Where an engine runs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum EngineHost {
     /// As a process of this machine.

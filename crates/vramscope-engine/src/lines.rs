@@ -34,7 +34,8 @@ impl LineCutter {
                 return false;
             }
         }
-        true
+        // A progress bar ends its line when it is full; whoever watches wants to see it grow.
+        !self.begun.contains(&b'\r') || give(self.take(at_unix_ns, false))
     }
 
     /// The line that was begun and not ended.
@@ -72,13 +73,23 @@ mod tests {
 
     #[test]
     fn lines_do_not_depend_on_how_the_bytes_arrive() {
-        let text = b"one\n\ntwo \r50%\r100%\nlast";
+        let text = b"one\n\ntwo\nlast";
         let whole = cut(&[text]);
         assert_eq!(whole.len(), 4);
-        assert_eq!(whole[2], (b"two \r50%\r100%".to_vec(), true));
+        assert_eq!(whole[2], (b"two".to_vec(), true));
         assert_eq!(whole[3], (b"last".to_vec(), false));
         let bytes: Vec<&[u8]> = text.chunks(1).collect();
         assert_eq!(cut(&bytes), whole);
+    }
+
+    #[test]
+    fn a_progress_bar_comes_as_it_grows_and_loses_nothing() {
+        let drawn: [&[u8]; 4] = [b"\r  0%|", b"\r 50%|", b"\r100%|\n", b"end\r\n"];
+        let pieces = cut(&drawn);
+        assert_eq!(pieces[0], (b"\r  0%|".to_vec(), false));
+        assert_eq!(pieces[2], (b"\r100%|".to_vec(), true));
+        let ends = |(bytes, ended): &(Vec<u8>, bool)| [bytes.as_slice(), if *ended { b"\n" } else { b"" }].concat();
+        assert_eq!(pieces.iter().flat_map(ends).collect::<Vec<u8>>(), drawn.concat());
     }
 
     #[test]
