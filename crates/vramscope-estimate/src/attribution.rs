@@ -6,6 +6,7 @@
 //! - KV cache: blocks times bytes per block, exact, where the printed amounts confirm it; else the printed budget;
 //! - graphs: what the engine printed after capture;
 //! - runtime context: the level before weights were loaded, or the engine's own amounts at DEBUG level;
+//! - any of these, where it was read inside the framework itself;
 //! - activations: how far memory rose after the pool and the graphs were in place. The activation peak that the engine
 //!   prints is that of its profile run, before the pool exists; it is used only where the rise cannot be seen.
 //!
@@ -252,6 +253,10 @@ fn debug_amounts(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Optio
 const NO_RISE_WITHIN: Bytes = Bytes::new(64 << 20);
 
 fn activations(evidence: &RankEvidence<'_>, seen: &DeviceObservation, graphs: Option<&Evidenced>) -> Option<Evidenced> {
+    let inside = seen.ranks.iter().map(|rank| evidence.inside_part(*rank, ComponentKind::Activations));
+    if let Some(inside) = inside.collect::<Option<Vec<Evidenced>>>().filter(|parts| !parts.is_empty()) {
+        return sum(&inside);
+    }
     let held = graphs.map_or(Bytes::ZERO, |g| g.size);
     if let Some(after_pool) = seen.after_pool {
         let floor = after_pool.checked_add(held)?;

@@ -83,6 +83,11 @@ impl KnownModel {
         read_root(&self.config)
     }
 
+    /// A `config.json` of it, with the fields that decide sizes and no others.
+    pub fn config_json(&self) -> Vec<u8> {
+        Value::Object(self.config.clone()).to_string().into_bytes()
+    }
+
     /// The fields of its config.
     pub(crate) fn config(&self) -> &Map<String, Value> {
         &self.config

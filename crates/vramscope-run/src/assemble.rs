@@ -3,6 +3,7 @@
 mod config;
 mod engine;
 mod expectation;
+mod framework;
 mod live;
 mod memory;
 mod multi_gpu;
@@ -30,14 +31,16 @@ use crate::model;
 pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, DeriveError> {
     let nothing = EngineFacts::default();
     let facts = evidence.facts().unwrap_or(&nothing);
+    let inside = framework::latency(evidence);
     let latency = match &evidence.bench {
         Some(Bench::Latency(latency)) => Some(latency),
-        _ => facts.latency.as_ref(),
+        _ => inside.as_ref().or(facts.latency.as_ref()),
     };
     let ranks = RankEvidence {
         facts,
         kv: model::kv_geometry(evidence.architecture.as_ref(), facts),
         computed_weights: model::weights(evidence.architecture.as_ref(), facts),
+        inside: framework::parts(evidence),
     };
     let warmup_iterations = evidence.args.as_ref().and_then(|args| args.workload().warmup_iterations);
     let inputs = Inputs { ranks: ranks.clone(), marks: evidence.marks.as_ref(), latency, warmup_iterations };

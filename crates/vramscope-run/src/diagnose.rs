@@ -18,6 +18,7 @@ type Check = fn(&Known<'_>) -> Option<Diagnostic>;
 /// All checks.
 const CHECKS: &[Check] = &[
     engine::failed,
+    engine::process_memory,
     engine::no_engine_log,
     engine::ranks_contradict_devices,
     memory::weights_against_config,

@@ -7,8 +7,8 @@ pub(crate) mod files;
 pub(crate) mod gpu_csv;
 pub(crate) mod gpu_log;
 pub(crate) mod marks;
-pub(crate) mod probe;
 pub(crate) mod metrics;
+pub(crate) mod probe;
 pub(crate) mod record;
 
 use std::io::{self, Read as _};
@@ -43,6 +43,8 @@ pub struct Evidence {
     pub record: Option<record::RunRecord>,
     /// Readings of the engine's metrics.
     pub metrics: Option<Vec<metrics::MetricsReading>>,
+    /// What the transformers probe read inside the framework.
+    pub probe: Option<probe::Probe>,
     /// The files.
     pub sources: Vec<Source>,
     /// What was odd, each with the name of its file.
@@ -111,13 +113,16 @@ impl Evidence {
     /// [`EvidenceError`] for the first file that cannot be used.
     pub fn load(files: &EvidenceFiles, observe: &mut dyn FnMut(&Path, u64)) -> Result<Self, EvidenceError> {
         let mut evidence = Self::default();
-        evidence.add_engine_logs(&files.engine_logs, observe)?;
-        evidence.add_gpu_logs(&files.gpu_logs, observe)?;
         if let Some(path) = &files.record {
             evidence.record = Some(evidence.small(path, SourceKind::HostRecord, record::read)?);
         }
+        evidence.add_engine_logs(&files.engine_logs, observe)?;
+        evidence.add_gpu_logs(&files.gpu_logs, observe)?;
         if let Some(path) = &files.model {
             evidence.add_model(path)?;
+        }
+        if let Some(path) = &files.probe {
+            evidence.probe = Some(evidence.small(path, SourceKind::Probe, probe::read)?);
         }
         if let Some(path) = &files.metrics {
             evidence.metrics = Some(evidence.small(path, SourceKind::EngineMetrics, metrics::read)?);
@@ -142,7 +147,8 @@ impl Evidence {
     }
 
     fn add_engine_logs(&mut self, paths: &[PathBuf], observe: &mut dyn FnMut(&Path, u64)) -> Result<(), EvidenceError> {
-        if paths.is_empty() {
+        let other_engine = self.record.as_ref().is_some_and(|record| record.engine_type != "vllm");
+        if paths.is_empty() || other_engine {
             return Ok(());
         }
         let mut parser = LogParser::new();
@@ -164,12 +170,13 @@ impl Evidence {
             }
             self.sources.push(source_of(path, SourceKind::EngineLog));
         }
-        self.engine = Some(self.choose(parser.finish(), paths)?);
+        self.engine = self.choose(parser.finish(), paths)?;
         Ok(())
     }
 
-    /// Takes the last engine that loaded weights: earlier ones are mostly failed starts.
-    fn choose(&mut self, report: LogReport, paths: &[PathBuf]) -> Result<EngineLog, EvidenceError> {
+    /// Takes the last engine that loaded weights: earlier ones are mostly failed starts. A run that was conducted may have
+    /// ended before its engine said anything.
+    fn choose(&mut self, report: LogReport, paths: &[PathBuf]) -> Result<Option<EngineLog>, EvidenceError> {
         let file = names(paths);
         let lines = report.lines;
         let count = report.engines.len();
@@ -177,7 +184,13 @@ impl Evidence {
         let loaded = report.engines.iter().rposition(|engine| !engine.facts.weights.is_empty());
         let chosen = loaded.or(count.checked_sub(1));
         let engine = chosen.and_then(|place| report.engines.into_iter().nth(place));
-        let Some(engine) = engine else { return Err(EvidenceError::NoEngine { file, lines }) };
+        let Some(engine) = engine else {
+            if self.record.is_none() {
+                return Err(EvidenceError::NoEngine { file, lines });
+            }
+            self.notes.push(format!("{file}: none of its {lines} lines is from a vLLM engine"));
+            return Ok(None);
+        };
         if let (Some(place), true) = (chosen, count > 1) {
             self.notes.push(format!("{file}: it holds {count} engine starts; this profile is of number {}", place + 1));
         }
@@ -186,7 +199,7 @@ impl Evidence {
         }
         self.notes.extend(engine.notes.iter().map(|note| parse_note(&file, note)));
         let bytes = paths.iter().map(|path| size(path)).sum();
-        Ok(EngineLog { file, bytes, lines, facts: engine.facts })
+        Ok(Some(EngineLog { file, bytes, lines, facts: engine.facts }))
     }
 
     fn add_gpu_logs(&mut self, paths: &[PathBuf], observe: &mut dyn FnMut(&Path, u64)) -> Result<(), EvidenceError> {

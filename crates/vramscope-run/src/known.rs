@@ -1,11 +1,16 @@
 //! Everything that is known of a run: what the sections of a profile and the diagnostics are drawn from.
 
-use vramscope_core::{Bytes, EngineFacts, FailureKind, LatencyResult, Milestone, Phase};
+use vramscope_core::{Bytes, EngineFacts, Failure, FailureKind, LatencyResult, Milestone, Phase};
 use vramscope_estimate::RankEvidence;
 use vramscope_schema::v3::Figures;
 
 use crate::derive::Derived;
 use crate::evidence::Evidence;
+use crate::evidence::record::RunRecord;
+
+/// Kinds of failure that come from outside the engine.
+const OUTSIDE: &[&str] =
+    &["interrupted", "device_lost", "recording_not_written", "container_gone", "docker_unavailable"];
 
 /// Evidence and what was derived from it, in one place.
 pub(crate) struct Known<'a> {
@@ -18,13 +23,32 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// The phase in which the run failed, as its conductor saw it; else the one in which the log's first failure stands,
-    /// by what the log had reached before it.
+    /// The failure of the engine's log that ended the run: the first one, since later ones are mostly its consequences.
+    /// The log of a run that its conductor saw end well may still hold complaints of the shutdown, and who stops a run, or
+    /// loses its device or its disk, makes the engine complain.
+    pub(crate) fn logged_failure(&self) -> Option<&Failure> {
+        let from_outside = |record: &RunRecord| {
+            let seen = record.failure.as_ref();
+            seen.is_none_or(|seen| OUTSIDE.contains(&seen.kind.as_str()))
+        };
+        let outside = self.evidence.record.as_ref().is_some_and(from_outside);
+        self.facts.failures.first().filter(|_| !outside)
+    }
+
+    /// The phase in which the run failed: the one in which the log's first failure stands, or the later one that its
+    /// conductor saw, who knows of requests what a log does not say. An engine that ends because it failed is not
+    /// failing at its end.
     pub(crate) fn failing_phase(&self) -> Option<Phase> {
-        if let Some(record) = &self.evidence.record {
-            return record.failing_phase.map(Into::into);
+        let seen = self.evidence.record.as_ref().and_then(|record| record.failing_phase).map(Phase::from);
+        match self.phase_of(self.logged_failure()) {
+            None => seen,
+            logged => logged.max(seen.filter(|phase| *phase < Phase::Shutdown)),
         }
-        let line = self.facts.failures.first()?.origin.line;
+    }
+
+    /// The phase in which a failure stands, by what the log had reached before it.
+    fn phase_of(&self, failure: Option<&Failure>) -> Option<Phase> {
+        let line = failure?.origin.line;
         let reached = |milestone| self.facts.event(milestone).is_some_and(|e| e.origin.line <= line);
         Some(if reached(Milestone::MeasureBegan) || reached(Milestone::FirstTraffic) {
             Phase::Measure

@@ -8,6 +8,7 @@ mod diagnose;
 mod evidence;
 mod known;
 mod levels;
+mod live;
 mod model;
 mod phases;
 
@@ -20,11 +21,17 @@ pub use evidence::files::{EvidenceFiles, FileError, open};
 pub use evidence::gpu_csv::read as read_gpu_csv;
 pub use evidence::gpu_log::{Clock, GpuLog, GpuLogError, Note as GpuLogNote, ProcessUse};
 pub use evidence::marks::{Marks, MarksError, read as read_marks};
+pub use evidence::metrics::{MetricsError, MetricsReading, read as read_metrics};
 pub use evidence::probe::{
     Probe, ProbeDevice, ProbeError, ProbeFailure, ProbeMark, ProbeModel, ProbeMoment, ProbePeak, ProbeProcess,
     ProbeProcessMoment, ProbeRequest, ProbeVersions, read as read_probe,
-pub use evidence::metrics::{MetricsError, MetricsReading, read as read_metrics};
+};
 pub use evidence::record::{
     HostFailure, RECORD_VERSION, RecordError, RunRecord, Shape, read as read_record, record_json_schema,
 };
 pub use evidence::{EngineLog, Evidence, EvidenceError};
+pub use live::{
+    Asked, CancelHandle, CancelToken, DeviceNow, Finding, FlagError, Flags, FolderError, PROBE, Preflight,
+    RecordingFolder, Run, RunError, RunEvent, RunSpec, Secrets, Times, Work, Workload, cancel, own_benchmark, probe,
+    server,
+};

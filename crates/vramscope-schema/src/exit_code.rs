@@ -22,13 +22,17 @@ pub enum ExitCode {
     NoDevice,
     /// The answer is no: the model does not fit, or a limit set with a `--fail-…` option is exceeded.
     Negative,
+    /// The engine's program, its container or Docker cannot be reached.
+    HostUnavailable,
+    /// A time limit ran out.
+    TimedOut,
     /// Stopped by Ctrl-C; what was recorded is kept.
     Interrupted,
 }
 
 impl ExitCode {
     /// All codes with their meaning, for `--help` and documentation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Success,
         Self::Failure,
         Self::Usage,
@@ -38,6 +42,8 @@ impl ExitCode {
         Self::EngineFailed,
         Self::NoDevice,
         Self::Negative,
+        Self::HostUnavailable,
+        Self::TimedOut,
         Self::Interrupted,
     ];
 
@@ -53,6 +59,8 @@ impl ExitCode {
             Self::EngineFailed => 6,
             Self::NoDevice => 7,
             Self::Negative => 8,
+            Self::HostUnavailable => 9,
+            Self::TimedOut => 10,
             Self::Interrupted => 130,
         }
     }
@@ -69,6 +77,8 @@ impl ExitCode {
             Self::EngineFailed => "the engine failed; the result says where and why",
             Self::NoDevice => "no usable device, driver or permission",
             Self::Negative => "the answer is no, or a --fail limit is exceeded",
+            Self::HostUnavailable => "the engine's program, its container or Docker cannot be reached",
+            Self::TimedOut => "a time limit ran out",
             Self::Interrupted => "stopped by Ctrl-C; what was recorded is kept",
         }
     }

@@ -20,7 +20,7 @@ fn device(index: u32, ranks: &[u32], peak: u64, baseline: u64) -> DeviceObservat
 }
 
 fn explain(facts: &EngineFacts, devices: &[DeviceObservation], kv: Option<KvGeometry>) -> Attribution {
-    attribute(&RankEvidence { facts, kv, computed_weights: None }, devices).unwrap()
+    attribute(&RankEvidence { facts, kv, computed_weights: None, inside: Vec::new() }, devices).unwrap()
 }
 
 fn size(b: &Breakdown, kind: ComponentKind) -> Option<u64> {

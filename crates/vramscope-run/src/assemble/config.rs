@@ -40,7 +40,8 @@ const PLACED: &[&str] = &[
 
 pub(super) fn run_config(run: &Known<'_>) -> Option<RunConfig> {
     let engine = engine_args(run);
-    let workload = run.evidence.args.as_ref().map(workload);
+    let recorded = run.evidence.record.as_ref().and_then(|record| record.workload.clone());
+    let workload = recorded.or_else(|| run.evidence.args.as_ref().map(workload));
     if run.evidence.engine.is_none() && workload.is_none() {
         return None;
     }
@@ -127,6 +128,7 @@ pub(super) fn model_info(run: &Known<'_>) -> Option<ModelInfo> {
     if let Some(architecture) = &run.evidence.architecture {
         crate::model::describe(architecture, &mut info);
     }
+    super::framework::describe(run, &mut info);
     (info != ModelInfo::default()).then_some(info)
 }
 

@@ -62,6 +62,9 @@ pub(super) fn blocks(run: &Known<'_>) -> Option<u64> {
 }
 
 pub(super) fn metadata(run: &Known<'_>) -> Option<EngineMetadata> {
+    if let Some(probe) = &run.evidence.probe {
+        return Some(super::framework::metadata(probe));
+    }
     let facts = run.facts;
     let written = run.evidence.args.as_ref().and_then(|a| a.engine_version.clone());
     if run.evidence.engine.is_none() && written.is_none() {

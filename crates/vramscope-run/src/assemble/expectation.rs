@@ -3,12 +3,12 @@
 use vramscope_core::{Bytes, ComponentKind, Confidence};
 use vramscope_estimate::{
     Budget, Calibration, CommandLine, EngineArgs, EngineVersion, Evidenced, Figure, GpuModel, Setting, budget,
-    find_device,
 };
 use vramscope_schema::v3::{Expectation, ExpectedCount, ExpectedMemory};
 
 use crate::budget as seen;
 use crate::known::Known;
+use crate::live::gpu_model;
 use crate::model;
 
 /// How the prediction is made, as a stable name.
@@ -53,13 +53,7 @@ fn device(run: &Known<'_>) -> Option<(vramscope_core::DeviceIndex, GpuModel)> {
     let derived = run.derived?;
     let index = derived.placement.active.first().or(derived.timeline.devices().first().map(|d| &d.index)).copied()?;
     let device = derived.timeline.devices().iter().find(|device| device.index == index)?;
-    if device.vendor == Some(vramscope_core::Vendor::Cpu) {
-        return None;
-    }
-    let total = device.usable()?;
-    let known = device.name.as_deref().and_then(|name| find_device(name)).copied();
-    let kind = known.unwrap_or(GpuModel::of_size(total));
-    Some((index, GpuModel { total, total_spread: Bytes::ZERO, ..kind }))
+    Some((index, gpu_model(device)?))
 }
 
 fn memory(run: &Known<'_>, budget: &Budget) -> Vec<ExpectedMemory> {

@@ -7,10 +7,6 @@ use crate::evidence::bench::{Bench, Serve, Throughput};
 use crate::known::Known;
 use crate::known::failure_numbers;
 
-/// Kinds of failure that come from outside the engine.
-const OUTSIDE: &[&str] =
-    &["interrupted", "device_lost", "recording_not_written", "container_gone", "docker_unavailable"];
-
 pub(super) fn latency_stats(run: &Known<'_>) -> Option<LatencyStats> {
     match &run.evidence.bench {
         Some(Bench::Throughput(throughput)) => Some(of_throughput(throughput)),
@@ -61,15 +57,10 @@ fn of_serve(serve: &Serve) -> LatencyStats {
     }
 }
 
-/// The first failure of the log: later ones are mostly its consequences. The log of a run that its conductor saw end
-/// well may still hold complaints of the shutdown; where the log says nothing, the conductor's word stands.
+/// The log's own word for what ended the run; where it has none, the conductor's.
 pub(super) fn failure(run: &Known<'_>) -> Option<Failure> {
-    let record = run.evidence.record.as_ref();
-    let seen = record.and_then(|record| record.failure.as_ref());
-    // Who stops a run, or loses its device or its disk, makes the engine complain.
-    let outside = seen.is_some_and(|seen| OUTSIDE.contains(&seen.kind.as_str()));
-    let logged = run.facts.failures.first().filter(|_| record.is_none() || (seen.is_some() && !outside));
-    let Some(failure) = logged else {
+    let seen = run.evidence.record.as_ref().and_then(|record| record.failure.as_ref());
+    let Some(failure) = run.logged_failure() else {
         let seen = seen?;
         return Some(Failure {
             kind: seen.kind.clone(),

@@ -1,5 +1,6 @@
 //! The engine and its log.
 
+use vramscope_core::Vendor;
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
 use super::{advise, diagnostic};
@@ -8,8 +9,12 @@ use crate::known::{Known, failure_numbers};
 
 /// The engine failed: why, in which phase, with the figures of its message.
 pub(super) fn failed(known: &Known<'_>) -> Option<Diagnostic> {
-    let failure = known.facts.failures.first()?;
     let phase = known.failing_phase()?;
+    let Some(failure) = known.logged_failure() else {
+        let seen = known.evidence.record.as_ref()?.failure.as_ref()?;
+        let found = diagnostic(&seen.kind, Severity::Error, seen.message.clone());
+        return advise(found, advice_of(&seen.kind));
+    };
     let message = format!("the engine failed in the phase {phase}: {}", failure.message);
     let found = Diagnostic {
         evidence: failure_numbers(&failure.kind),
@@ -17,6 +22,37 @@ pub(super) fn failed(known: &Known<'_>) -> Option<Diagnostic> {
         ..diagnostic("engine_failed", Severity::Error, message)
     };
     advise(found, &vramscope_vllm_log::advice(&failure.kind))
+}
+
+/// What to do about a failure that its conductor saw from outside.
+fn advice_of(kind: &str) -> &'static str {
+    match kind {
+        "interrupted" => "what was recorded until then is in the profile; run again for the rest",
+        "timed_out" => "read the end of engine.log; --timeout-start and --timeout give more time",
+        "device_lost" => "look at the kernel's log (dmesg) for the device's errors, and restart what holds it",
+        "recording_not_written" => "free room on the disk, or record elsewhere with --output",
+        "engine_not_found" => "activate the engine's environment, or name its program with --engine",
+        "host_out_of_memory" => "the machine's own memory ran out: close other programs, or load a smaller model",
+        "container_gone" | "docker_unavailable" => "look at the daemon (docker info) and at the container's own log",
+        "requests_failed" => "look at the end of engine.log for what the server said",
+        _ => "read the end of engine.log: what the engine printed last usually says why",
+    }
+}
+
+/// Memory of the host's processes is not GPU memory.
+pub(super) fn process_memory(known: &Known<'_>) -> Option<Diagnostic> {
+    let devices = known.derived?.timeline.devices();
+    if !devices.iter().all(|device| device.vendor == Some(Vendor::Cpu)) {
+        return None;
+    }
+    let message =
+        "there is no GPU: the figures are the proportional set size of the engine's processes, which holds its \
+                   libraries too, and of its KV cache only what was touched"
+            .to_owned();
+    advise(
+        diagnostic("process_memory", Severity::Info, message),
+        "compare them with other runs of this kind, not with GPU memory",
+    )
 }
 
 /// Without the engine's log nothing tells what the memory is for.

@@ -23,6 +23,8 @@ pub struct EvidenceFiles {
     pub record: Option<PathBuf>,
     /// Readings of the engine's metrics.
     pub metrics: Option<PathBuf>,
+    /// What the transformers probe wrote.
+    pub probe: Option<PathBuf>,
 }
 
 /// A file that cannot be read.
@@ -92,6 +94,7 @@ impl EvidenceFiles {
             marks: plain("marks.json"),
             record: plain("run.json"),
             metrics: plain(METRICS),
+            probe: plain("probe.json"),
         };
         if found.engine_logs.is_empty() && found.gpu_logs.is_empty() {
             return Err(FileError::NothingFound { path: folder.to_owned() });

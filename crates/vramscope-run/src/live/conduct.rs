@@ -1,0 +1,315 @@
+//! One run from its first sample to its profile.
+//!
+//! Everything that happens goes to the recording folder first; the profile is derived from the folder alone, so that
+//! `vramscope analyze` gives the same later. On every way out the engine is stopped and memory is given time to return.
+
+mod stop;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use vramscope_core::Phase;
+use vramscope_engine::{Engine, EngineHost, Exit, LogStream};
+use vramscope_sampler::document::Ending;
+use vramscope_sampler::{JsonlFile, Recording, Sampler, SamplerError};
+use vramscope_schema::v3::{Profile, RunStatus};
+use vramscope_vllm_log::LogParser;
+
+use super::folder::{FolderError, LineFile, RecordingFolder};
+use super::{CancelToken, RunEvent, RunSpec, Workload};
+use crate::assemble;
+use crate::derive::DeriveError;
+use crate::evidence::files::FileError;
+use crate::evidence::record::{HostFailure, RECORD_VERSION, RunRecord};
+use crate::evidence::{Evidence, EvidenceError};
+use crate::{EvidenceFiles, phases};
+use stop::Stop;
+
+/// The largest result of a benchmark that is taken over.
+const MOST_RESULT: u64 = 64 << 20;
+
+/// A run that leaves no profile.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The recording folder cannot be written.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The sampler does not start.
+    #[error("record the devices")]
+    Sampler(#[source] SamplerError),
+    /// What was recorded cannot be read back.
+    #[error("derive the profile from {}; what was recorded is kept there", .folder.display())]
+    Evidence {
+        /// The recording folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: EvidenceError,
+    },
+    /// The sums do not fit.
+    #[error("derive the profile from {}; what was recorded is kept there", .folder.display())]
+    Derive {
+        /// The recording folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: DeriveError,
+    },
+}
+
+/// A run that is ready to begin.
+pub struct Run<'r> {
+    spec: RunSpec,
+    sampler: &'r mut Sampler,
+    host: EngineHost,
+    folder: RecordingFolder,
+}
+
+impl std::fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("spec", &self.spec).field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// What is at hand while a run goes on.
+struct Conductor<'r> {
+    spec: &'r RunSpec,
+    host: &'r EngineHost,
+    folder: &'r RecordingFolder,
+    recording: &'r Recording<'r>,
+    observe: &'r mut (dyn FnMut(RunEvent) + Send),
+    cancel: CancelToken,
+    log: LineFile,
+    parser: LogParser,
+    /// The stream whose line is not ended, if one is.
+    open_line: Option<LogStream>,
+    /// The phase that goes on.
+    phase: Phase,
+    /// Memory in use before the engine came, on all devices together.
+    baseline: Option<vramscope_core::Bytes>,
+    /// How the engine ended, once it has.
+    exit: Option<Exit>,
+    /// The first error of the engine's log, in its own words.
+    first_error: Option<String>,
+    /// The container's name and image.
+    container: Option<(String, String)>,
+    notes: Vec<String>,
+}
+
+impl<'r> Run<'r> {
+    /// A run of this engine on this host, recorded into this folder.
+    pub fn new(spec: RunSpec, sampler: &'r mut Sampler, host: EngineHost, folder: RecordingFolder) -> Self {
+        Self { spec, sampler, host, folder }
+    }
+
+    /// Conducts it. A run that fails, or that somebody stops, leaves a profile too: its status says so.
+    ///
+    /// # Errors
+    /// [`RunError`] if nothing can be recorded, or the profile cannot be derived from what was.
+    pub async fn execute(
+        self,
+        observe: &mut (dyn FnMut(RunEvent) + Send),
+        cancel: CancelToken,
+    ) -> Result<Profile, RunError> {
+        let Self { spec, sampler, host, folder } = self;
+        let mut shown = spec.secrets.hide_words(&spec.command.shown());
+        shown.iter_mut().for_each(|word| *word = without_folders(word));
+        if spec.engine_type == "vllm" {
+            // The subcommand follows the program, however many words name that.
+            let lead = shown.iter().position(|word| word == "bench" || word == "serve").unwrap_or(1);
+            shown.splice(..lead, ["vllm".to_owned()]);
+        } else {
+            folder.write("probe.py", super::PROBE.as_bytes())?;
+        }
+        folder.write_args(&shown, spec.engine_version.as_deref(), &spec.model)?;
+        if let Some(config) = &spec.config {
+            folder.write("config.json", config)?;
+        }
+        let failed = |source| FolderError::Write { path: folder.timeline(), source };
+        let sink = JsonlFile::create(&folder.timeline()).map_err(failed)?;
+        let recording = sampler.record_to(Box::new(sink)).map_err(RunError::Sampler)?;
+        let mut conductor = Conductor {
+            spec: &spec,
+            host: &host,
+            folder: &folder,
+            recording: &recording,
+            observe,
+            cancel,
+            log: folder.lines("engine.log")?,
+            parser: LogParser::following(),
+            open_line: None,
+            phase: Phase::Baseline,
+            baseline: None,
+            exit: None,
+            first_error: None,
+            container: None,
+            notes: Vec::new(),
+        };
+        let stopped = conductor.conduct().await.err();
+        let record = conductor.record(stopped.as_ref(), shown);
+        let ending =
+            if stopped.as_ref().is_some_and(Stop::is_interrupt) { Ending::Interrupted } else { Ending::Finished };
+        // A timeline that could not be written to its end was noticed on the way, and is in the record.
+        let _ = recording.finish_as(ending);
+        folder.write_record(&record)?;
+        derive(&folder, &spec)
+    }
+}
+
+/// A word of a command line; of a path only the last part, which says nothing of the machine.
+fn without_folders(word: &str) -> String {
+    let (lead, value) = match word.split_once('=') {
+        Some((name, value)) if word.starts_with('-') => (format!("{name}="), value),
+        _ => (String::new(), word),
+    };
+    let last = Path::new(value).file_name().filter(|_| value.starts_with('/'));
+    last.map_or_else(|| word.to_owned(), |last| format!("{lead}{}", last.to_string_lossy()))
+}
+
+/// The profile, from what the folder holds.
+fn derive(folder: &RecordingFolder, spec: &RunSpec) -> Result<Profile, RunError> {
+    let at = || folder.path().to_owned();
+    let evidence = EvidenceFiles::find(folder.path())
+        .map_err(|error: FileError| EvidenceError::from(error))
+        .and_then(|files| Evidence::load(&files, &mut |_, _| {}))
+        .map_err(|source| RunError::Evidence { folder: at(), source })?;
+    assemble(&evidence, spec.generator.clone()).map_err(|source| RunError::Derive { folder: at(), source })
+}
+
+impl Conductor<'_> {
+    /// Every phase in turn. Whatever happens, the engine is stopped and memory is watched as it returns.
+    async fn conduct(&mut self) -> Result<(), Stop> {
+        // Of an engine that runs already there is neither a time before nor a start.
+        if !self.attached() {
+            self.enter(Phase::Baseline)?;
+            self.pause(self.spec.times.baseline).await?;
+            self.baseline = self.used();
+            self.enter(Phase::Launch)?;
+        }
+        let mut engine = match self.host.start(&self.spec.command).await {
+            Ok(engine) => engine,
+            Err(error) => return Err(Stop::host(&error, self.phase, &self.spec.secrets)),
+        };
+        self.container = engine.container().map(|container| (container.name.clone(), container.image.clone()));
+        let worked = self.work(&mut engine).await;
+        let stopped = self.wind_up(&mut engine).await;
+        worked.and(stopped)
+    }
+
+    /// From the start of the engine to the end of its work.
+    async fn work(&mut self, engine: &mut Engine) -> Result<(), Stop> {
+        match &self.spec.workload {
+            Workload::OwnBenchmark { result, keep_as } => {
+                self.until_the_end(engine).await?;
+                self.keep_result(result, keep_as).await
+            }
+            Workload::Served { client, plan, ask_model } => {
+                self.until_ready(engine, client).await?;
+                let mut plan = plan.clone();
+                if *ask_model {
+                    plan.model = self.served_model(client).await?;
+                }
+                self.load(engine, client, &plan).await
+            }
+        }
+    }
+
+    /// Takes over what the benchmark wrote.
+    async fn keep_result(&mut self, result: &Path, keep_as: &str) -> Result<(), Stop> {
+        if result == self.folder.path().join(keep_as) {
+            if result.is_file() {
+                return Ok(());
+            }
+            return Err(Stop::new(
+                "no_result",
+                Phase::Measure,
+                "the benchmark ended well and wrote no result".to_owned(),
+            ));
+        }
+        let read = self.host.read_file(result, MOST_RESULT).await;
+        let bytes = read.map_err(|error| Stop::host(&error, Phase::Measure, &self.spec.secrets))?;
+        // Another file left in a container does no harm; the result is here.
+        let _ = self.host.remove_file(result).await;
+        self.folder.write(keep_as, &bytes).map_err(|error| Stop::recording(&error, self.phase))
+    }
+
+    /// Stops the engine and waits for its memory to return.
+    async fn wind_up(&mut self, engine: &mut Engine) -> Result<(), Stop> {
+        let attached = self.attached();
+        if !attached && self.exit.is_none() {
+            self.enter(Phase::Shutdown)?;
+        }
+        let stopped = engine.stop(self.spec.times.grace).await;
+        let exit = stopped.map_err(|error| Stop::host(&error, Phase::Shutdown, &self.spec.secrets));
+        self.drain(engine).await?;
+        if attached {
+            return exit.map(|_| ());
+        }
+        if let Ok(exit) = &exit {
+            self.exit.get_or_insert_with(|| exit.clone());
+        }
+        self.enter(Phase::Settle)?;
+        self.settle().await;
+        exit.map(|_| ())
+    }
+
+    /// Waits until memory is back at the baseline, or has had its time to be.
+    async fn settle(&mut self) {
+        let deadline = tokio::time::Instant::now() + self.spec.times.settle;
+        let step = Duration::from_millis(200);
+        // A second of samples shows the level even if it is reached at once.
+        tokio::time::sleep(Duration::from_secs(1).min(self.spec.times.settle)).await;
+        while tokio::time::Instant::now() < deadline
+            && self.left_over().is_some_and(|left| left > phases::RETURNED_WITHIN)
+        {
+            tokio::time::sleep(step).await;
+        }
+    }
+
+    /// Memory in use over the baseline now; zero where it is below.
+    fn left_over(&self) -> Option<vramscope_core::Bytes> {
+        let (now, before) = (self.used()?, self.baseline?);
+        Some(now.checked_sub(before).unwrap_or(vramscope_core::Bytes::ZERO))
+    }
+
+    fn attached(&self) -> bool {
+        self.spec.host.kind == "attach"
+    }
+
+    /// What is written down of the run.
+    fn record(&mut self, stopped: Option<&Stop>, command: Vec<String>) -> RunRecord {
+        let mut host = self.spec.host.clone();
+        host.command = command;
+        if let Some((name, image)) = self.container.take() {
+            (host.container, host.image) = (Some(name), Some(image));
+        }
+        if let Some(exit) = &self.exit {
+            host.exit_code = exit.code;
+            host.exit_signal = exit.signal;
+            host.oom_killed = Some(exit.oom_killed);
+        }
+        if self.exit.is_some() && !self.attached() {
+            let signed = |(now, before): (vramscope_core::Bytes, vramscope_core::Bytes)| now.checked_delta(before);
+            host.left_over_baseline_bytes = self.used().zip(self.baseline).and_then(signed).map(|left| left.get());
+            host.memory_returned = self.left_over().map(|left| left <= phases::RETURNED_WITHIN);
+        }
+        RunRecord {
+            vramscope_run: RECORD_VERSION,
+            generator: format!("{} {}", self.spec.generator.name, self.spec.generator.version),
+            status: match stopped {
+                None => RunStatus::Complete,
+                Some(stop) if stop.is_interrupt() => RunStatus::Interrupted,
+                Some(_) => RunStatus::Failed,
+            },
+            failing_phase: stopped.map(|stop| stop.phase.into()),
+            failure: stopped.map(|stop| HostFailure { kind: stop.kind.to_owned(), message: stop.message.clone() }),
+            host,
+            engine_type: self.spec.engine_type.clone(),
+            workload: Some(self.spec.workload_info.clone()),
+            shape: self.spec.shape,
+            notes: std::mem::take(&mut self.notes),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Which flags an engine takes, by its own help, and what to call them.
+
+use std::collections::BTreeSet;
+
+/// Flags whose name changed between releases: each row is one flag, by all its names.
+const RENAMED: &[&[&str]] = &[
+    // Request logging was on until 0.10 and has to be asked for since.
+    &["disable-log-requests", "no-enable-log-requests"],
+    &["enable-chunked-context", "enable-chunked-prefill"],
+    &["use-tqdm-on-load", "enable-tqdm-on-load"],
+];
+
+/// Names that come close enough to be suggested.
+const SIMILAR: f64 = 0.84;
+
+/// The flags that a help text lists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Flags(BTreeSet<String>);
+
+/// A flag that the engine does not take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("use --{name}: this engine's help does not list it{}", suggest(.similar))]
+pub struct FlagError {
+    /// The flag without dashes in front.
+    pub name: String,
+    /// Flags of the engine with similar names.
+    pub similar: Vec<String>,
+}
+
+fn suggest(similar: &[String]) -> String {
+    if similar.is_empty() {
+        return "; look at its --help".to_owned();
+    }
+    format!("; did you mean {}?", similar.iter().map(|name| format!("--{name}")).collect::<Vec<_>>().join(" or "))
+}
+
+impl Flags {
+    /// Finds the flags in a help text, long ones and short ones.
+    pub fn read(help: &str) -> Self {
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let words = help.split(|c: char| !word(c)).filter(|word| word.len() > 1 && word.starts_with('-'));
+        let names = words.map(|word| word.trim_start_matches('-').replace('_', "-"));
+        Self(names.filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic())).collect())
+    }
+
+    /// Whether there are none: the text was no help.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The name under which the engine takes a flag, which may be that of another release.
+    ///
+    /// # Errors
+    /// [`FlagError`] if it takes it under no name.
+    pub fn name(&self, wanted: &str) -> Result<String, FlagError> {
+        let name = wanted.replace('_', "-");
+        // `--compilation-config.mode` sets a field of `--compilation-config`.
+        let (base, field) = name.split_once('.').map_or((name.as_str(), None), |(base, field)| (base, Some(field)));
+        // A switch of argparse's boolean kind is listed with and without `no-`; older ones only without.
+        if self.0.contains(base) {
+            return Ok(name);
+        }
+        let other = RENAMED.iter().filter(|row| row.contains(&base)).flat_map(|row| row.iter());
+        if let Some(known) = other.copied().find(|known| self.0.contains(*known)) {
+            return Ok(field.map_or(known.to_owned(), |field| format!("{known}.{field}")));
+        }
+        Err(FlagError { similar: self.similar(base), name })
+    }
+
+    fn similar(&self, name: &str) -> Vec<String> {
+        let mut near: Vec<(f64, &String)> =
+            self.0.iter().map(|known| (strsim::jaro_winkler(name, known), known)).filter(|n| n.0 >= SIMILAR).collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0));
+        near.into_iter().take(2).map(|(_, known)| known.clone()).collect()
+    }
+
+    /// The words of a command line with each flag under the engine's name.
+    ///
+    /// # Errors
+    /// [`FlagError`] for the first flag that the engine does not take.
+    pub fn translate(&self, words: &[String]) -> Result<Vec<String>, FlagError> {
+        words
+            .iter()
+            .map(|word| {
+                let Some(flag) = word.strip_prefix('-').filter(|rest| !is_number(rest)) else {
+                    return Ok(word.clone());
+                };
+                let name = flag.trim_start_matches('-');
+                let dashes = &word[..word.len() - name.len()];
+                let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
+                // `-O3`: a short flag with its value behind it.
+                if dashes == "-" && !self.0.contains(name) && self.0.iter().any(|f| f.len() == 1 && name.starts_with(f))
+                {
+                    return Ok(word.clone());
+                }
+                let name = self.name(name)?;
+                Ok(value.map_or(format!("{dashes}{name}"), |value| format!("{dashes}{name}={value}")))
+            })
+            .collect()
+    }
+}
+
+/// A negative number is a value.
+fn is_number(rest: &str) -> bool {
+    rest.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELP: &str = "\
+options:
+  -h, --help            show this help message and exit
+  --input-len INPUT_LEN
+  --max-model-len MAX_MODEL_LEN
+  --enable-prefix-caching, --no-enable-prefix-caching
+  --tensor-parallel-size, -tp INT
+  --compilation-config, -O JSON
+  --no-enable-log-requests
+";
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn flags_are_taken_under_the_engines_names() {
+        let flags = Flags::read(HELP);
+        let line =
+            words("--max_model_len=32 -tp 2 --no-enable-prefix-caching --disable-log-requests -O3 --input-len -1");
+        let expected =
+            words("--max-model-len=32 -tp 2 --no-enable-prefix-caching --no-enable-log-requests -O3 --input-len -1");
+        assert_eq!(flags.translate(&line).unwrap(), expected);
+        assert_eq!(flags.name("compilation-config.mode").unwrap(), "compilation-config.mode");
+        assert!(Flags::read("nothing here").is_empty());
+    }
+
+    #[test]
+    fn an_unknown_flag_is_refused_with_what_comes_close() {
+        let error = Flags::read(HELP).translate(&words("--max-model-length 5")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "use --max-model-length: this engine's help does not list it; did you mean --max-model-len?"
+        );
+        assert!(Flags::read(HELP).name("zebra").unwrap_err().similar.is_empty());
+    }
+}

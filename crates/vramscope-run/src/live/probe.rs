@@ -1,0 +1,74 @@
+//! The bundled probe: a Python script that loads a model with Hugging Face transformers and measures it from inside.
+
+use std::path::Path;
+
+use vramscope_core::Phase;
+use vramscope_engine::Command;
+
+use super::command::{Asked, Work};
+
+/// The script.
+pub const PROBE: &str = include_str!("../probe/transformers_probe.py");
+
+/// What stands before a phase on the probe's stderr.
+const MARK: &str = "vramscope-probe: ";
+
+/// The command that runs the probe, whose script lies at `script` and which writes its result to `result`.
+pub fn probe(asked: &Asked, work: Work, script: &Path, result: &Path) -> Command {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let mut command = Command::new(asked.program.first().cloned().unwrap_or_default());
+    command.args = asked.program.iter().skip(1).cloned().collect();
+    command.args.extend(["-u".to_owned(), text(script), "--output".to_owned(), text(result)]);
+    command.args.extend(["--model".to_owned(), asked.model.clone()]);
+    let numbers = [
+        ("--input-len", work.input_len),
+        ("--output-len", work.output_len),
+        ("--batch-size", work.batch_size),
+        ("--num-iters", work.iterations),
+        ("--num-iters-warmup", work.warmup_iterations),
+    ];
+    command.args.extend(numbers.iter().flat_map(|(flag, n)| [(*flag).to_owned(), n.to_string()]));
+    for (name, value) in asked.flags.iter().filter(|(name, _)| matches!(name.as_str(), "dtype" | "trust-remote-code")) {
+        command.args.push(format!("--{name}"));
+        command.args.extend(value.clone());
+    }
+    command.args.extend(asked.words.iter().cloned());
+    command
+}
+
+/// The phase that a line of the probe begins.
+pub(super) fn phase_of(line: &str) -> Option<Phase> {
+    match line.strip_prefix(MARK)?.split_whitespace().next()? {
+        "load" => Some(Phase::Load),
+        "warmup" => Some(Phase::Warmup),
+        "measure" => Some(Phase::Measure),
+        "end" => Some(Phase::Shutdown),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probe_is_told_what_was_asked_and_its_marks_are_phases() {
+        let asked = Asked {
+            program: vec!["python3".to_owned()],
+            model: "m".to_owned(),
+            flags: vec![("dtype".to_owned(), Some("float16".to_owned())), ("max-model-len".to_owned(), None)],
+            words: vec!["--device-map".to_owned(), "auto".to_owned()],
+        };
+        let work = Work { input_len: 1, output_len: 2, batch_size: 3, warmup_iterations: 4, iterations: 5 };
+        let command = probe(&asked, work, Path::new("p.py"), Path::new("r.json"));
+        assert_eq!(
+            command.args.join(" "),
+            "-u p.py --output r.json --model m --input-len 1 --output-len 2 --batch-size 3 --num-iters 5 \
+             --num-iters-warmup 4 --dtype float16 --device-map auto"
+        );
+        assert_eq!(phase_of("vramscope-probe: measure 1795000000000000000"), Some(Phase::Measure));
+        assert_eq!(phase_of("vramscope-probe: import 1"), None);
+        assert_eq!(phase_of("measure"), None);
+        assert!(PROBE.contains(MARK.trim_end()));
+    }
+}
