@@ -10,6 +10,7 @@ mod gpus;
 mod log;
 mod migrate;
 mod monitor;
+mod profile;
 mod schema;
 mod timeline;
 mod trace;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Log(log::Args),
     Migrate(migrate::Args),
     Monitor(Box<monitor::Args>),
+    Profile(Box<profile::Args>),
     Schema(schema::Args),
     Timeline(timeline::Args),
     Trace(Box<trace::Args>),
@@ -47,6 +49,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Log(args) => log::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Monitor(args) => return monitor::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Timeline(args) => timeline::run(&args),
         Command::Trace(args) => trace::run(&args),

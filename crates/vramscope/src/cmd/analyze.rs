@@ -1,6 +1,6 @@
 //! `vramscope analyze`: recorded evidence in, a profile out.
 
-mod render;
+pub(crate) mod render;
 
 use std::path::{Path, PathBuf};
 

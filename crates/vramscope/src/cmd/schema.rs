@@ -51,6 +51,16 @@ const DOCUMENTS: &[Document] = &[
         schema: vramscope_schema::json_schema,
     },
     Document {
+        name: "repeat",
+        about: "how far several runs of one kind agree",
+        schema: super::profile::repeat_json_schema,
+    },
+    Document {
+        name: "run-record",
+        about: "how a conducted run ended, in its recording folder",
+        schema: vramscope_run::record_json_schema,
+    },
+    Document {
         name: "timeline",
         about: "one line of a recording of GPU readings",
         schema: vramscope_sampler::document::json_schema,

@@ -15,6 +15,8 @@ mod log;
 mod migrate;
 #[cfg(unix)]
 mod monitor;
+#[cfg(unix)]
+mod profile;
 mod schema;
 mod timeline;
 mod trace;

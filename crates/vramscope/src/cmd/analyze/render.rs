@@ -1,5 +1,8 @@
 //! A profile for people.
 
+mod expectation;
+mod served;
+
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
@@ -15,6 +18,10 @@ pub(crate) fn profile(profile: &Profile, width: usize) -> String {
     if let Some(breakdown) = &profile.memory_breakdown {
         memory(&mut text, breakdown, profile, width);
     }
+    if let Some(expected) = &profile.expectation {
+        expectation::table(&mut text, expected, width);
+    }
+    served::table(&mut text, profile, width);
     if let Some(phases) = profile.phases.as_deref().filter(|p| !p.is_empty()) {
         phase_table(&mut text, phases, width);
     }
@@ -28,8 +35,7 @@ fn head(text: &mut String, profile: &Profile, width: usize) {
     let model = profile.model_info.as_ref();
     let engine = profile.engine_metadata.as_ref();
     let config = profile.run_config.as_ref().and_then(|c| c.engine.as_ref());
-    let billions =
-        model.and_then(|m| m.num_parameters).map(|n| format!("{:.2} B parameters", Bytes::new(n).as_f64() / 1e9));
+    let billions = model.and_then(|m| m.num_parameters).map(count_of_parameters);
     let parallel =
         config.and_then(|c| c.tensor_parallel_size).filter(|n| *n > 1).map(|n| format!("tensor parallel {n}"));
     let version = engine.map(|e| {
@@ -49,6 +55,9 @@ fn head(text: &mut String, profile: &Profile, width: usize) {
     let gpus = profile.gpu_info.as_ref().map(|info| {
         let usable = info.devices.iter().filter_map(|d| d.usable_bytes).max();
         let each = usable.map_or(String::new(), |b| format!(" of {} usable", Bytes::new(b)));
+        if info.devices.iter().all(|device| device.vendor.as_deref() == Some("cpu")) {
+            return format!("host memory of processes (PSS){each}");
+        }
         format!("{} GPU{}{each}", info.devices.len(), if info.devices.len() == 1 { "" } else { "s" })
     });
     let timeline = profile.memory_timeline.as_ref();
@@ -58,6 +67,12 @@ fn head(text: &mut String, profile: &Profile, width: usize) {
     let latency = latency.map(|ms| format!("mean latency {:.1} ms", ms.get()));
     let facts: Vec<String> = [status, gpus, recorded, latency].into_iter().flatten().collect();
     paragraph(text, "", &facts.join(" · "), width);
+}
+
+/// `1.24 B parameters`, `0.68 M parameters`.
+fn count_of_parameters(n: u64) -> String {
+    let n = Bytes::new(n).as_f64();
+    if n < 1e7 { format!("{:.2} M parameters", n / 1e6) } else { format!("{:.2} B parameters", n / 1e9) }
 }
 
 /// A word of the document's vocabulary.

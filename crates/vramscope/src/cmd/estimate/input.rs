@@ -11,6 +11,7 @@ use vramscope_estimate::{Calibration, CommandLine, EngineArgs, GpuModel, devices
 use vramscope_models::{
     MOST_CONFIG_BYTES, Overrides, TensorTable, find_model, read_gguf, read_safetensors, read_safetensors_index,
 };
+use vramscope_run::Shape;
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;
@@ -20,7 +21,7 @@ use crate::exit::OrExit as _;
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
     /// A folder with config.json (and *.safetensors), a config.json, a .gguf file, or a Hugging Face id of the database
-    #[arg(long, value_name = "DIR|FILE|ID")]
+    #[arg(long, visible_alias = "hf-model-id", value_name = "DIR|FILE|ID")]
     model: Option<String>,
     /// Parameters of the whole model, such as 6.7e9 or 8B; without --model they decide the feed-forward width
     #[arg(long, value_name = "N", value_parser = parameters)]
@@ -131,6 +132,32 @@ impl Model {
 }
 
 impl EngineFlags {
+    /// The flags that were given, by the engine's names; `None` for a switch.
+    pub(crate) fn flags(&self) -> Vec<(String, Option<String>)> {
+        let given = self.named().into_iter().filter_map(|(name, value)| Some((name.to_owned(), Some(value.clone()?))));
+        given.chain(self.enforce_eager.then(|| ("enforce-eager".to_owned(), None))).collect()
+    }
+
+    /// The words after `--`.
+    pub(crate) fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    fn named(&self) -> [(&'static str, &Option<String>); 10] {
+        [
+            ("tensor-parallel-size", &self.tensor_parallel_size),
+            ("pipeline-parallel-size", &self.pipeline_parallel_size),
+            ("dtype", &self.dtype),
+            ("quantization", &self.quantization),
+            ("kv-cache-dtype", &self.kv_cache_dtype),
+            ("max-model-len", &self.max_model_len),
+            ("max-num-seqs", &self.max_num_seqs),
+            ("max-num-batched-tokens", &self.max_num_batched_tokens),
+            ("gpu-memory-utilization", &self.gpu_memory_utilization),
+            ("block-size", &self.block_size),
+        ]
+    }
+
     /// The arguments: words after `--` first, flags on top of them.
     pub(crate) fn read(&self) -> anyhow::Result<CommandLine> {
         let mut base = EngineArgs::default();
@@ -138,19 +165,7 @@ impl EngineFlags {
             base.version = version.parse().or_exit(ExitCode::Usage)?;
         }
         let first = CommandLine::read(&self.words, base).or_exit(ExitCode::Usage)?;
-        let flags = [
-            ("--tensor-parallel-size", &self.tensor_parallel_size),
-            ("--pipeline-parallel-size", &self.pipeline_parallel_size),
-            ("--dtype", &self.dtype),
-            ("--quantization", &self.quantization),
-            ("--kv-cache-dtype", &self.kv_cache_dtype),
-            ("--max-model-len", &self.max_model_len),
-            ("--max-num-seqs", &self.max_num_seqs),
-            ("--max-num-batched-tokens", &self.max_num_batched_tokens),
-            ("--gpu-memory-utilization", &self.gpu_memory_utilization),
-            ("--block-size", &self.block_size),
-        ];
-        let given = flags.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
+        let given = self.named().into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value.as_ref()?)));
         let mut words: Vec<String> = given.collect();
         words.extend(self.enforce_eager.then(|| "--enforce-eager".to_owned()));
         let mut second = CommandLine::read(&words, first.args).or_exit(ExitCode::Usage)?;
@@ -201,9 +216,14 @@ fn unknown_gpu(name: &str) -> anyhow::Error {
 }
 
 impl ModelArgs {
-    /// Reads the model; `fallback` is the model of an engine's command line.
-    pub(crate) fn read(&self, fallback: Option<&str>) -> anyhow::Result<Model> {
-        let overrides = Overrides {
+    /// The model as it was named.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// The shape as far as it was given by hand.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
             parameters: self.model_params,
             layers: self.num_layers,
             heads: self.num_heads,
@@ -212,8 +232,12 @@ impl ModelArgs {
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size,
             vocab_size: self.vocab_size,
-            max_positions: None,
-        };
+        }
+    }
+
+    /// Reads the model; `fallback` is the model of an engine's command line.
+    pub(crate) fn read(&self, fallback: Option<&str>) -> anyhow::Result<Model> {
+        let overrides = self.shape().overrides();
         let named = self.model.as_deref().or(fallback);
         let by_hand = overrides.layers.is_some() && overrides.heads.is_some() && overrides.hidden_size.is_some();
         let mut model = match named {

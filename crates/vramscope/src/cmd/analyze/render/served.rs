@@ -1,0 +1,53 @@
+//! What requests to a server cost in time, and what the engine's metrics say of them.
+
+use vramscope_schema::Amount;
+use vramscope_schema::v3::{Profile, TimeSpread};
+
+use super::{paragraph, title};
+use crate::table::{Align, Table};
+
+/// The tables; nothing where no server was asked.
+pub(super) fn table(text: &mut String, profile: &Profile, width: usize) {
+    if let Some(served) = &profile.served_stats {
+        title(text, "Requests");
+        let mut counts = Vec::new();
+        counts.extend(served.completed_requests.map(|n| format!("{n} answered")));
+        counts.extend(served.failed_requests.filter(|n| *n > 0).map(|n| format!("{n} failed")));
+        counts.extend(served.failures.iter().map(|(kind, n)| format!("{n} {}", kind.replace('_', " "))));
+        counts.extend(served.output_tokens.map(|n| format!("{n} tokens generated")));
+        let rate = profile.latency_stats.as_ref().and_then(|stats| stats.tokens_per_second);
+        counts.extend(rate.map(|rate| format!("{:.1} tokens/s", rate.get())));
+        paragraph(text, "  ", &counts.join(" · "), width);
+        let rows = [
+            ("first token (TTFT)", served.time_to_first_token),
+            ("per output token (TPOT)", served.time_per_output_token),
+            ("between pieces (ITL)", served.inter_token_latency),
+            ("whole request", served.end_to_end),
+        ];
+        let mut table = Table::new(&[
+            ("ms", Align::Left),
+            ("mean", Align::Right),
+            ("median", Align::Right),
+            ("p95", Align::Right),
+            ("p99", Align::Right),
+        ]);
+        let number = |amount: Option<Amount>| amount.map_or("-".to_owned(), |ms| format!("{:.2}", ms.get()));
+        for (name, spread) in rows {
+            let Some(TimeSpread { mean_ms, median_ms, p95_ms, p99_ms, .. }) = spread else { continue };
+            table.row([name.to_owned(), number(mean_ms), number(median_ms), number(p95_ms), number(p99_ms)]);
+        }
+        text.push_str(&table.render(width));
+    }
+    if let Some(metrics) = &profile.engine_metrics {
+        let mut parts = Vec::new();
+        let percent = |amount: Option<Amount>| amount.map(|pct| format!("{:.1} %", pct.get()));
+        parts.extend(percent(metrics.kv_cache_usage_max_pct).map(|most| format!("KV cache used at most {most}")));
+        parts.extend(metrics.running_requests_max.map(|n| format!("{:.0} running at most", n.get())));
+        parts.extend(metrics.waiting_requests_max.map(|n| format!("{:.0} waiting at most", n.get())));
+        parts.extend(percent(metrics.prefix_cache_hit_pct).map(|hits| format!("prefix cache hits {hits}")));
+        parts.extend(metrics.preemptions.filter(|n| *n > 0).map(|n| format!("{n} preempted")));
+        if !parts.is_empty() {
+            paragraph(text, "  engine: ", &parts.join(" · "), width);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `vramscope profile`: one command that runs the engine, measures it, and leaves a profile.
+
+mod args;
+mod devices;
+mod engine;
+mod host;
+mod outcome;
+mod plan;
+mod repeat;
+mod view;
+
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use tokio::signal::unix::{SignalKind, signal};
+use vramscope_run::{CancelHandle, CancelToken, Finding, Run, cancel};
+use vramscope_sampler::{Sampler, SamplerConfig};
+use vramscope_schema::ExitCode;
+use vramscope_schema::v3::Profile;
+
+use crate::exit::OrExit as _;
+use crate::output::{self, Format};
+
+pub(crate) use args::Args;
+use engine::Found;
+use plan::{Paths, Plan};
+pub(crate) use repeat::json_schema as repeat_json_schema;
+use view::View;
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.context("could not start the asynchronous runtime")?;
+    runtime.block_on(async {
+        let (handle, token) = cancel();
+        tokio::spawn(listen(handle));
+        profile(args, &token).await
+    })
+}
+
+/// Ctrl-C and SIGTERM end the run in order. Who asks twice does not want to wait for the engine; its watchdog ends it.
+async fn listen(handle: CancelHandle) {
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return };
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
+        if std::mem::replace(&mut asked, true) {
+            std::process::exit(i32::from(ExitCode::Interrupted.code()));
+        }
+        output::say("stopping the engine and keeping what was recorded; once more to leave at once");
+        handle.cancel();
+    }
+}
+
+async fn profile(args: &Args, token: &CancelToken) -> anyhow::Result<ExitCode> {
+    let view = View::new(args.quiet);
+    let mut devices = devices::open(args)?;
+    let plan = Plan::make(args, &devices.now).await?;
+    let found = Found::ask(args, &plan, &view).await?;
+    let findings = plan.preflight(args, &found, &devices.now).check();
+    view.clear();
+    if !goes_on(args, &findings) {
+        let refused = anyhow!("the run is refused before it starts; --force goes on all the same");
+        return Err(refused).or_exit(ExitCode::Negative);
+    }
+    // What cannot be started is told before a device is sampled.
+    let first = plan.spec(args, &found, &devices, &Paths::new(args, &plan, 1)?)?;
+    if args.dry_run {
+        output::print(&format!("{}\n", shown(&first)))?;
+        return Ok(ExitCode::Success);
+    }
+    let config = SamplerConfig { period: args.interval, ..SamplerConfig::default() };
+    let mut sampler = Sampler::spawn_all(devices.take_sources(), config).or_exit(ExitCode::NoDevice)?;
+    let mut profiles: Vec<Profile> = Vec::new();
+    for number in 1..=args.repeat {
+        let paths = Paths::new(args, &plan, number)?;
+        let spec = plan.spec(args, &found, &devices, &paths)?;
+        let folder = vramscope_run::RecordingFolder::create(&paths.folder).or_exit(ExitCode::CannotWrite)?;
+        if args.repeat > 1 {
+            output::say(&format!("run {number} of {}", args.repeat));
+        }
+        let run = Run::new(spec, &mut sampler, plan.host.clone(), folder);
+        let mut observe = |event| view.show(event);
+        let profile = run.execute(&mut observe, token.clone()).await;
+        view.clear();
+        let profile = profile.or_exit(ExitCode::Failure)?;
+        output::write_file(&paths.profile, |out| Ok(vramscope_schema::write(&profile, out)?))?;
+        let code = outcome::exit_code(&profile);
+        tell(args, &profile, &paths.profile)?;
+        profiles.push(profile);
+        if code != ExitCode::Success {
+            return Ok(code);
+        }
+    }
+    if profiles.len() > 1 {
+        repeat::tell(args, &profiles, &Paths::new(args, &plan, 0)?.profile)?;
+    }
+    Ok(ExitCode::Success)
+}
+
+/// Tells what the checks found; whether the run may start.
+fn goes_on(args: &Args, findings: &[Finding]) -> bool {
+    for finding in findings {
+        let word = if finding.refuses && !args.force { "refused" } else { "warning" };
+        output::say(&format!("{word} {}: {}\n  → {}", finding.code, finding.message, finding.advice));
+    }
+    args.force || !findings.iter().any(|finding| finding.refuses)
+}
+
+/// The command as a person would type it, secrets hidden.
+fn shown(spec: &vramscope_run::RunSpec) -> String {
+    let words = spec.command.shown();
+    let quoted = words.iter().map(|word| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+fn tell(args: &Args, profile: &Profile, path: &Path) -> anyhow::Result<()> {
+    if args.repeat == 1 {
+        match args.format {
+            Format::Table => output::print(&super::analyze::render::profile(profile, output::width()))?,
+            Format::Json => {
+                let mut document = Vec::new();
+                vramscope_schema::write(profile, &mut document)?;
+                output::print(&String::from_utf8(document)?)?;
+            }
+        }
+    }
+    if !args.quiet {
+        output::say(&format!("profile written to {}", path.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! The arguments of `vramscope profile`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::backends::BackendArgs;
+use crate::cmd::estimate::input::{EngineFlags, ModelArgs};
+use crate::output::Format;
+
+/// Run an engine, measure it, and explain where its memory went
+///
+/// Starts vLLM as a process or in a container, or attaches to a server that runs; samples the GPUs through every phase;
+/// sends it work; reads its log; and leaves a profile with the full-rate recording beside it. A failed run leaves a
+/// profile too. Without a GPU the memory of the engine's processes is measured, and the profile says so.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  vramscope profile --model ./Llama-3.1-8B --input-len 512 --output-len 128 --batch-size 8
+  vramscope profile --hf-model-id Qwen/Qwen3-8B --workload serve --num-prompts 200 --request-rate 4
+  vramscope profile --model ./Llama-3.1-70B --tensor-parallel-size 4 --repeat 3 -- --max-num-seqs 64
+  vramscope profile --model /models/Llama-3.1-8B --container vllm-inference
+  vramscope profile --model ./Llama-3.1-8B --image vllm/vllm-openai:v0.25.1 --workload serve
+  vramscope profile --url http://127.0.0.1:8000 --log-file vllm.log
+  vramscope profile --model ./Llama-3.1-8B --dry-run
+
+The profile goes to results/memory-profiles/MODEL_TIME.json, the recording to the folder of the same name beside it;
+`vramscope analyze FOLDER` derives the same profile from it again.
+
+Exit codes: 0 done, 2 a flag that the engine does not take, 4 the recording or the profile cannot be written, 6 the
+engine failed, 7 no device or it was lost, 8 refused before the start, 9 the engine, its container or Docker cannot be
+reached, 10 a time limit ran out, 130 stopped by Ctrl-C. With 4, 6, 7, 9, 10 and 130 a profile of what was seen is
+left where the disk allows it.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+    #[command(flatten)]
+    pub(crate) engine: EngineFlags,
+    #[command(flatten)]
+    pub(crate) devices: BackendArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// Run code that comes with the model
+    #[arg(long, help_heading = "Engine")]
+    pub(crate) trust_remote_code: bool,
+    /// The profile document; its recording goes to the folder of the same name without .json
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Time between two samples, such as 100ms
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]
+    pub(crate) interval: Duration,
+    /// Run so often, and say how far the runs agree
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) repeat: u32,
+    /// Go on in spite of what the checks before the start say
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Check everything, print the engine's command line, and start nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Say nothing but the result
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// What to print: a table for people, or the profile document
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+}
+
+/// What is asked of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum WorkKind {
+    /// The engine's own `bench latency`: batches of one size, one after another
+    Latency,
+    /// A server, and requests to its /v1/completions
+    Serve,
+    /// Hugging Face transformers in plain Python, without vLLM
+    Transformers,
+}
+
+/// The work.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Workload")]
+pub(crate) struct WorkArgs {
+    /// What is asked of the engine [default: latency; serve with --url]
+    #[arg(long, value_enum)]
+    pub(crate) workload: Option<WorkKind>,
+    /// Prompt tokens of one request
+    #[arg(long, value_name = "N", default_value = "512", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) input_len: u64,
+    /// Generated tokens of one request
+    #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) output_len: u64,
+    /// Requests in flight together
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) batch_size: u64,
+    /// Measured iterations of latency and transformers
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) num_iters: u64,
+    /// Iterations before the measured ones
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub(crate) num_iters_warmup: u64,
+    /// Measured requests of serve [default: ten times --batch-size]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) num_prompts: Option<u64>,
+    /// Requests each second of serve, at random times, in place of a constant number in flight
+    #[arg(long, value_name = "N")]
+    pub(crate) request_rate: Option<f64>,
+    /// Names the prompts and arrivals of serve: the same seed sends the same
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) seed: u64,
+}
+
+/// Where the engine runs.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Engine host")]
+pub(crate) struct HostArgs {
+    /// The engine's program, with leading arguments: vllm, or \"python3 -m vllm.entrypoints.cli.main\"; for transformers
+    /// the Python interpreter [default: vllm; python3]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) engine: Option<String>,
+    /// Run the engine inside this running container; with --url, the server that runs is what runs in it
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["image", "pid", "log_file"])]
+    pub(crate) container: Option<String>,
+    /// Run the engine in a new container of this image, and remove it afterwards
+    #[arg(long, value_name = "IMAGE", conflicts_with = "url")]
+    pub(crate) image: Option<String>,
+    /// Give the new container a folder of this machine: HOST or HOST:CONTAINER. Repeat for more
+    #[arg(long, value_name = "PATHS", requires = "image")]
+    pub(crate) mount: Vec<String>,
+    /// A variable for the engine: NAME=VALUE, or NAME for its value here. Repeat for more. A process inherits all of
+    /// ours, a new container none
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Attach to a server that runs; nothing is started or stopped
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The log of the server that runs
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// The process of the server that runs
+    #[arg(long, value_name = "PID", requires = "url")]
+    pub(crate) pid: Option<u32>,
+    /// The server's API key; better given in the variable, which no process list shows
+    #[arg(long, value_name = "KEY", env = "VRAMSCOPE_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+}
+
+/// How long to wait.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// From the engine's start until it is ready, at most
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = time)]
+    pub(crate) timeout_start: Duration,
+    /// From ready until the work is done, at most
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
+    pub(crate) timeout: Duration,
+    /// Samples before the engine starts
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    pub(crate) baseline: Duration,
+    /// For memory to come back after the engine has ended, at most
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = time)]
+    pub(crate) settle: Duration,
+    /// For the engine to stop by itself when it is asked to
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub(crate) grace: Duration,
+}
+
+impl Args {
+    /// What is asked of the engine.
+    pub(crate) fn kind(&self) -> WorkKind {
+        let usual = if self.host.url.is_some() { WorkKind::Serve } else { WorkKind::Latency };
+        self.work.workload.unwrap_or(usual)
+    }
+}
+
+/// `100ms`, `2s`, `30m`, `1h`.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "ms" => 1e-3,
+        "s" | "" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("expected a time such as 100ms, 2s, 30m or 1h".to_owned()),
+    };
+    let seconds = number.parse::<f64>().map_err(|_| "expected a time such as 100ms, 2s, 30m or 1h".to_owned())?;
+    Duration::try_from_secs_f64(seconds * factor).map_err(|_| "expected a time that a clock can count".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(time("100ms"), Ok(Duration::from_millis(100)));
+        assert_eq!(time("1.5h"), Ok(Duration::from_secs(5400)));
+        assert!(time("5 weeks").is_err() && time("ms").is_err() && time("1e99s").is_err());
+    }
+}

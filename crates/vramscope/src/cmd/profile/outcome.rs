@@ -1,0 +1,21 @@
+//! How a run that left a profile ends the process.
+
+use vramscope_schema::ExitCode;
+use vramscope_schema::v3::{Profile, RunStatus};
+
+/// The exit code of a profile.
+pub(super) fn exit_code(profile: &Profile) -> ExitCode {
+    match profile.metadata.status {
+        Some(RunStatus::Complete | RunStatus::Partial) | None => ExitCode::Success,
+        Some(RunStatus::Interrupted) => ExitCode::Interrupted,
+        Some(RunStatus::Failed) => match profile.failure.as_ref().map(|failure| failure.kind.as_str()) {
+            Some("recording_not_written") => ExitCode::CannotWrite,
+            Some("device_lost") => ExitCode::NoDevice,
+            Some("engine_not_found" | "host_failed" | "container_gone" | "docker_unavailable") => {
+                ExitCode::HostUnavailable
+            }
+            Some("timed_out") => ExitCode::TimedOut,
+            _ => ExitCode::EngineFailed,
+        },
+    }
+}

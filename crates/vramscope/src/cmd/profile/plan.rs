@@ -1,0 +1,403 @@
+//! From arguments to what is to be run.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+use jiff::Zoned;
+use vramscope_core::{Architecture, Bytes, ElementType};
+use vramscope_engine::{Command, EngineHost};
+use vramscope_estimate::{CommandLine, EngineArgs, EngineVersion, Usage};
+use vramscope_load::{Arrival, Client, LoadPlan, Spacing};
+use vramscope_run::{
+    Asked, DeviceNow, Preflight, RunSpec, Secrets, Shape, Times, Work, Workload, own_benchmark, probe, server,
+};
+use vramscope_schema::v3::{Generator, HostInfo, WorkloadInfo};
+use vramscope_schema::{Amount, ExitCode};
+
+use super::Args;
+use super::args::WorkKind;
+use super::devices::Devices;
+use super::engine::Found;
+use super::host;
+use crate::exit::OrExit as _;
+
+/// Where profiles go unless somebody says otherwise.
+const RESULTS: &str = "results/memory-profiles";
+
+/// What is to be run, as far as the arguments alone decide it.
+pub(super) struct Plan {
+    /// The model as the person named it.
+    named: Option<String>,
+    /// The model's folder, where it is one of this machine.
+    folder: Option<PathBuf>,
+    config: Option<Vec<u8>>,
+    architecture: Option<Architecture>,
+    engine_args: EngineArgs,
+    /// When the run was asked for: the name of its files.
+    stamp: String,
+    /// Where the server listens that is started.
+    port: u16,
+    /// Where the engine runs.
+    pub(super) host: EngineHost,
+    secrets: Secrets,
+}
+
+/// Where one run's profile and recording go.
+pub(super) struct Paths {
+    pub(super) profile: PathBuf,
+    pub(super) folder: PathBuf,
+}
+
+impl Paths {
+    /// Those of one of several runs, counted from 1; of their summary for 0.
+    pub(super) fn new(args: &Args, plan: &Plan, run: u32) -> anyhow::Result<Self> {
+        let profile = match &args.output {
+            Some(path) => path.clone(),
+            None => Path::new(RESULTS).join(format!("{}_{}.json", plan.short_name(), plan.stamp)),
+        };
+        let stem = profile.file_stem().context("--output names no file").or_exit(ExitCode::Usage)?;
+        let stem = stem.to_string_lossy();
+        let ending = match (run, args.repeat) {
+            (0, _) => ".repeat".to_owned(),
+            (_, 1) => String::new(),
+            (run, _) => format!("_{run}"),
+        };
+        let profile = match (&args.output, ending.is_empty()) {
+            // What somebody named is taken as it is, whatever it ends in.
+            (Some(path), true) => path.clone(),
+            _ => profile.with_file_name(format!("{stem}{ending}.json")),
+        };
+        // The folder needs another name than the file, also if that has no ending.
+        let folder = profile.with_file_name(format!("{stem}{ending}"));
+        let folder =
+            if folder == profile { profile.with_file_name(format!("{stem}{ending}.recording")) } else { folder };
+        Ok(Self { profile, folder })
+    }
+}
+
+impl Plan {
+    pub(super) async fn make(args: &Args, devices: &[DeviceNow]) -> anyhow::Result<Self> {
+        let container = host::container(args).await?;
+        let told = container.as_ref().and_then(|container| container.model.clone());
+        let named = args.model.name().map(str::to_owned).or(told);
+        if named.is_none() && args.host.url.is_none() {
+            let asked = match &container {
+                Some(container) => {
+                    format!("; neither the arguments nor the environment of {} name one", container.name)
+                }
+                None => String::new(),
+            };
+            return Err(anyhow!("no model: give --model DIR or --hf-model-id ID{asked}")).or_exit(ExitCode::Usage);
+        }
+        let words = args.engine.words();
+        if let Some(word) = words.first().filter(|word| !word.starts_with('-')) {
+            let wrong = anyhow!("after -- come flags of the engine, and {word:?} is none; the model goes to --model");
+            return Err(wrong).or_exit(ExitCode::Usage);
+        }
+        let line = args.engine.read()?;
+        let here = args.host.container.is_none();
+        let folder = named.as_deref().map(PathBuf::from).filter(|path| here && path.is_dir());
+        let folder = folder.map(std::path::absolute).transpose().context("could not tell the model's folder")?;
+        let stamp = Zoned::now().strftime("%Y%m%d_%H%M%S").to_string();
+        let host = host::of(args, devices, folder.as_deref(), &stamp)?;
+        let (architecture, config) = match (&named, here) {
+            // In a container the model's folder is one of the container.
+            (Some(name), false) if Path::new(name).is_absolute() => inside(args, &host, Path::new(name)).await?,
+            _ => model(args, named.as_deref(), folder.as_deref())?,
+        };
+        let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        Ok(Self {
+            engine_args: engine_args(args, &line),
+            named,
+            folder,
+            config,
+            architecture,
+            stamp,
+            host,
+            port: port.context("could not find a free port")?.port(),
+            secrets: secrets(args),
+        })
+    }
+
+    /// The engine's program with its leading arguments.
+    pub(super) fn program(&self, args: &Args) -> Vec<String> {
+        let usual = if args.kind() == WorkKind::Transformers { "python3" } else { "vllm" };
+        let words = args.host.engine.as_deref().unwrap_or(usual).split_whitespace();
+        words.map(str::to_owned).collect()
+    }
+
+    /// The server that is asked.
+    pub(super) fn client(&self, args: &Args) -> anyhow::Result<Client> {
+        let url = args.host.url.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", self.port));
+        // A server that is started here with a key of its own is asked with that.
+        let own = told(args.engine.words(), |name| name == "api-key").pop();
+        Client::new(&url, own.or_else(|| args.host.api_key.clone())).or_exit(ExitCode::Usage)
+    }
+
+    /// What the checks before the start look at.
+    pub(super) fn preflight<'p>(&'p self, args: &Args, found: &Found, devices: &'p [DeviceNow]) -> Preflight<'p> {
+        let mut engine = self.engine_args.clone();
+        if let Some(version) = found.version.as_deref().and_then(|version| version.parse::<EngineVersion>().ok()) {
+            engine.version = version;
+        }
+        let started = args.host.url.is_none() && args.kind() != WorkKind::Transformers;
+        Preflight {
+            devices,
+            architecture: self.architecture.as_ref().filter(|_| started),
+            dummy_weights: args.engine.words().windows(2).any(|pair| pair[0] == "--load-format" && pair[1] == "dummy")
+                || args.engine.words().iter().any(|word| word == "--load-format=dummy"),
+            args: engine,
+            disk_free: free_beside(args.output.as_deref().unwrap_or(Path::new(RESULTS))),
+            model_folder: self.folder.as_deref().filter(|_| args.host.container.is_none()),
+        }
+    }
+
+    /// The run.
+    pub(super) fn spec(&self, args: &Args, found: &Found, devices: &Devices, paths: &Paths) -> anyhow::Result<RunSpec> {
+        let kind = args.kind();
+        let folder = std::path::absolute(&paths.folder).context("could not tell the recording's folder")?;
+        let (mut command, workload) = self.work(args, found, &folder)?;
+        command.env.extend(variables(args)?);
+        let limits = &args.limits;
+        Ok(RunSpec {
+            model: self.short_model(),
+            config: self.config.clone(),
+            shape: Some(args.model.shape()).filter(|shape| *shape != Shape::default()),
+            engine_type: if kind == WorkKind::Transformers { "transformers" } else { "vllm" }.to_owned(),
+            engine_version: found.version.clone(),
+            command,
+            workload,
+            workload_info: workload_info(args),
+            host: HostInfo {
+                kind: host_kind(args).to_owned(),
+                device_kind: Some(devices.kind().to_owned()),
+                container: args.host.container.clone(),
+                image: args.host.image.clone(),
+                ..HostInfo::default()
+            },
+            times: Times {
+                baseline: limits.baseline,
+                ready: limits.timeout_start,
+                work: limits.timeout,
+                grace: limits.grace,
+                settle: limits.settle,
+                ..Times::default()
+            },
+            secrets: self.secrets.clone(),
+            processes: devices.tree.clone(),
+            generator: Generator { name: "vramscope".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        })
+    }
+
+    /// The command, and what is asked of it.
+    fn work(&self, args: &Args, found: &Found, folder: &Path) -> anyhow::Result<(Command, Workload)> {
+        let asked = self.asked(args);
+        let work = Work {
+            input_len: args.work.input_len,
+            output_len: args.work.output_len,
+            batch_size: args.work.batch_size,
+            warmup_iterations: args.work.num_iters_warmup,
+            iterations: args.work.num_iters,
+        };
+        match (args.kind(), &found.flags) {
+            (WorkKind::Latency, Some(flags)) => {
+                let result = self.result(args, folder, "bench.json");
+                let command = own_benchmark(&asked, work, &result, flags).or_exit(ExitCode::Usage)?;
+                Ok((command, Workload::OwnBenchmark { result, keep_as: "bench.json" }))
+            }
+            (WorkKind::Serve, flags) => {
+                let command = match flags {
+                    Some(flags) => server(&asked, "127.0.0.1", self.port, flags).or_exit(ExitCode::Usage)?,
+                    None => Command::new("vllm").arg("serve"),
+                };
+                let workload =
+                    Workload::Served { client: self.client(args)?, plan: Box::new(self.load(args)?), ask_model: true };
+                Ok((command, workload))
+            }
+            (WorkKind::Latency, None) => {
+                bail!("a server that runs can only be sent requests: give --workload serve, or leave it out")
+            }
+            (WorkKind::Transformers, _) => {
+                // The script lies beside the recording: what ran is part of what happened.
+                if host_kind(args) != "process" {
+                    bail!(
+                        "the transformers workload runs on this machine only: leave --container, --image and --url out"
+                    );
+                }
+                let result = folder.join("probe.json");
+                let command = probe(&asked, work, &folder.join("probe.py"), &result);
+                Ok((command, Workload::OwnBenchmark { result, keep_as: "probe.json" }))
+            }
+        }
+    }
+
+    /// Where the engine writes its result, as it sees files.
+    fn result(&self, args: &Args, folder: &Path, name: &str) -> PathBuf {
+        if host_kind(args) == "docker" {
+            return format!("/tmp/vramscope-{}-{name}", self.stamp).into();
+        }
+        folder.join(name)
+    }
+
+    fn load(&self, args: &Args) -> anyhow::Result<LoadPlan> {
+        let work = &args.work;
+        let requests = work.num_prompts.unwrap_or(work.batch_size.saturating_mul(10));
+        let arrival = match work.request_rate {
+            Some(per_s) => Arrival::Rate { per_s, spacing: Spacing::Poisson },
+            None => Arrival::Concurrency(work.batch_size),
+        };
+        // Token ids below the vocabulary of any model that is served in earnest, or of this one where it is smaller.
+        let vocabulary = self.architecture.as_ref().map_or(10_000, |model| model.vocab_size.min(10_000));
+        let plan = LoadPlan {
+            arrival,
+            warmup_requests: work.batch_size.min(requests),
+            seed: work.seed,
+            token_ids: 0..u32::try_from(vocabulary).unwrap_or(10_000),
+            ..LoadPlan::new("asked of the server", work.input_len, work.output_len, requests)
+        };
+        plan.check().or_exit(ExitCode::Usage)?;
+        Ok(plan)
+    }
+
+    fn asked(&self, args: &Args) -> Asked {
+        let mut flags = args.engine.flags();
+        if args.trust_remote_code {
+            flags.push(("trust-remote-code".to_owned(), None));
+        }
+        let local = self.folder.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let model = local.or_else(|| self.named.clone());
+        Asked {
+            program: self.program(args),
+            model: model.unwrap_or_default(),
+            flags,
+            words: args.engine.words().to_vec(),
+        }
+    }
+
+    /// The model's name: a hub id as it is, of a folder its last part.
+    fn short_model(&self) -> String {
+        let named = self.named.clone().unwrap_or_else(|| "server".to_owned());
+        let path = self.folder.clone().or_else(|| Some(PathBuf::from(&named)).filter(|path| path.is_absolute()));
+        let Some(path) = path else { return named };
+        path.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// The same as a part of a file's name.
+    fn short_name(&self) -> String {
+        let model = self.short_model();
+        let last = model.rsplit('/').next().unwrap_or(&model);
+        last.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' }).collect()
+    }
+}
+
+fn host_kind(args: &Args) -> &'static str {
+    if args.host.url.is_some() {
+        "attach"
+    } else if args.host.container.is_some() || args.host.image.is_some() {
+        "docker"
+    } else {
+        "process"
+    }
+}
+
+/// The model's shape and config. A hub id that the database does not have is the engine's business alone.
+fn model(
+    args: &Args,
+    named: Option<&str>,
+    folder: Option<&Path>,
+) -> anyhow::Result<(Option<Architecture>, Option<Vec<u8>>)> {
+    if named.is_none() && args.model.shape() == Shape::default() {
+        return Ok((None, None));
+    }
+    let config = match folder {
+        Some(folder) => std::fs::read(folder.join("config.json")).ok(),
+        None => named.and_then(|name| vramscope_models::find_model(name).ok()).map(|known| known.config_json()),
+    };
+    match args.model.read(None) {
+        Ok(model) => Ok((Some(model.architecture), config)),
+        // The engine may know what we do not; a folder that cannot be read is wrong for both.
+        Err(_) if folder.is_none() => Ok((None, config)),
+        Err(error) if folder.is_some_and(|folder| folder.join("config.json").is_file()) => Err(error),
+        Err(_) => Ok((None, config)),
+    }
+}
+
+/// The same of a folder inside the container. What cannot be read there is not known; the engine will say why.
+async fn inside(
+    args: &Args,
+    host: &EngineHost,
+    folder: &Path,
+) -> anyhow::Result<(Option<Architecture>, Option<Vec<u8>>)> {
+    let limit = u64::try_from(vramscope_models::MOST_CONFIG_BYTES).unwrap_or(u64::MAX);
+    let Ok(config) = host.read_file(&folder.join("config.json"), limit).await else { return Ok((None, None)) };
+    let read = args.model.shape().overrides().on_config(&config);
+    let (architecture, _) =
+        read.context("could not use the model's config.json in the container").or_exit(ExitCode::BadInput)?;
+    Ok((Some(architecture), Some(config)))
+}
+
+/// The engine's arguments as the budget takes them.
+fn engine_args(args: &Args, line: &CommandLine) -> EngineArgs {
+    let usage = if args.kind() == WorkKind::Serve { Usage::Server } else { Usage::Offline };
+    let dtype: Option<ElementType> = line.args.dtype;
+    EngineArgs { usage, dtype, ..line.args.clone() }
+}
+
+fn workload_info(args: &Args) -> WorkloadInfo {
+    let work = &args.work;
+    let batches = args.kind() != WorkKind::Serve;
+    WorkloadInfo {
+        input_len: Some(work.input_len),
+        output_len: Some(work.output_len),
+        batch_size: Some(work.batch_size),
+        num_iters_warmup: batches.then_some(work.num_iters_warmup),
+        num_iters: batches.then_some(work.num_iters),
+        num_prompts: (!batches).then(|| work.num_prompts.unwrap_or(work.batch_size.saturating_mul(10))),
+        request_rate: work.request_rate.and_then(Amount::new),
+        seed: (!batches).then_some(work.seed),
+    }
+}
+
+/// Secrets that the engine inherits or is told, by the names of variables and flags that hold such.
+fn secrets(args: &Args) -> Secrets {
+    let inherited =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let named = inherited.filter(|(name, _)| vramscope_core::is_secret_name(name)).map(|(_, value)| value);
+    let told = told(args.engine.words(), vramscope_core::is_secret_name);
+    let given = args.host.env.iter().filter_map(|text| text.split_once('='));
+    let given = given.filter(|(name, _)| vramscope_core::is_secret_name(name)).map(|(_, value)| value.to_owned());
+    Secrets::new(named.chain(args.host.api_key.clone()).chain(told).chain(given))
+}
+
+/// The variables that the engine is given beside those that it inherits.
+fn variables(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
+    let read = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => match std::env::var(text) {
+            Ok(value) => Ok((text.clone(), value)),
+            Err(_) => bail!("use --env {text}: there is no variable of that name here; give {text}=VALUE"),
+        },
+    };
+    args.host.env.iter().map(read).collect::<anyhow::Result<_>>().or_exit(ExitCode::Usage)
+}
+
+/// The values of those flags among the engine's words whose name is wanted.
+fn told(words: &[String], wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut values = Vec::new();
+    for (place, word) in words.iter().enumerate() {
+        let Some(flag) = word.strip_prefix("--") else { continue };
+        let (name, inline) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value.to_owned())));
+        if wanted(&name.replace('_', "-")) {
+            values.extend(inline.or_else(|| words.get(place + 1).cloned()));
+        }
+    }
+    values
+}
+
+/// Room on the disk that a file would lie on.
+fn free_beside(path: &Path) -> Option<Bytes> {
+    let existing = std::path::absolute(path).ok()?.ancestors().find(|folder| folder.is_dir())?.to_owned();
+    let stat = rustix::fs::statvfs(existing.as_path()).ok()?;
+    stat.f_bavail.checked_mul(stat.f_frsize).map(Bytes::new)
+}

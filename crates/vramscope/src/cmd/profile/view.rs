@@ -1,0 +1,130 @@
+//! What a person sees while a run goes on: one line at a terminal, the phases elsewhere.
+
+use std::cell::RefCell;
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use vramscope_core::{Bytes, Phase};
+use vramscope_run::RunEvent;
+
+use crate::output;
+
+/// The line.
+pub(super) struct View {
+    /// `None` where stderr is no terminal, or nothing is to be said.
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    state: Mutex<State>,
+}
+
+/// What the line shows.
+#[derive(Default)]
+struct State {
+    phase: Option<(Phase, Duration)>,
+    now: Duration,
+    used: Option<Bytes>,
+    requests: Option<(u64, u64, u64)>,
+    last: RefCell<String>,
+}
+
+impl View {
+    pub(super) fn new(quiet: bool) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new_spinner();
+            let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        Self { bar, quiet, state: Mutex::default() }
+    }
+
+    /// Says what is being done before the run begins.
+    pub(super) fn doing(&self, what: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(what.to_owned());
+        }
+    }
+
+    /// Takes in an event.
+    pub(super) fn show(&self, event: RunEvent) {
+        let Ok(mut state) = self.state.lock() else { return };
+        match event {
+            RunEvent::Phase { phase, at } => {
+                if self.bar.is_none() && !self.quiet {
+                    output::say(&format!("{:>8.1} s  {phase}", at.as_secs_f64()));
+                }
+                state.phase = Some((phase, at));
+                state.now = at;
+                state.requests = None;
+            }
+            RunEvent::Line(line) => {
+                state.last.replace(line);
+            }
+            RunEvent::Memory { used, at } => {
+                state.used = Some(used);
+                state.now = at;
+            }
+            RunEvent::Requests { done, total, failed } => state.requests = Some((done, total, failed)),
+            RunEvent::Note(note) => self.note(&note),
+            _ => {}
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_message(state.line());
+        }
+    }
+
+    fn note(&self, note: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(format!("note: {note}")),
+            None if !self.quiet => output::say(&format!("note: {note}")),
+            None => {}
+        }
+    }
+
+    /// Takes the line away.
+    pub(super) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl State {
+    fn line(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some((phase, since)) = self.phase {
+            parts.push(format!("{phase} {:.0} s", self.now.saturating_sub(since).as_secs_f64()));
+        }
+        parts.extend(self.used.map(|used| used.to_string()));
+        if let Some((done, total, failed)) = self.requests {
+            let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+            parts.push(format!("{done} of {total} requests{failed}"));
+        }
+        let last = self.last.borrow();
+        // A terminal must not be steered by what an engine prints.
+        let last: String = last.chars().filter(|c| !c.is_control()).collect();
+        if !last.is_empty() {
+            parts.push(last);
+        }
+        parts.join(" · ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_where_the_run_is_and_nothing_steers_the_terminal() {
+        let view = View { bar: None, quiet: true, state: Mutex::default() };
+        view.show(RunEvent::Phase { phase: Phase::Measure, at: Duration::from_secs(10) });
+        view.show(RunEvent::Memory { used: Bytes::new(3 << 30), at: Duration::from_secs(14) });
+        view.show(RunEvent::Requests { done: 3, total: 8, failed: 1 });
+        view.show(RunEvent::Line("\x1b[31mINFO\x07 loading".to_owned()));
+        let line = view.state.lock().unwrap().line();
+        assert_eq!(line, "measure 4 s · 3.00 GiB · 3 of 8 requests, 1 failed · [31mINFO loading");
+    }
+}

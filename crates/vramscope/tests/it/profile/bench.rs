@@ -1,0 +1,217 @@
+//! A folder with everything a run needs: the stand-in engine with its script, the stand-in library, a model.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use standin_vllm::{Device, Phase, SCRIPT_VARIABLE, Script};
+
+/// Secrets in the environment of every run: by name, by look, and in a variable for us.
+pub(super) const SECRETS: [(&str, &str); 3] = [
+    ("HF_TOKEN", "plainhubsecret99"),
+    ("OPENAI_API_KEY", "sk-abcdefghijklmnopqrstuvwx1234"),
+    ("VRAMSCOPE_API_KEY", "oursecretkey123"),
+];
+
+/// Which workload.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Latency,
+    Serve,
+}
+
+pub(super) struct Bench {
+    home: tempfile::TempDir,
+    library: String,
+}
+
+impl Bench {
+    pub(super) fn new(script: &Script) -> Self {
+        Self::with_nvml(script, |_| {})
+    }
+
+    /// The device of the stand-in library as the caller changes it.
+    pub(super) fn with_nvml(script: &Script, change: impl FnOnce(&mut Value)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let used = home.path().join("used");
+        fs::write(&used, "0").unwrap();
+        let mut device = json!({
+            "name": "NVIDIA H200", "total": 150_754_820_096_u64, "reserved": 644_939_776_u64, "used_file": used,
+        });
+        change(&mut device);
+        let nvml = json!({ "devices": [device] });
+        let library = crate::gpus::stand_in(home.path(), "libstandin_nvml.so", "libnvidia-ml.so.1", &nvml);
+        let devices = vec![Device { used_file: used, rest_bytes: 0 }];
+        let script = Script { devices, ..script.clone() };
+        fs::write(home.path().join("script.json"), serde_json::to_vec(&script).unwrap()).unwrap();
+        let model = home.path().join("llama-3.2-1b");
+        fs::create_dir(&model).unwrap();
+        fs::copy(crate::root().join("examples/noisy-neighbour/config.json"), model.join("config.json")).unwrap();
+        fs::write(model.join("model.safetensors.index.none"), "").unwrap();
+        Self { home, library }
+    }
+
+    /// The profile document.
+    pub(super) fn file(&self) -> PathBuf {
+        self.home.path().join("profile.json")
+    }
+
+    /// The recording folder.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.home.path().join("profile")
+    }
+
+    /// A run that must leave a profile.
+    pub(super) fn profile(&self, kind: Kind, more: &[&str]) -> (Output, Value) {
+        let (output, document) = self.run(kind, more);
+        let said = crate::stderr(&output);
+        (output, document.unwrap_or_else(|| panic!("no profile was left: {said}")))
+    }
+
+    pub(super) fn run(&self, kind: Kind, more: &[&str]) -> (Output, Option<Value>) {
+        self.run_to(&self.file(), kind, more)
+    }
+
+    pub(super) fn run_to(&self, file: &Path, kind: Kind, more: &[&str]) -> (Output, Option<Value>) {
+        let output = self.command(file, kind, more).output().unwrap();
+        let document = fs::read(file).ok().map(|text| serde_json::from_slice(&text).unwrap());
+        (output, document)
+    }
+
+    /// A run that is stopped by SIGINT as soon as its engine's log holds a text.
+    pub(super) fn interrupted(&self, seen: &str) -> (Output, Value) {
+        let mut command = self.command(&self.file(), Kind::Latency, &["--grace", "2s"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
+        let log = self.folder().join("engine.log");
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while !fs::read_to_string(&log).is_ok_and(|text| text.contains(seen)) {
+            assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "waited in vain for {seen}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let document = serde_json::from_slice(&fs::read(self.file()).unwrap()).unwrap();
+        (output, document)
+    }
+
+    fn command(&self, file: &Path, kind: Kind, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vramscope"));
+        command.arg("profile").arg("--output").arg(file).arg("--engine").arg(standin_vllm::executable());
+        command.arg("--model").arg(self.home.path().join("llama-3.2-1b")).args(["--nvml-lib", &self.library]);
+        command.args(["--backend", "nvml", "--interval", "20ms", "--baseline", "300ms", "--settle", "3s"]);
+        command.args(["--input-len", "16", "--output-len", "8", "--num-iters", "3", "--num-iters-warmup", "1"]);
+        command.args(["--max-model-len", "8192", "--workload"]);
+        command.arg(match kind {
+            Kind::Latency => "latency",
+            Kind::Serve => "serve",
+        });
+        // Words after -- must stay last, and the weights are made up.
+        let dummy = ["--load-format", "dummy"];
+        match more.iter().position(|word| *word == "--") {
+            Some(place) => {
+                command.args(&more[..place]).arg("--").args(dummy).args(&more[place + 1..]);
+            }
+            None => {
+                command.args(more).arg("--").args(dummy);
+            }
+        }
+        command.env(SCRIPT_VARIABLE, self.home.path().join("script.json")).envs(SECRETS).stdin(Stdio::null());
+        command
+    }
+
+    /// No process of the engine lives on: all of them have the script's path in their environment.
+    pub(super) fn nothing_is_left(&self) {
+        let mark = self.home.path().join("script.json").display().to_string();
+        let left: Vec<String> = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| {
+                let path = entry.unwrap().path();
+                let mut environment = String::new();
+                let mut file = fs::File::open(path.join("environ")).ok()?;
+                file.read_to_string(&mut environment).ok()?;
+                let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+                environment.contains(&mark).then(|| format!("{} {}", path.display(), name.trim()))
+            })
+            .collect();
+        assert!(left.is_empty(), "these live on: {left:?}");
+    }
+
+    /// `analyze` gives the same profile, byte for byte.
+    pub(super) fn is_derived_again(&self) {
+        let again = self.home.path().join("again.json");
+        let output = Command::new(env!("CARGO_BIN_EXE_vramscope"))
+            .arg("analyze")
+            .arg(self.folder())
+            .arg("--output")
+            .arg(&again)
+            .output()
+            .unwrap();
+        assert!(again.is_file(), "{}", crate::stderr(&output));
+        assert!(fs::read(self.file()).unwrap() == fs::read(again).unwrap(), "the profile differs from its recording's");
+    }
+
+    /// The recording has an end, and every tick of it is a sample or stands in a gap.
+    pub(super) fn no_sample_is_lost(&self) {
+        let text = fs::read_to_string(self.folder().join("timeline.jsonl")).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.last().unwrap()["t"], "end", "the recording has no end");
+        let of = |kind: &'static str| lines.iter().filter(move |line| line["t"] == kind);
+        let ticks: Vec<u64> = of("sample").map(|line| line["tick"].as_u64().unwrap()).collect();
+        let missed: u64 = of("gap").filter_map(|gap| gap["missed"].as_u64()).sum();
+        let expected = ticks.last().unwrap() - ticks.first().unwrap() + 1;
+        let taken = u64::try_from(ticks.len()).unwrap();
+        assert!(taken + missed >= expected, "{taken} samples and {missed} missed ticks of {expected}");
+    }
+}
+
+/// The phases of a profile, in order.
+pub(super) fn phases(document: &Value) -> Vec<String> {
+    let phases = document["phases"].as_array().unwrap();
+    phases.iter().map(|phase| phase["phase"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Where a failure at the beginning of a phase of the engine may be seen: the phase before it has not ended for the
+/// watcher until the engine says so.
+pub(super) fn phases_of_failure(at: Phase) -> &'static [&'static str] {
+    match at {
+        Phase::Launch => &["launch"],
+        Phase::Load => &["launch", "load"],
+        Phase::Ready => &["load", "ready", "warmup"],
+        Phase::Warmup => &["ready", "warmup"],
+        Phase::Measure => &["warmup", "measure"],
+        Phase::Shutdown => &["measure", "shutdown"],
+    }
+}
+
+/// The bytes of a part.
+pub(super) fn part(breakdown: &Value, kind: &str) -> u64 {
+    let parts = breakdown["components"].as_array().unwrap();
+    parts.iter().find(|part| part["kind"] == kind).map_or(0, |part| part["size_bytes"].as_u64().unwrap())
+}
+
+/// peak = baseline + parts + residual.
+pub(super) fn adds_up(breakdown: &Value) {
+    let amount = |value: &Value| value.as_i64().unwrap_or(0);
+    let parts: i64 = breakdown["components"].as_array().unwrap().iter().map(|part| amount(&part["size_bytes"])).sum();
+    let sum = amount(&breakdown["baseline_bytes"]) + parts + amount(&breakdown["residual_bytes"]);
+    assert_eq!(sum, amount(&breakdown["total_measured_bytes"]), "{breakdown}");
+}
+
+/// Runs each case, a few at a time; the first that fails fails the test.
+pub(super) fn in_parallel<T: Sync>(cases: Vec<T>, run: impl Fn(&T) + Sync) {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    run(case);
+                }
+            });
+        }
+    });
+}
