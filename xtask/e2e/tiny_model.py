@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-HIDDEN, MLP, LAYERS, HEADS, KV_HEADS, VOCABULARY = 128, 352, 3, 4, 2, 512
+HIDDEN, MLP, LAYERS, HEADS, KV_HEADS, VOCABULARY = 128, 352, 3, 4, 2, 10240
 SPECIAL = ["<begin>", "<end>"]
 
 

