@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use vramscope_core::{Bytes, Milestone, Phase};
-use vramscope_engine::{Engine, EngineEvent, EngineHost, Exit, LogLine};
+use vramscope_engine::{DockerHost, Engine, EngineEvent, EngineHost, Exit, LogLine};
 use vramscope_load::{Client, LoadEvent, LoadPlan};
 use vramscope_vllm_log::News;
 
@@ -21,6 +21,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// The time between two questions whether the server is ready.
 const PROBE: Duration = Duration::from_millis(250);
 
+/// How long a container may take to end after its processes.
+const GOING: Duration = Duration::from_secs(5);
 /// So many characters of an error are repeated; the log has the rest.
 const MOST_OF_AN_ERROR: usize = 400;
 
@@ -175,12 +177,14 @@ impl Conductor<'_> {
     /// The engine ended too early. One in somebody else's container may have gone with that.
     async fn died(&mut self, exit: Exit) -> Stop {
         let mut stop = Stop::exited(&exit, self.phase);
+        // A container reports the signal that ended its processes as a code past 128.
+        let killed = exit.code.is_none_or(|code| code > 128);
         self.exit = Some(exit);
         if let Some(error) = &self.first_error {
             stop.message.push_str(&format!("; the first error in its log: {error}"));
         }
         if let (EngineHost::Docker(host), Some(name)) = (self.host, &self.spec.host.container)
-            && !host.inspect(name).await.is_ok_and(|container| container.running)
+            && is_gone(host, name, killed).await
         {
             stop.kind = "container_gone";
             stop.message = format!("the container {name} was gone in the phase {}", self.phase);
@@ -333,6 +337,19 @@ impl Conductor<'_> {
         }
         lost.map_or(Ok(()), |why| Err(Stop::new("device_lost", self.phase, why)))
     }
+}
+
+/// Whether a container does not run any more. The daemon learns of its end after its processes have ended, so one whose
+/// engine was killed is given a moment.
+async fn is_gone(host: &DockerHost, name: &str, killed: bool) -> bool {
+    let until = Instant::now() + if killed { GOING } else { Duration::ZERO };
+    while host.inspect(name).await.is_ok_and(|container| container.running) {
+        if Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(PROBE).await;
+    }
+    true
 }
 
 /// The last line of a Python traceback, without what a logger puts before it: `ValueError: what is wrong`.
