@@ -24,6 +24,10 @@ const STEPS: &[Step] = &[
     step("tidy", &["xtask", "tidy"]),
     step("licences", &["xtask", "licences"]),
     step("clippy", &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+    step(
+        "clippy-lean",
+        &["cargo", "clippy", "-p", "vramscope", "--no-default-features", "--locked", "--", "-D", "warnings"],
+    ),
     step("test", &["cargo", "test", "--workspace", "--locked"]),
     step("kit", &["python3", "-B", "-m", "unittest", "discover", "-s", "benches/gpu"]),
     step("schema", &["xtask", "schema", "--check"]),
