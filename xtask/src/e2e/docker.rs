@@ -226,6 +226,11 @@ impl Drop for Daemon {
             // It ends its own helpers when it is asked to.
             let _ = Command::new("kill").arg(child.id().to_string()).status();
             let _ = child.wait();
+            // The daemon leaves its network's name mounted, and a folder with a mount in it cannot be removed.
+            if let Some(home) = self.socket.as_deref().and_then(std::path::Path::parent) {
+                let mut unmount = Command::new("umount");
+                let _ = unmount.arg(home.join("exec/netns/default")).stderr(Stdio::null()).status();
+            }
         }
     }
 }
