@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod analyze;
+mod compare;
 mod completions;
 mod doctor;
 mod estimate;
@@ -11,6 +12,7 @@ mod log;
 mod migrate;
 mod monitor;
 mod profile;
+mod runs;
 mod schema;
 mod timeline;
 mod trace;
@@ -22,6 +24,7 @@ use crate::exit::Answer;
 pub(crate) enum Command {
     Accuracy(accuracy::Args),
     Analyze(Box<analyze::Args>),
+    Compare(compare::Args),
     Completions(completions::Args),
     Doctor(doctor::Args),
     Estimate(Box<estimate::Args>),
@@ -31,6 +34,7 @@ pub(crate) enum Command {
     Migrate(migrate::Args),
     Monitor(Box<monitor::Args>),
     Profile(Box<profile::Args>),
+    Runs(runs::Args),
     Schema(schema::Args),
     Timeline(timeline::Args),
     Trace(Box<trace::Args>),
@@ -41,6 +45,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
     let code = match command {
         Command::Accuracy(args) => accuracy::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Estimate(args) => estimate::run(&args),
@@ -50,9 +55,17 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Migrate(args) => migrate::run(&args),
         Command::Monitor(args) => return monitor::run(&args),
         Command::Profile(args) => profile::run(&args),
+        Command::Runs(args) => runs::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Timeline(args) => timeline::run(&args),
         Command::Trace(args) => trace::run(&args),
     }?;
     Ok(code.into())
+}
+
+/// A share: `5%` or `0.05`.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let (number, factor) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 0.01));
+    let value: f64 = number.trim().parse().map_err(|_| format!("`{text}` is no share; write 5% or 0.05"))?;
+    if value.is_finite() && value >= 0.0 { Ok(value * factor) } else { Err("a share is not negative".into()) }
 }

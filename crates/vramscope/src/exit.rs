@@ -67,17 +67,20 @@ pub(crate) fn report(error: &anyhow::Error) -> std::process::ExitCode {
     if error.chain().any(closed) {
         return process(ExitCode::Success);
     }
-    let mut text = String::from("error: ");
+    anstream::eprintln!("error: {}", causes(error).collect::<Vec<_>>().join("\n  because: "));
+    process(code(error))
+}
+
+/// What an error says, its causes behind it.
+pub(crate) fn causes(error: &anyhow::Error) -> impl Iterator<Item = String> + '_ {
     // An exit code attached as context is hidden inside anyhow's own type: it is told by its words.
-    let failed = error.downcast_ref::<Failed>();
-    let code = failed.map(Failed::to_string);
-    let causes = error.chain().map(ToString::to_string).filter(|cause| Some(cause) != code.as_ref());
-    for (depth, cause) in causes.enumerate() {
-        let lead = if depth == 0 { "" } else { "\n  because: " };
-        let _ = write!(text, "{lead}{cause}");
-    }
-    anstream::eprintln!("{text}");
-    process(failed.map_or(ExitCode::Failure, |failed| failed.code))
+    let code = error.downcast_ref::<Failed>().map(Failed::to_string);
+    error.chain().map(ToString::to_string).filter(move |cause| Some(cause) != code.as_ref())
+}
+
+/// The code that an error deserves.
+pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
+    error.downcast_ref::<Failed>().map_or(ExitCode::Failure, |failed| failed.code)
 }
 
 /// The exit codes for `--help`.

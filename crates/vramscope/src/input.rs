@@ -5,9 +5,30 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use vramscope_run::{Evidence, EvidenceFiles, assemble};
+use vramscope_schema::v3::{Generator, Profile};
 use vramscope_schema::{ExitCode, Loaded, MAX_DOCUMENT_BYTES, ReadError};
 
 use crate::exit::OrExit as _;
+use crate::progress::Progress;
+
+/// A profile of any version, or the one that is derived from a recording folder.
+pub(crate) fn profile_or_recording(path: &Path) -> anyhow::Result<Profile> {
+    if path.is_dir() {
+        return recording(&EvidenceFiles::find(path).or_exit(ExitCode::BadInput)?);
+    }
+    Ok(profile(path)?.profile)
+}
+
+/// The profile of recorded evidence.
+pub(crate) fn recording(files: &EvidenceFiles) -> anyhow::Result<Profile> {
+    let mut progress = Progress::new();
+    let evidence = Evidence::load(files, &mut |file: &Path, behind| progress.bytes(file, behind));
+    progress.end();
+    let evidence = evidence.or_exit(ExitCode::BadInput)?;
+    let generator = Generator { name: "vramscope".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    assemble(&evidence, generator).or_exit(ExitCode::BadInput)
+}
 
 /// Reads a profile of any version. What a person should know of the reading is in its notes.
 pub(crate) fn profile(path: &Path) -> anyhow::Result<Loaded> {

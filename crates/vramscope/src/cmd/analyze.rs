@@ -2,16 +2,16 @@
 
 pub(crate) mod render;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::bail;
-use vramscope_run::{Evidence, EvidenceFiles, assemble};
+use vramscope_run::EvidenceFiles;
 use vramscope_schema::ExitCode;
-use vramscope_schema::v3::{Generator, RunStatus};
+use vramscope_schema::v3::RunStatus;
 
 use crate::exit::OrExit as _;
+use crate::input;
 use crate::output::{self, Format};
-use crate::progress::Progress;
 
 /// Explain where GPU memory went, from logs that somebody recorded
 ///
@@ -58,12 +58,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = files(args)?;
-    let mut progress = Progress::new();
-    let evidence = Evidence::load(&files, &mut |file: &Path, behind| progress.bytes(file, behind));
-    progress.end();
-    let evidence = evidence.or_exit(ExitCode::BadInput)?;
-    let generator = Generator { name: "vramscope".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
-    let profile = assemble(&evidence, generator).or_exit(ExitCode::BadInput)?;
+    let profile = input::recording(&files)?;
     if let Some(path) = &args.output {
         output::write_file(path, |out| Ok(vramscope_schema::write(&profile, out)?))?;
         output::say(&format!("profile written to {}", path.display()));

@@ -21,6 +21,16 @@ struct Document {
 /// Every document, by name.
 const DOCUMENTS: &[Document] = &[
     Document {
+        name: "calculator-check",
+        about: "a profile beside what a calculator said",
+        schema: vramscope_compare::document::calculator_json_schema,
+    },
+    Document {
+        name: "comparison",
+        about: "two profiles against each other, figure by figure",
+        schema: vramscope_compare::document::comparison_json_schema,
+    },
+    Document {
         name: "doctor",
         about: "whether this machine can profile an engine, and what it lacks",
         schema: super::doctor::document::json_schema,
@@ -59,6 +69,11 @@ const DOCUMENTS: &[Document] = &[
         name: "run-record",
         about: "how a conducted run ended, in its recording folder",
         schema: vramscope_run::record_json_schema,
+    },
+    Document {
+        name: "runs",
+        about: "many runs beside each other, and what each axis of a sweep does",
+        schema: vramscope_compare::document::runs_json_schema,
     },
     Document {
         name: "timeline",

@@ -6,6 +6,7 @@
 )]
 
 mod analyze;
+mod compare;
 mod doctor;
 mod estimate;
 mod fit;
@@ -17,6 +18,7 @@ mod migrate;
 mod monitor;
 #[cfg(unix)]
 mod profile;
+mod runs;
 mod schema;
 mod timeline;
 mod trace;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use vramscope_schema::v3::{PartKind, Profile};
+use vramscope_schema::v3::Profile;
 
 use super::Args;
 use crate::output::{self, Format};
@@ -71,52 +71,12 @@ pub(super) fn tell(args: &Args, profiles: &[Profile], path: &Path) -> anyhow::Re
 }
 
 fn summarise(profiles: &[Profile]) -> RepeatDocument {
-    let figures = FIGURES.iter().filter_map(|(name, of)| {
-        let values: Vec<(usize, f64)> =
-            profiles.iter().enumerate().filter_map(|(place, profile)| Some((place + 1, of(profile)?))).collect();
-        figure(name, &values)
+    let figures = vramscope_compare::figures().iter().filter_map(|compared| {
+        let value = |(place, profile)| Some((place + 1, compared.of(profile)?.as_f64()));
+        let values: Vec<(usize, f64)> = profiles.iter().enumerate().filter_map(value).collect();
+        figure(compared.name, &values)
     });
     RepeatDocument { vramscope_repeat: 1, runs: profiles.len(), figures: figures.collect() }
-}
-
-type Of = fn(&Profile) -> Option<f64>;
-
-/// What is compared.
-const FIGURES: &[(&str, Of)] = &[
-    ("peak_bytes", |p| bytes(p.memory_breakdown.as_ref()?.total_measured_bytes)),
-    ("baseline_bytes", |p| bytes(p.memory_breakdown.as_ref()?.baseline_bytes)),
-    ("model_weights_bytes", |p| part(p, PartKind::ModelWeights)),
-    ("kv_cache_bytes", |p| part(p, PartKind::KvCache)),
-    ("cuda_graphs_bytes", |p| part(p, PartKind::CudaGraphs)),
-    ("activations_bytes", |p| part(p, PartKind::Activations)),
-    ("runtime_context_bytes", |p| part(p, PartKind::RuntimeContext)),
-    ("residual_bytes", |p| Some(lossy(p.memory_breakdown.as_ref()?.residual_bytes?.unsigned_abs()) * sign(p))),
-    ("mean_latency_ms", |p| Some(p.latency_stats.as_ref()?.mean_latency_ms?.get())),
-    ("tokens_per_second", |p| Some(p.latency_stats.as_ref()?.tokens_per_second?.get())),
-    ("load_s", |p| phase(p, vramscope_schema::v3::Phase::Load)),
-];
-
-fn sign(profile: &Profile) -> f64 {
-    let residual = profile.memory_breakdown.as_ref().and_then(|breakdown| breakdown.residual_bytes);
-    if residual.is_some_and(|residual| residual < 0) { -1.0 } else { 1.0 }
-}
-
-fn bytes(bytes: Option<u64>) -> Option<f64> {
-    bytes.map(lossy)
-}
-
-/// Statistics need no more than 53 bits.
-fn lossy(bytes: u64) -> f64 {
-    vramscope_core::Bytes::new(bytes).as_f64()
-}
-
-fn part(profile: &Profile, kind: PartKind) -> Option<f64> {
-    let breakdown = profile.memory_breakdown.as_ref()?;
-    breakdown.components.iter().find(|part| part.kind == kind).map(|part| lossy(part.size_bytes))
-}
-
-fn phase(profile: &Profile, phase: vramscope_schema::v3::Phase) -> Option<f64> {
-    profile.phases.iter().flatten().find(|p| p.phase == phase).map(|p| p.duration_s.get())
 }
 
 fn figure(name: &str, values: &[(usize, f64)]) -> Option<RepeatedFigure> {

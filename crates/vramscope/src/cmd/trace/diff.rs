@@ -33,10 +33,10 @@ pub(super) struct Args {
     #[arg(value_name = "B")]
     after: PathBuf,
     /// Fail when something grew by more than this: 5% or 0.05
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(long, value_name = "SHARE", value_parser = crate::cmd::share)]
     fail_above: Option<f64>,
     /// Kernels below this share of the kernel time never fail
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "1%")]
+    #[arg(long, value_name = "SHARE", value_parser = crate::cmd::share, default_value = "1%")]
     min_share: f64,
     /// Compare totals, or times by step
     #[arg(long, value_enum, default_value = "auto")]
@@ -64,13 +64,6 @@ enum By {
     Total,
     /// Steps with GPU work
     Step,
-}
-
-/// A share: `5%` or `0.05`.
-fn share(text: &str) -> Result<f64, String> {
-    let (number, factor) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 0.01));
-    let value: f64 = number.trim().parse().map_err(|_| format!("`{text}` is no share; write 5% or 0.05"))?;
-    if value.is_finite() && value >= 0.0 { Ok(value * factor) } else { Err("a share is not negative".into()) }
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {

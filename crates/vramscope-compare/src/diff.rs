@@ -1,0 +1,162 @@
+//! Two profiles against each other.
+
+use vramscope_schema::v3::{Profile, RunStatus};
+
+use crate::figure::{Better, Figure, Quantity, figures};
+use crate::setting::settings;
+
+/// Two profiles against each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// What the two runs were set up with, where it differs.
+    pub settings: Vec<SettingChange>,
+    /// Every figure that at least one of them has.
+    pub figures: Vec<Change>,
+    /// What makes the comparison doubtful, in sentences.
+    pub cautions: Vec<String>,
+}
+
+/// A setting that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingChange {
+    /// Its name.
+    pub name: &'static str,
+    /// In the first profile; `None` where that is silent.
+    pub before: Option<String>,
+    /// In the second.
+    pub after: Option<String>,
+}
+
+/// One figure in both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Change {
+    /// Its name, which ends in its unit.
+    pub name: &'static str,
+    /// Which way it should move.
+    pub better: Better,
+    /// In the first profile.
+    pub before: Option<Quantity>,
+    /// In the second.
+    pub after: Option<Quantity>,
+}
+
+impl Change {
+    /// How much more the second has.
+    pub fn delta(&self) -> Option<Quantity> {
+        self.after?.less(self.before?)
+    }
+
+    /// The same as a share of the first; `None` where the first is zero.
+    pub fn relative(&self) -> Option<f64> {
+        let before = self.before?.as_f64();
+        (before != 0.0).then(|| self.delta().map(|delta| delta.as_f64() / before.abs()))?
+    }
+
+    /// By what share it became worse; infinite from zero, `None` where it did not.
+    fn worse(&self) -> Option<f64> {
+        let delta = self.delta()?.as_f64();
+        let worse = match self.better {
+            Better::Lower => delta > 0.0,
+            Better::Higher => delta < 0.0,
+            Better::Neither => false,
+        };
+        worse.then(|| self.relative().map_or(f64::INFINITY, f64::abs))
+    }
+}
+
+/// By how much a figure may become worse.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limit {
+    /// The figure by its name; `None` for each that has a better direction and stands in both profiles.
+    pub figure: Option<String>,
+    /// The share of the first profile's value, 0.05 for 5 percent.
+    pub share: f64,
+}
+
+/// A figure that became worse by more than its limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exceeded {
+    /// Its name.
+    pub figure: &'static str,
+    /// By what share it became worse; infinite where it was zero.
+    pub worse_by: f64,
+    /// Its limit.
+    pub limit: f64,
+}
+
+/// What limits say of a difference.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Verdict {
+    /// What became worse by more than its limit.
+    pub exceeded: Vec<Exceeded>,
+    /// Figures with a limit of their own that cannot be judged: not in both profiles, or without a better direction.
+    pub unjudged: Vec<String>,
+}
+
+impl Difference {
+    /// The difference from the first to the second.
+    pub fn of(before: &Profile, after: &Profile) -> Self {
+        let changed = settings().iter().filter_map(|setting| {
+            let (was, is) = (setting.of(before), setting.of(after));
+            (was != is).then_some(SettingChange { name: setting.name, before: was, after: is })
+        });
+        let both = figures().iter().map(|figure| Change {
+            name: figure.name,
+            better: figure.better,
+            before: figure.of(before),
+            after: figure.of(after),
+        });
+        Self {
+            settings: changed.collect(),
+            figures: both.filter(|change| change.before.is_some() || change.after.is_some()).collect(),
+            cautions: [(before, "first"), (after, "second")]
+                .into_iter()
+                .flat_map(|(p, n)| cautions(p, Some(n)))
+                .collect(),
+        }
+    }
+
+    /// Judges it. A figure's own limit holds in place of the general one.
+    pub fn judge(&self, limits: &[Limit]) -> Verdict {
+        let mut verdict = Verdict::default();
+        let general = limits.iter().rev().find(|limit| limit.figure.is_none()).map(|limit| limit.share);
+        for change in &self.figures {
+            let own = limits.iter().rev().find(|limit| limit.figure.as_deref() == Some(change.name));
+            let limit = own.map(|limit| limit.share).or(general);
+            if let (Some(limit), Some(worse_by)) = (limit, change.worse())
+                && worse_by > limit
+            {
+                verdict.exceeded.push(Exceeded { figure: change.name, worse_by, limit });
+            }
+        }
+        verdict.exceeded.sort_by(|a, b| b.worse_by.total_cmp(&a.worse_by));
+        let judged = |name: &str| {
+            let change = self.figures.iter().find(|change| change.name == name);
+            change.is_some_and(|change| change.better != Better::Neither && change.delta().is_some())
+        };
+        let named = limits.iter().filter_map(|limit| limit.figure.as_deref());
+        verdict.unjudged = named.filter(|name| !judged(name)).map(str::to_owned).collect();
+        verdict
+    }
+}
+
+/// What makes figures of a profile doubtful; `which` of two it is.
+pub(crate) fn cautions(profile: &Profile, which: Option<&str>) -> Vec<String> {
+    let it = which.map_or("the profile".to_owned(), |which| format!("the {which} profile"));
+    let mut found = Vec::new();
+    match profile.metadata.status {
+        Some(RunStatus::Failed) => found.push(format!("{it} is of a run that failed")),
+        Some(RunStatus::Interrupted) => found.push(format!("{it} is of a run that was stopped")),
+        _ => {}
+    }
+    let doubtful = |figure: &&Figure| figure.of(profile).is_some() && figure.unproven(profile);
+    let unproven: Vec<&str> = figures().iter().filter(doubtful).map(|figure| figure.name).collect();
+    if !unproven.is_empty() {
+        let from = profile.migration.as_ref().map_or("?", |migration| migration.from.as_str());
+        found.push(format!(
+            "{it} came from version {from}, and nothing proves the unit of {}: they may be off by 7.4 %",
+            unproven.join(", ")
+        ));
+    }
+    found
+}

@@ -1,0 +1,40 @@
+//! The documents of comparisons, apart from the working types.
+
+mod calculator;
+mod diff;
+mod sweep;
+
+pub use calculator::{CalculatorDocument, CheckedPartDocument};
+pub use diff::{ChangeDocument, ComparisonDocument, ExceededDocument, SettingDocument};
+pub use sweep::{PointDocument, RunDocument, RunsDocument, SeriesDocument};
+
+use schemars::Schema;
+use serde_json::Number;
+
+use crate::figure::Quantity;
+
+/// The version of the three documents.
+const VERSION: u32 = 1;
+
+/// The JSON Schema of [`ComparisonDocument`].
+pub fn comparison_json_schema() -> Schema {
+    schemars::schema_for!(ComparisonDocument)
+}
+
+/// The JSON Schema of [`CalculatorDocument`].
+pub fn calculator_json_schema() -> Schema {
+    schemars::schema_for!(CalculatorDocument)
+}
+
+/// The JSON Schema of [`RunsDocument`].
+pub fn runs_json_schema() -> Schema {
+    schemars::schema_for!(RunsDocument)
+}
+
+/// Memory as a whole number, anything else as it is; what is not finite is not known.
+fn number(quantity: Quantity) -> Option<Number> {
+    match quantity {
+        Quantity::Memory(bytes) => Some(bytes.get().into()),
+        Quantity::Number(number) => Number::from_f64(number),
+    }
+}

@@ -1,0 +1,27 @@
+//! Profiles set beside each other.
+//!
+//! [`Difference`] is two profiles figure by figure, [`Sweep`] is many with what each axis does to speed and memory, and
+//! [`Check`] is one profile beside the figures of a calculator. Everything works on documents alone.
+//!
+//! ```
+//! use vramscope_compare::{Difference, Limit};
+//! let before = vramscope_schema::read(br#"{"memory_breakdown": {"model_weights_gb": 12.0, "total_gb": 15.0}}"#)?;
+//! let after = vramscope_schema::read(br#"{"memory_breakdown": {"model_weights_gb": 12.6, "total_gb": 15.0}}"#)?;
+//! let difference = Difference::of(&before.profile, &after.profile);
+//! let verdict = difference.judge(&[Limit { figure: None, share: 0.02 }]);
+//! assert_eq!(verdict.exceeded.len(), 1, "the weights grew by 5 percent");
+//! # Ok::<(), vramscope_schema::ReadError>(())
+//! ```
+
+mod calculator;
+mod diff;
+pub mod document;
+mod figure;
+mod setting;
+mod sweep;
+
+pub use calculator::{Calculated, Check, CheckedPart, Part};
+pub use diff::{Change, Difference, Exceeded, Limit, SettingChange, Verdict};
+pub use figure::{Better, Figure, Quantity, figures};
+pub use setting::{Setting, settings};
+pub use sweep::{AXES, Point, Row, Series, Sweep};

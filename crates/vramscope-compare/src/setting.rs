@@ -1,0 +1,128 @@
+//! What a run was set up with: whatever may explain that two runs differ.
+
+use std::fmt::Display;
+
+use vramscope_schema::v3::{EngineArgs, ModelInfo, Profile, WorkloadInfo};
+
+/// One thing that a run was set up with.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Its name, as the profile calls it.
+    pub name: &'static str,
+    of: fn(&Profile) -> Option<String>,
+}
+
+impl Setting {
+    /// What a profile says of it; `None` where it is silent. Defaults are not filled in.
+    pub fn of(&self, profile: &Profile) -> Option<String> {
+        (self.of)(profile)
+    }
+}
+
+/// Every setting, in the order in which people read them.
+pub fn settings() -> &'static [Setting] {
+    SETTINGS
+}
+
+const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "model",
+        of: |p| {
+            model(p, |m| m.name.clone().or_else(|| m.model_name.clone())).or_else(|| engine(p, |e| e.model.clone()))
+        },
+    },
+    Setting { name: "num_parameters", of: |p| model(p, |m| text(m.num_parameters)) },
+    Setting {
+        name: "engine",
+        of: |p| {
+            let engine = p.engine_metadata.as_ref()?;
+            let words = [engine.engine_type.clone(), engine.engine_version.clone()];
+            let words: Vec<String> = words.into_iter().flatten().collect();
+            (!words.is_empty()).then(|| words.join(" "))
+        },
+    },
+    Setting { name: "gpus", of: gpus },
+    Setting {
+        name: "driver_version",
+        of: |p| p.gpu_info.as_ref()?.devices.iter().find_map(|device| device.driver_version.clone()),
+    },
+    Setting { name: "device_kind", of: |p| p.host.as_ref()?.device_kind.clone() },
+    Setting {
+        name: "dtype",
+        of: |p| engine(p, |e| e.dtype.clone()).or_else(|| model(p, |m| m.dtype.clone())).map(|dtype| plain(&dtype)),
+    },
+    Setting {
+        name: "quantization",
+        of: |p| engine(p, |e| e.quantization.clone()).or_else(|| model(p, |m| m.quantization.clone())),
+    },
+    Setting {
+        name: "kv_cache_dtype",
+        of: |p| engine(p, |e| e.kv_cache_dtype.clone()).or_else(|| model(p, |m| m.kv_cache_dtype.clone())),
+    },
+    Setting { name: "load_format", of: |p| engine(p, |e| e.load_format.clone()) },
+    Setting { name: "tensor_parallel_size", of: |p| engine(p, |e| text(e.tensor_parallel_size)) },
+    Setting { name: "pipeline_parallel_size", of: |p| engine(p, |e| text(e.pipeline_parallel_size)) },
+    Setting { name: "data_parallel_size", of: |p| engine(p, |e| text(e.data_parallel_size)) },
+    Setting { name: "max_model_len", of: |p| engine(p, |e| text(e.max_model_len)) },
+    Setting { name: "max_num_seqs", of: |p| engine(p, |e| text(e.max_num_seqs)) },
+    Setting { name: "max_num_batched_tokens", of: |p| engine(p, |e| text(e.max_num_batched_tokens)) },
+    Setting { name: "gpu_memory_utilization", of: |p| engine(p, |e| text(e.gpu_memory_utilization.map(|u| u.get()))) },
+    Setting { name: "kv_cache_memory_bytes", of: |p| engine(p, |e| text(e.kv_cache_memory_bytes)) },
+    Setting {
+        name: "block_size",
+        of: |p| {
+            let reported = p.vllm_internal_metrics.as_ref().and_then(|metrics| text(metrics.block_size));
+            reported.or_else(|| engine(p, |e| text(e.block_size)))
+        },
+    },
+    Setting { name: "enforce_eager", of: |p| engine(p, |e| text(e.enforce_eager)) },
+    Setting { name: "cudagraph_mode", of: |p| engine(p, |e| e.cudagraph_mode.clone()) },
+    Setting { name: "enable_prefix_caching", of: |p| engine(p, |e| text(e.enable_prefix_caching)) },
+    Setting { name: "speculative_method", of: |p| engine(p, |e| e.speculative_method.clone()) },
+    Setting {
+        name: "attention_backend",
+        of: |p| p.vllm_internal_metrics.as_ref().and_then(|metrics| metrics.attention_backend.clone()),
+    },
+    Setting { name: "batch_size", of: |p| work(p, |w| w.batch_size).or_else(|| model(p, |m| text(m.batch_size))) },
+    Setting { name: "input_len", of: |p| work(p, |w| w.input_len).or_else(|| model(p, |m| text(m.prompt_length))) },
+    Setting {
+        name: "output_len",
+        of: |p| work(p, |w| w.output_len).or_else(|| model(p, |m| text(m.generated_length))),
+    },
+    Setting { name: "num_prompts", of: |p| work(p, |w| w.num_prompts) },
+    Setting {
+        name: "request_rate",
+        of: |p| text(p.run_config.as_ref()?.workload.as_ref()?.request_rate.map(|rate| rate.get())),
+    },
+];
+
+fn text(value: Option<impl Display>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+/// `torch.float16` and `float16` are one type.
+fn plain(dtype: &str) -> String {
+    dtype.strip_prefix("torch.").unwrap_or(dtype).to_owned()
+}
+
+fn model(profile: &Profile, of: fn(&ModelInfo) -> Option<String>) -> Option<String> {
+    profile.model_info.as_ref().and_then(of)
+}
+
+fn engine(profile: &Profile, of: fn(&EngineArgs) -> Option<String>) -> Option<String> {
+    profile.run_config.as_ref()?.engine.as_ref().and_then(of)
+}
+
+fn work(profile: &Profile, of: fn(&WorkloadInfo) -> Option<u64>) -> Option<String> {
+    text(profile.run_config.as_ref()?.workload.as_ref().and_then(of))
+}
+
+/// `2 x NVIDIA H200`; the number alone where the GPUs have no name.
+fn gpus(profile: &Profile) -> Option<String> {
+    let info = profile.gpu_info.as_ref()?;
+    let mut names: Vec<&str> = info.devices.iter().filter_map(|device| device.name.as_deref()).collect();
+    names.dedup();
+    let listed = u32::try_from(info.devices.len()).ok().filter(|n| *n > 0);
+    let n = listed.or(info.num_gpus)?;
+    Some(if names.is_empty() { n.to_string() } else { format!("{n} x {}", names.join(", ")) })
+}

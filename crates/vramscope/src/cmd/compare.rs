@@ -1,0 +1,187 @@
+//! `vramscope compare`: two profiles against each other, or profiles against a calculator.
+
+mod render;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use vramscope_compare::document::{CalculatorDocument, ComparisonDocument};
+use vramscope_compare::{Calculated, Check, Difference, Limit, Verdict, figures};
+use vramscope_core::{ByteUnit, Bytes};
+use vramscope_schema::ExitCode;
+
+use crate::exit::OrExit as _;
+use crate::input;
+use crate::output::{self, Format};
+
+pub(crate) use render::{label, value};
+
+/// Compare two profiles figure by figure, or a profile with what a calculator said
+///
+/// A profile is a document of any version, or a recording folder. Settings that differ are shown first, since they may
+/// explain the rest. Limits make it a check for CI.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  vramscope compare before.json after.json
+  vramscope compare before.json after.json --fail-above 5%
+  vramscope compare before.json after.json --fail-above mean_latency_ms=2% --fail-above peak_bytes=1%
+  vramscope compare llama-2-7b.json --calc-weights 13.5 --calc-kv 0.4 --calc-activations 0.9 --calc-overhead 0.6
+
+More than two runs, or a sweep: vramscope runs.
+
+Exit codes: 0 no limit exceeded, 3 no profile, or a limit for a figure that the profiles do not have, 5 a profile of a
+newer version, 8 a limit is exceeded.")]
+pub(crate) struct Args {
+    /// Two profiles, the first one to compare with; with --calc-… each of them is compared with the calculator
+    #[arg(value_name = "PROFILE", required = true)]
+    profiles: Vec<PathBuf>,
+    /// Fail when a figure becomes worse by more than this: 5% for every figure that has a better direction, or
+    /// NAME=5% for one. Repeat for more
+    #[arg(long, value_name = "[NAME=]SHARE", value_parser = limit)]
+    fail_above: Vec<Limit>,
+    #[command(flatten)]
+    calculated: CalculatedArgs,
+    /// What to print: a table for people, or a document
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+/// What a calculator said.
+#[derive(clap::Args)]
+#[command(next_help_heading = "What a calculator said; a bare number is in GB of 10^9 bytes")]
+struct CalculatedArgs {
+    /// The weights on all GPUs together
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "fail_above")]
+    calc_weights: Option<Bytes>,
+    /// The KV cache on all GPUs together
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "fail_above")]
+    calc_kv: Option<Bytes>,
+    /// The activations on all GPUs together
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "fail_above")]
+    calc_activations: Option<Bytes>,
+    /// Everything else that the run adds to the GPUs
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "fail_above")]
+    calc_overhead: Option<Bytes>,
+    /// All of it [default: the sum, where the other four are given]
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "fail_above")]
+    calc_total: Option<Bytes>,
+}
+
+impl CalculatedArgs {
+    fn read(&self) -> Option<Calculated> {
+        let said = Calculated {
+            weights: self.calc_weights,
+            kv_cache: self.calc_kv,
+            activations: self.calc_activations,
+            overhead: self.calc_overhead,
+            total: self.calc_total,
+        };
+        (said != Calculated::default()).then_some(said)
+    }
+}
+
+/// `5%`, `0.05`, `mean_latency_ms=5%`.
+fn limit(text: &str) -> Result<Limit, String> {
+    let (figure, share) = match text.split_once('=') {
+        Some((name, share)) => (Some(name.trim()), share),
+        None => (None, text),
+    };
+    if let Some(name) = figure.filter(|name| figures().iter().all(|figure| figure.name != *name)) {
+        let names: Vec<&str> = figures().iter().map(|figure| figure.name).collect();
+        return Err(format!("there is no figure {name:?}; there are {}", names.join(", ")));
+    }
+    Ok(Limit { figure: figure.map(str::to_owned), share: super::share(share)? })
+}
+
+/// A size with its unit; a bare number is in GB, as the `_gb` fields of profiles.
+fn size(text: &str) -> Result<Bytes, String> {
+    match text.trim().parse::<f64>() {
+        Ok(number) => Bytes::from_unit(number, ByteUnit::Gb).ok_or_else(|| "expected a size such as 13.5GB".to_owned()),
+        Err(_) => super::estimate::input::size(text),
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(said) = args.calculated.read() {
+        return calculator(args, &said);
+    }
+    let [before, after] = &args.profiles[..] else {
+        let many = anyhow!(
+            "two profiles are compared with each other, and {} were named; `vramscope runs` sets any number beside each \
+             other, and --calc-… compares each with a calculator",
+            args.profiles.len()
+        );
+        return Err(many).or_exit(ExitCode::Usage);
+    };
+    let difference = Difference::of(&input::profile_or_recording(before)?, &input::profile_or_recording(after)?);
+    let verdict = difference.judge(&args.fail_above);
+    let (before, after) = (name(before), name(after));
+    match args.format {
+        Format::Json => output::print_json(&ComparisonDocument::of(&before, &after, &difference, &verdict))?,
+        Format::Table => {
+            let limited = !args.fail_above.is_empty();
+            let text = render::difference(&before, &after, &difference, limited.then_some(&verdict), output::width());
+            output::print(&text)?;
+        }
+    }
+    judged(&verdict)
+}
+
+/// A limit that cannot be checked is no limit that is kept.
+fn judged(verdict: &Verdict) -> anyhow::Result<ExitCode> {
+    if !verdict.exceeded.is_empty() {
+        return Ok(ExitCode::Negative);
+    }
+    if !verdict.unjudged.is_empty() {
+        let names = verdict.unjudged.join(", ");
+        let unjudged =
+            anyhow!("no limit can be set on {names}: it is not in both profiles, or has no better direction");
+        return Err(unjudged).or_exit(ExitCode::BadInput);
+    }
+    Ok(ExitCode::Success)
+}
+
+fn calculator(args: &Args, said: &Calculated) -> anyhow::Result<ExitCode> {
+    let mut documents = Vec::new();
+    for path in &args.profiles {
+        let check = Check::of(&input::profile_or_recording(path)?, said);
+        match args.format {
+            Format::Json => documents.push(CalculatorDocument::of(&name(path), &check)),
+            Format::Table => output::print(&render::check(&name(path), &check, output::width()))?,
+        }
+    }
+    match (args.format, &documents[..]) {
+        (Format::Table, _) => {}
+        // One profile is one document.
+        (Format::Json, [one]) => output::print_json(one)?,
+        (Format::Json, many) => output::print_json(&many)?,
+    }
+    Ok(ExitCode::Success)
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_size_is_in_gb_and_a_unit_is_taken_as_it_is() {
+        assert_eq!(size("13.5"), Ok(Bytes::new(13_500_000_000)));
+        assert_eq!(size("1GiB"), Ok(Bytes::new(1 << 30)));
+        for wrong in ["", "-1", "nan", "inf", "1e300", "13.5 parsec"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn limits_are_for_all_figures_or_for_one_that_exists() {
+        assert_eq!(limit("5%"), Ok(Limit { figure: None, share: 0.05 }));
+        assert_eq!(limit("load_s=0.5"), Ok(Limit { figure: Some("load_s".into()), share: 0.5 }));
+        assert!(limit("lod_s=5%").unwrap_err().contains("load_s"));
+        assert!(limit("-5%").is_err() && limit("load_s=").is_err() && limit("nan").is_err());
+    }
+}

@@ -1,0 +1,153 @@
+//! Comparisons for people.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use vramscope_compare::{Better, Change, Check, Difference, Part, Quantity, Verdict};
+
+use crate::table::{Align, Table, wrap};
+
+/// Two profiles; with a verdict where limits were set.
+pub(super) fn difference(
+    before: &str,
+    after: &str,
+    difference: &Difference,
+    verdict: Option<&Verdict>,
+    width: usize,
+) -> String {
+    let mut text = String::new();
+    title(&mut text, &format!("{before} -> {after}"), width);
+    if difference.settings.is_empty() {
+        text.push_str("  set up the same, as far as the profiles say\n");
+    } else {
+        let mut table = Table::new(&[("setting", Align::Left), ("before", Align::Left), ("after", Align::Left)]);
+        for change in &difference.settings {
+            let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+            table.row([change.name.to_owned(), value(&change.before), value(&change.after)]);
+        }
+        text.push_str(&table.render(width));
+    }
+    text.push('\n');
+    let mut table = Table::new(&[
+        ("figure", Align::Left),
+        ("before", Align::Right),
+        ("after", Align::Right),
+        ("change", Align::Right),
+        ("", Align::Right),
+        ("", Align::Left),
+    ]);
+    for change in &difference.figures {
+        let shown = |quantity: Option<Quantity>| quantity.map_or("-".to_owned(), value);
+        let delta = change.delta().map_or(String::new(), |delta| format!("{}{}", sign(delta), value(delta)));
+        let relative = change.relative().map_or(String::new(), |relative| format!("{:+.1} %", relative * 100.0));
+        table.row([label(change.name), shown(change.before), shown(change.after), delta, relative, moved(change)]);
+    }
+    text.push_str(&table.render(width));
+    for caution in &difference.cautions {
+        paragraph(&mut text, "  note: ", caution, width);
+    }
+    if let Some(verdict) = verdict {
+        limits(&mut text, verdict);
+    }
+    text
+}
+
+fn limits(text: &mut String, verdict: &Verdict) {
+    if verdict.exceeded.is_empty() && verdict.unjudged.is_empty() {
+        text.push_str("\nnothing became worse by more than its limit\n");
+    }
+    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    for item in &verdict.exceeded {
+        let by = if item.worse_by.is_finite() { format!(" by {:.1} %", item.worse_by * 100.0) } else { String::new() };
+        let limit = item.limit * 100.0;
+        let _ = writeln!(text, "\n{red}exceeded{red:#} {}: worse{by}, the limit is {limit:.1} %", label(item.figure));
+    }
+}
+
+/// A profile beside what a calculator said.
+pub(super) fn check(profile: &str, check: &Check, width: usize) -> String {
+    let mut text = String::new();
+    title(&mut text, &format!("{profile}, beside the calculator"), width);
+    let mut table = Table::new(&[
+        ("part", Align::Left),
+        ("measured GiB", Align::Right),
+        ("calculated GiB", Align::Right),
+        ("error", Align::Right),
+        ("usual", Align::Right),
+        ("to agree", Align::Left),
+    ]);
+    let pool =
+        check.parts.iter().any(|part| part.part == Part::TotalOfWorkload || part.part == Part::KvCacheOfWorkload);
+    for part in &check.parts {
+        let calculated = gib(part.calculated.as_f64());
+        table.row([
+            part.part.name().replace('_', " "),
+            part.measured.map_or("not known".to_owned(), |measured| gib(measured.as_f64())),
+            calculated,
+            part.relative().map_or("-".to_owned(), |relative| format!("{:+.1} %", relative * 100.0)),
+            format!("±{:.0} %", part.part.usual() * 100.0),
+            match (part.within(), part.factor()) {
+                (Some(true), _) => "as good as usual".to_owned(),
+                _ if pool && matches!(part.part, Part::KvCache | Part::Total) => "see of workload".to_owned(),
+                (_, Some(factor)) => format!("multiply by {factor:.3}"),
+                _ => String::new(),
+            },
+        ]);
+    }
+    text.push_str(&table.render(width));
+    for caution in &check.cautions {
+        paragraph(&mut text, "  note: ", caution, width);
+    }
+    text
+}
+
+/// Whether it moved the right way; a thousandth is nothing.
+fn moved(change: &Change) -> String {
+    let Some(relative) = change.relative().filter(|relative| relative.abs() >= 0.001) else { return String::new() };
+    match (change.better, relative > 0.0) {
+        (Better::Neither, _) => "",
+        (Better::Lower, true) | (Better::Higher, false) => "worse",
+        (Better::Lower, false) | (Better::Higher, true) => "better",
+    }
+    .to_owned()
+}
+
+/// The figure's name for people: memory is shown in GiB.
+pub(crate) fn label(name: &str) -> String {
+    match name.strip_suffix("_bytes") {
+        Some(stem) => format!("{} GiB", stem.replace('_', " ")),
+        None => name.replace('_', " "),
+    }
+}
+
+pub(crate) fn value(quantity: Quantity) -> String {
+    match quantity {
+        Quantity::Memory(bytes) => gib(bytes.as_f64()),
+        Quantity::Number(number) if number.abs() >= 1000.0 => format!("{number:.0}"),
+        Quantity::Number(number) => format!("{number:.2}"),
+    }
+}
+
+/// A minus brings itself.
+fn sign(delta: Quantity) -> &'static str {
+    if delta.as_f64() >= 0.0 { "+" } else { "" }
+}
+
+fn gib(bytes: f64) -> String {
+    format!("{:.2}", bytes / f64::from(1 << 30))
+}
+
+fn title(text: &mut String, words: &str, width: usize) {
+    let bold = Style::new().bold();
+    for line in wrap(words, width) {
+        let _ = writeln!(text, "{bold}{line}{bold:#}");
+    }
+}
+
+/// Wrapped text; further lines stand under the first one's text.
+fn paragraph(text: &mut String, lead: &str, words: &str, width: usize) {
+    let indent = " ".repeat(lead.len());
+    for (n, line) in wrap(words, width.saturating_sub(lead.len()).max(20)).iter().enumerate() {
+        let _ = writeln!(text, "{}{line}", if n == 0 { lead } else { &indent });
+    }
+}

@@ -1,0 +1,66 @@
+//! Which runs are meant by a list of paths.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use vramscope_run::EvidenceFiles;
+use vramscope_schema::ExitCode;
+
+use crate::exit::OrExit as _;
+
+/// Folders below a named one that are looked into: a campaign's folder, and its parts.
+const DEPTH: usize = 3;
+
+/// A run to be read.
+pub(super) struct Found {
+    /// A profile document or a recording folder.
+    pub(super) path: PathBuf,
+    /// It was named itself, so it has to be readable.
+    pub(super) named: bool,
+}
+
+/// The runs, in the order of the paths, and by name within a folder.
+pub(super) fn runs(paths: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() && !is_recording(path) {
+            below(path, DEPTH, &mut found)?;
+        } else {
+            found.push(Found { path: path.clone(), named: true });
+        }
+    }
+    Ok(found)
+}
+
+fn is_recording(folder: &Path) -> bool {
+    EvidenceFiles::find(folder).is_ok()
+}
+
+/// Profiles in a folder, and recordings that have no profile beside them.
+fn below(folder: &Path, depth: usize, found: &mut Vec<Found>) -> anyhow::Result<()> {
+    let list = || -> std::io::Result<Vec<PathBuf>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };
+    let listed = list().with_context(|| format!("could not list {}", folder.display()));
+    let mut entries = listed.or_exit(ExitCode::BadInput)?;
+    entries.sort();
+    for path in &entries {
+        let profile = path.extension().is_some_and(|extension| extension == "json");
+        // What `profile --repeat` says of several runs is no run.
+        let summary = path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with(".repeat"));
+        if path.is_file() && profile && !summary {
+            found.push(Found { path: path.clone(), named: false });
+        } else if path.is_dir() && is_recording(path) {
+            let beside = path.with_file_name(format!("{}.json", file_name(path)));
+            if !beside.is_file() {
+                found.push(Found { path: path.clone(), named: false });
+            }
+        } else if path.is_dir() && depth > 1 {
+            below(path, depth - 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,68 @@
+//! `vramscope runs`.
+
+use std::fs;
+
+use snapbox::{assert_data_eq, file};
+
+use crate::{stderr, stdout, vramscope};
+
+#[test]
+fn recordings_in_a_folder() {
+    let output = vramscope(&["runs", "examples"]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    assert_data_eq!(stdout(&output), file!["data/runs.txt"]);
+}
+
+/// A document of version 2 with this batch and speed.
+fn document(batch: u64, tokens_per_second: f64) -> String {
+    let document = serde_json::json!({
+        "schema_version": "2.0",
+        "profiler_version": "2.0",
+        "model_info": {"name": "m", "batch_size": batch},
+        "memory_breakdown": {"total_measured_gb": 10.0},
+        "latency_stats": {"mean_latency_ms": 100.0, "tokens_per_second": tokens_per_second},
+    });
+    document.to_string()
+}
+
+#[test]
+fn a_sweep_of_earlier_profiles_shows_how_speed_scales_and_that_their_units_are_doubtful() {
+    let folder = tempfile::tempdir().unwrap();
+    for (batch, rate) in [(1, 42.0), (4, 150.0), (16, 450.0), (32, 470.0)] {
+        fs::write(folder.path().join(format!("bs{batch:02}.json")), document(batch, rate)).unwrap();
+    }
+    fs::write(folder.path().join("x.repeat.json"), "{}").unwrap();
+    fs::write(folder.path().join("broken.json"), "{").unwrap();
+    let path = folder.path().to_str().unwrap();
+    let output = vramscope(&["runs", path]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_data_eq!(stdout(&output).replace(path, "[FOLDER]"), file!["data/runs-sweep.txt"]);
+    assert!(stderr(&output).starts_with("left out: could not read") && stderr(&output).lines().count() == 1);
+    let csv = stdout(&vramscope(&["runs", path, "--format", "csv"]));
+    assert_eq!(csv.lines().next(), Some("run,status,model,batch_size,peak_bytes,mean_latency_ms,tokens_per_second"));
+    assert_eq!(csv.lines().count(), 5);
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&vramscope(&["runs", path, "--format", "json"]))).unwrap();
+    assert_eq!(json["series"][0]["slows_at"], 32);
+}
+
+#[test]
+fn a_profile_with_its_recording_beside_it_is_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.json"), document(1, 1.0)).unwrap();
+    fs::create_dir(folder.path().join("a")).unwrap();
+    fs::copy(crate::root().join("examples/noisy-neighbour/vllm.log"), folder.path().join("a/engine.log")).unwrap();
+    let csv = stdout(&vramscope(&["runs", folder.path().to_str().unwrap(), "--format", "csv"]));
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+}
+
+#[test]
+fn what_is_named_must_be_readable_and_a_folder_must_hold_something() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("broken.json"), "{").unwrap();
+    let broken = folder.path().join("broken.json");
+    assert_eq!(vramscope(&["runs", broken.to_str().unwrap()]).status.code(), Some(3));
+    assert_eq!(vramscope(&["runs", folder.path().to_str().unwrap()]).status.code(), Some(3));
+    assert_eq!(vramscope(&["runs", "no/such"]).status.code(), Some(3));
+    assert_eq!(vramscope(&["runs"]).status.code(), Some(2));
+}
