@@ -16,21 +16,33 @@ def percentile(values, share):
 
 
 def read_recording(lines):
-    """The samples of device 0 as (ns, bytes), the last cost line and the end line of a recording in JSON lines."""
+    """The samples of the first device as (ns, bytes), the last cost line, the end line and the gaps of missed ticks as
+    (from ns, to ns, ticks) of a recording in JSON lines."""
     import json
 
-    samples, cost, end = [], None, None
+    samples, cost, end, gaps = [], None, None, []
     header = json.loads(next(lines))
     device = header["devices"][0]["gpu_index"]
     for text in lines:
         line = json.loads(text)
         if line["t"] == "sample" and line["gpu_index"] == device:
             samples.append((line["timestamp_ns"], line["used_bytes"]))
+        elif line["t"] == "gap" and line["cause"] == "missed_ticks":
+            gaps.append((line["timestamp_ns"], line["end_ns"], line["missed"]))
         elif line["t"] == "cost":
             cost = line
         elif line["t"] == "end":
             end = line
-    return samples, cost, end
+    return samples, cost, end, gaps
+
+
+def missed_when(gaps, steps, end_ns):
+    """Missed ticks while the program beside was starting, while it allocated and freed, and while it ended."""
+    when = {"starting": 0, "at work": 0, "ending": 0}
+    for start, _, missed in gaps:
+        place = "starting" if start < steps[0]["before_ns"] else "at work" if start < end_ns else "ending"
+        when[place] += missed
+    return when
 
 
 def plateaus(steps, end_ns):

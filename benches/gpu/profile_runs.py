@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
-"""Hold `vramscope profile` against figures read inside the worker, and measure what profiling costs in throughput.
+"""Hold `vramscope profile` against figures read inside the worker.
 
-    python3 benches/gpu/profile_runs.py VRAMSCOPE MODELS OUT [--pairs N] [RUN ...]
+    python3 benches/gpu/profile_runs.py VRAMSCOPE MODELS OUT [RUN ...]
 
 VRAMSCOPE is the built command, MODELS a folder with one folder per model that holds a config.json (weights are made
 up), OUT an empty folder for profiles and recordings. It needs an NVIDIA GPU and a Python that imports vLLM. It prints
-two tables in Markdown.
+a table in Markdown.
 """
 
 import argparse
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import time
@@ -21,14 +20,17 @@ HERE = pathlib.Path(__file__).resolve().parent
 ENGINE = f"{sys.executable} {HERE / 'vllm_with_truth.py'}"
 DUMMY = ["--load-format", "dummy", "--skip-tokenizer-init", "--disable-detokenize"]
 
-# name: model, flags
+# name: model, flags of the profiler, more flags of the engine
 RUNS = {
-    "llama-3.1-8b": ("llama-3.1-8b", ["--max-model-len", "8192"]),
-    "llama-3.1-8b, eager": ("llama-3.1-8b", ["--max-model-len", "8192", "--enforce-eager"]),
-    "qwen3-30b-a3b (MoE)": ("qwen3-30b-a3b", ["--max-model-len", "16384"]),
-    "deepseek-v2-lite (MLA), eager": ("deepseek-v2-lite", ["--max-model-len", "16384", "--enforce-eager"]),
-    "gpt-oss-20b (MXFP4), eager": ("gpt-oss-20b", ["--max-model-len", "8192", "--enforce-eager"]),
+    "llama-3.1-8b": ("llama-3.1-8b", ["--max-model-len", "8192"], []),
+    "llama-3.1-8b, eager": ("llama-3.1-8b", ["--max-model-len", "8192", "--enforce-eager"], []),
+    "qwen3-30b-a3b (MoE)": ("qwen3-30b-a3b", ["--max-model-len", "16384"], []),
+    "deepseek-v2-lite (MLA), eager": ("deepseek-v2-lite", ["--max-model-len", "16384", "--enforce-eager"], []),
+    "gpt-oss-20b (MXFP4), eager": ("gpt-oss-20b", ["--max-model-len", "8192", "--enforce-eager"], []),
+    "llama-3.1-8b, two GPUs": (
+        "llama-3.1-8b", ["--max-model-len", "8192", "--tensor-parallel-size", "2"], ["--disable-custom-all-reduce"]),
 }
+TWO_GPUS = {"llama-3.1-8b, two GPUs"}
 
 
 def error(mine, truth):
@@ -37,14 +39,14 @@ def error(mine, truth):
 
 def run(options, name):
     """One profile; a row of the table."""
-    model, flags = RUNS[name]
+    model, flags, engine_flags = RUNS[name]
     stem = "".join(c if c.isalnum() else "-" for c in name)
     out = options.out / f"{stem}.json"
     truth = options.out / f"{stem}.truth.json"
     environment = os.environ | {"VRAMSCOPE_TRUTH": str(truth)}
     command = [options.vramscope, "profile", "--model", str(options.models / model), "--engine", ENGINE, "--output", str(out)]
     command += ["--input-len", "256", "--output-len", "64", "--batch-size", "8", "--num-iters", "3", "--num-iters-warmup", "1"]
-    command += ["--interval", "20ms", *flags, "--", *DUMMY]
+    command += ["--interval", "20ms", *flags, "--", *DUMMY, *engine_flags]
     began = time.monotonic()
     done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL)
     took = time.monotonic() - began
@@ -53,7 +55,10 @@ def run(options, name):
     profile = json.loads(out.read_text())
     if done.returncode or not truth.exists():
         return f"| {name} | exit code {done.returncode}: {profile.get('failure')} |"
-    ready = json.loads(truth.read_text())["ready"][0]
+    ranks = json.loads(truth.read_text())["ready"]
+    # A profile's parts are those of all devices, a prediction is that of one rank.
+    ready = ranks[0]
+    whole = {key: sum(rank[key] or 0 for rank in ranks) for key in ("model_memory_usage", "kv_tensors", "graphs")}
     parts = {part["kind"]: part["size_bytes"] for part in profile["memory_breakdown"]["components"]}
     rows = {row["name"]: row for row in profile["expectation"]["memory"]}
     counts = {row["name"]: row for row in profile["expectation"]["counts"]}
@@ -62,9 +67,9 @@ def run(options, name):
     activation = rows["activation_peak"].get("observed_bytes")
     cells = [
         name,
-        error(parts.get("model_weights"), ready["model_memory_usage"]),
-        error(parts.get("kv_cache"), ready["kv_tensors"]),
-        error(parts.get("cuda_graphs"), ready["graphs"]),
+        error(parts.get("model_weights"), whole["model_memory_usage"]),
+        error(parts.get("kv_cache"), whole["kv_tensors"]),
+        error(parts.get("cuda_graphs"), whole["graphs"]),
         error(activation, ready["peak_activation_memory"]),
         f"{breakdown['residual_bytes'] / peak * 100:+.2f} %",
         f"{peak / 2**30:.2f}",
@@ -78,29 +83,11 @@ def run(options, name):
     return "| " + " | ".join(cells) + " |"
 
 
-def bench(options, result, profiled):
-    """The mean latency of one benchmark, with or without the profiler."""
-    model, flags = RUNS["llama-3.1-8b, eager"]
-    work = ["--input-len", "256", "--output-len", "128", "--batch-size", "16", "--num-iters", "12", "--num-iters-warmup", "3"]
-    folder = str(options.models / model)
-    if profiled:
-        command = [options.vramscope, "profile", "--model", folder, "--engine", ENGINE, "--output", str(result), "--quiet"]
-        command += ["--baseline", "0.5s", "--settle", "2s", *work, *flags, "--", *DUMMY]
-        written = result.with_suffix("") / "bench.json"
-    else:
-        command = [*ENGINE.split(), "bench", "latency", "--model", folder, "--output-json", str(result), *work, *flags, *DUMMY]
-        written = result
-    environment = {name: value for name, value in os.environ.items() if name != "VRAMSCOPE_TRUTH"}
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return statistics.median(json.loads(written.read_text())["latencies"])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("vramscope")
     parser.add_argument("models", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--pairs", type=int, default=0, help="pairs of runs with the profiler on and off")
     parser.add_argument("runs", nargs="*", choices=[[], *RUNS], default=[])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -108,18 +95,8 @@ def main():
             "KV cache", "graphs", "activation peak", "blocks", "s"]
     print("| " + " | ".join(head) + " |")
     print("|" + "---|" * len(head))
-    for name in options.runs or RUNS:
+    for name in options.runs or [name for name in RUNS if name not in TWO_GPUS]:
         print(run(options, name), flush=True)
-    ratios = []
-    for pair in range(options.pairs):
-        # The order changes, so that a drift of the machine does not fall on one side.
-        order = (True, False) if pair % 2 else (False, True)
-        latency = {on: bench(options, options.out / f"pair{pair}-{'on' if on else 'off'}.json", on) for on in order}
-        ratios.append(latency[True] / latency[False])
-        print(f"pair {pair + 1}: off {latency[False] * 1e3:.3f} ms, on {latency[True] * 1e3:.3f} ms, "
-              f"ratio {ratios[-1]:.5f}", flush=True)
-    if ratios:
-        print(f"median ratio on/off {statistics.median(ratios):.5f} ({min(ratios):.5f} to {max(ratios):.5f})")
 
 
 if __name__ == "__main__":

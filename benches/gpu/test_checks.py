@@ -12,6 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import checks  # noqa: E402
 import load  # noqa: E402
+import profiling_cost  # noqa: E402
 import sampling_cost  # noqa: E402
 
 MS = 1_000_000
@@ -86,6 +87,16 @@ class Checks(unittest.TestCase):
         other = checks.compare_gpus(ours, theirs | {"memory.used": "7", "temperature.gpu": "[N/A]"})
         self.assertEqual([row["figure"] for row in other if not row["agrees"]], ["memory used MiB", "temperature C"])
 
+    def test_missed_ticks_belong_to_what_the_program_did(self):
+        steps, end = steps_of(0, 64 * MIB), 200 * MS
+        gaps = [(-5 * MS, 2 * MS, 1), (10 * MS, 30 * MS, 2), (90 * MS, 99 * MS, 4), (201 * MS, 300 * MS, 8)]
+        self.assertEqual(checks.missed_when(gaps, steps, end), {"starting": 1, "at work": 6, "ending": 8})
+
+    def test_batches_are_paired_after_the_warm_up(self):
+        turn = lambda profiled, seconds: {"profiled": profiled, "seconds": seconds}  # noqa: E731
+        turns = [turn(False, 9)] * 4 + [turn(False, 1), turn(True, 2), turn(True, 3), turn(False, 4), turn(False, 5)]
+        self.assertEqual(profiling_cost.pairs_of(turns), [(2, 1), (3, 4)])
+
     def test_ratios_are_of_pairs(self):
         found = checks.ratios([(1.1, 1.0), (1.0, 1.0), (2.2, 2.0)])
         self.assertEqual((found["pairs"], round(found["median"], 9), found["min"]), (3, 1.1, 1.0))
@@ -93,10 +104,14 @@ class Checks(unittest.TestCase):
     def test_the_tables_have_every_part_and_say_no_where_it_is_so(self):
         result = {"gpu": "X", "driver": "1", "vramscope": "vramscope 0"}
         result["b"] = checks.verdict_memory([], [{"bytes": 1, "error_ms": None}], 10) | {"interval_ms": 10, "missed": 1, "ticks": 9}
+        result["b"] |= {"missed_when": {"starting": 1, "at work": 0, "ending": 0}}
+        result["g"] = {"interval_ms": 10, "missed": 2, "ticks": 8, "lateness": {"p99_us": 1200.0}}
         result["b"] |= {"lateness": {"p99_us": 100.0}, "calls": [{"call": "memory", "count": 9, "p50_us": 5, "p99_us": 6, "max_us": 7}]}
         result["e"] = checks.ratios([(1.0, 1.0)])
         text = sampling_cost.markdown(result)
-        self.assertIn("| no missed tick | 1 of 10 | **no** |", text)
+        self.assertIn("| 1 of 10: 1 while it was starting, 0 while it was at work, 0 while it was ending | |", text)
+        self.assertIn("on an idle machine | 2 of 10 | **no** |", text)
+        self.assertIn("| lateness p99 under 1 ms there | 1.200 ms | **no** |", text)
         self.assertIn("| every step's time within one period (10 ms) | 0 of 1, worst - | **no** |", text)
         self.assertIn("| memory | 9 | 5.0 | 6.0 | 7.0 |", text)
         self.assertIn("median of 1 pairs | 1.00000", text)

@@ -48,10 +48,15 @@ def figures(worker):
 
 
 def keep_graph_bytes():
-    """The runner says what capturing took, and forgets it; here it is kept."""
+    """The runner says what capturing took, and forgets it; here it is kept. vLLM has two runners, and chooses by model."""
     from vllm.v1.worker import gpu_model_runner
+    from vllm.v1.worker.gpu import model_runner
 
-    runner = gpu_model_runner.GPUModelRunner
+    for runner in (gpu_model_runner.GPUModelRunner, model_runner.GPUModelRunner):
+        keep_what_capturing_takes(runner)
+
+
+def keep_what_capturing_takes(runner):
     capture = runner.capture_model
 
     def capture_and_keep(self, *args, **kwargs):

@@ -154,7 +154,7 @@ impl GpuProcess {
 /// Figures of one device that are dear to read or slow to change: they are read about once a second.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SlowReading {
-    /// The energy counter since the driver was loaded, in millijoules.
+    /// The energy counter since the driver was loaded, in millijoules. Where its call is dear it is not in each reading.
     pub energy_mj: Option<u64>,
     /// Processes on the device; `None` where the source cannot list them, empty where there are none.
     pub processes: Option<Vec<GpuProcess>>,
@@ -176,11 +176,12 @@ pub struct SlowReading {
     pub ecc_uncorrected: Option<u64>,
     /// Power limit in force, in milliwatts.
     pub power_limit_mw: Option<u32>,
-    /// The highest utilisation that the driver's own buffer held since the last slow reading, in percent.
+    /// The highest utilisation that the driver's own buffer held since it was read last, in percent. Not in each
+    /// reading where its call is dear.
     pub buffered_utilization_max_pct: Option<u8>,
-    /// The highest power that the driver's own buffer held since the last slow reading, in milliwatts.
+    /// The highest power that the driver's own buffer held since it was read last, in milliwatts.
     pub buffered_power_max_mw: Option<u32>,
-    /// The mean power that the driver's own buffer held since the last slow reading, in milliwatts.
+    /// The mean power that the driver's own buffer held since it was read last, in milliwatts.
     pub buffered_power_mean_mw: Option<u32>,
 }
 

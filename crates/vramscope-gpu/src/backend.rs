@@ -104,6 +104,16 @@ pub trait GpuBackend: Send {
         }
     }
 
+    /// Adds what is too dear even for each slow reading, such as a counter whose call takes milliseconds. A sampler asks
+    /// for it with the first slow reading, with some between, and with the last. The default adds nothing.
+    ///
+    /// # Errors
+    /// [`GpuError`] if the device does not answer at all.
+    fn read_rare(&mut self, device: DeviceIndex, into: &mut SlowReading) -> Result<(), GpuError> {
+        let _ = (device, into);
+        Ok(())
+    }
+
     /// What it rests on.
     fn info(&self) -> BackendInfo {
         BackendInfo::default()

@@ -64,6 +64,10 @@ impl GpuBackend for Renumbered {
         self.inner.read_slow(self.inside(device)?)
     }
 
+    fn read_rare(&mut self, device: DeviceIndex, into: &mut SlowReading) -> Result<(), GpuError> {
+        self.inner.read_rare(self.inside(device)?, into)
+    }
+
     fn info(&self) -> BackendInfo {
         self.inner.info()
     }

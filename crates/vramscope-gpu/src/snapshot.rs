@@ -54,7 +54,11 @@ fn one(backend: &mut dyn GpuBackend, device: &Device, power: Option<PowerKind>) 
         Err(error) => return Err((Box::new(gpu), error)),
     };
     fast(&mut gpu, &reading, power);
-    match backend.read_slow(device.index) {
+    let all = backend.read_slow(device.index).and_then(|mut reading| {
+        backend.read_rare(device.index, &mut reading)?;
+        Ok(reading)
+    });
+    match all {
         Ok(reading) => slow(&mut gpu, reading),
         Err(error) => return Err((Box::new(gpu), error)),
     }

@@ -264,6 +264,10 @@ impl GpuBackend for NvmlBackend {
         self.read_rest(device)
     }
 
+    fn read_rare(&mut self, device: DeviceIndex, into: &mut SlowReading) -> Result<(), GpuError> {
+        self.read_dear(device, into)
+    }
+
     fn info(&self) -> BackendInfo {
         self.info.clone()
     }

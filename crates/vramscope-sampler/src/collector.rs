@@ -246,7 +246,14 @@ impl Collector {
 
     fn slow(&mut self, report: SlowReport) {
         let SlowReport { device, at, result } = report;
-        let Ok(reading) = result else { return };
+        let Ok(reading) = result else {
+            // The next one states the counters anew; that this one is missing is counted.
+            self.failed += 1;
+            if let Some(live) = self.live().device_mut(device) {
+                live.failed += 1;
+            }
+            return;
+        };
         let sample = SlowSample { at, device, reading };
         self.write(Event::Slow(&sample));
         self.summarise(|| Item::Slow(sample.clone()));
@@ -259,8 +266,7 @@ impl Collector {
             }
         }
         if let Some(live) = self.live().device_mut(device) {
-            live.first_energy_mj = live.first_energy_mj.or(sample.reading.energy_mj);
-            live.last_slow = Some(sample);
+            live.add_slow(sample);
         }
     }
 

@@ -112,13 +112,17 @@ pub(crate) struct Lane {
     lost: Vec<Option<GpuError>>,
     /// A source without a second handle is read slowly between its fast ticks.
     slow_between: Option<Schedule>,
+    slow_ticks: u64,
     dropped: u64,
 }
+
+/// Of so many slow readings one has the rare figures too.
+const RARE_EVERY: u64 = 5;
 
 impl Lane {
     pub(crate) fn new(number: usize, speed: Speed, backend: Box<dyn GpuBackend>, devices: Vec<DeviceIndex>) -> Self {
         let lost = vec![None; devices.len()];
-        Self { number, speed, backend, devices, lost, slow_between: None, dropped: 0 }
+        Self { number, speed, backend, devices, lost, slow_between: None, slow_ticks: 0, dropped: 0 }
     }
 
     pub(crate) fn backend_name(&self) -> &'static str {
@@ -129,6 +133,7 @@ impl Lane {
     pub(crate) fn begin(&mut self, slow_between: Option<Duration>) {
         self.lost.fill(None);
         self.dropped = 0;
+        self.slow_ticks = 0;
         self.slow_between = slow_between.map(Schedule::new);
         self.backend.reset_call_costs();
     }
@@ -160,15 +165,32 @@ impl Lane {
         TickReport { lane: self.number, due, begin, end: clock.now(), dropped, rows }
     }
 
-    /// Reads all devices' slow figures once.
-    pub(crate) fn slow_tick(&mut self, clock: &dyn Clock, state: &LaneState, mut tell: impl FnMut(SlowReport)) {
+    /// Reads all devices' slow figures once, and the rare ones when it is their turn.
+    pub(crate) fn slow_tick(&mut self, clock: &dyn Clock, state: &LaneState, tell: impl FnMut(SlowReport)) {
+        let rare = self.slow_ticks.is_multiple_of(RARE_EVERY);
+        self.slow_ticks += 1;
+        self.read_slowly(rare, clock, state, tell);
+    }
+
+    /// Reads all devices' slow and rare figures once more at the end, so that counters cover the whole recording. A
+    /// thread that has read nothing slow has nothing to end.
+    pub(crate) fn last_slow_tick(&mut self, clock: &dyn Clock, state: &LaneState, tell: impl FnMut(SlowReport)) {
+        if self.slow_ticks > 0 {
+            self.read_slowly(true, clock, state, tell);
+        }
+    }
+
+    fn read_slowly(&mut self, rare: bool, clock: &dyn Clock, state: &LaneState, mut tell: impl FnMut(SlowReport)) {
         for (place, &device) in self.devices.iter().enumerate() {
             if self.lost[place].is_some() {
                 continue;
             }
             let before = clock.now();
             state.enter(before);
-            let result = self.backend.read_slow(device);
+            let mut result = self.backend.read_slow(device);
+            if rare && let Ok(reading) = &mut result {
+                result = self.backend.read_rare(device, reading).and(result);
+            }
             state.leave();
             if let Err(error) = &result
                 && error.kind() == GpuErrorKind::Lost
@@ -247,6 +269,9 @@ fn record(lane: &mut Lane, session: &Session, state: &LaneState) {
             state.cpu_ns.store(nanoseconds(now.saturating_sub(before)), Ordering::Release);
         }
     }
+    lane.last_slow_tick(clock, state, |report| {
+        let _ = out.try_send(Message::Slow(report));
+    });
     let _ = out.try_send(lane.calls());
 }
 

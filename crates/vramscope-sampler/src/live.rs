@@ -43,8 +43,8 @@ pub struct LiveDevice {
     pub last: Option<Sample>,
     /// The last slow reading.
     pub last_slow: Option<SlowSample>,
-    /// The energy counter at the first slow reading that had it, in millijoules.
-    pub first_energy_mj: Option<u64>,
+    /// The energy counter at the first and at the last reading that had it, in millijoules.
+    pub energy_counts_mj: Option<(u64, u64)>,
     /// Why it is gone, if it is.
     pub lost: Option<String>,
     /// Readings that failed.
@@ -60,7 +60,7 @@ impl LiveDevice {
             device,
             last: None,
             last_slow: None,
-            first_energy_mj: None,
+            energy_counts_mj: None,
             lost: None,
             failed: 0,
             peak: None,
@@ -82,13 +82,25 @@ impl LiveDevice {
         if self.peak.is_none_or(|peak| sample.reading.used > peak.reading.used) {
             self.peak = Some(*sample);
         }
+        self.count_energy(sample.reading.energy_mj);
         self.last = Some(*sample);
+    }
+
+    pub(crate) fn add_slow(&mut self, sample: SlowSample) {
+        self.count_energy(sample.reading.energy_mj);
+        self.last_slow = Some(sample);
+    }
+
+    fn count_energy(&mut self, counter_mj: Option<u64>) {
+        if let Some(count) = counter_mj {
+            self.energy_counts_mj = Some((self.energy_counts_mj.map_or(count, |(first, _)| first), count));
+        }
     }
 
     /// Energy used since the recording began, by the device's counter, in millijoules.
     pub fn energy_mj(&self) -> Option<u64> {
-        let last = self.last_slow.as_ref().and_then(|slow| slow.reading.energy_mj)?;
-        last.checked_sub(self.first_energy_mj?)
+        let (first, last) = self.energy_counts_mj?;
+        last.checked_sub(first)
     }
 }
 

@@ -101,7 +101,8 @@ impl Simulation {
             }
             slow_reports.into_iter().for_each(|report| collector.accept(Message::Slow(report)));
         }
-        for (lane, _) in &lanes {
+        for (lane, _) in &mut lanes {
+            lane.last_slow_tick(clock.as_ref(), &state, |report| collector.accept(Message::Slow(report)));
             collector.accept(lane.calls());
         }
         match collector.finish(Ending::Finished, &[]) {

@@ -98,7 +98,9 @@ fn a_device_lost_in_mid_run_is_an_error_and_the_other_one_goes_on() {
 fn slow_figures_are_what_the_driver_says() {
     let (_library, mut backend) = one(&json!({"energy_mj": [16_044_284], "pcie": [1_000, 2_000],
         "link_kib": [3, 4], "ecc": [5, 6], "power_limit_mw": 700_000}));
-    let reading = backend.read_slow(FIRST).unwrap();
+    let mut reading = backend.read_slow(FIRST).unwrap();
+    assert_eq!(reading.energy_mj, None, "its call takes milliseconds");
+    backend.read_rare(FIRST, &mut reading).unwrap();
     assert_eq!(reading.energy_mj, Some(16_044_284));
     assert_eq!((reading.pcie_tx_bytes, reading.pcie_rx_bytes), (Some(1_000), Some(2_000)));
     assert_eq!((reading.link_tx_bytes, reading.link_rx_bytes), (Some(3_072), Some(4_096)));

@@ -1,5 +1,6 @@
 //! The timeline, its phases and its gaps.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vramscope_core::{Bytes, DeviceIndex, Phase, Reading, Sample, Timeline, Window};
@@ -92,14 +93,19 @@ fn extended(timeline: &Timeline) -> Option<ExtendedMetrics> {
     (metrics != ExtendedMetrics::default()).then_some(metrics)
 }
 
-/// What the devices' energy counters advanced from the first reading to the last, in joules. A counter that goes back
-/// (a driver reload) gives no figure.
+/// What the devices' energy counters advanced from the first reading to the last, in joules. One reading is no advance,
+/// and a counter that goes back (a driver reload) gives no figure.
 fn energy(timeline: &Timeline) -> Option<f64> {
     let mut total = 0u64;
     for device in timeline.devices() {
-        let mut counts = timeline.of_device(device.index, Window::ALL).filter_map(|s| s.reading.energy_mj);
-        let first = counts.next()?;
-        total = total.checked_add(counts.last().unwrap_or(first).checked_sub(first)?)?;
+        let fast = timeline.of_device(device.index, Window::ALL).filter_map(|s| Some((s.at, s.reading.energy_mj?)));
+        let slow = timeline.slow_samples().iter().filter(|s| s.device == device.index);
+        let counts = fast.chain(slow.filter_map(|s| Some((s.at, s.reading.energy_mj?)))).collect::<BTreeMap<_, _>>();
+        let (first, last) = (counts.first_key_value()?, counts.last_key_value()?);
+        if first.0 == last.0 {
+            return None;
+        }
+        total = total.checked_add(last.1.checked_sub(*first.1)?)?;
     }
     let joules = Bytes::new(total).as_f64() / 1e3;
     (!timeline.devices().is_empty()).then_some(joules)
@@ -150,4 +156,34 @@ fn nanoseconds(at: Duration) -> Option<u64> {
 /// Three decimals: readings are whole numbers of a thousandth at best.
 fn short(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use vramscope_core::{Device, SlowReading, SlowSample};
+
+    use super::*;
+
+    fn counted(counts: &[(u64, Option<u64>)]) -> Timeline {
+        let mut timeline = Timeline::new(None);
+        timeline.describe(Device::unnamed(DeviceIndex(0)));
+        for &(second, energy_mj) in counts {
+            let reading = SlowReading { energy_mj, ..SlowReading::default() };
+            timeline.push_slow(SlowSample { at: Duration::from_secs(second), device: DeviceIndex(0), reading });
+        }
+        timeline
+    }
+
+    #[test]
+    fn energy_is_what_the_counter_of_slow_readings_advanced() {
+        assert_eq!(energy(&counted(&[(0, Some(5_000)), (1, None), (7, Some(12_500)), (8, None)])), Some(7.5));
+        assert_eq!(energy(&counted(&[(0, Some(5_000)), (7, Some(5_000))])), Some(0.0), "read twice, not used");
+    }
+
+    #[test]
+    fn one_reading_and_a_counter_that_went_back_are_no_energy() {
+        assert_eq!(energy(&counted(&[(0, Some(5_000)), (1, None)])), None);
+        assert_eq!(energy(&counted(&[(0, Some(5_000)), (7, Some(3))])), None);
+        assert_eq!(energy(&counted(&[(0, None)])), None);
+    }
 }

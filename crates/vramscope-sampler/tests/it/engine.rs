@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vramscope_core::{Bytes, DeviceIndex, Gap, GapCause, Reading, SlowReading, Timeline, Window};
+use vramscope_core::{Bytes, Device, DeviceIndex, Gap, GapCause, GpuProcess, Reading, SlowReading, Timeline, Window};
 use vramscope_gpu::{FakeGpu, GpuBackend, GpuError, Pace, Renumbered, Replay, Step};
 use vramscope_sampler::{AnalysisOptions, Finished, Keep, SamplerConfig, SamplerError, Simulation, Source, analyse};
 
@@ -98,9 +98,59 @@ fn slow_figures_are_read_at_their_own_pace_with_and_without_a_second_handle() {
     for gpu in [FakeGpu::steady(1), FakeGpu::steady(1).with_slow_handle()] {
         let finished = run(Simulation::new(), gpu.slow(FIRST, slow.clone()), MINUTE);
         let samples = finished.timeline.slow_samples();
-        assert_eq!((samples.len(), &samples[0].reading), (60, &slow));
+        assert_eq!((samples.len(), &samples[0].reading), (61, &slow), "one each second, and one at the end");
         assert_eq!(finished.end.ticks, 600);
     }
+}
+
+/// A device whose energy counter is too dear for each slow reading.
+struct Dear {
+    gpu: FakeGpu,
+    counter_mj: u64,
+}
+
+impl GpuBackend for Dear {
+    fn name(&self) -> &'static str {
+        "dear"
+    }
+
+    fn devices(&self) -> &[Device] {
+        self.gpu.devices()
+    }
+
+    fn read(&mut self, device: DeviceIndex) -> Result<Reading, GpuError> {
+        self.gpu.read(device)
+    }
+
+    fn processes(&mut self, device: DeviceIndex) -> Result<Vec<GpuProcess>, GpuError> {
+        self.gpu.processes(device)
+    }
+
+    fn read_rare(&mut self, _: DeviceIndex, into: &mut SlowReading) -> Result<(), GpuError> {
+        self.counter_mj += 1_000;
+        into.energy_mj = Some(self.counter_mj);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_dear_is_read_first_last_and_seldom_between() {
+    let dear: Box<dyn GpuBackend> = Box::new(Dear { gpu: FakeGpu::steady(1), counter_mj: 0 });
+    let config = SamplerConfig { summary: Some(AnalysisOptions::default()), ..SamplerConfig::default() };
+    let finished = Simulation::new().run(vec![dear.into()], &config, ms(12_500), None).unwrap();
+    let counted = finished.timeline.slow_samples().iter().filter_map(|slow| slow.reading.energy_mj);
+    let seconds: Vec<u64> = finished
+        .timeline
+        .slow_samples()
+        .iter()
+        .filter(|slow| slow.reading.energy_mj.is_some())
+        .map(|slow| slow.at.as_secs())
+        .collect();
+    assert_eq!(counted.collect::<Vec<_>>(), [1_000, 2_000, 3_000, 4_000]);
+    assert_eq!(seconds, [0, 5, 10, 12]);
+    let report = finished.summary.unwrap();
+    let energy = report.devices[0].energy.as_ref().unwrap();
+    assert_eq!(energy.counter_j, Some(3.0));
 }
 
 #[test]

@@ -19,10 +19,10 @@ pub struct Expectation {
     pub fits: bool,
     /// How it was expected to refuse, as a failure's stable name.
     pub failure: Option<String>,
-    /// Amounts of memory.
+    /// Amounts of memory, each of one rank (the first).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub memory: Vec<ExpectedMemory>,
-    /// Counts.
+    /// Counts, each of one rank; all ranks of a replica have the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<ExpectedCount>,
 }

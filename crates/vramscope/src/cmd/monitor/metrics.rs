@@ -111,10 +111,7 @@ const FAMILIES: &[Family] = &[
         name: "vramscope_gpu_energy_joules_total",
         kind: COUNTER,
         help: "The device's energy counter, since its driver was loaded.",
-        value: |device| {
-            let counter = reading(device, |reading| reading.energy_mj).or_else(|| slow(device, |slow| slow.energy_mj));
-            counter.map(|mj| whole(mj) / 1e3)
-        },
+        value: |device| device.energy_mj.map(|mj| whole(mj) / 1e3),
     },
     Family {
         name: "vramscope_gpu_pcie_transmitted_bytes_total",

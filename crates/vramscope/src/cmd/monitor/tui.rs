@@ -304,6 +304,7 @@ mod tests {
             device: Device { name: Some("Stand-in GPU".into()), ..Device::unnamed(DeviceIndex(index)) },
             reading: Some(reading(60)),
             slow: None,
+            energy_mj: None,
             peak: Some(peak),
             most_power_mw: Some(700_000),
             failed: 0,

@@ -64,6 +64,8 @@ pub(super) struct DeviceMoment {
     pub(super) reading: Option<Reading>,
     /// The last slow reading, under the same condition.
     pub(super) slow: Option<SlowReading>,
+    /// The energy counter when it was read last, which is not with each reading; under the same condition.
+    pub(super) energy_mj: Option<u64>,
     /// When memory in use was largest.
     pub(super) peak: Option<Sample>,
     /// The highest power so far, in milliwatts.
@@ -172,8 +174,10 @@ fn device(live: &LiveDevice, now: Duration, limit: Duration) -> DeviceMoment {
     let last = live.last.filter(|sample| fresh(sample.at, limit));
     // Slow readings come once a second, and are given the same patience on top of it.
     let slow = live.last_slow.as_ref().filter(|slow| fresh(slow.at, limit + Duration::from_secs(1)));
+    let answers = last.is_some() || slow.is_some();
     DeviceMoment {
         device: live.device.clone(),
+        energy_mj: live.energy_counts_mj.filter(|_| answers).map(|(_, last)| last),
         reading: last.map(|sample| sample.reading),
         slow: slow.map(|slow| slow.reading.clone()),
         peak: live.peak,
