@@ -1,12 +1,17 @@
 //! Saved outputs of `nvidia-smi`, of any driver generation.
 //!
-//! Read are `--query-gpu=… --format=csv` and `--query-compute-apps=… --format=csv` with their header line, and
-//! `-q -x` (XML). A cell in brackets or `N/A` is absent. Figures keep the form in which they are printed.
+//! Read are `--query-gpu=… --format=csv` and `--query-compute-apps=… --format=csv` with their header line, `-q -x`
+//! (XML), `-q` (text), and the table that it prints without arguments. A cell in brackets or `N/A` is absent. Figures
+//! keep the form in which they are printed.
 
 mod csv;
+mod query;
+mod table;
 mod xml;
 
 pub use csv::read_csv;
+pub use query::read_query;
+pub use table::read_table;
 pub use xml::read_xml;
 
 /// What an output is, by its content.
@@ -16,6 +21,10 @@ pub enum Kind {
     Csv,
     /// `-q -x`.
     Xml,
+    /// `-q`.
+    Query,
+    /// No arguments.
+    Table,
 }
 
 /// An output that cannot be read.
@@ -23,8 +32,15 @@ pub enum Kind {
 #[non_exhaustive]
 pub enum ReadError {
     /// The XML is not well-formed.
-    #[error("read the XML of nvidia-smi")]
-    Xml(#[from] roxmltree::Error),
+    #[error(
+        "read the XML of nvidia-smi at line {line} (it may be cut short: save the whole output of nvidia-smi -q -x)"
+    )]
+    Xml {
+        /// The line in the text, from 1.
+        line: usize,
+        /// What is wrong there; its own position counts from the log's first line.
+        source: roxmltree::Error,
+    },
     /// The XML is of another program.
     #[error("find nvidia-smi's output in the XML: the root is <{root}>, not <nvidia_smi_log>")]
     OtherXml {
@@ -34,6 +50,12 @@ pub enum ReadError {
     /// The CSV has no header line, so nobody knows what its columns are.
     #[error("find the header line of nvidia-smi's CSV (it was written with noheader: save it again without)")]
     NoHeader,
+    /// The output lists no GPU.
+    #[error("find a GPU in the output of {what} (is the whole output there?)")]
+    NoGpu {
+        /// The command that prints such an output.
+        what: &'static str,
+    },
     /// A line has more or fewer cells than the header.
     #[error("read line {line} of nvidia-smi's CSV: {found} cells, and the header names {expected}")]
     Cells {
@@ -54,11 +76,23 @@ pub enum ReadError {
 /// assert_eq!(recognise("{}"), None);
 /// ```
 pub fn recognise(text: &str) -> Option<Kind> {
-    let start = text.trim_start();
-    if start.starts_with('<') {
-        return text.contains("<nvidia_smi_log").then_some(Kind::Xml);
+    if xml::holds_log(text) {
+        return Some(Kind::Xml);
     }
-    text.lines().take(100).any(csv::is_header).then_some(Kind::Csv)
+    if text.lines().take(100).any(csv::is_header) {
+        return Some(Kind::Csv);
+    }
+    if query::holds_log(text) {
+        return Some(Kind::Query);
+    }
+    table::holds_table(text).then_some(Kind::Table)
+}
+
+/// A line as `date` prints it, which `nvidia-smi` puts before its table: `Mon Nov 23 21:04:05 2026`.
+fn is_date(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let short = |word: Option<&str>| word.is_some_and(|word| word.len() == 3 && word.chars().all(char::is_alphabetic));
+    short(words.next()) && short(words.next()) && words.any(|word| word.matches(':').count() == 2)
 }
 
 /// What nvidia-smi's cell says, or `None` if it says that there is nothing to say.
@@ -66,7 +100,17 @@ fn present(cell: &str) -> Option<&str> {
     let cell = cell.trim();
     let absent = cell.is_empty()
         || cell.starts_with('[')
-        || ["N/A", "Not Supported", "ERR!", "Unknown Error", "GPU is lost", "None"].contains(&cell)
+        || [
+            "N/A",
+            "Not Supported",
+            "ERR!",
+            "Unknown Error",
+            "GPU is lost",
+            "GPU requires reset",
+            "Insufficient Permissions",
+            "None",
+        ]
+        .contains(&cell)
         || cell.starts_with("Requested functionality");
     (!absent).then_some(cell)
 }

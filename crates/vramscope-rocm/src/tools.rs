@@ -17,6 +17,12 @@ pub enum ReadError {
     /// There is no JSON in it.
     #[error("find JSON in the output (save it again with --json)")]
     NoJson(#[source] Option<serde_json::Error>),
+    /// An output begins and does not end.
+    #[error("read the JSON that begins on line {line}: its end is missing (save the whole output)")]
+    Torn {
+        /// The line, from 1.
+        line: usize,
+    },
     /// The JSON is of another program.
     #[error(
         "find amd-smi's or rocm-smi's keys in the JSON (expected \"gpu\" in each entry, or \"card0\", \"card1\", …)"
@@ -31,8 +37,10 @@ pub enum ReadError {
 /// assert!(!vramscope_rocm::tools::recognise("{\"cards\": 3}"));
 /// ```
 pub fn recognise(text: &str) -> bool {
-    json::documents(text)
-        .is_ok_and(|documents| documents.iter().any(|d| amd_smi::is_output(d) || rocm_smi::is_output(d)))
+    match json::documents(text) {
+        Ok(found) => found.documents.iter().any(|d| amd_smi::is_output(d) || rocm_smi::is_output(d)),
+        Err(error) => matches!(error, ReadError::Torn { .. }),
+    }
 }
 
 /// Reads one output, or several that follow each other and speak of the same GPUs.
@@ -40,9 +48,9 @@ pub fn recognise(text: &str) -> bool {
 /// # Errors
 /// [`ReadError`].
 pub fn read(text: &str) -> Result<Snapshot, ReadError> {
-    let documents = json::documents(text)?;
+    let found = json::documents(text)?;
     let mut snapshot: Option<Snapshot> = None;
-    for document in &documents {
+    for document in &found.documents {
         let (source, add): (_, fn(&mut Snapshot, &Value)) = if amd_smi::is_output(document) {
             ("amd-smi json", amd_smi::add)
         } else if rocm_smi::is_output(document) {
@@ -53,6 +61,9 @@ pub fn read(text: &str) -> Result<Snapshot, ReadError> {
         add(snapshot.get_or_insert_with(|| Snapshot::from_source(source)), document);
     }
     let mut snapshot = snapshot.ok_or(ReadError::OtherJson)?;
+    if let Some(line) = found.torn {
+        snapshot.notes.push(format!("the JSON that begins on line {line} has no end: only its whole parts are read"));
+    }
     snapshot.gpus.sort_by_key(|gpu| gpu.index);
     snapshot.gpu_count = snapshot.gpus.len();
     Ok(snapshot)

@@ -5,33 +5,28 @@ use std::collections::BTreeMap;
 use vramscope_gpu::Figure;
 use vramscope_gpu::document::{Gpu, Mig, Process, Snapshot};
 
-use super::{ReadError, present, throttle};
+use super::{ReadError, is_date, present, throttle};
 
 /// Columns by which a header line is known. Each query prints at least one of them in practice.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 13] = [
     "timestamp",
     "index",
     "name",
     "gpu_name",
     "uuid",
     "gpu_uuid",
-    "pci.bus_id",
     "gpu_bus_id",
     "driver_version",
-    "memory.total",
-    "memory.used",
-    "memory.free",
-    "memory.reserved",
-    "utilization.gpu",
-    "utilization.memory",
-    "power.draw",
-    "power.draw.instant",
-    "temperature.gpu",
-    "clocks.current.sm",
+    "pstate",
+    "compute_cap",
     "pid",
     "used_gpu_memory",
     "used_memory",
 ];
+
+/// What such a column may begin with instead.
+const KNOWN_STARTS: [&str; 9] =
+    ["pci.", "memory.", "utilization.", "power.", "enforced.", "temperature.", "clocks", "fan.speed", "mig.mode."];
 
 /// A column's name without its unit and with its old aliases made new.
 fn column(head: &str) -> &str {
@@ -54,61 +49,168 @@ fn column(head: &str) -> &str {
 pub(super) fn is_header(line: &str) -> bool {
     let cells: Vec<&str> = line.split(',').map(|cell| cell.split('[').next().unwrap_or(cell).trim()).collect();
     let spelled = |cell: &&str| cell.chars().all(|c| c.is_ascii_alphanumeric() || "._".contains(c)) && !cell.is_empty();
-    cells.iter().all(spelled) && cells.iter().any(|cell| KNOWN.contains(cell)) && Figure::parse(cells[0]).is_none()
+    let known = |cell: &&str| KNOWN.contains(cell) || KNOWN_STARTS.iter().any(|start| cell.starts_with(start));
+    cells.iter().all(spelled) && cells.iter().any(known) && Figure::parse(cells[0]).is_none()
+}
+
+/// Whether a line is no row: what a terminal, a mail or nvidia-smi itself puts between the lines of an output.
+fn is_talk(line: &str) -> bool {
+    const STARTS: [&str; 14] = [
+        "```",
+        "~~~",
+        "$ ",
+        "# ",
+        "> ",
+        "PS ",
+        "+-",
+        "|",
+        "==",
+        "Unable to ",
+        "Failed to ",
+        "WARNING",
+        "NVIDIA-SMI ",
+        "No devices",
+    ];
+    let line = line.trim_start();
+    STARTS.iter().any(|start| line.starts_with(start))
+        || line.contains("nvidia-smi -")
+        || is_prompt(line)
+        || is_date(line)
+}
+
+/// `user@host:/path$ …`, `root@host#`.
+fn is_prompt(line: &str) -> bool {
+    let before = line.split(['$', '#']).next().unwrap_or("");
+    before.len() < line.len() && before.split_whitespace().next().is_some_and(|word| word.contains('@'))
 }
 
 /// One row of cells under their columns' names.
 type Row<'t> = BTreeMap<&'t str, &'t str>;
 
-/// Reads one output or several after another (a query of GPUs and a query of processes). Of a log with many rows for
-/// one GPU, the last one counts.
+/// Reads one output or several after another (a query of GPUs and a query of processes, two queries of different
+/// figures). Of a log with many rows for one GPU, the last one counts.
 ///
 /// # Errors
 /// [`ReadError::NoHeader`] or [`ReadError::Cells`].
 pub fn read_csv(text: &str) -> Result<Snapshot, ReadError> {
-    let mut snapshot = Snapshot::from_source("nvidia-smi csv");
-    let mut heads: Option<Vec<&str>> = None;
-    let mut gpus: Vec<Gpu> = Vec::new();
-    let mut apps: Vec<Row<'_>> = Vec::new();
-    let mut repeated = false;
+    let mut reader = Reader::default();
     for (number, line) in (1..).zip(text.lines()) {
+        reader.line(number, line)?;
+    }
+    reader.finish()
+}
+
+#[derive(Default)]
+struct Reader<'t> {
+    heads: Option<Vec<&'t str>>,
+    /// How many rows there have been since the header.
+    rows: usize,
+    gpus: Vec<Listed<'t>>,
+    apps: Vec<Row<'t>>,
+    driver: Option<&'t str>,
+    taken_at: Option<&'t str>,
+    /// In the order in which they are said.
+    notes: Vec<String>,
+}
+
+/// A GPU with all that has been said of it.
+struct Listed<'t> {
+    row: Row<'t>,
+    gpu: Gpu,
+}
+
+impl<'t> Reader<'t> {
+    fn line(&mut self, number: usize, line: &'t str) -> Result<(), ReadError> {
         if line.trim().is_empty() {
-            continue;
+            return Ok(());
         }
         if is_header(line) {
-            heads = Some(line.split(',').map(column).collect());
-            continue;
+            self.heads = Some(line.split(',').map(column).collect());
+            self.rows = 0;
+            return Ok(());
         }
-        let Some(heads) = &heads else { continue };
-        let row = row(heads, line, number)?;
-        if row.contains_key("pid") {
-            apps.push(row);
-            continue;
-        }
-        let read = gpu(&row, gpus.len());
-        snapshot.driver_version = cell(&row, "driver_version").map(str::to_owned).or(snapshot.driver_version);
-        snapshot.taken_at = cell(&row, "timestamp").map(str::to_owned).or(snapshot.taken_at);
-        match gpus.iter_mut().find(|known| same(known, &read, row.contains_key("index"))) {
-            Some(known) => {
-                repeated = true;
-                *known = Gpu { index: known.index, ..read };
+        let Some(heads) = &self.heads else { return Ok(()) };
+        if is_talk(line) {
+            let said = line.trim();
+            if ["Unable to ", "Failed to ", "NVIDIA-SMI has failed"].iter().any(|start| said.starts_with(start)) {
+                self.note(format!("nvidia-smi says: {said}"));
             }
-            None => gpus.push(read),
+            return Ok(());
+        }
+        let row = row(heads, line, number)?;
+        self.rows += 1;
+        if row.contains_key("retired_pages.address") {
+            self.note("a list of retired memory pages is passed over".to_owned());
+        } else if row.contains_key("pid") {
+            let is_past = row.contains_key("max_memory_usage") || row.contains_key("mem_utilization");
+            if is_past && !row.contains_key("used_gpu_memory") {
+                self.note("accounted processes are passed over: they need not run any more".to_owned());
+            } else {
+                self.apps.push(row);
+            }
+        } else {
+            self.gpu(row);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
         }
     }
-    if heads.is_none() {
-        return Err(ReadError::NoHeader);
+
+    fn gpu(&mut self, row: Row<'t>) {
+        self.driver = cell(&row, "driver_version").or_else(|| cell(&row, "kmd_version")).or(self.driver);
+        self.taken_at = cell(&row, "timestamp").or(self.taken_at);
+        let read = gpu(&row, self.gpus.len());
+        let has_index = row.contains_key("index");
+        let named = self.gpus.iter().position(|known| same(&known.gpu, &read, has_index));
+        // Two queries without a GPU's identity: nvidia-smi lists the GPUs in the same order each time.
+        let by_place = || {
+            let known = self.gpus.get(self.rows - 1)?;
+            let apart = !known.row.keys().eq(row.keys());
+            (apart && !shares_identity(&known.gpu, &read, has_index)).then_some(self.rows - 1)
+        };
+        match named.or_else(by_place) {
+            Some(place) => {
+                let known = &mut self.gpus[place];
+                let again =
+                    row.keys().any(|head| *head != "timestamp" && is_figure(head) && known.row.contains_key(head));
+                known.row.extend(row);
+                known.gpu = Gpu { index: known.gpu.index, ..gpu(&known.row, place) };
+                if again {
+                    self.note("the output has several rows for one GPU; the last one counts".to_owned());
+                }
+            }
+            None => self.gpus.push(Listed { row, gpu: read }),
+        }
     }
-    if repeated {
-        snapshot.notes.push("the output has several rows for one GPU; the last one counts".into());
+
+    fn finish(self) -> Result<Snapshot, ReadError> {
+        if self.heads.is_none() {
+            return Err(ReadError::NoHeader);
+        }
+        let mut snapshot = Snapshot::from_source("nvidia-smi csv");
+        snapshot.driver_version = self.driver.map(str::to_owned);
+        snapshot.taken_at = self.taken_at.map(str::to_owned);
+        snapshot.notes = self.notes;
+        snapshot.gpus = self.gpus.into_iter().map(|listed| listed.gpu).collect();
+        for app in &self.apps {
+            add_process(&mut snapshot, app);
+        }
+        if snapshot.gpus.is_empty() {
+            snapshot.notes.push("the output has a header and no row".into());
+        }
+        snapshot.gpus.sort_by_key(|gpu| gpu.index);
+        snapshot.gpu_count = snapshot.gpus.len();
+        Ok(snapshot)
     }
-    snapshot.gpus = gpus;
-    for app in &apps {
-        add_process(&mut snapshot, app);
-    }
-    snapshot.gpus.sort_by_key(|gpu| gpu.index);
-    snapshot.gpu_count = snapshot.gpus.len();
-    Ok(snapshot)
+}
+
+/// Whether a column changes with time.
+fn is_figure(head: &str) -> bool {
+    ["memory.", "utilization.", "power.draw", "temperature.", "clocks"].iter().any(|start| head.starts_with(start))
 }
 
 /// Cells under their heads. A process name may hold commas: nvidia-smi does not quote.
@@ -152,6 +254,13 @@ fn same(known: &Gpu, read: &Gpu, has_index: bool) -> bool {
         return known.index == read.index;
     }
     known.uuid.is_some() && known.uuid == read.uuid
+}
+
+/// Whether both rows say which GPU they speak of in the same way, so that they can be told apart.
+fn shares_identity(known: &Gpu, read: &Gpu, has_index: bool) -> bool {
+    has_index
+        || (known.pci_bus_id.is_some() && read.pci_bus_id.is_some())
+        || (known.uuid.is_some() && read.uuid.is_some())
 }
 
 fn gpu(row: &Row<'_>, place: usize) -> Gpu {
@@ -208,7 +317,14 @@ fn add_process(snapshot: &mut Snapshot, row: &Row<'_>) {
     } else {
         (snapshot.gpus.len() == 1).then_some(0)
     };
-    let place = match place {
+    // A process in a slice may be listed under the slice, whose GPU only `-L` says.
+    let in_a_slice = || {
+        let cut = |gpu: &Gpu| gpu.mig.as_ref().is_some_and(|mig| mig.enabled);
+        let mut cut = snapshot.gpus.iter().enumerate().filter(|(_, gpu)| cut(gpu));
+        let only = cut.next().filter(|_| cut.next().is_none());
+        only.filter(|_| on.uuid.as_deref().is_some_and(|uuid| uuid.starts_with("MIG-"))).map(|(place, _)| place)
+    };
+    let place = match place.or_else(in_a_slice) {
         Some(place) => place,
         None if names_a_gpu => {
             snapshot.gpus.push(on);
@@ -268,6 +384,59 @@ mod tests {
         let processes = read_csv(text).unwrap().gpus[0].processes.clone().unwrap();
         assert_eq!(processes[0].name.as_deref(), Some("python a, b"));
         assert_eq!(processes[0].used_mib, Some(Figure::Whole(12)));
+    }
+
+    #[test]
+    fn two_queries_of_different_figures_join_by_identity_or_by_place() {
+        let by_index = "index, memory.used [MiB], memory.total [MiB]\n0, 10 MiB, 100 MiB\n1, 20 MiB, 100 MiB\n\
+                        index, power.draw [W]\n1, 70.00 W\n0, [N/A]\n";
+        let snapshot = read_csv(by_index).unwrap();
+        assert_eq!(snapshot.gpu_count, 2);
+        assert_eq!(
+            (snapshot.gpus[1].mem_used_mib, snapshot.gpus[1].power_w),
+            (Some(Figure::Whole(20)), Some(Figure::Real(70.0)))
+        );
+        assert_eq!((snapshot.gpus[0].mem_used_mib, snapshot.gpus[0].power_w), (Some(Figure::Whole(10)), None));
+        assert!(snapshot.notes.is_empty(), "{:?}", snapshot.notes);
+        let by_place =
+            "memory.used [MiB]\n10 MiB\n20 MiB\nutilization.gpu [%], clocks.mem [MHz]\n1 %, 405 MHz\n2 %, 9501 MHz\n";
+        let snapshot = read_csv(by_place).unwrap();
+        let figures: Vec<_> = snapshot.gpus.iter().map(|gpu| (gpu.mem_used_mib, gpu.util_gpu_pct)).collect();
+        let whole = |n| Some(Figure::Whole(n));
+        assert_eq!(figures, [(whole(10), whole(1)), (whole(20), whole(2))]);
+        assert_eq!(snapshot.gpus[1].clocks_mhz["mem"], Figure::Whole(9501));
+    }
+
+    #[test]
+    fn what_a_terminal_puts_between_the_lines_is_passed_over() {
+        let text = "user@node-7:~$ nvidia-smi --query-gpu=index,name --format=csv\nMon Nov 23 21:04:05 2026\n```csv\n\
+                    index, name\n0, Tesla T4\n```\nUnable to determine the device handle for GPU1: 0000:05:00.0: Unknown Error\n\
+                    $ nvidia-smi --query-compute-apps=pid,used_memory --format=csv\npid, used_gpu_memory [MiB]\n\
+                    7, 12 MiB\nroot@node-7:/# \n";
+        let snapshot = read_csv(text).unwrap();
+        assert_eq!((snapshot.gpu_count, snapshot.gpus[0].name.as_deref()), (1, Some("Tesla T4")));
+        assert_eq!(snapshot.gpus[0].processes.as_ref().unwrap()[0].pid, 7);
+        assert!(snapshot.notes[0].contains("Unknown Error"), "{:?}", snapshot.notes);
+    }
+
+    #[test]
+    fn lists_of_what_was_are_no_processes_and_no_gpus() {
+        let past = "gpu_uuid, pid, gpu_utilization [%], mem_utilization [%], max_memory_usage [MiB], time [ms]\n\
+                    GPU-1, 7, 3 %, 1 %, 300 MiB, 5 ms\n";
+        let snapshot = read_csv(&format!("index, uuid\n0, GPU-1\n{past}")).unwrap();
+        assert_eq!((snapshot.gpu_count, &snapshot.gpus[0].processes), (1, &None));
+        assert!(snapshot.notes[0].contains("need not run"));
+        let pages = "gpu_uuid, retired_pages.address, retired_pages.cause\nGPU-1, 0x1, Double Bit ECC\n";
+        assert_eq!(read_csv(pages).unwrap().gpu_count, 0);
+        assert!(read_csv("pid, used_gpu_memory [MiB]\n").unwrap().notes[0].contains("no row"));
+    }
+
+    #[test]
+    fn a_process_listed_under_a_slice_belongs_to_the_one_gpu_that_is_cut() {
+        let text = "index, uuid, mig.mode.current\n0, GPU-1, Disabled\n1, GPU-2, Enabled\n\
+                    gpu_uuid, pid, used_gpu_memory [MiB]\nMIG-abc, 7, 12 MiB\n";
+        let snapshot = read_csv(text).unwrap();
+        assert_eq!((snapshot.gpu_count, snapshot.gpus[1].processes.as_ref().map(Vec::len)), (2, Some(1)));
     }
 
     #[test]

@@ -11,19 +11,38 @@ use super::{ReadError, present};
 /// A log of 16 GPUs with all supported clocks has some 50 000 nodes.
 const MAX_NODES: u32 = 5_000_000;
 
-/// Reads the XML.
+/// Where the log begins and ends.
+const OPEN: &str = "<nvidia_smi_log";
+const CLOSE: &str = "</nvidia_smi_log>";
+
+/// Whether there is a log in this text.
+pub(super) fn holds_log(text: &str) -> bool {
+    text.contains(OPEN)
+}
+
+/// Reads the XML. Other text may stand before and behind it; of several logs (`--loop`), the last one counts.
 ///
 /// # Errors
 /// [`ReadError::Xml`] if it is not well-formed, [`ReadError::OtherXml`] if it is not nvidia-smi's.
 pub fn read_xml(text: &str) -> Result<Snapshot, ReadError> {
+    let (whole, count) = last_log(text);
     let options = ParsingOptions { allow_dtd: true, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
-    let document = Document::parse_with_options(text.trim_start(), options)?;
+    let document = Document::parse_with_options(whole, options).map_err(|source| {
+        // The parser counts its lines from the log's first one, and gives none where the log ends too early.
+        let before = text[..offset(text, whole)].matches('\n').count();
+        let within = match source {
+            roxmltree::Error::UnclosedRootNode | roxmltree::Error::UnexpectedEndOfStream => whole.lines().count(),
+            _ => usize::try_from(source.pos().row).unwrap_or(1),
+        };
+        ReadError::Xml { line: before + within, source }
+    })?;
     let root = document.root_element();
     if root.tag_name().name() != "nvidia_smi_log" {
         return Err(ReadError::OtherXml { root: root.tag_name().name().to_owned() });
     }
     let mut snapshot = Snapshot::from_source("nvidia-smi xml");
-    snapshot.driver_version = at(root, &["driver_version"]).map(str::to_owned);
+    let version = at(root, &["driver_version"]).or_else(|| at(root, &["kmd_version"]));
+    snapshot.driver_version = version.map(str::to_owned);
     snapshot.taken_at = at(root, &["timestamp"]).map(str::to_owned);
     let gpus = root.children().filter(|node| node.has_tag_name("gpu"));
     snapshot.gpus = (0..).zip(gpus).map(|(index, node)| gpu(index, node)).collect();
@@ -33,7 +52,25 @@ pub fn read_xml(text: &str) -> Result<Snapshot, ReadError> {
         let listed = snapshot.gpu_count;
         snapshot.notes.push(format!("the log speaks of {attached} attached GPUs and lists {listed}"));
     }
+    if count > 1 {
+        snapshot.notes.push(format!("the output has {count} logs, one after another; the last one counts"));
+    }
+    if text[offset(text, whole) + whole.len()..].contains(OPEN) {
+        snapshot.notes.push("the output is cut short in the midst of a later log; the last whole one counts".into());
+    }
     Ok(snapshot)
+}
+
+/// The last whole log in a text, and how many there are. Where none is whole, what begins like one.
+fn last_log(text: &str) -> (&str, usize) {
+    let count = text.matches(CLOSE).count();
+    let end = text.rfind(CLOSE).map_or(text.len(), |start| start + CLOSE.len());
+    let start = text[..end].rfind(OPEN).or_else(|| text.find('<')).unwrap_or(0);
+    (&text[start..end], count)
+}
+
+fn offset(text: &str, part: &str) -> usize {
+    part.as_ptr().addr() - text.as_ptr().addr()
 }
 
 fn child<'d>(node: Node<'d, 'd>, name: &str) -> Option<Node<'d, 'd>> {
@@ -80,7 +117,10 @@ fn gpu<'d>(index: u32, node: Node<'d, 'd>) -> Gpu {
         (gpu.power_w, gpu.power_kind) = power(of("average_power_draw"), of("power_draw"), instant);
         gpu.instant_power_w = instant;
         let limits = ["current_power_limit", "power_limit", "enforced_power_limit"];
-        gpu.power_cap_w = limits.into_iter().find_map(of);
+        // Driver 610 has put the limits into a block of their own.
+        let ceiling = readings.children().find(|block| block.tag_name().name().ends_with("ceiling_power_limit"));
+        let nested = |name: &str| ceiling.and_then(|block| figure(block, &[name]));
+        gpu.power_cap_w = limits.into_iter().find_map(|name| of(name).or_else(|| nested(name)));
     }
     let put = |map: &mut BTreeMap<String, Figure>, key: &str, path: [&str; 2]| {
         if let Some(figure) = figure(node, &path) {
@@ -145,8 +185,9 @@ fn mig<'d>(node: Node<'d, 'd>) -> Option<Mig> {
     if at(node, &["mig_mode", "current_mig"]) != Some("Enabled") {
         return None;
     }
-    let slices = child(node, "mig_devices");
-    let devices = slices.map(|list| list.children().filter(|n| n.has_tag_name("mig_device")).map(slice).collect());
+    // The text of `-q` has the slices right under the GPU.
+    let listed = child(node, "mig_devices").or_else(|| child(node, "mig_device").map(|_| node));
+    let devices = listed.map(|list| list.children().filter(|n| n.has_tag_name("mig_device")).map(slice).collect());
     Some(Mig { enabled: true, devices })
 }
 
@@ -242,6 +283,28 @@ mod tests {
     #[test]
     fn another_programs_xml_is_refused() {
         assert!(matches!(read_xml("<rss/>"), Err(ReadError::OtherXml { root }) if root == "rss"));
-        assert!(matches!(read_xml("<nvidia_smi_log>"), Err(ReadError::Xml(_))));
+        assert!(matches!(read_xml("<nvidia_smi_log>"), Err(ReadError::Xml { line: 1, .. })));
+    }
+
+    #[test]
+    fn text_around_the_log_and_several_logs_are_no_obstacle_and_a_torn_one_is_an_error_with_its_line() {
+        let log = |used: u32| {
+            format!(
+                "<?xml version=\"1.0\" ?>\n<!DOCTYPE nvidia_smi_log SYSTEM \"nvsmi_device_v12.dtd\">\n<nvidia_smi_log>\n\
+                 <kmd_version>610.62</kmd_version><gpu id=\"00000000:0A:00.0\"><fb_memory_usage>\n<used>{used} MiB</used>\
+                 </fb_memory_usage></gpu>\n</nvidia_smi_log>\n"
+            )
+        };
+        let text = format!("$ nvidia-smi -q -x -l 1\n```xml\n{}{}```\n$ <exit>\n", log(3), log(4));
+        let snapshot = read_xml(&text).unwrap();
+        assert_eq!(snapshot.gpus[0].mem_used_mib, Some(Figure::Whole(4)));
+        assert_eq!(snapshot.driver_version.as_deref(), Some("610.62"));
+        assert!(snapshot.notes[0].contains("2 logs"));
+        let torn = text.rfind("</fb_memory_usage>").unwrap();
+        let snapshot = read_xml(&text[..torn]).unwrap();
+        assert_eq!(snapshot.gpus[0].mem_used_mib, Some(Figure::Whole(3)));
+        assert!(snapshot.notes[0].contains("cut short"), "{:?}", snapshot.notes);
+        let torn = &text[..text.find("</fb_memory_usage>").unwrap()];
+        assert!(matches!(read_xml(torn), Err(ReadError::Xml { line: 7, .. })), "{:?}", read_xml(torn));
     }
 }

@@ -11,22 +11,28 @@ use super::json::{figure, memory, number, text};
 
 type Object = Map<String, Value>;
 
-/// The entries of one output.
+/// The entries of one output: of all its rounds if it was written with `--watch` into a file, which makes a list of
+/// lists.
 fn entries(document: &Value) -> Option<Vec<&Object>> {
     let list = match document {
-        Value::Array(list) => list.iter().collect(),
+        Value::Array(list) => list.as_slice(),
         Value::Object(map) => match map.get("gpu_data") {
-            Some(Value::Array(list)) => list.iter().collect(),
-            _ => vec![document],
+            Some(Value::Array(list)) => list.as_slice(),
+            _ => std::slice::from_ref(document),
         },
         _ => return None,
     };
-    list.into_iter().map(Value::as_object).collect()
+    let rounds = list.iter().flat_map(|entry| match entry {
+        Value::Array(round) => round.as_slice(),
+        _ => std::slice::from_ref(entry),
+    });
+    rounds.map(Value::as_object).collect()
 }
 
-/// Whether each entry says which GPU it speaks of.
+/// Whether it speaks of GPUs, and each entry says of which. Entries of CPUs may stand between them.
 pub(super) fn is_output(document: &Value) -> bool {
-    entries(document).is_some_and(|list| !list.is_empty() && list.iter().all(|entry| index(entry).is_some()))
+    let known = |entry: &&Object| index(entry).is_some() || entry.contains_key("cpu");
+    entries(document).is_some_and(|list| list.iter().any(|entry| index(entry).is_some()) && list.iter().all(known))
 }
 
 fn index(entry: &Object) -> Option<u32> {
@@ -107,12 +113,13 @@ fn sizes(gpu: &mut Gpu, entry: &Object) {
 }
 
 fn power(gpu: &mut Gpu, entry: &Object) {
-    let kinds: [(&[&str], &str); 6] = [
+    let kinds: [(&[&str], &str); 7] = [
         (&["power", "socket_power"], "socket"),
         (&["power", "current_socket_power"], "current_socket"),
         (&["power", "average_socket_power"], "average"),
         (&["power", "current_power"], "current_socket"),
         (&["power", "average_power"], "average"),
+        (&["power", "apu_average_socket_power"], "average"),
         (&["power_usage"], "socket"),
     ];
     let found = kinds.iter().find_map(|(path, kind)| Some((at(entry, path).and_then(number)?, *kind)));
@@ -129,6 +136,8 @@ fn power(gpu: &mut Gpu, entry: &Object) {
         &["limit", "max_power"],
         &["limit", "ppt0", "max_power_limit"],
         &["limit", "max_power_limit"],
+        // What `monitor` has in its column PWR_CAP.
+        &["max_power"],
     ];
     gpu.power_cap_w = first(entry, caps, number).or(gpu.power_cap_w);
     let energy: &[&[&str]] = &[&["energy", "total_energy_consumption"], &["energy", "total_energy"]];
@@ -244,6 +253,39 @@ mod tests {
         assert_eq!((split.util_gpu_pct, split.util_mem_pct), (None, Some(Figure::Whole(0))));
         let nothing = of(json!({"gpu": 0, "power": "N/A", "usage": "N/A", "mem_usage": "N/A", "clock": "N/A"}));
         assert_eq!((nothing.power_w, nothing.mem_used_mib, nothing.clocks_mhz.len()), (None, None, 0));
+    }
+
+    #[test]
+    fn a_watch_written_to_a_file_and_entries_of_cpus_are_read() {
+        let round = |watts: u32| {
+            json!([{"timestamp": 1, "gpu": 0, "power_usage": {"value": watts, "unit": "W"}},
+            {"timestamp": 1, "gpu": 1, "power_usage": "N/A", "max_power": {"value": 750, "unit": "W"}}])
+        };
+        let watched = read(&json!([round(140), round(150)]));
+        assert_eq!((watched.gpus.len(), watched.gpus[0].power_w), (2, Some(Figure::Whole(150))));
+        assert_eq!((watched.gpus[1].power_w, watched.gpus[1].power_cap_w), (None, Some(Figure::Whole(750))));
+        let mixed = read(&json!([{"cpu": 0, "power_metrics": {}}, {"gpu": 0, "bdf": "0000:63:00.0"}]));
+        assert_eq!(mixed.gpus[0].pci_bus_id.as_deref(), Some("0000:63:00.0"));
+        assert!(!is_output(&json!([{"cpu": 0}])));
+    }
+
+    #[test]
+    fn a_second_partition_without_figures_is_a_gpu_without_figures() {
+        let document = json!({"gpu_data": [
+            {"gpu": 0, "usage": {"gfx_activity": {"value": 3, "unit": "%"}, "umc_activity": {"value": 0, "unit": "%"}},
+             "temperature": {"edge": "N/A", "hotspot": {"value": 41, "unit": "C"}, "mid": [{"value": 40, "unit": "C"}]},
+             "clock": {"gfx_0": {"clk": {"value": 132, "unit": "MHz"}}, "uclk_aid": "N/A"},
+             "mem_usage": {"total_vram": {"value": 98288, "unit": "MB"}, "used_vram": {"value": 285, "unit": "MB"}}},
+            {"gpu": 1, "usage": "N/A", "power": "N/A", "temperature": {"edge": "N/A", "hotspot": "N/A"},
+             "clock": {"gfx_0": {"clk": "N/A"}}, "mem_usage": {"total_vram": "N/A", "used_vram": "N/A"}}]});
+        let snapshot = read(&document);
+        let (whole, second) = (&snapshot.gpus[0], &snapshot.gpus[1]);
+        assert_eq!(
+            (whole.mem_total_mib, whole.temps_c.len(), whole.clocks_mhz.len()),
+            (Some(Figure::Whole(98_288)), 1, 1)
+        );
+        assert_eq!((second.util_gpu_pct, second.power_w, second.mem_used_mib), (None, None, None));
+        assert!(second.temps_c.is_empty() && second.clocks_mhz.is_empty());
     }
 
     #[test]

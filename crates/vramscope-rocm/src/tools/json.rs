@@ -6,34 +6,74 @@ use vramscope_gpu::Figure;
 
 use super::ReadError;
 
-/// More places than this in which a document could begin are not tried: each try may read to the end.
+/// More places than this in which a document could begin are not tried.
 const MAX_TRIES: usize = 1000;
 
-/// All JSON objects and arrays of objects in a text, in order. The tools print warnings before them, some with
-/// brackets, so each opening bracket at the beginning of a line or behind only blanks is tried.
-pub(super) fn documents(text: &str) -> Result<Vec<Value>, ReadError> {
-    let mut found = Vec::new();
-    let mut failure = None;
+/// Tries that fail may read this many times the text together: each may read to the end.
+const MAX_READ: usize = 4;
+
+/// How an output begins where a line has something before it, as a container's log has.
+const STARTS: [&str; 4] = ["{\"card", "{\"system\"", "{\"gpu_data\"", "[{\"gpu\""];
+
+/// What a text holds.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// All JSON objects and lists of objects, in order.
+    pub(super) documents: Vec<Value>,
+    /// The line, from 1, of one that begins and does not end.
+    pub(super) torn: Option<usize>,
+}
+
+/// Finds JSON in the midst of other text. The tools print warnings before it, some with brackets, so each opening
+/// bracket at the beginning of a line or behind only blanks is tried.
+pub(super) fn documents(text: &str) -> Result<Found, ReadError> {
+    let mut found = Found { documents: Vec::new(), torn: None };
+    let (mut failure, mut read) = (None, 0_usize);
     let mut rest = text;
     for _ in 0..MAX_TRIES {
         let Some(start) = next_start(rest) else { break };
-        let mut stream = Deserializer::from_str(&rest[start..]).into_iter::<Value>();
-        match stream.next() {
+        let from = &rest[start..];
+        let mut stream = Deserializer::from_str(from).into_iter::<Value>();
+        let tried = stream.next();
+        rest = match tried {
             Some(Ok(value)) if holds_objects(&value) => {
-                found.push(value);
-                rest = &rest[start + stream.byte_offset()..];
+                found.documents.push(value);
+                &from[stream.byte_offset()..]
             }
             Some(Err(error)) => {
+                let ends_early = error.is_eof();
+                read = read.saturating_add(if ends_early { from.len() } else { reached(from, &error) });
+                if ends_early && found.torn.is_none() && STARTS.iter().any(|sign| begins_with(from, sign)) {
+                    found.torn = Some(text[..text.len() - from.len()].matches('\n').count() + 1);
+                }
                 failure.get_or_insert(error);
-                rest = &rest[start + 1..];
+                &from[1..]
             }
-            _ => rest = &rest[start + 1..],
+            _ => &from[1..],
+        };
+        if read > text.len().saturating_mul(MAX_READ) {
+            break;
         }
     }
-    if found.is_empty() { Err(ReadError::NoJson(failure)) } else { Ok(found) }
+    match (found.documents.is_empty(), found.torn) {
+        (false, _) => Ok(found),
+        (true, Some(line)) => Err(ReadError::Torn { line }),
+        (true, None) => Err(ReadError::NoJson(failure)),
+    }
 }
 
-/// The next opening bracket that begins a line, or the text.
+/// How far a failed try has read: to the end of the line of its error.
+fn reached(text: &str, error: &serde_json::Error) -> usize {
+    text.split_inclusive('\n').take(error.line()).map(str::len).sum()
+}
+
+/// Whether a text begins with this, apart from blanks between the parts.
+fn begins_with(text: &str, sign: &str) -> bool {
+    let mut text = text.chars().filter(|c| !c.is_whitespace());
+    sign.chars().all(|c| text.next() == Some(c))
+}
+
+/// The next opening bracket that begins a line, or an output in the midst of one.
 fn next_start(text: &str) -> Option<usize> {
     let mut line_start = 0;
     for line in text.split_inclusive('\n') {
@@ -41,15 +81,19 @@ fn next_start(text: &str) -> Option<usize> {
         if bare.starts_with(['{', '[']) {
             return Some(line_start + line.len() - bare.len());
         }
+        if let Some(place) = STARTS.iter().filter_map(|sign| line.find(sign)).min() {
+            return Some(line_start + place);
+        }
         line_start += line.len();
     }
     None
 }
 
+/// Whether it is an object, or a list of objects or of such lists.
 fn holds_objects(value: &Value) -> bool {
     match value {
         Value::Object(_) => true,
-        Value::Array(list) => !list.is_empty() && list.iter().all(Value::is_object),
+        Value::Array(list) => !list.is_empty() && list.iter().all(holds_objects),
         _ => false,
     }
 }
@@ -101,9 +145,27 @@ mod tests {
     #[test]
     fn warnings_with_brackets_before_the_json_do_not_hide_it() {
         let text = "WARNING: missing groups [render, video]\n[not json]\n\n  {\"a\": 1}\n[{\"b\": 2}]\nbye\n";
-        assert_eq!(documents(text).unwrap(), [json!({"a": 1}), json!([{"b": 2}])]);
+        assert_eq!(documents(text).unwrap().documents, [json!({"a": 1}), json!([{"b": 2}])]);
         assert!(matches!(documents("no json at all"), Err(ReadError::NoJson(None))));
         assert!(matches!(documents("{\"a\": "), Err(ReadError::NoJson(Some(_)))));
+    }
+
+    #[test]
+    fn an_output_in_a_line_is_found_and_one_without_its_end_is_named_by_its_line() {
+        let text = "2026-11-23T21:04:05Z stdout F {\"card0\": {\"GPU use (%)\": \"1\"}}\n";
+        assert_eq!(documents(text).unwrap().documents.len(), 1);
+        let torn = "WARNING: [a\n\n[\n    {\n        \"gpu\": 0,\n        \"usage\": {\n";
+        assert!(matches!(documents(torn), Err(ReadError::Torn { line: 3 })), "{:?}", documents(torn));
+        let second = documents(&format!("{text}{{\"card0\": {{")).unwrap();
+        assert_eq!((second.documents.len(), second.torn), (1, Some(2)));
+    }
+
+    #[test]
+    fn text_full_of_brackets_is_given_up_and_depth_is_bounded() {
+        let brackets = "[1,\n".repeat(100_000);
+        assert!(documents(&brackets).is_err());
+        let deep = "{\"a\":".repeat(100_000);
+        assert!(documents(&deep).is_err());
     }
 
     #[test]

@@ -73,12 +73,37 @@ fn gpu(gpu: &mut Gpu, fields: &Object) {
             gpu.clocks_mhz.insert(domain, clock);
         }
     }
+    for (key, value) in fields {
+        if let Some((domain, clock)) = clock_of_level(key, value) {
+            gpu.clocks_mhz.entry(domain).or_insert(clock);
+        }
+    }
+    metrics(gpu, fields);
+}
+
+/// What `--showmetrics` says, where no other option says it: the names are those of the driver's table.
+fn metrics(gpu: &mut Gpu, fields: &Object) {
+    let figure = |key: &str| get(fields, key).and_then(number);
+    gpu.util_gpu_pct = gpu.util_gpu_pct.or_else(|| figure("average_gfx_activity (%)"));
+    gpu.util_mem_pct = gpu.util_mem_pct.or_else(|| figure("average_umc_activity (%)"));
+    if gpu.power_w.is_none() {
+        let kinds = [("current_socket_power (W)", "current_socket"), ("average_socket_power (W)", "average")];
+        let found = kinds.iter().find_map(|(key, kind)| Some((figure(key)?, (*kind).to_owned())));
+        (gpu.power_w, gpu.power_kind) = found.unzip();
+    }
+    if gpu.temps_c.is_empty() {
+        let read = ["edge", "hotspot", "mem"]
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), figure(&format!("temperature_{name} (C)"))?)));
+        gpu.temps_c.extend(read);
+    }
 }
 
 /// `Temperature (Sensor HBM 0) (C)` is the sensor `hbm_0`.
 fn sensor(key: &str) -> Option<String> {
     let key = key.trim().to_ascii_lowercase();
-    let name = key.strip_prefix("temperature (sensor ")?.strip_suffix(") (c)")?;
+    // Before ROCm 2.7 the unit stood behind the figure.
+    let name = key.strip_prefix("temperature (sensor ")?.trim_end_matches(" (c)").strip_suffix(')')?;
     Some(name.trim().replace(' ', "_"))
 }
 
@@ -87,6 +112,15 @@ fn clock_domain(key: &str) -> Option<String> {
     let key = key.trim().trim_end_matches(':').to_ascii_lowercase();
     let name = key.strip_suffix(" clock speed")?;
     Some(name.trim().to_owned())
+}
+
+/// `"sclk clock level": "8 (1725Mhz)"` holds a speed; `"pcie clock level": "1 (16.0GT/s x16)"` does not.
+fn clock_of_level(key: &str, value: &Value) -> Option<(String, Figure)> {
+    let key = key.trim().to_ascii_lowercase();
+    let domain = key.strip_suffix(" clock level")?;
+    let (_, speed) = value.as_str()?.split_once('(')?;
+    let (clock, unit) = Figure::parse_with_unit(speed)?;
+    unit.trim_end_matches(')').eq_ignore_ascii_case("mhz").then(|| (domain.trim().to_owned(), clock))
 }
 
 fn memory(gpu: &mut Gpu, fields: &Object) {
@@ -120,18 +154,19 @@ fn power(gpu: &mut Gpu, fields: &Object) {
     gpu.energy_j = microjoules.or(gpu.energy_j);
 }
 
-/// `"PID104225": "name, gpus, vram, sdma, cu"` (rocm-smi's `showPids`). The name may hold commas.
+/// `"PID104225": "name, gpus, vram, sdma, cu"` (rocm-smi's `showPids`; before ROCm 4.1 without the last figure). It
+/// writes a comma for each blank and everything in small letters, so a name with blanks comes in several cells, and a
+/// figure that it could not read is `unknown`.
 fn host_process(key: &str, value: &Value) -> Option<HostProcess> {
     let pid = key.strip_prefix("PID")?.trim().parse().ok()?;
     let cells: Vec<&str> = value.as_str()?.split(", ").collect();
-    let (name, figures) = match cells.len().checked_sub(4) {
-        Some(names @ 1..) => (Some(cells[..names].join(", ")), &cells[names..]),
-        _ => (None, &cells[..0]),
-    };
+    let is_figure = |cell: &&&str| cell.eq_ignore_ascii_case("unknown") || cell.parse::<u64>().is_ok();
+    let behind = cells.iter().skip(1).rev().take(4).take_while(is_figure).count();
+    let (name, figures) = cells.split_at(cells.len() - behind);
     let count = |place: usize| figures.get(place).and_then(|cell| cell.trim().parse::<u64>().ok());
     Some(HostProcess {
         pid,
-        name: name.filter(|name| !name.is_empty() && name != "UNKNOWN"),
+        name: Some(name.join(" ")).filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("unknown")),
         gpus: count(0).and_then(|n| u32::try_from(n).ok()),
         vram_bytes: count(1),
     })
@@ -173,12 +208,44 @@ mod tests {
     }
 
     #[test]
-    fn a_process_name_may_hold_commas_and_a_process_on_several_cards_is_under_none() {
-        let document = json!({"card0": {}, "card1": {}, "system": {"PID7": "python a, b, 2, 4096, 0, 0"}});
+    fn a_process_name_may_hold_blanks_and_a_process_on_several_cards_is_under_none() {
+        let document = json!({"card0": {}, "card1": {}, "system": {"PID7": "vllm::worker, tp1, 2, 4096, 0, 0"}});
         let snapshot = super::super::read(&document.to_string()).unwrap();
         let host = &snapshot.host_processes.unwrap()[0];
-        assert_eq!((host.name.as_deref(), host.gpus, host.vram_bytes), (Some("python a, b"), Some(2), Some(4096)));
+        assert_eq!((host.name.as_deref(), host.gpus, host.vram_bytes), (Some("vllm::worker tp1"), Some(2), Some(4096)));
         assert_eq!(snapshot.gpus[0].processes, None);
+    }
+
+    #[test]
+    fn figures_of_a_process_are_read_with_or_without_its_occupancy() {
+        let of = |text: &str| host_process("PID7", &json!(text)).map(|p| (p.name, p.gpus, p.vram_bytes)).unwrap();
+        let named = |name: &str| Some(name.to_owned());
+        assert_eq!(of("python3, 1, 4096, 0"), (named("python3"), Some(1), Some(4096)));
+        assert_eq!(of("python3, 1, 4096, 0, unknown"), (named("python3"), Some(1), Some(4096)));
+        assert_eq!(of("python3, 1, unknown, unknown, unknown"), (named("python3"), Some(1), None));
+        assert_eq!(of("unknown, 1, 4096, 0, 0"), (None, Some(1), Some(4096)));
+        assert_eq!(of("python3"), (named("python3"), None, None));
+        assert_eq!(of("7, 1, 4096, 0, 0"), (named("7"), Some(1), Some(4096)));
+    }
+
+    #[test]
+    fn a_clock_is_also_read_from_its_level_and_metrics_fill_what_nothing_else_says() {
+        let levels = json!({"card0": {"sclk clock level": "8 (1725Mhz)", "pcie clock level": "1 (16.0GT/s x16)",
+            "mclk clock level": "2 (1000Mhz)", "mclk clock speed:": "(1001Mhz)", "socclk clock level:": "7"}});
+        let gpu = super::super::read(&levels.to_string()).unwrap().gpus.remove(0);
+        let clocks: Vec<_> = gpu.clocks_mhz.into_iter().collect();
+        assert_eq!(clocks, [("mclk".into(), Figure::Whole(1001)), ("sclk".into(), Figure::Whole(1725))]);
+        let metrics = json!({"card0": {"temperature_edge (C)": "N/A", "temperature_hotspot (C)": "51",
+            "temperature_mem (C)": "44", "current_socket_power (W)": "142", "average_socket_power (W)": "N/A",
+            "average_gfx_activity (%)": "3", "average_umc_activity (%)": "1", "current_gfxclk (MHz)": "131"}});
+        let gpu = super::super::read(&metrics.to_string()).unwrap().gpus.remove(0);
+        assert_eq!((gpu.power_w, gpu.power_kind.as_deref()), (Some(Figure::Whole(142)), Some("current_socket")));
+        assert_eq!((gpu.util_gpu_pct, gpu.util_mem_pct), (Some(Figure::Whole(3)), Some(Figure::Whole(1))));
+        assert_eq!(gpu.temps_c.into_keys().collect::<Vec<_>>(), ["hotspot", "mem"]);
+        let both = json!({"card0": {"Temperature (Sensor edge) (C)": "30.0", "temperature_hotspot (C)": "51",
+            "GPU use (%)": "9", "average_gfx_activity (%)": "3"}});
+        let gpu = super::super::read(&both.to_string()).unwrap().gpus.remove(0);
+        assert_eq!((gpu.util_gpu_pct, gpu.temps_c.len()), (Some(Figure::Whole(9)), 1));
     }
 
     #[test]

@@ -22,8 +22,9 @@ Examples:
 
 /// Show the GPUs: memory, power, utilisation, processes with their containers.
 ///
-/// With --from, reads saved outputs instead: nvidia-smi's CSV (--query-gpu, --query-compute-apps) and XML (-q -x),
-/// amd-smi's and rocm-smi's JSON of any generation. Which one it is, is seen from its content.
+/// With --from, reads saved outputs instead: nvidia-smi's CSV (--query-gpu, --query-compute-apps), XML (-q -x), text
+/// (-q) and table, amd-smi's and rocm-smi's JSON of any generation. Which one it is, is seen from its content; prompts,
+/// dates, colours and code fences around it are passed over, and so is UTF-16.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -94,6 +94,70 @@ fn a_file_that_is_no_tools_output_is_refused_with_what_is_understood() {
     assert!(out.stdout.is_empty() && said.contains("notes.txt") && said.contains("nvidia-smi's CSV"), "{said}");
 }
 
+/// The table of plain nvidia-smi as a report has it: two lines a GPU, one a process.
+const TABLE: &str = "\
+user@node-7:~$ nvidia-smi
+Mon Nov 23 21:04:05 2026
++-----------------------------------------------------------------------------------------+
+| NVIDIA-SMI 580.01                 Driver Version: 580.01         CUDA Version: 13.0     |
+|=========================================+========================+======================|
+|   0  NVIDIA L40S                    Off |   00000000:01:00.0 Off |                    0 |
+| N/A   54C    P0            110W /  350W |    1235MiB /  46068MiB |      9%      Default |
+|=========================================+========================+======================|
+| Processes:                                                                              |
+|    0   N/A  N/A           20037      C   VLLM::EngineCore                        538MiB |
++-----------------------------------------------------------------------------------------+
+";
+
+#[test]
+fn a_table_is_understood_as_every_system_saves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.txt");
+    let wide: Vec<u8> = TABLE.replace('\n', "\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let coloured = format!("```\r\n\u{1b}[1m{TABLE}\u{1b}[0m```\n");
+    for bytes in [TABLE.as_bytes(), &wide, &[&[0xff, 0xfe], &wide[..]].concat(), coloured.as_bytes()] {
+        std::fs::write(&path, bytes).unwrap();
+        let found = document(&["--from", path.to_str().unwrap()]);
+        let gpu = &found["gpus"][0];
+        assert_eq!((&found["source"], &found["driver_version"]), (&json!("nvidia-smi table"), &json!("580.01")));
+        assert_eq!(
+            (&gpu["name"], &gpu["mem_used_mib"], &gpu["power_w"]),
+            (&json!("NVIDIA L40S"), &json!(1235), &json!(110))
+        );
+        assert_eq!((&gpu["mem_free_mib"], &gpu["util_gpu_pct"]), (&Value::Null, &json!(9)));
+        let process = json!([{"pid": 20037, "name": "VLLM::EngineCore", "kind": "compute", "used_mib": 538}]);
+        assert_eq!(gpu["processes"], process);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_called_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("output.txt");
+    for (text, said) in [
+        ("GPU 0: NVIDIA H200 (UUID: GPU-1)\n", "nvidia-smi -L"),
+        ("# gpu    pwr  gtemp\n# Idx      W      C\n    0    438     55\n", "dmon"),
+        ("0, NVIDIA H200, 3 MiB, 143771 MiB\n", "without noheader"),
+        (
+            "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n",
+            "could not reach the NVIDIA driver",
+        ),
+        ("No devices were found\n", "found no GPU"),
+        ("======= ROCm System Management Interface =======\n", "rocm-smi --showallinfo --json"),
+        ("GPU: 0\n    ASIC:\n        MARKET_NAME: AMD Instinct MI300X\n", "metric --json"),
+        ("[\n    {\n        \"gpu\": 0,\n        \"usage\": {\n", "line 1"),
+        ("\n{\"card0\": {\"GPU use (%)\": ", "line 2"),
+        ("<?xml version=\"1.0\" ?>\n<nvidia_smi_log>\n<gpu id=\"1\">\n", "at line 3"),
+        ("index, memory.used [MiB]\n0, 1 MiB\n1", "line 3"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let out = gpus(&["--from", path.to_str().unwrap()]);
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(3), "{text}");
+        assert!(out.stdout.is_empty() && stderr.contains("output.txt") && stderr.contains(said), "{text}: {stderr}");
+    }
+}
+
 #[test]
 fn two_queries_of_one_machine_join_and_two_machines_do_not() {
     let folder = tempfile::tempdir().unwrap();

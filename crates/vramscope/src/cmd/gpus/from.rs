@@ -1,5 +1,7 @@
 //! Saved outputs of the vendors' tools, recognised by their content.
 
+mod text;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +12,8 @@ use vramscope_schema::ExitCode;
 use crate::exit::OrExit as _;
 use crate::output;
 
-/// A larger file is no output of these tools: the largest known is a log of a week, which `timeline` reads.
-const MAX_BYTES: u64 = 256 << 20;
+/// A larger file is no output of these tools: that of 16 GPUs has a megabyte. In memory it takes several times as much.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// What a text is. A program built without a vendor's support does not know its outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,10 @@ enum Kind {
     NvidiaCsv,
     #[cfg(feature = "nvml")]
     NvidiaXml,
+    #[cfg(feature = "nvml")]
+    NvidiaQuery,
+    #[cfg(feature = "nvml")]
+    NvidiaTable,
     #[cfg(feature = "rocm")]
     Amd,
 }
@@ -31,7 +37,7 @@ impl Kind {
             #[cfg(feature = "nvml")]
             Self::NvidiaCsv => false,
             #[cfg(feature = "nvml")]
-            Self::NvidiaXml => true,
+            Self::NvidiaXml | Self::NvidiaQuery | Self::NvidiaTable => true,
             #[cfg(feature = "rocm")]
             Self::Amd => false,
         }
@@ -72,7 +78,7 @@ pub(super) fn read(paths: &[PathBuf]) -> anyhow::Result<Snapshot> {
 /// The recognised texts of a path. A file that is none is an error; in a folder it is passed over.
 fn load(path: &Path) -> anyhow::Result<Vec<(Kind, PathBuf, String)>> {
     if path == Path::new("-") {
-        let text = decode(&limited(std::io::stdin().lock()).context("failed to read stdin")?);
+        let text = text::decode(&limited(std::io::stdin().lock()).context("failed to read stdin")?);
         return Ok(vec![(known(path, &text)?, path.to_owned(), text)]);
     }
     let failed = || format!("failed to read {}", path.display());
@@ -83,7 +89,7 @@ fn load(path: &Path) -> anyhow::Result<Vec<(Kind, PathBuf, String)>> {
         let mut found = Vec::new();
         for file in files.into_iter().filter(|file| file.is_file()) {
             let Ok(bytes) = std::fs::File::open(&file).map_err(anyhow::Error::from).and_then(limited) else { continue };
-            let text = decode(&bytes);
+            let text = text::decode(&bytes);
             match recognise(&text) {
                 Some(kind) => found.push((kind, file, text)),
                 None => output::say(&format!("note: {} is passed over: no output of these tools", file.display())),
@@ -92,7 +98,7 @@ fn load(path: &Path) -> anyhow::Result<Vec<(Kind, PathBuf, String)>> {
         return Ok(found);
     }
     let bytes = std::fs::File::open(path).map_err(anyhow::Error::from).and_then(limited).with_context(failed)?;
-    let text = decode(&bytes);
+    let text = text::decode(&bytes);
     Ok(vec![(known(path, &text)?, path.to_owned(), text)])
 }
 
@@ -105,27 +111,9 @@ fn limited(source: impl std::io::Read) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Text in UTF-8 or, as PowerShell writes it, UTF-16. What is not valid is replaced: a process may have any name.
-fn decode(bytes: &[u8]) -> String {
-    let wide = |order: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes[2..].chunks_exact(2).map(|pair| order([pair[0], pair[1]])).collect();
-        String::from_utf16_lossy(&units)
-    };
-    match bytes {
-        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
-        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
-        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
-        _ => String::from_utf8_lossy(bytes).into_owned(),
-    }
-}
-
 fn known(path: &Path, text: &str) -> anyhow::Result<Kind> {
     recognise(text).with_context(|| {
-        format!(
-            "failed to recognise {}: it is neither nvidia-smi's CSV (with its header line) or XML (-q -x), nor the \
-             JSON of amd-smi or rocm-smi",
-            path.display()
-        )
+        format!("failed to recognise {}: {}", path.display(), text::told(text).unwrap_or(text::UNDERSTOOD))
     })
 }
 
@@ -139,6 +127,8 @@ fn nvidia(text: &str) -> Option<Kind> {
     tools::recognise(text).map(|kind| match kind {
         tools::Kind::Csv => Kind::NvidiaCsv,
         tools::Kind::Xml => Kind::NvidiaXml,
+        tools::Kind::Query => Kind::NvidiaQuery,
+        tools::Kind::Table => Kind::NvidiaTable,
     })
 }
 
@@ -167,19 +157,11 @@ fn parse(kind: Kind, text: &str) -> anyhow::Result<Snapshot> {
         Kind::NvidiaCsv => Ok(vramscope_nvml::tools::read_csv(text)?),
         #[cfg(feature = "nvml")]
         Kind::NvidiaXml => Ok(vramscope_nvml::tools::read_xml(text)?),
+        #[cfg(feature = "nvml")]
+        Kind::NvidiaQuery => Ok(vramscope_nvml::tools::read_query(text)?),
+        #[cfg(feature = "nvml")]
+        Kind::NvidiaTable => Ok(vramscope_nvml::tools::read_table(text)?),
         #[cfg(feature = "rocm")]
         Kind::Amd => Ok(vramscope_rocm::tools::read(text)?),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_of_powershell_is_text() {
-        let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain("a, b".encode_utf16().flat_map(u16::to_le_bytes)).collect();
-        assert_eq!(decode(&wide), "a, b");
-        assert_eq!(decode(b"\xef\xbb\xbfa, b"), "a, b");
     }
 }
