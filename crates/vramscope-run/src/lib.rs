@@ -2,6 +2,7 @@
 
 mod assemble;
 mod budget;
+mod campaign;
 mod clock;
 mod derive;
 mod diagnose;
@@ -13,6 +14,10 @@ mod model;
 mod phases;
 
 pub use assemble::assemble;
+pub use campaign::{
+    CampaignError, CampaignFile, MOST_CAMPAIGN_BYTES, MOST_RUNS, ModelEntry, PlannedRun, campaign_json_schema,
+    expand as expand_campaign, read as read_campaign,
+};
 pub use clock::Alignment;
 pub use derive::DeriveError;
 pub use evidence::args::{Args, ArgsError, Flag, read as read_args};

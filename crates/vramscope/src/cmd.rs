@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod analyze;
+mod campaign;
 mod compare;
 mod completions;
 mod doctor;
@@ -24,6 +25,7 @@ use crate::exit::Answer;
 pub(crate) enum Command {
     Accuracy(accuracy::Args),
     Analyze(Box<analyze::Args>),
+    Campaign(Box<campaign::Args>),
     Compare(compare::Args),
     Completions(completions::Args),
     Doctor(doctor::Args),
@@ -45,6 +47,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
     let code = match command {
         Command::Accuracy(args) => accuracy::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Campaign(args) => campaign::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Doctor(args) => doctor::run(&args),

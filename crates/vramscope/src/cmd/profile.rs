@@ -124,7 +124,7 @@ fn shown(spec: &vramscope_run::RunSpec) -> String {
 }
 
 fn tell(args: &Args, profile: &Profile, path: &Path) -> anyhow::Result<()> {
-    if args.repeat == 1 {
+    if args.repeat == 1 && !args.part_of_campaign {
         match args.format {
             Format::Table => output::print(&super::analyze::render::profile(profile, output::width()))?,
             Format::Json => {

@@ -26,6 +26,16 @@ const DOCUMENTS: &[Document] = &[
         schema: vramscope_compare::document::calculator_json_schema,
     },
     Document {
+        name: "campaign",
+        about: "a campaign file: models, lengths and batch sizes to be profiled",
+        schema: vramscope_run::campaign_json_schema,
+    },
+    Document {
+        name: "campaign-plan",
+        about: "what a campaign would run, by --dry-run",
+        schema: super::campaign::plan_json_schema,
+    },
+    Document {
         name: "comparison",
         about: "two profiles against each other, figure by figure",
         schema: vramscope_compare::document::comparison_json_schema,

@@ -6,6 +6,8 @@
 )]
 
 mod analyze;
+#[cfg(unix)]
+mod campaign;
 mod compare;
 mod doctor;
 mod estimate;

@@ -67,6 +67,9 @@ pub(crate) struct Args {
     /// What to print: a table for people, or the profile document
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: Format,
+    /// The table of the campaign is the result, not that of each run.
+    #[arg(skip)]
+    pub(crate) part_of_campaign: bool,
 }
 
 /// What is asked of the engine.

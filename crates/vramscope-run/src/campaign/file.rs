@@ -1,0 +1,107 @@
+//! The campaign file in YAML, with the field names that the profilers before this one had.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::CampaignError;
+
+/// A campaign file.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignFile {
+    /// The models, each with its axes.
+    pub models: Vec<ModelEntry>,
+}
+
+/// One model and what is asked of it: every batch size with every input and every output length.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelEntry {
+    /// The model: a hub id, or a folder.
+    #[serde(alias = "hf_model_id", alias = "model")]
+    pub model_id: String,
+    /// The running container in which the engine is started; without it, it is started on this machine.
+    #[serde(default)]
+    pub container_name: Option<String>,
+    /// The image of which a new container is made for each run.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Prompt tokens of one request. Unit: tokens.
+    #[serde(default)]
+    pub input_lengths: Option<Vec<u64>>,
+    /// Generated tokens of one request. Unit: tokens.
+    #[serde(default)]
+    pub output_lengths: Option<Vec<u64>>,
+    /// Requests in flight together. Unit: count.
+    #[serde(default)]
+    pub batch_sizes: Option<Vec<u64>>,
+    /// The element type of the weights, as the engine names it.
+    #[serde(default)]
+    pub dtype: Option<String>,
+    /// The quantization method, as the engine names it.
+    #[serde(default)]
+    pub quantization: Option<String>,
+    /// The element type of the KV cache, as the engine names it.
+    #[serde(default)]
+    pub kv_cache_dtype: Option<String>,
+    /// Ranks that share each layer. Unit: count.
+    #[serde(default)]
+    pub tensor_parallel_size: Option<u64>,
+    /// Ranks that share the layers among them. Unit: count.
+    #[serde(default)]
+    pub pipeline_parallel_size: Option<u64>,
+    /// The share of the GPU's memory that the engine may use. Unit: none, a share.
+    #[serde(default)]
+    pub gpu_memory_utilization: Option<f64>,
+    /// The longest sequence. Unit: tokens.
+    #[serde(default)]
+    pub max_model_len: Option<u64>,
+    /// Run without graphs and compilation.
+    #[serde(default)]
+    pub enforce_eager: Option<bool>,
+    /// Run code that comes with the model.
+    #[serde(default)]
+    pub trust_remote_code: Option<bool>,
+    /// Parameters of the whole model. Unit: count.
+    #[serde(default)]
+    pub model_params: Option<f64>,
+    /// Layers. Unit: count.
+    #[serde(default)]
+    pub num_layers: Option<u64>,
+    /// Query heads. Unit: count.
+    #[serde(default)]
+    pub num_heads: Option<u64>,
+    /// Key and value heads. Unit: count.
+    #[serde(default)]
+    pub num_kv_heads: Option<u64>,
+    /// The width of one head. Unit: elements.
+    #[serde(default)]
+    pub head_dim: Option<u64>,
+    /// The width of the residual stream. Unit: elements.
+    #[serde(default)]
+    pub hidden_size: Option<u64>,
+    /// Measured iterations. Unit: count.
+    #[serde(default)]
+    pub num_iters: Option<u64>,
+    /// Iterations before the measured ones. Unit: count.
+    #[serde(default)]
+    pub num_iters_warmup: Option<u64>,
+    /// A remark for people.
+    #[serde(default)]
+    pub notes: Option<String>,
+    /// Further arguments of the engine, each a word.
+    #[serde(default)]
+    pub engine_args: Vec<String>,
+}
+
+/// The JSON Schema of the file, for editors.
+pub fn campaign_json_schema() -> schemars::Schema {
+    schemars::schema_for!(CampaignFile)
+}
+
+/// Reads the YAML. Anchors, depth and size are bounded by the reader's own budget.
+pub(super) fn read(text: &str) -> Result<CampaignFile, CampaignError> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| CampaignError::Yaml { reason: error.to_string().trim_end().to_owned() })
+}
