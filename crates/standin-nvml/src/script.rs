@@ -47,6 +47,7 @@ pub(crate) struct Device {
     pub(crate) used: Vec<u64>,
     /// A file that holds the bytes in use as text; it wins over `used`. With a process and a rest (`USED PID REST`) the
     /// bytes beyond the rest are that process's: it is listed while it lives, and only the rest is in use afterwards.
+    /// While it says `lost`, so is the device.
     pub(crate) used_file: Option<String>,
     pub(crate) power_mw: Vec<u32>,
     pub(crate) power_average_mw: u32,

@@ -95,6 +95,9 @@ pub(crate) fn enter_device(handle: nvmlDevice_t, name: &str) -> Result<&'static 
     if let Some(&code) = device.codes.get(name) {
         return Err(code);
     }
+    if device.is_lost_now() {
+        return Err(GPU_IS_LOST);
+    }
     if let Some(after) = device.lost_after {
         let key = format!("lost {handle:p}");
         let counted = name.starts_with("nvmlDeviceGetMemoryInfo");
@@ -120,6 +123,12 @@ impl Device {
             Some(held) => held.used,
             None => step(self, "used", &self.used),
         }
+    }
+
+    /// Whether the file of the memory in use says so.
+    fn is_lost_now(&self) -> bool {
+        let text = self.used_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        text.is_some_and(|text| text.trim() == "lost")
     }
 
     /// What the file of the memory in use says now, and which process holds it.

@@ -16,6 +16,10 @@ const PERCENTILES: [u8; 6] = [10, 25, 50, 75, 90, 99];
 /// Plays the benchmark to its end.
 pub(crate) fn latency(engine: &Engine, given: &Given, recorded_s: &[f64]) -> io::Result<()> {
     for phase in [Phase::Launch, Phase::Load, Phase::Ready, Phase::Warmup, Phase::Measure, Phase::Shutdown] {
+        if phase == Phase::Shutdown {
+            // The recording's own figures belong to its number of iterations.
+            result(engine, given, recorded_s)?;
+        }
         match engine.enter(phase) {
             Some(How::Hang) => hang(),
             Some(_) if phase == Phase::Shutdown => hang(),
@@ -24,10 +28,6 @@ pub(crate) fn latency(engine: &Engine, given: &Given, recorded_s: &[f64]) -> io:
                 engine.end(1);
             }
             None => {}
-        }
-        if phase == Phase::Shutdown {
-            // The recording's own figures belong to its number of iterations.
-            result(engine, given, recorded_s)?;
         }
         let more = engine.play(phase);
         if !more && phase < Phase::Measure {

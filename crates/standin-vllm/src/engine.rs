@@ -100,8 +100,8 @@ impl Engine {
     /// Sets the memory in use on each device: the engine's process holds it as long as it lives.
     pub(crate) fn use_memory(&self, bytes: u64) {
         for (device, pid) in self.script.devices.iter().zip(self.pids.iter().cycle()) {
-            let rest = device.rest_bytes;
-            let text = format!("{} {pid} {rest}\n", rest.saturating_add(bytes));
+            let used = device.rest_bytes.saturating_add(bytes);
+            let text = format!("{used} {pid} {}\n", device.rest_bytes.saturating_add(device.left_bytes));
             // Written beside and renamed, so that a reader sees one level or the other.
             let draft = device.used_file.with_extension("draft");
             if fs::write(&draft, text).and_then(|()| fs::rename(&draft, &device.used_file)).is_err() {

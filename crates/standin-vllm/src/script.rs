@@ -52,6 +52,9 @@ pub struct Device {
     /// What others use of it, in bytes: before, beneath and after the engine's own.
     #[serde(default)]
     pub rest_bytes: u64,
+    /// What stays in use when the engine has ended, beside the rest, in bytes.
+    #[serde(default)]
+    pub left_bytes: u64,
 }
 
 /// One failure.

@@ -18,6 +18,8 @@ type Check = fn(&Known<'_>) -> Option<Diagnostic>;
 /// All checks.
 const CHECKS: &[Check] = &[
     engine::failed,
+    engine::killed,
+    engine::ended_badly,
     engine::process_memory,
     engine::no_engine_log,
     engine::ranks_contradict_devices,

@@ -11,6 +11,7 @@ pub(crate) mod metrics;
 pub(crate) mod probe;
 pub(crate) mod record;
 
+use std::error::Error as _;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -117,18 +118,22 @@ impl Evidence {
             evidence.record = Some(evidence.small(path, SourceKind::HostRecord, record::read)?);
         }
         evidence.add_engine_logs(&files.engine_logs, observe)?;
-        evidence.add_gpu_logs(&files.gpu_logs, observe)?;
+        let gpu = evidence.add_gpu_logs(&files.gpu_logs, observe);
+        evidence.unless_cut_short(gpu)?;
         if let Some(path) = &files.model {
             evidence.add_model(path)?;
         }
         if let Some(path) = &files.probe {
-            evidence.probe = Some(evidence.small(path, SourceKind::Probe, probe::read)?);
+            let probe = evidence.small(path, SourceKind::Probe, probe::read);
+            evidence.probe = evidence.unless_cut_short(probe)?;
         }
         if let Some(path) = &files.metrics {
-            evidence.metrics = Some(evidence.small(path, SourceKind::EngineMetrics, metrics::read)?);
+            let metrics = evidence.small(path, SourceKind::EngineMetrics, metrics::read);
+            evidence.metrics = evidence.unless_cut_short(metrics)?;
         }
         if let Some(path) = &files.bench {
-            evidence.bench = Some(evidence.small(path, SourceKind::Benchmark, bench::read)?);
+            let bench = evidence.small(path, SourceKind::Benchmark, bench::read);
+            evidence.bench = evidence.unless_cut_short(bench)?;
         }
         if let Some(path) = &files.args {
             evidence.args = Some(evidence.small(path, SourceKind::EngineArgs, args::read)?);
@@ -144,6 +149,19 @@ impl Evidence {
     /// What the engine reported.
     pub fn facts(&self) -> Option<&EngineFacts> {
         self.engine.as_ref().map(|engine| &engine.facts)
+    }
+
+    /// A run that failed may have left a file that nobody could finish: it is noted, and the others tell their part.
+    fn unless_cut_short<T>(&mut self, read: Result<T, EvidenceError>) -> Result<Option<T>, EvidenceError> {
+        let failed = self.record.as_ref().is_some_and(|record| record.failure.is_some());
+        match read {
+            Err(error @ (EvidenceError::GpuLog { .. } | EvidenceError::Content { .. })) if failed => {
+                let because = error.source().map_or(String::new(), |cause| format!(": {cause}"));
+                self.notes.push(format!("failed to {error}{because}; the run failed, and it is left out"));
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
     }
 
     fn add_engine_logs(&mut self, paths: &[PathBuf], observe: &mut dyn FnMut(&Path, u64)) -> Result<(), EvidenceError> {

@@ -51,7 +51,7 @@ fn version_help_and_unknown_flags_are_those_of_the_command() {
 fn a_benchmark_plays_its_log_and_writes_its_result() {
     let folder = tempfile::tempdir().unwrap();
     let (json, used) = (folder.path().join("bench.json"), folder.path().join("used"));
-    let devices = vec![Device { used_file: used.clone(), rest_bytes: 7 }];
+    let devices = vec![Device { used_file: used.clone(), rest_bytes: 7, left_bytes: 0 }];
     let script = Script { devices, echo: true, ..fast() };
     let json_text = json.to_str().unwrap();
     let arguments = ["bench", "latency", "--model", "m", "--num-iters", "5", "--output-json", json_text];
@@ -175,7 +175,7 @@ fn a_server_fails_at_the_request_told() {
 fn workers_end_with_their_engine_or_outlive_it() {
     for outlive in [false, true] {
         let used = tempfile::NamedTempFile::new().unwrap();
-        let devices = vec![Device { used_file: used.path().into(), rest_bytes: 0 }];
+        let devices = vec![Device { used_file: used.path().into(), rest_bytes: 0, left_bytes: 0 }];
         let mut served = Served::start(&Script { workers_outlive: outlive, devices, ignores_sigterm: true, ..fast() });
         let text = fs::read_to_string(used.path()).unwrap();
         let worker: i32 = text.split(' ').nth(1).unwrap().parse().unwrap();

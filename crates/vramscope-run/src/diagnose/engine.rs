@@ -7,6 +7,9 @@ use super::{advise, diagnostic};
 use crate::derive::Placed;
 use crate::known::{Known, failure_numbers};
 
+/// The signals that ask an engine to stop, and may well be what ends it.
+const ASKED: [i32; 2] = [2, 15];
+
 /// The engine failed: why, in which phase, with the figures of its message.
 pub(super) fn failed(known: &Known<'_>) -> Option<Diagnostic> {
     let phase = known.failing_phase()?;
@@ -24,6 +27,30 @@ pub(super) fn failed(known: &Known<'_>) -> Option<Diagnostic> {
     advise(found, &vramscope_vllm_log::advice(&failure.kind))
 }
 
+/// The work was done, and the engine had to be killed.
+pub(super) fn killed(known: &Known<'_>) -> Option<Diagnostic> {
+    let given = known.evidence.record.as_ref()?.host.killed_after_s?.get();
+    let message = format!("the engine did not stop within {given} s after it was asked to, and was killed");
+    let evidence = Figures::new().number("given_s", given);
+    let found = Diagnostic { evidence, ..diagnostic("engine_killed", Severity::Warning, message) };
+    advise(found, "read the end of engine.log for what it waited for; --grace gives it more time")
+}
+
+/// The work was done, and the engine crashed when it was asked to stop.
+pub(super) fn ended_badly(known: &Known<'_>) -> Option<Diagnostic> {
+    let record = known.evidence.record.as_ref().filter(|record| record.failure.is_none())?;
+    let host = &record.host;
+    let how = match (host.exit_code, host.exit_signal) {
+        _ if host.killed_after_s.is_some() => return None,
+        (_, Some(signal)) if !ASKED.contains(&signal) => format!("signal {signal}"),
+        (Some(code), None) if code != 0 && !ASKED.contains(&(code - 128)) => format!("exit code {code}"),
+        _ => return None,
+    };
+    let message = format!("the work was done, and then the engine ended with {how}");
+    let found = diagnostic("engine_ended_badly", Severity::Warning, message);
+    advise(found, "the figures stand; read the end of engine.log for what went wrong when it stopped")
+}
+
 /// What to do about a failure that its conductor saw from outside.
 fn advice_of(kind: &str) -> &'static str {
     match kind {
@@ -34,6 +61,9 @@ fn advice_of(kind: &str) -> &'static str {
         "engine_not_found" => "activate the engine's environment, or name its program with --engine",
         "host_out_of_memory" => "the machine's own memory ran out: close other programs, or load a smaller model",
         "container_gone" | "docker_unavailable" => "look at the daemon (docker info) and at the container's own log",
+        "engine_does_not_end" => {
+            "its processes hang in the driver: look at the kernel's log (dmesg), and restart the machine"
+        }
         "requests_failed" => "look at the end of engine.log for what the server said",
         _ => "read the end of engine.log: what the engine printed last usually says why",
     }

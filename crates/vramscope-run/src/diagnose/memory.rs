@@ -250,9 +250,11 @@ pub(super) fn not_returned(known: &Known<'_>) -> Option<Diagnostic> {
     let span = derived.timeline.span()?;
     let last = derived.timeline.totals(span).last()?;
     let left = last.used.checked_sub(baseline).filter(|left| *left > RETURNED_WITHIN)?;
-    // An engine that still holds most of its memory when the recording ends is still at work and owes nothing yet.
+    // An engine that still holds most of its memory when the recording ends is still at work and owes nothing yet, unless
+    // somebody saw it end.
+    let ended = known.evidence.record.as_ref().is_some_and(|record| record.host.memory_returned.is_some());
     let rise = derived.peak.as_ref()?.total()?.checked_sub(baseline)?;
-    if left.get() > rise.get() / 2 {
+    if left.get() > rise.get() / 2 && !ended {
         return None;
     }
     let message = format!("{left} more than before the engine are in use at the end of the recording");

@@ -24,6 +24,11 @@ impl CancelHandle {
 }
 
 impl CancelToken {
+    /// Whether somebody has asked for the end.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits until somebody asks for the end; for ever if nobody can any more.
     pub(crate) async fn cancelled(&mut self) {
         if self.0.wait_for(|asked| *asked).await.is_err() {

@@ -6,6 +6,7 @@
 mod stop;
 mod watch;
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use vramscope_core::Phase;
 use vramscope_engine::{Engine, EngineHost, Exit, LogStream};
 use vramscope_sampler::document::Ending;
 use vramscope_sampler::{JsonlFile, Recording, Sampler, SamplerError};
+use vramscope_schema::Amount;
 use vramscope_schema::v3::{Profile, RunStatus};
 use vramscope_vllm_log::LogParser;
 
@@ -25,9 +27,12 @@ use crate::evidence::record::{HostFailure, RECORD_VERSION, RunRecord};
 use crate::evidence::{Evidence, EvidenceError};
 use crate::{EvidenceFiles, phases};
 use stop::Stop;
+use watch::LOOK;
 
 /// The largest result of a benchmark that is taken over.
 const MOST_RESULT: u64 = 64 << 20;
+/// The signal that nothing survives.
+const SIGKILL: i32 = 9;
 
 /// A run that leaves no profile.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +96,8 @@ struct Conductor<'r> {
     baseline: Option<vramscope_core::Bytes>,
     /// How the engine ended, once it has.
     exit: Option<Exit>,
+    /// It did not stop when it was asked to, and was killed.
+    killed: bool,
     /// The first error of the engine's log, in its own words.
     first_error: Option<String>,
     /// The container's name and image.
@@ -143,16 +150,23 @@ impl<'r> Run<'r> {
             phase: Phase::Baseline,
             baseline: None,
             exit: None,
+            killed: false,
             first_error: None,
             container: None,
             notes: Vec::new(),
         };
-        let stopped = conductor.conduct().await.err();
-        let record = conductor.record(stopped.as_ref(), shown);
+        let mut stopped = conductor.conduct().await.err();
+        let mut record = conductor.record(stopped.as_ref(), shown);
         let ending =
             if stopped.as_ref().is_some_and(Stop::is_interrupt) { Ending::Interrupted } else { Ending::Finished };
-        // A timeline that could not be written to its end was noticed on the way, and is in the record.
-        let _ = recording.finish_as(ending);
+        // A timeline that could not be written was noticed on the way, unless it was the last second of it.
+        if let Err(error) = recording.finish_as(ending)
+            && stopped.is_none()
+        {
+            let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            record.end_with(stopped.insert(Stop::timeline(&why, Phase::Settle)));
+        }
+        folder.give_room_back();
         folder.write_record(&record)?;
         derive(&folder, &spec)
     }
@@ -202,8 +216,13 @@ impl Conductor<'_> {
     async fn work(&mut self, engine: &mut Engine) -> Result<(), Stop> {
         match &self.spec.workload {
             Workload::OwnBenchmark { result, keep_as } => {
-                self.until_the_end(engine).await?;
-                self.keep_result(result, keep_as).await
+                let ended = self.until_the_end(engine).await;
+                // One that fails at its end has measured before, and its result may be there.
+                if ended.is_ok() || self.phase >= Phase::Shutdown {
+                    let kept = self.keep_result(result, keep_as).await;
+                    return ended.and(kept);
+                }
+                ended
             }
             Workload::Served { client, plan, ask_model } => {
                 self.until_ready(engine, client).await?;
@@ -235,37 +254,63 @@ impl Conductor<'_> {
         self.folder.write(keep_as, &bytes).map_err(|error| Stop::recording(&error, self.phase))
     }
 
-    /// Stops the engine and waits for its memory to return.
+    /// Stops the engine and waits for its memory to return, whatever else goes wrong meanwhile; the first of that is
+    /// told.
     async fn wind_up(&mut self, engine: &mut Engine) -> Result<(), Stop> {
         let attached = self.attached();
-        if !attached && self.exit.is_none() {
-            self.enter(Phase::Shutdown)?;
-        }
-        let stopped = engine.stop(self.spec.times.grace).await;
-        let exit = stopped.map_err(|error| Stop::host(&error, Phase::Shutdown, &self.spec.secrets));
-        self.drain(engine).await?;
+        // Who has stopped the run already has seen to it that the engine ends, not that its end is not looked at.
+        let asked = self.cancel.is_cancelled();
+        let entered = if attached || self.exit.is_some() { Ok(()) } else { self.enter(Phase::Shutdown) };
+        let stopped = self.stop(engine).await;
+        let drained = self.drain(engine).await;
+        let interrupted = self.interrupted_since(asked);
+        let ended = entered.and(stopped).and(drained).and(interrupted);
         if attached {
-            return exit.map(|_| ());
+            return ended;
         }
-        if let Ok(exit) = &exit {
-            self.exit.get_or_insert_with(|| exit.clone());
-        }
-        self.enter(Phase::Settle)?;
-        self.settle().await;
-        exit.map(|_| ())
+        let settled = match self.enter(Phase::Settle) {
+            Ok(()) => self.settle().await,
+            gone => gone,
+        };
+        ended.and(settled)
     }
 
-    /// Waits until memory is back at the baseline, or has had its time to be.
-    async fn settle(&mut self) {
-        let deadline = tokio::time::Instant::now() + self.spec.times.settle;
-        let step = Duration::from_millis(200);
-        // A second of samples shows the level even if it is reached at once.
-        tokio::time::sleep(Duration::from_secs(1).min(self.spec.times.settle)).await;
-        while tokio::time::Instant::now() < deadline
-            && self.left_over().is_some_and(|left| left > phases::RETURNED_WITHIN)
-        {
-            tokio::time::sleep(step).await;
+    /// Asks the engine to stop, kills what does not, and keeps how it ended.
+    async fn stop(&mut self, engine: &mut Engine) -> Result<(), Stop> {
+        let grace = self.spec.times.grace;
+        let begun = tokio::time::Instant::now();
+        let exit = engine.stop(grace).await;
+        let exit = exit.map_err(|error| Stop::host(&error, Phase::Shutdown, &self.spec.secrets))?;
+        if !self.attached() && self.exit.is_none() {
+            // A container reports the signal that ended its processes as a code past 128.
+            let killed = exit.signal == Some(SIGKILL) || exit.code == Some(128 + SIGKILL);
+            self.killed = killed && !exit.oom_killed && begun.elapsed() >= grace;
+            self.exit = Some(exit);
         }
+        Ok(())
+    }
+
+    /// Waits until memory is back at the baseline, has had its time to be, cannot be seen any more, or somebody does not
+    /// want to wait for it.
+    async fn settle(&mut self) -> Result<(), Stop> {
+        let asked = self.cancel.is_cancelled();
+        let begun = tokio::time::Instant::now();
+        let most = self.spec.times.settle;
+        // A second of samples shows the level even if it is reached at once.
+        let least = Duration::from_secs(1).min(most);
+        while begun.elapsed() < most
+            && (begun.elapsed() < least || self.left_over().is_some_and(|left| left > phases::RETURNED_WITHIN))
+        {
+            tokio::time::sleep(LOOK.min(most)).await;
+            self.look(None)?;
+            self.interrupted_since(asked)?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody stopped the run who had not done so before.
+    fn interrupted_since(&self, asked_before: bool) -> Result<(), Stop> {
+        if !asked_before && self.cancel.is_cancelled() { Err(Stop::interrupt(self.phase)) } else { Ok(()) }
     }
 
     /// Memory in use over the baseline now; zero where it is below.
@@ -289,27 +334,37 @@ impl Conductor<'_> {
             host.exit_code = exit.code;
             host.exit_signal = exit.signal;
             host.oom_killed = Some(exit.oom_killed);
+            host.killed_after_s = self.killed.then(|| Amount::seconds(self.spec.times.grace));
         }
         if self.exit.is_some() && !self.attached() {
             let signed = |(now, before): (vramscope_core::Bytes, vramscope_core::Bytes)| now.checked_delta(before);
             host.left_over_baseline_bytes = self.used().zip(self.baseline).and_then(signed).map(|left| left.get());
             host.memory_returned = self.left_over().map(|left| left <= phases::RETURNED_WITHIN);
         }
-        RunRecord {
+        let mut record = RunRecord {
             vramscope_run: RECORD_VERSION,
             generator: format!("{} {}", self.spec.generator.name, self.spec.generator.version),
-            status: match stopped {
-                None => RunStatus::Complete,
-                Some(stop) if stop.is_interrupt() => RunStatus::Interrupted,
-                Some(_) => RunStatus::Failed,
-            },
-            failing_phase: stopped.map(|stop| stop.phase.into()),
-            failure: stopped.map(|stop| HostFailure { kind: stop.kind.to_owned(), message: stop.message.clone() }),
+            status: RunStatus::Complete,
+            failing_phase: None,
+            failure: None,
             host,
             engine_type: self.spec.engine_type.clone(),
             workload: Some(self.spec.workload_info.clone()),
             shape: self.spec.shape,
             notes: std::mem::take(&mut self.notes),
+        };
+        if let Some(stop) = stopped {
+            record.end_with(stop);
         }
+        record
+    }
+}
+
+impl RunRecord {
+    /// Writes down why the run ended early.
+    fn end_with(&mut self, stop: &Stop) {
+        self.status = if stop.is_interrupt() { RunStatus::Interrupted } else { RunStatus::Failed };
+        self.failing_phase = Some(stop.phase.into());
+        self.failure = Some(HostFailure { kind: stop.kind.to_owned(), message: stop.message.clone() });
     }
 }

@@ -8,6 +8,13 @@ use serde_json::json;
 
 use crate::evidence::record::RunRecord;
 
+/// The name of the full-rate timeline.
+pub(crate) const TIMELINE: &str = "timeline.jsonl";
+/// Room that is taken while the run goes on, so that a disk that fills up has place for the outcome and the profile.
+const ROOM: &str = ".room";
+/// A run's record and its profile have a tenth of this with one device, and each further one adds a few thousand bytes.
+const ROOM_BYTES: usize = 512 << 10;
+
 /// A folder that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,7 +53,18 @@ impl RecordingFolder {
         if fs::read_dir(path).map_err(failed)?.next().is_some() {
             return Err(FolderError::NotEmpty { path: path.to_owned() });
         }
-        Ok(Self { path: path.to_owned() })
+        let folder = Self { path: path.to_owned() };
+        // A disk that has no room for it now will say so of the files that matter.
+        if fs::write(path.join(ROOM), vec![0; ROOM_BYTES]).is_err() {
+            folder.give_room_back();
+        }
+        Ok(folder)
+    }
+
+    /// Gives back the room that was kept for the end.
+    pub(crate) fn give_room_back(&self) {
+        // Where it is gone already there is nothing to give back.
+        let _ = fs::remove_file(self.path.join(ROOM));
     }
 
     /// Where it is.
@@ -56,7 +74,7 @@ impl RecordingFolder {
 
     /// The file of the full-rate timeline.
     pub fn timeline(&self) -> PathBuf {
-        self.path.join("timeline.jsonl")
+        self.path.join(TIMELINE)
     }
 
     /// Writes a file whole, through a temporary name beside it.
@@ -88,26 +106,42 @@ impl RecordingFolder {
     pub(crate) fn lines(&self, name: &str) -> Result<LineFile, FolderError> {
         let path = self.path.join(name);
         let file = File::create(&path).map_err(|source| FolderError::Write { path: path.clone(), source })?;
-        Ok(LineFile { path, out: BufWriter::new(file) })
+        Ok(LineFile { path, out: Some(BufWriter::new(file)) })
     }
 }
 
-/// A file that is written line by line.
+/// A file that is written line by line. After an error nothing more is written: what is there stays as it is.
 #[derive(Debug)]
 pub(crate) struct LineFile {
     path: PathBuf,
-    out: BufWriter<File>,
+    out: Option<BufWriter<File>>,
 }
 
 impl LineFile {
     pub(crate) fn push(&mut self, bytes: &[u8], ended: bool) -> Result<(), FolderError> {
         let end: &[u8] = if ended { b"\n" } else { b"" };
-        let written = self.out.write_all(bytes).and_then(|()| self.out.write_all(end));
-        written.map_err(|source| FolderError::Write { path: self.path.clone(), source })
+        self.write(|out| out.write_all(bytes).and_then(|()| out.write_all(end)))
+    }
+
+    /// A line of JSON.
+    pub(crate) fn push_json(&mut self, value: &impl serde::Serialize) -> Result<(), FolderError> {
+        let text = serde_json::to_vec(value).map_err(io::Error::from);
+        let text = text.map_err(|source| FolderError::Write { path: self.path.clone(), source })?;
+        self.push(&text, true)
     }
 
     pub(crate) fn flush(&mut self) -> Result<(), FolderError> {
-        self.out.flush().map_err(|source| FolderError::Write { path: self.path.clone(), source })
+        self.write(BufWriter::flush)
+    }
+
+    /// Tells of the first error alone.
+    fn write(&mut self, work: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), FolderError> {
+        let Some(out) = &mut self.out else { return Ok(()) };
+        work(out).map_err(|source| {
+            // Dropping the writer would write what it still holds once the disk has room again.
+            drop(self.out.take().map(BufWriter::into_parts));
+            FolderError::Write { path: self.path.clone(), source }
+        })
     }
 }
 
@@ -123,6 +157,20 @@ mod tests {
         folder.write_args(&["vllm".to_owned()], None, "m").unwrap();
         assert_eq!(fs::read_to_string(path.join("args.json")).unwrap(), r#"{"argv":["vllm"],"model":"m","vllm":null}"#);
         assert!(matches!(RecordingFolder::create(&path), Err(FolderError::NotEmpty { .. })));
+        folder.give_room_back();
+        assert!(fs::read_dir(&path).unwrap().all(|file| file.unwrap().file_name() == "args.json"));
         assert!(matches!(RecordingFolder::create(&path.join("args.json")), Err(FolderError::Write { .. })));
+    }
+
+    #[test]
+    fn a_file_whose_disk_is_full_says_so_once_and_takes_nothing_more() {
+        let full = Path::new("/dev/full");
+        let file = File::options().write(true).open(full).unwrap();
+        let mut lines = LineFile { path: full.to_owned(), out: Some(BufWriter::new(file)) };
+        lines.push(b"a line", true).unwrap();
+        let Err(FolderError::Write { source, .. }) = lines.flush() else { panic!("the disk is full") };
+        assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+        lines.push(b"another", true).unwrap();
+        lines.flush().unwrap();
     }
 }

@@ -4,28 +4,28 @@ use std::time::{Duration, SystemTime};
 
 use vramscope_load::Client;
 
-use super::folder::LineFile;
+use super::folder::{FolderError, LineFile};
 use crate::evidence::metrics::MetricsReading;
 
 /// The time between two readings.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Reads once now and then each second, until dropped. An engine without metrics, or one that is too busy to answer, has
-/// a gap there. Ends when the file cannot be written.
-pub(super) async fn scrape(client: Client, mut file: LineFile) {
+/// a gap there. Ends when the file cannot be written, and says why.
+pub(super) async fn scrape(client: Client, mut file: LineFile) -> FolderError {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if read_once(&client, &mut file).await.is_none() {
-            return;
+        if let Err(error) = read_once(&client, &mut file).await {
+            return error;
         }
     }
 }
 
-/// One reading. `None` if the file cannot be written.
-pub(super) async fn read_once(client: &Client, file: &mut LineFile) -> Option<()> {
-    let Ok(metrics) = client.metrics().await else { return Some(()) };
+/// One reading.
+async fn read_once(client: &Client, file: &mut LineFile) -> Result<(), FolderError> {
+    let Ok(metrics) = client.metrics().await else { return Ok(()) };
     let total = metrics.total();
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
     let count = |n: Option<u64>| n.map(|n| n as f64);
@@ -41,8 +41,8 @@ pub(super) async fn read_once(client: &Client, file: &mut LineFile) -> Option<()
         prompt_tokens: count(total.prompt_tokens),
         generation_tokens: count(total.generation_tokens),
     };
-    let line = serde_json::to_vec(&reading).ok()?;
-    file.push(&line, true).and_then(|()| file.flush()).ok()
+    file.push_json(&reading)?;
+    file.flush()
 }
 
 /// Now, in nanoseconds since 1970 UTC.

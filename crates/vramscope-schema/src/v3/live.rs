@@ -11,7 +11,7 @@ use crate::Amount;
 
 /// What ran the engine, and how the engine ended.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct HostInfo {
     /// `process`, `docker`, `attach` or `replay`.
     pub kind: String,
@@ -31,6 +31,8 @@ pub struct HostInfo {
     pub exit_signal: Option<i32>,
     /// Whether the kernel ended it for want of host memory.
     pub oom_killed: Option<bool>,
+    /// How long it was given to stop before it was killed; absent if it ended by itself.
+    pub killed_after_s: Option<Amount>,
     /// Whether the memory in use came back to the baseline after the engine had ended.
     pub memory_returned: Option<bool>,
     /// What stayed in use over the baseline when the recording ended.

@@ -9,16 +9,15 @@ mod plan;
 mod repeat;
 mod view;
 
-use std::path::Path;
-
 use anyhow::{Context as _, anyhow};
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
-use vramscope_run::{CancelHandle, CancelToken, Finding, Run, cancel};
+use vramscope_run::{CancelHandle, CancelToken, Finding, Run, RunError, cancel};
 use vramscope_sampler::{Sampler, SamplerConfig};
 use vramscope_schema::ExitCode;
 use vramscope_schema::v3::Profile;
 
-use crate::exit::OrExit as _;
+use crate::exit::{Failed, OrExit as _};
 use crate::output::{self, Format};
 
 pub(crate) use args::Args;
@@ -31,6 +30,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("could not start the asynchronous runtime")?;
     runtime.block_on(async {
+        // A write past the limit of a file's size is an error of that file, not the end of this process.
+        let _too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
         let (handle, token) = cancel();
         tokio::spawn(listen(handle));
         profile(args, &token).await
@@ -85,10 +86,21 @@ async fn profile(args: &Args, token: &CancelToken) -> anyhow::Result<ExitCode> {
         let mut observe = |event| view.show(event);
         let profile = run.execute(&mut observe, token.clone()).await;
         view.clear();
-        let profile = profile.or_exit(ExitCode::Failure)?;
-        output::write_file(&paths.profile, |out| Ok(vramscope_schema::write(&profile, out)?))?;
+        let profile = profile.map_err(unprofiled)?;
+        let written = output::write_file(&paths.profile, |out| Ok(vramscope_schema::write(&profile, out)?));
         let code = outcome::exit_code(&profile);
-        tell(args, &profile, &paths.profile)?;
+        // What cannot be written can be seen at least.
+        tell(args, &profile)?;
+        if let Err(error) = written {
+            output::say(&format!(
+                "the recording is kept; analyze {} -o FILE derives the profile",
+                paths.folder.display()
+            ));
+            return Err(error);
+        }
+        if !args.quiet {
+            output::say(&format!("profile written to {}", paths.profile.display()));
+        }
         profiles.push(profile);
         if code != ExitCode::Success {
             return Ok(code);
@@ -98,6 +110,12 @@ async fn profile(args: &Args, token: &CancelToken) -> anyhow::Result<ExitCode> {
         repeat::tell(args, &profiles, &Paths::new(args, &plan, 0)?.profile)?;
     }
     Ok(ExitCode::Success)
+}
+
+/// A run that left no profile.
+fn unprofiled(error: RunError) -> anyhow::Error {
+    let code = if matches!(error, RunError::Folder(_)) { ExitCode::CannotWrite } else { ExitCode::Failure };
+    anyhow::Error::new(error).context("the run left no profile").context(Failed { code })
 }
 
 /// Tells what the checks found; whether the run may start.
@@ -123,7 +141,8 @@ fn shown(spec: &vramscope_run::RunSpec) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
-fn tell(args: &Args, profile: &Profile, path: &Path) -> anyhow::Result<()> {
+/// Prints the profile of a single run, and says of any that did not go well why.
+fn tell(args: &Args, profile: &Profile) -> anyhow::Result<()> {
     if args.repeat == 1 && !args.part_of_campaign {
         match args.format {
             Format::Table => output::print(&super::analyze::render::profile(profile, output::width()))?,
@@ -134,8 +153,8 @@ fn tell(args: &Args, profile: &Profile, path: &Path) -> anyhow::Result<()> {
             }
         }
     }
-    if !args.quiet {
-        output::say(&format!("profile written to {}", path.display()));
+    if let Some(sentence) = outcome::sentence(profile) {
+        output::say(&sentence);
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //! moves: whole runs, every phase made to fail, secrets, interrupts, lost devices.
 
 mod bench;
+mod disk;
+mod ends;
 
 use std::fs;
 
@@ -129,19 +131,6 @@ fn secrets_stay_out_of_the_profile_the_recording_and_the_screen() {
             let shown = texts.iter().find(|text| text.contains(value));
             assert!(shown.is_none(), "{kind:?}: the secret of {name} is shown in:\n{}", shown.unwrap());
         }
-    }
-}
-
-#[test]
-fn ctrl_c_keeps_what_was_recorded_and_ends_the_engine() {
-    for (at, seen) in [("load", "Model loading took"), ("measure", "Bench iterations")] {
-        let bench = Bench::new(&Script { speed: 6.0, ..Script::default() });
-        let (output, document) = bench.interrupted(seen);
-        assert_eq!(output.status.code(), Some(130), "{at}: {}", crate::stderr(&output));
-        assert_eq!(document["metadata"]["status"], "interrupted", "{at}");
-        assert_eq!(document["failure"]["kind"], "interrupted", "{at}");
-        bench.nothing_is_left();
-        bench.is_derived_again();
     }
 }
 

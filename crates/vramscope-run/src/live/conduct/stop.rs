@@ -6,6 +6,7 @@ use vramscope_core::Phase;
 use vramscope_engine::{EngineError, Exit};
 
 use crate::live::Secrets;
+use crate::live::folder::TIMELINE;
 
 /// An early end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,11 @@ impl Stop {
     /// The host refuses.
     pub(super) fn host(error: &EngineError, phase: Phase, secrets: &Secrets) -> Self {
         Self::new(kind_of(error), phase, secrets.hide(&format!("failed to {}", with_causes(error))))
+    }
+
+    /// The timeline cannot be written any more.
+    pub(super) fn timeline(why: &str, phase: Phase) -> Self {
+        Self::new("recording_not_written", phase, format!("{TIMELINE} cannot be written any more: {why}"))
     }
 
     /// The recording cannot go on.

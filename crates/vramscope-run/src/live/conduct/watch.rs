@@ -17,7 +17,7 @@ use super::{Conductor, RunEvent};
 use crate::live::{probe, scrape};
 
 /// How often the devices are looked at for people, and the engine's processes for the sampler.
-const LOOK: Duration = Duration::from_millis(200);
+pub(super) const LOOK: Duration = Duration::from_millis(200);
 /// The time between two questions whether the server is ready.
 const PROBE: Duration = Duration::from_millis(250);
 
@@ -102,9 +102,10 @@ impl Conductor<'_> {
         let metrics = self.folder.lines("metrics.jsonl").map_err(|error| failed(&error, self.phase))?;
         let (told, mut events) = unbounded_channel();
         let (sender, load_plan) = (client.clone(), plan.clone());
-        // A task of its own: a flood of log lines must not delay requests. Dropping the set ends both tasks.
+        // A task of its own: a flood of log lines must not delay requests. Dropping the sets ends the tasks.
+        let mut scraping = JoinSet::new();
+        scraping.spawn(scrape::scrape(client.clone(), metrics));
         let mut tasks = JoinSet::new();
-        tasks.spawn(scrape::scrape(client.clone(), metrics));
         let (result, load) = tokio::sync::oneshot::channel();
         tasks.spawn(async move {
             // A run that was stopped does not listen any more.
@@ -129,7 +130,10 @@ impl Conductor<'_> {
             }
             Ended::Work(Ok(Ok(report))) => report,
         };
-        tasks.shutdown().await;
+        if let Some(Ok(error)) = scraping.try_join_next() {
+            return Err(failed(&error, self.phase));
+        }
+        scraping.shutdown().await;
         let mut text = Vec::new();
         report.write_serve_json(&mut text).map_err(|error| failed(&error, self.phase))?;
         self.folder.write("bench.json", &text).map_err(|error| failed(&error, self.phase))?;
@@ -166,10 +170,11 @@ impl Conductor<'_> {
         self.log.flush().map_err(|error| Stop::recording(&error, self.phase))
     }
 
-    /// Memory in use on all devices, by their last samples.
+    /// Memory in use on all devices, by their last samples; `None` once one of them is lost.
     pub(super) fn used(&self) -> Option<Bytes> {
         self.recording.live(|live| {
-            let last = live.devices.iter().map(|device| device.last.map(|sample| sample.reading.used));
+            let seen = live.devices.iter().map(|device| device.last.filter(|_| device.lost.is_none()));
+            let last = seen.map(|sample| sample.map(|sample| sample.reading.used));
             Bytes::checked_sum(last.collect::<Option<Vec<Bytes>>>()?)
         })
     }
@@ -317,7 +322,7 @@ impl Conductor<'_> {
     }
 
     /// Looks at the devices for people, at the engine's processes for the sampler, and at the recording for itself.
-    fn look(&mut self, engine: Option<&Engine>) -> Result<(), Stop> {
+    pub(super) fn look(&mut self, engine: Option<&Engine>) -> Result<(), Stop> {
         if let (Some(tree), Some(engine)) = (&self.spec.processes, engine) {
             tree.watch(engine.pids());
         }
@@ -332,8 +337,7 @@ impl Conductor<'_> {
             (lost, live.write_failed.clone())
         });
         if let Some(why) = unwritten {
-            let message = format!("the timeline cannot be written any more: {why}");
-            return Err(Stop::new("recording_not_written", self.phase, message));
+            return Err(Stop::timeline(&why, self.phase));
         }
         lost.map_or(Ok(()), |why| Err(Stop::new("device_lost", self.phase, why)))
     }

@@ -19,3 +19,15 @@ pub(super) fn exit_code(profile: &Profile) -> ExitCode {
         },
     }
 }
+
+/// Why a run did not go well, in one sentence; `None` if it did.
+pub(super) fn sentence(profile: &Profile) -> Option<String> {
+    let failure = profile.failure.as_ref()?;
+    let phase =
+        failure.phase.map_or(String::new(), |phase| format!(" in the phase {}", vramscope_core::Phase::from(phase)));
+    let how = match profile.metadata.status {
+        Some(RunStatus::Interrupted) => "interrupted",
+        _ => "error",
+    };
+    Some(format!("{how}{phase}: {} ({})", failure.message, failure.kind))
+}

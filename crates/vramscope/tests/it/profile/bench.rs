@@ -1,11 +1,10 @@
 //! A folder with everything a run needs: the stand-in engine with its script, the stand-in library, a model.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use standin_vllm::{Device, Phase, SCRIPT_VARIABLE, Script};
@@ -45,7 +44,10 @@ impl Bench {
         change(&mut device);
         let nvml = json!({ "devices": [device] });
         let library = crate::gpus::stand_in(home.path(), "libstandin_nvml.so", "libnvidia-ml.so.1", &nvml);
-        let devices = vec![Device { used_file: used, rest_bytes: 0 }];
+        // A script that has a device says what its memory is beside the engine's.
+        let mut devices = script.devices.clone();
+        devices.resize(1, Device { used_file: PathBuf::new(), rest_bytes: 0, left_bytes: 0 });
+        devices.iter_mut().for_each(|device| device.used_file.clone_from(&used));
         let script = Script { devices, ..script.clone() };
         fs::write(home.path().join("script.json"), serde_json::to_vec(&script).unwrap()).unwrap();
         let model = home.path().join("llama-3.2-1b");
@@ -82,28 +84,51 @@ impl Bench {
         (output, document)
     }
 
-    /// A run that is stopped by SIGINT as soon as its engine's log holds a text.
-    pub(super) fn interrupted(&self, seen: &str) -> (Output, Value) {
-        let mut command = self.command(&self.file(), Kind::Latency, &["--grace", "2s"]);
+    /// A run to which something is done as soon as it is in a phase.
+    pub(super) fn disturbed(
+        &self,
+        kind: Kind,
+        more: &[&str],
+        phase: &str,
+        disturb: impl FnOnce(&Child),
+    ) -> (Output, Value) {
+        let mut command = self.command(&self.file(), kind, more);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
-        let log = self.folder().join("engine.log");
-        let deadline = Instant::now() + Duration::from_secs(120);
-        while !fs::read_to_string(&log).is_ok_and(|text| text.contains(seen)) {
-            assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "waited in vain for {seen}");
-            std::thread::sleep(Duration::from_millis(20));
+        // Without a terminal each phase is a line of its own.
+        let mut said = String::new();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        while !said.lines().any(|line| line.ends_with(&format!(" s  {phase}"))) {
+            assert!(lines.read_line(&mut said).unwrap() > 0, "it ended before the phase {phase}: {said}");
         }
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        disturb(&child);
+        lines.read_to_string(&mut said).unwrap();
         let output = child.wait_with_output().unwrap();
-        let document = serde_json::from_slice(&fs::read(self.file()).unwrap()).unwrap();
-        (output, document)
+        let document = fs::read(self.file()).unwrap_or_else(|_| panic!("no profile was left: {said}"));
+        let output = Output { stderr: said.into_bytes(), ..output };
+        (output, serde_json::from_slice(&document).unwrap())
     }
 
-    fn command(&self, file: &Path, kind: Kind, more: &[&str]) -> Command {
+    /// What the device says of its memory from now on, in place of what the engine has it say.
+    pub(super) fn device_says(&self, text: &str) {
+        // Renamed, as the engine's own levels are, so that a reader sees the one or the other.
+        let draft = self.home.path().join("said");
+        fs::write(&draft, text).unwrap();
+        fs::rename(draft, self.home.path().join("used")).unwrap();
+    }
+
+    pub(super) fn command(&self, file: &Path, kind: Kind, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vramscope"));
-        command.arg("profile").arg("--output").arg(file).arg("--engine").arg(standin_vllm::executable());
+        command.arg("profile").arg("--output").arg(file);
+        if !more.contains(&"--engine") {
+            command.arg("--engine").arg(standin_vllm::executable());
+        }
         command.arg("--model").arg(self.home.path().join("llama-3.2-1b")).args(["--nvml-lib", &self.library]);
-        command.args(["--backend", "nvml", "--interval", "20ms", "--baseline", "300ms", "--settle", "3s"]);
+        command.args(["--backend", "nvml"]);
+        for (flag, usual) in [("--interval", "20ms"), ("--baseline", "300ms"), ("--settle", "3s")] {
+            if !more.contains(&flag) {
+                command.args([flag, usual]);
+            }
+        }
         command.args(["--input-len", "16", "--output-len", "8", "--num-iters", "3", "--num-iters-warmup", "1"]);
         command.args(["--max-model-len", "8192", "--workload"]);
         command.arg(match kind {
@@ -143,16 +168,22 @@ impl Bench {
 
     /// `analyze` gives the same profile, byte for byte.
     pub(super) fn is_derived_again(&self) {
-        let again = self.home.path().join("again.json");
-        let output = Command::new(env!("CARGO_BIN_EXE_vramscope"))
-            .arg("analyze")
-            .arg(self.folder())
-            .arg("--output")
-            .arg(&again)
-            .output()
-            .unwrap();
-        assert!(again.is_file(), "{}", crate::stderr(&output));
+        let again = self.analyzed();
         assert!(fs::read(self.file()).unwrap() == fs::read(again).unwrap(), "the profile differs from its recording's");
+    }
+
+    /// `analyze` gives a profile with this status.
+    pub(super) fn is_analyzed(&self, status: &str) {
+        let document: Value = serde_json::from_slice(&fs::read(self.analyzed()).unwrap()).unwrap();
+        assert_eq!(document["metadata"]["status"], status);
+    }
+
+    fn analyzed(&self) -> PathBuf {
+        let again = self.home.path().join("again.json");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vramscope"));
+        let output = command.arg("analyze").arg(self.folder()).arg("--output").arg(&again).output().unwrap();
+        assert!(again.is_file(), "{}", crate::stderr(&output));
+        again
     }
 
     /// The recording has an end, and every tick of it is a sample or stands in a gap.
@@ -163,7 +194,8 @@ impl Bench {
         let of = |kind: &'static str| lines.iter().filter(move |line| line["t"] == kind);
         let ticks: Vec<u64> = of("sample").map(|line| line["tick"].as_u64().unwrap()).collect();
         let missed: u64 = of("gap").filter_map(|gap| gap["missed"].as_u64()).sum();
-        let expected = ticks.last().unwrap() - ticks.first().unwrap() + 1;
+        // A run that is stopped at once may end before its first sample.
+        let expected = ticks.last().map_or(0, |last| last - ticks[0] + 1);
         let taken = u64::try_from(ticks.len()).unwrap();
         assert!(taken + missed >= expected, "{taken} samples and {missed} missed ticks of {expected}");
     }
@@ -214,4 +246,14 @@ pub(super) fn in_parallel<T: Sync>(cases: Vec<T>, run: impl Fn(&T) + Sync) {
             });
         }
     });
+}
+
+/// Sends a signal.
+pub(super) fn signal(child: &Child, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
+}
+
+/// The codes of what a profile found.
+pub(super) fn found(document: &Value) -> Vec<&str> {
+    document["diagnostics"].as_array().unwrap().iter().map(|found| found["code"].as_str().unwrap()).collect()
 }
