@@ -272,7 +272,8 @@ fn unwrap(text: &str) -> (Wrapper<'_>, &str) {
             .or_else(|| strip_rank(trimmed))
             .or_else(|| strip_journald(trimmed))
             .or_else(|| strip_stream(trimmed, &mut wrapper.stream))
-            .or_else(|| strip_model_log(trimmed));
+            .or_else(|| strip_model_log(trimmed))
+            .or_else(|| strip_level(trimmed).filter(|_| wrapper.clock.is_some()));
         match stripped {
             Some(next) => rest = next,
             None if rest.len() == trimmed.len() => break,
@@ -335,6 +336,15 @@ fn strip_model_log(text: &str) -> Option<&str> {
     Some(&text[at + MARK.len()..])
 }
 
+/// `[Error] `, behind a clock, as programs print it that run the engine; Lemonade adds `(Process) `.
+fn strip_level(text: &str) -> Option<&str> {
+    const WORDS: [&str; 9] = ["trace", "debug", "info", "notice", "warn", "warning", "error", "critical", "fatal"];
+    let (word, rest) = text.strip_prefix('[')?.split_once(']')?;
+    let is_level = WORDS.iter().any(|known| word.trim().eq_ignore_ascii_case(known));
+    let rest = rest.strip_prefix(' ').filter(|_| is_level)?;
+    Some(rest.strip_prefix("(Process) ").unwrap_or(rest))
+}
+
 /// `worker-1  | `, `[pod/vllm-0/server] `.
 fn strip_stream<'a>(text: &'a str, stream: &mut Option<&'a str>) -> Option<&'a str> {
     if let Some(inside) = text.strip_prefix("[pod/") {
@@ -388,6 +398,8 @@ mod tests {
             "│ ",
             "2025-05-05T12:00:00,123 [INFO ] W-9000-m_1.0-stdout org.pytorch.serve.MODEL_LOG - ",
             "[pod/vllm-0/server] ",
+            "2026-05-08 11:47:02.257 [Error] (Process) ",
+            "2026-05-08 11:47:02 [INFO ] ",
             "my prefix: ",
             "(EngineCore_DP1 pid=12) ",
         ] {
@@ -414,6 +426,11 @@ mod tests {
             all("GPU blocks: 2119, # CPU blocks: 2560"),
             [(None, "GPU blocks: 2119, # CPU blocks: 2560".into())]
         );
+        for wrapper in ["2026-05-08 11:47:02.257 [Error] (Process) ", "2026-05-08T11:47:02Z [warn] "] {
+            let found = all(&format!("{wrapper}(EngineCore pid=402) ValueError: x"));
+            assert_eq!(found, [(Some("EngineCore pid=402".into()), "ValueError: x".into())], "{wrapper}");
+        }
+        assert_eq!(all("[info] x"), [(None, "[info] x".into())], "without a clock it may be anybody's");
         let ray = "(RayWorkerWrapper pid=7, ip=192.0.2.10) INFO 07-31 12:38:36 m.py:135] took 9 GB [repeated 6x across cluster]";
         let mut repeated = 0;
         each(ray, |r| repeated = r.repeated);

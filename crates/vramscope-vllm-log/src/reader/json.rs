@@ -14,8 +14,9 @@ pub(crate) struct Object {
     pub(crate) tag: Option<String>,
 }
 
-/// Names of the message, in the order in which they are tried. `log` is the container runtime's.
-const MESSAGES: &[&str] = &["message", "msg", "log", "event", "text", "MESSAGE"];
+/// Names of the message, in the order in which they are tried. `log` is the container runtime's, `line` Loki's, `body`
+/// OpenTelemetry's.
+const MESSAGES: &[&str] = &["message", "msg", "log", "event", "text", "MESSAGE", "body", "line"];
 const LEVELS: &[&str] = &["levelname", "level", "severity", "log.level", "lvl"];
 const CLOCKS: &[&str] = &["asctime", "timestamp", "time", "@timestamp", "ts"];
 
@@ -66,6 +67,10 @@ mod tests {
         assert_eq!(read.clock.unwrap().year, Some(2026));
         let docker = r#"{"log":"INFO 05-20 19:02:33 [a.py:1] x\n","stream":"stderr","time":"2025-05-20T19:02:33.1Z"}"#;
         assert_eq!(object(docker).unwrap().message, "INFO 05-20 19:02:33 [a.py:1] x\n");
+        let loki =
+            r#"{"line":"INFO 05-20 19:02:33 [a.py:1] x","timestamp":"2025-05-20T19:02:33.1Z","labels":{"pod":"a"}}"#;
+        assert_eq!(object(loki).unwrap().clock.unwrap().year, Some(2025));
+        assert!(object(r#"{"line": 7, "file": "a.py"}"#).is_none(), "the number of a line is no message");
         assert!(object("INFO 05-20 19:02:33 non-default args: {'a': 1}").is_none());
         assert!(object("{not json}").is_none());
     }

@@ -8,10 +8,18 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "0.6.4-0.6.4.post1",
         "emory",
-        "Memory profiling results: total_gpu_memory={device_total} initial_memory_usage={initial_used} peak_torch_memory={torch_peak} memory_usage_post_profile={used_after_profile} non_torch_memory={non_torch} kv_cache_size={kv_pool} gpu_memory_utilization={gpu_memory_utilization}",
+        "Memory profiling results: [[duration={profile_secs} seconds, ]]total_gpu_memory={device_total}[[,]] initial_memory_usage={initial_used}[[,]] peak_torch_memory={torch_peak}[[,]] memory_usage_post_profile={used_after_profile}[[,]] non_torch_memory={non_torch}[[,]] kv_cache_size={kv_pool}[[,]] gpu_memory_utilization={gpu_memory_utilization}",
     )
     .event(Milestone::Profiled)
     .says(Generation::V0),
+    // Development builds before 0.6.5 print a table, a line for each figure.
+    row("0.6.4-0.6.5", "emory", "total_gpu_memory {device_total}"),
+    row("0.6.4-0.6.5", "emory", "gpu_memory_utilization {gpu_memory_utilization}"),
+    row("0.6.4-0.6.5", "the current vLLM", "the current vLLM instance can use {requested}"),
+    row("0.6.4-0.6.5", "weights", "model weights take {weights_profiled}"),
+    row("0.6.4-0.6.5", "emory", "non_torch_memory {non_torch}"),
+    row("0.6.4-0.6.5", "emory", "PyTorch activation peak memory {activation_peak}").says(Generation::V0),
+    row("0.6.4-0.6.5", "emory", "available_kv_cache_memory {kv_pool}").event(Milestone::Profiled).says(Generation::V0),
     row(
         "0.9.1-",
         "emory",
@@ -62,6 +70,12 @@ pub(super) const ROWS: &[Row] = &[
         "0.27.1-",
         "emory",
         "Free memory on device[[ {ignored_word}]] ({initial_free~2}/{device_total~2}) on startup. Desired GPU memory utilization is ({gpu_memory_utilization}, {requested~2}). Actual usage is {consumed~2} for consumed memory (weights + non-torch), {activation_summary~2} for peak activation, and {graphs_summary~2} for CUDAGraph memory.[[{..}Current kv cache memory in use is {kv_pool_summary~2}]]",
+    ),
+    // The plugin for Ascend has words of its own.
+    row(
+        "0.14.0-",
+        "emory",
+        "Free memory on device[[ {ignored_word}]] ({initial_free~2}/{device_total~2}) on startup. Desired GPU memory utilization is ({gpu_memory_utilization}, {requested~2}). Actual usage: {weights_summary~2} for weights, {activation_summary~2} for peak activation, {non_torch_summary~2} for non-torch memory, {graphs_summary~2} for NPU graph memory.[[{..}Current KV cache memory: {kv_pool_summary~2}]]",
     ),
     row("0.26.0-", "emory", "Startup plan not applied: current free memory ({initial_free}) is below the recorded baseline ({ignored_memory})"),
     row("0.29.0-", "emory", "Free memory grew by {unexpected_free~2} during profiling"),
