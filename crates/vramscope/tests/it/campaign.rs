@@ -29,7 +29,7 @@ impl Machine {
         let device = json!({"name": "NVIDIA H200", "total": 150_754_820_096_u64, "used_file": used});
         let nvml = json!({ "devices": [device] });
         let library = crate::gpus::stand_in(home.path(), "libstandin_nvml.so", "libnvidia-ml.so.1", &nvml);
-        let devices = vec![Device { used_file: used, rest_bytes: 0 }];
+        let devices = vec![Device { used_file: used, rest_bytes: 0, left_bytes: 0 }];
         let script = Script { devices, speed: 60.0, ..Script::default() };
         fs::write(home.path().join("script.json"), serde_json::to_vec(&script).unwrap()).unwrap();
         let model = home.path().join("llama-3.2-1b");
