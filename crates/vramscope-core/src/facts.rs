@@ -211,6 +211,8 @@ pub enum FailureKind {
     EngineCoreFailed,
     /// The engine's core stopped while it was at work, and the cause is not in the log.
     EngineCoreDied,
+    /// The device, or the engine's kernels for it, cannot do what the model or the arguments ask for.
+    UnsupportedOnDevice,
     /// The engine waits for devices that are not there.
     WaitingForGpus,
     /// Another error, named by its message.
@@ -233,6 +235,7 @@ impl FailureKind {
             Self::BadArguments => "bad_arguments",
             Self::EngineCoreFailed => "engine_core_failed_to_start",
             Self::EngineCoreDied => "engine_core_died",
+            Self::UnsupportedOnDevice => "unsupported_on_device",
             Self::WaitingForGpus => "waiting_for_gpus",
             Self::Other => "other",
         }

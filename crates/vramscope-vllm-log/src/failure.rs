@@ -58,6 +58,7 @@ pub(crate) fn kind(fails: Fails, captured: &[Captured]) -> FailureKind {
         Fails::WorkerDied => FailureKind::WorkerDied,
         Fails::Architecture => FailureKind::UnsupportedArchitecture,
         Fails::Arguments => FailureKind::BadArguments,
+        Fails::Device => FailureKind::UnsupportedOnDevice,
         Fails::EngineCore => FailureKind::EngineCoreFailed,
         Fails::WaitingForGpus => FailureKind::WaitingForGpus,
     }
@@ -113,6 +114,13 @@ pub fn advice(kind: &FailureKind) -> String {
                 "{lower}, or raise --gpu-memory-utilization to a share{more}; --kv-cache-dtype fp8 halves the need."
             )
         }
+        // A KV cache whose size was given asks for no share.
+        FailureKind::FreeMemoryBelowUtilization { utilization: None, .. } => {
+            "Other processes hold memory of this device: \
+             stop them, or ask for less with --gpu-memory-utilization, or with --kv-cache-memory-bytes (on a CPU \
+             VLLM_CPU_KVCACHE_SPACE) where the size of the KV cache is given."
+                .to_owned()
+        }
         FailureKind::FreeMemoryBelowUtilization { free, total, .. } => {
             let share = match (free, total) {
                 (Some(free), Some(total)) if *total > Bytes::ZERO => {
@@ -121,7 +129,7 @@ pub fn advice(kind: &FailureKind) -> String {
                 }
                 _ => String::new(),
             };
-            format!("Another process holds memory on this GPU: stop it, or lower --gpu-memory-utilization{share}.")
+            format!("Other processes hold memory of this device: stop them, or lower --gpu-memory-utilization{share}.")
         }
         FailureKind::FreeMemoryGrew { .. } => "Another process on this GPU gave memory back while the engine measured \
              its own use: start the engine when the others have started or stopped, or give it a GPU of its own."
@@ -150,6 +158,9 @@ pub fn advice(kind: &FailureKind) -> String {
         FailureKind::BadArguments => {
             "The command line was refused: correct the argument that the message names.".to_owned()
         }
+        FailureKind::UnsupportedOnDevice => "This device cannot do what the model or the arguments ask for: leave out \
+             the argument that the message names, use a newer vLLM, or run it on another device."
+            .to_owned(),
         FailureKind::EngineCoreFailed => {
             "The engine's core did not start; the cause is in lines that this log lacks or \
              that were not understood."

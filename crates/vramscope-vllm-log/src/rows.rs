@@ -69,6 +69,7 @@ pub(crate) enum Fails {
     WorkerDied,
     Architecture,
     Arguments,
+    Device,
     EngineCore,
     WaitingForGpus,
 }

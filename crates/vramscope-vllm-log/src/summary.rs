@@ -237,6 +237,7 @@ fn failure_summary(engine: &EngineReport, failure: &Failure) -> FailureSummary {
         | FailureKind::Collective
         | FailureKind::WorkerDied
         | FailureKind::UnsupportedArchitecture
+        | FailureKind::UnsupportedOnDevice
         | FailureKind::BadArguments => {
             summary.message = Some(failure.message.clone());
             FailureKind::Other.name()

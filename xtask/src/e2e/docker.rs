@@ -1,4 +1,4 @@
-//! `vramscope profile` with the engine in a container: a root file system of empty folders made on the spot, into which
+//! The container host's own tests, and `vramscope profile` with the engine in a container: a root file system of empty folders made on the spot, into which
 //! this machine's libraries, the environment with vLLM and the model are mounted.
 
 use std::io::Write as _;
@@ -18,6 +18,8 @@ const IMAGE: &str = "vramscope-e2e:empty";
 const HOST: &str = "vramscope-e2e-host";
 /// The package that brings the daemon, by Debian's name.
 const PACKAGE: &str = "docker.io";
+/// A program that is a shell and needs no library: what the containers of the host's own tests hold.
+const SHELL: (&str, &str) = ("/bin/busybox", "busybox-static");
 /// Folders of the root file system; what a Debian has as links is made as links, but for `sbin`: there the daemon puts its
 /// own first process, which a mount over `usr` would hide.
 const FOLDERS: &[&str] = &["usr", "etc", "tmp", "proc", "sys", "dev", "root", "sbin", "var", "run"];
@@ -26,6 +28,7 @@ const LINKS: &[(&str, &str)] = &[("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64
 /// A new container, a container that runs already, and one that is killed in the middle.
 pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
     let daemon = Daemon::find(bench)?;
+    engine_tests(&daemon)?;
     make_image(&daemon)?;
     let result = in_a_new_container(bench, &daemon)
         .context("in a new container")
@@ -34,6 +37,16 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
     let _ = daemon.docker().args(["rm", "--force", HOST]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let _ = daemon.docker().args(["rmi", "--force", IMAGE]).stdout(Stdio::null()).status();
     result
+}
+
+/// The tests of the container host that need a daemon.
+fn engine_tests(daemon: &Daemon) -> anyhow::Result<()> {
+    if !std::path::Path::new(SHELL.0).exists() {
+        apt_install(SHELL.1)?;
+    }
+    let mut test = daemon.command(env!("CARGO"));
+    test.args(["test", "--package", "vramscope-engine", "--features", "docker-tests", "--locked", "--test", "it"]);
+    done(test.args(["--", "containers"]), "test the container host (feature docker-tests of vramscope-engine)")
 }
 
 fn in_a_new_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
@@ -206,7 +219,12 @@ impl Daemon {
     }
 
     fn docker(&self) -> Command {
-        let mut command = Command::new("docker");
+        self.command("docker")
+    }
+
+    /// A program that is told where the daemon is.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         if let Some(socket) = &self.socket {
             command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
         }
@@ -241,14 +259,18 @@ fn install() -> anyhow::Result<()> {
     if there("dockerd") && there("docker") {
         return Ok(());
     }
-    println!("e2e: installing {PACKAGE}");
+    apt_install(PACKAGE)
+}
+
+fn apt_install(package: &str) -> anyhow::Result<()> {
+    println!("e2e: installing {package}");
     let apt = |words: &[&str]| {
         let mut command = Command::new("apt-get");
         command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
-        done(&mut command, &format!("install {PACKAGE} (needs root and Debian's packages)"))
+        done(&mut command, &format!("install {package} (needs root and Debian's packages)"))
     };
     apt(&["update", "--quiet"])?;
-    apt(&["install", "--yes", "--quiet", "--no-install-recommends", PACKAGE])
+    apt(&["install", "--yes", "--quiet", "--no-install-recommends", package])
 }
 
 /// Waits until something is so, as long as the child lives, five minutes at most.

@@ -101,6 +101,12 @@ pub(super) const ROWS: &[Row] = &[
     row("0.9.0-", "alue error, ", "Value error, ").fails(Fails::Arguments),
     row("0.2-", RAISED, "Total number of attention heads ({ignored}) must be divisible by tensor parallel size").fails(Fails::Arguments),
     row("0.3-", RAISED, "Bfloat16 is only supported on GPUs with compute capability of at least").fails(Fails::Arguments),
+    // The device: a CPU has fewer kernels.
+    row("0.32.0-", RAISED, "Sparse Attention is not supported on CPU.").fails(Fails::Device),
+    row("0.32.0-", RAISED, "No valid CPU MLA prefill backend found.").fails(Fails::Device),
+    row("0.32.0-", RAISED, "FP8 KV cache {on CPU requires|requires head_size divisible by|is not yet supported with KV transfer on CPU}").fails(Fails::Device),
+    row("0.32.0-", RAISED, "Loading dummy weights ({..}) Is not supported by the CPU Model Runner.").fails(Fails::Device),
+    row("0.32.0-", RAISED, "fused output quantization is not yet supported for CPUAttentionBackendImpl").fails(Fails::Device),
     // Consequences.
     row("0.8.5-", RAISED, "EngineCore encountered an issue.").fails(Fails::EngineCore),
     row("0.4.0-0.10.2", RAISED, "Background loop {has errored already|is not running}").fails(Fails::EngineCore),

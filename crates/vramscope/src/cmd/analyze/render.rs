@@ -217,7 +217,7 @@ fn phase_table(text: &mut String, phases: &[PhaseInfo], width: usize) {
         table.row([
             word(phase.phase),
             format!("{:.2}", Bytes::new(phase.start_ns).as_f64() / 1e9),
-            format!("{:.2}", phase.duration_s.get()),
+            length(phase.duration_s.get()),
             amount(phase.peak_bytes),
             amount(phase.mean_bytes),
             phase.mean_power_w.map_or("-".to_owned(), |w| format!("{:.0}", w.get())),
@@ -225,6 +225,11 @@ fn phase_table(text: &mut String, phases: &[PhaseInfo], width: usize) {
         ]);
     }
     text.push_str(&table.render(width));
+}
+
+/// Seconds to a hundredth. A phase that the engine went through at once was seen all the same.
+fn length(seconds: f64) -> String {
+    if seconds < 0.01 { "<0.01".to_owned() } else { format!("{seconds:.2}") }
 }
 
 fn diagnostics(text: &mut String, found: &[Diagnostic], width: usize) {
