@@ -1,8 +1,9 @@
 //! Documents that the command reads.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use vramscope_run::{Evidence, EvidenceFiles, assemble};
@@ -32,8 +33,9 @@ pub(crate) fn recording(files: &EvidenceFiles) -> anyhow::Result<Profile> {
 
 /// Reads a profile of any version. What a person should know of the reading is in its notes.
 pub(crate) fn profile(path: &Path) -> anyhow::Result<Loaded> {
-    let text =
-        bounded(path).with_context(|| format!("could not read {}", path.display())).or_exit(ExitCode::BadInput)?;
+    let text = bounded(path, MAX_DOCUMENT_BYTES)
+        .with_context(|| format!("could not read {}", path.display()))
+        .or_exit(ExitCode::BadInput)?;
     vramscope_schema::read(&text).map_err(|error| {
         let code = match error {
             ReadError::NewerMajor { .. } => ExitCode::NewerVersion,
@@ -44,10 +46,22 @@ pub(crate) fn profile(path: &Path) -> anyhow::Result<Loaded> {
     })
 }
 
-/// Reads no more than the largest document and one byte, by which a larger one is told.
-fn bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let limit = u64::try_from(MAX_DOCUMENT_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+/// Whether a path stands for stdin.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// A file that is read once, from its beginning to its end; `-` is stdin.
+pub(crate) fn streamed(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(if is_stdin(Path::new(text)) { "/dev/stdin".into() } else { text.into() })
+}
+
+/// Reads no more than `most` bytes of a file, or of stdin for `-`, and one byte, by which a larger one is told.
+pub(crate) fn bounded(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     let mut text = Vec::new();
-    File::open(path)?.take(limit).read_to_end(&mut text)?;
+    let source: Box<dyn io::Read> =
+        if is_stdin(path) { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
+    source.take(limit).read_to_end(&mut text)?;
     Ok(text)
 }

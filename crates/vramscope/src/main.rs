@@ -9,6 +9,7 @@ mod input;
 mod output;
 mod progress;
 mod table;
+mod time;
 mod timeline_report;
 
 use clap::{CommandFactory as _, Parser};

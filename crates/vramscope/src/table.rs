@@ -11,6 +11,22 @@ pub(crate) enum Align {
     Right,
 }
 
+/// The last column is not wrapped narrower than this.
+const LEAST_ROOM: usize = 16;
+/// Where the last column begins if it goes below its row.
+const BELOW: usize = 6;
+
+/// How a table is laid out.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    /// Spaces between two columns.
+    gap: usize,
+    /// The width of the last column.
+    room: usize,
+    /// The last column goes below its row.
+    below: bool,
+}
+
 /// A table under construction. The last column may be wrapped to fit the width; the others never are.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -31,20 +47,36 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// The table as text of at most `width` columns where the last column can be wrapped, indented by two.
+    /// The table as text of at most `width` columns, indented by two: the last column is wrapped. Where that leaves it
+    /// no room, columns move closer together, and text in the last one goes below its row.
     pub(crate) fn render(&self, width: usize) -> String {
         let widths = self.widths();
-        let fixed: usize = widths.iter().rev().skip(1).map(|w| w + 2).sum::<usize>() + 2;
-        let room = width.saturating_sub(fixed).max(16);
+        let layout = self.layout(&widths, width);
         let mut text = String::new();
         let heads: Vec<String> = self.heads.iter().map(|(h, _)| h.clone()).collect();
         let bold = anstyle::Style::new().bold();
-        let head = self.line(&heads, &widths, room);
+        let head = self.line(&heads, &widths, layout);
         let _ = writeln!(text, "{bold}{}{bold:#}", head.trim_end_matches('\n'));
         for row in &self.rows {
-            text.push_str(&self.line(row, &widths, room));
+            text.push_str(&self.line(row, &widths, layout));
         }
         text
+    }
+
+    fn layout(&self, widths: &[usize], width: usize) -> Layout {
+        let last = widths.len() - 1;
+        let fixed = |gap: usize| 2 + widths[..last].iter().map(|w| w + gap).sum::<usize>();
+        let wanted = widths[last].min(LEAST_ROOM);
+        let beside = |gap: usize| Layout { gap, room: width.saturating_sub(fixed(gap)).max(LEAST_ROOM), below: false };
+        let text = last > 0 && self.heads[last].1 == Align::Left;
+        match [2, 1].into_iter().find(|gap| fixed(*gap) + wanted <= width) {
+            Some(gap) => beside(gap),
+            None if text => {
+                let gap = if fixed(2) <= width + 2 { 2 } else { 1 };
+                Layout { gap, room: width.saturating_sub(BELOW).max(LEAST_ROOM), below: true }
+            }
+            None => beside(1),
+        }
     }
 
     fn widths(&self) -> Vec<usize> {
@@ -57,20 +89,30 @@ impl Table {
             .collect()
     }
 
-    fn line(&self, row: &[String], widths: &[usize], room: usize) -> String {
+    fn line(&self, row: &[String], widths: &[usize], layout: Layout) -> String {
         let last = row.len() - 1;
+        let gap = " ".repeat(layout.gap);
         let mut lead = String::from("  ");
         for (i, cell) in row.iter().enumerate().take(last) {
             let w = widths[i];
             match self.heads[i].1 {
-                Align::Left => lead.push_str(&format!("{cell:<w$}  ")),
-                Align::Right => lead.push_str(&format!("{cell:>w$}  ")),
+                Align::Left => lead.push_str(&format!("{cell:<w$}{gap}")),
+                Align::Right => lead.push_str(&format!("{cell:>w$}{gap}")),
             }
         }
-        let indent = " ".repeat(lead.chars().count());
-        let pad = widths[last].min(room);
         let mut text = String::new();
-        for (n, part) in wrap(&row[last], room).iter().enumerate() {
+        let mut indent = " ".repeat(lead.chars().count());
+        if layout.below {
+            text.push_str(lead.trim_end());
+            text.push('\n');
+            indent = " ".repeat(BELOW);
+            lead.clone_from(&indent);
+            if row[last].is_empty() {
+                return text;
+            }
+        }
+        let pad = widths[last].min(layout.room);
+        for (n, part) in wrap(&row[last], layout.room).iter().enumerate() {
             let lead = if n == 0 { &lead } else { &indent };
             let cell = match self.heads[last].1 {
                 Align::Left => part.clone(),
@@ -122,6 +164,23 @@ mod tests {
              \x20                  line 15 of its log\n\
              \x20 kv       111.61  computed\n"
         );
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_closer_columns_and_then_text_below_its_row() {
+        let mut t = Table::new(&[("part", Align::Left), ("GiB", Align::Right), ("source", Align::Left)]);
+        t.row(["weights".into(), "15.00".into(), "the engine printed it on line 15".into()]);
+        t.row(["kv".into(), "111.61".into(), String::new()]);
+        let text = |width| anstream::adapter::strip_str(&t.render(width)).to_string();
+        assert!(text(35).starts_with("  part        GiB  source"));
+        assert!(text(33).starts_with("  part       GiB source"));
+        assert_eq!(
+            text(28),
+            "  part        GiB\n      source\n  weights   15.00\n      the engine printed it\n      on line 15\n  kv       111.61\n"
+        );
+        let mut numbers = Table::new(&[("a", Align::Right), ("b", Align::Right)]);
+        numbers.row(["1".into(), "2".into()]);
+        assert_eq!(numbers.render(1).lines().count(), 2, "numbers stay in their row");
     }
 
     #[test]

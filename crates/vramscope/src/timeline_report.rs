@@ -14,7 +14,7 @@ const GIB: f64 = 1_073_741_824.0;
 
 /// The whole text, for a terminal of this width.
 pub(crate) fn render(report: &TimelineReport, width: usize) -> String {
-    let mut text = headline(report);
+    let mut text = headline(report, width);
     for device in &report.devices {
         text.push_str(&one(device, width));
     }
@@ -28,13 +28,14 @@ pub(crate) fn render(report: &TimelineReport, width: usize) -> String {
     text
 }
 
-fn headline(report: &TimelineReport) -> String {
+fn headline(report: &TimelineReport, width: usize) -> String {
     let period = report.period_ms.map(|ms| format!(", one each {} ms", (ms * 1e3).round() / 1e3)).unwrap_or_default();
     let missing = match report.missing {
         0 => "none missing".to_owned(),
         missing => format!("{missing} samples missing"),
     };
-    format!("{} recorded: {} ticks{period}, {missing}\n", seconds(report.seconds), report.ticks)
+    let words = format!("{} recorded: {} ticks{period}, {missing}", seconds(report.seconds), report.ticks);
+    wrap(&words, width).join("\n") + "\n"
 }
 
 fn one(device: &DeviceReport, width: usize) -> String {

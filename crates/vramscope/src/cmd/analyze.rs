@@ -78,6 +78,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The folder's files, with those named by flags in their place.
 fn files(args: &Args) -> anyhow::Result<EvidenceFiles> {
     let named = !args.engine_log.is_empty() || !args.gpu_log.is_empty();
+    if let Some(file) = args.folder.as_ref().filter(|path| path.is_file()) {
+        let file = file.display();
+        let wrong = || -> anyhow::Result<EvidenceFiles> {
+            bail!(
+                "{file} is a file, and a folder with a recording is expected; for a log alone: --engine-log {file} or \
+                 --gpu-log {file}"
+            )
+        };
+        return wrong().or_exit(ExitCode::BadInput);
+    }
     let mut files = match &args.folder {
         Some(folder) if !named || folder.is_dir() => EvidenceFiles::find(folder).or_exit(ExitCode::BadInput)?,
         _ => EvidenceFiles::default(),

@@ -2,8 +2,7 @@
 
 mod plan;
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -54,7 +53,7 @@ What stands behind -- goes to each run as `vramscope profile` takes it, and wins
 Exit codes: 0 every run is complete, 2 a run's arguments are wrong (nothing is started), 3 no campaign, 4 the table
 cannot be written, 130 stopped by Ctrl-C; else the code of the first run that failed, as `vramscope profile` has them.")]
 pub(crate) struct Args {
-    /// The campaign: YAML, or an older table
+    /// The campaign: YAML, or an older table; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["model", "container", "input_len", "output_len", "batch_size"],
         required_unless_present = "model")]
     file: Option<PathBuf>,
@@ -109,13 +108,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn read(path: &Path) -> anyhow::Result<CampaignFile> {
-    // One byte more than a campaign may have, so that a larger file is seen to be larger and is not read.
-    let limit = u64::try_from(MOST_CAMPAIGN_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let text = || -> std::io::Result<String> {
-        let mut text = String::new();
-        File::open(path)?.take(limit).read_to_string(&mut text)?;
-        Ok(text)
-    };
+    let text = || -> anyhow::Result<String> { Ok(String::from_utf8(input::bounded(path, MOST_CAMPAIGN_BYTES)?)?) };
     let text = text().with_context(|| format!("could not read {}", path.display())).or_exit(ExitCode::BadInput)?;
     let read = read_campaign(&text).with_context(|| format!("could not use {}", path.display()));
     read.or_exit(ExitCode::BadInput)

@@ -33,7 +33,7 @@ More than two runs, or a sweep: vramscope runs.
 Exit codes: 0 no limit exceeded, 3 no profile, or a limit for a figure that the profiles do not have, 5 a profile of a
 newer version, 8 a limit is exceeded.")]
 pub(crate) struct Args {
-    /// Two profiles, the first one to compare with; with --calc-… each of them is compared with the calculator
+    /// Two profiles, the first one to compare with, - for stdin; with --calc-… each of them is compared with the calculator
     #[arg(value_name = "PROFILE", required = true)]
     profiles: Vec<PathBuf>,
     /// Fail when a figure becomes worse by more than this: 5% for every figure that has a better direction, or

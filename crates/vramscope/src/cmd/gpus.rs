@@ -18,7 +18,9 @@ Examples:
   vramscope gpus                                   what is on this machine's GPUs now
   vramscope gpus --gpu GPU-8932f937 --format json  one GPU, for a program
   vramscope gpus --from report.txt                 a pasted nvidia-smi, amd-smi or rocm-smi output
-  vramscope gpus --from query.csv --from apps.csv  two outputs of one machine together";
+  vramscope gpus --from query.csv --from apps.csv  two outputs of one machine together
+
+Exit codes: 0 done, 3 a saved output that is none or cannot be read, 7 no GPU, driver or permission.";
 
 /// Show the GPUs: memory, power, utilisation, processes with their containers.
 ///

@@ -116,7 +116,11 @@ fn open(file: &Path) -> anyhow::Result<Box<dyn Read>> {
     if file == Path::new("-") {
         return Ok(Box::new(io::stdin().lock()));
     }
-    Ok(vramscope_run::open(file)?)
+    // Its message names the file, as the one of the caller does.
+    Ok(vramscope_run::open(file).map_err(|error| match error {
+        vramscope_run::FileError::Read { source, .. } => anyhow::Error::new(source),
+        other => other.into(),
+    })?)
 }
 
 fn formats() -> String {

@@ -20,7 +20,7 @@ Examples:
 
 Exit codes: 0 done, 3 not a profile, 4 the result cannot be written, 5 the document is of a newer version.")]
 pub(crate) struct Args {
-    /// The profile to read
+    /// The profile to read; - is stdin
     #[arg(value_name = "OLD.json")]
     old: PathBuf,
     /// Where to write the result; stdout without it

@@ -23,7 +23,7 @@ use vramscope_schema::ExitCode;
 use crate::backends::{self, BackendArgs, Opened};
 use crate::containers::Containers;
 use crate::exit::{Answer, OrExit as _};
-use crate::output;
+use crate::{output, time};
 use command::Accompanied;
 use outputs::{Destination, Outputs, Stream};
 use serve::{Address, Server};
@@ -54,11 +54,11 @@ be written to its end, 7 if a device was lost or the driver does not answer. Wha
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The time between two readings, 5ms at least.
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time::period)]
     interval: Duration,
 
     /// End after this time. Default: when stopped.
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "command")]
+    #[arg(long, value_name = "TIME", value_parser = time::positive, conflicts_with = "command")]
     duration: Option<Duration>,
 
     /// Take the devices that this process or one that it started uses, and tell its memory apart.
@@ -103,13 +103,6 @@ enum Format {
     Lines,
     /// The lines of the recording as they come (`vramscope schema timeline`), the summary last.
     Json,
-}
-
-/// A length of time as people write it: `100ms`, `1m 30s`, `2h`.
-fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || "expected a time with its unit, as 100ms, 60s, 5m or 2h".to_owned();
-    let time: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(time).ok().filter(|time| !time.is_zero()).ok_or_else(wrong)
 }
 
 /// Records.

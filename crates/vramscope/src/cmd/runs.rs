@@ -61,7 +61,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     if rows.is_empty() {
-        return Err(anyhow!("no profile or recording is there that can be read")).or_exit(ExitCode::BadInput);
+        let places: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
+        let none = anyhow!("no profile or recording that can be read is in {}", places.join(", "));
+        return Err(none).or_exit(ExitCode::BadInput);
     }
     show(&Sweep::of(rows), args.format)?;
     Ok(ExitCode::Success)

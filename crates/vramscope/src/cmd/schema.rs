@@ -117,7 +117,9 @@ const DOCUMENTS: &[Document] = &[
 #[command(after_help = "\
 Examples:
   vramscope schema
-  vramscope schema profile > profile.schema.json")]
+  vramscope schema profile > profile.schema.json
+
+Exit codes: 0 done, 2 there is no such document, 4 the result cannot be written.")]
 pub(crate) struct Args {
     /// The document; without it, all are listed
     #[arg(value_name = "NAME")]

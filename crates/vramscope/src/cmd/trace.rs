@@ -50,8 +50,8 @@ Exit codes: 0 done, 2 wrong command line, 3 no trace or a trace that cannot be t
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Traces: one, or one a rank
-    #[arg(required_unless_present = "print_rules", value_name = "FILE")]
+    /// Traces: one, or one a rank; - is stdin
+    #[arg(required_unless_present = "print_rules", value_name = "FILE", value_parser = crate::input::streamed)]
     files: Vec<PathBuf>,
     /// Rows of each list [default: 10 in an overview, 30 by group, 200 as JSON]
     #[arg(long, value_name = "N")]

@@ -38,6 +38,13 @@ fn no_line_is_wider_than_a_terminal_of_80_columns() {
 }
 
 #[test]
+fn a_file_in_place_of_a_folder_is_told_which_flag_it_belongs_to() {
+    let output = vramscope(&["analyze", "examples/llama-3.1-8b/vllm.log"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("--engine-log examples/llama-3.1-8b/vllm.log"), "{}", stderr(&output));
+}
+
+#[test]
 fn json_is_the_document_and_nothing_else() {
     let output = vramscope(&["analyze", "examples/noisy-neighbour", "--format", "json"]);
     let loaded = vramscope_schema::read(&output.stdout).expect("stdout is one profile");

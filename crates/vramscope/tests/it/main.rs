@@ -8,6 +8,7 @@
 mod analyze;
 #[cfg(unix)]
 mod campaign;
+mod command_line;
 mod compare;
 mod doctor;
 mod estimate;

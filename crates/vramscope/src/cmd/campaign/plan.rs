@@ -178,7 +178,8 @@ fn table(plan: &[Planned], width: usize) -> String {
         ]);
     }
     let folder = plan.first().and_then(|planned| planned.profile.parent()).unwrap_or(Path::new("."));
-    let mut text = format!("{} runs, to {}\n{}", plan.len(), folder.display(), table.render(width));
+    let s = if plan.len() == 1 { "" } else { "s" };
+    let mut text = format!("{} run{s}, to {}\n{}", plan.len(), folder.display(), table.render(width));
     let mut told = Vec::new();
     for (run, note) in plan.iter().flat_map(|planned| planned.run.notes.iter().map(|note| (&planned.run, note))) {
         let note = format!("note: {}: {note}", run.model);

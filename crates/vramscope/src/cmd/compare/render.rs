@@ -67,11 +67,11 @@ fn limits(text: &mut String, verdict: &Verdict) {
 /// A profile beside what a calculator said.
 pub(super) fn check(profile: &str, check: &Check, width: usize) -> String {
     let mut text = String::new();
-    title(&mut text, &format!("{profile}, beside the calculator"), width);
+    title(&mut text, &format!("{profile}, beside the calculator, in GiB"), width);
     let mut table = Table::new(&[
         ("part", Align::Left),
-        ("measured GiB", Align::Right),
-        ("calculated GiB", Align::Right),
+        ("measured", Align::Right),
+        ("calculated", Align::Right),
         ("error", Align::Right),
         ("usual", Align::Right),
         ("to agree", Align::Left),

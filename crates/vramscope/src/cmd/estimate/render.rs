@@ -90,7 +90,10 @@ fn bar(budget: &Budget, setting: Setting<'_>, width: usize) -> String {
     }
     let legend = spans.iter().filter(|(.., size)| *size > 0).map(|(sign, name, _)| format!("{sign} {name}"));
     let legend: Vec<String> = legend.chain([". free".to_owned()]).collect();
-    format!("  [{line}]\n  {}\n", legend.join("  "))
+    let legend = legend.join("  ");
+    let fits = legend.chars().count() + 2 <= width;
+    let legend = if fits { legend } else { wrap(&legend, width.saturating_sub(2)).join("\n  ") };
+    format!("  [{line}]\n  {legend}\n")
 }
 
 /// How many cells of `room` a filling takes, rounded to the nearest.

@@ -13,7 +13,11 @@ pub(super) fn fit(document: &FitDocument, width: usize) -> String {
     let tokens = document.request_tokens.map_or_else(|| "the longest length".to_owned(), |n| format!("{n} tokens"));
     let requests =
         if document.requests == 1 { "1 request".to_owned() } else { format!("{} requests", document.requests) };
-    let _ = writeln!(text, "{} on vLLM {}: {requests} of {tokens}\n", document.model.name, document.engine_version);
+    let head = format!("{} on vLLM {}: {requests} of {tokens}", document.model.name, document.engine_version);
+    for line in wrap(&head, width) {
+        let _ = writeln!(text, "{line}");
+    }
+    text.push('\n');
     if document.devices.is_empty() {
         one(&mut text, document, width);
     } else {

@@ -37,13 +37,19 @@ pub(super) fn report(report: &LogReport, width: usize) -> String {
 fn engine(text: &mut String, engine: &EngineReport, of: &str, width: usize) {
     let bold = anstyle::Style::new().bold();
     let lead = if text.is_empty() { "" } else { "\n" };
-    let _ = writeln!(
-        text,
-        "{lead}{bold}Engine{of}{bold:#}  {}  (lines {} to {})",
-        headline(&engine.facts),
-        engine.first_line,
-        engine.last_line
-    );
+    let title = format!("Engine{of}");
+    let lines = format!("(lines {} to {})", engine.first_line, engine.last_line);
+    let head = format!("{}  {lines}", headline(&engine.facts));
+    let beside = title.len() + 2 + head.chars().count() <= width;
+    let _ = write!(text, "{lead}{bold}{title}{bold:#}");
+    if beside {
+        let _ = writeln!(text, "  {head}");
+    } else {
+        text.push('\n');
+        for line in wrap(&head, width.saturating_sub(2)) {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
     section(text, "What went wrong", &failures(engine, width));
     section(text, "Memory", &memory(engine, width));
     section(text, "KV cache", &kv_cache(&engine.facts, width));

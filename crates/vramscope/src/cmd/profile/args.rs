@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::backends::BackendArgs;
 use crate::cmd::estimate::input::{EngineFlags, ModelArgs};
 use crate::output::Format;
+use crate::time;
 
 /// Run an engine, measure it, and explain where its memory went
 ///
@@ -50,7 +51,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Time between two samples, such as 100ms
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time::period)]
     pub(crate) interval: Duration,
     /// Run so often, and say how far the runs agree
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -94,7 +95,7 @@ pub(crate) struct WorkArgs {
     #[arg(long, value_name = "N", default_value = "512", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) input_len: u64,
     /// Generated tokens of one request
-    #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, visible_alias = "max-tokens", value_name = "N", default_value = "128", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) output_len: u64,
     /// Requests in flight together
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u64).range(1..))]
@@ -156,19 +157,19 @@ pub(crate) struct HostArgs {
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
     /// From the engine's start until it is ready, at most
-    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = time::positive)]
     pub(crate) timeout_start: Duration,
     /// From ready until the work is done, at most
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time::positive)]
     pub(crate) timeout: Duration,
     /// Samples before the engine starts
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time::length)]
     pub(crate) baseline: Duration,
     /// For memory to come back after the engine has ended, at most
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = time::length)]
     pub(crate) settle: Duration,
     /// For the engine to stop by itself when it is asked to
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time::length)]
     pub(crate) grace: Duration,
 }
 
@@ -177,32 +178,5 @@ impl Args {
     pub(crate) fn kind(&self) -> WorkKind {
         let usual = if self.host.url.is_some() { WorkKind::Serve } else { WorkKind::Latency };
         self.work.workload.unwrap_or(usual)
-    }
-}
-
-/// `100ms`, `2s`, `30m`, `1h`.
-pub(crate) fn time(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit {
-        "ms" => 1e-3,
-        "s" | "" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("expected a time such as 100ms, 2s, 30m or 1h".to_owned()),
-    };
-    let seconds = number.parse::<f64>().map_err(|_| "expected a time such as 100ms, 2s, 30m or 1h".to_owned())?;
-    Duration::try_from_secs_f64(seconds * factor).map_err(|_| "expected a time that a clock can count".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(time("100ms"), Ok(Duration::from_millis(100)));
-        assert_eq!(time("1.5h"), Ok(Duration::from_secs(5400)));
-        assert!(time("5 weeks").is_err() && time("ms").is_err() && time("1e99s").is_err());
     }
 }

@@ -4,7 +4,7 @@ use vramscope_trace::{Summary, Window};
 
 use super::GroupBy;
 use super::figures::{ratio, short};
-use crate::table::{Align, Table};
+use crate::table::{Align, Table, wrap};
 
 /// A titled table with lines of text before or after it.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Section {
             cells.unwrap_or(0).max(self.heads[at].0.chars().count()) + 2
         };
         let others: usize = (0..self.heads.len().saturating_sub(1)).map(column).sum();
-        width.saturating_sub(others + 2).max(20)
+        width.saturating_sub(others + 2).max(12)
     }
 
     /// Adds a row.
@@ -67,7 +67,9 @@ pub(super) fn table(sections: &[Section], width: usize) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&format!("{bold}{}{bold:#}\n", section.title));
+        for line in wrap(&section.title, width) {
+            text.push_str(&format!("{bold}{line}{bold:#}\n"));
+        }
         if !section.rows.is_empty() {
             let mut table = Table::new(&section.heads);
             let room = section.room(width);
@@ -81,7 +83,11 @@ pub(super) fn table(sections: &[Section], width: usize) -> String {
             text.push_str(&table.render(width));
         }
         for line in &section.lines {
-            text.push_str(&format!("  {line}\n"));
+            let own = line.len() - line.trim_start().len();
+            for (n, part) in wrap(line, width.saturating_sub(2 + own).max(20)).iter().enumerate() {
+                let hang = if n > 0 && line.trim_start().starts_with("-> ") { 3 } else { 0 };
+                text.push_str(&format!("  {}{part}\n", " ".repeat(own + hang)));
+            }
         }
     }
     text

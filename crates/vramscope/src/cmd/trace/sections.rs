@@ -1,13 +1,20 @@
 //! What an analysis shows to people.
 
+mod scopes;
+mod steps;
+
 use vramscope_core::Bytes;
-use vramscope_trace::document::{Extract, RanksDocument, TraceDocument};
-use vramscope_trace::{Cause, DeviceTime, StepKind, Summary, plain_name};
+use vramscope_trace::document::RanksDocument;
+use vramscope_trace::{Cause, DeviceTime, Summary, plain_name};
 
 use super::GroupBy;
-use super::figures::{grouped, millis, ms, percent, ratio, short, size, us};
+use super::figures::{grouped, ms, percent, ratio, short, size, us};
 use super::render::Section;
 use crate::table::Align::{Left, Right};
+
+pub(super) use scopes::asked;
+use scopes::{layers, operators, scopes};
+use steps::{step_kinds, steps};
 
 /// The sections of one trace: an overview, or one list.
 pub(super) fn of(summary: &Summary, group: Option<GroupBy>, top: Option<usize>) -> Vec<Section> {
@@ -274,124 +281,6 @@ fn copies(summary: &Summary) -> Section {
     section
 }
 
-fn step_kinds(summary: &Summary) -> Section {
-    let document = TraceDocument::of(summary, None, Extract { top: 0, steps: 0 });
-    let source = document.steps.source.unwrap_or_default().replace('_', " ");
-    let heads = [
-        ("kind", Left),
-        ("steps", Right),
-        ("CPU p50 ms", Right),
-        ("GPU span p50 ms", Right),
-        ("GPU busy p50 ms", Right),
-        ("p95 ms", Right),
-        ("kernels", Right),
-    ];
-    let mut section = Section::new(format!("Steps, by {source}"), &heads);
-    let or_empty = |ns: Option<f64>| ns.map(millis).unwrap_or_default();
-    for kind in &document.steps.kinds {
-        section.row([
-            kind.kind.clone(),
-            grouped(kind.count),
-            or_empty(kind.cpu_p50_ns),
-            or_empty(kind.gpu_span_p50_ns),
-            or_empty(kind.gpu_busy_p50_ns),
-            or_empty(kind.gpu_busy_p95_ns),
-            grouped(kind.kernels),
-        ]);
-    }
-    section
-}
-
-fn steps(summary: &Summary, top: usize) -> Section {
-    let heads = [
-        ("at ms", Right),
-        ("kind", Left),
-        ("prompt", Right),
-        ("generate", Right),
-        ("CPU ms", Right),
-        ("GPU span", Right),
-        ("GPU busy", Right),
-        ("kernels", Right),
-    ];
-    let mut section = Section::new("Each step", &heads);
-    let begin = summary.extent_ns.map_or(0, |(first, _)| first);
-    let batch = |requests: Option<u64>, tokens: Option<u64>| match (requests, tokens) {
-        (Some(0) | None, _) => String::new(),
-        (Some(requests), Some(tokens)) => format!("{requests} x {tokens}"),
-        (Some(requests), None) => requests.to_string(),
-    };
-    for step in summary.steps.list.iter().take(top) {
-        section.row([
-            ms(u64::try_from(step.start_ns - begin).unwrap_or(0)),
-            if step.kind == StepKind::Unknown { "-".into() } else { step.kind.name().to_owned() },
-            batch(step.context_requests, step.context_tokens),
-            batch(step.generation_requests, step.generation_tokens),
-            step.cpu_ns.map(ms).unwrap_or_default(),
-            step.gpu.map(|gpu| ms(gpu.span_ns)).unwrap_or_default(),
-            step.gpu.map(|gpu| ms(gpu.busy_ns)).unwrap_or_default(),
-            step.gpu.map(|gpu| grouped(gpu.kernels)).unwrap_or_default(),
-        ]);
-    }
-    more(&mut section, summary.steps.list.len(), top);
-    section
-}
-
-fn operators(summary: &Summary, top: usize) -> Section {
-    let heads = [
-        ("own ms", Right),
-        ("total ms", Right),
-        ("count", Right),
-        ("kernels", Right),
-        ("kernel ms", Right),
-        ("operator", Left),
-    ];
-    let mut section = Section::new("CPU time by operator", &heads).with_names();
-    for operator in summary.operators.iter().take(top) {
-        section.row([
-            ms(operator.own_ns),
-            ms(operator.total_ns),
-            grouped(operator.count),
-            grouped(operator.gpu.kernels),
-            ms(operator.gpu.time_ns),
-            operator.name.clone(),
-        ]);
-    }
-    more(&mut section, summary.operators.len(), top);
-    section
-}
-
-fn scopes(summary: &Summary, top: usize) -> Section {
-    let heads = [("CPU ms", Right), ("count", Right), ("kernels", Right), ("kernel ms", Right), ("scope", Left)];
-    let mut section = Section::new("Named scopes", &heads).with_names();
-    for scope in summary.scopes.iter().take(top) {
-        section.row([
-            ms(scope.cpu_ns),
-            grouped(scope.count),
-            grouped(scope.gpu.kernels),
-            ms(scope.gpu.time_ns),
-            scope.name.clone(),
-        ]);
-    }
-    more(&mut section, summary.scopes.len(), top);
-    section
-}
-
-fn layers(summary: &Summary, top: usize) -> Section {
-    let heads = [("layer", Left), ("runs", Right), ("CPU ms", Right), ("kernels", Right), ("kernel ms", Right)];
-    let mut section = Section::new("Layers", &heads);
-    for layer in summary.layers.iter().take(top) {
-        section.row([
-            layer.name.trim_start_matches("nn.Module: ").to_owned(),
-            grouped(layer.count),
-            ms(layer.cpu_ns),
-            grouped(layer.gpu.kernels),
-            ms(layer.gpu.time_ns),
-        ]);
-    }
-    more(&mut section, summary.layers.len(), top);
-    section
-}
-
 fn memory(summary: &Summary) -> Section {
     let heads = [("allocator", Left), ("peak", Right), ("held", Right), ("at ms", Right), ("events", Right)];
     let mut section = Section::new("Memory timeline", &heads);
@@ -457,53 +346,6 @@ pub(super) fn ranks(document: &RanksDocument) -> Section {
     }
     if let Some(straggler) = &document.straggler {
         section.text(format!("-> the others wait for {straggler}: it spends the least time in communication"));
-    }
-    section
-}
-
-/// Names by which parts of a model are marked: the engine's annotations, and its operators.
-fn aliases(scope: &str) -> Vec<&str> {
-    match scope {
-        "attention" => vec!["attention", "attn"],
-        "model_forward" => vec!["model_forward", "forward", "execute_context"],
-        "sampling" => vec!["sampling", "sample", "argmax"],
-        other => vec![other],
-    }
-}
-
-/// The scopes that were asked for, among annotations, operators and steps.
-pub(super) fn asked(summary: &Summary, scopes: &[String]) -> Section {
-    let heads = [
-        ("scope", Left),
-        ("CPU ms", Right),
-        ("count", Right),
-        ("kernels", Right),
-        ("kernel ms", Right),
-        ("name", Left),
-    ];
-    let mut section = Section::new("Scopes asked for", &heads).with_names();
-    for scope in scopes {
-        let words = aliases(scope);
-        let fits = |name: &str| words.iter().any(|word| name.to_lowercase().contains(&word.to_lowercase()));
-        let named = summary.scopes.iter().filter(|s| fits(&s.name)).map(|s| (&s.name, s.cpu_ns, s.count, s.gpu));
-        let operators = summary.operators.iter().filter(|o| fits(&o.name));
-        let operators = operators.map(|o| (&o.name, o.total_ns, o.count, o.gpu));
-        let before = section.len();
-        for (name, cpu_ns, count, gpu) in named.chain(operators) {
-            let numbers = [ms(cpu_ns), grouped(count), grouped(gpu.kernels), ms(gpu.time_ns)];
-            section.row([vec![scope.clone()], numbers.to_vec(), vec![name.clone()]].concat());
-        }
-        let steps = summary.steps.list.iter().filter(|step| step.name.as_deref().is_some_and(fits));
-        let (count, cpu_ns) = steps.clone().fold((0, 0), |(n, ns), step| (n + 1, ns + step.cpu_ns.unwrap_or(0)));
-        if count > 0 {
-            let gpu =
-                steps.filter_map(|step| step.gpu).fold((0, 0), |(n, ns), g| (n + g.kernels, ns + g.kernel_time_ns));
-            let numbers = [ms(cpu_ns), grouped(count), grouped(gpu.0), ms(gpu.1)];
-            section.row([vec![scope.clone()], numbers.to_vec(), vec!["steps".to_owned()]].concat());
-        }
-        if section.len() == before {
-            section.text(format!("nothing in the trace is called {scope}: this engine does not mark it"));
-        }
     }
     section
 }
