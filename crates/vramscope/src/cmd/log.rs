@@ -117,10 +117,10 @@ fn open(file: &Path) -> anyhow::Result<Box<dyn Read>> {
         return Ok(Box::new(io::stdin().lock()));
     }
     // Its message names the file, as the one of the caller does.
-    Ok(vramscope_run::open(file).map_err(|error| match error {
+    vramscope_run::open(file).map_err(|error| match error {
         vramscope_run::FileError::Read { source, .. } => anyhow::Error::new(source),
         other => other.into(),
-    })?)
+    })
 }
 
 fn formats() -> String {
