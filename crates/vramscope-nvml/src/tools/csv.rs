@@ -45,12 +45,13 @@ fn column(head: &str) -> &str {
     }
 }
 
-/// Whether a line names columns of nvidia-smi: only known spellings, and no cell that is a figure.
+/// Whether a line names columns of nvidia-smi: only known spellings, and no cell that is a figure. A column `gpu` is
+/// amd-smi's.
 pub(super) fn is_header(line: &str) -> bool {
     let cells: Vec<&str> = line.split(',').map(|cell| cell.split('[').next().unwrap_or(cell).trim()).collect();
     let spelled = |cell: &&str| cell.chars().all(|c| c.is_ascii_alphanumeric() || "._".contains(c)) && !cell.is_empty();
     let known = |cell: &&str| KNOWN.contains(cell) || KNOWN_STARTS.iter().any(|start| cell.starts_with(start));
-    cells.iter().all(spelled) && cells.iter().any(known) && Figure::parse(cells[0]).is_none()
+    cells.iter().all(spelled) && cells.iter().any(known) && Figure::parse(cells[0]).is_none() && !cells.contains(&"gpu")
 }
 
 /// Whether a line is no row: what a terminal, a mail or nvidia-smi itself puts between the lines of an output.

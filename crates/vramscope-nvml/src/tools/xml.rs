@@ -95,7 +95,9 @@ fn block<'d>(node: Node<'d, 'd>, names: &[&str]) -> Option<Node<'d, 'd>> {
 }
 
 fn gpu<'d>(index: u32, node: Node<'d, 'd>) -> Gpu {
-    let memory = |name: &str| figure(node, &["fb_memory_usage", name]);
+    // Before driver 331 the block had another name.
+    let memory =
+        |name: &str| figure(node, &["fb_memory_usage", name]).or_else(|| figure(node, &["memory_usage", name]));
     let mut gpu = Gpu {
         index,
         name: at(node, &["product_name"]).map(str::to_owned),

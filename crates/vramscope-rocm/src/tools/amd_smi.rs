@@ -56,8 +56,7 @@ pub(super) fn add(snapshot: &mut Snapshot, document: &Value) {
         power(gpu, entry);
         activity(gpu, entry);
         sensors(gpu, entry);
-        if let Some(list) = entry.get("process_list").and_then(Value::as_array) {
-            let read: Vec<Process> = list.iter().filter_map(process).collect();
+        if let Some(read) = entry.get("process_list").and_then(processes) {
             lists.push(read.clone());
             gpu.processes = Some(read);
         }
@@ -186,6 +185,15 @@ fn section<'v>(entry: &'v Object, name: &str) -> impl Iterator<Item = (&'v Strin
     entry.get(name).and_then(Value::as_object).into_iter().flatten()
 }
 
+/// The processes of a GPU; where there are none, the tool says so in words.
+fn processes(list: &Value) -> Option<Vec<Process>> {
+    match list {
+        Value::Array(list) => Some(list.iter().filter_map(process).collect()),
+        Value::String(words) => words.starts_with("No running processes").then(Vec::new),
+        _ => None,
+    }
+}
+
 fn process(entry: &Value) -> Option<Process> {
     let info = entry.get("process_info").unwrap_or(entry).as_object()?;
     let pid = number(info.get("pid")?)?.as_u64().and_then(|pid| u32::try_from(pid).ok())?;
@@ -234,6 +242,10 @@ mod tests {
         assert_eq!(snapshot.gpus[0].processes, Some(vec![]));
         assert_eq!(snapshot.gpus[1].processes, None);
         assert!(snapshot.notes.is_empty());
+        let words = read(
+            &json!([{"gpu": 0, "process_list": "No running processes detected"}, {"gpu": 1, "process_list": "N/A"}]),
+        );
+        assert_eq!((&words.gpus[0].processes, &words.gpus[1].processes), (&Some(vec![]), &None));
     }
 
     #[test]

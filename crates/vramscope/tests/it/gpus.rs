@@ -143,6 +143,8 @@ fn what_cannot_be_read_is_called_by_its_name() {
             "could not reach the NVIDIA driver",
         ),
         ("No devices were found\n", "found no GPU"),
+        ("gpu,name,pid,vram_mem\n0,python3,7,12\n", "--json in place of --csv"),
+        ("device,GPU use (%),VRAM Total Memory (B)\ncard0,3,17163091968\n", "--json in place of --csv"),
         ("======= ROCm System Management Interface =======\n", "rocm-smi --showallinfo --json"),
         ("GPU: 0\n    ASIC:\n        MARKET_NAME: AMD Instinct MI300X\n", "metric --json"),
         ("[\n    {\n        \"gpu\": 0,\n        \"usage\": {\n", "line 1"),

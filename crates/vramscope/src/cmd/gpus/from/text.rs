@@ -48,12 +48,15 @@ pub(super) fn told(text: &str) -> Option<&'static str> {
     const ROCM: &str = "it is the text of rocm-smi: save the output of rocm-smi --showallinfo --json";
     const AMD: &str =
         "it is the text of amd-smi: save the outputs of amd-smi static --json, metric --json and process --json";
-    const KNOWN: [(&str, &str); 11] = [
+    const CSV: &str = "it is the CSV of amd-smi or rocm-smi: save the same output with --json in place of --csv";
+    const KNOWN: [(&str, &str); 13] = [
         ("NVIDIA-SMI has failed", NO_DRIVER),
         ("Failed to initialize NVML", NO_DRIVER),
         ("No devices were found", "nvidia-smi found no GPU there"),
         ("(UUID: GPU-", "it is the output of nvidia-smi -L, which has no figures: save that of nvidia-smi -q -x"),
         ("# gpu ", "it is the output of nvidia-smi dmon or pmon: save that of nvidia-smi -q -x"),
+        ("device,", CSV),
+        ("gpu,", CSV),
         ("ROCm System Management Interface", ROCM),
         ("ROCm SMI Log", ROCM),
         ("AMDSMI Tool:", AMD),
