@@ -12,6 +12,8 @@ const EXTRA: &[&str] = &[
     rows::RAISED,
     "Exception: ",
     "Traceback (most",
+    // What the server says before the traceback of a request.
+    "in ASGI application",
     // Bars of the engine's own benchmark.
     " iterations:",
 ];

@@ -42,6 +42,8 @@ pub(crate) struct Reader {
     clock: Option<(LogTime, u64)>,
     /// The first clock of the log.
     first_clock: Option<(LogTime, u64)>,
+    /// Where the server said last that a request failed.
+    request_failed: Option<u64>,
     /// Where the last traceback without prefixes began.
     traceback: Option<u64>,
     /// The engine whose serving result is being printed, and how many lines more it may have.
@@ -61,6 +63,7 @@ impl Reader {
             router: Router::new(),
             clock: None,
             first_clock: None,
+            request_failed: None,
             traceback: None,
             result: None,
             joiner: Joiner::default(),

@@ -192,13 +192,21 @@ impl Reader {
         exception: Option<usize>,
         place: &Place<'_>,
     ) {
+        let worker = record.tag.map(Worker::of);
+        let of_engine = worker.is_some_and(|w| !w.is_front_end());
         let Some(at) = exception else {
-            if record.level.is_none() && record.message.starts_with("Traceback (most recent call last)") {
+            if record.message.ends_with("Exception in ASGI application") {
+                self.request_failed = Some(place.line);
+            }
+            // What the server prints behind that is about one request; the engine goes on.
+            let of_request = !of_engine
+                && self.request_failed.is_some_and(|began| place.line.saturating_sub(began) <= MAX_REQUEST_LINES);
+            if record.level.is_none() && !of_request && record.message.starts_with("Traceback (most recent call last)")
+            {
                 self.traceback = Some(place.line);
             }
             return;
         };
-        let of_engine = record.tag.map(Worker::of).is_some_and(|w| !w.is_front_end());
         let ends_traceback =
             self.traceback.is_some_and(|began| place.line.saturating_sub(began) <= MAX_TRACEBACK_LINES);
         let failed = match record.level {
@@ -213,6 +221,10 @@ impl Reader {
         }
     }
 }
+
+/// Farthest that a traceback may begin behind the words that a request failed: it has some hundred lines, and the
+/// exceptions that led to it stand before it.
+const MAX_REQUEST_LINES: u64 = 500;
 
 static BAR: LazyLock<memchr::memmem::Finder<'static>> = LazyLock::new(|| memchr::memmem::Finder::new("%|"));
 

@@ -69,7 +69,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "",
         "emory",
-        "{CUDA|HIP|XPU|NPU|MUSA|CPU} out of memory. Tried to allocate {fail_tried}[[{..}GPU {ignored}[[ has a total {capacity|capacty} of {fail_total}[[ of which {fail_free_then} is free]].]]]][[{..}this process has {fail_process} memory in use.]][[{..}Of the allocated memory {fail_allocated} is allocated by PyTorch]][[, with {fail_private_pools} allocated in private pools]][[{..}and {fail_reserved} is reserved by PyTorch but unallocated]]",
+        "[[Failed to run autotuning code block: ]]{CUDA|HIP|XPU|NPU|MUSA|CPU} out of memory. Tried to allocate {fail_tried}[[{..}GPU {ignored}[[ has a total {capacity|capacty} of {fail_total}[[ of which {fail_free_then} is free]].]]]][[{..}this process has {fail_process} memory in use.]][[{..}Of the allocated memory {fail_allocated} is allocated by PyTorch]][[, with {fail_private_pools} allocated in private pools]][[{..}and {fail_reserved} is reserved by PyTorch but unallocated]]",
     )
     .fails(Fails::OutOfMemory),
     row(
@@ -78,8 +78,8 @@ pub(super) const ROWS: &[Row] = &[
         "CUDA out of memory occurred when warming up {sampler|pooler} with {fail_requests} dummy requests.",
     )
     .fails(Fails::OutOfMemory),
-    row("", "emory", "CUDA error: out of memory").fails(Fails::OutOfMemory),
-    row("", "emory", "HIP error: out of memory").fails(Fails::OutOfMemory),
+    // The runtime's words, and those of the engine's allocator for sleep mode.
+    row("", "emory", "{CUDA|HIP} {error|Error}: out of memory").fails(Fails::OutOfMemory),
     // Communication.
     row("", RAISED, "NCCL error").fails(Fails::Collective),
     row("", "collective op", "{..}Watchdog caught collective operation timeout").fails(Fails::Collective),
