@@ -19,7 +19,7 @@ pub struct Snapshot {
     /// The document's version.
     pub vramscope_gpus: u32,
     /// Who said it: a backend (`nvml`, `rocm-smi`, `amdgpu-sysfs`) or a saved output (`nvidia-smi csv`,
-    /// `nvidia-smi xml`, `amd-smi json`, `rocm-smi json`).
+    /// `nvidia-smi xml`, `nvidia-smi text`, `nvidia-smi table`, `amd-smi json`, `rocm-smi text`, …).
     pub source: String,
     /// The tool's or library's version, as printed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,5 @@
-//! Saved outputs of `amd-smi … --json` and `rocm-smi … --json`, of any generation.
+//! Saved outputs of `amd-smi` and `rocm-smi`, of any generation: their JSON, and the text that they print without
+//! `--json`.
 //!
 //! What is common to them: text may stand before the JSON, several outputs may follow each other, numbers may be
 //! strings, and what is not there is `"N/A"`. "MB" is MiB.
@@ -6,6 +7,7 @@
 mod amd_smi;
 mod json;
 mod rocm_smi;
+mod text;
 
 use serde_json::Value;
 use vramscope_gpu::document::Snapshot;
@@ -38,30 +40,48 @@ pub enum ReadError {
 /// ```
 pub fn recognise(text: &str) -> bool {
     match json::documents(text) {
-        Ok(found) => found.documents.iter().any(|d| amd_smi::is_output(d) || rocm_smi::is_output(d)),
-        Err(error) => matches!(error, ReadError::Torn { .. }),
+        Ok(found) if found.documents.iter().any(is_output) => true,
+        Err(ReadError::Torn { .. }) => true,
+        _ => !texts(text).is_empty(),
     }
 }
 
-/// Reads one output, or several that follow each other and speak of the same GPUs.
+fn is_output(document: &Value) -> bool {
+    amd_smi::is_output(document) || rocm_smi::is_output(document)
+}
+
+/// The outputs that are no JSON.
+fn texts(text: &str) -> Vec<Value> {
+    [text::amd_smi(text), text::rocm_smi(text)].into_iter().flatten().filter(is_output).collect()
+}
+
+/// Reads one output, or several that follow each other and speak of the same GPUs. Text counts where there is no JSON.
 ///
 /// # Errors
 /// [`ReadError`].
 pub fn read(text: &str) -> Result<Snapshot, ReadError> {
-    let found = json::documents(text)?;
+    let found = json::documents(text);
+    let has_json = matches!(&found, Ok(found) if found.documents.iter().any(is_output));
+    let written = if has_json { Vec::new() } else { texts(text) };
+    let (documents, form, torn) = if written.is_empty() {
+        let found = found?;
+        (found.documents, "json", found.torn)
+    } else {
+        (written, "text", None)
+    };
     let mut snapshot: Option<Snapshot> = None;
-    for document in &found.documents {
-        let (source, add): (_, fn(&mut Snapshot, &Value)) = if amd_smi::is_output(document) {
-            ("amd-smi json", amd_smi::add)
+    for document in &documents {
+        let (tool, add): (_, fn(&mut Snapshot, &Value)) = if amd_smi::is_output(document) {
+            ("amd-smi", amd_smi::add)
         } else if rocm_smi::is_output(document) {
-            ("rocm-smi json", rocm_smi::add)
+            ("rocm-smi", rocm_smi::add)
         } else {
             continue;
         };
-        add(snapshot.get_or_insert_with(|| Snapshot::from_source(source)), document);
+        add(snapshot.get_or_insert_with(|| Snapshot::from_source(format!("{tool} {form}"))), document);
     }
     let mut snapshot = snapshot.ok_or(ReadError::OtherJson)?;
-    if let Some(line) = found.torn {
+    if let Some(line) = torn {
         snapshot.notes.push(format!("the JSON that begins on line {line} has no end: only its whole parts are read"));
     }
     snapshot.gpus.sort_by_key(|gpu| gpu.index);

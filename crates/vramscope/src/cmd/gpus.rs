@@ -25,8 +25,8 @@ Exit codes: 0 done, 3 a saved output that is none or cannot be read, 7 no GPU, d
 /// Show the GPUs: memory, power, utilisation, processes with their containers.
 ///
 /// With --from, reads saved outputs instead: nvidia-smi's CSV (--query-gpu, --query-compute-apps), XML (-q -x), text
-/// (-q) and table, amd-smi's and rocm-smi's JSON of any generation. Which one it is, is seen from its content; prompts,
-/// dates, colours and code fences around it are passed over, and so is UTF-16.
+/// (-q) and table, amd-smi's and rocm-smi's JSON and text of any generation. Which one it is, is seen from its content;
+/// prompts, dates, colours and code fences around it are passed over. UTF-16 is understood.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

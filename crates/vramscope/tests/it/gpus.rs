@@ -146,7 +146,7 @@ fn what_cannot_be_read_is_called_by_its_name() {
         ("gpu,name,pid,vram_mem\n0,python3,7,12\n", "--json in place of --csv"),
         ("device,GPU use (%),VRAM Total Memory (B)\ncard0,3,17163091968\n", "--json in place of --csv"),
         ("======= ROCm System Management Interface =======\n", "rocm-smi --showallinfo --json"),
-        ("GPU: 0\n    ASIC:\n        MARKET_NAME: AMD Instinct MI300X\n", "metric --json"),
+        ("+----+\n| AMD-SMI 26.0.0  amdgpu version: 6.12  ROCm version: 7.0.0 |\n", "metric --json"),
         ("[\n    {\n        \"gpu\": 0,\n        \"usage\": {\n", "line 1"),
         ("\n{\"card0\": {\"GPU use (%)\": ", "line 2"),
         ("<?xml version=\"1.0\" ?>\n<nvidia_smi_log>\n<gpu id=\"1\">\n", "at line 3"),

@@ -2,7 +2,7 @@
 
 /// What is understood.
 pub(super) const UNDERSTOOD: &str = "it is neither nvidia-smi's CSV (with its header line), XML (-q -x), text (-q) or \
-                                     table, nor the JSON of amd-smi or rocm-smi (--json)";
+                                     table, nor the JSON (--json) or text of amd-smi or rocm-smi";
 
 /// Text in UTF-8 or, as PowerShell writes it, UTF-16, without a terminal's colours. What is not valid is replaced: a
 /// process may have any name.
@@ -45,11 +45,11 @@ fn without_colours(text: &str) -> String {
 /// What to do with a known output of these tools that is not read, or with their word that something failed.
 pub(super) fn told(text: &str) -> Option<&'static str> {
     const NO_DRIVER: &str = "nvidia-smi could not reach the NVIDIA driver there: nothing in it can be read";
-    const ROCM: &str = "it is the text of rocm-smi: save the output of rocm-smi --showallinfo --json";
+    const ROCM: &str = "it is the table of rocm-smi: save the output of rocm-smi --showallinfo --json";
     const AMD: &str =
-        "it is the text of amd-smi: save the outputs of amd-smi static --json, metric --json and process --json";
+        "it is the table of amd-smi: save the outputs of amd-smi static --json, metric --json and process --json";
     const CSV: &str = "it is the CSV of amd-smi or rocm-smi: save the same output with --json in place of --csv";
-    const KNOWN: [(&str, &str); 13] = [
+    const KNOWN: [(&str, &str); 12] = [
         ("NVIDIA-SMI has failed", NO_DRIVER),
         ("Failed to initialize NVML", NO_DRIVER),
         ("No devices were found", "nvidia-smi found no GPU there"),
@@ -61,7 +61,6 @@ pub(super) fn told(text: &str) -> Option<&'static str> {
         ("ROCm SMI Log", ROCM),
         ("AMDSMI Tool:", AMD),
         ("AMD-SMI ", AMD),
-        ("GPU: 0", AMD),
         (" MiB, ", "it is nvidia-smi's CSV without its header line: save it again without noheader"),
     ];
     KNOWN.iter().find(|(sign, _)| text.contains(sign)).map(|(_, told)| *told)
