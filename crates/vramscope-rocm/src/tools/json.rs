@@ -30,9 +30,18 @@ pub(super) fn documents(text: &str) -> Result<Found, ReadError> {
     let mut found = Found { documents: Vec::new(), torn: None };
     let (mut failure, mut read) = (None, 0_usize);
     let mut rest = text;
-    for _ in 0..MAX_TRIES {
+    let mut tries = 0;
+    while tries < MAX_TRIES && read <= text.len().saturating_mul(MAX_READ) {
         let Some(start) = next_start(rest) else { break };
         let from = &rest[start..];
+        // A list that begins neither with an object nor with a list that does is none of the tools'.
+        let inside = from.trim_start_matches(|c: char| c == '[' || c.is_whitespace());
+        read = read.saturating_add(from.len() - inside.len());
+        if !inside.starts_with('{') {
+            rest = &from[1..];
+            continue;
+        }
+        tries += 1;
         let mut stream = Deserializer::from_str(from).into_iter::<Value>();
         let tried = stream.next();
         rest = match tried {
@@ -51,9 +60,6 @@ pub(super) fn documents(text: &str) -> Result<Found, ReadError> {
             }
             _ => &from[1..],
         };
-        if read > text.len().saturating_mul(MAX_READ) {
-            break;
-        }
     }
     match (found.documents.is_empty(), found.torn) {
         (false, _) => Ok(found),
@@ -154,6 +160,8 @@ mod tests {
     fn an_output_in_a_line_is_found_and_one_without_its_end_is_named_by_its_line() {
         let text = "2026-11-23T21:04:05Z stdout F {\"card0\": {\"GPU use (%)\": \"1\"}}\n";
         assert_eq!(documents(text).unwrap().documents.len(), 1);
+        let behind = "[2026-11-23 21:04:05] starting\n".repeat(5000);
+        assert_eq!(documents(&format!("{behind}{text}")).unwrap().documents.len(), 1);
         let torn = "WARNING: [a\n\n[\n    {\n        \"gpu\": 0,\n        \"usage\": {\n";
         assert!(matches!(documents(torn), Err(ReadError::Torn { line: 3 })), "{:?}", documents(torn));
         let second = documents(&format!("{text}{{\"card0\": {{")).unwrap();

@@ -12,8 +12,9 @@ use vramscope_schema::ExitCode;
 use crate::exit::OrExit as _;
 use crate::output;
 
-/// A larger file is no output of these tools: that of 16 GPUs has a megabyte. In memory it takes several times as much.
-const MAX_BYTES: u64 = 64 << 20;
+/// A larger file is no output of these tools: that of 16 GPUs has a megabyte. In memory JSON that is made for it takes
+/// thirty times as much.
+const MAX_BYTES: u64 = 32 << 20;
 
 /// What a text is. A program built without a vendor's support does not know its outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
