@@ -10,6 +10,7 @@ pub(crate) mod marks;
 pub(crate) mod metrics;
 pub(crate) mod probe;
 pub(crate) mod record;
+pub(crate) mod utf16;
 
 use std::error::Error as _;
 use std::io::{self, Read as _};

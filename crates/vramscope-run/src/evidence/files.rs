@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::utf16::{Order, Utf16};
+
 /// Files that speak of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EvidenceFiles {
@@ -103,7 +105,8 @@ impl EvidenceFiles {
     }
 }
 
-/// Opens a file for streaming; gzip and zstd are recognised by their first bytes and unpacked on the way.
+/// Opens a file for streaming; gzip, zstd and UTF-16 are recognised by their first bytes and turned into plain UTF-8 on
+/// the way.
 ///
 /// # Errors
 /// [`FileError::Read`].
@@ -117,6 +120,10 @@ pub fn open(path: &Path) -> Result<Box<dyn Read>, FileError> {
             0 => break,
             n => got += n,
         }
+    }
+    if let Some(order) = Order::of_mark([magic[0], magic[1]]) {
+        let rest = io::Cursor::new(magic[2..].to_vec()).take(u64::try_from(got - 2).unwrap_or(0)).chain(file);
+        return Ok(Box::new(Utf16::new(rest, order)));
     }
     let whole = io::Cursor::new(magic).take(u64::try_from(got).unwrap_or(0)).chain(file);
     Ok(match magic {
@@ -189,6 +196,10 @@ mod tests {
         assert_eq!(read_whole(&path, 5).unwrap(), b"hello");
         std::fs::write(&path, zstd::encode_all(&b"hello"[..], 1).unwrap()).unwrap();
         assert_eq!(read_whole(&path, 5).unwrap(), b"hello");
+        std::fs::write(&path, [0xFF, 0xFE, b'h', 0, b'e', 0, b'y', 0]).unwrap();
+        assert_eq!(read_whole(&path, 5).unwrap(), b"hey");
+        std::fs::write(&path, [0xFE, 0xFF]).unwrap();
+        assert_eq!(read_whole(&path, 5).unwrap(), b"");
         std::fs::write(&path, b"h").unwrap();
         assert_eq!(read_whole(&path, 5).unwrap(), b"h");
         assert!(matches!(read_whole(&path, 0), Err(FileError::TooLarge { limit: 0, .. })));

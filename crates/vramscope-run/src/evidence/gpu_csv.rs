@@ -19,6 +19,9 @@ const MAX_ROWS: usize = 10_000_000;
 /// A line longer than this is not a row of a GPU log, and is skipped before it can fill the memory.
 const MAX_LINE: usize = 64 << 10;
 
+/// The header is looked for in so many lines.
+const LINES_BEFORE_HEADER: usize = 5;
+
 /// Only so many unreadable lines are named one by one; the rest are counted.
 const NAMED_LINES: u64 = 5;
 
@@ -33,12 +36,19 @@ pub fn read(source: impl io::Read) -> Result<GpuLog, GpuLogError> {
         .quoting(true)
         .from_reader(io::BufReader::with_capacity(1 << 16, Bounded::new(source)));
     let mut record = csv::ByteRecord::new();
+    // A terminal may have put its prompt or a date before the header. The first line that is none is the one to name.
+    let (mut tried, mut refused) = (0, None);
     let columns = loop {
-        if !lines.read_byte_record(&mut record).map_err(GpuLogError::from_csv)? {
-            return Err(GpuLogError::Empty);
+        if tried == LINES_BEFORE_HEADER || !lines.read_byte_record(&mut record).map_err(GpuLogError::from_csv)? {
+            return Err(refused.unwrap_or(GpuLogError::Empty));
         }
-        if record.iter().any(|cell| !cell.trim_ascii().is_empty()) {
-            break Columns::of_header(&record)?;
+        if record.iter().all(|cell| cell.trim_ascii().is_empty()) {
+            continue;
+        }
+        tried += 1;
+        match Columns::of_header(&record) {
+            Ok(columns) => break columns,
+            Err(error) => refused = refused.or(Some(error)),
         }
     };
     let mut reader = RowReader::new(columns);
@@ -235,6 +245,15 @@ mod tests {
         assert_eq!(log.timeline.anchor_unix_ns(), Some(1_000_000_000));
         assert_eq!(log.clock, Clock::Utc);
         assert!(log.notes.is_empty(), "{:?}", log.notes);
+    }
+
+    #[test]
+    fn a_prompt_before_the_header_is_passed_over_and_what_has_no_header_is_named_by_its_first_line() {
+        let prompt = "user@node:~$ nvidia-smi --query-gpu=timestamp,index --format=csv -l 1\n\n";
+        assert_eq!(read(format!("{prompt}{OURS}").as_bytes()).unwrap().timeline.samples().len(), 2);
+        let none = "1, 2, 3\n".repeat(9);
+        let error = read(none.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("line 1"), "{error}");
     }
 
     #[test]

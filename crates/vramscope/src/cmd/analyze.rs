@@ -33,7 +33,7 @@ is complete all the same).")]
 pub(crate) struct Args {
     /// A folder with engine.log or vllm.log, gpu.csv or a .jsonl timeline, config.json, args.json, bench.json
     folder: Option<PathBuf>,
-    /// What the engine printed; plain, gzip or zstd. Several are read as one
+    /// What the engine printed; plain, UTF-16, gzip or zstd. Several are read as one
     #[arg(long, value_name = "FILE", num_args = 1..)]
     engine_log: Vec<PathBuf>,
     /// Readings of the GPUs as CSV, ours or nvidia-smi's, or a .jsonl timeline. Several are read as one
