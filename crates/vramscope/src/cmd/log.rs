@@ -19,8 +19,8 @@ use crate::table::{Align, Table};
 /// Say what a vLLM log states: memory, settings, times, failures and what to do about them
 ///
 /// Reads the log of any release from 0.4 to 0.33, on any device, with any wrapper around its lines (docker compose,
-/// Kubernetes, journald, Ray, JSON, colours), plain, UTF-16, gzip or zstd. Several files are read as one, in their order.
-/// Every figure keeps its line, its worker, its scope and the width of its last digit.
+/// Kubernetes, journald, Ray, JSON, colours), plain, UTF-16, gzip or zstd. Several files are read as one, in their
+/// order. Every figure keeps its line, its worker, its scope and the width of its last digit.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
