@@ -270,6 +270,20 @@ GPU 00000000:0B:00.0
     }
 
     #[test]
+    fn a_log_that_is_cut_anywhere_says_less_and_nothing_else() {
+        let whole = read_query(LOG).unwrap();
+        for end in 0..LOG.len() {
+            let Ok(part) = read_query(&LOG[..end]) else { continue };
+            for (part, whole) in part.gpus.iter().zip(&whole.gpus) {
+                let figure = |gpu: &vramscope_gpu::document::Gpu| gpu.mem_total_mib.map_or(0.0, Figure::as_f64);
+                assert!(figure(part) <= figure(whole), "cut at {end}");
+                assert!(part.processes.iter().flatten().count() <= whole.processes.iter().flatten().count());
+            }
+            assert!(part.gpus.len() <= whole.gpus.len());
+        }
+    }
+
+    #[test]
     fn a_log_of_no_gpu_is_an_error_and_any_words_are_survived() {
         let none = "=====NVSMI LOG=====\nAttached GPUs : 0\n";
         assert!(holds_log(none));

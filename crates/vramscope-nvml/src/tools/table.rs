@@ -256,6 +256,17 @@ Mon Nov 23 21:04:05 2026
     }
 
     #[test]
+    fn a_table_that_is_cut_anywhere_lists_no_more_than_the_whole() {
+        let whole = read_table(NEW).unwrap();
+        for end in 0..NEW.len() {
+            let Ok(part) = read_table(&NEW[..end]) else { continue };
+            assert!(part.gpus.len() <= whole.gpus.len(), "cut at {end}");
+            let count = |gpus: &[Gpu]| gpus.iter().flat_map(|gpu| gpu.processes.iter().flatten()).count();
+            assert!(count(&part.gpus) <= count(&whole.gpus), "cut at {end}");
+        }
+    }
+
+    #[test]
     fn a_prefix_before_each_line_is_no_obstacle_and_a_table_without_gpus_is_an_error() {
         let quoted: String = NEW.lines().map(|line| format!("> {line}\n")).collect();
         assert_eq!(read_table(&quoted).unwrap().gpu_count, 2);
