@@ -40,7 +40,7 @@ pub use metric::Metric;
 pub use recording::Recording;
 pub use sampler::{Keep, SHORTEST_PERIOD, Sampler, SamplerConfig, SamplerError, Source};
 pub use simulation::Simulation;
-pub use sink::{CsvFile, Event, JsonlFile, Sink};
+pub use sink::{CsvFile, Event, JsonLines, JsonlFile, Sink};
 pub use sketch::{SKETCH_ERROR, Sketch};
 pub use stream::SampleStream;
 

@@ -1,7 +1,7 @@
 //! Where a recording goes while it is made.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use vramscope_core::{Gap, PhaseMark, Sample, SlowSample};
@@ -55,31 +55,28 @@ pub trait Sink: Send {
 /// As much is gathered before the system is called, at most.
 const BUFFER: usize = 64 << 10;
 
-/// A recording as a timeline file.
+/// A recording as timeline lines on anything that takes bytes, as they come.
 #[derive(Debug)]
-pub struct JsonlFile {
-    file: Option<BufWriter<File>>,
-    writer: Option<Writer<BufWriter<File>>>,
+pub struct JsonLines<W: Write> {
+    out: Option<BufWriter<W>>,
+    writer: Option<Writer<BufWriter<W>>>,
 }
 
-impl JsonlFile {
-    /// Creates the file, or empties it.
-    ///
-    /// # Errors
-    /// What the system says: the folder is absent or read-only, the name is a folder.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: Some(BufWriter::with_capacity(BUFFER, File::create(path)?)), writer: None })
+impl<W: Write> JsonLines<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
+        Self { out: Some(BufWriter::with_capacity(BUFFER, out)), writer: None }
     }
 
-    fn writer(&mut self) -> io::Result<&mut Writer<BufWriter<File>>> {
+    fn writer(&mut self) -> io::Result<&mut Writer<BufWriter<W>>> {
         self.writer.as_mut().ok_or_else(|| io::Error::other("the recording has not begun"))
     }
 }
 
-impl Sink for JsonlFile {
+impl<W: Write + Send> Sink for JsonLines<W> {
     fn begin(&mut self, header: &Header) -> io::Result<()> {
-        let file = self.file.take().ok_or_else(|| io::Error::other("the recording has begun already"))?;
-        self.writer = Some(Writer::new(file, header)?);
+        let out = self.out.take().ok_or_else(|| io::Error::other("the recording has begun already"))?;
+        self.writer = Some(Writer::new(out, header)?);
         Ok(())
     }
 
@@ -98,9 +95,37 @@ impl Sink for JsonlFile {
     fn flush(&mut self) -> io::Result<()> {
         Ok(self.writer()?.flush()?)
     }
+}
+
+/// A recording as a timeline file.
+#[derive(Debug)]
+pub struct JsonlFile(JsonLines<File>);
+
+impl JsonlFile {
+    /// Creates the file, or empties it.
+    ///
+    /// # Errors
+    /// What the system says: the folder is absent or read-only, the name is a folder.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self(JsonLines::new(File::create(path)?)))
+    }
+}
+
+impl Sink for JsonlFile {
+    fn begin(&mut self, header: &Header) -> io::Result<()> {
+        self.0.begin(header)
+    }
+
+    fn event(&mut self, event: Event<'_>) -> io::Result<()> {
+        self.0.event(event)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 
     fn sync(&mut self) -> io::Result<()> {
-        let writer = self.writer()?;
+        let writer = self.0.writer()?;
         writer.flush()?;
         writer.get_mut().get_ref().sync_data()
     }

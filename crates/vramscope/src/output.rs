@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;
@@ -40,13 +40,19 @@ pub(crate) fn say(text: &str) {
 }
 
 /// Writes a file through a temporary name beside it, so that no reader ever sees a part of it. Missing parent folders
-/// are made.
+/// are made. A device or a pipe is written to; through a link, the file behind it is replaced.
 pub(crate) fn write_file(
     path: &Path,
     write: impl FnOnce(&mut (dyn io::Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let attempt = || -> anyhow::Result<()> {
+        if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            let mut out = io::BufWriter::new(fs::OpenOptions::new().write(true).open(path)?);
+            write(&mut out)?;
+            return Ok(out.flush()?);
+        }
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         fs::create_dir_all(parent)?;
         let temporary = tempfile::Builder::new().prefix(".vramscope-").tempfile_in(parent)?;
         let mut out = io::BufWriter::new(temporary);
@@ -60,6 +66,19 @@ pub(crate) fn write_file(
     attempt()
         .with_context(|| format!("could not write {}: check that the folder exists and has room", path.display()))
         .or_exit(ExitCode::CannotWrite)
+}
+
+/// Refuses an output that would overwrite a file from which it is made.
+pub(crate) fn apart<'p>(output: &Path, inputs: impl IntoIterator<Item = &'p Path>) -> anyhow::Result<()> {
+    let Ok(output) = fs::canonicalize(output) else { return Ok(()) };
+    let same = |input: &Path| fs::canonicalize(input).is_ok_and(|input| input == output && input.is_file());
+    match inputs.into_iter().find(|input| same(input)) {
+        None => Ok(()),
+        Some(input) => {
+            let over = anyhow!("{} is read for this very result: choose another name for the output", input.display());
+            Err(over).or_exit(ExitCode::Usage)
+        }
+    }
 }
 
 /// Temporary files are private; a result is to be read by whoever may read the folder.

@@ -68,6 +68,13 @@ const GPU_LOGS: &[&str] = &["gpu.csv", "timeline.jsonl", "gpu.jsonl"];
 const METRICS: &str = "metrics.jsonl";
 
 impl EvidenceFiles {
+    /// Every file.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let single = [&self.model, &self.bench, &self.args, &self.marks, &self.record, &self.metrics, &self.probe];
+        let lists = self.engine_logs.iter().chain(&self.gpu_logs);
+        lists.chain(single.into_iter().flatten()).map(PathBuf::as_path)
+    }
+
     /// Looks for the parts of a recording in a folder.
     ///
     /// # Errors

@@ -58,6 +58,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = files(args)?;
+    if let Some(path) = &args.output {
+        output::apart(path, files.paths())?;
+    }
     let profile = input::recording(&files)?;
     if let Some(path) = &args.output {
         output::write_file(path, |out| Ok(vramscope_schema::write(&profile, out)?))?;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use vramscope_sampler::{AnalysisOptions, Keep, Sampler, SamplerConfig, SamplerError, Source};
+use vramscope_sampler::{AnalysisOptions, JsonLines, Keep, Sampler, SamplerConfig, SamplerError, Source};
 use vramscope_schema::ExitCode;
 
 use crate::backends::{self, BackendArgs, Opened};
@@ -25,7 +25,7 @@ use crate::containers::Containers;
 use crate::exit::{Answer, OrExit as _};
 use crate::{output, time};
 use command::Accompanied;
-use outputs::{Destination, Outputs, Stream};
+use outputs::{Destination, Outputs};
 use serve::{Address, Server};
 use session::{Session, Setup};
 use signals::Signals;
@@ -119,9 +119,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Answer> {
     let file = args.output.as_ref().map(create).transpose()?;
     let stream = (format == Some(Format::Json)).then(|| -> Box<dyn vramscope_sampler::Sink> {
         if args.command.is_empty() {
-            Box::new(Stream::new(std::io::stdout()))
+            Box::new(JsonLines::new(std::io::stdout()))
         } else {
-            Box::new(Stream::new(std::io::stderr()))
+            Box::new(JsonLines::new(std::io::stderr()))
         }
     });
     let outputs = Outputs::new(file, stream);

@@ -58,6 +58,9 @@ pub(crate) struct Args {
 /// Shows a recording.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let failed = || format!("failed to use {}", args.file.display());
+    if let Some(output) = &args.output {
+        output::apart(&output.path, [args.file.as_path()])?;
+    }
     let mut recording = Recording::open(&args.file).with_context(failed).or_exit(ExitCode::BadInput)?;
     let options = AnalysisOptions {
         idle_threshold_pct: args.idle_below,

@@ -142,6 +142,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output::print(Rules::BUILT_IN)?;
         return Ok(ExitCode::Success);
     }
+    if let Some(stacks) = &args.stacks {
+        output::apart(stacks, args.files.iter().map(PathBuf::as_path))?;
+    }
     let mut options = Options { device: args.device.clone(), stacks: args.stacks.is_some(), ..options(args)? };
     let mut analysed = Vec::new();
     for file in &args.files {

@@ -93,3 +93,57 @@ fn times_are_refused_that_cannot_be_meant() {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn only_a_plain_file_is_replaced() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || std::fs::read(pipe).unwrap())
+    };
+    let analyze =
+        |to: &std::path::Path| vramscope(&["analyze", "examples/noisy-neighbour", "-o", to.to_str().unwrap()]);
+    assert_eq!(analyze(&pipe).status.code(), Some(0));
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo(), "the pipe was replaced by a file");
+    let document = reader.join().unwrap();
+    vramscope_schema::read(&document).expect("the pipe carries the whole document");
+
+    let (target, link) = (folder.path().join("target.json"), folder.path().join("link.json"));
+    std::fs::write(&target, "old").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    assert_eq!(analyze(&link).status.code(), Some(0));
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink(), "the link was replaced by a file");
+    assert_eq!(std::fs::read(&target).unwrap(), document);
+}
+
+#[test]
+fn an_output_does_not_overwrite_what_it_is_made_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = root().join("examples/noisy-neighbour");
+    for name in ["vllm.log", "gpu.csv", "config.json"] {
+        std::fs::copy(example.join(name), folder.path().join(name)).unwrap();
+    }
+    let trace = r#"{"traceEvents": [{"ph": "X", "cat": "kernel", "name": "k", "ts": 1, "dur": 2, "args": {}}]}"#;
+    std::fs::write(folder.path().join("t.json"), trace).unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (dir, gpu, log, trace) =
+        (folder.path().display().to_string(), path("gpu.csv"), path("vllm.log"), path("t.json"));
+    let roundabout = format!("{dir}/./gpu.csv");
+    let cases: [&[&str]; 5] = [
+        &["analyze", &dir, "-o", &roundabout],
+        &["analyze", "--engine-log", &log, "-o", &log],
+        &["timeline", &gpu, "-o", &gpu],
+        &["trace", &trace, "--stacks", &trace],
+        &["trace", "slice", &trace, "--between", "0ms..1ms", "-o", &trace],
+    ];
+    for args in cases {
+        let output = vramscope(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains("is read for this very result"), "{args:?}: {}", stderr(&output));
+    }
+    assert_eq!(std::fs::read(&gpu).unwrap(), std::fs::read(example.join("gpu.csv")).unwrap());
+}

@@ -1,11 +1,11 @@
-//! Where a recording goes: a file by its extension, and lines on a stream.
+//! Where a recording goes: a file by its extension, and a stream, each on its own when the other fails.
 
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vramscope_sampler::document::{Header, ParquetFile, Writer};
+use vramscope_sampler::document::{Header, ParquetFile};
 use vramscope_sampler::{CsvFile, Event, JsonlFile, Sink};
 
 /// A file to record into.
@@ -57,46 +57,6 @@ impl Destination {
             Kind::Jsonl | Kind::Csv => self.path.display().to_string(),
             Kind::Parquet => format!("{}.part.jsonl", self.path.display()),
         }
-    }
-}
-
-/// Timeline lines on a stream, as they come.
-pub(super) struct Stream<W: Write + Send> {
-    out: Option<W>,
-    writer: Option<Writer<BufWriter<W>>>,
-}
-
-impl<W: Write + Send> Stream<W> {
-    pub(super) fn new(out: W) -> Self {
-        Self { out: Some(out), writer: None }
-    }
-
-    fn writer(&mut self) -> io::Result<&mut Writer<BufWriter<W>>> {
-        self.writer.as_mut().ok_or_else(|| io::Error::other("the recording has not begun"))
-    }
-}
-
-impl<W: Write + Send> Sink for Stream<W> {
-    fn begin(&mut self, header: &Header) -> io::Result<()> {
-        let out = self.out.take().ok_or_else(|| io::Error::other("the recording has begun already"))?;
-        self.writer = Some(Writer::new(BufWriter::new(out), header)?);
-        Ok(())
-    }
-
-    fn event(&mut self, event: Event<'_>) -> io::Result<()> {
-        let writer = self.writer()?;
-        match event {
-            Event::Sample(sample) => writer.sample(sample)?,
-            Event::Slow(sample) => writer.slow(sample)?,
-            Event::Mark(mark) => writer.mark(mark)?,
-            Event::Gap(gap, error) => writer.gap(gap, error.map(str::to_owned))?,
-            Event::Line(line) => writer.line(line)?,
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(self.writer()?.flush()?)
     }
 }
 
@@ -165,6 +125,10 @@ impl Sink for Outputs {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use vramscope_sampler::JsonLines;
+
     use super::*;
 
     struct Full;
@@ -184,7 +148,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kept.jsonl");
         let destination: Destination = path.to_str().unwrap().parse().unwrap();
-        let mut outputs = Outputs::new(Some(destination.create().unwrap()), Some(Box::new(Stream::new(Full))));
+        let mut outputs = Outputs::new(Some(destination.create().unwrap()), Some(Box::new(JsonLines::new(Full))));
         let failures = outputs.failures();
         outputs.begin(&Header::default()).unwrap();
         outputs.flush().unwrap();

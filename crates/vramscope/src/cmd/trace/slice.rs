@@ -32,6 +32,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    output::apart(&args.output, [args.file.as_path()])?;
     let source = Source::file(&args.file);
     let window = super::window(&source, Some(args.between), &Options::default())?;
     let Some(window) = window else { return Ok(ExitCode::Success) };
