@@ -34,7 +34,8 @@ pub(crate) fn requested(run: &Known<'_>) -> Option<Evidenced> {
 
 /// The transient peak of the profile run on rank 0: as printed, else what is missing between the amount asked for and
 /// the KV budget. The engine takes off weights, growth outside its allocator, the peak, and on some runners its
-/// estimate of the graphs.
+/// estimate of the graphs. With several ranks that growth holds their communicators, whose size differs too much to be
+/// assumed: where it is not printed, the peak is not known.
 pub(crate) fn activation_peak(run: &Known<'_>) -> Option<Evidenced> {
     let printed = || run.ranks.part(0, ComponentKind::Activations);
     printed().or_else(|| {
@@ -43,7 +44,11 @@ pub(crate) fn activation_peak(run: &Known<'_>) -> Option<Evidenced> {
         let budget = facts.kv_pool.last()?;
         let weights = facts.weights.last()?;
         let graphs = facts.graphs_estimated.last();
-        let non_torch = facts.non_torch.last().map_or_else(crate::model::usual_non_torch_growth, |f| f.value);
+        let non_torch = match facts.non_torch.last() {
+            Some(fact) => fact.value,
+            None if facts.ranks().unwrap_or(1) > 1 => return None,
+            None => crate::model::usual_non_torch_growth(),
+        };
         let taken = [budget.value, weights.value, graphs.map_or(Bytes::ZERO, |g| g.value), non_torch];
         let size = requested.size.checked_sub(Bytes::checked_sum(taken)?)?;
         let half_steps = [Some(budget), Some(weights), graphs].into_iter().flatten().filter_map(|f| f.resolution);

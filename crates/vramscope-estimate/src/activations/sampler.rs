@@ -37,22 +37,35 @@ pub(super) fn peak(context: &Context<'_>, workspace: u64) -> Result<u64, Estimat
     let states = engine.max_num_batched_tokens.checked_mul(hidden);
     let sum = |parts: &[Option<u64>]| parts.iter().try_fold(0_u64, |sum, part| sum.checked_add((*part)?));
     let own_rows = rows.checked_mul(hidden);
-    // Ranks gather their parts of the logits before the copy to 32 bits is made.
-    let gathered = if engine.tensor_parallel_size > 1 { logits(element) } else { Some(0) };
+    let gathering = gathering(engine, logits(element));
     let total = match (engine.runner, engine.version.from_minor(17)) {
         (Runner::V2, _) => {
             // An index of 8 and a value of 4 bytes per block of the vocabulary.
             let maxima = rows.checked_mul(vocabulary.div_ceil(GUMBEL_BLOCK)).and_then(|n| n.checked_mul(12));
-            sum(&[states, own_rows, logits(element), logits(4), maxima, gathered, Some(workspace)])
+            let sampling = sum(&[logits(element), logits(4), maxima]);
+            sum(&[states, own_rows, sampling.max(gathering), Some(workspace)])
         }
         (Runner::V1, true) => {
             // Logits, their 32-bit copy, probabilities and noise; states of the sampled rows and random ones instead.
             let buffer =
                 if rows >= 8 { context.device.multiprocessors.min(rows).checked_mul(4 * vocabulary) } else { Some(0) };
             let wide = logits(4).and_then(|bytes| bytes.checked_mul(3));
-            sum(&[states, own_rows, own_rows, logits(element), wide, buffer, gathered, Some(workspace)])
+            let sampling = sum(&[logits(element), wide, buffer]);
+            sum(&[states, own_rows, own_rows, sampling.max(gathering), Some(workspace)])
         }
         (Runner::V1, false) => sum(&[states, logits(SORTING_BYTES_PER_LOGIT), Some(workspace)]),
     };
     total.ok_or(OVERFLOW)
+}
+
+/// Ranks gather their parts of the logits: a rank's own part, all parts behind each other, and those put in order
+/// (`distributed/device_communicators/base_device_communicator.py`, `all_gather`). Only the last is left when sampling
+/// begins.
+fn gathering(engine: &Resolved, logits: Option<u64>) -> Option<u64> {
+    let ranks = engine.tensor_parallel_size;
+    if ranks < 2 {
+        return Some(0);
+    }
+    let logits = logits?;
+    logits.checked_mul(2)?.checked_add(logits.div_ceil(ranks))
 }

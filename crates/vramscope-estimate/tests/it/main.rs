@@ -6,4 +6,5 @@ mod database;
 mod laws;
 mod recordings;
 mod reference;
+mod second_card;
 mod shared;
