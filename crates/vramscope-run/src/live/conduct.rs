@@ -94,10 +94,14 @@ struct Conductor<'r> {
     phase: Phase,
     /// Memory in use before the engine came, on all devices together.
     baseline: Option<vramscope_core::Bytes>,
+    /// When a benchmark that is not ready has had its time to be.
+    ready_by: Option<tokio::time::Instant>,
     /// How the engine ended, once it has.
     exit: Option<Exit>,
     /// It did not stop when it was asked to, and was killed.
     killed: bool,
+    /// The transformers probe said that it failed.
+    probe_failed: bool,
     /// The first error of the engine's log, in its own words.
     first_error: Option<String>,
     /// The container's name and image.
@@ -149,8 +153,10 @@ impl<'r> Run<'r> {
             open_line: None,
             phase: Phase::Baseline,
             baseline: None,
+            ready_by: None,
             exit: None,
             killed: false,
+            probe_failed: false,
             first_error: None,
             container: None,
             notes: Vec::new(),

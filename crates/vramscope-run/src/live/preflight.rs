@@ -33,7 +33,7 @@ pub struct Preflight<'p> {
     pub args: EngineArgs,
     /// Room on the disk of the recording, if it can be told.
     pub disk_free: Option<Bytes>,
-    /// The model's folder, if it is one.
+    /// The model's folder, or what was named as one.
     pub model_folder: Option<&'p Path>,
     /// Whether weights are made up (`--load-format dummy`).
     pub dummy_weights: bool,
@@ -110,6 +110,9 @@ impl Preflight<'_> {
 
     fn model(&self) -> Option<Finding> {
         let folder = self.model_folder?;
+        if !folder.is_dir() {
+            return no_folder(folder);
+        }
         if !folder.join("config.json").is_file() {
             return Some(Finding {
                 code: "no_model_config",
@@ -150,6 +153,26 @@ impl Preflight<'_> {
             advice: "vramscope estimate with the same arguments shows the budget, and vramscope fit what would do",
         })
     }
+}
+
+/// A model that was named by a path, where no folder is.
+fn no_folder(path: &Path) -> Option<Finding> {
+    if !path.exists() {
+        return Some(Finding {
+            code: "no_model_folder",
+            refuses: true,
+            message: format!("there is no folder {}", path.display()),
+            advice: "name the folder that holds config.json and the weights, or a Hugging Face id as OWNER/NAME",
+        });
+    }
+    // A file of this kind is a whole model.
+    let whole = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf"));
+    (!whole).then(|| Finding {
+        code: "model_is_a_file",
+        refuses: true,
+        message: format!("{} is a file, and an engine reads a folder (or a .gguf)", path.display()),
+        advice: "name the folder that holds config.json and the weights",
+    })
 }
 
 /// A device as the budget takes it: its size as measured, what else matters by its name.
@@ -223,5 +246,12 @@ mod tests {
         assert_eq!(codes(&preflight)[1], ("no_weights", true));
         preflight.dummy_weights = true;
         assert_eq!(codes(&preflight).len(), 2);
+        let (file, absent, gguf) =
+            (folder.path().join("config.json"), folder.path().join("none"), folder.path().join("m.gguf"));
+        std::fs::write(&gguf, "").unwrap();
+        for (path, found) in [(&file, Some("model_is_a_file")), (&absent, Some("no_model_folder")), (&gguf, None)] {
+            preflight.model_folder = Some(path);
+            assert_eq!(preflight.model().map(|finding| finding.code), found);
+        }
     }
 }

@@ -47,6 +47,11 @@ pub(super) fn phase_of(line: &str) -> Option<Phase> {
     }
 }
 
+/// Why the probe failed, from its line that says so.
+pub(super) fn failure_of(line: &str) -> Option<&str> {
+    line.strip_prefix(MARK)?.strip_prefix("failed during ")?.split_once(": ").map(|(_, why)| why)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +74,8 @@ mod tests {
         assert_eq!(phase_of("vramscope-probe: measure 1795000000000000000"), Some(Phase::Measure));
         assert_eq!(phase_of("vramscope-probe: import 1"), None);
         assert_eq!(phase_of("measure"), None);
+        let failed = "vramscope-probe: failed during import: No module named 'torch'; install it";
+        assert_eq!((failure_of(failed), phase_of(failed)), (Some("No module named 'torch'; install it"), None));
         assert!(PROBE.contains(MARK.trim_end()));
     }
 }

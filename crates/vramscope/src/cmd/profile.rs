@@ -13,16 +13,18 @@ use anyhow::{Context as _, anyhow};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use vramscope_run::{CancelHandle, CancelToken, Finding, Run, RunError, cancel};
-use vramscope_sampler::{Sampler, SamplerConfig};
+use vramscope_sampler::{Sampler, SamplerConfig, SamplerError};
 use vramscope_schema::ExitCode;
 use vramscope_schema::v3::Profile;
 
 use crate::exit::{Failed, OrExit as _};
 use crate::output::{self, Format};
 
+use args::WorkKind;
+
 pub(crate) use args::Args;
 use engine::Found;
-use plan::{Paths, Plan};
+use plan::{NO_RECORDING, Paths, Plan};
 pub(crate) use repeat::json_schema as repeat_json_schema;
 use view::View;
 
@@ -59,6 +61,10 @@ async fn profile(args: &Args, token: &CancelToken) -> anyhow::Result<ExitCode> {
     let view = View::new(args.quiet);
     let mut devices = devices::open(args)?;
     let plan = Plan::make(args, &devices.now).await?;
+    for number in 1..=args.repeat {
+        Paths::new(args, &plan, number)?.check()?;
+    }
+    tell_unused(args);
     let found = Found::ask(args, &plan, &view).await?;
     let findings = plan.preflight(args, &found, &devices.now).check();
     view.clear();
@@ -73,12 +79,13 @@ async fn profile(args: &Args, token: &CancelToken) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::Success);
     }
     let config = SamplerConfig { period: args.interval, ..SamplerConfig::default() };
-    let mut sampler = Sampler::spawn_all(devices.take_sources(), config).or_exit(ExitCode::NoDevice)?;
+    let mut sampler = Sampler::spawn_all(devices.take_sources(), config).map_err(unsampled)?;
     let mut profiles: Vec<Profile> = Vec::new();
     for number in 1..=args.repeat {
         let paths = Paths::new(args, &plan, number)?;
         let spec = plan.spec(args, &found, &devices, &paths)?;
-        let folder = vramscope_run::RecordingFolder::create(&paths.folder).or_exit(ExitCode::CannotWrite)?;
+        let folder = vramscope_run::RecordingFolder::create(&paths.folder);
+        let folder = folder.context(NO_RECORDING).or_exit(ExitCode::CannotWrite)?;
         if args.repeat > 1 {
             output::say(&format!("run {number} of {}", args.repeat));
         }
@@ -112,10 +119,28 @@ async fn profile(args: &Args, token: &CancelToken) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Success)
 }
 
+/// Devices that cannot be sampled as they were asked to be.
+fn unsampled(error: SamplerError) -> anyhow::Error {
+    let code = if matches!(error, SamplerError::TooFast { .. }) { ExitCode::Usage } else { ExitCode::NoDevice };
+    anyhow::Error::new(error).context("could not begin to sample").context(Failed { code })
+}
+
 /// A run that left no profile.
 fn unprofiled(error: RunError) -> anyhow::Error {
     let code = if matches!(error, RunError::Folder(_)) { ExitCode::CannotWrite } else { ExitCode::Failure };
     anyhow::Error::new(error).context("the run left no profile").context(Failed { code })
+}
+
+/// Tells of what was asked for and belongs to another kind of work.
+fn tell_unused(args: &Args) {
+    let work = &args.work;
+    let of_serve = [("--num-prompts", work.num_prompts.is_some()), ("--request-rate", work.request_rate.is_some())];
+    if args.kind() == WorkKind::Serve || args.quiet {
+        return;
+    }
+    for (flag, _) in of_serve.iter().filter(|(_, given)| *given) {
+        output::say(&format!("note: {flag} is of --workload serve, and is not used"));
+    }
 }
 
 /// Tells what the checks found; whether the run may start.

@@ -4,6 +4,7 @@
 mod bench;
 mod disk;
 mod ends;
+mod refused;
 
 use std::fs;
 

@@ -57,6 +57,7 @@ impl Conductor<'_> {
     /// Watches the engine until it ends by itself, well.
     pub(super) async fn until_the_end(&mut self, engine: &mut Engine) -> Result<(), Stop> {
         let limit = self.spec.times.ready.saturating_add(self.spec.times.work);
+        self.ready_by = Instant::now().checked_add(self.spec.times.ready);
         match self.watch(engine, std::future::pending::<()>(), limit, "the benchmark", None).await? {
             Ended::Engine(exit) if exit.code == Some(0) => {
                 self.exit = Some(exit);
@@ -218,6 +219,9 @@ impl Conductor<'_> {
                 event = next_of(&mut events) => self.requests(event)?,
                 _ = looks.tick() => {
                     self.look(Some(engine))?;
+                    if self.phase < Phase::Ready && self.ready_by.is_some_and(|by| Instant::now() >= by) {
+                        return Err(Stop::timed_out("the start of the engine", self.spec.times.ready, self.phase));
+                    }
                     if Instant::now() >= deadline {
                         return Err(Stop::timed_out(what, limit, self.phase));
                     }
@@ -254,8 +258,13 @@ impl Conductor<'_> {
         let text = String::from_utf8_lossy(&bytes);
         // Of a progress bar the last state counts.
         let shown = text.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or_default().trim_end();
-        if let Some(phase) = probe::phase_of(shown).filter(|phase| *phase > self.phase) {
+        // A probe that has failed comes to its end all the same, and that is no phase of its work.
+        if let Some(phase) = probe::phase_of(shown).filter(|phase| *phase > self.phase && !self.probe_failed) {
             self.enter(phase)?;
+        }
+        if let Some(why) = probe::failure_of(shown) {
+            self.probe_failed = true;
+            self.first_error = Some(why.to_owned());
         }
         if self.first_error.is_none() {
             self.first_error = exception(shown).map(str::to_owned);

@@ -110,7 +110,7 @@ pub(crate) struct WorkArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) num_prompts: Option<u64>,
     /// Requests each second of serve, at random times, in place of a constant number in flight
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) request_rate: Option<f64>,
     /// Names the prompts and arrivals of serve: the same seed sends the same
     #[arg(long, value_name = "N", default_value = "0")]
@@ -123,7 +123,7 @@ pub(crate) struct WorkArgs {
 pub(crate) struct HostArgs {
     /// The engine's program, with leading arguments: vllm, or \"python3 -m vllm.entrypoints.cli.main\"; for transformers
     /// the Python interpreter [default: vllm; python3]
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) engine: Option<String>,
     /// Run the engine inside this running container; with --url, the server that runs is what runs in it
     #[arg(long, value_name = "NAME", conflicts_with_all = ["image", "pid", "log_file"])]
@@ -179,4 +179,10 @@ impl Args {
         let usual = if self.host.url.is_some() { WorkKind::Serve } else { WorkKind::Latency };
         self.work.workload.unwrap_or(usual)
     }
+}
+
+/// Requests each second.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| (0.001..=1e6).contains(rate));
+    rate.ok_or_else(|| "expected requests each second, from 0.001 to 1000000".to_owned())
 }

@@ -15,6 +15,8 @@ use crate::exit::OrExit as _;
 
 /// An engine imports a few gigabytes of Python before it says anything, from a cold disk in minutes.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// So much of what an engine says is repeated, in characters.
+const MOST_WORDS: usize = 400;
 
 /// The engine, as far as it can be asked before it starts.
 pub(super) struct Found {
@@ -48,13 +50,16 @@ impl Found {
         if let Some(flags) = flags_of(&all) {
             return Ok(Self { version, flags: Some(flags) });
         }
-        if let Some(flags) = flags_of(&ask(host, args, plan, &words("--help")).await?) {
+        let plain = ask(host, args, plan, &words("--help")).await?;
+        if let Some(flags) = flags_of(&plain) {
             return Ok(Self { version, flags: Some(flags) });
         }
         let shown = plan.program(args).join(" ");
         let words = subcommand.join(" ");
-        let none =
-            anyhow!("{shown} {words} --help lists no flags of an engine: is this vLLM, and does it have {words}?");
+        let said = last_words(&plain).map_or(String::new(), |said| format!("; it said: {}", plan.hide(&said)));
+        let none = anyhow!(
+            "{shown} {words} --help lists no flags of an engine: is this vLLM, and does it have {words}?{said}"
+        );
         Err(none).or_exit(ExitCode::HostUnavailable)
     }
 }
@@ -75,6 +80,13 @@ async fn ask(host: &EngineHost, args: &Args, plan: &Plan, words: &[&str]) -> any
         _ => ExitCode::HostUnavailable,
     };
     output.or_exit(code)
+}
+
+/// The last line of what went wrong, if a command says so.
+fn last_words(output: &Output) -> Option<String> {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    Some(last.chars().filter(|c| !c.is_control()).take(MOST_WORDS).collect())
 }
 
 /// The last word of the text that begins like a release; engines print warnings before it.

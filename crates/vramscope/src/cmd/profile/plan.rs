@@ -10,7 +10,8 @@ use vramscope_engine::{Command, EngineHost};
 use vramscope_estimate::{CommandLine, EngineArgs, EngineVersion, Usage};
 use vramscope_load::{Arrival, Client, LoadPlan, Spacing};
 use vramscope_run::{
-    Asked, DeviceNow, Preflight, RunSpec, Secrets, Shape, Times, Work, Workload, own_benchmark, probe, server,
+    Asked, DeviceNow, FolderError, Preflight, RunSpec, Secrets, Shape, Times, Work, Workload, own_benchmark, probe,
+    server,
 };
 use vramscope_schema::v3::{Generator, HostInfo, WorkloadInfo};
 use vramscope_schema::{Amount, ExitCode};
@@ -24,6 +25,8 @@ use crate::exit::OrExit as _;
 
 /// Where profiles go unless somebody says otherwise.
 const RESULTS: &str = "results/memory-profiles";
+/// So much of a model's name is a part of a file's name, in characters; no file system takes more than 255 in all.
+const LONGEST_NAME: usize = 100;
 
 /// What is to be run, as far as the arguments alone decide it.
 pub(super) struct Plan {
@@ -42,6 +45,9 @@ pub(super) struct Plan {
     pub(super) host: EngineHost,
     secrets: Secrets,
 }
+
+/// What is said where a recording cannot begin; why, comes behind it.
+pub(super) const NO_RECORDING: &str = "could not begin the recording";
 
 /// Where one run's profile and recording go.
 pub(super) struct Paths {
@@ -74,6 +80,28 @@ impl Paths {
             if folder == profile { profile.with_file_name(format!("{stem}{ending}.recording")) } else { folder };
         Ok(Self { profile, folder })
     }
+
+    /// What is in the way is told before the engine is asked anything.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let folder = std::path::absolute(&self.folder).context("could not tell the recording's folder")?;
+        if folder.to_str().is_none() {
+            let unspeakable = anyhow!(
+                "the engine is told by name where it writes, and {} is no text; record elsewhere with --output",
+                folder.display()
+            );
+            return Err(unspeakable).or_exit(ExitCode::Usage);
+        }
+        if self.profile.exists() && !self.profile.is_file() {
+            let taken =
+                anyhow!("--output {} is there and is no regular file; name another one", self.profile.display());
+            return Err(taken).or_exit(ExitCode::CannotWrite);
+        }
+        if self.folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+            let taken = FolderError::NotEmpty { path: self.folder.clone() };
+            return Err(taken).context(NO_RECORDING).or_exit(ExitCode::CannotWrite);
+        }
+        Ok(())
+    }
 }
 
 impl Plan {
@@ -93,6 +121,11 @@ impl Plan {
         let words = args.engine.words();
         if let Some(word) = words.first().filter(|word| !word.starts_with('-')) {
             let wrong = anyhow!("after -- come flags of the engine, and {word:?} is none; the model goes to --model");
+            return Err(wrong).or_exit(ExitCode::Usage);
+        }
+        if let Some(flag) = told_by_us(words) {
+            let wrong =
+                anyhow!("--{flag} is given to the engine by vramscope: give it before -- if it is a flag of profile");
             return Err(wrong).or_exit(ExitCode::Usage);
         }
         let line = args.engine.read()?;
@@ -123,8 +156,17 @@ impl Plan {
     /// The engine's program with its leading arguments.
     pub(super) fn program(&self, args: &Args) -> Vec<String> {
         let usual = if args.kind() == WorkKind::Transformers { "python3" } else { "vllm" };
-        let words = args.host.engine.as_deref().unwrap_or(usual).split_whitespace();
-        words.map(str::to_owned).collect()
+        let named = args.host.engine.as_deref().unwrap_or(usual);
+        // A path may have a space in it; else words are arguments.
+        if Path::new(named).exists() {
+            return vec![named.to_owned()];
+        }
+        named.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// A text without the secrets of this run.
+    pub(super) fn hide(&self, text: &str) -> String {
+        self.secrets.hide(text)
     }
 
     /// The server that is asked.
@@ -149,8 +191,15 @@ impl Plan {
                 || args.engine.words().iter().any(|word| word == "--load-format=dummy"),
             args: engine,
             disk_free: free_beside(args.output.as_deref().unwrap_or(Path::new(RESULTS))),
-            model_folder: self.folder.as_deref().filter(|_| args.host.container.is_none()),
+            model_folder: self.folder.as_deref().or(self.absent_folder(args)),
         }
+    }
+
+    /// What was named as a folder of this machine and is none.
+    fn absent_folder(&self, args: &Args) -> Option<&Path> {
+        let named = self.named.as_deref().filter(|_| host_kind(args) == "process")?;
+        let local = ["/", "./", "../", "~"].iter().any(|lead| named.starts_with(lead)) || Path::new(named).exists();
+        Some(Path::new(named)).filter(|_| local)
     }
 
     /// The run.
@@ -287,7 +336,8 @@ impl Plan {
     fn short_name(&self) -> String {
         let model = self.short_model();
         let last = model.rsplit('/').next().unwrap_or(&model);
-        last.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' }).collect()
+        let plain = last.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' });
+        plain.take(LONGEST_NAME).collect()
     }
 }
 
@@ -380,6 +430,25 @@ fn variables(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
         },
     };
     args.host.env.iter().map(read).collect::<anyhow::Result<_>>().or_exit(ExitCode::Usage)
+}
+
+/// The first of those flags that would take the run away from what is measured: another model, another address, another
+/// place for the result.
+fn told_by_us(words: &[String]) -> Option<&'static str> {
+    const OURS: [&str; 9] = [
+        "model",
+        "host",
+        "port",
+        "output-json",
+        "input-len",
+        "output-len",
+        "batch-size",
+        "num-iters",
+        "num-iters-warmup",
+    ];
+    let names = words.iter().filter_map(|word| word.strip_prefix("--"));
+    let mut names = names.map(|flag| flag.split_once('=').map_or(flag, |(name, _)| name).replace('_', "-"));
+    names.find_map(|name| OURS.into_iter().find(|ours| *ours == name))
 }
 
 /// The values of those flags among the engine's words whose name is wanted.

@@ -21,6 +21,7 @@ pub(super) const SECRETS: [(&str, &str); 3] = [
 pub(super) enum Kind {
     Latency,
     Serve,
+    Transformers,
 }
 
 pub(super) struct Bench {
@@ -117,15 +118,19 @@ impl Bench {
     }
 
     pub(super) fn command(&self, file: &Path, kind: Kind, more: &[&str]) -> Command {
+        let given = |flag: &str| more.iter().take_while(|word| **word != "--").any(|word| *word == flag);
         let mut command = Command::new(env!("CARGO_BIN_EXE_vramscope"));
         command.arg("profile").arg("--output").arg(file);
-        if !more.contains(&"--engine") {
+        if !given("--engine") {
             command.arg("--engine").arg(standin_vllm::executable());
         }
-        command.arg("--model").arg(self.home.path().join("llama-3.2-1b")).args(["--nvml-lib", &self.library]);
+        if !given("--model") {
+            command.arg("--model").arg(self.home.path().join("llama-3.2-1b"));
+        }
+        command.args(["--nvml-lib", &self.library]);
         command.args(["--backend", "nvml"]);
         for (flag, usual) in [("--interval", "20ms"), ("--baseline", "300ms"), ("--settle", "3s")] {
-            if !more.contains(&flag) {
+            if !given(flag) {
                 command.args([flag, usual]);
             }
         }
@@ -134,6 +139,7 @@ impl Bench {
         command.arg(match kind {
             Kind::Latency => "latency",
             Kind::Serve => "serve",
+            Kind::Transformers => "transformers",
         });
         // Words after -- must stay last, and the weights are made up.
         let dummy = ["--load-format", "dummy"];

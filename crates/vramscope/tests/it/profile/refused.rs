@@ -1,0 +1,131 @@
+//! What is refused before anything starts, and what is said of it.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use standin_vllm::{Fail, How, Phase, Script};
+
+use super::bench::{Bench, Kind, SECRETS};
+
+fn program(path: &Path, script: &str) {
+    fs::write(path, script).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_model_that_is_no_folder_is_refused() {
+    let bench = Bench::new(&Script::default());
+    let config = bench.file().with_file_name("llama-3.2-1b/config.json");
+    let absent = bench.file().with_file_name("absent");
+    for (model, found) in [(config.as_path(), "model_is_a_file"), (&absent, "no_model_folder")] {
+        let (output, _) = bench.run(Kind::Latency, &["--model", model.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(8), "{found}: {}", crate::stderr(&output));
+        assert!(crate::stderr(&output).contains(&format!("refused {found}: ")), "{}", crate::stderr(&output));
+        assert!(!bench.folder().exists());
+    }
+}
+
+#[test]
+fn what_stands_where_the_profile_goes_is_told_at_once_and_left_alone() {
+    let bench = Bench::new(&Script::default());
+    fs::create_dir(bench.file()).unwrap();
+    for file in [bench.file(), "/dev/null".into()] {
+        let output = bench.command(&file, Kind::Latency, &[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{}", crate::stderr(&output));
+        assert!(crate::stderr(&output).contains("is no regular file"), "{}", crate::stderr(&output));
+    }
+    fs::create_dir(bench.folder()).unwrap();
+    fs::write(bench.folder().join("mine"), "").unwrap();
+    let other = bench.file().with_file_name("profile.old.json");
+    let at = |file: &Path| bench.command(file, Kind::Latency, &[]).output().unwrap();
+    fs::rename(bench.folder(), other.with_extension("")).unwrap();
+    let output = at(&other);
+    assert_eq!(output.status.code(), Some(4), "{}", crate::stderr(&output));
+    assert!(crate::stderr(&output).contains("the folder is not empty"), "{}", crate::stderr(&output));
+}
+
+#[test]
+fn an_engine_is_found_in_a_folder_with_a_space_and_quoted_when_it_is_none() {
+    let bench = Bench::new(&Script::default());
+    let folder = bench.file().with_file_name("with a space");
+    fs::create_dir(&folder).unwrap();
+    let engine = folder.join("vllm");
+    program(&engine, &format!("#!/bin/sh\nexec '{}' \"$@\"\n", standin_vllm::executable().display()));
+    let (output, _) = bench.run(Kind::Latency, &["--engine", engine.to_str().unwrap(), "--dry-run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
+    assert!(crate::stdout(&output).starts_with('\''), "{}", crate::stdout(&output));
+
+    program(&engine, &format!("#!/bin/sh\necho \"No module named 'vllm' {}\" >&2\nexit 1\n", SECRETS[0].1));
+    let (output, _) = bench.run(Kind::Latency, &["--engine", engine.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(9), "{}", crate::stderr(&output));
+    let said = crate::stderr(&output);
+    assert!(said.contains("it said: No module named 'vllm' [redacted]"), "{said}");
+}
+
+#[test]
+fn what_the_run_rests_on_cannot_be_changed_behind_its_back() {
+    let bench = Bench::new(&Script::default());
+    for words in [["--model", "other"], ["--output_json", "elsewhere.json"], ["--port", "1"]] {
+        let (output, _) = bench.run(Kind::Serve, &[&["--dry-run", "--"][..], &words].concat());
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", crate::stderr(&output));
+        assert!(crate::stderr(&output).contains("given to the engine by vramscope"), "{}", crate::stderr(&output));
+    }
+    let (output, _) = bench.run(Kind::Latency, &["--dry-run", "--request-rate", "3"]);
+    assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
+    assert!(crate::stderr(&output).contains("--request-rate is of --workload serve, and is not used"));
+    for rate in ["nan", "0", "inf"] {
+        let (output, _) = bench.run(Kind::Serve, &["--request-rate", rate]);
+        assert_eq!(output.status.code(), Some(2), "{rate}: {}", crate::stderr(&output));
+    }
+}
+
+#[test]
+fn names_that_no_file_can_have_are_shortened_or_refused() {
+    let bench = Bench::new(&Script { speed: 60.0, ..Script::default() });
+    let long = format!("nobody/{}", "x".repeat(300));
+    let mut command = bench.command(Path::new("unused"), Kind::Latency, &["--model", &long]);
+    let words: Vec<_> =
+        command.get_args().map(ToOwned::to_owned).filter(|word| word != "unused" && word != "--output").collect();
+    command = std::process::Command::new(command.get_program());
+    let home = bench.file().with_file_name("here");
+    fs::create_dir(&home).unwrap();
+    let script = bench.file().with_file_name("script.json");
+    let output = command.args(words).current_dir(&home).env(standin_vllm::SCRIPT_VARIABLE, script).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
+    let written = fs::read_dir(home.join("results/memory-profiles")).unwrap().count();
+    assert_eq!(written, 2, "a profile and its recording");
+
+    let name = std::ffi::OsStr::from_bytes(b"no\xfftext/profile.json");
+    let output = bench.command(&bench.file().with_file_name(name), Kind::Latency, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", crate::stderr(&output));
+    assert!(crate::stderr(&output).contains("is no text; record elsewhere"), "{}", crate::stderr(&output));
+}
+
+#[test]
+fn a_benchmark_has_its_time_to_start_too() {
+    let fail = vec![Fail { at: Phase::Load, how: How::Hang }];
+    let bench = Bench::new(&Script { speed: 60.0, fail, ..Script::default() });
+    let (output, document) = bench.profile(Kind::Latency, &["--timeout-start", "2s", "--grace", "1s"]);
+    assert_eq!(output.status.code(), Some(10), "{}", crate::stderr(&output));
+    assert_eq!(document["failure"]["message"], "the start of the engine took longer than 2 s");
+    bench.nothing_is_left();
+}
+
+#[test]
+fn a_python_without_what_the_probe_needs_fails_in_its_launch_and_says_what() {
+    let bench = Bench::new(&Script::default());
+    let python = bench.file().with_file_name("python");
+    // As the probe does where torch is absent.
+    let says =
+        "import 1\nvramscope-probe: failed during import: No module named 'torch'; install it\nvramscope-probe: end 2";
+    program(&python, &format!("#!/bin/sh\nprintf \"vramscope-probe: {says}\\n\" >&2\nexit 1\n"));
+    let engine = python.to_str().unwrap();
+    let (output, document) = bench.profile(Kind::Transformers, &["--engine", engine]);
+    assert_eq!(output.status.code(), Some(6), "{}", crate::stderr(&output));
+    assert_eq!(document["metadata"]["failing_phase"], "launch");
+    let message = document["failure"]["message"].as_str().unwrap();
+    assert!(message.ends_with("the first error in its log: No module named 'torch'; install it"), "{message}");
+    bench.is_derived_again();
+}
