@@ -67,7 +67,7 @@ pub(crate) fn report(error: &anyhow::Error) -> std::process::ExitCode {
     if error.chain().any(closed) {
         return process(ExitCode::Success);
     }
-    anstream::eprintln!("error: {}", causes(error).collect::<Vec<_>>().join("\n  because: "));
+    crate::output::say(&format!("error: {}", causes(error).collect::<Vec<_>>().join("\n  because: ")));
     process(code(error))
 }
 

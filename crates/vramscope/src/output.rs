@@ -34,9 +34,9 @@ pub(crate) fn print_json(document: &impl serde::Serialize) -> anyhow::Result<()>
         .or_exit(ExitCode::CannotWrite)
 }
 
-/// Says something to the person at the terminal, on stderr.
+/// Says something to the person at the terminal, on stderr. Where nobody can hear it, all goes on.
 pub(crate) fn say(text: &str) {
-    anstream::eprintln!("{text}");
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
 /// Writes a file through a temporary name beside it, so that no reader ever sees a part of it. Missing parent folders

@@ -9,6 +9,8 @@ mod plan;
 mod repeat;
 mod view;
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, anyhow};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,37 +37,61 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         // A write past the limit of a file's size is an error of that file, not the end of this process.
         let _too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
         let (handle, token) = cancel();
-        tokio::spawn(listen(handle));
-        profile(args, &token).await
+        let view = Arc::new(View::new(args.quiet));
+        tokio::spawn(listen(handle, Arc::clone(&view)));
+        profile(args, &token, &view).await
     })
 }
 
-/// Ctrl-C and SIGTERM end the run in order. Who asks twice does not want to wait for the engine; its watchdog ends it.
-async fn listen(handle: CancelHandle) {
+/// Ctrl-C, SIGTERM and a terminal that goes away end the run in order. Who asks twice does not want to wait for the
+/// engine; its watchdog ends it.
+async fn listen(handle: CancelHandle, view: Arc<View>) {
     let Ok(mut terminated) = signal(SignalKind::terminate()) else { return };
+    // Under nohup nobody wants to hear of it.
+    let mut hung_up = if is_ignored(Signal::HUP) { None } else { signal(SignalKind::hangup()).ok() };
     let mut asked = false;
     loop {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminated.recv() => {}
+            // The terminal and its shell may both tell of it, and nobody is there to ask twice.
+            () = next_of(&mut hung_up) => {
+                handle.cancel();
+                continue;
+            }
         }
         if std::mem::replace(&mut asked, true) {
             std::process::exit(i32::from(ExitCode::Interrupted.code()));
         }
-        output::say("stopping the engine and keeping what was recorded; once more to leave at once");
+        view.say("stopping the engine and keeping what was recorded; once more to leave at once");
         handle.cancel();
     }
 }
 
-async fn profile(args: &Args, token: &CancelToken) -> anyhow::Result<ExitCode> {
-    let view = View::new(args.quiet);
+/// The next signal, if it is listened to.
+async fn next_of(listener: &mut Option<tokio::signal::unix::Signal>) {
+    match listener {
+        Some(listener) => drop(listener.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether this process was started with a signal ignored.
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal.as_raw() - 1) & 1 == 1
+}
+
+async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Result<ExitCode> {
     let mut devices = devices::open(args)?;
     let plan = Plan::make(args, &devices.now).await?;
     for number in 1..=args.repeat {
         Paths::new(args, &plan, number)?.check()?;
     }
     tell_unused(args);
-    let found = Found::ask(args, &plan, &view).await?;
+    let found = Found::ask(args, &plan, view).await?;
     let findings = plan.preflight(args, &found, &devices.now).check();
     view.clear();
     if !goes_on(args, &findings) {
@@ -97,7 +123,7 @@ async fn profile(args: &Args, token: &CancelToken) -> anyhow::Result<ExitCode> {
         let written = output::write_file(&paths.profile, |out| Ok(vramscope_schema::write(&profile, out)?));
         let code = outcome::exit_code(&profile);
         // What cannot be written can be seen at least.
-        tell(args, &profile)?;
+        let told = tell(args, &profile);
         if let Err(error) = written {
             output::say(&format!(
                 "the recording is kept; analyze {} -o FILE derives the profile",
@@ -108,10 +134,12 @@ async fn profile(args: &Args, token: &CancelToken) -> anyhow::Result<ExitCode> {
         if !args.quiet {
             output::say(&format!("profile written to {}", paths.profile.display()));
         }
-        profiles.push(profile);
+        // How the run went matters more than whether somebody still listened.
         if code != ExitCode::Success {
             return Ok(code);
         }
+        told?;
+        profiles.push(profile);
     }
     if profiles.len() > 1 {
         repeat::tell(args, &profiles, &Paths::new(args, &plan, 0)?.profile)?;

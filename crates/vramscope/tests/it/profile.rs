@@ -5,6 +5,7 @@ mod bench;
 mod disk;
 mod ends;
 mod refused;
+mod screen;
 
 use std::fs;
 

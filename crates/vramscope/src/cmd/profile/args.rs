@@ -29,7 +29,7 @@ The profile goes to results/memory-profiles/MODEL_TIME.json, the recording to th
 
 Exit codes: 0 done, 2 a flag that the engine does not take, 4 the recording or the profile cannot be written, 6 the
 engine failed, 7 no device or it was lost, 8 refused before the start, 9 the engine, its container or Docker cannot be
-reached, 10 a time limit ran out, 130 stopped by Ctrl-C. With 4, 6, 7, 9, 10 and 130 a profile of what was seen is
+reached, 10 a time limit ran out, 130 stopped by Ctrl-C or another signal. With 4, 6, 7, 9, 10 and 130 a profile of what was seen is
 left where the disk allows it.")]
 pub(crate) struct Args {
     #[command(flatten)]

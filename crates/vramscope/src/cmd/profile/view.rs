@@ -1,19 +1,21 @@
 //! What a person sees while a run goes on: one line at a terminal, the phases elsewhere.
 
 use std::cell::RefCell;
-use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vramscope_core::{Bytes, Phase};
 use vramscope_run::RunEvent;
 
 use crate::output;
 
+/// The line is drawn anew so often.
+const TICK: Duration = Duration::from_millis(200);
+
 /// The line.
 pub(super) struct View {
-    /// `None` where stderr is no terminal, or nothing is to be said.
+    /// `None` where no line can be written over itself, or nothing is to be said.
     bar: Option<ProgressBar>,
     quiet: bool,
     state: Mutex<State>,
@@ -31,11 +33,14 @@ struct State {
 
 impl View {
     pub(super) fn new(quiet: bool) -> Self {
-        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+        // Hidden where stderr is no terminal, and on one that cannot write over itself (TERM=dumb).
+        let can_write_over = !ProgressDrawTarget::stderr().is_hidden();
+        let bar = (!quiet && can_write_over).then(|| {
             let bar = ProgressBar::new_spinner();
             let style = ProgressStyle::with_template("{spinner} {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.enable_steady_tick(Duration::from_millis(200));
+            // There is nothing to show yet.
+            bar.finish_and_clear();
             bar
         });
         Self { bar, quiet, state: Mutex::default() }
@@ -43,8 +48,25 @@ impl View {
 
     /// Says what is being done before the run begins.
     pub(super) fn doing(&self, what: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(what.to_owned());
+        self.draw(what.to_owned());
+    }
+
+    /// Puts this into the line, which comes back if it was taken away.
+    fn draw(&self, line: String) {
+        let Some(bar) = &self.bar else { return };
+        if bar.is_finished() {
+            bar.reset();
+            // Its thread ends with the line.
+            bar.enable_steady_tick(TICK);
+        }
+        bar.set_message(line);
+    }
+
+    /// Says something beside the line.
+    pub(super) fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| output::say(text)),
+            None => output::say(text),
         }
     }
 
@@ -71,16 +93,14 @@ impl View {
             RunEvent::Note(note) => self.note(&note),
             _ => {}
         }
-        if let Some(bar) = &self.bar {
-            bar.set_message(state.line());
+        if self.bar.is_some() {
+            self.draw(state.line());
         }
     }
 
     fn note(&self, note: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(format!("note: {note}")),
-            None if !self.quiet => output::say(&format!("note: {note}")),
-            None => {}
+        if !self.quiet {
+            self.say(&format!("note: {note}"));
         }
     }
 

@@ -93,7 +93,11 @@ impl Bench {
         phase: &str,
         disturb: impl FnOnce(&Child),
     ) -> (Output, Value) {
-        let mut command = self.command(&self.file(), kind, more);
+        self.disturb(self.command(&self.file(), kind, more), phase, disturb)
+    }
+
+    /// The same of this command.
+    pub(super) fn disturb(&self, mut command: Command, phase: &str, disturb: impl FnOnce(&Child)) -> (Output, Value) {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
         // Without a terminal each phase is a line of its own.
         let mut said = String::new();
@@ -252,6 +256,15 @@ pub(super) fn in_parallel<T: Sync>(cases: Vec<T>, run: impl Fn(&T) + Sync) {
             });
         }
     });
+}
+
+/// The same command at the end of a shell script, as `"$@"`.
+pub(super) fn under(command: &Command, script: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.stdin(Stdio::null());
+    shell
 }
 
 /// Sends a signal.

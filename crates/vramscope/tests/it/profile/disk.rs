@@ -13,18 +13,9 @@ use super::bench::{self, Bench, Kind};
 /// in its turn, and the others are written.
 fn limited(bench: &Bench, blocks: u32, interval: &str) -> (std::process::Output, Option<Value>) {
     let command = bench.command(&bench.file(), Kind::Latency, &["--interval", interval]);
-    let output = under(&command, &format!("ulimit -f {blocks}; exec \"$@\"")).output().unwrap();
+    let output = bench::under(&command, &format!("ulimit -f {blocks}; exec \"$@\"")).output().unwrap();
     let document = fs::read(bench.file()).ok().map(|text| serde_json::from_slice(&text).unwrap());
     (output, document)
-}
-
-/// The same command at the end of a shell script, as `"$@"`.
-fn under(command: &Command, script: &str) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
-    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    shell.stdin(std::process::Stdio::null());
-    shell
 }
 
 fn record(folder: &Path) -> Value {
@@ -84,7 +75,7 @@ fn a_full_disk_has_room_left_for_the_outcome_and_the_profile() {
         let script = format!(
             "mount -t tmpfs -o size=600k none '{here}' && \"$@\"; code=$?; cp -a '{here}' '{here}.kept'; exit $code"
         );
-        let shell = under(&command, &script);
+        let shell = bench::under(&command, &script);
         let mut apart = Command::new("unshare");
         apart.args(["-Urm", "sh"]).args(shell.get_args());
         apart.envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))));

@@ -135,6 +135,49 @@ fn a_server_that_refuses_is_ended_and_says_where() {
 }
 
 #[test]
+fn other_signals_end_a_run_in_order_too_and_nohup_is_heeded() {
+    let cases = vec![(Signal::TERM, ""), (Signal::HUP, ""), (Signal::HUP, "nohup")];
+    bench::in_parallel(cases, |&(signal, before)| {
+        let bench = Bench::new(&failing(Phase::Ready, How::SlowS(3.0)));
+        let mut command = bench.command(&bench.file(), Kind::Latency, &["--grace", "2s"]);
+        if !before.is_empty() {
+            command = bench::under(&command, &format!("exec {before} \"$@\""));
+        }
+        let (output, document) = bench.disturb(command, "load", |child| bench::signal(child, signal));
+        let (code, status) = if before.is_empty() { (130, "interrupted") } else { (0, "complete") };
+        assert_eq!(output.status.code(), Some(code), "{signal:?} {before}: {}", crate::stderr(&output));
+        assert_eq!(document["metadata"]["status"], status, "{signal:?} {before}");
+        bench.nothing_is_left();
+        bench.is_derived_again();
+    });
+}
+
+#[test]
+fn nobody_need_listen_to_what_is_said() {
+    bench::in_parallel(vec!["2>/dev/full", "2>&-", ">&-", ">/dev/full"], |&deaf| {
+        let bench = Bench::new(&Script { speed: 60.0, ..Script::default() });
+        let command = bench.command(&bench.file(), Kind::Latency, &[]);
+        let output = bench::under(&command, &format!("\"$@\" {deaf}")).output().unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&fs::read(bench.file()).unwrap()).unwrap();
+        assert_eq!(document["metadata"]["status"], "complete", "{deaf}");
+        // A result that could not be printed is told of, and the profile is written all the same.
+        let code = if deaf == ">/dev/full" { 4 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{deaf}: {}", crate::stderr(&output));
+        bench.nothing_is_left();
+    });
+}
+
+#[test]
+fn a_failed_run_has_failed_whether_or_not_its_table_is_read() {
+    let bench = Bench::new(&failing(Phase::Load, How::Exit(3)));
+    let command = bench.command(&bench.file(), Kind::Latency, &[]);
+    let output = bench::under(&command, "{ \"$@\"; echo \"code $?\" >&2; } | true").output().unwrap();
+    let said = crate::stderr(&output);
+    assert!(said.contains("code 6") && said.contains("profile written to"), "{said}");
+    bench.nothing_is_left();
+}
+
+#[test]
 fn ctrl_c_ends_a_run_in_order_in_each_phase() {
     let hang = |at| failing(at, How::Hang);
     let slow = |at| failing(at, How::SlowS(30.0));
