@@ -122,11 +122,16 @@ Examples:
 Exit codes: 0 done, 2 there is no such document, 4 the result cannot be written.")]
 pub(crate) struct Args {
     /// The document; without it, all are listed
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = names(), hide_possible_values = true)]
     name: Option<String>,
     /// How to list them; a schema itself is always JSON
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+}
+
+/// The names, so that shells complete them.
+fn names() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(DOCUMENTS.iter().map(|document| document.name))
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {

@@ -25,5 +25,7 @@ fn an_unknown_name_is_a_usage_error_that_lists_the_known_ones() {
     let ran = vramscope(&["schema", "profil"]);
     assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(2), ""));
     let said = stderr(&ran);
-    assert!(said.contains("there is no document \"profil\"") && said.contains("profile, "), "{said}");
+    assert!(said.contains("'profil'") && said.contains("profile, "), "{said}");
+    let bash = stdout(&vramscope(&["completions", "bash"]));
+    assert!(bash.contains("gpu-snapshot"), "shells complete the names");
 }
