@@ -29,9 +29,9 @@ pub(super) struct Found {
 impl Found {
     /// Asks the engine for its release and its flags.
     pub(super) async fn ask(args: &Args, plan: &Plan, view: &View) -> anyhow::Result<Self> {
-        if args.host.url.is_some() {
+        if let Some(url) = &args.host.url {
             view.doing("asking the server for its version");
-            let client = plan.client(args)?;
+            let client = Plan::client(args, url)?;
             let version = client.version().await;
             let version = version.context("could not reach the server").or_exit(ExitCode::HostUnavailable)?;
             return Ok(Self { version, flags: None });

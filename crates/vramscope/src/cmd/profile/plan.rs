@@ -25,6 +25,11 @@ use crate::exit::OrExit as _;
 
 /// Where profiles go unless somebody says otherwise.
 const RESULTS: &str = "results/memory-profiles";
+/// What is said of work that does not go with a host.
+const NOT_THERE: &str = "a server that runs can only be sent requests: give --workload serve, or leave it out";
+const ONLY_HERE: &str = "the transformers workload runs on this machine only: leave --container, --image and --url out";
+/// Where a server listens that is started here: nobody else is to reach it.
+const HERE: &str = "127.0.0.1";
 /// So much of a model's name is a part of a file's name, in characters; no file system takes more than 255 in all.
 const LONGEST_NAME: usize = 100;
 
@@ -39,8 +44,6 @@ pub(super) struct Plan {
     engine_args: EngineArgs,
     /// When the run was asked for: the name of its files.
     stamp: String,
-    /// Where the server listens that is started.
-    port: u16,
     /// Where the engine runs.
     pub(super) host: EngineHost,
     secrets: Secrets,
@@ -106,6 +109,14 @@ impl Paths {
 
 impl Plan {
     pub(super) async fn make(args: &Args, devices: &[DeviceNow]) -> anyhow::Result<Self> {
+        let wrong = match (args.kind(), host_kind(args)) {
+            (WorkKind::Latency, "attach") => Some(NOT_THERE),
+            (WorkKind::Transformers, "attach" | "docker") => Some(ONLY_HERE),
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            return Err(anyhow!(wrong)).or_exit(ExitCode::Usage);
+        }
         let container = host::container(args).await?;
         let told = container.as_ref().and_then(|container| container.model.clone());
         let named = args.model.name().map(str::to_owned).or(told);
@@ -139,7 +150,6 @@ impl Plan {
             (Some(name), false) if Path::new(name).is_absolute() => inside(args, &host, Path::new(name)).await?,
             _ => model(args, named.as_deref(), folder.as_deref())?,
         };
-        let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         Ok(Self {
             engine_args: engine_args(args, &line),
             named,
@@ -148,7 +158,6 @@ impl Plan {
             architecture,
             stamp,
             host,
-            port: port.context("could not find a free port")?.port(),
             secrets: secrets(args),
         })
     }
@@ -169,12 +178,11 @@ impl Plan {
         self.secrets.hide(text)
     }
 
-    /// The server that is asked.
-    pub(super) fn client(&self, args: &Args) -> anyhow::Result<Client> {
-        let url = args.host.url.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", self.port));
+    /// The server that is asked, at this address.
+    pub(super) fn client(args: &Args, url: &str) -> anyhow::Result<Client> {
         // A server that is started here with a key of its own is asked with that.
         let own = told(args.engine.words(), |name| name == "api-key").pop();
-        Client::new(&url, own.or_else(|| args.host.api_key.clone())).or_exit(ExitCode::Usage)
+        Client::new(url, own.or_else(|| args.host.api_key.clone())).or_exit(ExitCode::Usage)
     }
 
     /// What the checks before the start look at.
@@ -256,24 +264,20 @@ impl Plan {
                 Ok((command, Workload::OwnBenchmark { result, keep_as: "bench.json" }))
             }
             (WorkKind::Serve, flags) => {
-                let command = match flags {
-                    Some(flags) => server(&asked, "127.0.0.1", self.port, flags).or_exit(ExitCode::Usage)?,
-                    None => Command::new("vllm").arg("serve"),
+                let (command, url) = match (flags, &args.host.url) {
+                    (Some(flags), None) => {
+                        let port = free_port()?;
+                        let command = server(&asked, HERE, port, flags).or_exit(ExitCode::Usage)?;
+                        (command, format!("http://{HERE}:{port}"))
+                    }
+                    (_, url) => (Command::new("vllm").arg("serve"), url.clone().unwrap_or_default()),
                 };
-                let workload =
-                    Workload::Served { client: self.client(args)?, plan: Box::new(self.load(args)?), ask_model: true };
-                Ok((command, workload))
+                let (client, plan) = (Self::client(args, &url)?, Box::new(self.load(args)?));
+                Ok((command, Workload::Served { client, plan, ask_model: true }))
             }
-            (WorkKind::Latency, None) => {
-                bail!("a server that runs can only be sent requests: give --workload serve, or leave it out")
-            }
+            (WorkKind::Latency, None) => Err(anyhow!(NOT_THERE)).or_exit(ExitCode::Usage),
             (WorkKind::Transformers, _) => {
                 // The script lies beside the recording: what ran is part of what happened.
-                if host_kind(args) != "process" {
-                    bail!(
-                        "the transformers workload runs on this machine only: leave --container, --image and --url out"
-                    );
-                }
                 let result = folder.join("probe.json");
                 let command = probe(&asked, work, &folder.join("probe.py"), &result);
                 Ok((command, Workload::OwnBenchmark { result, keep_as: "probe.json" }))
@@ -339,6 +343,12 @@ impl Plan {
         let plain = last.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' });
         plain.take(LONGEST_NAME).collect()
     }
+}
+
+/// A port that nobody listens on now. It is found for each run on its own, shortly before its server starts.
+fn free_port() -> anyhow::Result<u16> {
+    let bound = TcpListener::bind((HERE, 0)).and_then(|listener| listener.local_addr());
+    Ok(bound.context("could not find a free port")?.port())
 }
 
 fn host_kind(args: &Args) -> &'static str {

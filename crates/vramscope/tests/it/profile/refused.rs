@@ -75,6 +75,10 @@ fn what_the_run_rests_on_cannot_be_changed_behind_its_back() {
     let (output, _) = bench.run(Kind::Latency, &["--dry-run", "--request-rate", "3"]);
     assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
     assert!(crate::stderr(&output).contains("--request-rate is of --workload serve, and is not used"));
+    for work in ["transformers", "latency"] {
+        let attached = crate::vramscope(&["profile", "--url", "http://127.0.0.1:1", "--workload", work]);
+        assert_eq!(attached.status.code(), Some(2), "{work}: {}", crate::stderr(&attached));
+    }
     for rate in ["nan", "0", "inf"] {
         let (output, _) = bench.run(Kind::Serve, &["--request-rate", rate]);
         assert_eq!(output.status.code(), Some(2), "{rate}: {}", crate::stderr(&output));
