@@ -34,7 +34,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let profile = |file: PathBuf| ("profile", file);
     let files: Vec<(&str, PathBuf)> = if files.is_empty() {
         let profiles = written_by_the_command(&root, &tools.installed)?.into_iter().map(profile);
-        profiles.chain(budgets(&tools.installed)?).collect()
+        profiles.chain(answers(&tools.installed)?).collect()
     } else {
         files.into_iter().map(profile).collect()
     };
@@ -88,21 +88,27 @@ fn written_by_the_command(root: &Path, installed: &Path) -> anyhow::Result<Vec<P
     Ok(profiles)
 }
 
-/// Budgets and their inverse, as the command writes them: each with the name of its schema.
-fn budgets(installed: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+/// Documents that answer a question: each command with the schema of what it prints.
+fn answers(installed: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     const MODEL: [&str; 2] = ["--model", "openai/gpt-oss-20b"];
     const WORKLOAD: [&str; 6] = ["--input-len", "1000", "--output-len", "200", "--batch-size", "8"];
-    let asked: [(&str, &str, Vec<&str>); 3] = [
-        ("estimate", "fits", [&["--gpu", "h100"], &WORKLOAD[..]].concat()),
-        ("fit", "one", vec!["--gpu", "l4", "--request-tokens", "8192"]),
-        ("fit", "all", vec!["--gpus", "all", "--request-tokens", "8192"]),
+    const ONE: &str = "examples/llama-3.1-8b";
+    const CALCULATED: [&str; 4] = ["--calc-weights", "16", "--calc-total", "20"];
+    let asked: [(&str, &str, Vec<&str>); 7] = [
+        ("estimate", "fits", [&["estimate", "--gpu", "h100"], &MODEL[..], &WORKLOAD[..]].concat()),
+        ("fit", "one", [&["fit", "--gpu", "l4", "--request-tokens", "8192"], &MODEL[..]].concat()),
+        ("fit", "all", [&["fit", "--gpus", "all", "--request-tokens", "8192"], &MODEL[..]].concat()),
+        ("comparison", "two", vec!["compare", ONE, "examples/noisy-neighbour"]),
+        ("calculator-check", "one", [&["compare", ONE], &CALCULATED[..]].concat()),
+        ("runs", "examples", vec!["runs", "examples"]),
+        ("campaign-plan", "one", [&["campaign", "--dry-run"], &MODEL[..], &WORKLOAD[..]].concat()),
     ];
     let mut files = Vec::new();
-    for (command, name, args) in asked {
-        let text = crate::schema::vramscope(&[&[command, "--format", "json"], &MODEL[..], &args].concat())?;
-        let path = installed.join(format!("{command}-{name}.json"));
+    for (schema, name, args) in asked {
+        let text = crate::schema::vramscope(&[&args[..], &["--format", "json"]].concat())?;
+        let path = installed.join(format!("{schema}-{name}.json"));
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
-        files.push((command, path));
+        files.push((schema, path));
     }
     Ok(files)
 }

@@ -135,7 +135,13 @@ const FIGURES: &[Figure] = &[
     figure("kv_cache_tokens", Better::Higher, &[], |p| {
         count(p.vllm_internal_metrics.as_ref()?.total_gpu_kv_cache_tokens?)
     }),
+    figure("kv_cache_usage_max_pct", Better::Neither, &[], |p| {
+        let scraped = p.engine_metrics.as_ref().and_then(|metrics| metrics.kv_cache_usage_max_pct);
+        let printed = || p.vllm_internal_metrics.as_ref()?.peak_kv_usage_pct;
+        number(scraped.or_else(printed))
+    }),
     figure("mean_latency_ms", Better::Lower, &[], |p| number(p.latency_stats.as_ref()?.mean_latency_ms)),
+    figure("stddev_latency_ms", Better::Neither, &[], |p| number(p.latency_stats.as_ref()?.stddev_latency_ms)),
     figure("tokens_per_second", Better::Higher, &[], |p| number(p.latency_stats.as_ref()?.tokens_per_second)),
     figure("requests_per_second", Better::Higher, &[], |p| number(p.latency_stats.as_ref()?.requests_per_second)),
     figure("time_to_first_token_median_ms", Better::Lower, &[], |p| {
