@@ -179,14 +179,16 @@ pub fn advice(kind: &FailureKind) -> String {
     }
 }
 
-/// The message without secrets, shortened.
+/// The message without secrets, shortened, and without what would steer the terminal that it is shown on.
 pub(crate) fn message(text: &str) -> String {
     let mut end = text.len().min(MAX_MESSAGE);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     let more = if end < text.len() { " …" } else { "" };
-    vramscope_core::redact(&text[..end]) + more
+    let plain: String =
+        text[..end].chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect();
+    vramscope_core::redact(&plain) + more
 }
 
 /// Strips the names of exceptions from the left (`torch._inductor.exc.InductorError: OutOfMemoryError: `); gives the
@@ -225,6 +227,11 @@ mod tests {
         assert_eq!(strip_exceptions(nested), ("PassManager::run failed", Some(35)));
         assert_eq!(strip_exceptions("Error: x"), ("x", Some(0)));
         assert_eq!(strip_exceptions("Setting: x"), ("Setting: x", None));
+    }
+
+    #[test]
+    fn a_message_does_not_steer_a_terminal() {
+        assert_eq!(message("ValueError: a\u{1b}]0;title\u{7}\tb"), "ValueError: a]0;title b");
     }
 
     #[test]
