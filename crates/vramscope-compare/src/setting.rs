@@ -87,7 +87,11 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "input_len", of: |p| work(p, |w| w.input_len).or_else(|| model(p, |m| text(m.prompt_length))) },
     Setting {
         name: "output_len",
-        of: |p| work(p, |w| w.output_len).or_else(|| model(p, |m| text(m.generated_length))),
+        of: |p| {
+            // What version 1 calls generated may count the prompt.
+            let answer = |m: &ModelInfo| text(m.total_sequence_length?.checked_sub(m.prompt_length?));
+            work(p, |w| w.output_len).or_else(|| p.model_info.as_ref().and_then(answer))
+        },
     },
     Setting { name: "num_prompts", of: |p| work(p, |w| w.num_prompts) },
     Setting {

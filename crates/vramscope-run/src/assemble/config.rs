@@ -40,8 +40,7 @@ const PLACED: &[&str] = &[
 
 pub(super) fn run_config(run: &Known<'_>) -> Option<RunConfig> {
     let engine = engine_args(run);
-    let recorded = run.evidence.record.as_ref().and_then(|record| record.workload.clone());
-    let workload = recorded.or_else(|| run.evidence.args.as_ref().map(workload));
+    let workload = asked(run);
     if run.evidence.engine.is_none() && workload.is_none() {
         return None;
     }
@@ -112,6 +111,21 @@ fn workload(args: &Args) -> WorkloadInfo {
     }
 }
 
+/// What was asked of the engine, by its conductor, else by its command line.
+fn asked(run: &Known<'_>) -> Option<WorkloadInfo> {
+    let recorded = run.evidence.record.as_ref().and_then(|record| record.workload.clone());
+    recorded.or_else(|| run.evidence.args.as_ref().map(workload))
+}
+
+/// The first profilers kept the work beside the model; what they call generated counts the prompt.
+fn lengths(work: &WorkloadInfo, info: &mut ModelInfo) {
+    let total = work.input_len.zip(work.output_len).and_then(|(input, output)| input.checked_add(output));
+    info.prompt_length = work.input_len;
+    info.generated_length = total;
+    info.total_sequence_length = total;
+    info.batch_size = work.batch_size;
+}
+
 pub(super) fn model_info(run: &Known<'_>) -> Option<ModelInfo> {
     let facts = run.facts;
     let args = run.evidence.args.as_ref();
@@ -129,6 +143,9 @@ pub(super) fn model_info(run: &Known<'_>) -> Option<ModelInfo> {
         crate::model::describe(architecture, &mut info);
     }
     super::framework::describe(run, &mut info);
+    if let Some(work) = asked(run) {
+        lengths(&work, &mut info);
+    }
     (info != ModelInfo::default()).then_some(info)
 }
 

@@ -173,13 +173,14 @@ pub struct ModelInfo {
     pub quantization: Option<String>,
     /// Element type of the KV cache.
     pub kv_cache_dtype: Option<String>,
-    /// Version 1: the prompt's length. Unit: tokens.
+    /// The prompt's length, for readers of version 1: `run_config.workload` has it too. Unit: tokens.
     pub prompt_length: Option<u64>,
-    /// Version 1: what `generate` returned, which may count the prompt. Unit: tokens.
+    /// For readers of version 1: what `generate` returned, which counts the prompt; in documents that came from version 1
+    /// it may not. Unit: tokens.
     pub generated_length: Option<u64>,
-    /// Version 1: prompt and answer together. Unit: tokens.
+    /// Prompt and answer together, for readers of version 1. Unit: tokens.
     pub total_sequence_length: Option<u64>,
-    /// Version 1: sequences together. Unit: count.
+    /// Sequences together, for readers of version 1. Unit: count.
     pub batch_size: Option<u64>,
 }
 

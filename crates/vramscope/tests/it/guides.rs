@@ -8,6 +8,15 @@ use crate::{stdout, vramscope};
 const LINES: &str = include_str!("../../../vramscope-schema/tests/it/guide_lines.txt");
 
 #[test]
+fn the_first_profilers_fields_of_the_work_are_there() {
+    let document = stdout(&vramscope(&["analyze", "examples/llama-3.1-8b", "--format", "json"]));
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let info = &document["model_info"];
+    let lengths = ["prompt_length", "generated_length", "total_sequence_length", "batch_size"];
+    assert_eq!(lengths.map(|name| info[name].as_u64()), [Some(256), Some(384), Some(384), Some(8)]);
+}
+
+#[test]
 fn the_guides_jq_lines_work_on_what_analyze_prints() {
     let document = stdout(&vramscope(&["analyze", "examples/llama-3.1-8b", "--format", "json"]));
     for line in LINES.split("\n\n") {
