@@ -1,5 +1,6 @@
 //! All samples of a run, with its phase marks and its gaps.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::{Bytes, Device, DeviceIndex, Phase, PhaseMark, Reading, Sample, SlowSample, Stats, Summary, Window};
@@ -140,6 +141,19 @@ impl Timeline {
     /// Notes a span without samples.
     pub fn note_gap(&mut self, gap: Gap) {
         self.gaps.push(gap);
+    }
+
+    /// What it says of these devices, with all marks and with the gaps that are not of other devices.
+    pub fn of_devices(&self, devices: &BTreeSet<DeviceIndex>) -> Self {
+        let among = |device: DeviceIndex| devices.contains(&device);
+        Self {
+            anchor_unix_ns: self.anchor_unix_ns,
+            devices: self.devices.iter().filter(|device| among(device.index)).cloned().collect(),
+            samples: self.samples.iter().filter(|sample| among(sample.device)).copied().collect(),
+            slow: self.slow.iter().filter(|sample| among(sample.device)).cloned().collect(),
+            marks: self.marks.clone(),
+            gaps: self.gaps.iter().filter(|gap| gap.device.is_none_or(among)).copied().collect(),
+        }
     }
 
     /// The wall clock at the anchor, in nanoseconds since 1970 UTC.

@@ -43,7 +43,9 @@ pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, De
         inside: framework::parts(evidence),
     };
     let warmup_iterations = evidence.args.as_ref().and_then(|args| args.workload().warmup_iterations);
-    let inputs = Inputs { ranks: ranks.clone(), marks: evidence.marks.as_ref(), latency, warmup_iterations };
+    let engine_pids = evidence.record.as_ref().map_or(&[][..], |record| &record.engine_pids);
+    let marks = evidence.marks.as_ref();
+    let inputs = Inputs { ranks: ranks.clone(), marks, latency, warmup_iterations, engine_pids };
     let derived = evidence.gpu.as_ref().map(|gpu| derive(gpu, &inputs)).transpose()?;
     let run = Known { evidence, facts, ranks: &ranks, derived: derived.as_ref(), latency };
     Ok(run.profile(generator))

@@ -2,10 +2,12 @@
 
 mod placement;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use vramscope_core::{
-    BreakdownError, Bytes, ComponentKind, DeviceIndex, LatencyResult, Phase, Sample, Timeline, TimelineError, Window,
+    BreakdownError, Bytes, ComponentKind, DeviceIndex, LatencyResult, Phase, Sample, SlowSample, Timeline,
+    TimelineError, Window,
 };
 use vramscope_estimate::{Attribution, DeviceObservation, RankEvidence, attribute};
 
@@ -23,6 +25,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) marks: Option<&'a Marks>,
     pub(crate) latency: Option<&'a LatencyResult>,
     pub(crate) warmup_iterations: Option<u64>,
+    /// The engine's processes, where whoever ran it wrote them down.
+    pub(crate) engine_pids: &'a [u32],
 }
 
 /// Memory in use at one instant, by device.
@@ -49,6 +53,8 @@ pub(crate) struct Derived {
     pub(crate) timeline: Timeline,
     /// How the engine log's clock was lined up; `None` where it could not be.
     pub(crate) alignment: Option<Alignment>,
+    /// Devices that were recorded, and on which the engine had no process.
+    pub(crate) left_out: Vec<DeviceIndex>,
     /// Which rank is on which device.
     pub(crate) placement: Placement,
     /// Before the engine came; after it had gone, where the recording begins too late.
@@ -80,6 +86,8 @@ pub enum DeriveError {
 /// # Errors
 /// [`DeriveError`] if sums do not fit 64 bits.
 pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, DeriveError> {
+    let (own, left_out) = of_the_engine(gpu, inputs.engine_pids);
+    let gpu = own.as_ref().unwrap_or(gpu);
     let facts = inputs.ranks.facts;
     let clock = LogClock::fit(facts, gpu);
     let host = host_marks(inputs.marks, gpu);
@@ -107,6 +115,7 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
     let peak = peak(&timeline);
     let mut derived = Derived {
         alignment: clock.map(|c| c.alignment),
+        left_out,
         placement: Placement::of(facts, baseline.as_ref(), peak.as_ref()),
         post_warmup: end_of(Phase::Warmup),
         baseline,
@@ -117,6 +126,19 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
     };
     derived.explain(&inputs.ranks)?;
     Ok(derived)
+}
+
+/// The log of the devices on which the driver listed a process of the engine, if those are some of many, and the others.
+/// What other programs do on other devices is no part of the run.
+fn of_the_engine(gpu: &GpuLog, pids: &[u32]) -> (Option<GpuLog>, Vec<DeviceIndex>) {
+    let of_engine = |slow: &&SlowSample| slow.reading.processes.iter().flatten().any(|p| pids.contains(&p.pid));
+    let own: BTreeSet<DeviceIndex> = gpu.timeline.slow_samples().iter().filter(of_engine).map(|s| s.device).collect();
+    let all = gpu.timeline.devices().iter().map(|device| device.index);
+    let others: Vec<DeviceIndex> = all.filter(|device| !own.contains(device)).collect();
+    if own.is_empty() || others.is_empty() {
+        return (None, Vec::new());
+    }
+    (Some(GpuLog { timeline: gpu.timeline.of_devices(&own), ..gpu.clone() }), others)
 }
 
 impl Derived {
@@ -168,7 +190,11 @@ impl Derived {
             Placed::Shared if self.placement.ranks != Some(1) => Some("all ranks share one device".to_owned()),
             _ => None,
         };
-        clock.into_iter().chain(placed).collect()
+        let left_out = (!self.left_out.is_empty()).then(|| {
+            let names: Vec<String> = self.left_out.iter().map(|device| device.to_string()).collect();
+            format!("recorded too, and left out since the engine had no process there: GPU {}", names.join(", "))
+        });
+        clock.into_iter().chain(placed).chain(left_out).collect()
     }
 }
 

@@ -115,8 +115,23 @@ fn rocm(_: &BackendArgs) -> Result<Box<dyn GpuBackend>, String> {
     Err("open the backend rocm: this program was built without it (feature rocm)".into())
 }
 
+/// The variables that leave some of a vendor's devices visible to programs.
+pub(crate) const VISIBLE: [(&str, Vendor); 3] = [
+    ("CUDA_VISIBLE_DEVICES", Vendor::Nvidia),
+    ("HIP_VISIBLE_DEVICES", Vendor::Amd),
+    ("ROCR_VISIBLE_DEVICES", Vendor::Amd),
+];
+
 /// Opens the sources and chooses devices. Devices of a second vendor are counted on from the first one's.
 pub(crate) fn open(args: &BackendArgs) -> anyhow::Result<Vec<Opened>> {
+    open_within(args, &|name| std::env::var(name).ok().filter(|_| args.visible))
+}
+
+/// The same, within what the variables of a program leave visible to it.
+pub(crate) fn open_within(
+    args: &BackendArgs,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> anyhow::Result<Vec<Opened>> {
     let mut backends: Vec<Box<dyn GpuBackend>> = Vec::new();
     let mut failures = Vec::new();
     for probe in probe(args) {
@@ -134,7 +149,7 @@ pub(crate) fn open(args: &BackendArgs) -> anyhow::Result<Vec<Opened>> {
         return Err(none).or_exit(ExitCode::NoDevice);
     }
     let all: Vec<Device> = backends.iter().flat_map(|backend| backend.devices().to_vec()).collect();
-    let chosen = choose(args, &all)?;
+    let chosen = choose(args, &all, variable)?;
     let opened = backends.into_iter().map(|backend| {
         let own = |index: &DeviceIndex| backend.devices().iter().any(|device| device.index == *index);
         let chosen = chosen.iter().copied().filter(own).collect();
@@ -143,18 +158,17 @@ pub(crate) fn open(args: &BackendArgs) -> anyhow::Result<Vec<Opened>> {
     Ok(opened.filter(|opened| !opened.chosen.is_empty()).collect())
 }
 
-fn choose(args: &BackendArgs, all: &[Device]) -> anyhow::Result<Vec<DeviceIndex>> {
-    if !args.visible {
+fn choose(
+    args: &BackendArgs,
+    all: &[Device],
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> anyhow::Result<Vec<DeviceIndex>> {
+    if !args.gpu.is_empty() {
         return select(all, &args.gpu).context("failed to choose devices").or_exit(ExitCode::NoDevice);
     }
-    let variables = [
-        ("CUDA_VISIBLE_DEVICES", Vendor::Nvidia),
-        ("HIP_VISIBLE_DEVICES", Vendor::Amd),
-        ("ROCR_VISIBLE_DEVICES", Vendor::Amd),
-    ];
     let mut chosen: Vec<DeviceIndex> = whole_devices(all);
-    for (name, vendor) in variables {
-        let Ok(value) = std::env::var(name) else { continue };
+    for (name, vendor) in VISIBLE {
+        let Some(value) = variable(name) else { continue };
         let found = visible(all, vendor, &value);
         found.notes.iter().for_each(|note| output::say(&format!("note: {name}={value}: {note}")));
         let other = |index: &DeviceIndex| all.iter().any(|d| d.index == *index && d.vendor != Some(vendor));

@@ -43,7 +43,7 @@ pub struct ProcessUse {
 }
 
 /// A GPU log as a timeline.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct GpuLog {
     /// The samples; their anchor is the first sample's time in the log's clock.
     pub timeline: Timeline,

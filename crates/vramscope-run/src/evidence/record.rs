@@ -31,6 +31,10 @@ pub struct RunRecord {
     pub workload: Option<WorkloadInfo>,
     /// The model's shape, where it was given by hand.
     pub shape: Option<Shape>,
+    /// The engine's processes that were seen, as the machine numbers them. A driver that lists processes by the same
+    /// numbers tells by them which devices are the engine's. Unit: none, process ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub engine_pids: Vec<u32>,
     /// What a reader must know, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

@@ -6,11 +6,12 @@
 mod stop;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use vramscope_core::Phase;
+use vramscope_core::{Bytes, DeviceIndex, Phase};
 use vramscope_engine::{Engine, EngineHost, Exit, LogStream};
 use vramscope_sampler::document::Ending;
 use vramscope_sampler::{JsonlFile, Recording, Sampler, SamplerError};
@@ -92,8 +93,8 @@ struct Conductor<'r> {
     open_line: Option<LogStream>,
     /// The phase that goes on.
     phase: Phase,
-    /// Memory in use before the engine came, on all devices together.
-    baseline: Option<vramscope_core::Bytes>,
+    /// Memory in use before the engine came, by device.
+    baseline: Option<Vec<(DeviceIndex, Bytes)>>,
     /// When a benchmark that is not ready has had its time to be.
     ready_by: Option<tokio::time::Instant>,
     /// How the engine ended, once it has.
@@ -106,6 +107,12 @@ struct Conductor<'r> {
     first_error: Option<String>,
     /// The container's name and image.
     container: Option<(String, String)>,
+    /// The engine's processes seen so far.
+    pids: BTreeSet<u32>,
+    /// The devices on which the driver listed one of them.
+    devices: BTreeSet<DeviceIndex>,
+    /// When they were looked for last.
+    looked_for_pids: Option<Duration>,
     notes: Vec<String>,
 }
 
@@ -159,6 +166,9 @@ impl<'r> Run<'r> {
             probe_failed: false,
             first_error: None,
             container: None,
+            pids: BTreeSet::new(),
+            devices: BTreeSet::new(),
+            looked_for_pids: None,
             notes: Vec::new(),
         };
         let mut stopped = conductor.conduct().await.err();
@@ -205,7 +215,7 @@ impl Conductor<'_> {
         if !self.attached() {
             self.enter(Phase::Baseline)?;
             self.pause(self.spec.times.baseline).await?;
-            self.baseline = self.used();
+            self.baseline = self.used_by_device();
             self.enter(Phase::Launch)?;
         }
         let mut engine = match self.host.start(&self.spec.command).await {
@@ -320,9 +330,14 @@ impl Conductor<'_> {
     }
 
     /// Memory in use over the baseline now; zero where it is below.
-    fn left_over(&self) -> Option<vramscope_core::Bytes> {
-        let (now, before) = (self.used()?, self.baseline?);
-        Some(now.checked_sub(before).unwrap_or(vramscope_core::Bytes::ZERO))
+    fn left_over(&self) -> Option<Bytes> {
+        let (now, before) = (self.used()?, self.used_before()?);
+        Some(now.checked_sub(before).unwrap_or(Bytes::ZERO))
+    }
+
+    /// Memory in use before the engine came.
+    fn used_before(&self) -> Option<Bytes> {
+        self.sum(self.baseline.as_ref()?)
     }
 
     fn attached(&self) -> bool {
@@ -343,8 +358,8 @@ impl Conductor<'_> {
             host.killed_after_s = self.killed.then(|| Amount::seconds(self.spec.times.grace));
         }
         if self.exit.is_some() && !self.attached() {
-            let signed = |(now, before): (vramscope_core::Bytes, vramscope_core::Bytes)| now.checked_delta(before);
-            host.left_over_baseline_bytes = self.used().zip(self.baseline).and_then(signed).map(|left| left.get());
+            let signed = |(now, before): (Bytes, Bytes)| now.checked_delta(before);
+            host.left_over_baseline_bytes = self.used().zip(self.used_before()).and_then(signed).map(|left| left.get());
             host.memory_returned = self.left_over().map(|left| left <= phases::RETURNED_WITHIN);
         }
         let mut record = RunRecord {
@@ -357,6 +372,7 @@ impl Conductor<'_> {
             engine_type: self.spec.engine_type.clone(),
             workload: Some(self.spec.workload_info.clone()),
             shape: self.spec.shape,
+            engine_pids: std::mem::take(&mut self.pids).into_iter().collect(),
             notes: std::mem::take(&mut self.notes),
         };
         if let Some(stop) = stopped {

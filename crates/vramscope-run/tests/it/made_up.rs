@@ -233,3 +233,64 @@ fn no_damage_makes_it_panic() {
         }
     }
 }
+
+/// The devices of a run whose driver lists processes, recorded as vramscope records: device 1 does as `level` says for
+/// process 41, and on device 0 another program fills up meanwhile.
+fn timeline_with_a_neighbour() -> String {
+    let device =
+        |gpu: u32| format!("{{\"gpu_index\":{gpu},\"total_bytes\":{},\"reserved_bytes\":{}}}", 80 * GIB, GIB / 2);
+    let mut text = format!(
+        "{{\"vramscope_timeline\":1,\"generator\":\"test 0\",\"anchor_unix_ns\":{},\"period_ms\":100.0,\"backends\":[],\
+         \"devices\":[{},{}]}}\n",
+        START * 1_000_000_000,
+        device(0),
+        device(1)
+    );
+    for tick in 0..600_u64 {
+        let at = START * 1_000_000_000 + tick * 100_000_000;
+        let used = [tick.min(500) * GIB / 10, level(tick / 10)];
+        for (gpu, used) in used.iter().enumerate() {
+            let _ = writeln!(
+                text,
+                "{{\"t\":\"sample\",\"timestamp_ns\":{at},\"tick\":{tick},\"gpu_index\":{gpu},\"used_bytes\":{used}}}"
+            );
+            if tick % 10 == 0 && (gpu == 0 || (70..500).contains(&tick)) {
+                let pid = if gpu == 0 { 99 } else { 41 };
+                let _ = writeln!(
+                    text,
+                    "{{\"t\":\"slow\",\"timestamp_ns\":{at},\"gpu_index\":{gpu},\"processes\":[{{\"pid\":{pid},\
+                     \"used_bytes\":{used}}}]}}"
+                );
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn what_others_do_on_other_devices_is_no_part_of_a_run_whose_processes_are_known() {
+    let log = ENGINE_LOG.replace("tensor_parallel_size=2", "tensor_parallel_size=1");
+    let log: String = log.lines().filter(|line| !line.contains("TP1")).map(|line| format!("{line}\n")).collect();
+    let record = |pids: &str| {
+        format!(
+            "{{\"vramscope_run\":1,\"generator\":\"test 0\",\"status\":\"complete\",\"host\":{{\"kind\":\"process\"}},\
+             \"engine_type\":\"vllm\",\"engine_pids\":{pids}}}"
+        )
+    };
+    let timeline = timeline_with_a_neighbour();
+    let of = |pids: &str| {
+        let folder = folder(&[("engine.log", &log), ("timeline.jsonl", &timeline), ("run.json", &record(pids))]);
+        analyze(folder.path()).unwrap()
+    };
+    let profile = of("[40, 41]");
+    let breakdown = profile.memory_breakdown.as_ref().unwrap();
+    assert_eq!(breakdown.total_measured_bytes, Some(53 * GIB));
+    assert_eq!(part(&profile, PartKind::ModelWeights), (10 * GIB, Confidence::Reported));
+    assert_eq!(profile.gpu_info.as_ref().unwrap().num_gpus, Some(1));
+    let notes = format!("{:?}", profile.metadata);
+    assert!(notes.contains("the engine had no process there: GPU 0"), "{notes}");
+    // Without the engine's processes nothing tells the two apart, and that is said.
+    let unknown = of("[]");
+    assert!(unknown.memory_breakdown.as_ref().unwrap().components.is_empty());
+    assert!(unknown.diagnostics.iter().flatten().any(|d| d.code == "ranks_contradict_devices"));
+}

@@ -101,10 +101,10 @@ async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Resul
     // What cannot be started is told before a device is sampled.
     let first = plan.spec(args, &found, &devices, &Paths::new(args, &plan, 1)?)?;
     if args.dry_run {
-        output::print(&format!("{}\n", shown(&first)))?;
+        output::print(&format!("{}\n", shown(&first, &devices.confinement)))?;
         return Ok(ExitCode::Success);
     }
-    let config = SamplerConfig { period: args.interval, ..SamplerConfig::default() };
+    let config = SamplerConfig { period: devices.period(args), ..SamplerConfig::default() };
     let mut sampler = Sampler::spawn_all(devices.take_sources(), config).map_err(unsampled)?;
     let mut profiles: Vec<Profile> = Vec::new();
     for number in 1..=args.repeat {
@@ -181,15 +181,12 @@ fn goes_on(args: &Args, findings: &[Finding]) -> bool {
 }
 
 /// The command as a person would type it, secrets hidden.
-fn shown(spec: &vramscope_run::RunSpec) -> String {
-    let words = spec.command.shown();
-    let quoted = words.iter().map(|word| {
+fn shown(spec: &vramscope_run::RunSpec, confinement: &[(String, String)]) -> String {
+    let variables = confinement.iter().map(|(name, value)| format!("{name}={value}"));
+    let words = variables.chain(spec.command.shown());
+    let quoted = words.map(|word| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
+        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
     });
     quoted.collect::<Vec<_>>().join(" ")
 }

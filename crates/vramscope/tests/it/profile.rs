@@ -214,3 +214,39 @@ fn a_folder_that_cannot_be_written_is_said_before_the_engine_starts() {
     assert_eq!(output.status.code(), Some(4), "{}", crate::stderr(&output));
     assert!(!bench.folder().exists());
 }
+
+#[test]
+fn only_what_the_engine_sees_is_measured_and_an_engine_is_kept_on_what_is_measured() {
+    let bench = Bench::new(&Script { speed: 60.0, ..Script::default() });
+    bench.add_an_idle_device();
+    let recorded = || {
+        let timeline = fs::read_to_string(bench.folder().join("timeline.jsonl")).unwrap();
+        let header: Value = serde_json::from_str(timeline.lines().next().unwrap()).unwrap();
+        header["devices"].as_array().unwrap().len()
+    };
+    let left_out = |document: &Value| document["metadata"].to_string().contains("had no process there: GPU 1");
+    let (_, both) = bench.profile(Kind::Latency, &[]);
+    assert_eq!((recorded(), left_out(&both)), (2, true), "{}", both["metadata"]);
+    assert_eq!(both["memory_breakdown"]["baseline_bytes"], 0, "the other device's 5 GiB are no part of the run");
+    assert_eq!(both["host"]["memory_returned"], true);
+    fs::remove_dir_all(bench.folder()).unwrap();
+    let mut seen = bench.command(&bench.file(), Kind::Latency, &[]);
+    seen.env("CUDA_VISIBLE_DEVICES", "0");
+    assert!(seen.output().unwrap().status.success());
+    let document: Value = serde_json::from_slice(&fs::read(bench.file()).unwrap()).unwrap();
+    assert_eq!((recorded(), left_out(&document)), (1, false), "{}", document["metadata"]);
+
+    let dry = |more: &[&str], variable: Option<&str>| {
+        let mut command = bench.command(&bench.file().with_file_name("dry.json"), Kind::Latency, more);
+        command.env_remove("CUDA_VISIBLE_DEVICES");
+        command.envs(variable.map(|value| ("CUDA_VISIBLE_DEVICES", value)));
+        crate::stdout(&command.output().unwrap())
+    };
+    let confined = dry(&["--dry-run", "--gpu", "1"], None);
+    assert!(confined.starts_with("CUDA_VISIBLE_DEVICES=1 CUDA_DEVICE_ORDER=PCI_BUS_ID "), "{confined}");
+    assert!(!dry(&["--dry-run"], None).contains("CUDA_"), "nobody named a device");
+    assert!(
+        !dry(&["--dry-run", "--gpu", "1"], Some("1")).contains("CUDA_VISIBLE_DEVICES"),
+        "it has the variable already"
+    );
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use vramscope_core::{Bytes, Milestone, Phase};
+use vramscope_core::{Bytes, DeviceIndex, Milestone, Phase, SlowSample};
 use vramscope_engine::{DockerHost, Engine, EngineEvent, EngineHost, Exit, LogLine};
 use vramscope_load::{Client, LoadEvent, LoadPlan};
 use vramscope_vllm_log::News;
@@ -18,6 +18,10 @@ use crate::live::{probe, scrape};
 
 /// How often the devices are looked at for people, and the engine's processes for the sampler.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
+/// How often they are looked for where only the record wants them.
+const PIDS: Duration = Duration::from_secs(1);
+/// So many of them are recorded: more than any engine has, if not a script that starts programs without end.
+const MOST_PIDS: usize = 4096;
 /// The time between two questions whether the server is ready.
 const PROBE: Duration = Duration::from_millis(250);
 
@@ -171,13 +175,25 @@ impl Conductor<'_> {
         self.log.flush().map_err(|error| Stop::recording(&error, self.phase))
     }
 
-    /// Memory in use on all devices, by their last samples; `None` once one of them is lost.
+    /// Memory in use on the engine's devices, by their last samples; `None` once one of those recorded is lost.
     pub(super) fn used(&self) -> Option<Bytes> {
+        self.sum(&self.used_by_device()?)
+    }
+
+    pub(super) fn used_by_device(&self) -> Option<Vec<(DeviceIndex, Bytes)>> {
         self.recording.live(|live| {
-            let seen = live.devices.iter().map(|device| device.last.filter(|_| device.lost.is_none()));
-            let last = seen.map(|sample| sample.map(|sample| sample.reading.used));
-            Bytes::checked_sum(last.collect::<Option<Vec<Bytes>>>()?)
+            let seen = live.devices.iter().map(|device| {
+                let last = device.last.filter(|_| device.lost.is_none())?;
+                Some((device.device.index, last.reading.used))
+            });
+            seen.collect()
         })
+    }
+
+    /// The sum over the engine's devices; over all where the driver listed none of its processes.
+    pub(super) fn sum(&self, used: &[(DeviceIndex, Bytes)]) -> Option<Bytes> {
+        let own = used.iter().filter(|(device, _)| self.devices.is_empty() || self.devices.contains(device));
+        Bytes::checked_sum(own.map(|(_, used)| *used))
     }
 
     /// The engine ended too early. One in somebody else's container may have gone with that.
@@ -330,10 +346,33 @@ impl Conductor<'_> {
         Ok(())
     }
 
+    /// Notes the engine's processes: for the sampler, if it measures them, and for the record, which needs them less
+    /// often.
+    fn look_for_processes(&mut self, engine: &Engine) {
+        let now = self.recording.elapsed();
+        let due = self.looked_for_pids.is_none_or(|last| now.saturating_sub(last) >= PIDS);
+        if self.spec.processes.is_none() && !due {
+            return;
+        }
+        self.looked_for_pids = Some(now);
+        let pids = engine.pids();
+        let room = MOST_PIDS.saturating_sub(self.pids.len());
+        self.pids.extend(pids.iter().copied().take(room));
+        let own = |slow: &SlowSample| slow.reading.processes.iter().flatten().any(|p| self.pids.contains(&p.pid));
+        let found: Vec<DeviceIndex> = self.recording.live(|live| {
+            let slow = live.devices.iter().filter_map(|device| device.last_slow.as_ref());
+            slow.filter(|slow| own(slow)).map(|slow| slow.device).collect()
+        });
+        self.devices.extend(found);
+        if let Some(tree) = &self.spec.processes {
+            tree.watch(pids);
+        }
+    }
+
     /// Looks at the devices for people, at the engine's processes for the sampler, and at the recording for itself.
     pub(super) fn look(&mut self, engine: Option<&Engine>) -> Result<(), Stop> {
-        if let (Some(tree), Some(engine)) = (&self.spec.processes, engine) {
-            tree.watch(engine.pids());
+        if let Some(engine) = engine {
+            self.look_for_processes(engine);
         }
         if let Some(used) = self.used() {
             (self.observe)(RunEvent::Memory { used, at: self.recording.elapsed() });

@@ -50,9 +50,9 @@ pub(crate) struct Args {
     /// The profile document; its recording goes to the folder of the same name without .json
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Time between two samples, such as 100ms
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time::period)]
-    pub(crate) interval: Duration,
+    /// Time between two samples; 100ms unless given, and 500ms where the memory of processes is measured
+    #[arg(long, value_name = "TIME", value_parser = time::period)]
+    pub(crate) interval: Option<Duration>,
     /// Run so often, and say how far the runs agree
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) repeat: u32,

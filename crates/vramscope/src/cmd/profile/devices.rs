@@ -1,16 +1,18 @@
 //! What memory is measured on: the GPUs, or the engine's processes where there is none.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use vramscope_core::DeviceIndex;
+use vramscope_core::{Device, DeviceIndex, Vendor};
 use vramscope_gpu::{GpuBackend, ProcessMemory, ProcessTree};
 use vramscope_run::DeviceNow;
 use vramscope_sampler::Source;
 use vramscope_schema::ExitCode;
 
 use super::Args;
-use crate::backends::{self, Choice};
+use super::plan::{host_kind, variables};
+use crate::backends::{self, Choice, Opened};
 use crate::exit::OrExit as _;
 use crate::output;
 
@@ -21,11 +23,26 @@ pub(super) struct Devices {
     pub(super) now: Vec<DeviceNow>,
     /// The processes that are measured in place of GPUs.
     pub(super) tree: Option<ProcessTree>,
+    /// Variables that keep an engine which is started here on the devices that were named.
+    pub(super) confinement: Vec<(String, String)>,
 }
 
-/// Opens the GPUs; without any, and unless one was named, the memory of the engine's processes.
+/// How often the memory of processes is read unless somebody says otherwise: a reading takes tens of milliseconds, in
+/// which the engine waits where it maps memory.
+const PROCESS_PERIOD: Duration = Duration::from_millis(500);
+/// How often GPUs are read.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// Opens the GPUs that the engine will see; without any, and unless one was named, the memory of the engine's processes.
 pub(super) fn open(args: &Args) -> anyhow::Result<Devices> {
-    let opened = match backends::open(&args.devices) {
+    let own = variables(args)?;
+    // A container has an environment of its own, and a server that runs was started by somebody else.
+    let here = host_kind(args) == "process";
+    let variable = |name: &str| {
+        let given = own.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value.clone());
+        given.or_else(|| std::env::var(name).ok()).filter(|_| here || args.devices.visible)
+    };
+    let opened = match backends::open_within(&args.devices, &variable) {
         Ok(opened) => opened,
         Err(none) if named(args) => return Err(none),
         Err(none) => {
@@ -38,14 +55,42 @@ pub(super) fn open(args: &Args) -> anyhow::Result<Devices> {
             return process_memory();
         }
     };
-    let mut devices = Devices { sources: Vec::new(), now: Vec::new(), tree: None };
+    let mut devices = Devices { sources: Vec::new(), now: Vec::new(), tree: None, confinement: Vec::new() };
     for mut opened in opened {
+        if here && !args.devices.gpu.is_empty() {
+            let free = |(name, _): &(String, String)| variable(name).is_none();
+            devices.confinement.extend(confinement(&opened).into_iter().filter(free));
+        }
         for index in opened.chosen.clone() {
             devices.now.extend(now(opened.backend.as_mut(), index));
         }
         devices.sources.push(Source { backend: opened.backend, devices: opened.chosen });
     }
     Ok(devices)
+}
+
+/// The variables with which a program sees the chosen devices alone. CUDA counts whole devices as the driver does if it is
+/// told to, and knows slices by UUID alone.
+fn confinement(opened: &Opened) -> Vec<(String, String)> {
+    let all = opened.backend.devices();
+    let chosen: Vec<&Device> = all.iter().filter(|device| opened.chosen.contains(&device.index)).collect();
+    let places = || {
+        let whole = all.iter().filter(|device| !device.is_slice()).enumerate();
+        let places = whole.filter(|(_, device)| opened.chosen.contains(&device.index));
+        places.map(|(place, _)| place.to_string()).collect::<Vec<_>>().join(",")
+    };
+    let set = |name: &str, value: String| (name.to_owned(), value);
+    match chosen.first().and_then(|device| device.vendor) {
+        Some(Vendor::Nvidia) if chosen.iter().any(|device| device.is_slice()) => {
+            let uuids: Vec<&str> = chosen.iter().filter_map(|device| device.uuid.as_deref()).collect();
+            vec![set("CUDA_VISIBLE_DEVICES", uuids.join(","))]
+        }
+        Some(Vendor::Nvidia) => {
+            vec![set("CUDA_VISIBLE_DEVICES", places()), set("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned())]
+        }
+        Some(Vendor::Amd) => vec![set("HIP_VISIBLE_DEVICES", places())],
+        _ => Vec::new(),
+    }
 }
 
 /// Whether somebody asked for a GPU.
@@ -59,7 +104,8 @@ fn process_memory() -> anyhow::Result<Devices> {
     let opened = ProcessMemory::open(Path::new("/"), tree.clone());
     let mut memory = opened.context("could not read the memory of processes").or_exit(ExitCode::NoDevice)?;
     let now = now(&mut memory, DeviceIndex(0)).into_iter().collect();
-    Ok(Devices { sources: vec![Source::from(Box::new(memory) as Box<dyn GpuBackend>)], now, tree: Some(tree) })
+    let sources = vec![Source::from(Box::new(memory) as Box<dyn GpuBackend>)];
+    Ok(Devices { sources, now, tree: Some(tree), confinement: Vec::new() })
 }
 
 /// A device as it is now. What cannot be read is not known; the sampler will say why.
@@ -76,6 +122,11 @@ impl Devices {
     /// The sources, for the sampler; once.
     pub(super) fn take_sources(&mut self) -> Vec<Source> {
         std::mem::take(&mut self.sources)
+    }
+
+    /// How often they are read.
+    pub(super) fn period(&self, args: &Args) -> Duration {
+        args.interval.unwrap_or(if self.tree.is_some() { PROCESS_PERIOD } else { PERIOD })
     }
 
     /// The word of the profile for what memory is measured on.

@@ -215,6 +215,7 @@ impl Plan {
         let kind = args.kind();
         let folder = std::path::absolute(&paths.folder).context("could not tell the recording's folder")?;
         let (mut command, workload) = self.work(args, found, &folder)?;
+        command.env.extend(devices.confinement.iter().cloned());
         command.env.extend(variables(args)?);
         let limits = &args.limits;
         Ok(RunSpec {
@@ -351,7 +352,7 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(bound.context("could not find a free port")?.port())
 }
 
-fn host_kind(args: &Args) -> &'static str {
+pub(super) fn host_kind(args: &Args) -> &'static str {
     if args.host.url.is_some() {
         "attach"
     } else if args.host.container.is_some() || args.host.image.is_some() {
@@ -431,7 +432,7 @@ fn secrets(args: &Args) -> Secrets {
 }
 
 /// The variables that the engine is given beside those that it inherits.
-fn variables(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) fn variables(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
     let read = |text: &String| match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => match std::env::var(text) {

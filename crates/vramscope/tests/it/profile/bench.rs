@@ -58,6 +58,16 @@ impl Bench {
         Self { home, library }
     }
 
+    /// Adds a device that does nothing and holds 5 GiB.
+    pub(super) fn add_an_idle_device(&self) {
+        let path = format!("{}.json", self.library);
+        let mut script: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let idle =
+            json!({"name": "NVIDIA H200", "uuid": "GPU-idle", "total": 150_754_820_096_u64, "used": [5_u64 << 30]});
+        script["devices"].as_array_mut().unwrap().push(idle);
+        fs::write(path, script.to_string()).unwrap();
+    }
+
     /// The profile document.
     pub(super) fn file(&self) -> PathBuf {
         self.home.path().join("profile.json")
