@@ -280,10 +280,10 @@ impl Conductor<'_> {
         }
         if let Some(why) = probe::failure_of(shown) {
             self.probe_failed = true;
-            self.first_error = Some(why.to_owned());
+            self.first_error = Some(plain(why));
         }
         if self.first_error.is_none() {
-            self.first_error = exception(shown).map(str::to_owned);
+            self.first_error = exception(shown).map(plain);
         }
         if !shown.is_empty() {
             (self.observe)(RunEvent::Line(shown.to_owned()));
@@ -415,6 +415,11 @@ fn exception(line: &str) -> Option<&str> {
     text.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_lowercase()).then(|| &text[..bound])
 }
 
+/// The text without what would steer the terminal that it is shown on.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 /// The next event, if there are any to come.
 async fn next_of(events: &mut Option<&mut UnboundedReceiver<LoadEvent>>) -> LoadEvent {
     if let Some(events) = events
@@ -427,7 +432,7 @@ async fn next_of(events: &mut Option<&mut UnboundedReceiver<LoadEvent>>) -> Load
 
 #[cfg(test)]
 mod tests {
-    use super::exception;
+    use super::{exception, plain};
 
     #[test]
     fn an_exception_is_found_behind_what_a_logger_puts_before_it() {
@@ -438,6 +443,7 @@ mod tests {
             Some("torch.OutOfMemoryError: CUDA out of memory.")
         );
         assert_eq!(exception("ERROR 11-25 19:51:38 [core.py:1510]     raise RuntimeError("), None);
+        assert_eq!(plain("ValueError: a\u{1b}[2Jb"), "ValueError: a[2Jb");
         assert_eq!(exception(&format!("ValueError: {}", "x".repeat(900))).map(str::len), Some(400));
     }
 }
