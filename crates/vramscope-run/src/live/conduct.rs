@@ -224,7 +224,9 @@ impl Conductor<'_> {
         };
         self.container = engine.container().map(|container| (container.name.clone(), container.image.clone()));
         let worked = self.work(&mut engine).await;
-        let stopped = self.wind_up(&mut engine).await;
+        // Who has stopped the run already has seen to it that the engine ends, not that its end is not looked at.
+        let asked = worked.as_ref().is_err_and(Stop::is_interrupt);
+        let stopped = self.wind_up(&mut engine, asked).await;
         worked.and(stopped)
     }
 
@@ -272,20 +274,20 @@ impl Conductor<'_> {
 
     /// Stops the engine and waits for its memory to return, whatever else goes wrong meanwhile; the first of that is
     /// told.
-    async fn wind_up(&mut self, engine: &mut Engine) -> Result<(), Stop> {
+    async fn wind_up(&mut self, engine: &mut Engine, asked: bool) -> Result<(), Stop> {
         let attached = self.attached();
-        // Who has stopped the run already has seen to it that the engine ends, not that its end is not looked at.
-        let asked = self.cancel.is_cancelled();
         let entered = if attached || self.exit.is_some() { Ok(()) } else { self.enter(Phase::Shutdown) };
         let stopped = self.stop(engine).await;
         let drained = self.drain(engine).await;
+        // Known before memory settles: who sees that phase begin may stop the run at once.
         let interrupted = self.interrupted_since(asked);
+        let asked = asked || interrupted.is_err();
         let ended = entered.and(stopped).and(drained).and(interrupted);
         if attached {
             return ended;
         }
         let settled = match self.enter(Phase::Settle) {
-            Ok(()) => self.settle().await,
+            Ok(()) => self.settle(asked).await,
             gone => gone,
         };
         ended.and(settled)
@@ -308,8 +310,7 @@ impl Conductor<'_> {
 
     /// Waits until memory is back at the baseline, has had its time to be, cannot be seen any more, or somebody does not
     /// want to wait for it.
-    async fn settle(&mut self) -> Result<(), Stop> {
-        let asked = self.cancel.is_cancelled();
+    async fn settle(&mut self, asked: bool) -> Result<(), Stop> {
         let begun = tokio::time::Instant::now();
         let most = self.spec.times.settle;
         // A second of samples shows the level even if it is reached at once.
