@@ -86,6 +86,14 @@ pub enum EngineError {
         /// The most that was allowed.
         most_bytes: u64,
     },
+    /// A file could not be written.
+    #[error("write {}", path.display())]
+    Write {
+        /// As the engine sees it.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A file could not be removed.
     #[error("remove {}", path.display())]
     Remove {

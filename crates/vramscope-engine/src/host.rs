@@ -31,7 +31,7 @@ const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
 /// What is started: a program with arguments and additional environment.
 ///
-/// Its `Debug` shows no values of the environment and no secrets of the arguments.
+/// Its `Debug` shows no values of the environment, no contents of files and no secrets of the arguments.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Command {
     /// A name to be found on the path, or a path.
@@ -42,6 +42,9 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// The folder to start in; this process's own if `None`.
     pub directory: Option<PathBuf>,
+    /// Files that it needs, by their whole paths as it sees them. They are put there before it starts, readable for
+    /// everybody; who starts it removes them.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Command {
@@ -64,6 +67,13 @@ impl Command {
         self
     }
 
+    /// Adds a file that it needs.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((path.into(), content.into()));
+        self
+    }
+
     /// The words of the command line, without secrets.
     pub fn shown(&self) -> Vec<String> {
         let words = std::iter::once(self.program.as_str()).chain(self.args.iter().map(String::as_str));
@@ -74,8 +84,10 @@ impl Command {
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let env: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        let files: Vec<&PathBuf> = self.files.iter().map(|(path, _)| path).collect();
         let mut shown = f.debug_struct("Command");
-        shown.field("words", &self.shown()).field("env", &env).field("directory", &self.directory).finish()
+        shown.field("words", &self.shown()).field("env", &env).field("directory", &self.directory);
+        shown.field("files", &files).finish()
     }
 }
 

@@ -1,5 +1,5 @@
-//! The container host's own tests, and `vramscope profile` with the engine in a container: a root file system of empty folders made on the spot, into which
-//! this machine's libraries, the environment with vLLM and the model are mounted.
+//! The container host's own tests, and `vramscope profile` with the engine in a container: a root file system of empty
+//! folders made on the spot, into which this machine's libraries, the environment with vLLM and the model are mounted.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
-use super::profile::{check_engine, check_phases, check_requests, derived_again, engine_environment, no_secret_in};
+use super::profile::{
+    check_engine, check_phases, check_probe, check_requests, derived_again, engine_environment, no_secret_in,
+};
 use super::{Bench, VLLM, done, read_json};
 
 /// The image that is made.
@@ -60,8 +62,22 @@ fn in_a_new_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
         command.args(["--env", name]);
     }
     let document = complete(command, &file)?;
+    check_phases(&document, &["ready"])?;
+    check_engine(&document)?;
     check_requests(&document, 4, 4 * 16)?;
     ensure!(document["host"]["image"] == IMAGE, "image {}", document["host"]["image"]);
+    nothing_left(daemon)?;
+    derived_again(bench, &file)?;
+
+    let file = bench.work.join("docker-image-probe.json");
+    let mut command = probe(bench, daemon, &file, &bench.python().to_string_lossy());
+    command.arg("--model").arg(&bench.model).args(["--image", IMAGE]);
+    for path in mounts(bench)? {
+        command.arg("--mount").arg(path);
+    }
+    let document = complete(command, &file)?;
+    check_probe(&document)?;
+    ensure!(file.with_extension("").join("probe.py").is_file(), "the recording has no probe");
     nothing_left(daemon)?;
     derived_again(bench, &file)
 }
@@ -80,12 +96,60 @@ fn in_a_running_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> 
     let mut command = profile(bench, daemon, &file);
     command.args(["--container", HOST, "--num-iters", "2", "--num-iters-warmup", "1", "--batch-size", "2"]);
     let document = complete(command, &file)?;
+    check_phases(&document, &["ready"])?;
+    check_engine(&document)?;
     ensure!(document["latency_stats"]["num_iterations"] == 2, "iterations {}", document["latency_stats"]);
     ensure!(document["host"]["container"] == HOST, "container {}", document["host"]["container"]);
     derived_again(bench, &file)?;
+    the_probe_in_a_running_container(bench, daemon)?;
 
-    let file = bench.work.join("docker-gone.json");
-    let mut command = profile(bench, daemon, &file);
+    let command = profile(bench, daemon, &bench.work.join("docker-gone.json"));
+    killed_in_the_middle(daemon, command, &bench.work.join("docker-gone.json"))?;
+    done(daemon.docker().args(["start", HOST]).stdout(Stdio::null()), "start the container again")?;
+    let file = bench.work.join("docker-gone-probe.json");
+    let mut command = probe(bench, daemon, &file, &bench.python().to_string_lossy());
+    command.arg("--model").arg(&bench.model);
+    killed_in_the_middle(daemon, command, &file)
+}
+
+/// The bundled script with a torch of the container, without one, without the model, without a Python.
+fn the_probe_in_a_running_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
+    let python = bench.python().to_string_lossy().into_owned();
+    let file = bench.work.join("docker-exec-probe.json");
+    let mut command = probe(bench, daemon, &file, &python);
+    command.arg("--model").arg(&bench.model).args(["--container", HOST]);
+    check_probe(&complete(command, &file)?)?;
+    derived_again(bench, &file)?;
+
+    let absent = PathBuf::from("/no/such/model");
+    // Without `site`, Python does not see what is installed in its environment.
+    let bare = format!("{python} -S");
+    let cases = [
+        ("torch", &*bare, &bench.model, 6, "install torch and transformers into this Python"),
+        ("model", &python, &absent, 6, "/no/such/model is no folder"),
+        ("python", "no-such-python", &bench.model, 9, "in the container no-such-python is not there"),
+    ];
+    for (name, python, model, code, cause) in cases {
+        let file = bench.work.join(format!("docker-no-{name}.json"));
+        let mut command = probe(bench, daemon, &file, python);
+        command.arg("--model").arg(model).args(["--container", HOST]);
+        let status = command.stdout(Stdio::null()).status().context("run vramscope profile")?;
+        ensure!(status.code() == Some(code), "without {name}: exit code {:?} instead of {code}", status.code());
+        let document = read_json(&file)?;
+        ensure!(document["metadata"]["status"] == "failed", "without {name}: status {}", document["metadata"]);
+        let message = document["failure"]["message"].as_str().unwrap_or_default();
+        ensure!(message.contains(cause), "without {name}: {message}");
+        let result = file.with_extension("").join("probe.json");
+        ensure!(result.exists() == (code == 6), "without {name}: the probe's result is there: {}", result.exists());
+    }
+    let listed = daemon.docker().args(["exec", HOST, "ls", "/tmp"]).output().context("list the container's /tmp")?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    ensure!(!listed.contains("vramscope-"), "files are left in the container: {listed}");
+    Ok(())
+}
+
+/// A run whose container somebody kills.
+fn killed_in_the_middle(daemon: &Daemon, mut command: Command, file: &std::path::Path) -> anyhow::Result<()> {
     let mut child = command.args(["--container", HOST]).spawn().context("run vramscope profile")?;
     let folder = file.with_extension("");
     let log = folder.join("engine.log");
@@ -93,17 +157,31 @@ fn in_a_running_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> 
     done(daemon.docker().args(["kill", HOST]).stdout(Stdio::null()), "kill the container")?;
     let status = child.wait().context("wait for vramscope profile")?;
     ensure!(status.code() == Some(9), "a container that is gone: exit code {:?} instead of 9", status.code());
-    let document = read_json(&file)?;
+    let document = read_json(file)?;
     ensure!(document["failure"]["kind"] == "container_gone", "failure {}", document["failure"]);
     nothing_left(daemon)
 }
 
-/// The command with the model and what keeps a run short.
+/// vLLM with the model and what keeps a run short.
 fn profile(bench: &Bench, daemon: &Daemon, file: &std::path::Path) -> Command {
+    let mut command = short(bench, daemon, file);
+    command.arg("--engine").arg(bench.vllm()).arg("--model").arg(&bench.model);
+    command.args(["--max-model-len", "512", "--enforce-eager"]);
+    command
+}
+
+/// The bundled script in this Python of the container.
+fn probe(bench: &Bench, daemon: &Daemon, file: &std::path::Path, python: &str) -> Command {
+    let mut command = short(bench, daemon, file);
+    command.args(["--workload", "transformers", "--engine", python, "--batch-size", "2"]);
+    command.args(["--num-iters", "2", "--num-iters-warmup", "1"]);
+    command
+}
+
+fn short(bench: &Bench, daemon: &Daemon, file: &std::path::Path) -> Command {
     let mut command = Command::new(&bench.vramscope);
-    command.arg("profile").arg("--output").arg(file).arg("--model").arg(&bench.model);
-    command.arg("--engine").arg(bench.vllm()).args(["--input-len", "32", "--output-len", "16", "--baseline", "1s"]);
-    command.args(["--interval", "100ms", "--max-model-len", "512", "--enforce-eager"]);
+    command.arg("profile").arg("--output").arg(file).args(["--input-len", "32", "--output-len", "16"]);
+    command.args(["--baseline", "1s", "--interval", "100ms"]);
     command.envs(engine_environment()).stdin(Stdio::null());
     if let Some(socket) = &daemon.socket {
         command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
@@ -118,8 +196,7 @@ fn complete(mut command: Command, file: &std::path::Path) -> anyhow::Result<Valu
     ensure!(document["metadata"]["status"] == "complete", "status {}: {}", document["metadata"], document["failure"]);
     ensure!(document["host"]["kind"] == "docker", "host {}", document["host"]);
     ensure!(document["host"]["device_kind"] == "process_memory", "device {}", document["host"]);
-    check_phases(&document, &["baseline", "launch", "load", "ready", "warmup", "measure", "settle"])?;
-    check_engine(&document)?;
+    check_phases(&document, &["baseline", "launch", "load", "warmup", "measure", "settle"])?;
     no_secret_in(&file.with_extension(""))?;
     Ok(document)
 }

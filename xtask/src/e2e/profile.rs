@@ -125,6 +125,12 @@ pub(super) fn transformers(bench: &Bench) -> anyhow::Result<()> {
         "1",
     ]);
     let document = succeeds(bench, command, &file)?;
+    check_probe(&document)?;
+    derived_again(bench, &file)
+}
+
+/// What the probe measured of the model.
+pub(super) fn check_probe(document: &Value) -> anyhow::Result<()> {
     ensure!(document["engine_metadata"]["engine_type"] == "transformers", "engine {}", document["engine_metadata"]);
     ensure!(
         document["model_info"]["num_parameters"] == PARAMETERS,
@@ -134,7 +140,7 @@ pub(super) fn transformers(bench: &Bench) -> anyhow::Result<()> {
     // Beside the parameters there are the few numbers of the rotary embedding.
     let weights = document["memory_breakdown"]["model_weights_bytes"].as_u64().unwrap_or(0);
     ensure!((2 * PARAMETERS..2 * PARAMETERS + 1024).contains(&weights), "weights {weights}");
-    derived_again(bench, &file)
+    Ok(())
 }
 
 /// The command with the model and what keeps a run short.

@@ -3,6 +3,7 @@
 mod client;
 mod exec;
 mod facts;
+mod files;
 mod guard;
 mod run;
 mod spec;
@@ -29,6 +30,9 @@ pub use spec::{BindMount, ContainerGpus, ContainerNetwork, ContainerSpec};
 
 /// Where the daemon listens unless it was set up otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
+
+/// The user of every container who may remove any file.
+const ROOT: &str = "0";
 
 /// How long a look into the container may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
@@ -95,7 +99,7 @@ impl DockerHost {
         let docker = connect(&self.socket)?;
         let engine = match &self.place {
             DockerPlace::Run(spec) => run::start(docker, &self.socket, spec, command).await,
-            DockerPlace::Exec { container } => exec::start(docker, &self.socket, container, command).await,
+            DockerPlace::Exec { container } => exec::start(docker, &self.socket, container, command, None).await,
             DockerPlace::Watch { container, from } => watch::start(docker, &self.socket, container, *from).await,
         }?;
         let id = engine.container().map(|container| container.id.clone());
@@ -109,7 +113,7 @@ impl DockerHost {
         match &self.place {
             DockerPlace::Run(spec) => run::start(docker, &self.socket, spec, command).await,
             DockerPlace::Exec { container } | DockerPlace::Watch { container, .. } => {
-                exec::start(docker, &self.socket, container, command).await
+                exec::start(docker, &self.socket, container, command, None).await
             }
         }
     }
@@ -172,7 +176,8 @@ impl DockerHost {
             };
         }
         let command = Command::new("rm").arg("--").arg(path.to_string_lossy());
-        let engine = exec::start(docker, &self.socket, &container.id, &command).await?;
+        // What was brought there belongs to root, and in /tmp nobody removes what belongs to another.
+        let engine = exec::start(docker, &self.socket, &container.id, &command, Some(ROOT)).await?;
         let output = super::collect(engine, &command, LOOK_LIMIT).await?;
         if output.exit.code == Some(0) {
             return Ok(());

@@ -45,6 +45,9 @@ pub struct ProcessHost {}
 
 impl ProcessHost {
     pub(super) fn start(&self, command: &Command) -> Result<Engine, EngineError> {
+        for (path, content) in &command.files {
+            std::fs::write(path, content).map_err(|source| EngineError::Write { path: path.clone(), source })?;
+        }
         // Where it is refused, orphans are still found by group, session and mark.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let mark = new_mark();

@@ -163,6 +163,30 @@ async fn the_container_is_made_as_it_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_file_is_brought_to_an_engine_that_may_only_read_it() {
+    let path = Path::new("/tmp/brought.sh");
+    let command =
+        Command::new("/bin/sh").arg("/tmp/brought.sh").file(path, "id -u; (: >> $0) 2>/dev/null || echo kept");
+    let new = host(ContainerSpec { user: Some("65534".to_owned()), ..spec("files") });
+    let mut engine = new.start(&command).await.unwrap();
+    assert_eq!(rest(&mut engine).await.0, ["65534", "kept"]);
+    engine.stop(LONG).await.unwrap();
+    let server = Server::start(&["--user", "65534"], &["sleep 913.25"]);
+    let inside = EngineHost::Docker(at_daemon(DockerPlace::Exec { container: server.0.clone() }));
+    let mut engine = inside.start(&command).await.unwrap();
+    assert_eq!(rest(&mut engine).await.0, ["65534", "kept"]);
+    engine.stop(LONG).await.unwrap();
+    inside.remove_file(path).await.unwrap();
+    assert!(matches!(inside.read_file(path, 100).await, Err(EngineError::Read { .. })));
+    let nowhere = sh("true").file("/no/such/folder/x", "x");
+    let error = inside.start(&nowhere).await.unwrap_err();
+    assert!(matches!(error, EngineError::Write { .. }), "{error}");
+    let error = new.start(&nowhere).await.unwrap_err();
+    assert!(matches!(error, EngineError::Write { .. }), "{error}");
+    assert_eq!(of_run("files"), "");
+}
+
+#[tokio::test]
 async fn an_image_can_start_by_its_own_entry_point() {
     let mut engine = host(spec("entry")).start(&Command::default().arg("echo own entry point")).await.unwrap();
     assert_eq!(rest(&mut engine).await.0, ["own entry point"]);

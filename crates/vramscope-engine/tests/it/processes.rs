@@ -8,6 +8,19 @@ use vramscope_engine::{Command, EngineError, EngineEvent, EngineHost, LogStream}
 use crate::{LONG, alive, line, rest, sh, start, wait_until, with_text};
 
 #[tokio::test]
+async fn files_that_it_needs_are_there_before_it_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("brought.sh");
+    let command = Command::new("/bin/sh").arg(path.to_string_lossy()).file(&path, "echo brought");
+    let mut engine = EngineHost::process().start(&command).await.unwrap();
+    assert_eq!(rest(&mut engine).await.0, ["brought"]);
+    engine.stop(LONG).await.unwrap();
+    let nowhere = command.file(folder.path().join("none/x"), "x");
+    let error = EngineHost::process().start(&nowhere).await.unwrap_err();
+    assert!(matches!(error, EngineError::Write { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn both_streams_and_the_exit_code_come_back() {
     let mut engine = start("echo out; echo err >&2; printf 'bar 1\\rbar 2\\nno newline'; exit 7").await;
     let mut lines = Vec::new();

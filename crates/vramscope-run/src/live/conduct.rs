@@ -226,7 +226,15 @@ impl Conductor<'_> {
         let worked = self.work(&mut engine).await;
         // Who has stopped the run already has seen to it that the engine ends, not that its end is not looked at.
         let asked = worked.as_ref().is_err_and(Stop::is_interrupt);
+        // A new container goes with its engine; in one that runs on, a probe that is stopped writes its result then.
+        let ended = self.exit.is_some();
+        if ended {
+            self.take_back().await;
+        }
         let stopped = self.wind_up(&mut engine, asked).await;
+        if !ended {
+            self.take_back().await;
+        }
         worked.and(stopped)
     }
 
@@ -270,6 +278,23 @@ impl Conductor<'_> {
         // Another file left in a container does no harm; the result is here.
         let _ = self.host.remove_file(result).await;
         self.folder.write(keep_as, &bytes).map_err(|error| Stop::recording(&error, self.phase))
+    }
+
+    /// Takes back what was brought to where the engine ran, with the result of a probe that failed: of its object it
+    /// writes all or nothing. What is gone with its container cannot be taken back, and the run has failed already.
+    async fn take_back(&mut self) {
+        let spec = self.spec;
+        if spec.command.files.is_empty() {
+            return;
+        }
+        if let Workload::OwnBenchmark { result, keep_as } = &spec.workload
+            && !self.folder.path().join(keep_as).exists()
+        {
+            let _ = self.keep_result(result, keep_as).await;
+        }
+        for (path, _) in &spec.command.files {
+            let _ = self.host.remove_file(path).await;
+        }
     }
 
     /// Stops the engine and waits for its memory to return, whatever else goes wrong meanwhile; the first of that is

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::client::{Lines, is_absent, is_settled, refused};
 use super::facts::ContainerInfo;
+use super::files;
 use super::guard::{LOOK, guarded};
 use super::{Running as AnyRunning, log_lost};
 use crate::engine::{Engine, Exit};
@@ -49,16 +50,19 @@ pub(crate) struct Running {
     stopped: bool,
 }
 
+/// Starts it as this user of the container; as the one that the container runs as where none is named.
 pub(super) async fn start(
     docker: Docker,
     socket: &Path,
     container: &str,
     command: &Command,
+    user: Option<&str>,
 ) -> Result<Engine, EngineError> {
     let info = super::inspect(&docker, socket, container).await?;
     if !info.running {
         return Err(EngineError::ContainerStopped { container: info.name });
     }
+    files::bring(&docker, socket, &info.id, &command.files).await?;
     let mark = mark_text(&new_mark());
     let words = std::iter::once(&command.program).chain(&command.args).cloned();
     let mut env: Vec<String> = command.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -69,6 +73,7 @@ pub(super) async fn start(
         attach_stderr: Some(true),
         env: Some(env),
         cmd: Some(guarded(&mark, words)),
+        user: user.map(str::to_owned),
         working_dir: command.directory.as_ref().map(|path| path.to_string_lossy().into_owned()),
         ..CreateExecOptions::default()
     };

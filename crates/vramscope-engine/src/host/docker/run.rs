@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::client::{Lines, connect, is_absent, is_settled, refused};
 use super::facts::ContainerInfo;
+use super::files;
 use super::spec::{ContainerSpec, OWNER_LABEL, RUN_LABEL};
 use super::{Running as AnyRunning, log_lost};
 use crate::engine::{Engine, EngineEvent, Exit};
@@ -64,6 +65,7 @@ pub(super) async fn start(
     let (socket, tree) = (socket.to_owned(), None);
     // From here on, `running` removes the container when it is dropped.
     let mut running = Running { docker, socket, info, input: None, exit: None, reading: None, tree, removed: false };
+    files::bring(&running.docker, &running.socket, &running.info.id, &command.files).await?;
     let (source, feed) = feed();
     running.begin(source, mark).await?;
     Ok(Engine { feed, held: Held::Docker(Box::new(AnyRunning::Run(running))) })

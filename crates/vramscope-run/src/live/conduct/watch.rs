@@ -201,6 +201,13 @@ impl Conductor<'_> {
         let mut stop = Stop::exited(&exit, self.phase);
         // A container reports the signal that ended its processes as a code past 128.
         let killed = exit.code.is_none_or(|code| code > 128);
+        if matches!(self.host, EngineHost::Docker(_))
+            && self.phase == Phase::Launch
+            && let Some(why) = not_started(&exit)
+        {
+            stop.kind = "engine_not_found";
+            stop.message.push_str(&format!("; in the container {} {why}", self.spec.command.program));
+        }
         self.exit = Some(exit);
         if let Some(error) = &self.first_error {
             stop.message.push_str(&format!("; the first error in its log: {error}"));
@@ -388,6 +395,15 @@ impl Conductor<'_> {
             return Err(Stop::timeline(&why, self.phase));
         }
         lost.map_or(Ok(()), |why| Err(Stop::new("device_lost", self.phase, why)))
+    }
+}
+
+/// What the shell means with which a container's engine begins; the daemon itself starts only that.
+fn not_started(exit: &Exit) -> Option<&'static str> {
+    match exit.code {
+        Some(126) => Some("may not be executed"),
+        Some(127) => Some("is not there, or what it asks for is not"),
+        _ => None,
     }
 }
 

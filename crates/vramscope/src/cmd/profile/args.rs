@@ -21,6 +21,7 @@ Examples:
   vramscope profile --model ./Llama-3.1-70B --tensor-parallel-size 4 --repeat 3 -- --max-num-seqs 64
   vramscope profile --model /models/Llama-3.1-8B --container vllm-inference
   vramscope profile --model ./Llama-3.1-8B --image vllm/vllm-openai:v0.25.1 --workload serve
+  vramscope profile --model /models/gpt2 --container trainer --workload transformers --engine python3
   vramscope profile --url http://127.0.0.1:8000 --log-file vllm.log
   vramscope profile --model ./Llama-3.1-8B --dry-run
 

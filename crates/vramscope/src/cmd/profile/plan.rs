@@ -10,8 +10,8 @@ use vramscope_engine::{Command, EngineHost};
 use vramscope_estimate::{CommandLine, EngineArgs, EngineVersion, Usage};
 use vramscope_load::{Arrival, Client, LoadPlan, Spacing};
 use vramscope_run::{
-    Asked, DeviceNow, FolderError, Preflight, RunSpec, Secrets, Shape, Times, Work, Workload, own_benchmark, probe,
-    server,
+    Asked, DeviceNow, FolderError, PROBE, Preflight, RunSpec, Secrets, Shape, Times, Work, Workload, own_benchmark,
+    probe, server,
 };
 use vramscope_schema::v3::{Generator, HostInfo, WorkloadInfo};
 use vramscope_schema::{Amount, ExitCode};
@@ -27,7 +27,6 @@ use crate::exit::OrExit as _;
 const RESULTS: &str = "results/memory-profiles";
 /// What is said of work that does not go with a host.
 const NOT_THERE: &str = "a server that runs can only be sent requests: give --workload serve, or leave it out";
-const ONLY_HERE: &str = "the transformers workload runs on this machine only: leave --container, --image and --url out";
 /// Where a server listens that is started here: nobody else is to reach it.
 const HERE: &str = "127.0.0.1";
 /// So much of a model's name is a part of a file's name, in characters; no file system takes more than 255 in all.
@@ -109,13 +108,8 @@ impl Paths {
 
 impl Plan {
     pub(super) async fn make(args: &Args, devices: &[DeviceNow]) -> anyhow::Result<Self> {
-        let wrong = match (args.kind(), host_kind(args)) {
-            (WorkKind::Latency, "attach") => Some(NOT_THERE),
-            (WorkKind::Transformers, "attach" | "docker") => Some(ONLY_HERE),
-            _ => None,
-        };
-        if let Some(wrong) = wrong {
-            return Err(anyhow!(wrong)).or_exit(ExitCode::Usage);
+        if args.host.url.is_some() && args.kind() != WorkKind::Serve {
+            return Err(anyhow!(NOT_THERE)).or_exit(ExitCode::Usage);
         }
         let container = host::container(args).await?;
         let told = container.as_ref().and_then(|container| container.model.clone());
@@ -260,7 +254,7 @@ impl Plan {
         };
         match (args.kind(), &found.flags) {
             (WorkKind::Latency, Some(flags)) => {
-                let result = self.result(args, folder, "bench.json");
+                let result = self.place(args, folder, "bench.json");
                 let command = own_benchmark(&asked, work, &result, flags).or_exit(ExitCode::Usage)?;
                 Ok((command, Workload::OwnBenchmark { result, keep_as: "bench.json" }))
             }
@@ -278,16 +272,19 @@ impl Plan {
             }
             (WorkKind::Latency, None) => Err(anyhow!(NOT_THERE)).or_exit(ExitCode::Usage),
             (WorkKind::Transformers, _) => {
-                // The script lies beside the recording: what ran is part of what happened.
-                let result = folder.join("probe.json");
-                let command = probe(&asked, work, &folder.join("probe.py"), &result);
+                let (script, result) = (self.place(args, folder, "probe.py"), self.place(args, folder, "probe.json"));
+                let mut command = probe(&asked, work, &script, &result);
+                // The recording has the script, as what ran is part of what happened; a container does not see that.
+                if host_kind(args) == "docker" {
+                    command = command.file(script, PROBE);
+                }
                 Ok((command, Workload::OwnBenchmark { result, keep_as: "probe.json" }))
             }
         }
     }
 
-    /// Where the engine writes its result, as it sees files.
-    fn result(&self, args: &Args, folder: &Path, name: &str) -> PathBuf {
+    /// Where a file lies that the engine reads or writes, as it sees files.
+    fn place(&self, args: &Args, folder: &Path, name: &str) -> PathBuf {
         if host_kind(args) == "docker" {
             return format!("/tmp/vramscope-{}-{name}", self.stamp).into();
         }

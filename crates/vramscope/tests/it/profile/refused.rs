@@ -86,6 +86,33 @@ fn what_the_run_rests_on_cannot_be_changed_behind_its_back() {
 }
 
 #[test]
+fn the_probe_is_brought_into_a_container_and_a_daemon_that_is_not_there_is_a_failed_run() {
+    let bench = Bench::new(&Script::default());
+    let absent = bench.file().with_file_name("docker.sock");
+    let run = |more: &[&str]| {
+        let words = [&["--image", "python:3", "--engine", "python3 -B"][..], more].concat();
+        let mut command = bench.command(&bench.file(), Kind::Transformers, &words);
+        command.env("DOCKER_HOST", format!("unix://{}", absent.display())).output().unwrap()
+    };
+    let shown = crate::stdout(&run(&["--dry-run"]));
+    let folder = bench.folder().display().to_string();
+    assert!(
+        shown.starts_with("python3 -B -u /tmp/vramscope-") && shown.contains("-probe.py --output /tmp/"),
+        "{shown}"
+    );
+    assert!(!shown.contains(&folder), "a container does not see the recording: {shown}");
+    let output = run(&[]);
+    assert_eq!(output.status.code(), Some(9), "{}", crate::stderr(&output));
+    let document: serde_json::Value = serde_json::from_slice(&fs::read(bench.file()).unwrap()).unwrap();
+    assert_eq!(
+        (&document["metadata"]["status"], &document["failure"]["kind"]),
+        (&"failed".into(), &"docker_unavailable".into())
+    );
+    assert!(bench.folder().join("probe.py").is_file());
+    bench.is_derived_again();
+}
+
+#[test]
 fn names_that_no_file_can_have_are_shortened_or_refused() {
     let bench = Bench::new(&Script { speed: 60.0, ..Script::default() });
     let long = format!("nobody/{}", "x".repeat(300));
