@@ -129,13 +129,19 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
 }
 
 /// The log of the devices on which the driver listed a process of the engine, if those are some of many, and the others.
-/// What other programs do on other devices is no part of the run.
+/// What other programs do on other devices is no part of the run. A driver may number processes otherwise than this machine,
+/// as it does for a container; a number that is another process's by chance is told by memory that does not rise.
 fn of_the_engine(gpu: &GpuLog, pids: &[u32]) -> (Option<GpuLog>, Vec<DeviceIndex>) {
     let of_engine = |slow: &&SlowSample| slow.reading.processes.iter().flatten().any(|p| pids.contains(&p.pid));
     let own: BTreeSet<DeviceIndex> = gpu.timeline.slow_samples().iter().filter(of_engine).map(|s| s.device).collect();
     let all = gpu.timeline.devices().iter().map(|device| device.index);
     let others: Vec<DeviceIndex> = all.filter(|device| !own.contains(device)).collect();
-    if own.is_empty() || others.is_empty() {
+    let rises = |device: &DeviceIndex| {
+        let used = || gpu.timeline.of_device(*device, Window::ALL).map(|sample| sample.reading.used);
+        let span = used().max().zip(used().min()).and_then(|(most, least)| most.checked_sub(least));
+        span.is_some_and(|span| span >= placement::LEAST_RISE)
+    };
+    if others.is_empty() || !own.iter().any(rises) {
         return (None, Vec::new());
     }
     (Some(GpuLog { timeline: gpu.timeline.of_devices(&own), ..gpu.clone() }), others)

@@ -5,7 +5,7 @@ use vramscope_core::{Bytes, DeviceIndex, EngineFacts};
 use super::Point;
 
 /// A device counts as used by the engine when it rises by so much at least: less than any driver context.
-const LEAST_RISE: Bytes = Bytes::new(100 << 20);
+pub(super) const LEAST_RISE: Bytes = Bytes::new(100 << 20);
 
 /// How the placement was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -267,6 +267,15 @@ fn timeline_with_a_neighbour() -> String {
     text
 }
 
+/// A line of that recording, had device 0 held 7 GiB all the time.
+fn still(line: &str) -> String {
+    let of_first = line.contains("\"gpu_index\":0,\"used_bytes\"");
+    match line.rsplit_once(':').filter(|_| of_first && line.contains("\"t\":\"sample\"")) {
+        Some((before, _)) => format!("{before}:{}}}", 7 * GIB),
+        None => line.to_owned(),
+    }
+}
+
 #[test]
 fn what_others_do_on_other_devices_is_no_part_of_a_run_whose_processes_are_known() {
     let log = ENGINE_LOG.replace("tensor_parallel_size=2", "tensor_parallel_size=1");
@@ -289,6 +298,11 @@ fn what_others_do_on_other_devices_is_no_part_of_a_run_whose_processes_are_known
     assert_eq!(profile.gpu_info.as_ref().unwrap().num_gpus, Some(1));
     let notes = format!("{:?}", profile.metadata);
     assert!(notes.contains("the engine had no process there: GPU 0"), "{notes}");
+    // A number that is by chance that of a process which was there before, where memory does not rise, tells nothing.
+    let idle: String = timeline.lines().map(|line| format!("{}\n", still(line))).collect();
+    let folder = folder(&[("engine.log", &log), ("timeline.jsonl", &idle), ("run.json", &record("[99]"))]);
+    let by_chance = analyze(folder.path()).unwrap();
+    assert_eq!(part(&by_chance, PartKind::ModelWeights), (10 * GIB, Confidence::Reported));
     // Without the engine's processes nothing tells the two apart, and that is said.
     let unknown = of("[]");
     assert!(unknown.memory_breakdown.as_ref().unwrap().components.is_empty());
