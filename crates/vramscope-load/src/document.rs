@@ -82,7 +82,9 @@ impl LoadReport {
         let all = || self.requests.iter();
         let tokens = || all().map(|record| record.outcome.as_ref().ok());
         // A failed request has no answer; vLLM writes 0 for its length and an empty list for its gaps.
-        list("input_lens", tokens().map(|t| json!(t.map_or(self.plan.input_len, |t| t.input))).collect());
+        // How long a given text is, only an answer tells.
+        let asked = self.plan.text.is_none().then_some(self.plan.input_len);
+        list("input_lens", tokens().map(|t| json!(t.map(|t| t.input).or(asked))).collect());
         list("output_lens", tokens().map(|t| json!(t.map_or(0, |t| t.output))).collect());
         list("ttfts", all().map(|record| json!(record.ttft().map_or(0.0, seconds))).collect());
         list("itls", all().map(|record| json!(record.itls().map(seconds).collect::<Vec<_>>())).collect());
@@ -102,7 +104,7 @@ impl LoadReport {
             "anchor_unix_ns": anchor,
             "measure_started_s": self.started.as_secs_f64(),
             "seed": self.plan.seed,
-            "input_len": self.plan.input_len,
+            "input_len": self.plan.text.is_none().then_some(self.plan.input_len),
             "output_len": self.plan.output_len,
             "warmup_requests": self.plan.warmup_requests,
             "prompts": self.form.name(),

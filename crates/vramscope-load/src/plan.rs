@@ -20,8 +20,10 @@ const ARRIVALS: u64 = u64::MAX;
 pub struct LoadPlan {
     /// The name under which the server knows the model.
     pub model: String,
-    /// Prompt tokens of each request.
+    /// Prompt tokens of each request; not used where there is a text.
     pub input_len: u64,
+    /// The prompt of every request, in place of those made from the seed. The server counts its tokens.
+    pub text: Option<String>,
     /// Generated tokens of each request.
     pub output_len: u64,
     /// Measured requests.
@@ -69,6 +71,7 @@ impl LoadPlan {
         Self {
             model: model.into(),
             input_len,
+            text: None,
             output_len,
             requests,
             arrival: Arrival::Concurrency(1),
@@ -94,7 +97,10 @@ impl LoadPlan {
         if self.model.is_empty() {
             return wrong("model", "it is empty; expected a name that /v1/models lists".into());
         }
-        between("input_len", self.input_len, 1, MAX_LEN)?;
+        match &self.text {
+            Some(text) => between("text", text.len() as u64, 1, MAX_LEN)?,
+            None => between("input_len", self.input_len, 1, MAX_LEN)?,
+        }
         between("output_len", self.output_len, 1, MAX_LEN)?;
         between("requests", self.requests, 1, MAX_REQUESTS)?;
         between("warmup_requests", self.warmup_requests, 0, MAX_REQUESTS)?;
@@ -178,6 +184,7 @@ mod tests {
         let bad = [
             ("model", LoadPlan { model: String::new(), ..good.clone() }),
             ("input_len", LoadPlan { input_len: 0, ..good.clone() }),
+            ("text", LoadPlan { text: Some(String::new()), ..good.clone() }),
             ("output_len", LoadPlan { output_len: u64::MAX, ..good.clone() }),
             ("requests", LoadPlan { requests: 0, ..good.clone() }),
             ("requests × output_len", LoadPlan { requests: 1_000_000, output_len: 51, ..good.clone() }),

@@ -20,6 +20,8 @@ pub enum PromptForm {
     TokenIds,
     /// Words, because the server refuses ids: `input_len` counts words, and only the server knows the tokens.
     Text,
+    /// The plan's text, the same for every request: only the server knows its tokens.
+    Given,
 }
 
 impl PromptForm {
@@ -28,11 +30,13 @@ impl PromptForm {
         match self {
             Self::TokenIds => "token_ids",
             Self::Text => "text",
+            Self::Given => "given",
         }
     }
 }
 
-/// Makes a prompt of `len` tokens or words. Each request number has its own prompt, whatever the order of sending.
+/// Makes a prompt of `len` tokens or words. Each request number has its own prompt, whatever the order of sending, unless
+/// one is given.
 pub(crate) fn prompt(plan: &LoadPlan, form: PromptForm, number: u64, len: u64) -> Prompt {
     let mut random = Random::of(plan.seed, number);
     match form {
@@ -40,6 +44,7 @@ pub(crate) fn prompt(plan: &LoadPlan, form: PromptForm, number: u64, len: u64) -
             let (first, count) = (plan.token_ids.start, plan.token_ids.end.saturating_sub(plan.token_ids.start));
             Prompt::Ids((0..len).map(|_| first.saturating_add(random.below(count))).collect())
         }
+        PromptForm::Given => Prompt::Text(plan.text.clone().unwrap_or_default()),
         PromptForm::Text => Prompt::Text((0..len).map(|_| word(&mut random)).collect::<Vec<_>>().join(" ")),
     }
 }

@@ -97,7 +97,7 @@ pub async fn run(
     Ok(LoadReport { anchor, plan: plan.clone(), form, started, ended, requests, unsent })
 }
 
-/// Asks for one token: with the largest token id, so that ids beyond the vocabulary show at once, then with words if the
+/// Asks for one token: with the text that is given, else with the largest token id, so that ids beyond the vocabulary show at once, then with words if the
 /// server refuses ids.
 async fn probe(client: &Client, plan: &LoadPlan, anchor: Instant) -> Result<PromptForm, Failure> {
     let ask = async |prompt: Prompt| {
@@ -110,6 +110,9 @@ async fn probe(client: &Client, plan: &LoadPlan, anchor: Instant) -> Result<Prom
         };
         complete(client.clone(), ready, anchor).await.outcome
     };
+    if plan.text.is_some() {
+        return ask(prompt(plan, PromptForm::Given, PROBE_PROMPT, 0)).await.map(|_| PromptForm::Given);
+    }
     let refused = match ask(Prompt::Ids(vec![plan.token_ids.end.saturating_sub(1)])).await {
         Ok(_) => return Ok(PromptForm::TokenIds),
         Err(refused) => refused,

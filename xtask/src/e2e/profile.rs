@@ -126,7 +126,23 @@ pub(super) fn transformers(bench: &Bench) -> anyhow::Result<()> {
     ]);
     let document = succeeds(bench, command, &file)?;
     check_probe(&document)?;
-    derived_again(bench, &file)
+    derived_again(bench, &file)?;
+
+    // The model's tokenizer makes a token of each byte, and may put one before them.
+    let file = bench.work.join("transformers-prompt.json");
+    let mut command = profile(bench, &file);
+    command.args(["--workload", "transformers", "--engine"]).arg(bench.python());
+    command.args(["--prompt", "Explain it", "--output-len", "8", "--num-iters", "1", "--num-iters-warmup", "0"]);
+    let document = succeeds(bench, command, &file)?;
+    check_prompt(&document, "Explain it")
+}
+
+/// The prompt's length in tokens is known though nobody gave it.
+fn check_prompt(document: &Value, prompt: &str) -> anyhow::Result<()> {
+    let tokens = &document["model_info"]["prompt_length"];
+    let bytes = prompt.len() as u64;
+    ensure!(tokens.as_u64().is_some_and(|n| (bytes..=bytes + 1).contains(&n)), "{prompt:?} is {tokens} tokens");
+    Ok(())
 }
 
 /// What the probe measured of the model.

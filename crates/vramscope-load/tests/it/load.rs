@@ -102,6 +102,20 @@ async fn a_server_that_refuses_ids_gets_words() {
 }
 
 #[tokio::test]
+async fn a_text_that_is_given_is_every_prompt_and_the_server_counts_it() {
+    let server = Server::start(|asked, _| completion(asked)).await;
+    let text = Some("Explain quantum computing".to_owned());
+    let report = go(&server, &LoadPlan { text, input_len: 0, ..plan() }).await;
+    assert_eq!((report.form, report.summary().completed), (PromptForm::Given, 10));
+    assert!(server.bodies().iter().all(|body| body["prompt"] == "Explain quantum computing"));
+    let document = report.serve_json();
+    assert_eq!(
+        (&document["vramscope"]["prompts"], &document["vramscope"]["input_len"]),
+        (&"given".into(), &Value::Null)
+    );
+}
+
+#[tokio::test]
 async fn when_the_server_goes_away_the_rest_is_not_sent_and_counted() {
     // The probe, then two whole answers; the fourth closes the port and breaks off.
     let server = Server::start(|asked, number| match number {

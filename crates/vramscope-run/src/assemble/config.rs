@@ -28,6 +28,7 @@ const PLACED: &[&str] = &[
     "enforce-eager",
     "enable-prefix-caching",
     "enable-chunked-prefill",
+    "prompt",
     "input-len",
     "output-len",
     "batch-size",
@@ -114,7 +115,20 @@ fn workload(args: &Args) -> WorkloadInfo {
 /// What was asked of the engine, by its conductor, else by its command line.
 fn asked(run: &Known<'_>) -> Option<WorkloadInfo> {
     let recorded = run.evidence.record.as_ref().and_then(|record| record.workload.clone());
-    recorded.or_else(|| run.evidence.args.as_ref().map(workload))
+    let mut asked = recorded.or_else(|| run.evidence.args.as_ref().map(workload))?;
+    asked.input_len = asked.input_len.or_else(|| tokens_of_text(run));
+    Some(asked)
+}
+
+/// How many tokens the prompt was that stood for every request, by who made tokens of it.
+fn tokens_of_text(run: &Known<'_>) -> Option<u64> {
+    if let Some(probe) = run.evidence.probe.as_ref().filter(|probe| probe.model.is_some()) {
+        return probe.request.as_ref().map(|request| request.input_len);
+    }
+    run.evidence.record.as_ref()?;
+    let served = super::live::served(run)?;
+    let (tokens, requests) = (served.input_tokens?, served.completed_requests?);
+    (tokens.checked_rem(requests)? == 0).then_some(tokens / requests)
 }
 
 /// The first profilers kept the work beside the model; what they call generated counts the prompt.

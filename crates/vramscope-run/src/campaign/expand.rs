@@ -18,6 +18,8 @@ pub struct PlannedRun {
     pub image: Option<String>,
     /// Prompt tokens; `None` where the file does not say.
     pub input_len: Option<u64>,
+    /// The prompt of every request, where the workload takes a text.
+    pub prompt: Option<String>,
     /// Generated tokens.
     pub output_len: Option<u64>,
     /// Requests in flight together.
@@ -104,6 +106,7 @@ fn of(entry: &ModelEntry, input_len: Option<u64>, output_len: Option<u64>, batch
         container: entry.container_name.clone(),
         image: entry.image.clone(),
         input_len,
+        prompt: entry.prompt.clone(),
         output_len,
         batch_size,
         num_iters: entry.num_iters,
@@ -211,6 +214,7 @@ mod tests {
         let runs = runs(text);
         assert_eq!(runs.len(), 2);
         assert_eq!((runs[0].batch_size, runs[0].output_len, runs[0].input_len), (Some(4), Some(1024), None));
+        assert_eq!((runs[0].prompt.as_deref(), &runs[1].prompt), (Some("Explain quantum computing"), &None));
         assert_eq!((runs[1].container.as_deref(), runs[1].name.as_str()), (Some("c"), "b_out512_bs1"));
     }
 

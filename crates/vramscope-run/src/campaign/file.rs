@@ -29,6 +29,9 @@ pub struct ModelEntry {
     /// Prompt tokens of one request. Unit: tokens.
     #[serde(default)]
     pub input_lengths: Option<Vec<u64>>,
+    /// The prompt of every request, in place of input_lengths; of the workloads serve and transformers.
+    #[serde(default)]
+    pub prompt: Option<String>,
     /// Generated tokens of one request. Unit: tokens.
     #[serde(default)]
     pub output_lengths: Option<Vec<u64>>,

@@ -2,7 +2,7 @@
 
 use super::{CampaignError, CampaignFile, ModelEntry};
 
-/// The columns that are known; `prompt` is read over, because requests are made of token ids.
+/// The columns that are known.
 const COLUMNS: [&str; 6] = ["model_id", "container_name", "batch_size", "max_tokens", "tensor_parallel", "prompt"];
 
 /// Whether the first line that says something is a table's head.
@@ -46,6 +46,7 @@ pub(super) fn read(text: &str) -> Result<CampaignFile, CampaignError> {
             batch_sizes: number("batch_size")?.map(|size| vec![size]),
             output_lengths: number("max_tokens")?.map(|tokens| vec![tokens]),
             tensor_parallel_size: number("tensor_parallel")?,
+            prompt: field("prompt").map(str::to_owned),
             ..ModelEntry::default()
         });
     }

@@ -14,7 +14,9 @@ pub const PROBE: &str = include_str!("../probe/transformers_probe.py");
 const MARK: &str = "vramscope-probe: ";
 
 /// The command that runs the probe, whose script lies at `script` and which writes its result to `result`.
-pub fn probe(asked: &Asked, work: Work, script: &Path, result: &Path) -> Command {
+///
+/// A prompt stands in place of as many random tokens as are asked for.
+pub fn probe(asked: &Asked, work: Work, prompt: Option<&str>, script: &Path, result: &Path) -> Command {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let mut command = Command::new(asked.program.first().cloned().unwrap_or_default());
     command.args = asked.program.iter().skip(1).cloned().collect();
@@ -28,6 +30,8 @@ pub fn probe(asked: &Asked, work: Work, script: &Path, result: &Path) -> Command
         ("--num-iters-warmup", work.warmup_iterations),
     ];
     command.args.extend(numbers.iter().flat_map(|(flag, n)| [(*flag).to_owned(), n.to_string()]));
+    // With `=`, a text that begins with a dash is a text all the same.
+    command.args.extend(prompt.map(|prompt| format!("--prompt={prompt}")));
     for (name, value) in asked.flags.iter().filter(|(name, _)| matches!(name.as_str(), "dtype" | "trust-remote-code")) {
         command.args.push(format!("--{name}"));
         command.args.extend(value.clone());
@@ -65,12 +69,14 @@ mod tests {
             words: vec!["--device-map".to_owned(), "auto".to_owned()],
         };
         let work = Work { input_len: 1, output_len: 2, batch_size: 3, warmup_iterations: 4, iterations: 5 };
-        let command = probe(&asked, work, Path::new("p.py"), Path::new("r.json"));
+        let command = probe(&asked, work, None, Path::new("p.py"), Path::new("r.json"));
         assert_eq!(
             command.args.join(" "),
             "-u p.py --output r.json --model m --input-len 1 --output-len 2 --batch-size 3 --num-iters 5 \
              --num-iters-warmup 4 --dtype float16 --device-map auto"
         );
+        let told = probe(&asked, work, Some("-x y"), Path::new("p.py"), Path::new("r.json"));
+        assert!(told.args.contains(&"--prompt=-x y".to_owned()), "{:?}", told.args);
         assert_eq!(phase_of("vramscope-probe: measure 1795000000000000000"), Some(Phase::Measure));
         assert_eq!(phase_of("vramscope-probe: import 1"), None);
         assert_eq!(phase_of("measure"), None);

@@ -9,7 +9,7 @@ The object (every size in bytes, every time in seconds unless named otherwise; w
   probe             1, the version of this format
   status            "ok" or "error"
   error             null, or {kind, phase, type, message}; kind is one of arguments, import, model_not_found, no_access,
-                    network, needs_remote_code, unsupported_model, device, out_of_memory, interrupted, internal
+                    network, needs_remote_code, unsupported_model, no_tokenizer, device, out_of_memory, interrupted, internal
   request           {model, dtype, device_map, batch_size, input_len, output_len, iterations, warmup_iterations, prompt}
                     prompt is "random_ids" or "text"; input_len is the true length in tokens
   versions          {python, torch, transformers, accelerate, cuda, hip}
@@ -237,13 +237,26 @@ class Probe:
             random = torch.Generator().manual_seed(0)
             ids = torch.randint(0, vocabulary, (args.batch_size, args.input_len), generator=random)
         else:
-            tokenizer = self.transformers.AutoTokenizer.from_pretrained(
-                args.model, trust_remote_code=args.trust_remote_code
-            )
-            ids = tokenizer(args.prompt, return_tensors="pt").input_ids.repeat(args.batch_size, 1)
+            ids = self.tokens(args.prompt).repeat(args.batch_size, 1)
             self.found["request"]["input_len"] = int(ids.shape[1])
         ids = ids.to(device)
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def tokens(self, text):
+        """The ids of a text, in one row."""
+        args = self.args
+        try:
+            tokenizer = self.transformers.AutoTokenizer.from_pretrained(
+                args.model, trust_remote_code=args.trust_remote_code
+            )
+        except Exception as error:
+            why = (str(error) or type(error).__name__).splitlines()[0]
+            advice = f"add the tokenizer's files to {args.model}, or leave the prompt out"
+            raise Refused("no_tokenizer", f"the prompt is a text, and the model's tokenizer cannot be loaded: {why}; {advice}") from error
+        ids = tokenizer(text, return_tensors="pt").input_ids
+        if ids.shape[1] == 0:
+            raise Refused("arguments", "the tokenizer makes no token of the prompt; give another text")
+        return ids.long()
 
     def generate(self, model, inputs):
         args = self.args

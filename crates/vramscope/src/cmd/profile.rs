@@ -22,9 +22,7 @@ use vramscope_schema::v3::Profile;
 use crate::exit::{Failed, OrExit as _};
 use crate::output::{self, Format};
 
-use args::WorkKind;
-
-pub(crate) use args::Args;
+pub(crate) use args::{Args, WorkKind};
 use engine::Found;
 use plan::{NO_RECORDING, Paths, Plan};
 pub(crate) use repeat::json_schema as repeat_json_schema;

@@ -138,3 +138,14 @@ fn what_is_wrong_is_said_before_anything_starts() {
     assert_eq!(vramscope(&["campaign"]).status.code(), Some(2));
     assert_eq!(vramscope(&["campaign", "x.yaml", "--model", "m"]).status.code(), Some(2));
 }
+
+#[test]
+fn a_tables_prompts_are_sent_where_the_workload_takes_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "model_id,batch_size,max_tokens,prompt\na/b,1,8,-Explain this\n");
+    let plan = |more: &[&str]| stdout(&vramscope(&[&["campaign", &file, "--dry-run"][..], more].concat()));
+    let latency = plan(&[]);
+    assert!(latency.contains("its prompt is not sent") && latency.contains("512"), "{latency}");
+    let probed = plan(&["--format", "json", "--", "--workload", "transformers"]);
+    assert!(probed.contains("\"--prompt=-Explain this\"") && !probed.contains("is not sent"), "{probed}");
+}

@@ -11,7 +11,7 @@ use vramscope_run::PlannedRun;
 use vramscope_schema::ExitCode;
 
 use super::Args;
-use crate::cmd::profile;
+use crate::cmd::profile::{self, WorkKind};
 use crate::cmd::runs::TableFormat;
 use crate::exit::{self, OrExit as _};
 use crate::output;
@@ -38,11 +38,22 @@ struct OneRun {
 /// Checks every run's arguments.
 pub(super) fn make(runs: Vec<PlannedRun>, folder: &Path, args: &Args) -> anyhow::Result<Vec<Planned>> {
     let total = runs.len();
-    let one = |(place, run): (usize, PlannedRun)| {
+    let one = |(place, mut run): (usize, PlannedRun)| {
         let which = format!("run {} of {total}, {}", place + 1, run.name);
         let profile = folder.join(format!("{}.json", run.name));
-        let words = words(&run, &profile, args);
-        let mut parsed = parse(&words).map_err(|wrong| anyhow!("{which}: {wrong}")).or_exit(ExitCode::Usage)?;
+        let read =
+            |words: &[String]| parse(words).map_err(|wrong| anyhow!("{which}: {wrong}")).or_exit(ExitCode::Usage);
+        let mut words = words(&run, &profile, args);
+        let mut parsed = read(&words)?;
+        if let Some(prompt) = &run.prompt {
+            // Files of the earlier profilers have prompts whatever is measured.
+            if parsed.kind() == WorkKind::Latency {
+                run.notes.push("its prompt is not sent: latency takes lengths; see --workload".to_owned());
+            } else {
+                words.insert(0, format!("--prompt={prompt}"));
+                parsed = read(&words)?;
+            }
+        }
         parsed.part_of_campaign = true;
         Ok(Planned { run, profile, args: parsed, words })
     };
@@ -171,7 +182,7 @@ fn table(plan: &[Planned], width: usize) -> String {
         let place = args.host.container.as_deref().or(args.host.image.as_deref()).map(|name| format!("in {name}"));
         let what: Vec<String> = [run.model.clone()].into_iter().chain(place).chain(flags).collect();
         table.row([
-            args.work.input_len.to_string(),
+            args.work.prompt.as_ref().map_or(args.work.input_len.to_string(), |_| "text".to_owned()),
             args.work.output_len.to_string(),
             args.work.batch_size.to_string(),
             what.join(" "),

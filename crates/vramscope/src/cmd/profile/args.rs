@@ -95,6 +95,10 @@ pub(crate) struct WorkArgs {
     /// Prompt tokens of one request
     #[arg(long, value_name = "N", default_value = "512", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) input_len: u64,
+    /// The prompt of every request, in place of --input-len random tokens; of serve and transformers, whose tokenizer
+    /// then counts. It stays in the recording
+    #[arg(long, value_name = "TEXT", conflicts_with = "input_len", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) prompt: Option<String>,
     /// Generated tokens of one request
     #[arg(long, visible_alias = "max-tokens", value_name = "N", default_value = "128", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) output_len: u64,

@@ -27,6 +27,8 @@ use crate::exit::OrExit as _;
 const RESULTS: &str = "results/memory-profiles";
 /// What is said of work that does not go with a host.
 const NOT_THERE: &str = "a server that runs can only be sent requests: give --workload serve, or leave it out";
+const NO_TEXT: &str =
+    "vLLM's own latency benchmark takes lengths and no --prompt: give --input-len, or --workload serve or transformers";
 /// Where a server listens that is started here: nobody else is to reach it.
 const HERE: &str = "127.0.0.1";
 /// So much of a model's name is a part of a file's name, in characters; no file system takes more than 255 in all.
@@ -110,6 +112,9 @@ impl Plan {
     pub(super) async fn make(args: &Args, devices: &[DeviceNow]) -> anyhow::Result<Self> {
         if args.host.url.is_some() && args.kind() != WorkKind::Serve {
             return Err(anyhow!(NOT_THERE)).or_exit(ExitCode::Usage);
+        }
+        if args.work.prompt.is_some() && args.kind() == WorkKind::Latency {
+            return Err(anyhow!(NO_TEXT)).or_exit(ExitCode::Usage);
         }
         let container = host::container(args).await?;
         let told = container.as_ref().and_then(|container| container.model.clone());
@@ -273,7 +278,7 @@ impl Plan {
             (WorkKind::Latency, None) => Err(anyhow!(NOT_THERE)).or_exit(ExitCode::Usage),
             (WorkKind::Transformers, _) => {
                 let (script, result) = (self.place(args, folder, "probe.py"), self.place(args, folder, "probe.json"));
-                let mut command = probe(&asked, work, &script, &result);
+                let mut command = probe(&asked, work, args.work.prompt.as_deref(), &script, &result);
                 // The recording has the script, as what ran is part of what happened; a container does not see that.
                 if host_kind(args) == "docker" {
                     command = command.file(script, PROBE);
@@ -304,6 +309,7 @@ impl Plan {
             arrival,
             warmup_requests: work.batch_size.min(requests),
             seed: work.seed,
+            text: work.prompt.clone(),
             token_ids: 0..u32::try_from(vocabulary).unwrap_or(10_000),
             ..LoadPlan::new("asked of the server", work.input_len, work.output_len, requests)
         };
@@ -406,7 +412,8 @@ fn workload_info(args: &Args) -> WorkloadInfo {
     let work = &args.work;
     let batches = args.kind() != WorkKind::Serve;
     WorkloadInfo {
-        input_len: Some(work.input_len),
+        // How many tokens a text is, its tokenizer tells.
+        input_len: work.prompt.is_none().then_some(work.input_len),
         output_len: Some(work.output_len),
         batch_size: Some(work.batch_size),
         num_iters_warmup: batches.then_some(work.num_iters_warmup),
@@ -443,8 +450,9 @@ pub(super) fn variables(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
 /// The first of those flags that would take the run away from what is measured: another model, another address, another
 /// place for the result.
 fn told_by_us(words: &[String]) -> Option<&'static str> {
-    const OURS: [&str; 9] = [
+    const OURS: [&str; 10] = [
         "model",
+        "prompt",
         "host",
         "port",
         "output-json",

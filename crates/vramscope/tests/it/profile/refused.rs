@@ -79,6 +79,11 @@ fn what_the_run_rests_on_cannot_be_changed_behind_its_back() {
         let attached = crate::vramscope(&["profile", "--url", "http://127.0.0.1:1", "--workload", work]);
         assert_eq!(attached.status.code(), Some(2), "{work}: {}", crate::stderr(&attached));
     }
+    let (output, _) = bench.run(Kind::Latency, &["--prompt", "Hello"]);
+    assert_eq!(output.status.code(), Some(2), "--input-len beside it: {}", crate::stderr(&output));
+    let text = crate::vramscope(&["profile", "--model", "a/b", "--prompt", "Hello"]);
+    assert_eq!(text.status.code(), Some(2), "{}", crate::stderr(&text));
+    assert!(crate::stderr(&text).contains("takes lengths and no --prompt"), "{}", crate::stderr(&text));
     for rate in ["nan", "0", "inf"] {
         let (output, _) = bench.run(Kind::Serve, &["--request-rate", rate]);
         assert_eq!(output.status.code(), Some(2), "{rate}: {}", crate::stderr(&output));
