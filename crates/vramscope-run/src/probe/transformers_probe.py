@@ -250,7 +250,7 @@ class Probe:
                 args.model, trust_remote_code=args.trust_remote_code
             )
         except Exception as error:
-            why = (str(error) or type(error).__name__).splitlines()[0]
+            why = (str(error) or type(error).__name__).splitlines()[0].rstrip(" :")
             advice = f"add the tokenizer's files to {args.model}, or leave the prompt out"
             raise Refused("no_tokenizer", f"the prompt is a text, and the model's tokenizer cannot be loaded: {why}; {advice}") from error
         ids = tokenizer(text, return_tensors="pt").input_ids
