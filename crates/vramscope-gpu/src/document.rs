@@ -13,6 +13,10 @@ use crate::Figure;
 /// The version of this document. A reader accepts the same number only.
 pub const VERSION: u32 = 1;
 
+/// More GPUs than this are not one machine's: a text that lists more is something else, and each row of it is compared
+/// with all before. The largest machines have some hundred with their slices.
+pub const MAX_GPUS: usize = 1024;
+
 /// The GPUs of one machine at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {

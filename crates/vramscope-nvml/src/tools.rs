@@ -14,6 +14,8 @@ pub use query::read_query;
 pub use table::read_table;
 pub use xml::read_xml;
 
+use vramscope_gpu::document::MAX_GPUS;
+
 /// What an output is, by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -56,6 +58,12 @@ pub enum ReadError {
         /// The command that prints such an output.
         what: &'static str,
     },
+    /// The output lists more GPUs than any machine has.
+    #[error(
+        "find one machine's GPUs: the output lists more than {MAX_GPUS}, as a log over time does that does not say which \
+         GPU a row is of (vramscope timeline reads logs)"
+    )]
+    TooManyGpus,
     /// A line has more or fewer cells than the header.
     #[error("read line {line} of nvidia-smi's CSV: {found} cells, and the header names {expected}")]
     Cells {

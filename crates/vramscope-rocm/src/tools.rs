@@ -10,7 +10,7 @@ mod rocm_smi;
 mod text;
 
 use serde_json::Value;
-use vramscope_gpu::document::Snapshot;
+use vramscope_gpu::document::{Gpu, MAX_GPUS, Snapshot};
 
 /// An output that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,9 @@ pub enum ReadError {
         "find amd-smi's or rocm-smi's keys in the JSON (expected \"gpu\" in each entry, or \"card0\", \"card1\", …)"
     )]
     OtherJson,
+    /// The output lists more GPUs than any machine has.
+    #[error("find one machine's GPUs: the output lists more than {MAX_GPUS}")]
+    TooManyGpus,
 }
 
 /// Whether this text is an output of AMD's tools.
@@ -71,14 +74,12 @@ pub fn read(text: &str) -> Result<Snapshot, ReadError> {
     };
     let mut snapshot: Option<Snapshot> = None;
     for document in &documents {
-        let (tool, add): (_, fn(&mut Snapshot, &Value)) = if amd_smi::is_output(document) {
-            ("amd-smi", amd_smi::add)
+        let begin = |tool| move || Snapshot::from_source(format!("{tool} {form}"));
+        if amd_smi::is_output(document) {
+            amd_smi::add(snapshot.get_or_insert_with(begin("amd-smi")), document)?;
         } else if rocm_smi::is_output(document) {
-            ("rocm-smi", rocm_smi::add)
-        } else {
-            continue;
-        };
-        add(snapshot.get_or_insert_with(|| Snapshot::from_source(format!("{tool} {form}"))), document);
+            rocm_smi::add(snapshot.get_or_insert_with(begin("rocm-smi")), document)?;
+        }
     }
     let mut snapshot = snapshot.ok_or(ReadError::OtherJson)?;
     if let Some(line) = torn {
@@ -90,11 +91,36 @@ pub fn read(text: &str) -> Result<Snapshot, ReadError> {
 }
 
 /// The GPU of that index, listed if it was not.
-fn entry(snapshot: &mut Snapshot, index: u32) -> &mut vramscope_gpu::document::Gpu {
-    let place = snapshot.gpus.iter().position(|gpu| gpu.index == index).unwrap_or_else(|| {
-        let vendor = Some("amd".to_owned());
-        snapshot.gpus.push(vramscope_gpu::document::Gpu { index, vendor, ..Default::default() });
-        snapshot.gpus.len() - 1
-    });
-    &mut snapshot.gpus[place]
+fn entry(snapshot: &mut Snapshot, index: u32) -> Result<&mut Gpu, ReadError> {
+    let known = snapshot.gpus.iter().position(|gpu| gpu.index == index);
+    let place = match known {
+        Some(place) => place,
+        None if snapshot.gpus.len() == MAX_GPUS => return Err(ReadError::TooManyGpus),
+        None => {
+            snapshot.gpus.push(Gpu { index, vendor: Some("amd".to_owned()), ..Gpu::default() });
+            snapshot.gpus.len() - 1
+        }
+    };
+    Ok(&mut snapshot.gpus[place])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_gpus_than_a_machine_has_are_refused_in_every_form() {
+        let list =
+            |n: usize, one: &dyn Fn(usize) -> String, between: &str| (0..n).map(one).collect::<Vec<_>>().join(between);
+        let forms: [&dyn Fn(usize) -> String; 4] = [
+            &|n| format!("[{}]", list(n, &|i| format!("{{\"gpu\": {i}}}"), ",")),
+            &|n| format!("{{{}}}", list(n, &|i| format!("\"card{i}\": {{}}"), ",")),
+            &|n| list(n, &|i| format!("GPU: {i}\n    POWER:\n        SOCKET_POWER: 2 W"), "\n"),
+            &|n| list(n, &|i| format!("GPU[{i}] : GPU use (%): 3"), "\n"),
+        ];
+        for form in forms {
+            assert_eq!(read(&form(MAX_GPUS)).unwrap().gpu_count, MAX_GPUS);
+            assert!(matches!(read(&form(MAX_GPUS + 9)), Err(ReadError::TooManyGpus)), "{:.40}", form(2));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use vramscope_gpu::Figure;
-use vramscope_gpu::document::{Gpu, Mig, Process, Snapshot};
+use vramscope_gpu::document::{Gpu, MAX_GPUS, Mig, Process, Snapshot};
 
 use super::{ReadError, is_date, present, throttle};
 
@@ -27,6 +27,9 @@ const KNOWN: [&str; 13] = [
 /// What such a column may begin with instead.
 const KNOWN_STARTS: [&str; 9] =
     ["pci.", "memory.", "utilization.", "power.", "enforced.", "temperature.", "clocks", "fan.speed", "mig.mode."];
+
+/// Of what nvidia-smi says between the lines, so much is repeated.
+const MAX_NOTES: usize = 100;
 
 /// A column's name without its unit and with its old aliases made new.
 fn column(head: &str) -> &str {
@@ -92,7 +95,7 @@ type Row<'t> = BTreeMap<&'t str, &'t str>;
 /// figures). Of a log with many rows for one GPU, the last one counts.
 ///
 /// # Errors
-/// [`ReadError::NoHeader`] or [`ReadError::Cells`].
+/// [`ReadError::NoHeader`], [`ReadError::Cells`] or [`ReadError::TooManyGpus`].
 pub fn read_csv(text: &str) -> Result<Snapshot, ReadError> {
     let mut reader = Reader::default();
     for (number, line) in (1..).zip(text.lines()) {
@@ -152,12 +155,13 @@ impl<'t> Reader<'t> {
         } else {
             self.gpu(row);
         }
-        Ok(())
+        if self.gpus.len() > MAX_GPUS { Err(ReadError::TooManyGpus) } else { Ok(()) }
     }
 
     fn note(&mut self, note: String) {
-        if !self.notes.contains(&note) {
-            self.notes.push(note);
+        if self.notes.len() <= MAX_NOTES && !self.notes.contains(&note) {
+            let last = self.notes.len() == MAX_NOTES;
+            self.notes.push(if last { "more that nvidia-smi says is left out".to_owned() } else { note });
         }
     }
 
@@ -199,6 +203,9 @@ impl<'t> Reader<'t> {
         snapshot.gpus = self.gpus.into_iter().map(|listed| listed.gpu).collect();
         for app in &self.apps {
             add_process(&mut snapshot, app);
+            if snapshot.gpus.len() > MAX_GPUS {
+                return Err(ReadError::TooManyGpus);
+            }
         }
         if snapshot.gpus.is_empty() {
             snapshot.notes.push("the output has a header and no row".into());
@@ -438,6 +445,18 @@ mod tests {
                     gpu_uuid, pid, used_gpu_memory [MiB]\nMIG-abc, 7, 12 MiB\n";
         let snapshot = read_csv(text).unwrap();
         assert_eq!((snapshot.gpu_count, snapshot.gpus[1].processes.as_ref().map(Vec::len)), (2, Some(1)));
+    }
+
+    #[test]
+    fn more_gpus_than_a_machine_has_are_refused_before_each_is_compared_with_all() {
+        let listed =
+            |n: usize, head: &str| format!("{head}\n{}", (0..n).map(|i| format!("{i}, G{i}\n")).collect::<String>());
+        assert_eq!(read_csv(&listed(MAX_GPUS, "index, uuid")).unwrap().gpu_count, MAX_GPUS);
+        assert!(matches!(read_csv(&listed(MAX_GPUS + 1, "index, uuid")), Err(ReadError::TooManyGpus)));
+        assert!(matches!(read_csv(&listed(MAX_GPUS + 1, "pid, gpu_uuid")), Err(ReadError::TooManyGpus)));
+        let said: String = (0..9 * MAX_NOTES).map(|n| format!("Failed to do {n}\n")).collect();
+        let notes = read_csv(&format!("index\n0\n{said}")).unwrap().notes;
+        assert_eq!((notes.len(), notes[MAX_NOTES].contains("left out")), (MAX_NOTES + 1, true));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Its figures are rounded and its names cut, so every other output is better; the snapshot says so.
 
 use vramscope_gpu::Figure;
-use vramscope_gpu::document::{Gpu, Mig, MigDevice, Process, Snapshot};
+use vramscope_gpu::document::{Gpu, MAX_GPUS, Mig, MigDevice, Process, Snapshot};
 
 use super::{ReadError, is_date, present};
 
@@ -29,7 +29,7 @@ pub(super) fn holds_table(text: &str) -> bool {
 /// Reads the table. Of several, one after another (`watch`, `--loop`), the last one counts.
 ///
 /// # Errors
-/// [`ReadError::NoGpu`] if no GPU is listed.
+/// [`ReadError::NoGpu`] if no GPU is listed, [`ReadError::TooManyGpus`].
 pub fn read_table(text: &str) -> Result<Snapshot, ReadError> {
     let mut snapshot = Snapshot::from_source("nvidia-smi table");
     let mut part = Part::Head;
@@ -58,6 +58,9 @@ pub fn read_table(text: &str) -> Result<Snapshot, ReadError> {
             Part::Gpus => gpu_line(&mut snapshot.gpus, &cells),
             Part::Slices => slice_line(&mut snapshot.gpus, &cells),
             Part::Processes => process_line(&mut snapshot.gpus, cells[0]),
+        }
+        if snapshot.gpus.len() > MAX_GPUS {
+            return Err(ReadError::TooManyGpus);
         }
     }
     if snapshot.gpus.is_empty() {

@@ -7,6 +7,7 @@ use vramscope_core::{ByteUnit, Bytes};
 use vramscope_gpu::Figure;
 use vramscope_gpu::document::{Gpu, Process, Snapshot};
 
+use super::ReadError;
 use super::json::{figure, memory, number, text};
 
 type Object = Map<String, Value>;
@@ -41,8 +42,8 @@ fn index(entry: &Object) -> Option<u32> {
     u32::try_from(index).ok()
 }
 
-/// Adds what one output says.
-pub(super) fn add(snapshot: &mut Snapshot, document: &Value) {
+/// Adds what one output says, or [`ReadError::TooManyGpus`].
+pub(super) fn add(snapshot: &mut Snapshot, document: &Value) -> Result<(), ReadError> {
     let mut lists = Vec::new();
     for entry in entries(document).unwrap_or_default() {
         let Some(index) = index(entry) else { continue };
@@ -50,7 +51,7 @@ pub(super) fn add(snapshot: &mut Snapshot, document: &Value) {
         if let Some(version) = driver.and_then(text) {
             snapshot.driver_version.get_or_insert_with(|| version.to_owned());
         }
-        let gpu = super::entry(snapshot, index);
+        let gpu = super::entry(snapshot, index)?;
         identity(gpu, entry);
         sizes(gpu, entry);
         power(gpu, entry);
@@ -66,6 +67,7 @@ pub(super) fn add(snapshot: &mut Snapshot, document: &Value) {
                     GPUs, not its share of this one (fixed in amd-smi of July 2026)";
         snapshot.notes.push(note.into());
     }
+    Ok(())
 }
 
 fn at<'v>(entry: &'v Object, path: &[&str]) -> Option<&'v Value> {
@@ -222,14 +224,14 @@ mod tests {
     fn read(document: &Value) -> Snapshot {
         assert!(is_output(document));
         let mut snapshot = Snapshot::from_source("test");
-        add(&mut snapshot, document);
+        add(&mut snapshot, document).unwrap();
         snapshot
     }
 
     #[test]
     fn static_and_metric_of_one_gpu_join() {
         let mut snapshot = read(&json!({"gpu_data": [{"gpu": 0, "asic": {"market_name": "AMD Instinct MI300X"}}]}));
-        add(&mut snapshot, &json!([{"gpu": 0, "power": {"socket_power": {"value": 141, "unit": "W"}}}]));
+        add(&mut snapshot, &json!([{"gpu": 0, "power": {"socket_power": {"value": 141, "unit": "W"}}}])).unwrap();
         assert_eq!(snapshot.gpus.len(), 1);
         assert_eq!(snapshot.gpus[0].name.as_deref(), Some("AMD Instinct MI300X"));
         assert_eq!(snapshot.gpus[0].power_w, Some(Figure::Whole(141)));

@@ -7,6 +7,7 @@ use vramscope_core::Bytes;
 use vramscope_gpu::Figure;
 use vramscope_gpu::document::{Gpu, HostProcess, Process, Snapshot};
 
+use super::ReadError;
 use super::json::{number, text};
 
 type Object = Map<String, Value>;
@@ -24,15 +25,15 @@ pub(super) fn is_output(document: &Value) -> bool {
     document.as_object().is_some_and(|map| map.iter().any(is_card) || system(map))
 }
 
-/// Adds what one output says.
-pub(super) fn add(snapshot: &mut Snapshot, document: &Value) {
-    let Some(map) = document.as_object() else { return };
+/// Adds what one output says, or [`ReadError::TooManyGpus`].
+pub(super) fn add(snapshot: &mut Snapshot, document: &Value) -> Result<(), ReadError> {
+    let Some(map) = document.as_object() else { return Ok(()) };
     for (key, value) in map {
         if let (Some(index), Some(fields)) = (card(key), value.as_object()) {
-            gpu(super::entry(snapshot, index), fields);
+            gpu(super::entry(snapshot, index)?, fields);
         }
     }
-    let Some(system) = map.get("system").and_then(Value::as_object) else { return };
+    let Some(system) = map.get("system").and_then(Value::as_object) else { return Ok(()) };
     if let Some(version) = get(system, "Driver version").and_then(text) {
         snapshot.driver_version = Some(version.to_owned());
     }
@@ -41,6 +42,7 @@ pub(super) fn add(snapshot: &mut Snapshot, document: &Value) {
         place_processes(snapshot, &listed);
         snapshot.host_processes = Some(listed);
     }
+    Ok(())
 }
 
 /// The value of a key, whatever its case.

@@ -1,14 +1,12 @@
 //! What `amd-smi` and `rocm-smi` print without `--json`, written again as their JSON: the names are the same.
 
 use serde_json::{Map, Value, json};
+use vramscope_gpu::document::MAX_GPUS;
 
 type Object = Map<String, Value>;
 
 /// A section that stands farther in than this is passed over.
 const MAX_DEPTH: usize = 8;
-
-/// More GPUs than this are not one machine's.
-const MAX_GPUS: usize = 1024;
 
 /// The list of GPUs in the text of `amd-smi static|metric|process`: a tree, told apart by indentation.
 ///
@@ -45,7 +43,8 @@ impl Tree {
     fn line(&mut self, indent: usize, key: &str, value: &str) {
         if key == "GPU" && indent == 0 {
             self.close_to(0);
-            if self.gpus.len() < MAX_GPUS {
+            // One too many is kept, by which the reader refuses the text.
+            if self.gpus.len() <= MAX_GPUS {
                 self.open.push((0, "gpu".into(), Map::from_iter([("gpu".to_owned(), json!(value))])));
             }
             return;
@@ -99,7 +98,7 @@ pub(super) fn rocm_smi(text: &str) -> Option<Value> {
         let Some((key, value)) = rest.trim_start().strip_prefix(':').and_then(|rest| rest.split_once(": ")) else {
             continue;
         };
-        if card.parse::<u32>().is_err() || cards.len() >= MAX_GPUS {
+        if card.parse::<u32>().is_err() || cards.len() > MAX_GPUS {
             continue;
         }
         let fields = cards.entry(format!("card{card}")).or_insert_with(|| json!({}));
