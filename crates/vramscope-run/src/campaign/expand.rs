@@ -1,9 +1,12 @@
 //! From a campaign to its runs.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::{CampaignError, CampaignFile, MOST_RUNS, ModelEntry};
 use crate::evidence::record::Shape;
+
+/// So much of a model's name is a part of a file's name, in characters; no file system takes more than 255 in all.
+const LONGEST_NAME: usize = 100;
 
 /// One run of a campaign.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +49,7 @@ pub struct PlannedRun {
 /// [`CampaignError::NothingAsked`] for an axis without values, [`CampaignError::TooMany`].
 pub fn expand(file: &CampaignFile) -> Result<Vec<PlannedRun>, CampaignError> {
     let mut runs = Vec::new();
-    let mut names = BTreeSet::new();
+    let mut names = Names::default();
     for entry in &file.models {
         let inputs = axis(entry, "input_lengths", entry.input_lengths.as_deref())?;
         let outputs = axis(entry, "output_lengths", entry.output_lengths.as_deref())?;
@@ -60,7 +63,7 @@ pub fn expand(file: &CampaignFile) -> Result<Vec<PlannedRun>, CampaignError> {
             for output_len in &outputs {
                 for batch_size in &batches {
                     let mut run = of(entry, *input_len, *output_len, *batch_size);
-                    run.name = unique(&run.name, &mut names);
+                    run.name = names.unique(&run.name);
                     runs.push(run);
                 }
             }
@@ -136,8 +139,8 @@ fn whole(count: f64) -> Option<u64> {
 /// `GLM-4.5-Air_tp4_in512_out256_bs8`: what may be in a file's name, on any system.
 fn name(entry: &ModelEntry, input_len: Option<u64>, output_len: Option<u64>, batch_size: Option<u64>) -> String {
     let model = entry.model_id.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let model: String =
-        model.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' }).collect();
+    let plain = model.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' });
+    let model: String = plain.take(LONGEST_NAME).collect();
     let model = model.trim_start_matches('.');
     let part = |name: &str, value: Option<u64>| value.map_or(String::new(), |value| format!("_{name}{value}"));
     let parts = [
@@ -149,15 +152,22 @@ fn name(entry: &ModelEntry, input_len: Option<u64>, output_len: Option<u64>, bat
     format!("{}{}", if model.is_empty() { "model" } else { model }, parts.concat())
 }
 
-/// Two entries may differ in what the name does not say.
-fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
-    let mut candidate = name.to_owned();
-    let mut number = 2_usize;
-    while !taken.insert(candidate.clone()) {
-        candidate = format!("{name}_{number}");
-        number += 1;
+/// The names that are taken, each with the number that the next one like it is tried with.
+#[derive(Default)]
+struct Names(BTreeMap<String, usize>);
+
+impl Names {
+    /// Two entries may differ in what the name does not say.
+    fn unique(&mut self, name: &str) -> String {
+        let mut candidate = name.to_owned();
+        while self.0.contains_key(&candidate) {
+            let number = self.0.entry(name.to_owned()).or_insert(2);
+            candidate = format!("{name}_{number}");
+            *number += 1;
+        }
+        self.0.insert(candidate.clone(), 2);
+        candidate
     }
-    candidate
 }
 
 #[cfg(test)]
@@ -194,10 +204,15 @@ mod tests {
         let runs = runs(text);
         let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
         assert_eq!(names, ["m", "m_2", "m_3"]);
+        let mut taken = Names::default();
+        let given: Vec<String> = ["m_2", "m", "m", "m", "m_2"].into_iter().map(|name| taken.unique(name)).collect();
+        assert_eq!(given, ["m_2", "m", "m_3", "m_4", "m_2_2"]);
         assert_eq!(
             super::name(&ModelEntry { model_id: "..".to_owned(), ..ModelEntry::default() }, None, None, None),
             "model"
         );
+        let long = ModelEntry { model_id: "m".repeat(300), ..ModelEntry::default() };
+        assert_eq!(super::name(&long, None, None, Some(8)).len(), LONGEST_NAME + "_bs8".len());
     }
 
     #[test]
