@@ -132,6 +132,7 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
 /// What other programs do on other devices is no part of the run. A driver may number processes otherwise than this machine,
 /// as it does for a container; a number that is another process's by chance is told by memory that does not rise.
 fn of_the_engine(gpu: &GpuLog, pids: &[u32]) -> (Option<GpuLog>, Vec<DeviceIndex>) {
+    let pids: BTreeSet<u32> = pids.iter().copied().collect();
     let of_engine = |slow: &&SlowSample| slow.reading.processes.iter().flatten().any(|p| pids.contains(&p.pid));
     let own: BTreeSet<DeviceIndex> = gpu.timeline.slow_samples().iter().filter(of_engine).map(|s| s.device).collect();
     let all = gpu.timeline.devices().iter().map(|device| device.index);

@@ -43,12 +43,19 @@ pub(super) fn ended_badly(known: &Known<'_>) -> Option<Diagnostic> {
     let how = match (host.exit_code, host.exit_signal) {
         _ if host.killed_after_s.is_some() => return None,
         (_, Some(signal)) if !ASKED.contains(&signal) => format!("signal {signal}"),
-        (Some(code), None) if code != 0 && !ASKED.contains(&(code - 128)) => format!("exit code {code}"),
+        (Some(code), None) if code != 0 && !stands_for_asked(code) => {
+            format!("exit code {code}")
+        }
         _ => return None,
     };
     let message = format!("the work was done, and then the engine ended with {how}");
     let found = diagnostic("engine_ended_badly", Severity::Warning, message);
     advise(found, "the figures stand; read the end of engine.log for what went wrong when it stopped")
+}
+
+/// Whether a program's exit code says that such a signal ended it: shells and containers add 128.
+fn stands_for_asked(code: i32) -> bool {
+    ASKED.iter().any(|signal| code == 128 + signal)
 }
 
 /// What to do about a failure that its conductor saw from outside.
@@ -110,4 +117,17 @@ pub(super) fn ranks_contradict_devices(known: &Known<'_>) -> Option<Diagnostic> 
         found,
         "record all devices of the engine and no others (--gpu, or nvidia-smi -i), on every node that it uses",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stands_for_asked;
+
+    #[test]
+    fn codes_of_the_signals_that_ask_are_told_from_any_other_that_a_record_may_hold() {
+        assert!(stands_for_asked(130) && stands_for_asked(143));
+        for other in [i32::MIN, -1, 0, 1, 2, 15, 134, 137, 139, i32::MAX] {
+            assert!(!stands_for_asked(other), "{other}");
+        }
+    }
 }
