@@ -128,13 +128,16 @@ fn along(axis: &'static str, rows: &[Row]) -> Vec<Series> {
     type Points<'r> = BTreeMap<u64, Vec<&'r Row>>;
     let mut groups: BTreeMap<Vec<(&'static str, &str)>, Points<'_>> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.status != Some(RunStatus::Failed)) {
-        let Some(value) = row.settings.get(axis).and_then(|value| value.parse::<u64>().ok()) else { continue };
+        let Some(value) = row.settings.get(axis).and_then(|value| value.parse::<u64>().ok()).filter(|n| *n > 0) else {
+            continue;
+        };
         let others = row.settings.iter().filter(|(name, _)| **name != axis && !follows(axis).contains(name));
         let key: Vec<(&'static str, &str)> = others.map(|(name, value)| (*name, value.as_str())).collect();
         groups.entry(key).or_default().entry(value).or_default().push(row);
     }
-    let all: Vec<_> = groups.keys().cloned().collect();
-    let told_apart = |name: &str, value: &str| all.iter().any(|key| !key.contains(&(name, value)));
+    let mut having: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    groups.keys().flatten().for_each(|setting| *having.entry(*setting).or_default() += 1);
+    let told_apart = |name: &str, value: &str| having.get(&(name, value)) != Some(&groups.len());
     let several = groups.iter().filter(|(_, points)| points.len() > 1);
     several
         .map(|(key, points)| {
