@@ -42,7 +42,7 @@ impl Table {
 
     /// Adds a row; missing cells are empty.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let mut row: Vec<String> = cells.into_iter().collect();
+        let mut row: Vec<String> = cells.into_iter().map(|cell| plain(&cell)).collect();
         row.resize(self.heads.len(), String::new());
         self.rows.push(row);
     }
@@ -125,12 +125,17 @@ impl Table {
     }
 }
 
+/// The text without what would steer a terminal: names and settings come from documents of anybody.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 /// Breaks text at spaces into lines of at most `width` characters; a longer word stays whole.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut used = 0;
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().map(plain) {
         let length = word.chars().count();
         if used > 0 && used + 1 + length > width {
             lines.push(std::mem::take(&mut line));
@@ -140,7 +145,7 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
             line.push(' ');
             used += 1;
         }
-        line.push_str(word);
+        line.push_str(&word);
         used += length;
     }
     lines.push(line);
@@ -181,6 +186,14 @@ mod tests {
         let mut numbers = Table::new(&[("a", Align::Right), ("b", Align::Right)]);
         numbers.row(["1".into(), "2".into()]);
         assert_eq!(numbers.render(1).lines().count(), 2, "numbers stay in their row");
+    }
+
+    #[test]
+    fn what_a_document_says_does_not_steer_the_terminal() {
+        let mut t = Table::new(&[("model", Align::Left), ("run", Align::Left)]);
+        t.row(["a\u{1b}[2Jb\n".into(), "c\u{7}d".into()]);
+        assert!(t.render(80).ends_with("  a[2Jb  cd\n"), "{:?}", t.render(80));
+        assert_eq!(wrap("e\u{9b}f g", 80), ["ef g"]);
     }
 
     #[test]
