@@ -187,10 +187,14 @@ impl Sizes {
     }
 }
 
-/// The share of the pool that the workload's tokens fill at most, rounded down to a byte.
+/// The share of the pool that the workload's tokens fill at most, rounded down to a byte. The pool is that of all
+/// replicas together, and an engine states its tokens for one of them.
 fn of_workload(profile: &Profile, pool: ByteDelta) -> Option<ByteDelta> {
-    let work = profile.run_config.as_ref()?.workload.as_ref()?;
+    let config = profile.run_config.as_ref()?;
+    let work = config.workload.as_ref()?;
+    let replicas = config.engine.as_ref().and_then(|engine| engine.data_parallel_size).unwrap_or(1).max(1);
     let tokens = profile.vllm_internal_metrics.as_ref()?.total_gpu_kv_cache_tokens.filter(|tokens| *tokens > 0)?;
+    let tokens = tokens.checked_mul(u64::from(replicas))?;
     let used = work.batch_size?.checked_mul(work.input_len?.checked_add(work.output_len?)?)?.min(tokens);
     let share = i128::from(pool.get()).checked_mul(i128::from(used))? / i128::from(tokens);
     i64::try_from(share).ok().map(ByteDelta::new)

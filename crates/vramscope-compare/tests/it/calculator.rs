@@ -55,6 +55,10 @@ fn the_workloads_share_of_the_pool_stands_beside_the_pool() {
     assert_eq!(measured(&check, Part::KvCacheOfWorkload), Some(1_000), "8 x 128 of 10240 tokens");
     assert_eq!(measured(&check, Part::TotalOfWorkload), Some(10_000));
     assert_eq!(check.cautions.len(), 1);
+    let config = profile.run_config.as_mut().unwrap();
+    config.engine.get_or_insert_default().data_parallel_size = Some(2);
+    let check = Check::of(&profile, &said());
+    assert_eq!(measured(&check, Part::KvCacheOfWorkload), Some(500), "the tokens are those of one of two replicas");
 }
 
 #[test]
