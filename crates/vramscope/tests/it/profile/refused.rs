@@ -31,7 +31,9 @@ fn a_model_that_is_no_folder_is_refused() {
 fn what_stands_where_the_profile_goes_is_told_at_once_and_left_alone() {
     let bench = Bench::new(&Script::default());
     fs::create_dir(bench.file()).unwrap();
-    for file in [bench.file(), "/dev/null".into()] {
+    let socket = bench.file().with_file_name("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for file in [bench.file(), socket] {
         let output = bench.command(&file, Kind::Latency, &[]).output().unwrap();
         assert_eq!(output.status.code(), Some(4), "{}", crate::stderr(&output));
         assert!(crate::stderr(&output).contains("is no regular file"), "{}", crate::stderr(&output));
