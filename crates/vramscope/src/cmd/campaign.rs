@@ -1,5 +1,6 @@
 //! `vramscope campaign`: many runs from one file.
 
+mod before;
 mod plan;
 
 use std::fs;
@@ -138,6 +139,8 @@ fn folder(args: &Args) -> PathBuf {
 fn carry_out(args: &Args, plan: &[Planned], folder: &Path) -> anyhow::Result<ExitCode> {
     let made = fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()));
     made.or_exit(ExitCode::CannotWrite)?;
+    before::check(plan, folder)?;
+    before::keep(plan, folder)?;
     let mut rows = Vec::new();
     let mut first_failure = None;
     for (place, planned) in plan.iter().enumerate() {
@@ -194,6 +197,10 @@ fn write_table(folder: &Path, rows: &[Row]) -> anyhow::Result<()> {
     let sweep = Sweep::of(rows.to_vec());
     let csv = runs::csv(&sweep)?;
     output::write_file(&folder.join("campaign.csv"), |out| Ok(out.write_all(csv.as_bytes())?))?;
-    let json = serde_json::to_string_pretty(&RunsDocument::of(&sweep)).map_err(|error| anyhow!(error))? + "\n";
-    output::write_file(&folder.join("campaign.runs.json"), |out| Ok(out.write_all(json.as_bytes())?))
+    write_json(&folder.join("campaign.runs.json"), &RunsDocument::of(&sweep))
+}
+
+fn write_json(path: &Path, document: &impl serde::Serialize) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(document).map_err(|error| anyhow!(error))? + "\n";
+    output::write_file(path, |out| Ok(out.write_all(json.as_bytes())?))
 }

@@ -39,11 +39,20 @@ impl Machine {
     }
 
     fn campaign(&self, more: &[&str]) -> Output {
+        self.campaign_with(more, &[])
+    }
+
+    /// With these arguments for each run.
+    fn campaign_with(&self, more: &[&str], words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vramscope"));
         command.current_dir(self.home.path()).arg("campaign").args(more).args(["--output", "out", "--"]);
         command.arg("--engine").arg(standin_vllm::executable()).args(["--nvml-lib", &self.library]);
         command.args(["--backend", "nvml", "--interval", "20ms", "--baseline", "300ms", "--settle", "3s"]);
-        command.args(["--num-iters", "2", "--num-iters-warmup", "1", "--", "--load-format", "dummy"]);
+        command.args(["--num-iters", "2", "--num-iters-warmup", "1"]).args(words).args([
+            "--",
+            "--load-format",
+            "dummy",
+        ]);
         command.env(SCRIPT_VARIABLE, self.home.path().join("script.json"));
         command.output().unwrap()
     }
@@ -79,6 +88,26 @@ fn a_campaign_leaves_a_profile_for_each_run_and_the_table_of_all() {
     assert_eq!(machine.json("campaign.runs.json")["runs"].as_array().unwrap().len(), 3);
     let listed = vramscope(&["runs", machine.home.path().join("out").to_str().unwrap(), "--format", "csv"]);
     assert_eq!((stdout(&listed).lines().count(), stderr(&listed).as_str()), (4, ""), "the table is no run");
+}
+
+#[test]
+fn a_profile_of_other_arguments_does_not_stand_for_a_run() {
+    let machine = Machine::new();
+    let output = machine.campaign(&TWO);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let other = ["--dtype", "float16", "--env", "HF_TOKEN=plainsecretofthehub"];
+    let refused = machine.campaign_with(&TWO, &other);
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("nothing more then, --dtype float16"), "{}", stderr(&refused));
+    assert!(!stderr(&refused).contains("run 1 of 1"), "nothing is started: {}", stderr(&refused));
+    fs::remove_file(machine.home.path().join("out/llama-3.2-1b_in16_out8_bs1.json")).unwrap();
+    fs::remove_dir_all(machine.home.path().join("out/llama-3.2-1b_in16_out8_bs1")).unwrap();
+    let anew = machine.campaign_with(&TWO, &other);
+    assert_eq!(anew.status.code(), Some(0), "{}", stderr(&anew));
+    let plan = machine.json("campaign.plan.json").to_string();
+    assert!(plan.contains("float16") && !plan.contains("plainsecret"), "{plan}");
+    let listed = vramscope(&["runs", machine.home.path().join("out").to_str().unwrap(), "--format", "csv"]);
+    assert_eq!((stdout(&listed).lines().count(), stderr(&listed).as_str()), (2, ""), "the plan is no run");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use clap::Parser;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vramscope_core::redact_args;
 use vramscope_run::PlannedRun;
 use vramscope_schema::ExitCode;
 
@@ -115,22 +116,22 @@ fn words(run: &PlannedRun, profile: &Path, args: &Args) -> Vec<String> {
 
 /// What a campaign would run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-struct PlanDocument {
+pub(super) struct PlanDocument {
     /// The version of this document. Unit: none, a version.
     vramscope_campaign_plan: u32,
     /// The runs, in their order.
-    runs: Vec<PlannedDocument>,
+    pub(super) runs: Vec<PlannedDocument>,
 }
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-struct PlannedDocument {
+pub(super) struct PlannedDocument {
     /// The name of its files.
-    name: String,
+    pub(super) name: String,
     /// Where its profile goes.
     profile: String,
-    /// The arguments of `vramscope profile`.
-    arguments: Vec<String>,
+    /// The arguments of `vramscope profile`, secrets replaced.
+    pub(super) arguments: Vec<String>,
     /// What a person should know of how the file was read.
     notes: Vec<String>,
 }
@@ -140,25 +141,27 @@ pub(crate) fn json_schema() -> schemars::Schema {
     schemars::schema_for!(PlanDocument)
 }
 
+/// The plan as a document.
+pub(super) fn document(plan: &[Planned]) -> PlanDocument {
+    let runs = plan.iter().map(|planned| PlannedDocument {
+        name: planned.run.name.clone(),
+        profile: planned.profile.display().to_string(),
+        arguments: redact_args(planned.words.iter().map(String::as_str)),
+        notes: planned.run.notes.clone(),
+    });
+    PlanDocument { vramscope_campaign_plan: 1, runs: runs.collect() }
+}
+
 /// Prints the plan.
 pub(super) fn show(plan: &[Planned], format: TableFormat) -> anyhow::Result<()> {
     match format {
         TableFormat::Table => output::print(&table(plan, output::width())),
-        TableFormat::Json => {
-            let runs = plan.iter().map(|planned| PlannedDocument {
-                name: planned.run.name.clone(),
-                profile: planned.profile.display().to_string(),
-                arguments: planned.words.clone(),
-                notes: planned.run.notes.clone(),
-            });
-            output::print_json(&PlanDocument { vramscope_campaign_plan: 1, runs: runs.collect() })
-        }
+        TableFormat::Json => output::print_json(&document(plan)),
         TableFormat::Csv => {
             let mut out = csv::Writer::from_writer(Vec::new());
             out.write_record(["name", "profile", "arguments"])?;
-            for planned in plan {
-                let profile = planned.profile.display().to_string();
-                out.write_record([&planned.run.name, &profile, &planned.words.join(" ")])?;
+            for run in document(plan).runs {
+                out.write_record([&run.name, &run.profile, &run.arguments.join(" ")])?;
             }
             output::print(&String::from_utf8(out.into_inner()?)?)
         }

@@ -47,7 +47,7 @@ fn below(folder: &Path, depth: usize, found: &mut Vec<Found>) -> anyhow::Result<
         let profile = path.extension().is_some_and(|extension| extension == "json");
         // What `profile --repeat` and `campaign` say of several runs is no run.
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let summary = stem.ends_with(".repeat") || stem.ends_with(".runs");
+        let summary = [".repeat", ".runs", ".plan"].iter().any(|end| stem.ends_with(end));
         if path.is_file() && profile && !summary {
             found.push(Found { path: path.clone(), named: false });
         } else if path.is_dir() && is_recording(path) {
