@@ -217,7 +217,8 @@ fn a_folder_that_cannot_be_written_is_said_before_the_engine_starts() {
 
 #[test]
 fn only_what_the_engine_sees_is_measured_and_an_engine_is_kept_on_what_is_measured() {
-    let bench = Bench::new(&Script { speed: 60.0, ..Script::default() });
+    // Long enough that several readings, one each second, list the engine's process.
+    let bench = Bench::new(&Script { speed: 15.0, ..Script::default() });
     bench.add_an_idle_device();
     let recorded = || {
         let timeline = fs::read_to_string(bench.folder().join("timeline.jsonl")).unwrap();
