@@ -146,6 +146,13 @@ impl Check {
                     .to_owned(),
             );
         }
+        if sizes.baseline.is_none() && (total.is_some() || said.overhead.is_some()) {
+            cautions.push(
+                "the profile states no baseline, so nothing is taken off its peak; that is right only if it was measured \
+                 from inside the process"
+                    .to_owned(),
+            );
+        }
         Self { parts, cautions }
     }
 }

@@ -45,6 +45,16 @@ fn overhead_may_be_negative() {
 }
 
 #[test]
+fn a_total_over_an_unknown_baseline_says_so() {
+    let mut profile = run("m", 8, 1.0, 1.0);
+    profile.memory_breakdown.as_mut().unwrap().baseline_bytes = None;
+    let check = Check::of(&profile, &said());
+    assert!(check.cautions.iter().any(|caution| caution.contains("states no baseline")), "{:?}", check.cautions);
+    let weights = Calculated { weights: said().weights, ..Calculated::default() };
+    assert!(Check::of(&profile, &weights).cautions.is_empty(), "weights do not rest on it");
+}
+
+#[test]
 fn the_workloads_share_of_the_pool_stands_beside_the_pool() {
     let mut profile = run("m", 8, 1.0, 1.0);
     let tokens = Some(10_240);

@@ -101,10 +101,15 @@ pub(super) fn check(profile: &str, check: &Check, width: usize) -> String {
     text
 }
 
-/// Whether it moved the right way; a thousandth is nothing.
+/// Whether it moved the right way; a thousandth is nothing, and what came from zero moved.
 fn moved(change: &Change) -> String {
-    let Some(relative) = change.relative().filter(|relative| relative.abs() >= 0.001) else { return String::new() };
-    match (change.better, relative > 0.0) {
+    let Some(delta) = change.delta().map(|delta| delta.as_f64()).filter(|delta| *delta != 0.0) else {
+        return String::new();
+    };
+    if change.relative().is_some_and(|relative| relative.abs() < 0.001) {
+        return String::new();
+    }
+    match (change.better, delta > 0.0) {
         (Better::Neither, _) => "",
         (Better::Lower, true) | (Better::Higher, false) => "worse",
         (Better::Lower, false) | (Better::Higher, true) => "better",
@@ -149,5 +154,21 @@ fn paragraph(text: &mut String, lead: &str, words: &str, width: usize) {
     let indent = " ".repeat(lead.len());
     for (n, line) in wrap(words, width.saturating_sub(lead.len()).max(20)).iter().enumerate() {
         let _ = writeln!(text, "{}{line}", if n == 0 { lead } else { &indent });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_that_rises_from_zero_is_worse() {
+        let change = |before, after| {
+            let of = |value| Some(Quantity::Number(value));
+            Change { name: "mean_latency_ms", better: Better::Lower, before: of(before), after: of(after) }
+        };
+        assert_eq!(moved(&change(0.0, 3.0)), "worse");
+        assert_eq!((moved(&change(0.0, 0.0)), moved(&change(1_000.0, 1_000.5))), (String::new(), String::new()));
+        assert_eq!(moved(&change(2.0, 1.0)), "better");
     }
 }
