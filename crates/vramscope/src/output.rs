@@ -34,6 +34,12 @@ pub(crate) fn print_json(document: &impl serde::Serialize) -> anyhow::Result<()>
         .or_exit(ExitCode::CannotWrite)
 }
 
+/// Writes a document as a file.
+pub(crate) fn write_json(path: &Path, document: &impl serde::Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(document)? + "\n";
+    write_file(path, |out| Ok(out.write_all(text.as_bytes())?))
+}
+
 /// Says something to the person at the terminal, on stderr. Where nobody can hear it, all goes on.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");

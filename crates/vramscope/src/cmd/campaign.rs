@@ -6,7 +6,7 @@ mod plan;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use jiff::Zoned;
 use vramscope_compare::document::RunsDocument;
 use vramscope_compare::{Row, Sweep};
@@ -197,10 +197,5 @@ fn write_table(folder: &Path, rows: &[Row]) -> anyhow::Result<()> {
     let sweep = Sweep::of(rows.to_vec());
     let csv = runs::csv(&sweep)?;
     output::write_file(&folder.join("campaign.csv"), |out| Ok(out.write_all(csv.as_bytes())?))?;
-    write_json(&folder.join("campaign.runs.json"), &RunsDocument::of(&sweep))
-}
-
-fn write_json(path: &Path, document: &impl serde::Serialize) -> anyhow::Result<()> {
-    let json = serde_json::to_string_pretty(document).map_err(|error| anyhow!(error))? + "\n";
-    output::write_file(path, |out| Ok(out.write_all(json.as_bytes())?))
+    output::write_json(&folder.join("campaign.runs.json"), &RunsDocument::of(&sweep))
 }

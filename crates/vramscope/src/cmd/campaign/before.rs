@@ -7,7 +7,7 @@ use vramscope_schema::ExitCode;
 
 use super::plan::{PlanDocument, Planned, PlannedDocument, document};
 use crate::exit::OrExit as _;
-use crate::input;
+use crate::{input, output};
 
 /// The plan that a campaign leaves in its folder.
 const FILE: &str = "campaign.plan.json";
@@ -44,7 +44,7 @@ pub(super) fn keep(plan: &[Planned], folder: &Path) -> anyhow::Result<()> {
     let mut now = document(plan);
     let earlier = read(folder)?.into_iter().filter(|run| !plan.iter().any(|planned| planned.run.name == run.name));
     now.runs.extend(earlier);
-    super::write_json(&path(folder), &now)
+    output::write_json(&path(folder), &now)
 }
 
 fn path(folder: &Path) -> PathBuf {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use vramscope_schema::v3::Profile;
 
 use super::Args;
+use crate::cmd::compare::label;
 use crate::output::{self, Format};
 use crate::table::{Align, Table};
 
@@ -60,10 +61,9 @@ pub(crate) fn json_schema() -> schemars::Schema {
 /// Writes and prints how far the runs agree.
 pub(super) fn tell(args: &Args, profiles: &[Profile], path: &Path) -> anyhow::Result<()> {
     let document = summarise(profiles);
-    let text = format!("{}\n", serde_json::to_string_pretty(&document)?);
-    output::write_file(path, |out| Ok(out.write_all(text.as_bytes())?))?;
+    output::write_json(path, &document)?;
     match args.format {
-        Format::Json => output::print(&text)?,
+        Format::Json => output::print_json(&document)?,
         Format::Table => output::print(&render(&document, output::width()))?,
     }
     output::say(&format!("summary of {} runs written to {}", document.runs, path.display()));
@@ -121,14 +121,11 @@ fn render(document: &RepeatDocument, width: usize) -> String {
         ("outliers", Align::Left),
     ]);
     for figure in &document.figures {
-        let (name, scale) = match figure.name.strip_suffix("_bytes") {
-            Some(stem) => (format!("{} GiB", stem.replace('_', " ")), f64::from(1 << 30)),
-            None => (figure.name.replace('_', " "), 1.0),
-        };
+        let scale = if figure.name.ends_with("_bytes") { f64::from(1 << 30) } else { 1.0 };
         let number = |value: f64| format!("{:.3}", value / scale);
         let outliers: Vec<String> = figure.outliers.iter().map(|run| format!("run {run}")).collect();
         table.row([
-            name,
+            label(&figure.name),
             number(figure.mean),
             figure.stddev.map_or("-".to_owned(), number),
             number(figure.min),
