@@ -3,10 +3,10 @@
 
 use std::io::{self, Write as _};
 
-use vramscope_engine::{Command, EngineEvent, EngineHost};
+use vramscope_engine::{Command, EngineError, EngineEvent, EngineHost};
 
 #[cfg(feature = "docker")]
-fn host(words: &mut Vec<String>) -> EngineHost {
+fn host(words: &mut Vec<String>) -> Result<EngineHost, EngineError> {
     use vramscope_engine::{ContainerSpec, DockerHost, DockerPlace};
     let place = match words.first().map(String::as_str) {
         Some("--image") if words.len() > 1 => {
@@ -14,21 +14,21 @@ fn host(words: &mut Vec<String>) -> EngineHost {
             DockerPlace::Run(Box::new(spec))
         }
         Some("--container") if words.len() > 1 => DockerPlace::Exec { container: words[1].clone() },
-        _ => return EngineHost::process(),
+        _ => return Ok(EngineHost::process()),
     };
     words.drain(..2);
-    EngineHost::Docker(DockerHost::new(place))
+    DockerHost::new(place).map(EngineHost::Docker)
 }
 
 #[cfg(not(feature = "docker"))]
-fn host(_: &mut Vec<String>) -> EngineHost {
-    EngineHost::process()
+fn host(_: &mut Vec<String>) -> Result<EngineHost, EngineError> {
+    Ok(EngineHost::process())
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
-    let host = host(&mut words);
+    let host = host(&mut words)?;
     let mut words = words.into_iter();
     let program = words.next().ok_or("usage: watch [--image NAME | --container NAME] PROGRAM [ARGUMENT]...")?;
     let mut engine = host.start(&words.fold(Command::new(program), Command::arg)).await?;

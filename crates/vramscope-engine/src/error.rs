@@ -110,6 +110,12 @@ pub enum EngineError {
         /// The host.
         host: &'static str,
     },
+    /// `DOCKER_HOST` names a daemon that may be another machine's, where neither these GPUs nor these files are.
+    #[error("DOCKER_HOST is {address}: engines are run on this machine's daemon, unix:///path/to/docker.sock")]
+    FarDocker {
+        /// As the variable has it.
+        address: String,
+    },
     /// There is no Docker daemon on this machine.
     #[error("reach Docker: there is no socket {}; is Docker installed and running?", socket.display())]
     NoDocker {

@@ -5,6 +5,7 @@ mod attach;
 mod docker;
 mod process;
 mod replay;
+mod socket;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use docker::{
 };
 pub use process::ProcessHost;
 pub use replay::ReplayHost;
+pub use socket::docker_socket;
 
 /// The most that [`EngineHost::output`] keeps of each stream. `vllm serve --help=all` prints some 200 kB.
 const MOST_OUTPUT: usize = 16 << 20;

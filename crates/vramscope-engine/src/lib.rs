@@ -33,7 +33,7 @@ mod timed;
 
 pub use engine::{Engine, EngineEvent, Exit, LogLine, LogStream};
 pub use error::EngineError;
-pub use host::{AttachHost, Command, EngineHost, LogFile, LogStart, Output, ProcessHost, ReplayHost};
+pub use host::{AttachHost, Command, EngineHost, LogFile, LogStart, Output, ProcessHost, ReplayHost, docker_socket};
 #[cfg(feature = "docker")]
 pub use host::{
     BindMount, ContainerGpus, ContainerInfo, ContainerMount, ContainerNetwork, ContainerSpec, DockerHost, DockerPlace,

@@ -1,6 +1,6 @@
 //! Docker's API on its local socket: two questions, each a second at most.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What became of asking Docker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub(crate) enum Answer {
     Json(serde_json::Value),
     /// There is no socket.
     Absent,
+    /// `DOCKER_HOST` names one that is not asked; why.
+    Far(String),
     /// This user may not use it, or it does not answer; why.
     Refused(String),
 }
@@ -17,8 +19,13 @@ pub(crate) enum Answer {
 pub(crate) fn container_name(root: &Path, id: &str) -> Option<String> {
     match ask(root, &format!("/containers/{id}/json")) {
         Answer::Json(container) => container["Name"].as_str().map(|name| name.trim_start_matches('/').to_owned()),
-        Answer::Absent | Answer::Refused(_) => None,
+        Answer::Absent | Answer::Far(_) | Answer::Refused(_) => None,
     }
+}
+
+/// The host's file, where the host's files are under `root`.
+fn under(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 /// Asks for a document.
@@ -30,9 +37,13 @@ pub(crate) fn ask(root: &Path, path: &str) -> Answer {
 
     /// No answer to these questions is longer.
     const MAX: u64 = 4 << 20;
+    let socket = match vramscope_engine::docker_socket() {
+        Ok(socket) => under(root, &socket),
+        Err(error) => return Answer::Far(error.to_string()),
+    };
     let patience = Some(Duration::from_secs(1));
     let talk = || -> std::io::Result<Vec<u8>> {
-        let mut stream = UnixStream::connect(root.join("var/run/docker.sock"))?;
+        let mut stream = UnixStream::connect(&socket)?;
         stream.set_read_timeout(patience)?;
         stream.set_write_timeout(patience)?;
         // HTTP 1.0: the answer ends with the connection and comes in one piece.

@@ -22,14 +22,11 @@ use super::Command;
 use super::process::tree::{Stat, Tree};
 use crate::engine::{Engine, EngineEvent};
 use crate::error::EngineError;
-use crate::host::LogStart;
+use crate::host::{LogStart, docker_socket};
 use client::{connect, is_absent, refused};
 
 pub use facts::{ContainerInfo, ContainerMount, PublishedPort};
 pub use spec::{BindMount, ContainerGpus, ContainerNetwork, ContainerSpec};
-
-/// Where the daemon listens unless it was set up otherwise.
-const SOCKET: &str = "/var/run/docker.sock";
 
 /// The user of every container who may remove any file.
 const ROOT: &str = "0";
@@ -75,16 +72,17 @@ pub(crate) enum Running {
 }
 
 impl DockerHost {
-    /// A host at the daemon's usual socket.
-    pub fn new(place: DockerPlace) -> Self {
-        Self { socket: SOCKET.into(), place, current: Arc::default() }
+    /// A host at the daemon that [`docker_socket`](crate::docker_socket) finds.
+    ///
+    /// # Errors
+    /// [`EngineError::FarDocker`] if `DOCKER_HOST` names a daemon without a socket on this machine.
+    pub fn new(place: DockerPlace) -> Result<Self, EngineError> {
+        Ok(Self::at(docker_socket()?, place))
     }
 
-    /// The same at another socket, as that of a daemon without root.
-    #[must_use]
-    pub fn at(mut self, socket: impl Into<PathBuf>) -> Self {
-        self.socket = socket.into();
-        self
+    /// A host at the daemon of this socket.
+    pub fn at(socket: impl Into<PathBuf>, place: DockerPlace) -> Self {
+        Self { socket: socket.into(), place, current: Arc::default() }
     }
 
     /// What is known of a container.

@@ -48,22 +48,12 @@ fn image() -> &'static str {
     NAME
 }
 
-/// The daemon that `docker` speaks to.
-fn at_daemon(place: DockerPlace) -> DockerHost {
-    let host = DockerHost::new(place);
-    let address = std::env::var("DOCKER_HOST").ok();
-    match address.as_deref().and_then(|address| address.strip_prefix("unix://")) {
-        Some(socket) => host.at(socket),
-        None => host,
-    }
-}
-
 fn spec(run: &str) -> ContainerSpec {
     ContainerSpec { image: image().to_owned(), run: run.to_owned(), ..ContainerSpec::default() }
 }
 
 fn host(spec: ContainerSpec) -> EngineHost {
-    EngineHost::Docker(at_daemon(DockerPlace::Run(Box::new(spec))))
+    EngineHost::Docker(DockerHost::new(DockerPlace::Run(Box::new(spec))).unwrap())
 }
 
 /// The ids of a run's containers.
@@ -172,7 +162,7 @@ async fn a_file_is_brought_to_an_engine_that_may_only_read_it() {
     assert_eq!(rest(&mut engine).await.0, ["65534", "kept"]);
     engine.stop(LONG).await.unwrap();
     let server = Server::start(&["--user", "65534"], &["sleep 913.25"]);
-    let inside = EngineHost::Docker(at_daemon(DockerPlace::Exec { container: server.0.clone() }));
+    let inside = EngineHost::Docker(DockerHost::new(DockerPlace::Exec { container: server.0.clone() }).unwrap());
     let mut engine = inside.start(&command).await.unwrap();
     assert_eq!(rest(&mut engine).await.0, ["65534", "kept"]);
     engine.stop(LONG).await.unwrap();
@@ -212,19 +202,18 @@ async fn what_cannot_be_used_says_what_to_do() {
     let error = host(absent).start(&sh("true")).await.unwrap_err();
     assert!(matches!(error, EngineError::NoImage { .. }), "{error}");
     let exec = |container: &str| DockerPlace::Exec { container: container.to_owned() };
-    let error = EngineHost::Docker(at_daemon(exec("absent"))).start(&sh("true")).await.unwrap_err();
+    let error = EngineHost::Docker(DockerHost::new(exec("absent")).unwrap()).start(&sh("true")).await.unwrap_err();
     assert!(matches!(error, EngineError::NoContainer { .. }), "{error}");
-    let error =
-        EngineHost::Docker(DockerHost::new(exec("x")).at("/no/such.sock")).start(&sh("true")).await.unwrap_err();
+    let error = EngineHost::Docker(DockerHost::at("/no/such.sock", exec("x"))).start(&sh("true")).await.unwrap_err();
     assert!(matches!(error, EngineError::NoDocker { .. }), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let dead = folder.path().join("dead.sock");
     drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
-    let error = EngineHost::Docker(DockerHost::new(exec("x")).at(dead)).start(&sh("true")).await.unwrap_err();
+    let error = EngineHost::Docker(DockerHost::at(dead, exec("x"))).start(&sh("true")).await.unwrap_err();
     assert!(matches!(error, EngineError::DockerDown { .. }), "{error}");
     let server = Server::start(&[], &["true"]);
     docker(&["wait", &server.0]);
-    let error = EngineHost::Docker(at_daemon(exec(&server.0))).start(&sh("true")).await.unwrap_err();
+    let error = EngineHost::Docker(DockerHost::new(exec(&server.0)).unwrap()).start(&sh("true")).await.unwrap_err();
     assert!(matches!(error, EngineError::ContainerStopped { .. }), "{error}");
     let program = host(spec("errors")).output(&Command::new("no-such-engine"), LONG).await.unwrap();
     assert_eq!(program.exit.code, Some(127));
@@ -233,7 +222,7 @@ async fn what_cannot_be_used_says_what_to_do() {
 
 async fn exec(server: &Server, script: &str) -> Engine {
     let place = DockerPlace::Exec { container: server.0.clone() };
-    EngineHost::Docker(at_daemon(place)).start(&sh(script)).await.unwrap()
+    EngineHost::Docker(DockerHost::new(place).unwrap()).start(&sh(script)).await.unwrap()
 }
 
 #[tokio::test]
@@ -281,7 +270,7 @@ async fn a_running_server_is_watched_and_left_alone() {
     let options = ["-e", secret, "-e", "MODEL_ID=org/model", "-p", "127.0.0.1::8000", "--name", "vramscope-test-watch"];
     let server = Server::start(&options, &["echo one; sleep 1; echo two; sleep 909.25; echo three", "--api-key", "k"]);
     let place = DockerPlace::Watch { container: "vramscope-test-watch".to_owned(), from: LogStart::Beginning };
-    let host = EngineHost::Docker(at_daemon(place));
+    let host = EngineHost::Docker(DockerHost::new(place).unwrap());
     let mut engine = host.start(&Command::default()).await.unwrap();
     let container = engine.container().unwrap();
     assert_eq!((container.name.as_str(), container.model.as_deref()), ("vramscope-test-watch", Some("org/model")));

@@ -1,9 +1,11 @@
 //! `vramscope doctor`: on machines made of a folder, stand-in libraries and scripts.
 
-use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::{fs, thread};
 
 use serde_json::{Value, json};
 
@@ -37,11 +39,15 @@ impl Machine {
     }
 
     fn doctor(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vramscope"));
         let root = self.root().to_str().unwrap();
         command.args(["doctor", "--sys-root", root, "--results", root]).args(args);
         command.env_clear().env("PATH", self.root().join("bin")).env("LD_LIBRARY_PATH", self.root());
-        command.output().unwrap()
+        command
     }
 
     fn report(&self, args: &[&str]) -> (Option<i32>, Value) {
@@ -113,6 +119,39 @@ fn without_an_engine_it_says_what_could_run_one() {
     assert_eq!(code, Some(8));
     assert!(report["missing"][0].as_str().unwrap().contains("neither vLLM nor a Docker"), "{report:#}");
     assert_eq!(check(&report, "Docker")["status"], "absent");
+}
+
+/// Answers each connection with the same document, as a daemon does.
+fn daemon(socket: PathBuf, document: Value) {
+    let listener = UnixListener::bind(socket).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = [0; 256];
+            let _ = stream.read(&mut asked).unwrap();
+            write!(stream, "HTTP/1.0 200 OK\r\n\r\n{document}").unwrap();
+        }
+    });
+}
+
+#[test]
+fn the_daemon_that_docker_host_names_is_asked() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.root().join("run")).unwrap();
+    daemon(machine.root().join("run/mine.sock"), json!({"Version": "28.2.2"}));
+    let nvml = stand_in(machine.root(), "libstandin_nvml.so", "libnvidia-ml.so.1", &json!({}));
+    let report = |address: &str| -> (Option<i32>, Value) {
+        let mut command = machine.command(&["--nvml-lib", &nvml, "--format", "json"]);
+        let output = command.env("DOCKER_HOST", address).output().unwrap();
+        (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+    };
+    let (code, found) = report("unix:///run/mine.sock");
+    let docker = check(&found, "Docker");
+    assert_eq!((code, &docker["status"], &docker["version"]), (Some(0), &json!("ok"), &json!("28.2.2")), "{found:#}");
+    let (code, far) = report("tcp://127.0.0.1:2375");
+    let docker = check(&far, "Docker");
+    assert_eq!((code, &docker["status"]), (Some(8), &json!("failed")), "{far:#}");
+    assert!(docker["advice"].as_str().unwrap().starts_with("unset DOCKER_HOST"), "{far:#}");
 }
 
 #[test]

@@ -17,6 +17,10 @@ pub(super) fn docker(root: &Path) -> Vec<Check> {
         Answer::Absent => {
             return vec![Check::ok(Area::Engine, "Docker", "there is no socket").status(Status::Absent)];
         }
+        Answer::Far(why) => {
+            let advice = "unset DOCKER_HOST, or let it name a socket of this machine";
+            return vec![Check::ok(Area::Engine, "Docker", why).status(Status::Failed).advice(advice)];
+        }
         Answer::Refused(why) => {
             let check = Check::ok(Area::Engine, "Docker", format!("its socket does not answer: {why}"));
             let advice = "start it, or join its group: sudo usermod -aG docker $USER, then log in again";

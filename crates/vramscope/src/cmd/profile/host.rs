@@ -1,6 +1,6 @@
 //! Where the engine runs: here, in a container, or already.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use vramscope_core::Vendor;
@@ -54,17 +54,8 @@ pub(super) async fn container(args: &Args) -> anyhow::Result<Option<ContainerInf
     host.inspect(name).await.map(Some).or_exit(ExitCode::HostUnavailable)
 }
 
-/// The daemon at its usual socket, or where `DOCKER_HOST` says.
 fn docker(place: DockerPlace) -> anyhow::Result<DockerHost> {
-    let host = DockerHost::new(place);
-    let Ok(address) = std::env::var("DOCKER_HOST") else { return Ok(host) };
-    if address.is_empty() {
-        return Ok(host);
-    }
-    let socket = address.strip_prefix("unix://").map(PathBuf::from);
-    let far =
-        || anyhow!("DOCKER_HOST is {address}: engines are run on this machine's daemon, unix:///path/to/docker.sock");
-    Ok(host.at(socket.with_context(|| far().to_string()).or_exit(ExitCode::Usage)?))
+    DockerHost::new(place).or_exit(ExitCode::Usage)
 }
 
 /// `HOST` or `HOST:CONTAINER`.
