@@ -51,6 +51,8 @@ struct Script {
     steps: VecDeque<Step>,
     last: Reading,
     slow: SlowReading,
+    slow_failure: Option<GpuError>,
+    counts: VecDeque<Result<u64, GpuError>>,
     lost: bool,
 }
 
@@ -97,6 +99,29 @@ impl FakeGpu {
     pub fn slow(mut self, device: DeviceIndex, reading: SlowReading) -> Self {
         if let Ok(place) = self.place(device) {
             self.scripts[place].slow = reading;
+        }
+        self
+    }
+
+    /// Has every slow reading of a device fail.
+    #[must_use]
+    pub fn slow_fails(mut self, device: DeviceIndex, error: GpuError) -> Self {
+        if let Ok(place) = self.place(device) {
+            self.scripts[place].slow_failure = Some(error);
+        }
+        self
+    }
+
+    /// Sets what a device's energy counter, in millijoules, answers to one rare reading after the other; the last answer
+    /// repeats.
+    #[must_use]
+    pub fn rare_energy(
+        mut self,
+        device: DeviceIndex,
+        answers_mj: impl IntoIterator<Item = Result<u64, GpuError>>,
+    ) -> Self {
+        if let Ok(place) = self.place(device) {
+            self.scripts[place].counts.extend(answers_mj);
         }
         self
     }
@@ -178,7 +203,18 @@ impl GpuBackend for FakeGpu {
 
     fn read_slow(&mut self, device: DeviceIndex) -> Result<SlowReading, GpuError> {
         let place = self.place(device)?;
-        Ok(self.scripts[place].slow.clone())
+        let script = &self.scripts[place];
+        script.slow_failure.clone().map_or_else(|| Ok(script.slow.clone()), Err)
+    }
+
+    fn read_rare(&mut self, device: DeviceIndex, into: &mut SlowReading) -> Result<(), GpuError> {
+        let place = self.place(device)?;
+        let counts = &mut self.scripts[place].counts;
+        let answer = if counts.len() > 1 { counts.pop_front() } else { counts.front().cloned() };
+        if let Some(answer) = answer {
+            into.energy_mj = Some(answer?);
+        }
+        Ok(())
     }
 
     fn info(&self) -> BackendInfo {

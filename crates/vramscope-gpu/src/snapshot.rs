@@ -54,15 +54,17 @@ fn one(backend: &mut dyn GpuBackend, device: &Device, power: Option<PowerKind>) 
         Err(error) => return Err((Box::new(gpu), error)),
     };
     fast(&mut gpu, &reading, power);
-    let all = backend.read_slow(device.index).and_then(|mut reading| {
-        backend.read_rare(device.index, &mut reading)?;
-        Ok(reading)
-    });
-    match all {
-        Ok(reading) => slow(&mut gpu, reading),
-        Err(error) => return Err((Box::new(gpu), error)),
+    // One part that fails does not cost the other.
+    let (mut reading, failed) = match backend.read_slow(device.index) {
+        Ok(reading) => (reading, None),
+        Err(error) => (SlowReading::default(), Some(error)),
+    };
+    let rare = backend.read_rare(device.index, &mut reading);
+    slow(&mut gpu, reading);
+    match failed.map_or(rare, Err) {
+        Ok(()) => Ok(gpu),
+        Err(error) => Err((Box::new(gpu), error)),
     }
-    Ok(gpu)
 }
 
 fn identity(device: &Device) -> Gpu {
@@ -157,4 +159,29 @@ fn slice_memory(backend: &mut dyn GpuBackend, slice: &Device) -> MigDevice {
         found.free = total.and_then(|total| total.checked_sub(reading.used)).map(Figure::mib);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FakeGpu;
+
+    #[test]
+    fn a_part_that_fails_costs_no_other_part() {
+        let device = DeviceIndex(0);
+        let failed = |what| GpuError::Timeout { device, what };
+        let cap = SlowReading { power_limit_mw: Some(700_000), ..SlowReading::default() };
+
+        let mut gpu = FakeGpu::steady(1).slow(device, cap).rare_energy(device, [Err(failed("energy"))]);
+        let without_energy = snapshot(&mut gpu, &[device]);
+        assert_eq!(without_energy.gpus[0].power_cap_w, Some(Figure::Real(700.0)));
+        assert_eq!(without_energy.gpus[0].energy_j, None);
+        assert!(without_energy.notes.contains(&failed("energy").to_string()));
+
+        let mut gpu = FakeGpu::steady(1).slow_fails(device, failed("processes")).rare_energy(device, [Ok(5_000)]);
+        let without_processes = snapshot(&mut gpu, &[device]);
+        assert_eq!(without_processes.gpus[0].energy_j, Some(Figure::Real(5.0)));
+        assert_eq!(without_processes.gpus[0].processes, None);
+        assert!(without_processes.notes.contains(&failed("processes").to_string()));
+    }
 }

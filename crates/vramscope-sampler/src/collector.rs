@@ -7,13 +7,15 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use vramscope_core::{Device, Gap, GapCause, PhaseMark, Sample, SlowSample, Timeline, Window};
-use vramscope_gpu::CallCost;
+use vramscope_core::{Device, DeviceIndex, Gap, GapCause, PhaseMark, Sample, SlowSample, Timeline, Window};
+use vramscope_gpu::{CallCost, GpuError};
 
 use crate::analysis::{AnalysisOptions, Item, Work};
 use crate::clock::{Clock, nanoseconds, thread_cpu};
-use crate::document::{Call, Clock as ClockLine, Cost, End, Ending, Header, Line, Percentiles, TimelineReport};
-use crate::lane::{LaneState, Message, Row, SlowReport, Speed, TickReport};
+use crate::document::{
+    Call, Clock as ClockLine, Cost, End, Ending, Failure, Header, Line, Percentiles, TimelineReport,
+};
+use crate::lane::{LaneState, Message, Part, Parts, Row, SlowReport, Speed, TickReport};
 use crate::live::Live;
 use crate::sampler::Keep;
 use crate::sink::{Event, Sink};
@@ -80,6 +82,8 @@ pub(crate) struct Collector {
     missed: u64,
     dropped: u64,
     failed: u64,
+    /// With what the parts of slow readings failed last, as long as they fail.
+    slow_failed: BTreeMap<(DeviceIndex, Part), GpuError>,
     next_flush: Duration,
     next_state: Duration,
     cpu_before: Option<Duration>,
@@ -110,6 +114,7 @@ impl Collector {
             missed: 0,
             dropped: 0,
             failed: 0,
+            slow_failed: BTreeMap::new(),
             next_flush: FLUSH_EVERY,
             next_state: Duration::ZERO,
             cpu_before: thread_cpu(),
@@ -245,15 +250,10 @@ impl Collector {
     }
 
     fn slow(&mut self, report: SlowReport) {
-        let SlowReport { device, at, result } = report;
-        let Ok(reading) = result else {
-            // The next one states the counters anew; that this one is missing is counted.
-            self.failed += 1;
-            if let Some(live) = self.live().device_mut(device) {
-                live.failed += 1;
-            }
-            return;
-        };
+        let SlowReport { device, at, reading, parts } = report;
+        self.slow_outcomes(device, at, parts);
+        // The next one states the counters anew.
+        let Some(reading) = reading else { return };
         let sample = SlowSample { at, device, reading };
         self.write(Event::Slow(&sample));
         self.summarise(|| Item::Slow(sample.clone()));
@@ -267,6 +267,25 @@ impl Collector {
         }
         if let Some(live) = self.live().device_mut(device) {
             live.add_slow(sample);
+        }
+    }
+
+    /// Counts the parts of a slow reading that failed, and states each that did not fail alike when it was asked before.
+    fn slow_outcomes(&mut self, device: DeviceIndex, at: Duration, parts: Parts) {
+        let timestamp_ns = self.stamp(at);
+        for (part, outcome) in parts {
+            let Err(error) = outcome else {
+                self.slow_failed.remove(&(device, part));
+                continue;
+            };
+            self.failed += 1;
+            if let Some(live) = self.live().device_mut(device) {
+                live.failed += 1;
+            }
+            let line = Failure { timestamp_ns, gpu_index: device.0, error: error.to_string() };
+            if self.slow_failed.insert((device, part), error.clone()) != Some(error) {
+                self.write(Event::Line(&Line::Failure(line)));
+            }
         }
     }
 

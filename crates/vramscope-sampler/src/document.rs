@@ -1,7 +1,7 @@
 //! The timeline file: one JSON object a line, or the same as Parquet (feature `parquet`).
 //!
 //! The first line is the header, `{"vramscope_timeline": 1, …}`. Every later line says with `t` what it is: `sample`,
-//! `slow`, `mark`, `gap`, `clock`, `cost`, `end`. Times are `timestamp_ns`: nanoseconds since 1970 UTC at the anchor
+//! `slow`, `mark`, `gap`, `failure`, `clock`, `cost`, `end`. Times are `timestamp_ns`: nanoseconds since 1970 UTC at the anchor
 //! plus the monotonic time since then, so that a step of the wall clock never moves a sample. Names are those of the
 //! CSV form. A figure that the source does not have is absent, never 0.
 //!
@@ -24,7 +24,8 @@ mod write;
 
 pub use file::{FileLines, read_file};
 pub use lines::{
-    Backend, Call, Clock, Cost, Device, End, Ending, Gap, Header, Line, Mark, Percentiles, Process, Sample, Slow,
+    Backend, Call, Clock, Cost, Device, End, Ending, Failure, Gap, Header, Line, Mark, Percentiles, Process, Sample,
+    Slow,
 };
 #[cfg(feature = "parquet")]
 pub use parquet::{ParquetFile, ParquetLines, ParquetWriter};

@@ -50,12 +50,24 @@ pub(crate) struct Row {
     pub(crate) result: Result<Reading, GpuError>,
 }
 
+/// A part of a slow reading. One that fails does not cost the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    Usual,
+    Rare,
+}
+
+/// The parts that were asked for, with what came of each.
+pub(crate) type Parts = Vec<(Part, Result<(), GpuError>)>;
+
 /// One device's slow reading.
 #[derive(Debug)]
 pub(crate) struct SlowReport {
     pub(crate) device: DeviceIndex,
     pub(crate) at: Duration,
-    pub(crate) result: Result<SlowReading, GpuError>,
+    /// `None` if no part was read.
+    pub(crate) reading: Option<SlowReading>,
+    pub(crate) parts: Parts,
 }
 
 /// Which of a source's two threads.
@@ -187,17 +199,10 @@ impl Lane {
             }
             let before = clock.now();
             state.enter(before);
-            let mut result = self.backend.read_slow(device);
-            if rare && let Ok(reading) = &mut result {
-                result = self.backend.read_rare(device, reading).and(result);
-            }
+            let (reading, parts) = read_parts(self.backend.as_mut(), device, rare);
             state.leave();
-            if let Err(error) = &result
-                && error.kind() == GpuErrorKind::Lost
-            {
-                self.lost[place] = Some(error.clone());
-            }
-            tell(SlowReport { device, at: middle(before, clock.now()), result });
+            self.lost[place] = parts.iter().find_map(|(_, outcome)| lost(outcome)).cloned();
+            tell(SlowReport { device, at: middle(before, clock.now()), reading, parts });
         }
     }
 
@@ -215,6 +220,30 @@ impl Lane {
     pub(crate) fn calls(&self) -> Message {
         Message::Calls { lane: self.number, speed: self.speed, costs: self.backend.call_costs() }
     }
+}
+
+/// Reads the usual part and, if wanted, the rare one.
+fn read_parts(backend: &mut dyn GpuBackend, device: DeviceIndex, rare: bool) -> (Option<SlowReading>, Parts) {
+    let (mut reading, usual) = match backend.read_slow(device) {
+        Ok(reading) => (Some(reading), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    let gone = lost(&usual).is_some();
+    let mut parts = vec![(Part::Usual, usual)];
+    if rare && !gone {
+        let mut with_rare = reading.clone().unwrap_or_default();
+        let outcome = backend.read_rare(device, &mut with_rare);
+        // A backend without rare figures has read nothing.
+        if outcome.is_ok() && with_rare != SlowReading::default() {
+            reading = Some(with_rare);
+        }
+        parts.push((Part::Rare, outcome));
+    }
+    (reading, parts)
+}
+
+fn lost(outcome: &Result<(), GpuError>) -> Option<&GpuError> {
+    outcome.as_ref().err().filter(|error| error.kind() == GpuErrorKind::Lost)
 }
 
 fn middle(before: Duration, after: Duration) -> Duration {

@@ -150,6 +150,9 @@ fn cost_words(cost: &Cost) -> String {
     let late = cost.lateness;
     let _ = write!(words, "ticks began {:.2} ms late (p50), {:.2} ms (p99), ", late.p50_us / 1e3, late.p99_us / 1e3);
     let _ = write!(words, "{:.2} ms (max); {} missed, {} not kept", late.max_us / 1e3, cost.missed, cost.dropped);
+    if cost.failed > 0 {
+        let _ = write!(words, ", {} readings or parts of them failed", cost.failed);
+    }
     words
 }
 

@@ -100,6 +100,8 @@ pub enum Line {
     Mark(Mark),
     /// Samples are missing.
     Gap(Gap),
+    /// A slow reading failed, or a part of one.
+    Failure(Failure),
     /// The wall clock beside the monotonic one.
     Clock(Clock),
     /// What sampling has cost so far.
@@ -260,6 +262,18 @@ pub struct Gap {
     /// What the driver said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// A slow reading failed, or a part of one; what else it read stands in a `slow` line. Stated when it begins to fail, and
+/// again when the driver says something else; each failure is counted in `cost`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// When, in nanoseconds.
+    pub timestamp_ns: i64,
+    /// The device.
+    pub gpu_index: u32,
+    /// What failed, and what the driver said.
+    pub error: String,
 }
 
 /// The wall clock beside the monotonic one, so that a step of the wall clock can be seen.

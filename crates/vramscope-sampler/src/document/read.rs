@@ -296,6 +296,8 @@ pub(crate) fn convert_line(header: &Header, number: u64, line: Line) -> Result<O
         Line::Gap(line) => {
             Item::Gap(convert::gap(anchor, &line).ok_or_else(|| wrong("its cause or its time is not valid"))?)
         }
-        Line::Clock(_) | Line::Cost(_) | Line::End(_) | Line::Summary(_) | Line::Unknown => return Ok(None),
+        Line::Failure(_) | Line::Clock(_) | Line::Cost(_) | Line::End(_) | Line::Summary(_) | Line::Unknown => {
+            return Ok(None);
+        }
     }))
 }

@@ -1,10 +1,15 @@
 //! The engine on a simulated clock: ticks, gaps, losses, memory.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use vramscope_core::{Bytes, Device, DeviceIndex, Gap, GapCause, GpuProcess, Reading, SlowReading, Timeline, Window};
+use vramscope_core::{Bytes, DeviceIndex, Gap, GapCause, Reading, SlowReading, Timeline, Window};
 use vramscope_gpu::{FakeGpu, GpuBackend, GpuError, Pace, Renumbered, Replay, Step};
-use vramscope_sampler::{AnalysisOptions, Finished, Keep, SamplerConfig, SamplerError, Simulation, Source, analyse};
+use vramscope_sampler::document::{Line, Lines};
+use vramscope_sampler::{
+    AnalysisOptions, Finished, JsonLines, Keep, SamplerConfig, SamplerError, Simulation, Source, analyse,
+};
 
 const FIRST: DeviceIndex = DeviceIndex(0);
 const SECOND: DeviceIndex = DeviceIndex(1);
@@ -103,41 +108,11 @@ fn slow_figures_are_read_at_their_own_pace_with_and_without_a_second_handle() {
     }
 }
 
-/// A device whose energy counter is too dear for each slow reading.
-struct Dear {
-    gpu: FakeGpu,
-    counter_mj: u64,
-}
-
-impl GpuBackend for Dear {
-    fn name(&self) -> &'static str {
-        "dear"
-    }
-
-    fn devices(&self) -> &[Device] {
-        self.gpu.devices()
-    }
-
-    fn read(&mut self, device: DeviceIndex) -> Result<Reading, GpuError> {
-        self.gpu.read(device)
-    }
-
-    fn processes(&mut self, device: DeviceIndex) -> Result<Vec<GpuProcess>, GpuError> {
-        self.gpu.processes(device)
-    }
-
-    fn read_rare(&mut self, _: DeviceIndex, into: &mut SlowReading) -> Result<(), GpuError> {
-        self.counter_mj += 1_000;
-        into.energy_mj = Some(self.counter_mj);
-        Ok(())
-    }
-}
-
 #[test]
 fn what_is_dear_is_read_first_last_and_seldom_between() {
-    let dear: Box<dyn GpuBackend> = Box::new(Dear { gpu: FakeGpu::steady(1), counter_mj: 0 });
+    let dear = FakeGpu::steady(1).rare_energy(FIRST, (1..).take(4).map(|count| Ok(count * 1_000)));
     let config = SamplerConfig { summary: Some(AnalysisOptions::default()), ..SamplerConfig::default() };
-    let finished = Simulation::new().run(vec![dear.into()], &config, ms(12_500), None).unwrap();
+    let finished = Simulation::new().run(vec![source(dear)], &config, ms(12_500), None).unwrap();
     let counted = finished.timeline.slow_samples().iter().filter_map(|slow| slow.reading.energy_mj);
     let seconds: Vec<u64> = finished
         .timeline
@@ -151,6 +126,77 @@ fn what_is_dear_is_read_first_last_and_seldom_between() {
     let report = finished.summary.unwrap();
     let energy = report.devices[0].energy.as_ref().unwrap();
     assert_eq!(energy.counter_j, Some(3.0));
+}
+
+#[test]
+fn a_rare_reading_that_fails_costs_nothing_else_and_is_stated() {
+    let failure = || Err(GpuError::Timeout { device: FIRST, what: "energy" });
+    let slow = SlowReading { power_limit_mw: Some(700_000), ..SlowReading::default() };
+    let gpu = FakeGpu::steady(1).slow(FIRST, slow).rare_energy(FIRST, [Ok(1_000), failure(), failure(), Ok(9_000)]);
+    let mut file = Vec::new();
+    let finished = written(gpu, ms(12_500), &mut file);
+    let kept = finished.timeline.slow_samples();
+    assert_eq!(kept.len(), 14, "one each second, and one at the end");
+    assert!(kept.iter().all(|slow| slow.reading.power_limit_mw == Some(700_000)));
+    let counted: Vec<_> = kept.iter().filter_map(|slow| slow.reading.energy_mj).collect();
+    assert_eq!((counted, finished.cost.failed), (vec![1_000, 9_000], 2));
+    assert_eq!(failures(&file), [(5_000, "read energy of device 0: the driver did not answer in time".to_owned())]);
+}
+
+#[test]
+fn a_rare_reading_is_kept_where_the_slow_one_fails() {
+    let denied = GpuError::Driver { device: FIRST, what: "processes", detail: "a list that cannot be".into() };
+    let gpu = FakeGpu::steady(1).slow_fails(FIRST, denied.clone()).rare_energy(FIRST, [Ok(1_000), Ok(2_000)]);
+    let mut file = Vec::new();
+    let finished = written(gpu, ms(6_500), &mut file);
+    let counted: Vec<_> = finished.timeline.slow_samples().iter().map(|slow| slow.reading.energy_mj).collect();
+    assert_eq!(counted, [Some(1_000), Some(2_000), Some(2_000)], "at the beginning, after five seconds, at the end");
+    assert_eq!(finished.cost.failed, 8, "each of them");
+    assert_eq!(failures(&file), [(0, denied.to_string())], "stated once, since it stays the same");
+}
+
+#[test]
+fn a_device_that_is_lost_at_a_slow_reading_is_asked_nothing_more() {
+    let lost = GpuError::Lost { device: FIRST, what: "processes", detail: "so the script says".into() };
+    let gpu = FakeGpu::steady(1).slow_fails(FIRST, lost).rare_energy(FIRST, [Ok(1_000)]);
+    let mut file = Vec::new();
+    let finished = written(gpu, ms(3_500), &mut file);
+    assert!(finished.timeline.slow_samples().is_empty());
+    assert_eq!(failures(&file).len(), 1);
+}
+
+/// A destination in memory.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Records into memory as a file.
+fn written(gpu: FakeGpu, length: Duration, file: &mut Vec<u8>) -> Finished {
+    let shared = Shared::default();
+    let sink = Box::new(JsonLines::new(shared.clone()));
+    let finished = Simulation::new().run(vec![source(gpu)], &SamplerConfig::default(), length, Some(sink)).unwrap();
+    file.append(&mut shared.0.lock().unwrap());
+    finished
+}
+
+/// The slow readings that failed by a file, with their time in milliseconds.
+fn failures(file: &[u8]) -> Vec<(i64, String)> {
+    let mut lines = Lines::new(file).unwrap();
+    std::iter::from_fn(|| lines.next_line().unwrap())
+        .filter_map(|line| match line {
+            Line::Failure(line) => Some((line.timestamp_ns / 1_000_000, line.error)),
+            _ => None,
+        })
+        .collect()
 }
 
 #[test]

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use vramscope_core::Throttle;
 use vramscope_gpu::{FakeGpu, GpuBackend};
 use vramscope_sampler::document::{
-    self, Clock, Cost, FileLines, Header, Line, Lines, ParquetFile, ParquetLines, ParquetWriter, ReadError, Sample,
-    Slow, Writer, csv,
+    self, Clock, Cost, Failure, FileLines, Header, Line, Lines, ParquetFile, ParquetLines, ParquetWriter, ReadError,
+    Sample, Slow, Writer, csv,
 };
 use vramscope_sampler::{AnalysisOptions, RecordingFile, SamplerConfig, SamplerError, Simulation, analyse};
 
@@ -91,6 +91,7 @@ fn more_rows_than_one_group_keep_their_order() {
     let line = |n: u32| match n % 1000 {
         7 => Line::Clock(Clock { timestamp_ns: n.into(), unix_ns: -1 }),
         8 => Line::Slow(Slow { timestamp_ns: n.into(), gpu_index: 3, ecc_corrected: Some(0), ..Slow::default() }),
+        6 => Line::Failure(Failure { timestamp_ns: n.into(), gpu_index: 2, error: "\"no\"".into() }),
         9 => Line::Cost(Cost { wall_ms: 0.5, ..Cost::default() }),
         _ => Line::Sample(Sample {
             timestamp_ns: i64::from(n) - 5,

@@ -63,6 +63,7 @@ impl Row {
             Line::Slow(line) => ("slow", line.timestamp_ns, Some(line.gpu_index)),
             Line::Mark(line) => ("mark", line.timestamp_ns, None),
             Line::Gap(line) => ("gap", line.timestamp_ns, line.gpu_index),
+            Line::Failure(line) => ("failure", line.timestamp_ns, Some(line.gpu_index)),
             Line::Clock(line) => ("clock", line.timestamp_ns, None),
             Line::Cost(line) => ("cost", line.timestamp_ns, None),
             Line::End(line) => ("end", line.timestamp_ns, None),

@@ -92,6 +92,7 @@ struct LeftOut {
     slow: u64,
     marks: u64,
     gaps: u64,
+    failures: u64,
 }
 
 fn as_csv(recording: &Recording, mut out: &mut dyn Write) -> anyhow::Result<Vec<String>> {
@@ -103,11 +104,17 @@ fn as_csv(recording: &Recording, mut out: &mut dyn Write) -> anyhow::Result<Vec<
             Line::Slow(_) => left.slow += 1,
             Line::Mark(_) => left.marks += 1,
             Line::Gap(_) => left.gaps += 1,
+            Line::Failure(_) => left.failures += 1,
             Line::Clock(_) | Line::Cost(_) | Line::End(_) | Line::Summary(_) | Line::Unknown => {}
         }
         Ok(())
     })?;
-    let counted = [(left.slow, "slow readings"), (left.marks, "phase marks"), (left.gaps, "gaps")];
+    let counted = [
+        (left.slow, "slow readings"),
+        (left.marks, "phase marks"),
+        (left.gaps, "gaps"),
+        (left.failures, "failures of slow readings"),
+    ];
     let counted: Vec<String> = counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     let mut notes = Vec::new();
     if !counted.is_empty() {
