@@ -1,6 +1,7 @@
 //! Which sources of readings a subcommand opens, and which devices it takes. The only place that names the backends.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use vramscope_core::{Device, DeviceIndex, Vendor};
@@ -61,6 +62,24 @@ pub(crate) struct BackendArgs {
 pub(crate) struct Opened {
     pub(crate) backend: Box<dyn GpuBackend>,
     pub(crate) chosen: Vec<DeviceIndex>,
+}
+
+/// How often devices are read unless somebody says otherwise.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// The time between two readings: what was asked for, else the usual one, or the shortest that all these sources allow,
+/// which is then said. There is one for all, since a tick holds every device.
+pub(crate) fn period<'b>(asked: Option<Duration>, sources: impl IntoIterator<Item = &'b dyn GpuBackend>) -> Duration {
+    let limits = sources.into_iter().filter_map(|source| Some((source.info().shortest_period?, source.name())));
+    let (shortest, name) = match (asked, limits.max()) {
+        (Some(asked), _) => return asked,
+        (None, Some(slowest)) if slowest.0 > PERIOD => slowest,
+        (None, _) => return PERIOD,
+    };
+    output::say(&format!(
+        "note: readings are taken every {shortest:?} in place of {PERIOD:?}: {name} cannot be asked more often"
+    ));
+    shortest
 }
 
 /// What came of opening one vendor's source.

@@ -53,9 +53,10 @@ be written to its end, 7 if a device was lost or the driver does not answer. Wha
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The time between two readings, 5ms at least.
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time::period)]
-    interval: Duration,
+    /// The time between two readings, 5ms at least. Default: 100ms, or the shortest that the source allows (1s for AMD's
+    /// tools)
+    #[arg(long, value_name = "TIME", value_parser = time::period)]
+    interval: Option<Duration>,
 
     /// End after this time. Default: when stopped.
     #[arg(long, value_name = "TIME", value_parser = time::positive, conflicts_with = "command")]
@@ -114,7 +115,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Answer> {
     if let Some(membership) = &membership {
         membership.restrict(&mut opened, &mut containers)?;
     }
-    let mut sampler = args.sampler(opened)?;
+    let period = backends::period(args.interval, opened.iter().map(|opened| opened.backend.as_ref()));
+    let mut sampler = args.sampler(opened, period)?;
     let server = args.listen.map(bind).transpose()?;
     let file = args.output.as_ref().map(create).transpose()?;
     let stream = (format == Some(Format::Json)).then(|| -> Box<dyn vramscope_sampler::Sink> {
@@ -129,7 +131,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Answer> {
     let signals = Signals::catch().context("could not catch signals")?;
     let recording = sampler.record_to(Box::new(outputs)).context("failed to begin")?;
     let own = membership.as_ref().map(Membership::name);
-    let mut watch = Watch::new(recording.live_handle(), args.interval, containers, membership);
+    let mut watch = Watch::new(recording.live_handle(), period, containers, membership);
     let command = match start(&args.command)? {
         Ok(command) => command,
         Err(answer) => return Ok(answer),
@@ -146,7 +148,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Answer> {
     let setup = Setup { watch, own, failures, signals, command, destination: args.output.clone() };
     let mut session = Session::new(recording, setup, args.duration);
     let why = match format {
-        Some(Format::Tui) => tui::show(&mut session, args.interval)?,
+        Some(Format::Tui) => tui::show(&mut session, period)?,
         Some(Format::Lines) => session.lines(!args.command.is_empty())?,
         Some(Format::Json) | None => session.wait()?,
     };
@@ -207,15 +209,10 @@ impl Args {
         self.pid.map(Target::Process).or_else(|| self.container.clone().map(Target::Container))
     }
 
-    fn sampler(&self, opened: Vec<Opened>) -> anyhow::Result<Sampler> {
+    fn sampler(&self, opened: Vec<Opened>, period: Duration) -> anyhow::Result<Sampler> {
         let sources = opened.into_iter().map(|opened| Source { backend: opened.backend, devices: opened.chosen });
         let summary = AnalysisOptions { idle_threshold_pct: self.idle_below, ..AnalysisOptions::default() };
-        let config = SamplerConfig {
-            period: self.interval,
-            keep: Keep::Nothing,
-            summary: Some(summary),
-            ..SamplerConfig::default()
-        };
+        let config = SamplerConfig { period, keep: Keep::Nothing, summary: Some(summary), ..SamplerConfig::default() };
         Sampler::spawn_all(sources.collect(), config).map_err(|error| {
             let code = match error {
                 SamplerError::TooFast { .. } => ExitCode::Usage,

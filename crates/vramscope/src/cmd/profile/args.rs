@@ -51,7 +51,8 @@ pub(crate) struct Args {
     /// The profile document; its recording goes to the folder of the same name without .json
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Time between two samples; 100ms unless given, and 500ms where the memory of processes is measured
+    /// Time between two samples; unless given 100ms or the shortest that the source allows (1s for AMD's tools), and 500ms
+    /// where the memory of processes is measured
     #[arg(long, value_name = "TIME", value_parser = time::period)]
     pub(crate) interval: Option<Duration>,
     /// Run so often, and say how far the runs agree

@@ -30,8 +30,6 @@ pub(super) struct Devices {
 /// How often the memory of processes is read unless somebody says otherwise: a reading takes tens of milliseconds, in
 /// which the engine waits where it maps memory.
 const PROCESS_PERIOD: Duration = Duration::from_millis(500);
-/// How often GPUs are read.
-const PERIOD: Duration = Duration::from_millis(100);
 
 /// Opens the GPUs that the engine will see; without any, and unless one was named, the memory of the engine's processes.
 pub(super) fn open(args: &Args) -> anyhow::Result<Devices> {
@@ -126,7 +124,10 @@ impl Devices {
 
     /// How often they are read.
     pub(super) fn period(&self, args: &Args) -> Duration {
-        args.interval.unwrap_or(if self.tree.is_some() { PROCESS_PERIOD } else { PERIOD })
+        match (args.interval, &self.tree) {
+            (None, Some(_)) => PROCESS_PERIOD,
+            (asked, _) => backends::period(asked, self.sources.iter().map(|source| source.backend.as_ref())),
+        }
     }
 
     /// The word of the profile for what memory is measured on.
