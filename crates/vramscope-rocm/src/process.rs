@@ -22,6 +22,11 @@ impl Processes {
         Self { root: root.to_owned(), kfd: nodes.iter().filter_map(|node| kfd_node(node)).collect() }
     }
 
+    /// Whether the KFD has a card at this bus.
+    pub(crate) fn knows(&self, bus: &str) -> bool {
+        self.kfd.contains_key(bus)
+    }
+
     /// The processes on the card at this bus, or `None` where the kernel offers neither way to know.
     pub(crate) fn on(&self, bus: &str) -> Option<Vec<GpuProcess>> {
         let kfd = self.root.join("sys/class/kfd/kfd/proc");

@@ -102,6 +102,12 @@ fn words(error: &LoadError) -> String {
     }
 }
 
+/// The bus under which the kernel lists a device's processes. Where it lists neither the card nor its number in the KFD,
+/// finding nothing means nothing.
+fn listing_bus<'d>(device: &'d Device, card: Option<&Card>, processes: &Processes) -> Option<&'d str> {
+    device.pci_bus_id.as_deref().filter(|bus| card.is_some() || processes.knows(bus))
+}
+
 /// Asks each call once which of them answers, and what its figure is.
 fn power_call(library: &RocmSmi, index: u32) -> (PowerCall, Option<PowerKind>) {
     if let Ok((_, kind)) = library.power(index) {
@@ -197,7 +203,7 @@ impl GpuBackend for SmiLib {
 
     fn processes(&mut self, device: DeviceIndex) -> Result<Vec<GpuProcess>, GpuError> {
         let place = self.place(device)?;
-        let bus = self.devices[place].pci_bus_id.as_deref();
+        let bus = listing_bus(&self.devices[place], self.cards[place].as_ref(), &self.processes);
         bus.and_then(|bus| self.processes.on(bus)).ok_or(GpuError::Unsupported { device, what: "processes" })
     }
 
@@ -211,7 +217,7 @@ impl GpuBackend for SmiLib {
         let from_files = cards[place].as_ref().map(Card::read_slow).unwrap_or_default();
         let counter = meter.time(ENERGY, || library.energy(device.0)).ok().and_then(energy_mj);
         let errors = meter.time(ERRORS, || library.errors(device.0)).ok();
-        let bus = devices[place].pci_bus_id.as_deref();
+        let bus = listing_bus(&devices[place], cards[place].as_ref(), processes);
         Ok(SlowReading {
             energy_mj: counter.or(from_files.energy_mj),
             processes: meter.time(PROCESSES, || bus.and_then(|bus| processes.on(bus))),

@@ -187,12 +187,18 @@ fn section<'v>(entry: &'v Object, name: &str) -> impl Iterator<Item = (&'v Strin
     entry.get(name).and_then(Value::as_object).into_iter().flatten()
 }
 
-/// The processes of a GPU; where there are none, the tool says so in words.
+/// The processes of a GPU; where there are none, the tool says so in words. A list of entries that say nothing (`N/A`)
+/// says nothing.
 fn processes(list: &Value) -> Option<Vec<Process>> {
+    let none = |value: &Value| value.as_str().is_some_and(|words| words.starts_with("No running processes"));
+    let info = |entry: &Value| entry.get("process_info").unwrap_or(entry).clone();
     match list {
-        Value::Array(list) => Some(list.iter().filter_map(process).collect()),
-        Value::String(words) => words.starts_with("No running processes").then(Vec::new),
-        _ => None,
+        Value::Array(list) => {
+            let read: Vec<Process> = list.iter().filter_map(process).collect();
+            let stated = list.is_empty() || !read.is_empty() || list.iter().any(|entry| none(&info(entry)));
+            stated.then_some(read)
+        }
+        words => none(words).then(Vec::new),
     }
 }
 
@@ -226,6 +232,18 @@ mod tests {
         let mut snapshot = Snapshot::from_source("test");
         add(&mut snapshot, document).unwrap();
         snapshot
+    }
+
+    #[test]
+    fn no_processes_are_told_apart_from_none_that_the_tool_may_list() {
+        let of = |list: Value| read(&json!([{"gpu": 0, "process_list": list}])).gpus[0].processes.clone();
+        let words = "No running processes detected";
+        for none in [json!([]), json!(words), json!([{"process_info": words}]), json!([words])] {
+            assert_eq!(of(none.clone()), Some(vec![]), "{none}");
+        }
+        for unknown in [json!("N/A"), json!([{"process_info": "N/A"}]), json!(["N/A"])] {
+            assert_eq!(of(unknown.clone()), None, "{unknown}");
+        }
     }
 
     #[test]

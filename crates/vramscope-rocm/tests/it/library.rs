@@ -135,3 +135,12 @@ fn on_a_machine_without_a_card_nothing_is_loaded_and_it_says_why() {
     assert!(error.tried[0].outcome.contains("not loaded"), "{error}");
     assert!(error.advice.contains("amdgpu"), "{error}");
 }
+
+#[test]
+fn processes_are_unknown_and_not_none_where_the_kernel_does_not_list_the_card() {
+    let machine = Machine::new();
+    machine.file("proc/1/stat", "1 (init) S 0 1 1 0");
+    let mut backend = try_open(&machine, &json!({})).unwrap();
+    assert_eq!(backend.read_slow(FIRST).unwrap().processes, None);
+    assert_eq!(backend.processes(FIRST).unwrap_err().kind(), GpuErrorKind::Unsupported);
+}
