@@ -122,7 +122,7 @@ pub struct Gpu {
     /// Whether and how it is cut into MIG slices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mig: Option<Mig>,
-    /// AMD's compute and memory partition modes.
+    /// AMD's compute and memory partition modes, or `mig GPU/INSTANCE/INSTANCE` for a MIG slice that was chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<String>,
     /// Temperature limits by name, in degrees Celsius.

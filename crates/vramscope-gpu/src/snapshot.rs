@@ -73,6 +73,9 @@ fn identity(device: &Device) -> Gpu {
             let modes: Vec<&str> = [compute, memory].into_iter().filter_map(Option::as_deref).collect();
             (!modes.is_empty()).then(|| modes.join("/"))
         }
+        Some(Partition::MigSlice { parent, gpu_instance, compute_instance }) => {
+            Some(format!("mig {parent}/{gpu_instance}/{compute_instance}"))
+        }
         _ => None,
     };
     Gpu {
@@ -183,5 +186,13 @@ mod tests {
         assert_eq!(without_processes.gpus[0].energy_j, Some(Figure::Real(5.0)));
         assert_eq!(without_processes.gpus[0].processes, None);
         assert!(without_processes.notes.contains(&failed("processes").to_string()));
+    }
+
+    #[test]
+    fn a_slice_says_which_gpu_it_is_of() {
+        let place = Partition::MigSlice { parent: DeviceIndex(0), gpu_instance: 2, compute_instance: 1 };
+        let slice = Device { partition: Some(place), ..Device::unnamed(DeviceIndex(3)) };
+        let document = snapshot(&mut FakeGpu::of([slice]), &[DeviceIndex(3)]);
+        assert_eq!(document.gpus[0].partition.as_deref(), Some("mig 0/2/1"));
     }
 }

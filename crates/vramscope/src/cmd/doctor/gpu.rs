@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vramscope_core::{ByteUnit, Bytes};
+use vramscope_core::{ByteUnit, Bytes, Partition};
 use vramscope_gpu::GpuBackend;
 
 use super::document::{Area, Check, Status};
@@ -48,6 +48,10 @@ fn opened(mut backend: Box<dyn GpuBackend>) -> Check {
     let mut failed = Vec::new();
     for device in backend.devices().to_vec() {
         let name = device.name.as_deref().unwrap_or("(name not stated)");
+        let name = match device.partition {
+            Some(Partition::MigSlice { parent, .. }) => format!("{name} (a slice of GPU {parent})"),
+            _ => name.to_owned(),
+        };
         match backend.read(device.index) {
             Ok(reading) => {
                 let gib = |bytes: Bytes| format!("{:.2}", bytes.in_unit(ByteUnit::GiB));
