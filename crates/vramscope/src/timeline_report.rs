@@ -32,15 +32,21 @@ fn headline(report: &TimelineReport, width: usize) -> String {
     let period = report.period_ms.map(|ms| format!(", one each {} ms", (ms * 1e3).round() / 1e3)).unwrap_or_default();
     let missing = match report.missing {
         0 => "none missing".to_owned(),
-        missing => format!("{missing} samples missing"),
+        missing => format!("{} missing", counted(missing, "sample")),
     };
-    let words = format!("{} recorded: {} ticks{period}, {missing}", seconds(report.seconds), report.ticks);
+    let words = format!("{} recorded: {}{period}, {missing}", seconds(report.seconds), counted(report.ticks, "tick"));
     wrap(&words, width).join("\n") + "\n"
 }
 
 fn one(device: &DeviceReport, width: usize) -> String {
     let name = device.device.name.as_deref().unwrap_or("(name not stated)");
-    let mut text = format!("\nGPU {}  {name}  {} samples\n", device.device.gpu_index, device.samples);
+    let index = device.device.gpu_index;
+    let slice = device.device.partition.as_deref().filter(|partition| partition.starts_with("mig "));
+    let slice = slice.map(|slice| format!(" [{slice}]")).unwrap_or_default();
+    let mut text = format!("\nGPU {index}  {name}{slice}  {}\n", counted(device.samples, "sample"));
+    if device.samples == 0 {
+        return text;
+    }
     let right = Align::Right;
     let heads = [("", Align::Left), ("min", right), ("mean", right), ("median", right), ("p95", right), ("max", right)];
     let mut table = Table::new(&heads);
@@ -117,7 +123,7 @@ fn energy_words(energy: &EnergyReport) -> String {
     match (counted, integrated) {
         (Some(counted), Some(integrated)) => format!("{counted} ({integrated})"),
         (Some(counted), None) => counted,
-        (None, Some(integrated)) => format!("{integrated}; the device has no usable counter"),
+        (None, Some(integrated)) => format!("{integrated}; no counter of the device covers it"),
         (None, None) => "neither counted nor computable".into(),
     }
 }
@@ -133,8 +139,8 @@ fn gaps(text: &mut String, gaps: &[GapReport]) {
             "dropped" => "readings could not be kept",
             other => other,
         };
-        let (missed, spans, longest) = (gap.missed, gap.spans, seconds(gap.longest_s));
-        let _ = writeln!(text, "gap: {device}: {cause}: {missed} samples in {spans} spans, {longest} at most");
+        let (missed, spans) = (counted(gap.missed, "sample"), counted(gap.spans, "span"));
+        let _ = writeln!(text, "gap: {device}: {cause}: {missed} in {spans}, {} at most", seconds(gap.longest_s));
     }
 }
 
@@ -151,7 +157,7 @@ fn cost_words(cost: &Cost) -> String {
     let _ = write!(words, "ticks began {:.2} ms late (p50), {:.2} ms (p99), ", late.p50_us / 1e3, late.p99_us / 1e3);
     let _ = write!(words, "{:.2} ms (max); {} missed, {} not kept", late.max_us / 1e3, cost.missed, cost.dropped);
     if cost.failed > 0 {
-        let _ = write!(words, ", {} readings or parts of them failed", cost.failed);
+        let _ = write!(words, ", {} or parts of them failed", counted(cost.failed, "reading"));
     }
     words
 }
@@ -161,6 +167,12 @@ fn paragraph(text: &mut String, lead: &str, words: &str, width: usize) {
     for (n, line) in wrap(words, width.saturating_sub(lead.len())).iter().enumerate() {
         let _ = writeln!(text, "{}{line}", if n == 0 { lead } else { &indent });
     }
+}
+
+/// `1 sample`, `2 samples`.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// A length of time: `12.3 s`, `4 min 5 s`, `2 h 13 min`.

@@ -67,7 +67,8 @@ impl Pair {
         };
         let not = |why: String| CorrelationReport { not_enough: Some(why), ..empty.clone() };
         if n < LEAST_POINTS {
-            return not(format!("{n} points, and at least {LEAST_POINTS} are needed"));
+            let plural = if n == 1 { "" } else { "s" };
+            return not(format!("{n} point{plural}, and at least {LEAST_POINTS} are needed"));
         }
         let (xs, ys): (Vec<f64>, Vec<f64>) = self.points.iter().copied().unzip();
         for (metric, values) in [(self.x, &xs), (self.y, &ys)] {

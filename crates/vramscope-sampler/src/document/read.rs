@@ -68,7 +68,7 @@ pub enum ReadError {
         source: TimelineError,
     },
     /// A Parquet file is damaged, or lacks what a timeline has.
-    #[error("read row {row} of the Parquet file")]
+    #[error("read {} of the Parquet file", place(*row))]
     Parquet {
         /// The row, from 1; 0 is the file's end, where its columns are described.
         row: u64,
@@ -81,6 +81,14 @@ pub enum ReadError {
     /// More samples than fit memory.
     #[error("read the timeline into memory: it has more than {MAX_SAMPLES} samples")]
     TooMany,
+}
+
+/// Where in a Parquet file.
+fn place(row: u64) -> String {
+    match row {
+        0 => "the end, where the columns are described and which a file that was cut short does not have,".into(),
+        row => format!("row {row}"),
+    }
 }
 
 /// Something that a reader of the file should know.

@@ -154,7 +154,9 @@ fn a_parquet_file_of_somebody_else_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.parquet");
     fs::write(&path, "PAR1 and nothing else").unwrap();
-    assert!(matches!(FileLines::open(&path), Err(ReadError::Parquet { row: 0, .. })));
+    let torn = FileLines::open(&path).unwrap_err();
+    assert!(matches!(torn, ReadError::Parquet { row: 0, .. }));
+    assert!(torn.to_string().contains("cut short"), "{torn}");
     let newer = Header { vramscope_timeline: 1, ..header() };
     as_parquet(&path, &newer, &[]);
     let bytes = fs::read(&path).unwrap();

@@ -215,3 +215,18 @@ fn what_is_no_recording_or_cannot_be_written_has_its_own_exit_code() {
     assert_eq!(unknown.status.code(), Some(2));
     assert!(stderr(&unknown).contains(".parquet"));
 }
+
+#[test]
+fn a_device_of_which_nothing_was_read_has_no_empty_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("begun.jsonl");
+    let header = "{\"vramscope_timeline\": 1, \"devices\": [{\"gpu_index\": 0, \"name\": \"Stand-in GPU\"}, \
+                  {\"gpu_index\": 3, \"partition\": \"mig 0/2/1\"}]}\n";
+    std::fs::write(&path, header).unwrap();
+    let text = stdout(&vramscope(&["timeline", path.to_str().unwrap()]));
+    assert!(
+        text.contains("\nGPU 0  Stand-in GPU  0 samples\n\nGPU 3  (name not stated) [mig 0/2/1]  0 samples\n"),
+        "{text}"
+    );
+    assert!(!text.contains("median"), "{text}");
+}
