@@ -1,9 +1,11 @@
 //! `nvidia-smi --query-gpu=… --format=csv` and `--query-compute-apps=… --format=csv`.
 
+mod apps;
+
 use std::collections::BTreeMap;
 
 use vramscope_gpu::Figure;
-use vramscope_gpu::document::{Gpu, MAX_GPUS, Mig, Process, Snapshot};
+use vramscope_gpu::document::{Gpu, MAX_GPUS, Mig, Snapshot};
 
 use super::{ReadError, is_date, present, throttle};
 
@@ -202,12 +204,14 @@ impl<'t> Reader<'t> {
         snapshot.notes = self.notes;
         snapshot.gpus = self.gpus.into_iter().map(|listed| listed.gpu).collect();
         for app in &self.apps {
-            add_process(&mut snapshot, app);
+            apps::add(&mut snapshot, app);
             if snapshot.gpus.len() > MAX_GPUS {
                 return Err(ReadError::TooManyGpus);
             }
         }
-        if snapshot.gpus.is_empty() {
+        if snapshot.host_processes.is_some() {
+            snapshot.notes.push("some processes are listed without their GPU".into());
+        } else if snapshot.gpus.is_empty() {
             snapshot.notes.push("the output has a header and no row".into());
         }
         snapshot.gpus.sort_by_key(|gpu| gpu.index);
@@ -313,45 +317,6 @@ fn gpu(row: &Row<'_>, place: usize) -> Gpu {
     gpu
 }
 
-/// Puts a row of `--query-compute-apps` under its GPU, which is listed if it was not.
-fn add_process(snapshot: &mut Snapshot, row: &Row<'_>) {
-    let Some(pid) = figure(row, "pid").and_then(Figure::as_u64).and_then(|pid| u32::try_from(pid).ok()) else {
-        return;
-    };
-    let on = gpu(row, snapshot.gpus.len());
-    let names_a_gpu = on.pci_bus_id.is_some() || on.uuid.is_some();
-    let place = if names_a_gpu {
-        snapshot.gpus.iter().position(|known| same(known, &on, false))
-    } else {
-        (snapshot.gpus.len() == 1).then_some(0)
-    };
-    // A process in a slice may be listed under the slice, whose GPU only `-L` says.
-    let in_a_slice = || {
-        let cut = |gpu: &Gpu| gpu.mig.as_ref().is_some_and(|mig| mig.enabled);
-        let mut cut = snapshot.gpus.iter().enumerate().filter(|(_, gpu)| cut(gpu));
-        let only = cut.next().filter(|_| cut.next().is_none());
-        only.filter(|_| on.uuid.as_deref().is_some_and(|uuid| uuid.starts_with("MIG-"))).map(|(place, _)| place)
-    };
-    let place = match place.or_else(in_a_slice) {
-        Some(place) => place,
-        None if names_a_gpu => {
-            snapshot.gpus.push(on);
-            snapshot.gpus.len() - 1
-        }
-        None => {
-            snapshot.notes.push(format!("the process {pid} is listed without its GPU"));
-            return;
-        }
-    };
-    let process = Process {
-        pid,
-        name: cell(row, "process_name").map(str::to_owned),
-        used_mib: figure(row, "used_gpu_memory"),
-        ..Process::default()
-    };
-    snapshot.gpus[place].processes.get_or_insert_default().push(process);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -384,14 +349,6 @@ mod tests {
         assert!(gpu.mig.is_none() && gpu.temps_c.is_empty());
         let bare = read_csv("index, memory.used [MiB], power.draw [W]\n0, 300, 26.78\n").unwrap().gpus.remove(0);
         assert_eq!((bare.mem_used_mib, bare.power_w), (Some(Figure::Whole(300)), Some(Figure::Real(26.78))));
-    }
-
-    #[test]
-    fn a_process_name_may_hold_commas() {
-        let text = "pid, process_name, gpu_uuid, used_gpu_memory [MiB]\n7, python a, b , GPU-1, 12 MiB\n";
-        let processes = read_csv(text).unwrap().gpus[0].processes.clone().unwrap();
-        assert_eq!(processes[0].name.as_deref(), Some("python a, b"));
-        assert_eq!(processes[0].used_mib, Some(Figure::Whole(12)));
     }
 
     #[test]
@@ -437,14 +394,6 @@ mod tests {
         let pages = "gpu_uuid, retired_pages.address, retired_pages.cause\nGPU-1, 0x1, Double Bit ECC\n";
         assert_eq!(read_csv(pages).unwrap().gpu_count, 0);
         assert!(read_csv("pid, used_gpu_memory [MiB]\n").unwrap().notes[0].contains("no row"));
-    }
-
-    #[test]
-    fn a_process_listed_under_a_slice_belongs_to_the_one_gpu_that_is_cut() {
-        let text = "index, uuid, mig.mode.current\n0, GPU-1, Disabled\n1, GPU-2, Enabled\n\
-                    gpu_uuid, pid, used_gpu_memory [MiB]\nMIG-abc, 7, 12 MiB\n";
-        let snapshot = read_csv(text).unwrap();
-        assert_eq!((snapshot.gpu_count, snapshot.gpus[1].processes.as_ref().map(Vec::len)), (2, Some(1)));
     }
 
     #[test]

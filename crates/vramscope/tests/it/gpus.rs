@@ -179,6 +179,19 @@ fn two_queries_of_one_machine_join_and_two_machines_do_not() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("one by one"));
 }
 
+#[test]
+fn processes_of_the_whole_machine_are_shown_without_a_gpu() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rocm.json");
+    let text = r#"{"card0": {"GPU use (%)": "3"}, "card1": {"GPU use (%)": "0"}, "system": {
+        "PID7": "python3, 2, 4294967296, 0, 0", "PID8": "idle, 0, 0, 0, 0"}}"#;
+    std::fs::write(&path, text).unwrap();
+    let out = gpus(&["--from", path.to_str().unwrap()]);
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(text.contains("  GPU  PID   GiB  container  program\n    -    7  4.00  -          python3\n"), "{text}");
+    assert!(!text.contains("idle"), "{text}");
+}
+
 /// A copy of a stand-in library with its script.
 pub(crate) fn stand_in(folder: &Path, built: &str, name: &str, script: &Value) -> String {
     let path = folder.join(name);

@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 
 use vramscope_core::{ByteUnit, Bytes};
 use vramscope_gpu::Figure;
-use vramscope_gpu::document::{Gpu, Process, Snapshot};
+use vramscope_gpu::document::{Gpu, HostProcess, Process, Snapshot};
 
 use crate::table::{Align, Table, wrap};
 
 /// The whole text.
 pub(super) fn table(document: &Snapshot, width: usize) -> String {
     let mut text = headline(document);
-    text.push_str(&gpus(document).render(width));
+    if !document.gpus.is_empty() {
+        let _ = write!(text, "\n{}", gpus(document).render(width));
+    }
     for gpu in &document.gpus {
         slices(&mut text, gpu);
     }
@@ -33,7 +35,7 @@ fn headline(document: &Snapshot) -> String {
     if let Some(at) = &document.taken_at {
         let _ = write!(text, ", taken {at}");
     }
-    text.push_str("\n\n");
+    text.push('\n');
     text
 }
 
@@ -103,7 +105,8 @@ fn slices(text: &mut String, gpu: &Gpu) {
     for (place, slice) in listed.iter().enumerate() {
         let uuid = slice.uuid.as_deref().unwrap_or("");
         let name = format!("{}:{place}", gpu.index);
-        let _ = writeln!(text, "  {name:>5}  {:>6} of {:>6} GiB  {uuid}", gib(slice.used), gib(slice.total));
+        let line = format!("  {name:>5}  {:>6} of {:>6} GiB  {uuid}", gib(slice.used), gib(slice.total));
+        let _ = writeln!(text, "{}", line.trim_end());
     }
 }
 
@@ -125,12 +128,29 @@ fn processes(document: &Snapshot, width: usize) -> String {
             ]);
         }
     }
+    for process in elsewhere(document) {
+        any = true;
+        table.row([
+            "-".into(),
+            process.pid.to_string(),
+            gib(process.vram_bytes.map(|bytes| Figure::mib(Bytes::new(bytes)))),
+            "-".into(),
+            process.name.clone().unwrap_or_else(|| "-".into()),
+        ]);
+    }
     let listed = document.gpus.iter().any(|gpu| gpu.processes.is_some());
     if any {
         return format!("\n{}", table.render(width));
     }
     let said = if listed { "no processes" } else { "processes: not stated by this source" };
     format!("\n  {said}\n")
+}
+
+/// The processes that are listed for the whole machine and under no GPU, and are on some.
+fn elsewhere(document: &Snapshot) -> impl Iterator<Item = &HostProcess> {
+    let placed = |pid: u32| document.gpus.iter().flat_map(|gpu| gpu.processes.iter().flatten()).any(|p| p.pid == pid);
+    let listed = document.host_processes.iter().flatten();
+    listed.filter(move |process| process.gpus != Some(0) && !placed(process.pid))
 }
 
 fn held(process: &Process) -> Option<Figure> {
