@@ -175,9 +175,12 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-/// A length of time: `12.3 s`, `4 min 5 s`, `2 h 13 min`.
+/// A length of time: `40 ms`, `12.3 s`, `4 min 5 s`, `2 h 13 min`.
 pub(crate) fn seconds(seconds: f64) -> String {
-    // What would read as 60.0 s is a minute.
+    // What would read as 0.0 s is some milliseconds, and as 60.0 s a minute.
+    if seconds > 0.0 && seconds < 0.0995 {
+        return format!("{:.0} ms", seconds * 1e3);
+    }
     if seconds < 59.95 {
         return format!("{seconds:.1} s");
     }
@@ -204,8 +207,8 @@ mod tests {
 
     #[test]
     fn times_read_as_people_say_them() {
-        let said = ["0.0 s", "59.9 s", "1 min 0 s", "1 min 1 s", "1 h 1 min"];
-        assert_eq!([0.04, 59.94, 59.96, 61.0, 3661.0].map(seconds), said);
+        let said = ["0.0 s", "40 ms", "99 ms", "0.1 s", "59.9 s", "1 min 0 s", "1 min 1 s", "1 h 1 min"];
+        assert_eq!([0.0, 0.04, 0.0994, 0.0996, 59.94, 59.96, 61.0, 3661.0].map(seconds), said);
         assert_eq!([7.9, 61.0, 3723.0].map(clock), ["0:07", "1:01", "1:02:03"]);
     }
 }
