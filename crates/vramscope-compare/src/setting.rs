@@ -1,5 +1,6 @@
 //! What a run was set up with: whatever may explain that two runs differ.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use vramscope_schema::v3::{EngineArgs, ModelInfo, Profile, WorkloadInfo};
@@ -121,12 +122,41 @@ fn work(profile: &Profile, of: fn(&WorkloadInfo) -> Option<u64>) -> Option<Strin
     text(profile.run_config.as_ref()?.workload.as_ref().and_then(of))
 }
 
-/// `2 x NVIDIA H200`; the number alone where the GPUs have no name.
+/// `2 x NVIDIA H200`, kinds by their names; the number alone where no GPU has one.
 fn gpus(profile: &Profile) -> Option<String> {
     let info = profile.gpu_info.as_ref()?;
-    let mut names: Vec<&str> = info.devices.iter().filter_map(|device| device.name.as_deref()).collect();
-    names.dedup();
-    let listed = u32::try_from(info.devices.len()).ok().filter(|n| *n > 0);
-    let n = listed.or(info.num_gpus)?;
-    Some(if names.is_empty() { n.to_string() } else { format!("{n} x {}", names.join(", ")) })
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for device in &info.devices {
+        *kinds.entry(device.name.as_deref().unwrap_or(NAMELESS)).or_default() += 1;
+    }
+    if kinds.keys().all(|name| *name == NAMELESS) {
+        return kinds.values().next().map(ToString::to_string).or_else(|| text(info.num_gpus));
+    }
+    Some(kinds.iter().map(|(name, n)| format!("{n} x {name}")).collect::<Vec<_>>().join(", "))
+}
+
+/// A GPU whose name was not read.
+const NAMELESS: &str = "GPU without a name";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gpus_are_counted_by_kind_whatever_their_order() {
+        let of = |text: &str| gpus(&vramscope_schema::read(text.as_bytes()).unwrap().profile);
+        let devices = |names: &[&str]| {
+            let devices: Vec<String> = names.iter().map(|name| format!(r#"{{"name": "{name}"}}"#)).collect();
+            of(&format!(r#"{{"gpu_info": {{"devices": [{}]}}}}"#, devices.join(",")))
+        };
+        assert_eq!(devices(&["B", "A", "B"]).as_deref(), Some("1 x A, 2 x B"));
+        assert_eq!(devices(&["A", "B", "B"]).as_deref(), Some("1 x A, 2 x B"));
+        assert_eq!(of(r#"{"gpu_info": {"num_gpus": 4}}"#).as_deref(), Some("4"));
+        assert_eq!(of(r#"{"gpu_info": {"devices": [{}, {}]}}"#).as_deref(), Some("2"));
+        assert_eq!(
+            of(r#"{"gpu_info": {"devices": [{"name": "A"}, {}]}}"#).as_deref(),
+            Some("1 x A, 1 x GPU without a name")
+        );
+        assert_eq!(of("{}"), None);
+    }
 }

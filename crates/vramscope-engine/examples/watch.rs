@@ -7,7 +7,7 @@ use vramscope_engine::{Command, EngineError, EngineEvent, EngineHost};
 
 #[cfg(feature = "docker")]
 fn host(words: &mut Vec<String>) -> Result<EngineHost, EngineError> {
-    use vramscope_engine::{ContainerSpec, DockerHost, DockerPlace};
+    use vramscope_engine::{ContainerSpec, DockerHost, DockerPlace, docker_socket};
     let place = match words.first().map(String::as_str) {
         Some("--image") if words.len() > 1 => {
             let spec = ContainerSpec { image: words[1].clone(), run: "watch".to_owned(), ..ContainerSpec::default() };
@@ -17,7 +17,8 @@ fn host(words: &mut Vec<String>) -> Result<EngineHost, EngineError> {
         _ => return Ok(EngineHost::process()),
     };
     words.drain(..2);
-    DockerHost::new(place).map(EngineHost::Docker)
+    let socket = docker_socket(std::env::var_os("DOCKER_HOST").as_deref())?;
+    Ok(EngineHost::Docker(DockerHost::new(socket, place)))
 }
 
 #[cfg(not(feature = "docker"))]

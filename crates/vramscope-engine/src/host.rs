@@ -21,7 +21,7 @@ pub use docker::{
     BindMount, ContainerGpus, ContainerInfo, ContainerMount, ContainerNetwork, ContainerSpec, DockerHost, DockerPlace,
     PublishedPort,
 };
-pub use process::ProcessHost;
+pub use process::{ProcessHost, is_signal_ignored};
 pub use replay::ReplayHost;
 pub use socket::docker_socket;
 

@@ -33,7 +33,10 @@ mod timed;
 
 pub use engine::{Engine, EngineEvent, Exit, LogLine, LogStream};
 pub use error::EngineError;
-pub use host::{AttachHost, Command, EngineHost, LogFile, LogStart, Output, ProcessHost, ReplayHost, docker_socket};
+pub use host::{
+    AttachHost, Command, EngineHost, LogFile, LogStart, Output, ProcessHost, ReplayHost, docker_socket,
+    is_signal_ignored,
+};
 #[cfg(feature = "docker")]
 pub use host::{
     BindMount, ContainerGpus, ContainerInfo, ContainerMount, ContainerNetwork, ContainerSpec, DockerHost, DockerPlace,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use vramscope_engine::EngineError;
+
 /// What became of asking Docker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -23,6 +25,11 @@ pub(crate) fn container_name(root: &Path, id: &str) -> Option<String> {
     }
 }
 
+/// Where the daemon listens: as `DOCKER_HOST` says.
+pub(crate) fn socket() -> Result<PathBuf, EngineError> {
+    vramscope_engine::docker_socket(std::env::var_os("DOCKER_HOST").as_deref())
+}
+
 /// The host's file, where the host's files are under `root`.
 fn under(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
@@ -37,7 +44,7 @@ pub(crate) fn ask(root: &Path, path: &str) -> Answer {
 
     /// No answer to these questions is longer.
     const MAX: u64 = 4 << 20;
-    let socket = match vramscope_engine::docker_socket() {
+    let socket = match socket() {
         Ok(socket) => under(root, &socket),
         Err(error) => return Answer::Far(error.to_string()),
     };

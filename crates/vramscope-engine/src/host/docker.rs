@@ -22,7 +22,7 @@ use super::Command;
 use super::process::tree::{Stat, Tree};
 use crate::engine::{Engine, EngineEvent};
 use crate::error::EngineError;
-use crate::host::{LogStart, docker_socket};
+use crate::host::LogStart;
 use client::{connect, is_absent, refused};
 
 pub use facts::{ContainerInfo, ContainerMount, PublishedPort};
@@ -72,16 +72,8 @@ pub(crate) enum Running {
 }
 
 impl DockerHost {
-    /// A host at the daemon that [`docker_socket`](crate::docker_socket) finds.
-    ///
-    /// # Errors
-    /// [`EngineError::FarDocker`] if `DOCKER_HOST` names a daemon without a socket on this machine.
-    pub fn new(place: DockerPlace) -> Result<Self, EngineError> {
-        Ok(Self::at(docker_socket()?, place))
-    }
-
-    /// A host at the daemon of this socket.
-    pub fn at(socket: impl Into<PathBuf>, place: DockerPlace) -> Self {
+    /// A host at the daemon of this socket, which [`docker_socket`](crate::docker_socket) finds.
+    pub fn new(socket: impl Into<PathBuf>, place: DockerPlace) -> Self {
         Self { socket: socket.into(), place, current: Arc::default() }
     }
 

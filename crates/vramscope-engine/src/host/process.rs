@@ -1,5 +1,6 @@
 //! An engine as a process of this machine, which cannot be left behind.
 
+mod interrupt;
 pub(super) mod tree;
 mod watchdog;
 
@@ -20,6 +21,7 @@ use crate::engine::{Engine, EngineEvent, Exit, LogStream};
 use crate::error::EngineError;
 use crate::feed::{Source, feed};
 use crate::lines::{LineCutter, now_unix_ns};
+pub use interrupt::is_signal_ignored;
 use tree::Tree;
 use watchdog::Watchdog;
 
@@ -38,7 +40,8 @@ const DROP_PATIENCE: Duration = Duration::from_secs(2);
 /// Runs an engine as a process of this machine, in a process group of its own.
 ///
 /// Starting one makes this process the parent of orphans among its descendants (`PR_SET_CHILD_SUBREAPER`), so that a
-/// process of the engine that detaches itself is still found.
+/// process of the engine that detaches itself is still found. If SIGINT is ignored here, as in the background jobs of a
+/// shell script, it is caught from then on and nothing is done, for an engine would inherit to ignore it.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ProcessHost {}
@@ -50,6 +53,8 @@ impl ProcessHost {
         }
         // Where it is refused, orphans are still found by group, session and mark.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+        // Where it is refused, the engine is terminated instead after half of its grace.
+        let _ = interrupt::let_children_hear();
         let mark = new_mark();
         let mut watchdog = Watchdog::start(&mark_text(&mark)).map_err(EngineError::Watchdog)?;
         let mut child = match spawn(command, &mark) {

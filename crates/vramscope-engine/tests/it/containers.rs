@@ -10,7 +10,7 @@ use std::{fs, thread};
 use vramscope_core::Bytes;
 use vramscope_engine::{
     BindMount, Command, ContainerNetwork, ContainerSpec, DockerHost, DockerPlace, Engine, EngineError, EngineEvent,
-    EngineHost, LogStart, LogStream,
+    EngineHost, LogStart, LogStream, docker_socket,
 };
 
 use crate::{LONG, alive, line, rest, sh, wait_until, with_text};
@@ -48,12 +48,17 @@ fn image() -> &'static str {
     NAME
 }
 
+/// The daemon that `docker` speaks to.
+fn at_daemon(place: DockerPlace) -> DockerHost {
+    DockerHost::new(docker_socket(std::env::var_os("DOCKER_HOST").as_deref()).unwrap(), place)
+}
+
 fn spec(run: &str) -> ContainerSpec {
     ContainerSpec { image: image().to_owned(), run: run.to_owned(), ..ContainerSpec::default() }
 }
 
 fn host(spec: ContainerSpec) -> EngineHost {
-    EngineHost::Docker(DockerHost::new(DockerPlace::Run(Box::new(spec))).unwrap())
+    EngineHost::Docker(at_daemon(DockerPlace::Run(Box::new(spec))))
 }
 
 /// The ids of a run's containers.
@@ -162,7 +167,7 @@ async fn a_file_is_brought_to_an_engine_that_may_only_read_it() {
     assert_eq!(rest(&mut engine).await.0, ["65534", "kept"]);
     engine.stop(LONG).await.unwrap();
     let server = Server::start(&["--user", "65534"], &["sleep 913.25"]);
-    let inside = EngineHost::Docker(DockerHost::new(DockerPlace::Exec { container: server.0.clone() }).unwrap());
+    let inside = EngineHost::Docker(at_daemon(DockerPlace::Exec { container: server.0.clone() }));
     let mut engine = inside.start(&command).await.unwrap();
     assert_eq!(rest(&mut engine).await.0, ["65534", "kept"]);
     engine.stop(LONG).await.unwrap();
@@ -202,18 +207,18 @@ async fn what_cannot_be_used_says_what_to_do() {
     let error = host(absent).start(&sh("true")).await.unwrap_err();
     assert!(matches!(error, EngineError::NoImage { .. }), "{error}");
     let exec = |container: &str| DockerPlace::Exec { container: container.to_owned() };
-    let error = EngineHost::Docker(DockerHost::new(exec("absent")).unwrap()).start(&sh("true")).await.unwrap_err();
+    let error = EngineHost::Docker(at_daemon(exec("absent"))).start(&sh("true")).await.unwrap_err();
     assert!(matches!(error, EngineError::NoContainer { .. }), "{error}");
-    let error = EngineHost::Docker(DockerHost::at("/no/such.sock", exec("x"))).start(&sh("true")).await.unwrap_err();
+    let error = EngineHost::Docker(DockerHost::new("/no/such.sock", exec("x"))).start(&sh("true")).await.unwrap_err();
     assert!(matches!(error, EngineError::NoDocker { .. }), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let dead = folder.path().join("dead.sock");
     drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
-    let error = EngineHost::Docker(DockerHost::at(dead, exec("x"))).start(&sh("true")).await.unwrap_err();
+    let error = EngineHost::Docker(DockerHost::new(dead, exec("x"))).start(&sh("true")).await.unwrap_err();
     assert!(matches!(error, EngineError::DockerDown { .. }), "{error}");
     let server = Server::start(&[], &["true"]);
     docker(&["wait", &server.0]);
-    let error = EngineHost::Docker(DockerHost::new(exec(&server.0)).unwrap()).start(&sh("true")).await.unwrap_err();
+    let error = EngineHost::Docker(at_daemon(exec(&server.0))).start(&sh("true")).await.unwrap_err();
     assert!(matches!(error, EngineError::ContainerStopped { .. }), "{error}");
     let program = host(spec("errors")).output(&Command::new("no-such-engine"), LONG).await.unwrap();
     assert_eq!(program.exit.code, Some(127));
@@ -222,7 +227,7 @@ async fn what_cannot_be_used_says_what_to_do() {
 
 async fn exec(server: &Server, script: &str) -> Engine {
     let place = DockerPlace::Exec { container: server.0.clone() };
-    EngineHost::Docker(DockerHost::new(place).unwrap()).start(&sh(script)).await.unwrap()
+    EngineHost::Docker(at_daemon(place)).start(&sh(script)).await.unwrap()
 }
 
 #[tokio::test]
@@ -270,7 +275,7 @@ async fn a_running_server_is_watched_and_left_alone() {
     let options = ["-e", secret, "-e", "MODEL_ID=org/model", "-p", "127.0.0.1::8000", "--name", "vramscope-test-watch"];
     let server = Server::start(&options, &["echo one; sleep 1; echo two; sleep 909.25; echo three", "--api-key", "k"]);
     let place = DockerPlace::Watch { container: "vramscope-test-watch".to_owned(), from: LogStart::Beginning };
-    let host = EngineHost::Docker(DockerHost::new(place).unwrap());
+    let host = EngineHost::Docker(at_daemon(place));
     let mut engine = host.start(&Command::default()).await.unwrap();
     let container = engine.container().unwrap();
     assert_eq!((container.name.as_str(), container.model.as_deref()), ("vramscope-test-watch", Some("org/model")));

@@ -79,3 +79,12 @@ fn the_watchdog_goes_home_when_the_engine_has_ended() {
     let mark = format!("VRAMSCOPE_ENGINE={}-", owner.id());
     wait_until(&mark, 0);
 }
+
+#[test]
+fn an_engine_hears_an_interrupt_that_its_owner_was_told_to_ignore() {
+    let script = "trap '' INT; exec \"$0\" sh -c 'grep SigIgn /proc/self/status'";
+    let output = Command::new("sh").args(["-c", script]).arg(watch()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mask = text.lines().find_map(|line| line.split_once("SigIgn:")).unwrap_or_else(|| panic!("{text}")).1;
+    assert_eq!(u64::from_str_radix(mask.trim(), 16).unwrap() & 0b10, 0, "{text}");
+}

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
+use vramscope_engine::is_signal_ignored;
 use vramscope_run::{CancelHandle, CancelToken, Finding, Run, RunError, cancel};
 use vramscope_sampler::{Sampler, SamplerConfig, SamplerError};
 use vramscope_schema::ExitCode;
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn listen(handle: CancelHandle, view: Arc<View>) {
     let Ok(mut terminated) = signal(SignalKind::terminate()) else { return };
     // Under nohup nobody wants to hear of it.
-    let mut hung_up = if is_ignored(Signal::HUP) { None } else { signal(SignalKind::hangup()).ok() };
+    let mut hung_up = if is_signal_ignored(Signal::HUP.as_raw()) { None } else { signal(SignalKind::hangup()).ok() };
     let mut asked = false;
     loop {
         tokio::select! {
@@ -72,14 +73,6 @@ async fn next_of(listener: &mut Option<tokio::signal::unix::Signal>) {
         Some(listener) => drop(listener.recv().await),
         None => std::future::pending().await,
     }
-}
-
-/// Whether this process was started with a signal ignored.
-fn is_ignored(signal: Signal) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask >> (signal.as_raw() - 1) & 1 == 1
 }
 
 async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Result<ExitCode> {

@@ -226,6 +226,26 @@ fn ctrl_c_and_termination_finish_the_file_and_print_the_summary() {
 }
 
 #[test]
+fn under_nohup_a_terminal_may_go_away() {
+    let machine = Machine::steady();
+    let file = machine.path("a.jsonl");
+    let command = machine.command(&["-o", file.to_str().unwrap()]);
+    let mut nohup = Command::new("nohup");
+    nohup.arg(command.get_program()).args(command.get_args());
+    nohup.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let child = nohup.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("samples", || has_samples(&file));
+    send(&child, Signal::HUP);
+    let samples = || read(std::fs::read(&file).unwrap().as_slice()).unwrap().timeline.samples().len();
+    let before = samples();
+    // To end takes no second, which is what ten further samples take.
+    wait_for("ten further samples", || samples() > before + 10);
+    send(&child, Signal::TERM);
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(130), "{}", stderr(&out));
+}
+
+#[test]
 fn a_lost_device_ends_the_recording_when_it_was_the_only_one() {
     let machine = Machine::new(&json!({"devices": [{"lost_after": 5}]}));
     let file = machine.path("a.jsonl");

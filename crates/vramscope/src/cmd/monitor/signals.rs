@@ -23,6 +23,8 @@ mod unix {
     use signal_hook::iterator::exfiltrator::origin::WithOrigin;
     use signal_hook::low_level::siginfo::Cause;
 
+    use vramscope_engine::is_signal_ignored;
+
     use super::Caught;
 
     const ENDING: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
@@ -35,13 +37,14 @@ mod unix {
     }
 
     impl Signals {
-        /// Catches them from now on.
+        /// Catches them from now on, but a hang-up that is ignored stays so.
         pub(in super::super) fn catch() -> io::Result<Self> {
             let released = Arc::new(AtomicBool::new(false));
-            for signal in ENDING {
+            let ending = ENDING.into_iter().filter(|signal| *signal != SIGHUP || !is_signal_ignored(SIGHUP));
+            for signal in ending.clone() {
                 signal_hook::flag::register_conditional_default(signal, Arc::clone(&released))?;
             }
-            Ok(Self { pending: SignalsInfo::<WithOrigin>::new(ENDING)?, released })
+            Ok(Self { pending: SignalsInfo::<WithOrigin>::new(ending)?, released })
         }
 
         /// Those that came since the last call.

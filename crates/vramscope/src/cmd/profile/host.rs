@@ -55,7 +55,7 @@ pub(super) async fn container(args: &Args) -> anyhow::Result<Option<ContainerInf
 }
 
 fn docker(place: DockerPlace) -> anyhow::Result<DockerHost> {
-    DockerHost::new(place).or_exit(ExitCode::Usage)
+    Ok(DockerHost::new(crate::docker::socket().or_exit(ExitCode::Usage)?, place))
 }
 
 /// `HOST` or `HOST:CONTAINER`.
