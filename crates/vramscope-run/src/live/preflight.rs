@@ -53,15 +53,23 @@ pub struct Finding {
 }
 
 impl Preflight<'_> {
-    /// Everything that speaks against the run, or that a person should know.
-    pub fn check(&self) -> Vec<Finding> {
-        let mut found: Vec<Finding> = Vec::new();
-        found.extend(self.too_few_devices());
-        found.extend(self.others());
-        found.extend(self.model());
-        found.extend(self.disk());
-        found.extend(self.does_not_fit());
-        found
+    /// What speaks against the run whichever release of the engine is found, or what a person should know.
+    pub fn check_place(&self) -> Vec<Finding> {
+        let found = [self.too_few_devices(), self.others(), self.model(), self.disk()];
+        found.into_iter().flatten().collect()
+    }
+
+    /// Whether the engine will find room: its release decides that too.
+    pub fn check_fit(&self) -> Option<Finding> {
+        let budget = self.budget()?;
+        let failure = budget.verdict.failure.as_ref().filter(|_| !budget.verdict.fits)?;
+        let sure = if budget.verdict.certain { "will" } else { "will probably" };
+        Some(Finding {
+            code: "does_not_fit",
+            refuses: budget.verdict.certain,
+            message: format!("the engine {sure} refuse to start: {}", failure.name().replace('_', " ")),
+            advice: "vramscope estimate with the same arguments shows the budget, and vramscope fit what would do",
+        })
     }
 
     /// The budget as it is to be expected on the first device; `None` without a GPU, and where the model is not known or
@@ -141,18 +149,6 @@ impl Preflight<'_> {
             advice: "free some, or record elsewhere with --output",
         })
     }
-
-    fn does_not_fit(&self) -> Option<Finding> {
-        let budget = self.budget()?;
-        let failure = budget.verdict.failure.as_ref().filter(|_| !budget.verdict.fits)?;
-        let sure = if budget.verdict.certain { "will" } else { "will probably" };
-        Some(Finding {
-            code: "does_not_fit",
-            refuses: budget.verdict.certain,
-            message: format!("the engine {sure} refuse to start: {}", failure.name().replace('_', " ")),
-            advice: "vramscope estimate with the same arguments shows the budget, and vramscope fit what would do",
-        })
-    }
 }
 
 /// A model that was named by a path, where no folder is.
@@ -196,7 +192,8 @@ mod tests {
     }
 
     fn codes(preflight: &Preflight<'_>) -> Vec<(&'static str, bool)> {
-        preflight.check().iter().map(|finding| (finding.code, finding.refuses)).collect()
+        let found = preflight.check_place().into_iter().chain(preflight.check_fit());
+        found.map(|finding| (finding.code, finding.refuses)).collect()
     }
 
     fn llama() -> Architecture {

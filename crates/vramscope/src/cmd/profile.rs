@@ -5,6 +5,7 @@ mod devices;
 mod engine;
 mod host;
 mod outcome;
+mod paths;
 mod plan;
 mod repeat;
 mod view;
@@ -25,7 +26,8 @@ use crate::output::{self, Format};
 
 pub(crate) use args::{Args, WorkKind};
 use engine::Found;
-use plan::{NO_RECORDING, Paths, Plan};
+use paths::{NO_RECORDING, Paths, check_file};
+use plan::Plan;
 pub(crate) use repeat::json_schema as repeat_json_schema;
 use view::View;
 
@@ -78,25 +80,27 @@ async fn next_of(listener: &mut Option<tokio::signal::unix::Signal>) {
 async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Result<ExitCode> {
     let mut devices = devices::open(args)?;
     let plan = Plan::make(args, &devices.now).await?;
+    // What costs nothing to know comes first: it takes an engine seconds to say anything.
     for number in 1..=args.repeat {
         Paths::new(args, &plan, number)?.check()?;
     }
-    tell_unused(args);
-    let found = Found::ask(args, &plan, view).await?;
-    let findings = plan.preflight(args, &found, &devices.now).check();
-    view.clear();
-    if !goes_on(args, &findings) {
-        let refused = anyhow!("the run is refused before it starts; --force goes on all the same");
-        return Err(refused).or_exit(ExitCode::Negative);
+    if args.repeat > 1 {
+        check_file(&Paths::new(args, &plan, 0)?.profile)?;
     }
+    let config = SamplerConfig { period: devices.period(args), ..SamplerConfig::default() };
+    // It reads nothing until a recording begins.
+    let mut sampler = Sampler::spawn_all(devices.take_sources(), config).map_err(unsampled)?;
+    tell_unused(args);
+    may_start(args, &plan.preflight(args, None, &devices.now).check_place())?;
+    let found = Found::ask(args, &plan, view).await?;
+    view.clear();
+    may_start(args, plan.preflight(args, found.version.as_deref(), &devices.now).check_fit().as_slice())?;
     // What cannot be started is told before a device is sampled.
     let first = plan.spec(args, &found, &devices, &Paths::new(args, &plan, 1)?)?;
     if args.dry_run {
         output::print(&format!("{}\n", shown(&first, &devices.confinement)))?;
         return Ok(ExitCode::Success);
     }
-    let config = SamplerConfig { period: devices.period(args), ..SamplerConfig::default() };
-    let mut sampler = Sampler::spawn_all(devices.take_sources(), config).map_err(unsampled)?;
     let mut profiles: Vec<Profile> = Vec::new();
     for number in 1..=args.repeat {
         let paths = Paths::new(args, &plan, number)?;
@@ -162,13 +166,16 @@ fn tell_unused(args: &Args) {
     }
 }
 
-/// Tells what the checks found; whether the run may start.
-fn goes_on(args: &Args, findings: &[Finding]) -> bool {
+/// Tells what the checks found, and refuses the run if they do.
+fn may_start(args: &Args, findings: &[Finding]) -> anyhow::Result<()> {
     for finding in findings {
         let word = if finding.refuses && !args.force { "refused" } else { "warning" };
         output::say(&format!("{word} {}: {}\n  → {}", finding.code, finding.message, finding.advice));
     }
-    args.force || !findings.iter().any(|finding| finding.refuses)
+    if args.force || !findings.iter().any(|finding| finding.refuses) {
+        return Ok(());
+    }
+    Err(anyhow!("the run is refused before it starts; --force goes on all the same")).or_exit(ExitCode::Negative)
 }
 
 /// The command as a person would type it, secrets hidden.

@@ -10,8 +10,7 @@ use vramscope_engine::{Command, EngineHost};
 use vramscope_estimate::{CommandLine, EngineArgs, EngineVersion, Usage};
 use vramscope_load::{Arrival, Client, LoadPlan, Spacing};
 use vramscope_run::{
-    Asked, DeviceNow, FolderError, PROBE, Preflight, RunSpec, Secrets, Shape, Times, Work, Workload, own_benchmark,
-    probe, server,
+    Asked, DeviceNow, PROBE, Preflight, RunSpec, Secrets, Shape, Times, Work, Workload, own_benchmark, probe, server,
 };
 use vramscope_schema::v3::{Generator, HostInfo, WorkloadInfo};
 use vramscope_schema::{Amount, ExitCode};
@@ -21,10 +20,9 @@ use super::args::WorkKind;
 use super::devices::Devices;
 use super::engine::Found;
 use super::host;
+use super::paths::{Paths, RESULTS};
 use crate::exit::OrExit as _;
 
-/// Where profiles go unless somebody says otherwise.
-const RESULTS: &str = "results/memory-profiles";
 /// What is said of work that does not go with a host.
 const NOT_THERE: &str = "a server that runs can only be sent requests: give --workload serve, or leave it out";
 const NO_TEXT: &str =
@@ -44,68 +42,10 @@ pub(super) struct Plan {
     architecture: Option<Architecture>,
     engine_args: EngineArgs,
     /// When the run was asked for: the name of its files.
-    stamp: String,
+    pub(super) stamp: String,
     /// Where the engine runs.
     pub(super) host: EngineHost,
     secrets: Secrets,
-}
-
-/// What is said where a recording cannot begin; why, comes behind it.
-pub(super) const NO_RECORDING: &str = "could not begin the recording";
-
-/// Where one run's profile and recording go.
-pub(super) struct Paths {
-    pub(super) profile: PathBuf,
-    pub(super) folder: PathBuf,
-}
-
-impl Paths {
-    /// Those of one of several runs, counted from 1; of their summary for 0.
-    pub(super) fn new(args: &Args, plan: &Plan, run: u32) -> anyhow::Result<Self> {
-        let profile = match &args.output {
-            Some(path) => path.clone(),
-            None => Path::new(RESULTS).join(format!("{}_{}.json", plan.short_name(), plan.stamp)),
-        };
-        let stem = profile.file_stem().context("--output names no file").or_exit(ExitCode::Usage)?;
-        let stem = stem.to_string_lossy();
-        let ending = match (run, args.repeat) {
-            (0, _) => ".repeat".to_owned(),
-            (_, 1) => String::new(),
-            (run, _) => format!("_{run}"),
-        };
-        let profile = match (&args.output, ending.is_empty()) {
-            // What somebody named is taken as it is, whatever it ends in.
-            (Some(path), true) => path.clone(),
-            _ => profile.with_file_name(format!("{stem}{ending}.json")),
-        };
-        // The folder needs another name than the file, also if that has no ending.
-        let folder = profile.with_file_name(format!("{stem}{ending}"));
-        let folder =
-            if folder == profile { profile.with_file_name(format!("{stem}{ending}.recording")) } else { folder };
-        Ok(Self { profile, folder })
-    }
-
-    /// What is in the way is told before the engine is asked anything.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
-        let folder = std::path::absolute(&self.folder).context("could not tell the recording's folder")?;
-        if folder.to_str().is_none() {
-            let unspeakable = anyhow!(
-                "the engine is told by name where it writes, and {} is no text; record elsewhere with --output",
-                folder.display()
-            );
-            return Err(unspeakable).or_exit(ExitCode::Usage);
-        }
-        if self.profile.exists() && !self.profile.is_file() {
-            let taken =
-                anyhow!("--output {} is there and is no regular file; name another one", self.profile.display());
-            return Err(taken).or_exit(ExitCode::CannotWrite);
-        }
-        if self.folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-            let taken = FolderError::NotEmpty { path: self.folder.clone() };
-            return Err(taken).context(NO_RECORDING).or_exit(ExitCode::CannotWrite);
-        }
-        Ok(())
-    }
 }
 
 impl Plan {
@@ -115,6 +55,20 @@ impl Plan {
         }
         if args.work.prompt.is_some() && args.kind() == WorkKind::Latency {
             return Err(anyhow!(NO_TEXT)).or_exit(ExitCode::Usage);
+        }
+        let words = args.engine.words();
+        if let Some(word) = words.first().filter(|word| !word.starts_with('-')) {
+            let wrong = anyhow!("after -- come flags of the engine, and {word:?} is none; the model goes to --model");
+            return Err(wrong).or_exit(ExitCode::Usage);
+        }
+        if let Some(flag) = told_by_us(words) {
+            let wrong =
+                anyhow!("--{flag} is given to the engine by vramscope: give it before -- if it is a flag of profile");
+            return Err(wrong).or_exit(ExitCode::Usage);
+        }
+        let line = args.engine.read()?;
+        if args.kind() == WorkKind::Serve {
+            load(args, None)?;
         }
         let container = host::container(args).await?;
         let told = container.as_ref().and_then(|container| container.model.clone());
@@ -128,17 +82,6 @@ impl Plan {
             };
             return Err(anyhow!("no model: give --model DIR or --hf-model-id ID{asked}")).or_exit(ExitCode::Usage);
         }
-        let words = args.engine.words();
-        if let Some(word) = words.first().filter(|word| !word.starts_with('-')) {
-            let wrong = anyhow!("after -- come flags of the engine, and {word:?} is none; the model goes to --model");
-            return Err(wrong).or_exit(ExitCode::Usage);
-        }
-        if let Some(flag) = told_by_us(words) {
-            let wrong =
-                anyhow!("--{flag} is given to the engine by vramscope: give it before -- if it is a flag of profile");
-            return Err(wrong).or_exit(ExitCode::Usage);
-        }
-        let line = args.engine.read()?;
         let here = args.host.container.is_none();
         let folder = named.as_deref().map(PathBuf::from).filter(|path| here && path.is_dir());
         let folder = folder.map(std::path::absolute).transpose().context("could not tell the model's folder")?;
@@ -184,10 +127,15 @@ impl Plan {
         Client::new(url, own.or_else(|| args.host.api_key.clone())).or_exit(ExitCode::Usage)
     }
 
-    /// What the checks before the start look at.
-    pub(super) fn preflight<'p>(&'p self, args: &Args, found: &Found, devices: &'p [DeviceNow]) -> Preflight<'p> {
+    /// What the checks before the start look at, of an engine of this release once it is known.
+    pub(super) fn preflight<'p>(
+        &'p self,
+        args: &Args,
+        version: Option<&str>,
+        devices: &'p [DeviceNow],
+    ) -> Preflight<'p> {
         let mut engine = self.engine_args.clone();
-        if let Some(version) = found.version.as_deref().and_then(|version| version.parse::<EngineVersion>().ok()) {
+        if let Some(version) = version.and_then(|version| version.parse::<EngineVersion>().ok()) {
             engine.version = version;
         }
         let started = args.host.url.is_none() && args.kind() != WorkKind::Transformers;
@@ -272,7 +220,7 @@ impl Plan {
                     }
                     (_, url) => (Command::new("vllm").arg("serve"), url.clone().unwrap_or_default()),
                 };
-                let (client, plan) = (Self::client(args, &url)?, Box::new(self.load(args)?));
+                let (client, plan) = (Self::client(args, &url)?, Box::new(load(args, self.architecture.as_ref())?));
                 Ok((command, Workload::Served { client, plan, ask_model: true }))
             }
             (WorkKind::Latency, None) => Err(anyhow!(NOT_THERE)).or_exit(ExitCode::Usage),
@@ -294,27 +242,6 @@ impl Plan {
             return format!("/tmp/vramscope-{}-{name}", self.stamp).into();
         }
         folder.join(name)
-    }
-
-    fn load(&self, args: &Args) -> anyhow::Result<LoadPlan> {
-        let work = &args.work;
-        let requests = work.num_prompts.unwrap_or(work.batch_size.saturating_mul(10));
-        let arrival = match work.request_rate {
-            Some(per_s) => Arrival::Rate { per_s, spacing: Spacing::Poisson },
-            None => Arrival::Concurrency(work.batch_size),
-        };
-        // Token ids below the vocabulary of any model that is served in earnest, or of this one where it is smaller.
-        let vocabulary = self.architecture.as_ref().map_or(10_000, |model| model.vocab_size.min(10_000));
-        let plan = LoadPlan {
-            arrival,
-            warmup_requests: work.batch_size.min(requests),
-            seed: work.seed,
-            text: work.prompt.clone(),
-            token_ids: 0..u32::try_from(vocabulary).unwrap_or(10_000),
-            ..LoadPlan::new("asked of the server", work.input_len, work.output_len, requests)
-        };
-        plan.check().or_exit(ExitCode::Usage)?;
-        Ok(plan)
     }
 
     fn asked(&self, args: &Args) -> Asked {
@@ -341,12 +268,34 @@ impl Plan {
     }
 
     /// The same as a part of a file's name.
-    fn short_name(&self) -> String {
+    pub(super) fn short_name(&self) -> String {
         let model = self.short_model();
         let last = model.rsplit('/').next().unwrap_or(&model);
         let plain = last.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' });
         plain.take(LONGEST_NAME).collect()
     }
+}
+
+/// The requests that are sent to a server of this model.
+fn load(args: &Args, model: Option<&Architecture>) -> anyhow::Result<LoadPlan> {
+    let work = &args.work;
+    let requests = work.num_prompts.unwrap_or(work.batch_size.saturating_mul(10));
+    let arrival = match work.request_rate {
+        Some(per_s) => Arrival::Rate { per_s, spacing: Spacing::Poisson },
+        None => Arrival::Concurrency(work.batch_size),
+    };
+    // Token ids below the vocabulary of any model that is served in earnest, or of this one where it is smaller.
+    let vocabulary = model.map_or(10_000, |model| model.vocab_size.min(10_000));
+    let plan = LoadPlan {
+        arrival,
+        warmup_requests: work.batch_size.min(requests),
+        seed: work.seed,
+        text: work.prompt.clone(),
+        token_ids: 0..u32::try_from(vocabulary).unwrap_or(10_000),
+        ..LoadPlan::new("asked of the server", work.input_len, work.output_len, requests)
+    };
+    plan.check().or_exit(ExitCode::Usage)?;
+    Ok(plan)
 }
 
 /// A port that nobody listens on now. It is found for each run on its own, shortly before its server starts.

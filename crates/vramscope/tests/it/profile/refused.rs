@@ -48,6 +48,49 @@ fn what_stands_where_the_profile_goes_is_told_at_once_and_left_alone() {
     assert!(crate::stderr(&output).contains("the folder is not empty"), "{}", crate::stderr(&output));
 }
 
+/// What costs nothing to know is told first: asking an engine takes it seconds of imports.
+#[test]
+fn what_can_be_refused_without_the_engine_is_refused_before_it_is_asked() {
+    let bench = Bench::new(&Script::default());
+    let beside = |name: &str| bench.file().with_file_name(name).display().to_string();
+    let (engine, asked) = (beside("engine"), beside("asked"));
+    program(Path::new(&engine), &format!("#!/bin/sh\ntouch '{asked}'\nexit 1\n"));
+    fs::write(beside("a-file"), "").unwrap();
+    fs::create_dir(beside("repeated.repeat.json")).unwrap();
+    let run = |output: &str, more: &[&str]| {
+        let words = [&["--engine", &engine], more].concat();
+        let kind = if more.contains(&"--num-prompts") { Kind::Serve } else { Kind::Latency };
+        let output = bench.command(Path::new(output), kind, &words).output().unwrap();
+        (output.status.code(), crate::stderr(&output))
+    };
+    let (good, absent) = (beside("good.json"), beside("absent"));
+    let cases: [(&str, &[&str], i32, &str); 7] = [
+        (&beside("a-file/profile.json"), &[], 4, "could not begin the recording"),
+        ("/proc/no-place/profile.json", &[], 4, "could not begin the recording"),
+        (&beside("repeated.json"), &["--repeat", "2"], 4, "repeated.repeat.json is there and is no regular file"),
+        (&good, &["--model", &absent], 8, "refused no_model_folder"),
+        (&good, &["--tensor-parallel-size", "2"], 8, "refused too_few_devices"),
+        (&good, &["--env", "VRAMSCOPE_TEST_NO_SUCH_VARIABLE"], 2, "there is no variable of that name"),
+        (&good, &["--num-prompts", "2000000", "--batch-size", "2000000"], 2, "requests"),
+    ];
+    for (output, more, code, said) in cases {
+        let (ended, text) = run(output, more);
+        assert_eq!((ended, text.contains(said)), (Some(code), true), "{more:?} {output}: {text}");
+        assert!(!Path::new(&asked).exists(), "{more:?} {output}: the engine was asked: {text}");
+    }
+    // The memory of processes cannot be read so often; a GPU can.
+    if crate::vramscope(&["gpus"]).status.code() == Some(7) {
+        let words = ["profile", "--model", "m/x", "--engine", &engine, "--interval", "20ms"];
+        let output = crate::vramscope(&words);
+        assert_eq!(output.status.code(), Some(2), "{}", crate::stderr(&output));
+        assert!(crate::stderr(&output).contains("for process-memory"), "{}", crate::stderr(&output));
+        assert!(!Path::new(&asked).exists(), "the engine was asked: {}", crate::stderr(&output));
+    }
+    assert_eq!(run(&good, &[]).0, Some(9));
+    assert!(Path::new(&asked).exists(), "the engine marks that it was asked");
+    assert!(!Path::new(&good).with_extension("").exists(), "nothing is recorded");
+}
+
 #[test]
 fn an_engine_is_found_in_a_folder_with_a_space_and_quoted_when_it_is_none() {
     let bench = Bench::new(&Script::default());
