@@ -36,6 +36,8 @@ pub struct Script {
     pub devices: Vec<Device>,
     /// The time from one token of a served request to the next, in milliseconds, not scaled.
     pub token_ms: f64,
+    /// So many tokens of a served request come in one chunk of the answer.
+    pub tokens_per_chunk: u64,
     /// The completion (from 1) at which a failure `at` `measure` strikes a served engine; one `at` `warmup` strikes at the
     /// second, after the one token that tries it out.
     pub measure_from_request: u64,
@@ -118,6 +120,7 @@ impl Default for Script {
             workers_outlive: false,
             devices: Vec::new(),
             token_ms: 2.0,
+            tokens_per_chunk: 1,
             measure_from_request: 6,
             refuses_token_ids: false,
         }

@@ -232,6 +232,9 @@ async fn generate(state: &State, connection: &mut Connection, asked: &Completion
     for token in 1..=asked.max_tokens {
         tokio::time::sleep(pause).await;
         let reason = (token == asked.max_tokens).then_some("length");
+        if reason.is_none() && !token.is_multiple_of(state.engine.script.tokens_per_chunk) {
+            continue;
+        }
         connection.event(&chunk(choice("ba".into(), reason), &serde_json::Value::Null)).await?;
     }
     connection.event(&chunk(json!([]), &usage)).await?;

@@ -15,16 +15,26 @@ pub(super) fn host(run: &Known<'_>) -> Option<HostInfo> {
 pub(super) fn served(run: &Known<'_>) -> Option<ServedStats> {
     let Some(Bench::Serve(serve)) = &run.evidence.bench else { return None };
     let whole = |name: &str| serve.figures.get(name).and_then(|n| whole_number(*n));
+    let output_tokens = whole("total_output_tokens");
+    let tokens_per_chunk = output_tokens.zip(serve.chunks.filter(|chunks| *chunks > 0)).map(|(tokens, chunks)| {
+        #[expect(clippy::cast_precision_loss, reason = "counts of a load are below 2^53")]
+        let mean = tokens as f64 / chunks as f64;
+        mean
+    });
     Some(ServedStats {
         completed_requests: serve.completed,
         failed_requests: whole("failed"),
+        unsent_requests: serve.unsent,
         failures: serve.failures.clone(),
         input_tokens: whole("total_input_tokens"),
-        output_tokens: whole("total_output_tokens"),
+        output_tokens,
+        chunks: serve.chunks,
+        tokens_per_chunk: tokens_per_chunk.and_then(Amount::new),
         time_to_first_token: spread(serve, "ttft"),
         time_per_output_token: spread(serve, "tpot"),
         inter_token_latency: spread(serve, "itl"),
         end_to_end: spread(serve, "e2el"),
+        client_queue_time: spread(serve, "client_queue_time"),
     })
 }
 

@@ -42,8 +42,13 @@ pub struct Serve {
     pub completed: Option<u64>,
     /// Every number of the document, by its own name, which carries its unit.
     pub figures: BTreeMap<String, f64>,
-    /// How many requests failed, by kind, where the document says so.
+    /// How many requests failed, by kind, where the document says so. This and what follows stands under `vramscope`,
+    /// as vLLM's own document has no place for it.
     pub failures: BTreeMap<String, u64>,
+    /// Requests that were not sent any more.
+    pub unsent: Option<u64>,
+    /// Pieces in which the generated tokens came.
+    pub chunks: Option<u64>,
 }
 
 /// A benchmark result that cannot be used.
@@ -95,9 +100,12 @@ pub fn read(json: &[u8]) -> Result<Bench, BenchError> {
     }
     let duration = seconds("duration", number("duration").ok_or(BenchError::Kind)?)?;
     let figures = document.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect();
-    let kinds = document.get("failures").and_then(Value::as_object);
+    let own = |name: &str| document.get("vramscope").and_then(|own| own.get(name));
+    let kinds = own("failures").and_then(Value::as_object);
     let failures = kinds.into_iter().flatten().filter_map(|(kind, n)| Some((kind.clone(), n.as_u64()?))).collect();
-    Ok(Bench::Serve(Serve { duration, completed: whole("completed"), figures, failures }))
+    let count = |name: &str| own(name).and_then(Value::as_u64);
+    let (unsent, chunks) = (count("unsent"), count("chunks"));
+    Ok(Bench::Serve(Serve { duration, completed: whole("completed"), figures, failures, unsent, chunks }))
 }
 
 type Document = serde_json::Map<String, Value>;
@@ -136,6 +144,10 @@ mod tests {
         let serve = br#"{"duration": 1.5, "completed": 40, "mean_ttft_ms": 75.5, "ttfts": [1, 2]}"#;
         let Bench::Serve(s) = read(serve).unwrap() else { panic!("serve") };
         assert_eq!(s.figures.get("mean_ttft_ms"), Some(&75.5));
+        assert_eq!((s.chunks, s.failures.len()), (None, 0), "vLLM's own result does not say");
+        let ours = br#"{"duration": 1, "vramscope": {"chunks": 7, "unsent": 2, "failures": {"cut": 3}}}"#;
+        let Bench::Serve(s) = read(ours).unwrap() else { panic!("serve") };
+        assert_eq!((s.chunks, s.unsent, s.failures.get("cut")), (Some(7), Some(2), Some(&3)));
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct ServedStats {
     pub completed_requests: Option<u64>,
     /// Requests that failed. Unit: count.
     pub failed_requests: Option<u64>,
+    /// Requests that were not sent any more as the server had gone. Unit: count.
+    pub unsent_requests: Option<u64>,
     /// Why they failed: a kind, and how many. Unit: count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<String, u64>,
@@ -54,14 +56,22 @@ pub struct ServedStats {
     pub input_tokens: Option<u64>,
     /// Generated tokens of the answered requests. Unit: tokens.
     pub output_tokens: Option<u64>,
+    /// The pieces in which they came. Unit: count.
+    pub chunks: Option<u64>,
+    /// Generated tokens of a chunk in the mean. Where it is above one, `inter_token_latency` tells of chunks and not of
+    /// tokens; `time_per_output_token` does not mind. Unit: tokens.
+    pub tokens_per_chunk: Option<Amount>,
     /// From sending a request to its first token.
     pub time_to_first_token: Option<TimeSpread>,
     /// The mean time between the tokens of a request after the first: (end - first token) / (tokens - 1).
     pub time_per_output_token: Option<TimeSpread>,
-    /// The time between one piece of an answer and the next.
+    /// The time between one chunk of an answer and the next.
     pub inter_token_latency: Option<TimeSpread>,
     /// From sending a request to its end.
     pub end_to_end: Option<TimeSpread>,
+    /// From when a request was due until it was sent: how far the sender, and not the server, was behind. The other times
+    /// begin at the sending.
+    pub client_queue_time: Option<TimeSpread>,
 }
 
 /// How a time is spread over requests or tokens.

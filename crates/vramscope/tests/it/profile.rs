@@ -57,6 +57,29 @@ fn a_served_run_has_its_requests_and_the_engines_metrics() {
     bench.is_derived_again();
 }
 
+#[test]
+fn what_the_sender_knows_of_its_figures_is_in_the_profile() {
+    let bench = Bench::new(&Script { speed: 60.0, tokens_per_chunk: 3, ..Script::default() });
+    let load = ["--num-prompts", "12", "--request-rate", "500"];
+    let (output, document) = bench.profile(Kind::Serve, &load);
+    assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
+    let served = &document["served_stats"];
+    assert_eq!((&served["output_tokens"], &served["chunks"]), (&96.into(), &36.into()), "8 tokens in 3 chunks each");
+    assert_eq!(served["tokens_per_chunk"], 96.0 / 36.0);
+    assert_eq!(served["unsent_requests"], 0);
+    assert!(served["client_queue_time"]["p99_ms"].as_f64().is_some_and(|ms| ms >= 0.0), "{served}");
+    let screen = crate::stdout(&output);
+    assert!(screen.contains("2.67 tokens a chunk") && screen.contains("between chunks (ITL)"), "{screen}");
+    bench.is_derived_again();
+
+    let fail = vec![Fail { at: Phase::Measure, how: How::Refuse }];
+    let bench = Bench::new(&Script { speed: 60.0, fail, ..Script::default() });
+    let (output, document) = bench.profile(Kind::Serve, &["--num-prompts", "12", "--batch-size", "2"]);
+    let served = &document["served_stats"];
+    assert_eq!((&served["completed_requests"], &served["failed_requests"]), (&11.into(), &1.into()), "{served}");
+    assert_eq!(served["failures"], serde_json::json!({"status_500": 1}), "{}", crate::stderr(&output));
+}
+
 /// Each phase fails in each way: a profile results, with the phase and a cause, and nothing is left behind.
 #[test]
 fn every_phase_of_both_workloads_fails_into_a_profile() {

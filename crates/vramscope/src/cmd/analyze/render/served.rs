@@ -6,6 +6,9 @@ use vramscope_schema::v3::{Profile, TimeSpread};
 use super::{paragraph, title};
 use crate::table::{Align, Table};
 
+/// A sender that keeps up is not worth a line.
+const LATE_MS: f64 = 1.0;
+
 /// The tables; nothing where no server was asked.
 pub(super) fn table(text: &mut String, profile: &Profile, width: usize) {
     if let Some(served) = &profile.served_stats {
@@ -14,15 +17,19 @@ pub(super) fn table(text: &mut String, profile: &Profile, width: usize) {
         counts.extend(served.completed_requests.map(|n| format!("{n} answered")));
         counts.extend(served.failed_requests.filter(|n| *n > 0).map(|n| format!("{n} failed")));
         counts.extend(served.failures.iter().map(|(kind, n)| format!("{n} {}", kind.replace('_', " "))));
+        counts.extend(served.unsent_requests.filter(|n| *n > 0).map(|n| format!("{n} not sent")));
         counts.extend(served.output_tokens.map(|n| format!("{n} tokens generated")));
+        let several = served.tokens_per_chunk.filter(|tokens| tokens.get() > 1.0);
+        counts.extend(several.map(|tokens| format!("{:.2} tokens a chunk", tokens.get())));
         let rate = profile.latency_stats.as_ref().and_then(|stats| stats.tokens_per_second);
         counts.extend(rate.map(|rate| format!("{:.1} tokens/s", rate.get())));
         paragraph(text, "  ", &counts.join(" · "), width);
         let rows = [
             ("first token (TTFT)", served.time_to_first_token),
             ("per output token (TPOT)", served.time_per_output_token),
-            ("between pieces (ITL)", served.inter_token_latency),
+            ("between chunks (ITL)", served.inter_token_latency),
             ("whole request", served.end_to_end),
+            ("late at the sender", served.client_queue_time.filter(is_late)),
         ];
         let mut table = Table::new(&[
             ("ms", Align::Left),
@@ -50,4 +57,8 @@ pub(super) fn table(text: &mut String, profile: &Profile, width: usize) {
             paragraph(text, "  engine: ", &parts.join(" · "), width);
         }
     }
+}
+
+fn is_late(spread: &TimeSpread) -> bool {
+    spread.p99_ms.is_some_and(|ms| ms.get() >= LATE_MS)
 }
