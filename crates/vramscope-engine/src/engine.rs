@@ -107,4 +107,14 @@ impl Engine {
         self.feed.keep_during(self.held.stop(grace)).await?;
         Ok(self.feed.finish().await)
     }
+
+    /// As [`Engine::stop`], but a new container stays until then, so that what the engine wrote when it was asked to stop
+    /// can still be read. Dropping the engine removes it too.
+    ///
+    /// # Errors
+    /// [`EngineError::StillAlive`] if killed processes do not end.
+    pub async fn end(&mut self, grace: Duration) -> Result<Exit, EngineError> {
+        self.feed.keep_during(self.held.end(grace)).await?;
+        Ok(self.feed.finish().await)
+    }
 }

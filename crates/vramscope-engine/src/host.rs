@@ -253,6 +253,15 @@ impl Held {
         Ok(())
     }
 
+    /// The same, but a new container is kept.
+    pub(crate) async fn end(&mut self, grace: Duration) -> Result<(), EngineError> {
+        match self {
+            #[cfg(feature = "docker")]
+            Self::Docker(running) => running.end(grace).await,
+            other => other.stop(grace).await,
+        }
+    }
+
     #[cfg(feature = "docker")]
     pub(crate) fn container(&self) -> Option<&ContainerInfo> {
         match self {

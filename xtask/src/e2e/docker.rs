@@ -80,6 +80,33 @@ fn in_a_new_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
     check_probe(&document)?;
     ensure!(file.with_extension("").join("probe.py").is_file(), "the recording has no probe");
     nothing_left(daemon)?;
+    derived_again(bench, &file)?;
+    interrupted_in_the_middle(bench, daemon)
+}
+
+/// Ctrl-C while the bundled script generates in a new container: what it has measured by then is in the profile.
+fn interrupted_in_the_middle(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
+    let file = bench.work.join("docker-image-interrupted.json");
+    let mut command = short(bench, daemon, &file);
+    command.args(["--workload", "transformers", "--image", IMAGE, "--num-iters", "1000000"]);
+    command.arg("--engine").arg(bench.python()).arg("--model").arg(&bench.model);
+    for path in mounts(bench)? {
+        command.arg("--mount").arg(path);
+    }
+    let mut child = command.stdout(Stdio::null()).spawn().context("run vramscope profile")?;
+    let folder = file.with_extension("");
+    let measures =
+        || std::fs::read_to_string(folder.join("engine.log")).is_ok_and(|log| log.contains("vramscope-probe: measure"));
+    wait(&mut child, "the probe's measurement", measures)?;
+    done(Command::new("kill").args(["-INT", &child.id().to_string()]), "interrupt vramscope profile")?;
+    let status = child.wait().context("wait for vramscope profile")?;
+    ensure!(status.code() == Some(130), "interrupted: exit code {:?} instead of 130", status.code());
+    let document = read_json(&file)?;
+    ensure!(document["metadata"]["status"] == "interrupted", "status {}", document["metadata"]);
+    let result = read_json(&folder.join("probe.json")).context("the interrupted probe's result")?;
+    ensure!(result["error"]["kind"] == "interrupted", "the probe says {}", result["error"]);
+    check_probe(&document)?;
+    nothing_left(daemon)?;
     derived_again(bench, &file)
 }
 

@@ -221,6 +221,14 @@ impl Running {
         }
     }
 
+    /// Ends the engine, and leaves its container.
+    pub(crate) async fn end(&mut self, grace: Duration) -> Result<(), EngineError> {
+        match self {
+            Self::Run(running) => running.end(grace).await,
+            other => other.stop(grace).await,
+        }
+    }
+
     pub(crate) async fn stop(&mut self, grace: Duration) -> Result<(), EngineError> {
         match self {
             Self::Run(running) => running.stop(grace).await,

@@ -182,6 +182,26 @@ async fn a_file_is_brought_to_an_engine_that_may_only_read_it() {
 }
 
 #[tokio::test]
+async fn what_an_engine_writes_when_it_is_asked_to_stop_can_be_read_until_its_container_is_removed() {
+    let host = host(spec("last-will"));
+    let script = "trap 'echo seen > /tmp/will; exit 3' INT; echo up; while :; do sleep 0.1; done";
+    let mut engine = host.start(&sh(script)).await.unwrap();
+    assert_eq!(line(&mut engine).await, "up");
+    let exit = engine.end(LONG).await.unwrap();
+    assert_eq!(exit.code, Some(3));
+    assert_eq!(host.read_file(Path::new("/tmp/will"), 100).await.unwrap(), b"seen\n");
+    assert_eq!(engine.stop(LONG).await.unwrap(), exit);
+    assert_eq!(of_run("last-will"), "");
+    assert_eq!(engine.end(LONG).await.unwrap(), exit, "there is nothing to end any more");
+
+    let mut engine = host.start(&sh("echo up; while :; do sleep 0.1; done")).await.unwrap();
+    assert_eq!(line(&mut engine).await, "up");
+    engine.end(LONG).await.unwrap();
+    drop(engine);
+    assert_eq!(of_run("last-will"), "", "to drop it is to remove it");
+}
+
+#[tokio::test]
 async fn an_image_can_start_by_its_own_entry_point() {
     let mut engine = host(spec("entry")).start(&Command::default().arg("echo own entry point")).await.unwrap();
     assert_eq!(rest(&mut engine).await.0, ["own entry point"]);

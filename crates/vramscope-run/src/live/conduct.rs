@@ -226,15 +226,7 @@ impl Conductor<'_> {
         let worked = self.work(&mut engine).await;
         // Who has stopped the run already has seen to it that the engine ends, not that its end is not looked at.
         let asked = worked.as_ref().is_err_and(Stop::is_interrupt);
-        // A new container goes with its engine; in one that runs on, a probe that is stopped writes its result then.
-        let ended = self.exit.is_some();
-        if ended {
-            self.take_back().await;
-        }
         let stopped = self.wind_up(&mut engine, asked).await;
-        if !ended {
-            self.take_back().await;
-        }
         worked.and(stopped)
     }
 
@@ -322,12 +314,19 @@ impl Conductor<'_> {
     async fn stop(&mut self, engine: &mut Engine) -> Result<(), Stop> {
         let grace = self.spec.times.grace;
         let begun = tokio::time::Instant::now();
-        let exit = engine.stop(grace).await;
+        let ended = engine.end(grace).await;
+        let took = begun.elapsed();
+        // A probe that is stopped writes its result then, and a new container goes with what is in it.
+        self.take_back().await;
+        let exit = match ended {
+            Ok(_) => engine.stop(grace).await,
+            failed => failed,
+        };
         let exit = exit.map_err(|error| Stop::host(&error, Phase::Shutdown, &self.spec.secrets))?;
         if !self.attached() && self.exit.is_none() {
             // A container reports the signal that ended its processes as a code past 128.
             let killed = exit.signal == Some(SIGKILL) || exit.code == Some(128 + SIGKILL);
-            self.killed = killed && !exit.oom_killed && begun.elapsed() >= grace;
+            self.killed = killed && !exit.oom_killed && took >= grace;
             self.exit = Some(exit);
         }
         Ok(())

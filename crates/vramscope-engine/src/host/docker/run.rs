@@ -172,7 +172,8 @@ impl Running {
         timeout_at(deadline, exit.wait_for(Option::is_some)).await.is_ok()
     }
 
-    pub(super) async fn stop(&mut self, grace: Duration) -> Result<(), EngineError> {
+    /// Ends what runs in it.
+    pub(super) async fn end(&mut self, grace: Duration) -> Result<(), EngineError> {
         if self.removed {
             return Ok(());
         }
@@ -194,6 +195,14 @@ impl Running {
             if !self.ended_by(Instant::now() + KILL_PATIENCE).await {
                 return Err(EngineError::StillAlive { pids: self.pids() });
             }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn stop(&mut self, grace: Duration) -> Result<(), EngineError> {
+        self.end(grace).await?;
+        if self.removed {
+            return Ok(());
         }
         let removed = remove(&self.docker, &self.info.id).await;
         removed.map_err(|error| refused(&self.socket, "remove the container", error))?;
