@@ -43,6 +43,8 @@ pub struct ProcessMemory {
     tree: ProcessTree,
     proc: PathBuf,
     devices: Vec<Device>,
+    /// What the last reading summed, until a slow reading has told it: to sum it again would hold up the engine again.
+    summed: Option<Vec<(u32, Bytes)>>,
 }
 
 impl ProcessMemory {
@@ -63,7 +65,7 @@ impl ProcessMemory {
             total: Some(total),
             ..Device::unnamed(DeviceIndex(0))
         };
-        Ok(Self { tree, proc, devices: vec![device] })
+        Ok(Self { tree, proc, devices: vec![device], summed: None })
     }
 
     /// The watched processes that live, with their descendants.
@@ -86,6 +88,25 @@ impl ProcessMemory {
             open.extend(new.collect::<Vec<u32>>());
         }
         members
+    }
+
+    /// Each living process with its share.
+    fn shares(&self, device: DeviceIndex) -> Result<Vec<(u32, Bytes)>, GpuError> {
+        if device != DeviceIndex(0) {
+            return Err(GpuError::NoSuchDevice { device });
+        }
+        let shares = self.members().into_iter().map(|pid| Ok(self.pss(pid)?.map(|share| (pid, share))));
+        shares.filter_map(Result::transpose).collect()
+    }
+
+    /// The same for people.
+    fn list(&self, shares: Vec<(u32, Bytes)>) -> Vec<GpuProcess> {
+        let listed = shares.into_iter().map(|(pid, used)| {
+            let name = std::fs::read_to_string(self.proc.join(format!("{pid}/comm"))).ok();
+            let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+            GpuProcess { used: Some(used), name, ..GpuProcess::unnamed(pid) }
+        });
+        listed.collect()
     }
 
     /// One process's share; `None` if it is gone.
@@ -128,33 +149,25 @@ impl GpuBackend for ProcessMemory {
     }
 
     fn read(&mut self, device: DeviceIndex) -> Result<Reading, GpuError> {
-        if device != DeviceIndex(0) {
-            return Err(GpuError::NoSuchDevice { device });
-        }
-        let mut used = Bytes::ZERO;
-        for pid in self.members() {
-            let share = self.pss(pid)?.unwrap_or(Bytes::ZERO);
-            used = used.checked_add(share).ok_or_else(|| too_much(device))?;
-        }
+        self.summed = None;
+        let shares = self.shares(device)?;
+        let used = shares.iter().try_fold(Bytes::ZERO, |sum, (_, share)| sum.checked_add(*share));
+        let used = used.ok_or_else(|| too_much(device))?;
+        self.summed = Some(shares);
         Ok(Reading { used, total: self.devices[0].total, ..Reading::default() })
     }
 
     fn processes(&mut self, device: DeviceIndex) -> Result<Vec<GpuProcess>, GpuError> {
-        if device != DeviceIndex(0) {
-            return Err(GpuError::NoSuchDevice { device });
-        }
-        let mut processes = Vec::new();
-        for pid in self.members() {
-            let Some(used) = self.pss(pid)? else { continue };
-            let name = std::fs::read_to_string(self.proc.join(format!("{pid}/comm"))).ok();
-            let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-            processes.push(GpuProcess { used: Some(used), name, ..GpuProcess::unnamed(pid) });
-        }
-        Ok(processes)
+        Ok(self.list(self.shares(device)?))
     }
 
+    /// The processes of the reading before, which a sampler takes in the same tick.
     fn read_slow(&mut self, device: DeviceIndex) -> Result<SlowReading, GpuError> {
-        Ok(SlowReading { processes: Some(self.processes(device)?), ..SlowReading::default() })
+        let shares = match self.summed.take().filter(|_| device == DeviceIndex(0)) {
+            Some(shares) => shares,
+            None => self.shares(device)?,
+        };
+        Ok(SlowReading { processes: Some(self.list(shares)), ..SlowReading::default() })
     }
 
     fn info(&self) -> BackendInfo {
@@ -211,6 +224,28 @@ mod tests {
         assert_eq!(memory.read(device).unwrap().used, Bytes::new(100 << 10), "an orphan must be watched itself");
         tree.watch([10, 12]);
         assert_eq!(memory.read(device).unwrap().used, Bytes::new(103 << 10));
+    }
+
+    /// A sum takes the kernel tens of milliseconds, in which the engine waits.
+    #[test]
+    fn a_slow_reading_tells_what_the_reading_before_it_summed() {
+        let root = root(&[(10, 1, 100), (11, 10, 20)]);
+        let tree = ProcessTree::new();
+        let mut memory = ProcessMemory::open(root.path(), tree.clone()).unwrap();
+        tree.watch([10]);
+        let grow = |kib: u64| fs::write(root.path().join("proc/10/smaps_rollup"), format!("Pss: {kib} kB\n")).unwrap();
+        let slow = |memory: &mut ProcessMemory| {
+            let processes = memory.read_slow(DeviceIndex(0)).unwrap().processes.unwrap();
+            processes.iter().map(|process| process.used.unwrap().get() >> 10).sum::<u64>()
+        };
+        memory.read(DeviceIndex(0)).unwrap();
+        grow(500);
+        assert_eq!(slow(&mut memory), 120, "it is not summed again");
+        assert_eq!(slow(&mut memory), 520, "what was told once is old");
+        memory.read(DeviceIndex(0)).unwrap();
+        grow(900);
+        assert_eq!(memory.processes(DeviceIndex(0)).unwrap()[0].used, Some(Bytes::new(900 << 10)));
+        assert!(memory.read_slow(DeviceIndex(1)).is_err());
     }
 
     #[test]
