@@ -20,7 +20,7 @@ pub use campaign::{
 };
 pub use clock::Alignment;
 pub use derive::DeriveError;
-pub use evidence::args::{Args, ArgsError, Flag, read as read_args};
+pub use evidence::args::{Args, ArgsError, Flag, flag_names, read as read_args};
 pub use evidence::bench::{Bench, BenchError, Serve, Throughput, read as read_bench};
 pub use evidence::files::{EvidenceFiles, FileError, open};
 pub use evidence::gpu_csv::read as read_gpu_csv;

@@ -98,7 +98,8 @@ pub(super) fn no_engine_log(known: &Known<'_>) -> Option<Diagnostic> {
         return None;
     }
     let message = "no engine log: memory is measured, and nothing says what it was used for".to_owned();
-    advise(diagnostic("no_engine_log", Severity::Warning, message), "give the engine's output with --engine-log")
+    let advice = "give the engine's output: --engine-log of analyze, --log-file of profile --url";
+    advise(diagnostic("no_engine_log", Severity::Warning, message), advice)
 }
 
 /// Per-rank figures cannot be laid on devices.

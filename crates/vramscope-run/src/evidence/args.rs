@@ -62,18 +62,39 @@ pub(crate) fn parse(argv: &[String]) -> Args {
     let mut args = Args { subcommand: subcommand.join(" "), ..Args::default() };
     let mut words = argv[start..].iter().peekable();
     while let Some(word) = words.next() {
-        let Some(flag) = word.strip_prefix("--") else { continue };
-        let (name, inline) = match flag.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (flag, None),
-        };
-        let value = inline.or_else(|| words.next_if(|next| !next.starts_with("--")).cloned());
-        let name = name.replace('_', "-");
+        let Some((name, inline)) = flag(word) else { continue };
+        let value = inline.or_else(|| words.next_if(|next| flag(next).is_none()).cloned());
         let secret = is_secret_name(&name);
         let value = value.map(|value| if secret { REDACTED.to_owned() } else { redact(&value) });
         args.flags.push(Flag { name, value });
     }
     args
+}
+
+/// Flags by their short names.
+const SHORT: [(&str, &str); 5] = [
+    ("tp", "tensor-parallel-size"),
+    ("pp", "pipeline-parallel-size"),
+    ("dp", "data-parallel-size"),
+    ("q", "quantization"),
+    ("cc", "compilation-config"),
+];
+
+/// A flag's whole name, and its value where that stands in the same word.
+fn flag(word: &str) -> Option<(String, Option<String>)> {
+    let name = match word.strip_prefix("--") {
+        Some(name) => name,
+        // A negative number is a value.
+        None => word.strip_prefix('-').filter(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))?,
+    };
+    let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value.to_owned())));
+    let whole = SHORT.iter().find(|(short, _)| !word.starts_with("--") && *short == name);
+    Some((whole.map_or_else(|| name.replace('_', "-"), |(_, whole)| (*whole).to_owned()), value))
+}
+
+/// The whole names of the flags among these words.
+pub fn flag_names(words: &[String]) -> Vec<String> {
+    words.iter().filter_map(|word| flag(word)).map(|(name, _)| name).collect()
 }
 
 impl Args {
@@ -118,6 +139,18 @@ mod tests {
         assert!(args.has("enforce-eager"));
         let workload = args.workload();
         assert_eq!((workload.batch_size, workload.input_len, workload.output_len), (Some(4), Some(256), Some(128)));
+    }
+
+    #[test]
+    fn short_flags_are_their_long_ones() {
+        let argv =
+            ["vllm", "serve", "m", "--enforce-eager", "-tp", "2", "-q=fp8", "--seed", "-1", "-O3", "--dtype", "half"];
+        let args = parse(&argv.map(str::to_owned));
+        assert_eq!((args.number("tensor-parallel-size"), args.value("quantization")), (Some(2), Some("fp8")));
+        assert_eq!(
+            (args.value("enforce-eager"), args.value("seed"), args.value("dtype")),
+            (None, Some("-1"), Some("half"))
+        );
     }
 
     #[test]

@@ -93,6 +93,8 @@ struct Conductor<'r> {
     open_line: Option<LogStream>,
     /// The phase that goes on.
     phase: Phase,
+    /// The engine's command line as it is recorded.
+    shown: Vec<String>,
     /// Memory in use before the engine came, by device.
     baseline: Option<Vec<(DeviceIndex, Bytes)>>,
     /// When a benchmark that is not ready has had its time to be.
@@ -141,7 +143,7 @@ impl<'r> Run<'r> {
         } else {
             folder.write("probe.py", super::PROBE.as_bytes())?;
         }
-        folder.write_args(&shown, spec.engine_version.as_deref(), &spec.model)?;
+        folder.write_args(&shown, spec.engine_version.as_deref(), spec.model.as_deref())?;
         if let Some(config) = &spec.config {
             folder.write("config.json", config)?;
         }
@@ -159,6 +161,7 @@ impl<'r> Run<'r> {
             parser: LogParser::following(),
             open_line: None,
             phase: Phase::Baseline,
+            shown,
             baseline: None,
             ready_by: None,
             exit: None,
@@ -172,7 +175,7 @@ impl<'r> Run<'r> {
             notes: Vec::new(),
         };
         let mut stopped = conductor.conduct().await.err();
-        let mut record = conductor.record(stopped.as_ref(), shown);
+        let mut record = conductor.record(stopped.as_ref());
         let ending =
             if stopped.as_ref().is_some_and(Stop::is_interrupt) { Ending::Interrupted } else { Ending::Finished };
         // A timeline that could not be written was noticed on the way, unless it was the last second of it.
@@ -247,10 +250,28 @@ impl Conductor<'_> {
                 let mut plan = plan.clone();
                 if *ask_model {
                     plan.model = self.served_model(client).await?;
+                    self.name_model(&plan.model)?;
                 }
                 self.load(engine, client, &plan).await
             }
         }
+    }
+
+    /// Writes down what a server that runs calls its model, where nobody said it or somebody said otherwise.
+    fn name_model(&mut self, served: &str) -> Result<(), Stop> {
+        let served = without_folders(served);
+        let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
+        match &self.spec.model {
+            None => {
+                let written = self.folder.write_args(&self.shown, self.spec.engine_version.as_deref(), Some(&served));
+                return written.map_err(|error| Stop::recording(&error, self.phase));
+            }
+            Some(named) if self.attached() && last(named) != last(&served) => {
+                self.notes.push(format!("the model was said to be {named}, and the server calls it {served}"));
+            }
+            Some(_) => {}
+        }
+        Ok(())
     }
 
     /// Takes over what the benchmark wrote.
@@ -370,9 +391,12 @@ impl Conductor<'_> {
     }
 
     /// What is written down of the run.
-    fn record(&mut self, stopped: Option<&Stop>, command: Vec<String>) -> RunRecord {
+    fn record(&mut self, stopped: Option<&Stop>) -> RunRecord {
         let mut host = self.spec.host.clone();
-        host.command = command;
+        host.command = std::mem::take(&mut self.shown);
+        if self.attached() && self.spec.processes.is_some() && self.pids.is_empty() {
+            self.notes.push("no process of the server was named: the memory in use is that of nothing".to_owned());
+        }
         if let Some((name, image)) = self.container.take() {
             (host.container, host.image) = (Some(name), Some(image));
         }

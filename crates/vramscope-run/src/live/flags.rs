@@ -19,10 +19,12 @@ pub struct Flags(BTreeSet<String>);
 
 /// A flag that the engine does not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("use --{name}: this engine's help does not list it{}", suggest(.similar))]
+#[error("use {dashes}{name}: this engine's help does not list it{}", suggest(.similar))]
 pub struct FlagError {
     /// The flag without dashes in front.
     pub name: String,
+    /// The dashes: one before a short name.
+    pub dashes: String,
     /// Flags of the engine with similar names.
     pub similar: Vec<String>,
 }
@@ -40,7 +42,13 @@ impl Flags {
         let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         let words = help.split(|c: char| !word(c)).filter(|word| word.len() > 1 && word.starts_with('-'));
         let names = words.map(|word| word.trim_start_matches('-').replace('_', "-"));
-        Self(names.filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic())).collect())
+        let mut names: BTreeSet<String> =
+            names.filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic())).collect();
+        // vLLM's parser makes one of these of `-O`, `-O3` and `-O.mode=3` before it looks at its list.
+        if ["optimization-level", "compilation-config"].iter().any(|name| names.contains(*name)) {
+            names.insert("O".to_owned());
+        }
+        Self(names)
     }
 
     /// Whether there are none: the text was no help.
@@ -64,7 +72,7 @@ impl Flags {
         if let Some(known) = other.copied().find(|known| self.0.contains(*known)) {
             return Ok(field.map_or(known.to_owned(), |field| format!("{known}.{field}")));
         }
-        Err(FlagError { similar: self.similar(base), name })
+        Err(FlagError { similar: self.similar(base), dashes: "--".to_owned(), name })
     }
 
     fn similar(&self, name: &str) -> Vec<String> {
@@ -93,7 +101,7 @@ impl Flags {
                 {
                     return Ok(word.clone());
                 }
-                let name = self.name(name)?;
+                let name = self.name(name).map_err(|error| FlagError { dashes: dashes.to_owned(), ..error })?;
                 Ok(value.map_or(format!("{dashes}{name}"), |value| format!("{dashes}{name}={value}")))
             })
             .collect()
@@ -132,6 +140,8 @@ options:
         let expected =
             words("--max-model-len=32 -tp 2 --no-enable-prefix-caching --no-enable-log-requests -O3 --input-len -1");
         assert_eq!(flags.translate(&line).unwrap(), expected);
+        let levels = words("-O3 -O 2 -O.mode=3 -tp=2");
+        assert_eq!(Flags::read("--optimization-level N, as -O1, -tp").translate(&levels).unwrap(), levels);
         assert_eq!(flags.name("compilation-config.mode").unwrap(), "compilation-config.mode");
         assert!(Flags::read("nothing here").is_empty());
     }
@@ -143,6 +153,8 @@ options:
             error.to_string(),
             "use --max-model-length: this engine's help does not list it; did you mean --max-model-len?"
         );
+        let short = Flags::read(HELP).translate(&words("-zz 5")).unwrap_err();
+        assert_eq!(short.to_string(), "use -zz: this engine's help does not list it; look at its --help");
         assert!(Flags::read(HELP).name("zebra").unwrap_err().similar.is_empty());
     }
 }

@@ -90,7 +90,12 @@ impl RecordingFolder {
     }
 
     /// Writes the command line.
-    pub(crate) fn write_args(&self, argv: &[String], version: Option<&str>, model: &str) -> Result<(), FolderError> {
+    pub(crate) fn write_args(
+        &self,
+        argv: &[String],
+        version: Option<&str>,
+        model: Option<&str>,
+    ) -> Result<(), FolderError> {
         let text = json!({ "argv": argv, "vllm": version, "model": model }).to_string();
         self.write("args.json", text.as_bytes())
     }
@@ -154,7 +159,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/b");
         let folder = RecordingFolder::create(&path).unwrap();
-        folder.write_args(&["vllm".to_owned()], None, "m").unwrap();
+        folder.write_args(&["vllm".to_owned()], None, Some("m")).unwrap();
         assert_eq!(fs::read_to_string(path.join("args.json")).unwrap(), r#"{"argv":["vllm"],"model":"m","vllm":null}"#);
         assert!(matches!(RecordingFolder::create(&path), Err(FolderError::NotEmpty { .. })));
         folder.give_room_back();

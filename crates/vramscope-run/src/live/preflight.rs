@@ -37,6 +37,11 @@ pub struct Preflight<'p> {
     pub model_folder: Option<&'p Path>,
     /// Whether weights are made up (`--load-format dummy`).
     pub dummy_weights: bool,
+    /// The engine's processes that are there already: those of a server that runs, none of one that is to be started.
+    /// `None` where nothing says which they are.
+    pub own_processes: Option<Vec<u32>>,
+    /// Prompt and answer of one request together, where the lengths are given. Unit: tokens.
+    pub request_tokens: Option<u64>,
 }
 
 /// Something that a check found.
@@ -55,7 +60,8 @@ pub struct Finding {
 impl Preflight<'_> {
     /// What speaks against the run whichever release of the engine is found, or what a person should know.
     pub fn check_place(&self) -> Vec<Finding> {
-        let found = [self.too_few_devices(), self.others(), self.model(), self.disk()];
+        let found =
+            [self.too_few_devices(), self.no_processes(), self.too_long(), self.others(), self.model(), self.disk()];
         found.into_iter().flatten().collect()
     }
 
@@ -94,8 +100,34 @@ impl Preflight<'_> {
         })
     }
 
+    fn too_long(&self) -> Option<Finding> {
+        let (tokens, most) = self.request_tokens.zip(self.args.max_model_len)?;
+        (tokens > most).then(|| Finding {
+            code: "requests_too_long",
+            refuses: true,
+            message: format!("a request has {tokens} tokens with its answer, and the engine is to take {most} at most"),
+            advice: "lower --input-len or --output-len, or raise --max-model-len",
+        })
+    }
+
+    /// Without a GPU the memory of processes is measured, and that of none would be zero.
+    fn no_processes(&self) -> Option<Finding> {
+        let gpu = self.devices.iter().any(|now| now.device.vendor != Some(Vendor::Cpu));
+        (!gpu && self.own_processes.is_none()).then(|| Finding {
+            code: "no_processes",
+            refuses: true,
+            message: "without a GPU the memory of the server's processes is measured, and nothing says which they are"
+                .to_owned(),
+            advice: "give --pid or --container; with --force, times are measured and memory is not",
+        })
+    }
+
     fn others(&self) -> Option<Finding> {
+        let own = self.own_processes.as_deref()?;
         let in_the_way = |process: &&GpuProcess| {
+            if own.contains(&process.pid) {
+                return false;
+            }
             let computes = matches!(process.kind, Some(ProcessKind::Compute | ProcessKind::Both));
             process.used.map_or(computes, |used| used > HARMLESS)
         };
@@ -110,7 +142,8 @@ impl Preflight<'_> {
             .collect();
         (!listed.is_empty()).then(|| Finding {
             code: "other_processes",
-            refuses: true,
+            // A server that runs has chosen its place already.
+            refuses: own.is_empty(),
             message: format!("others use the devices: {}", listed.join(", ")),
             advice: "stop them, choose other devices with --gpu, or go on with --force; what they hold is in the baseline",
         })
@@ -205,7 +238,16 @@ mod tests {
 
     fn preflight<'p>(devices: &'p [DeviceNow], architecture: Option<&'p Architecture>) -> Preflight<'p> {
         let args = EngineArgs::default();
-        Preflight { devices, architecture, args, disk_free: None, model_folder: None, dummy_weights: false }
+        Preflight {
+            devices,
+            architecture,
+            args,
+            disk_free: None,
+            model_folder: None,
+            dummy_weights: false,
+            own_processes: Some(vec![]),
+            request_tokens: None,
+        }
     }
 
     #[test]
@@ -225,8 +267,28 @@ mod tests {
         };
         let busy = [gpu(80, vec![process(9000, ProcessKind::Compute)])];
         assert_eq!(codes(&preflight(&busy, None)), [("other_processes", true)]);
+        let attached = |own| Preflight { own_processes: own, ..preflight(&busy, None) };
+        assert_eq!(codes(&attached(Some(vec![7]))), [], "the server itself");
+        assert_eq!(codes(&attached(Some(vec![8]))), [("other_processes", false)]);
+        assert_eq!(codes(&attached(None)), [], "it may be the server");
         let desktop = [gpu(80, vec![process(40, ProcessKind::Graphics)])];
         assert_eq!(codes(&preflight(&desktop, None)), []);
+    }
+
+    #[test]
+    fn memory_of_processes_needs_to_know_which() {
+        let host = DeviceNow {
+            device: Device { vendor: Some(Vendor::Cpu), ..Device::unnamed(DeviceIndex(0)) },
+            used: Some(Bytes::ZERO),
+            processes: Some(vec![]),
+        };
+        for (device, known, expected) in
+            [(host.clone(), false, &[("no_processes", true)][..]), (host, true, &[]), (gpu(80, vec![]), false, &[])]
+        {
+            let devices = [device];
+            let asked = Preflight { own_processes: known.then(|| vec![7]), ..preflight(&devices, None) };
+            assert_eq!(codes(&asked), expected);
+        }
     }
 
     #[test]
@@ -235,10 +297,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut preflight = preflight(&devices, None);
         preflight.args.tensor_parallel_size = 2;
+        (preflight.request_tokens, preflight.args.max_model_len) = (Some(640), Some(512));
         preflight.disk_free = Some(Bytes::new(1 << 20));
         preflight.model_folder = Some(folder.path());
-        let expected = [("too_few_devices", true), ("no_model_config", true), ("little_disk", true)];
+        let expected =
+            [("too_few_devices", true), ("requests_too_long", true), ("no_model_config", true), ("little_disk", true)];
         assert_eq!(codes(&preflight), expected);
+        preflight.args.max_model_len = Some(640);
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
         assert_eq!(codes(&preflight)[1], ("no_weights", true));
         preflight.dummy_weights = true;

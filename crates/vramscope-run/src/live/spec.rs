@@ -14,8 +14,9 @@ use crate::evidence::record::Shape;
 /// One run.
 #[derive(Debug, Clone)]
 pub struct RunSpec {
-    /// The model, as people call it. A local path is shortened to its last part.
-    pub model: String,
+    /// The model, as people call it; where nobody did, a server that runs is asked. A local path is shortened to its last
+    /// part.
+    pub model: Option<String>,
     /// Its `config.json`, where it is known.
     pub config: Option<Vec<u8>>,
     /// Its shape, where given by hand.

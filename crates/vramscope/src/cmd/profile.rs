@@ -97,6 +97,10 @@ async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Resul
     may_start(args, plan.preflight(args, found.version.as_deref(), &devices.now).check_fit().as_slice())?;
     // What cannot be started is told before a device is sampled.
     let first = plan.spec(args, &found, &devices, &Paths::new(args, &plan, 1)?)?;
+    if args.dry_run && args.host.url.is_some() {
+        output::say("nothing would be started: the requests go to a server that runs");
+        return Ok(ExitCode::Success);
+    }
     if args.dry_run {
         output::print(&format!("{}\n", shown(&first, &devices.confinement)))?;
         return Ok(ExitCode::Success);

@@ -1,6 +1,7 @@
 //! `vramscope profile` with a stand-in for vLLM that plays real recordings, and the stand-in NVML library whose memory it
 //! moves: whole runs, every phase made to fail, secrets, interrupts, lost devices.
 
+mod attached;
 mod bench;
 mod disk;
 mod ends;

@@ -20,8 +20,10 @@ use crate::exit::OrExit as _;
 #[derive(clap::Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// A folder with config.json (and *.safetensors), a config.json, a .gguf file, or a Hugging Face id of the database
-    #[arg(long, visible_alias = "hf-model-id", value_name = "DIR|FILE|ID")]
+    /// A folder with config.json (and *.safetensors), a .gguf file, or a Hugging Face id; a config.json alone is enough
+    /// to estimate
+    #[arg(long, visible_alias = "hf-model-id", value_name = "DIR|FILE|ID",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
     model: Option<String>,
     /// Parameters of the whole model, such as 6.7e9 or 8B; without --model they decide the feed-forward width
     #[arg(long, value_name = "N", value_parser = parameters)]
@@ -68,10 +70,10 @@ pub(crate) struct DeviceArgs {
 }
 
 /// The engine's arguments by their usual names; anything else after `--`.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineFlags {
-    /// The release of vLLM; its defaults and its bookkeeping differ [default: 0.25.1]
+    /// The release of vLLM, whose defaults and bookkeeping differ [default: 0.25.1; profile asks the engine]
     #[arg(long, value_name = "VERSION")]
     vllm_version: Option<String>,
     /// Ranks that split each layer
@@ -107,7 +109,7 @@ pub(crate) struct EngineFlags {
     /// No compilation and no graphs
     #[arg(long)]
     enforce_eager: bool,
-    /// More arguments as vLLM spells them, or a whole `vllm serve …` line
+    /// More arguments as vLLM spells them; estimate and fit take a whole `vllm serve …` line too
     #[arg(last = true, value_name = "VLLM ARGUMENT")]
     words: Vec<String>,
 }
@@ -141,6 +143,25 @@ impl EngineFlags {
     /// The words after `--`.
     pub(crate) fn words(&self) -> &[String] {
         &self.words
+    }
+
+    /// The same without a length that the engine is to choose by itself (`--max-model-len auto`), and whether it is.
+    pub(crate) fn without_automatic_length(&self) -> (Self, bool) {
+        let automatic = |value: &str| matches!(value, "auto" | "-1");
+        let is_flag = |word: &str| word.replace('_', "-") == "--max-model-len";
+        let mut flags = self.clone();
+        let mut chosen = flags.max_model_len.take_if(|value| automatic(value)).is_some();
+        let mut words = self.words.iter().peekable();
+        flags.words.clear();
+        while let Some(word) = words.next() {
+            let inline = word.split_once('=').is_some_and(|(name, value)| is_flag(name) && automatic(value));
+            if inline || is_flag(word) && words.next_if(|value| automatic(value)).is_some() {
+                chosen = true;
+            } else {
+                flags.words.push(word.clone());
+            }
+        }
+        (flags, chosen)
     }
 
     fn named(&self) -> [(&'static str, &Option<String>); 10] {

@@ -25,13 +25,13 @@ Examples:
   vramscope profile --url http://127.0.0.1:8000 --log-file vllm.log
   vramscope profile --model ./Llama-3.1-8B --dry-run
 
-The profile goes to results/memory-profiles/MODEL_TIME.json, the recording to the folder of the same name beside it;
+The profile goes to results/memory-profiles/MODEL_TIME.json, the recording to the folder of the same name beside it; \
 `vramscope analyze FOLDER` derives the same profile from it again.
 
-Exit codes: 0 done, 2 a flag that the engine does not take, 4 the recording or the profile cannot be written, 6 the
-engine failed, 7 no device or it was lost, 8 refused before the start, 9 the engine, its container or Docker cannot be
-reached, 10 a time limit ran out, 130 stopped by Ctrl-C or another signal. With 4, 6, 7, 9, 10 and 130 a profile of what was seen is
-left where the disk allows it.")]
+Exit codes: 0 done, 2 a flag that the engine does not take, 4 the recording or the profile cannot be written, 6 the \
+engine failed, 7 no device or it was lost, 8 refused before the start, 9 the engine, its container or Docker cannot be \
+reached, 10 a time limit ran out, 130 stopped by Ctrl-C or another signal. With 4, 6, 7, 9, 10 and 130 a profile of \
+what was seen is left where the disk allows it.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -127,7 +127,7 @@ pub(crate) struct WorkArgs {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Engine host")]
 pub(crate) struct HostArgs {
-    /// The engine's program, with leading arguments: vllm, or \"python3 -m vllm.entrypoints.cli.main\"; for transformers
+    /// The engine's program, with leading arguments: vllm, or "python3 -m vllm.entrypoints.cli.main"; for transformers
     /// the Python interpreter [default: vllm; python3]
     #[arg(long, value_name = "PROGRAM", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) engine: Option<String>,

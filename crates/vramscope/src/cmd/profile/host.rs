@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 use vramscope_core::Vendor;
 use vramscope_engine::{
-    AttachHost, BindMount, ContainerGpus, ContainerInfo, ContainerSpec, DockerHost, DockerPlace, EngineHost, LogFile,
-    LogStart,
+    AttachHost, BindMount, Command, ContainerGpus, ContainerInfo, ContainerSpec, DockerHost, DockerPlace, EngineHost,
+    LogFile, LogStart,
 };
 use vramscope_run::DeviceNow;
 use vramscope_schema::ExitCode;
@@ -45,6 +45,17 @@ pub(super) fn of(args: &Args, devices: &[DeviceNow], model: Option<&Path>, run: 
         ..ContainerSpec::default()
     };
     Ok(EngineHost::Docker(docker(DockerPlace::Run(Box::new(spec)))?))
+}
+
+/// The processes of a server that runs, which must be there with its log; `None` where nothing says which they are.
+/// An engine that is to be started has none.
+pub(super) async fn processes(args: &Args, host: &EngineHost) -> anyhow::Result<Option<Vec<u32>>> {
+    if args.host.url.is_none() {
+        return Ok(Some(Vec::new()));
+    }
+    // To watch it for a moment changes nothing about it.
+    let pids = host.start(&Command::default()).await.or_exit(ExitCode::HostUnavailable)?.pids();
+    Ok(Some(pids).filter(|pids| !pids.is_empty()))
 }
 
 /// What is known of the container that is named.

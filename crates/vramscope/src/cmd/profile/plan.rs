@@ -40,11 +40,15 @@ pub(super) struct Plan {
     folder: Option<PathBuf>,
     config: Option<Vec<u8>>,
     architecture: Option<Architecture>,
+    /// Whether the arguments tell enough for a budget.
+    budgeted: bool,
     engine_args: EngineArgs,
     /// When the run was asked for: the name of its files.
     pub(super) stamp: String,
     /// Where the engine runs.
     pub(super) host: EngineHost,
+    /// Those of a server that runs.
+    own_processes: Option<Vec<u32>>,
     secrets: Secrets,
 }
 
@@ -66,7 +70,12 @@ impl Plan {
                 anyhow!("--{flag} is given to the engine by vramscope: give it before -- if it is a flag of profile");
             return Err(wrong).or_exit(ExitCode::Usage);
         }
-        let line = args.engine.read()?;
+        if let Some(name) = given_twice(&args.engine.flags(), words) {
+            let twice = anyhow!("--{name} is given before -- and behind it: give it once");
+            return Err(twice).or_exit(ExitCode::Usage);
+        }
+        let (flags, chosen_length) = args.engine.without_automatic_length();
+        let line = flags.read()?;
         if args.kind() == WorkKind::Serve {
             load(args, None)?;
         }
@@ -97,8 +106,11 @@ impl Plan {
             named,
             folder,
             config,
+            // How long requests may be then, nobody knows before the engine does, nor what fits.
+            budgeted: !chosen_length,
             architecture,
             stamp,
+            own_processes: host::processes(args, &host).await?,
             host,
             secrets: secrets(args),
         })
@@ -141,19 +153,26 @@ impl Plan {
         let started = args.host.url.is_none() && args.kind() != WorkKind::Transformers;
         Preflight {
             devices,
-            architecture: self.architecture.as_ref().filter(|_| started),
+            architecture: self.architecture.as_ref().filter(|_| started && self.budgeted),
             dummy_weights: args.engine.words().windows(2).any(|pair| pair[0] == "--load-format" && pair[1] == "dummy")
                 || args.engine.words().iter().any(|word| word == "--load-format=dummy"),
             args: engine,
             disk_free: free_beside(args.output.as_deref().unwrap_or(Path::new(RESULTS))),
             model_folder: self.folder.as_deref().or(self.absent_folder(args)),
+            request_tokens: Some(&args.work)
+                .filter(|work| started && work.prompt.is_none())
+                .and_then(|work| work.input_len.checked_add(work.output_len)),
+            own_processes: self.own_processes.clone(),
         }
     }
 
     /// What was named as a folder of this machine and is none.
     fn absent_folder(&self, args: &Args) -> Option<&Path> {
         let named = self.named.as_deref().filter(|_| host_kind(args) == "process")?;
-        let local = ["/", "./", "../", "~"].iter().any(|lead| named.starts_with(lead)) || Path::new(named).exists();
+        // A hub id is NAME or OWNER/NAME.
+        let local = ["/", "./", "../", "~"].iter().any(|lead| named.starts_with(lead))
+            || named.matches('/').count() > 1
+            || Path::new(named).exists();
         Some(Path::new(named)).filter(|_| local)
     }
 
@@ -166,7 +185,7 @@ impl Plan {
         command.env.extend(variables(args)?);
         let limits = &args.limits;
         Ok(RunSpec {
-            model: self.short_model(),
+            model: self.named.is_some().then(|| self.short_model()),
             config: self.config.clone(),
             shape: Some(args.model.shape()).filter(|shape| *shape != Shape::default()),
             engine_type: if kind == WorkKind::Transformers { "transformers" } else { "vllm" }.to_owned(),
@@ -414,6 +433,12 @@ fn told_by_us(words: &[String]) -> Option<&'static str> {
     let names = words.iter().filter_map(|word| word.strip_prefix("--"));
     let mut names = names.map(|flag| flag.split_once('=').map_or(flag, |(name, _)| name).replace('_', "-"));
     names.find_map(|name| OURS.into_iter().find(|ours| *ours == name))
+}
+
+/// The first flag that stands in front of `--` and behind it: the engine would take the one, and the budget the other.
+fn given_twice(flags: &[(String, Option<String>)], words: &[String]) -> Option<String> {
+    let behind: Vec<String> = vramscope_run::flag_names(words);
+    flags.iter().map(|(name, _)| name).find(|name| behind.contains(name)).cloned()
 }
 
 /// The values of those flags among the engine's words whose name is wanted.

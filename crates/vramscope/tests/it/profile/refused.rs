@@ -64,11 +64,15 @@ fn what_can_be_refused_without_the_engine_is_refused_before_it_is_asked() {
         (output.status.code(), crate::stderr(&output))
     };
     let (good, absent) = (beside("good.json"), beside("absent"));
-    let cases: [(&str, &[&str], i32, &str); 7] = [
+    let cases: [(&str, &[&str], i32, &str); 11] = [
         (&beside("a-file/profile.json"), &[], 4, "could not begin the recording"),
         ("/proc/no-place/profile.json", &[], 4, "could not begin the recording"),
         (&beside("repeated.json"), &["--repeat", "2"], 4, "repeated.repeat.json is there and is no regular file"),
         (&good, &["--model", &absent], 8, "refused no_model_folder"),
+        (&good, &["--model", "models/llama/8b"], 8, "refused no_model_folder"),
+        (&good, &["--model", ""], 2, "a value is required"),
+        (&good, &["--", "--max-num-seqs=many"], 2, "expected a whole number"),
+        (&good, &["--force", "--", "--max-model-len", "5"], 2, "before -- and behind it"),
         (&good, &["--tensor-parallel-size", "2"], 8, "refused too_few_devices"),
         (&good, &["--env", "VRAMSCOPE_TEST_NO_SUCH_VARIABLE"], 2, "there is no variable of that name"),
         (&good, &["--num-prompts", "2000000", "--batch-size", "2000000"], 2, "requests"),
@@ -116,6 +120,12 @@ fn what_the_run_rests_on_cannot_be_changed_behind_its_back() {
         let (output, _) = bench.run(Kind::Serve, &[&["--dry-run", "--"][..], &words].concat());
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", crate::stderr(&output));
         assert!(crate::stderr(&output).contains("given to the engine by vramscope"), "{}", crate::stderr(&output));
+    }
+    for words in [["--max_model_len", "4096"], ["-q=fp8", "--seed=1"]] {
+        let flags = ["--quantization", "fp8", "--dry-run", "--"];
+        let (output, _) = bench.run(Kind::Latency, &[&flags[..], &words].concat());
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", crate::stderr(&output));
+        assert!(crate::stderr(&output).contains("before -- and behind it"), "{}", crate::stderr(&output));
     }
     let (output, _) = bench.run(Kind::Latency, &["--dry-run", "--request-rate", "3"]);
     assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));

@@ -1,0 +1,110 @@
+//! A server that somebody else started: what must be said of it, and what is learned from it.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use standin_vllm::Script;
+
+use super::bench::{Bench, Kind};
+
+/// A server of the stand-in, ended when it is dropped.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(bench: &Bench) -> Self {
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let log = fs::File::create(bench.file().with_file_name("server.log")).unwrap();
+        let mut command = Command::new(standin_vllm::executable());
+        command.args(["serve", "Qwen/Qwen3-0.6B", "--port", &port.to_string()]);
+        command.env(standin_vllm::SCRIPT_VARIABLE, bench.file().with_file_name("script.json"));
+        let mut child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(child.try_wait().unwrap().is_none(), "the server ended");
+            std::thread::yield_now();
+        }
+        Self { child, port }
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_is_to_be_watched_must_be_there() {
+    let bench = Bench::new(&Script { speed: 100.0, ..Script::default() });
+    let server = Server::start(&bench);
+    let (url, home) = (server.url(), bench.file().with_file_name("."));
+    let absent = bench.file().with_file_name("absent.log").display().to_string();
+    let cases: [(&[&str], &str); 3] = [
+        (&["--pid", "4194304"], "watch process 4194304: it is not there"),
+        (&["--log-file", &absent], "absent.log"),
+        (&["--log-file", home.to_str().unwrap()], "it is no regular file"),
+    ];
+    for (more, said) in cases {
+        let (output, document) = bench.run(Kind::Serve, &[&["--url", &url], more].concat());
+        let text = crate::stderr(&output);
+        assert_eq!((output.status.code(), text.contains(said)), (Some(9), true), "{more:?}: {text}");
+        assert!(document.is_none() && !bench.folder().exists(), "{more:?}: nothing was measured");
+    }
+    let (output, _) = bench.run(Kind::Serve, &["--url", &url, "--dry-run"]);
+    assert_eq!((output.status.code(), crate::stdout(&output).as_str()), (Some(0), ""), "{}", crate::stderr(&output));
+    assert!(crate::stderr(&output).contains("nothing would be started"), "{}", crate::stderr(&output));
+}
+
+#[test]
+fn memory_of_nothing_is_not_measured_without_a_word() {
+    if crate::vramscope(&["gpus"]).status.code() != Some(7) {
+        println!("skipped: this machine has a GPU");
+        return;
+    }
+    let bench = Bench::new(&Script { speed: 100.0, ..Script::default() });
+    let server = Server::start(&bench);
+    let (url, file) = (server.url(), bench.file().display().to_string());
+    let words = ["profile", "--url", &url, "--output", &file, "--input-len", "8", "--output-len", "8"];
+    let run =
+        |more: &[&str]| crate::vramscope(&[&words[..], &["--num-prompts", "2", "--batch-size", "1"], more].concat());
+    let refused = run(&[]);
+    assert_eq!(refused.status.code(), Some(8), "{}", crate::stderr(&refused));
+    assert!(crate::stderr(&refused).contains("refused no_processes"), "{}", crate::stderr(&refused));
+    let forced = run(&["--force"]);
+    assert_eq!(forced.status.code(), Some(0), "{}", crate::stderr(&forced));
+    let document: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let notes = document["metadata"]["notes"].to_string();
+    assert!(notes.contains("that of nothing"), "{notes}");
+}
+
+#[test]
+fn the_server_is_asked_what_it_serves() {
+    let bench = Bench::new(&Script { speed: 100.0, ..Script::default() });
+    let server = Server::start(&bench);
+    let (url, pid) = (server.url(), server.child.id().to_string());
+    let load = ["--num-prompts", "4", "--batch-size", "2", "--pid", &pid, "--url", &url];
+    let other = bench.profile(Kind::Serve, &load).1;
+    let notes = other["metadata"]["notes"].to_string();
+    assert!(notes.contains("said to be llama-3.2-1b, and the server calls it Qwen/Qwen3-0.6B"), "{notes}");
+    fs::remove_dir_all(bench.folder()).unwrap();
+
+    let unnamed = bench.command(&bench.file(), Kind::Serve, &load);
+    let words: Vec<_> = unnamed.get_args().map(ToOwned::to_owned).collect();
+    let model = words.iter().position(|word| word == "--model").unwrap();
+    let without = words.iter().enumerate().filter(|(place, _)| *place != model && *place != model + 1);
+    let output = Command::new(unnamed.get_program()).args(without.map(|(_, word)| word)).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
+    let document: Value = serde_json::from_slice(&fs::read(bench.file()).unwrap()).unwrap();
+    assert_eq!(document["model_info"]["name"], "Qwen/Qwen3-0.6B");
+    assert_eq!(document["host"]["kind"], "attach");
+    bench.is_derived_again();
+}
