@@ -144,19 +144,23 @@ mod tests {
 
     #[test]
     fn gpus_are_counted_by_kind_whatever_their_order() {
-        let of = |text: &str| gpus(&vramscope_schema::read(text.as_bytes()).unwrap().profile);
-        let devices = |names: &[&str]| {
-            let devices: Vec<String> = names.iter().map(|name| format!(r#"{{"name": "{name}"}}"#)).collect();
-            of(&format!(r#"{{"gpu_info": {{"devices": [{}]}}}}"#, devices.join(",")))
+        let of = |info: &str| {
+            let text = format!(r#"{{"schema_version": "3.1", "gpu_info": {info}}}"#);
+            gpus(&vramscope_schema::read(text.as_bytes()).unwrap().profile)
         };
-        assert_eq!(devices(&["B", "A", "B"]).as_deref(), Some("1 x A, 2 x B"));
-        assert_eq!(devices(&["A", "B", "B"]).as_deref(), Some("1 x A, 2 x B"));
-        assert_eq!(of(r#"{"gpu_info": {"num_gpus": 4}}"#).as_deref(), Some("4"));
-        assert_eq!(of(r#"{"gpu_info": {"devices": [{}, {}]}}"#).as_deref(), Some("2"));
-        assert_eq!(
-            of(r#"{"gpu_info": {"devices": [{"name": "A"}, {}]}}"#).as_deref(),
-            Some("1 x A, 1 x GPU without a name")
-        );
+        let devices = |names: &[Option<&str>]| {
+            let device = |(index, name): (usize, &Option<&str>)| match name {
+                Some(name) => format!(r#"{{"index": {index}, "name": "{name}"}}"#),
+                None => format!(r#"{{"index": {index}}}"#),
+            };
+            let devices: Vec<String> = names.iter().enumerate().map(device).collect();
+            of(&format!(r#"{{"devices": [{}]}}"#, devices.join(",")))
+        };
+        assert_eq!(devices(&[Some("B"), Some("A"), Some("B")]).as_deref(), Some("1 x A, 2 x B"));
+        assert_eq!(devices(&[Some("A"), Some("B"), Some("B")]).as_deref(), Some("1 x A, 2 x B"));
+        assert_eq!(devices(&[Some("A"), None]).as_deref(), Some("1 x A, 1 x GPU without a name"));
+        assert_eq!(devices(&[None, None]).as_deref(), Some("2"));
+        assert_eq!(of(r#"{"num_gpus": 4}"#).as_deref(), Some("4"));
         assert_eq!(of("{}"), None);
     }
 }
