@@ -5,12 +5,15 @@ mod render;
 
 use std::path::PathBuf;
 
-use vramscope_gpu::document::Snapshot;
-use vramscope_gpu::snapshot;
+use anyhow::Context as _;
+use vramscope_core::{Device, DeviceIndex};
+use vramscope_gpu::document::{Gpu, Snapshot};
+use vramscope_gpu::{Selector, select, snapshot};
 use vramscope_schema::ExitCode;
 
 use crate::backends::{self, BackendArgs};
 use crate::containers::Containers;
+use crate::exit::OrExit as _;
 use crate::output::{self, Format};
 
 const EXAMPLES: &str = "\
@@ -32,7 +35,11 @@ Exit codes: 0 done, 3 a saved output that is none or cannot be read, 7 no GPU, d
 pub(crate) struct Args {
     /// Read this saved output instead of the machine's GPUs; a folder stands for its files, - for stdin. Repeat for
     /// outputs that belong together.
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["visible", "backend", "nvml_lib", "rocm_lib", "sys_root"]
+    )]
     from: Vec<PathBuf>,
 
     /// How to show the result.
@@ -45,13 +52,31 @@ pub(crate) struct Args {
 
 /// Shows a snapshot.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let document = if args.from.is_empty() { now(&args.devices)? } else { from::read(&args.from)? };
+    let document =
+        if args.from.is_empty() { now(&args.devices)? } else { chosen(from::read(&args.from)?, &args.devices.gpu)? };
     let text = match args.format {
         Format::Table => render::table(&document, output::width()),
         Format::Json => serde_json::to_string_pretty(&document)? + "\n",
     };
     output::print(&text)?;
     Ok(ExitCode::Success)
+}
+
+/// Of a saved output the GPUs that were asked for, or all.
+fn chosen(mut document: Snapshot, wanted: &[Selector]) -> anyhow::Result<Snapshot> {
+    if wanted.is_empty() {
+        return Ok(document);
+    }
+    let device = |gpu: &Gpu| Device {
+        uuid: gpu.uuid.clone(),
+        pci_bus_id: gpu.pci_bus_id.clone(),
+        ..Device::unnamed(DeviceIndex(gpu.index))
+    };
+    let all: Vec<Device> = document.gpus.iter().map(device).collect();
+    let chosen = select(&all, wanted).context("failed to choose devices").or_exit(ExitCode::NoDevice)?;
+    document.gpus.retain(|gpu| chosen.contains(&DeviceIndex(gpu.index)));
+    document.gpu_count = document.gpus.len();
+    Ok(document)
 }
 
 fn now(args: &BackendArgs) -> anyhow::Result<Snapshot> {

@@ -180,6 +180,25 @@ fn two_queries_of_one_machine_join_and_two_machines_do_not() {
 }
 
 #[test]
+fn gpus_are_chosen_from_a_saved_output_too_and_what_is_of_this_machine_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("query.csv");
+    std::fs::write(&path, "index, uuid, memory.used [MiB]\n0, GPU-1, 300 MiB\n1, GPU-2, 7 MiB\n").unwrap();
+    let path = path.to_str().unwrap();
+    for selector in ["1", "GPU-2"] {
+        let found = document(&["--from", path, "--gpu", selector]);
+        assert_eq!((&found["gpu_count"], &found["gpus"][0]["mem_used_mib"]), (&json!(1), &json!(7)));
+    }
+    let absent = gpus(&["--from", path, "--gpu", "2"]);
+    assert_eq!(absent.status.code(), Some(7));
+    assert!(String::from_utf8_lossy(&absent.stderr).contains("find the device 2 (there are: 0 GPU-1, 1 GPU-2)"));
+    for other in [&["--visible"][..], &["--backend", "rocm"], &["--nvml-lib", "x"]] {
+        let refused = gpus(&[&["--from", path], other].concat());
+        assert_eq!(refused.status.code(), Some(2), "{other:?}");
+    }
+}
+
+#[test]
 fn processes_of_the_whole_machine_are_shown_without_a_gpu() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rocm.json");
