@@ -143,6 +143,13 @@ fn what_cannot_be_read_is_called_by_its_name() {
             "could not reach the NVIDIA driver",
         ),
         ("No devices were found\n", "found no GPU"),
+        (" \n", "it is empty"),
+        ("bash: nvidia-smi: command not found\n", "was not found there"),
+        ("{\"gpu_data\": []}\n", "lists no GPU"),
+        (
+            "GPU  XCP  POWER   GPU_T   GFX_CLK   GFX%\n  0    0  138 W   44 C   132 MHz    0 %\n",
+            "amd-smi monitor --json",
+        ),
         ("gpu,name,pid,vram_mem\n0,python3,7,12\n", "--json in place of --csv"),
         ("device,GPU use (%),VRAM Total Memory (B)\ncard0,3,17163091968\n", "--json in place of --csv"),
         ("======= ROCm System Management Interface =======\n", "rocm-smi --showallinfo --json"),

@@ -49,7 +49,8 @@ pub(super) fn told(text: &str) -> Option<&'static str> {
     const AMD: &str =
         "it is the table of amd-smi: save the outputs of amd-smi static --json, metric --json and process --json";
     const CSV: &str = "it is the CSV of amd-smi or rocm-smi: save the same output with --json in place of --csv";
-    const KNOWN: [(&str, &str); 12] = [
+    const MONITOR: &str = "it is the table of amd-smi monitor: save the output of amd-smi monitor --json";
+    const KNOWN: [(&str, &str); 15] = [
         ("NVIDIA-SMI has failed", NO_DRIVER),
         ("Failed to initialize NVML", NO_DRIVER),
         ("No devices were found", "nvidia-smi found no GPU there"),
@@ -57,12 +58,18 @@ pub(super) fn told(text: &str) -> Option<&'static str> {
         ("# gpu ", "it is the output of nvidia-smi dmon or pmon: save that of nvidia-smi -q -x"),
         ("device,", CSV),
         ("gpu,", CSV),
+        ("GFX_CLK", MONITOR),
+        ("gpu_data", "amd-smi lists no GPU in it"),
+        ("command not found", "the tool was not found there: nothing in it can be read"),
         ("ROCm System Management Interface", ROCM),
         ("ROCm SMI Log", ROCM),
         ("AMDSMI Tool:", AMD),
         ("AMD-SMI ", AMD),
         (" MiB, ", "it is nvidia-smi's CSV without its header line: save it again without noheader"),
     ];
+    if text.trim().is_empty() {
+        return Some("it is empty");
+    }
     KNOWN.iter().find(|(sign, _)| text.contains(sign)).map(|(_, told)| *told)
 }
 
