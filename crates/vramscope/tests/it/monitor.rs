@@ -1,7 +1,7 @@
 //! `vramscope monitor` on stand-in libraries: views, files, metrics, exit codes, and all that can end a recording.
 
 mod exposition;
-mod tools;
+pub(crate) mod tools;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -81,6 +81,26 @@ fn what_the_sender_knows_of_its_figures_is_in_the_profile() {
     assert_eq!(served["failures"], serde_json::json!({"status_500": 1}), "{}", crate::stderr(&output));
 }
 
+#[test]
+fn where_amds_tools_alone_answer_the_usual_interval_is_theirs_and_a_shorter_one_is_refused() {
+    let bench = Bench::new(&Script { speed: 60.0, ..Script::default() });
+    let words = ["--backend", "amd-smi", "--baseline", "1s"];
+    let command = |more: &[&str]| {
+        let words = [&words[..], more].concat();
+        bench.with_amd_smi(bench.command(&bench.file(), Kind::Latency, &words)).output().unwrap()
+    };
+    let refused = command(&["--interval", "100ms"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", crate::stderr(&refused));
+    assert!(crate::stderr(&refused).contains("the shortest period is 1s for amd-smi"), "{}", crate::stderr(&refused));
+    let output = command(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
+    assert!(crate::stderr(&output).contains("every 1s in place of 100ms: amd-smi"), "{}", crate::stderr(&output));
+    let document: Value = serde_json::from_slice(&fs::read(bench.file()).unwrap()).unwrap();
+    assert_eq!(document["metadata"]["status"], "complete");
+    let timeline = fs::read_to_string(bench.folder().join("timeline.jsonl")).unwrap();
+    assert!(timeline.lines().next().unwrap().contains("\"period_ms\":1000.0"), "{timeline}");
+}
+
 /// Each phase fails in each way: a profile results, with the phase and a cause, and nothing is left behind.
 #[test]
 fn every_phase_of_both_workloads_fails_into_a_profile() {

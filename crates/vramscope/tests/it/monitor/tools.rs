@@ -11,7 +11,7 @@ use super::Machine;
 use crate::gpus::stand_in;
 use crate::{stderr, stdout};
 
-const AMD_SMI: &str = r#"#!/bin/sh
+pub(crate) const AMD_SMI: &str = r#"#!/bin/sh
 if [ "$1" = static ]; then
   echo '{"gpu_data": [{"gpu": 0, "asic": {"market_name": "AMD Instinct MI300X"}}]}'
 else

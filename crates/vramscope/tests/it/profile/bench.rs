@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -66,6 +67,16 @@ impl Bench {
             json!({"name": "NVIDIA H200", "uuid": "GPU-idle", "total": 150_754_820_096_u64, "used": [5_u64 << 30]});
         script["devices"].as_array_mut().unwrap().push(idle);
         fs::write(path, script.to_string()).unwrap();
+    }
+
+    /// A program `amd-smi` of one device in front of the PATH of this command.
+    pub(super) fn with_amd_smi(&self, mut command: Command) -> Command {
+        let path = self.home.path().join("bin");
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("amd-smi"), crate::monitor::tools::AMD_SMI).unwrap();
+        fs::set_permissions(path.join("amd-smi"), fs::Permissions::from_mode(0o755)).unwrap();
+        command.env("PATH", format!("{}:{}", path.display(), std::env::var("PATH").unwrap()));
+        command
     }
 
     /// The profile document.
@@ -141,9 +152,14 @@ impl Bench {
         if !given("--model") {
             command.arg("--model").arg(self.home.path().join("llama-3.2-1b"));
         }
-        command.args(["--nvml-lib", &self.library]);
-        command.args(["--backend", "nvml"]);
-        for (flag, usual) in [("--interval", "20ms"), ("--baseline", "300ms"), ("--settle", "3s")] {
+        // Another source is read as often as it can be.
+        if !given("--backend") {
+            command.args(["--backend", "nvml", "--nvml-lib", &self.library]);
+            if !given("--interval") {
+                command.args(["--interval", "20ms"]);
+            }
+        }
+        for (flag, usual) in [("--baseline", "300ms"), ("--settle", "3s")] {
             if !given(flag) {
                 command.args([flag, usual]);
             }
