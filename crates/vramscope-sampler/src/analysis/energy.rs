@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use crate::document::EnergyReport;
 
+/// Counters move in steps of up to so long (measured on an H200): over less time a difference says nothing.
+const COUNTER_STEP: Duration = Duration::from_millis(100);
+/// Over so long the steps at both ends are less than a tenth of it, so that a larger difference to integrated power is
+/// worth a note.
+const WORTH_A_NOTE: Duration = Duration::from_secs(2);
+
 /// Gathers one device's energy.
 #[derive(Debug)]
 pub(super) struct Energy {
@@ -46,7 +52,8 @@ impl Energy {
 
     /// The report and a note where the two disagree by more than a tenth, or `None` where neither is known.
     pub(super) fn report(&self) -> Option<(EnergyReport, Option<String>)> {
-        let span = self.first.zip(self.last).filter(|(first, last)| first.0 < last.0 && !self.reset);
+        let long = |first: Duration, last: Duration| last.saturating_sub(first) >= COUNTER_STEP;
+        let span = self.first.zip(self.last).filter(|(first, last)| long(first.0, last.0) && !self.reset);
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 millijoules, 285 kWh times 10^3")]
         let counter = span.map(|(first, last)| (last.1 - first.1) as f64 / 1000.0);
         let seconds = span.map(|(first, last)| (last.0 - first.0).as_secs_f64());
@@ -61,7 +68,8 @@ impl Energy {
             let note = "the energy counter went back, so its difference is left out".to_owned();
             return Some((report, Some(note)));
         }
-        let means = counter.zip(seconds).zip(integrated.zip(report.integrated_seconds));
+        let sure = seconds.filter(|&seconds| seconds >= WORTH_A_NOTE.as_secs_f64());
+        let means = counter.zip(sure).zip(integrated.zip(report.integrated_seconds));
         let note = means.and_then(|((counter, counted), (joules, seconds))| {
             let (by_counter, by_power) = (counter / counted, joules / seconds);
             let apart = (by_counter - by_power).abs() > 0.1 * by_counter.max(by_power);
@@ -105,6 +113,22 @@ mod tests {
         assert_eq!((report.counter_j, report.counter_seconds, note), (Some(20.0), Some(10.0), None));
         energy.counter(s(11), 3);
         assert_eq!(energy.report().unwrap().0.counter_j, None);
+    }
+
+    #[test]
+    fn over_less_time_than_its_steps_a_counter_says_nothing_and_over_few_of_them_nothing_worth_a_note() {
+        let ms = Duration::from_millis;
+        let mut energy = Energy::new(s(2));
+        energy.counter(s(0), 5_000);
+        energy.counter(ms(99), 5_000);
+        (0..2).for_each(|at| energy.power(ms(at * 99), Some(70_000)));
+        let (report, note) = energy.report().unwrap();
+        assert_eq!((report.counter_j, report.counter_seconds, note), (None, None, None));
+        energy.counter(ms(1_900), 100_000);
+        let (report, note) = energy.report().unwrap();
+        assert_eq!((report.counter_j, note), (Some(95.0), None));
+        energy.counter(ms(2_000), 100_000);
+        assert!(energy.report().unwrap().1.is_some());
     }
 
     #[test]
