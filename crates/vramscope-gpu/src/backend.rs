@@ -44,7 +44,7 @@ pub struct BackendInfo {
     pub reserved_apart: Option<bool>,
     /// The shortest time between two readings that this source allows without harm.
     pub shortest_period: Option<Duration>,
-    /// Anything that a reader of its figures must know.
+    /// Anything that a reader of its figures must know. What is of one device begins with `device N`.
     pub notes: Vec<String>,
 }
 

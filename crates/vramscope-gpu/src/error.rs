@@ -95,6 +95,21 @@ impl GpuError {
             Self::Timeout { .. } | Self::NotRecorded { .. } | Self::Driver { .. } => GpuErrorKind::Transient,
         }
     }
+
+    /// The same failure, of the device as its caller counts it.
+    #[must_use]
+    pub(crate) fn of_device(mut self, index: DeviceIndex) -> Self {
+        match &mut self {
+            Self::Unsupported { device, .. }
+            | Self::Permission { device, .. }
+            | Self::Lost { device, .. }
+            | Self::Timeout { device, .. }
+            | Self::NoSuchDevice { device }
+            | Self::NotRecorded { device }
+            | Self::Driver { device, .. } => *device = index,
+        }
+        self
+    }
 }
 
 /// One way to a driver that was tried, and what came of it.
