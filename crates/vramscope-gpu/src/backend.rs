@@ -108,7 +108,7 @@ pub trait GpuBackend: Send {
     /// for it with the first slow reading, with some between, and with the last. The default adds nothing.
     ///
     /// # Errors
-    /// [`GpuError`] if the device does not answer at all.
+    /// [`GpuError`] if a figure could not be read that may be another time. What was added before is kept.
     fn read_rare(&mut self, device: DeviceIndex, into: &mut SlowReading) -> Result<(), GpuError> {
         let _ = (device, into);
         Ok(())

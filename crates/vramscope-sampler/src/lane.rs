@@ -233,8 +233,8 @@ fn read_parts(backend: &mut dyn GpuBackend, device: DeviceIndex, rare: bool) -> 
     if rare && !gone {
         let mut with_rare = reading.clone().unwrap_or_default();
         let outcome = backend.read_rare(device, &mut with_rare);
-        // A backend without rare figures has read nothing.
-        if outcome.is_ok() && with_rare != SlowReading::default() {
+        // A backend without rare figures has read nothing; one that failed has added what it read before.
+        if with_rare != SlowReading::default() {
             reading = Some(with_rare);
         }
         parts.push((Part::Rare, outcome));

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use vramscope_core::{Bytes, DeviceIndex, Gap, GapCause, Reading, SlowReading, Timeline, Window};
+use vramscope_core::{Bytes, Device, DeviceIndex, Gap, GapCause, GpuProcess, Reading, SlowReading, Timeline, Window};
 use vramscope_gpu::{FakeGpu, GpuBackend, GpuError, Pace, Renumbered, Replay, Step};
 use vramscope_sampler::document::{Line, Lines};
 use vramscope_sampler::{
@@ -153,6 +153,40 @@ fn a_rare_reading_is_kept_where_the_slow_one_fails() {
     assert_eq!(counted, [Some(1_000), Some(2_000), Some(2_000)], "at the beginning, after five seconds, at the end");
     assert_eq!(finished.cost.failed, 8, "each of them");
     assert_eq!(failures(&file), [(0, denied.to_string())], "stated once, since it stays the same");
+}
+
+/// A device that is lost in the midst of its rare reading.
+struct HalfRead(FakeGpu);
+
+impl GpuBackend for HalfRead {
+    fn name(&self) -> &'static str {
+        "half"
+    }
+
+    fn devices(&self) -> &[Device] {
+        self.0.devices()
+    }
+
+    fn read(&mut self, device: DeviceIndex) -> Result<Reading, GpuError> {
+        self.0.read(device)
+    }
+
+    fn processes(&mut self, device: DeviceIndex) -> Result<Vec<GpuProcess>, GpuError> {
+        self.0.processes(device)
+    }
+
+    fn read_rare(&mut self, device: DeviceIndex, into: &mut SlowReading) -> Result<(), GpuError> {
+        into.energy_mj = Some(7);
+        Err(GpuError::Lost { device, what: "utilization buffer", detail: "so the script says".into() })
+    }
+}
+
+#[test]
+fn what_a_rare_reading_had_read_before_it_failed_is_kept() {
+    let half: Box<dyn GpuBackend> = Box::new(HalfRead(FakeGpu::steady(1)));
+    let finished = Simulation::new().run(vec![half.into()], &SamplerConfig::default(), ms(2_500), None).unwrap();
+    let kept: Vec<_> = finished.timeline.slow_samples().iter().map(|slow| slow.reading.energy_mj).collect();
+    assert_eq!(kept, [Some(7)], "and a lost device is asked nothing more");
 }
 
 #[test]
