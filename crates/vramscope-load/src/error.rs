@@ -43,7 +43,7 @@ pub enum LoadError {
         problem: String,
     },
     /// The server refuses.
-    #[error("use {path}: the server answers {status}: {message}")]
+    #[error("use {path}: the server answers {status}: {message}{}", about_key(*.status))]
     Status {
         /// The path asked for.
         path: &'static str,
@@ -108,6 +108,10 @@ pub enum LoadError {
         /// Why the first failed.
         failure: Failure,
     },
+}
+
+fn about_key(status: u16) -> &'static str {
+    if matches!(status, 401 | 403) { "; give the API key that the server asks for" } else { "" }
 }
 
 /// Why one request has no result.

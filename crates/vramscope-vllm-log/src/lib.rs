@@ -46,6 +46,7 @@ pub use log_report::{EngineReport, LogReport};
 pub use news::News;
 pub use note::ParseNote;
 pub use parser::LogParser;
+pub use record::message;
 pub use report::Report;
 pub use rows::{KnownFormat, known_formats};
 pub use settings::{Setting, SettingSource, SettingValue};

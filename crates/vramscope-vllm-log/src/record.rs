@@ -81,6 +81,22 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// What a line says in the end, for a place with little room: without colours, process, clock and source; the level only
+/// where it is not the usual one.
+///
+/// ```
+/// let line = "(EngineCore pid=79) WARNING 11-26 01:17:41 [core.py:114] Slow disk";
+/// assert_eq!(vramscope_vllm_log::message(line), "WARNING Slow disk");
+/// ```
+pub fn message(line: &str) -> String {
+    let mut said = String::new();
+    each(&plain(line), |record| {
+        let level = record.level.filter(|level| *level != "INFO").map(|level| format!("{level} "));
+        said = level.unwrap_or_default() + record.message;
+    });
+    said
+}
+
 /// Calls `take` with each record of a piece of plain text. A record begins at a level with a clock; text before the
 /// first one (a progress bar, a line of a tool) is a record of its own.
 pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(Record<'a>)) {

@@ -87,6 +87,10 @@ fn flag(word: &str) -> Option<(String, Option<String>)> {
         // A negative number is a value.
         None => word.strip_prefix('-').filter(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))?,
     };
+    // vLLM reads `-O3` as this.
+    if let Some(level) = word.strip_prefix("-O").filter(|level| level.parse::<u8>().is_ok()) {
+        return Some(("optimization-level".to_owned(), Some(level.to_owned())));
+    }
     let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value.to_owned())));
     let whole = SHORT.iter().find(|(short, _)| !word.starts_with("--") && *short == name);
     Some((whole.map_or_else(|| name.replace('_', "-"), |(_, whole)| (*whole).to_owned()), value))
@@ -147,6 +151,7 @@ mod tests {
             ["vllm", "serve", "m", "--enforce-eager", "-tp", "2", "-q=fp8", "--seed", "-1", "-O3", "--dtype", "half"];
         let args = parse(&argv.map(str::to_owned));
         assert_eq!((args.number("tensor-parallel-size"), args.value("quantization")), (Some(2), Some("fp8")));
+        assert_eq!(args.number("optimization-level"), Some(3));
         assert_eq!(
             (args.value("enforce-eager"), args.value("seed"), args.value("dtype")),
             (None, Some("-1"), Some("half"))

@@ -106,12 +106,13 @@ async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Resul
         return Ok(ExitCode::Success);
     }
     let mut profiles: Vec<Profile> = Vec::new();
+    let mut ended = ExitCode::Success;
     for number in 1..=args.repeat {
         let paths = Paths::new(args, &plan, number)?;
         let spec = plan.spec(args, &found, &devices, &paths)?;
         let folder = vramscope_run::RecordingFolder::create(&paths.folder);
         let folder = folder.context(NO_RECORDING).or_exit(ExitCode::CannotWrite)?;
-        if args.repeat > 1 {
+        if args.repeat > 1 && !args.quiet {
             output::say(&format!("run {number} of {}", args.repeat));
         }
         let run = Run::new(spec, &mut sampler, plan.host.clone(), folder);
@@ -135,15 +136,17 @@ async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Resul
         }
         // How the run went matters more than whether somebody still listened.
         if code != ExitCode::Success {
-            return Ok(code);
+            ended = code;
+            break;
         }
         told?;
         profiles.push(profile);
     }
+    // What went well until then can be compared all the same.
     if profiles.len() > 1 {
         repeat::tell(args, &profiles, &Paths::new(args, &plan, 0)?.profile)?;
     }
-    Ok(ExitCode::Success)
+    Ok(ended)
 }
 
 /// Devices that cannot be sampled as they were asked to be.

@@ -9,6 +9,7 @@ mod refused;
 mod screen;
 
 use std::fs;
+use std::process::Stdio;
 
 use bench::{Bench, Kind, SECRETS};
 use serde_json::Value;
@@ -236,6 +237,32 @@ fn several_runs_leave_a_profile_each_and_a_summary() {
         assert!(bench.file().with_file_name(run).is_file(), "{run}");
     }
     assert!(crate::stdout(&output).contains("model weights GiB"), "{}", crate::stdout(&output));
+    let quiet = bench.file().with_file_name("quiet.json");
+    let output = bench.command(&quiet, Kind::Latency, &["--repeat", "2", "--quiet"]).output().unwrap();
+    assert_eq!((output.status.code(), crate::stderr(&output).as_str()), (Some(0), ""), "only the result is said");
+    assert!(crate::stdout(&output).starts_with("2 runs"), "{}", crate::stdout(&output));
+}
+
+#[test]
+fn runs_that_went_well_are_summed_up_when_a_later_one_does_not() {
+    let bench = Bench::new(&Script { speed: 20.0, ..Script::default() });
+    let words = ["--repeat", "9"];
+    let mut child = bench
+        .command(&bench.file(), Kind::Latency, &words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // In the third run.
+    while !bench.file().with_file_name("profile_3").join("engine.log").exists() {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    bench::signal(&child, rustix::process::Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let summary = fs::read(bench.file().with_file_name("profile.repeat.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&summary).unwrap()["runs"], 2);
+    bench.nothing_is_left();
 }
 
 #[test]

@@ -66,7 +66,9 @@ pub(super) fn tell(args: &Args, profiles: &[Profile], path: &Path) -> anyhow::Re
         Format::Json => output::print_json(&document)?,
         Format::Table => output::print(&render(&document, output::width()))?,
     }
-    output::say(&format!("summary of {} runs written to {}", document.runs, path.display()));
+    if !args.quiet {
+        output::say(&format!("summary of {} runs written to {}", document.runs, path.display()));
+    }
     Ok(())
 }
 

@@ -123,7 +123,7 @@ impl State {
             let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
             parts.push(format!("{done} of {total} requests{failed}"));
         }
-        let last = self.last.borrow();
+        let last = vramscope_vllm_log::message(&self.last.borrow());
         // A terminal must not be steered by what an engine prints.
         let last: String = last.chars().filter(|c| !c.is_control()).collect();
         if !last.is_empty() {
@@ -143,8 +143,17 @@ mod tests {
         view.show(RunEvent::Phase { phase: Phase::Measure, at: Duration::from_secs(10) });
         view.show(RunEvent::Memory { used: Bytes::new(3 << 30), at: Duration::from_secs(14) });
         view.show(RunEvent::Requests { done: 3, total: 8, failed: 1 });
-        view.show(RunEvent::Line("\x1b[31mINFO\x07 loading".to_owned()));
-        let line = view.state.lock().unwrap().line();
-        assert_eq!(line, "measure 4 s · 3.00 GiB · 3 of 8 requests, 1 failed · [31mINFO loading");
+        let line = |text: &str| {
+            view.show(RunEvent::Line(text.to_owned()));
+            view.state.lock().unwrap().line()
+        };
+        let lead = "measure 4 s · 3.00 GiB · 3 of 8 requests, 1 failed";
+        assert_eq!(line("\x1b[31m\x07loading\x1b]0;title\x07"), format!("{lead} · loading]0;title"));
+        let logged = "(EngineCore pid=79) INFO 11-26 01:17:41 [core.py:114] Initializing a V1 engine";
+        assert_eq!(
+            line(logged),
+            format!("{lead} · Initializing a V1 engine"),
+            "a narrow terminal has no room for more"
+        );
     }
 }

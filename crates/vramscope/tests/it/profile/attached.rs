@@ -25,7 +25,7 @@ impl Server {
         let mut child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(child.try_wait().unwrap().is_none(), "the server ended");
-            std::thread::yield_now();
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
         Self { child, port }
     }
