@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::io::Write as _;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use vramscope_run::{Evidence, EvidenceFiles, assemble, read_gpu_csv};
+use vramscope_run::{Evidence, EvidenceFiles, assemble, read_gpu_log};
 use vramscope_schema::v3::Generator;
 
 const GPUS: u64 = 8;
@@ -56,7 +56,7 @@ fn analyze(c: &mut Criterion) {
     let mut group = c.benchmark_group("analyze");
     group.throughput(Throughput::Elements(2_000 * GPUS));
     group.bench_function("gpu_csv_rows", |b| {
-        b.iter(|| black_box(read_gpu_csv(day.as_bytes()).expect("a log").timeline.samples().len()));
+        b.iter(|| black_box(read_gpu_log(day.as_bytes()).expect("a log").timeline.samples().len()));
     });
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {

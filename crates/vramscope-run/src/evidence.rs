@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod civil;
 pub(crate) mod files;
 pub(crate) mod gpu_csv;
+mod gpu_dmon;
 pub(crate) mod gpu_log;
 pub(crate) mod marks;
 pub(crate) mod metrics;

@@ -23,8 +23,7 @@ pub use derive::DeriveError;
 pub use evidence::args::{Args, ArgsError, Flag, flag_names, read as read_args};
 pub use evidence::bench::{Bench, BenchError, Serve, Throughput, read as read_bench};
 pub use evidence::files::{EvidenceFiles, FileError, open};
-pub use evidence::gpu_csv::read as read_gpu_csv;
-pub use evidence::gpu_log::{Clock, GpuLog, GpuLogError, Note as GpuLogNote, ProcessUse};
+pub use evidence::gpu_log::{Clock, GpuLog, GpuLogError, Note as GpuLogNote, ProcessUse, read as read_gpu_log};
 pub use evidence::marks::{Marks, MarksError, read as read_marks};
 pub use evidence::metrics::{MetricsError, MetricsReading, read as read_metrics};
 pub use evidence::probe::{

@@ -64,7 +64,7 @@ pub enum FileError {
 /// Names under which the parts of a recording are looked for, the first one found wins. A compressed file has `.gz` or
 /// `.zst` behind its name.
 const ENGINE_LOGS: &[&str] = &["engine.log", "vllm.log"];
-const GPU_LOGS: &[&str] = &["gpu.csv", "timeline.jsonl", "gpu.jsonl"];
+const GPU_LOGS: &[&str] = &["gpu.csv", "timeline.jsonl", "gpu.jsonl", "gpu_log.txt"];
 const METRICS: &str = "metrics.jsonl";
 
 impl EvidenceFiles {

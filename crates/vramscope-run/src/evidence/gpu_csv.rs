@@ -29,7 +29,7 @@ const NAMED_LINES: u64 = 5;
 ///
 /// # Errors
 /// [`GpuLogError`] if the source fails, if there is no header with the columns that are needed, or no readable row.
-pub fn read(source: impl io::Read) -> Result<GpuLog, GpuLogError> {
+pub(crate) fn read(source: impl io::Read) -> Result<GpuLog, GpuLogError> {
     let mut lines = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)

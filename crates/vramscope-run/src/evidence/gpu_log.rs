@@ -8,6 +8,8 @@ use std::time::Duration;
 use vramscope_core::{Bytes, Device, DeviceIndex, Gap, GapCause, Reading, Sample, Timeline, Window};
 use vramscope_sampler::document::Recorded;
 
+use super::{gpu_csv, gpu_dmon};
+
 /// Which clock a log's times are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
@@ -259,14 +261,21 @@ impl Details {
     }
 }
 
-/// Reads a GPU log of either format: our sampler's recordings are JSON lines, everything else is CSV.
-pub(crate) fn read(source: impl io::Read) -> Result<GpuLog, GpuLogError> {
+/// Reads a GPU log of any format: our sampler's recordings are JSON lines, those of `nvidia-smi dmon` begin with `#`, and
+/// everything else is CSV. Lines that cannot be read become notes.
+///
+/// # Errors
+/// [`GpuLogError`] if the source fails, if there is no header with the columns that are needed, or no readable row.
+pub fn read(source: impl io::Read) -> Result<GpuLog, GpuLogError> {
     let mut source = io::BufReader::with_capacity(1 << 16, source);
     let start = source.fill_buf().map_err(|source| GpuLogError::Read { source })?;
     if start.trim_ascii_start().starts_with(b"{") {
         return Ok(GpuLog::of_recording(vramscope_sampler::document::read(source)?));
     }
-    super::gpu_csv::read(source)
+    if gpu_dmon::begins(start) {
+        return gpu_csv::read(gpu_dmon::AsCsv::new(source));
+    }
+    gpu_csv::read(source)
 }
 
 /// Puts rows in order, finds ticks and gaps, and states what was odd.

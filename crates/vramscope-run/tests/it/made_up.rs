@@ -140,7 +140,7 @@ fn memory_that_stays_is_noticed() {
 #[test]
 fn a_recording_of_our_own_sampler_is_a_gpu_log_too() {
     let csv = gpu_csv(2, 2, 60, level);
-    let log = vramscope_run::read_gpu_csv(csv.as_bytes()).unwrap();
+    let log = vramscope_run::read_gpu_log(csv.as_bytes()).unwrap();
     let devices = log.timeline.devices().iter().map(Into::into).collect();
     let header = vramscope_sampler::document::Header {
         anchor_unix_ns: log.timeline.anchor_unix_ns(),

@@ -192,6 +192,24 @@ fn a_log_of_nvidia_smi_is_a_recording_too() {
 }
 
 #[test]
+fn so_is_a_log_of_its_dmon_that_powershell_has_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gpu_log.txt");
+    let mut text = "\u{feff}#Date Time gpu sm fb pwr gtemp\r\n#YYYYMMDD HH:MM:SS Idx % MB W C\r\n".to_owned();
+    for second in 10..50 {
+        text.push_str(&format!(" 20261122   05:24:{second}      0     98   1024    300      -\r\n"));
+    }
+    fs::write(&path, text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()).unwrap();
+    let found = report(&path, &[]);
+    let device = &found["devices"][0];
+    assert_eq!((&found["complete"], &device["samples"]), (&Value::Bool(true), &Value::from(40)), "{found:#}");
+    let mean = |name: &str| {
+        device["metrics"].as_array().unwrap().iter().find(|m| m["metric"] == name).unwrap()["mean"].clone()
+    };
+    assert_eq!((mean("used_bytes"), mean("power_mw")), (Value::from(1024.0 * 1_048_576.0), Value::from(300_000.0)));
+}
+
+#[test]
 fn what_is_no_recording_or_cannot_be_written_has_its_own_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");

@@ -91,13 +91,19 @@ impl Columns {
         let columns = Self { heads: record.iter().map(head).collect() };
         let missing = |kind, what| if columns.has(kind) { None } else { Some(what) };
         let wanted = [
-            missing(Column::Timestamp, "a time (timestamp_ns, or timestamp as nvidia-smi prints it)"),
-            missing(Column::Used, "the memory in use (used_bytes, or memory.used)"),
+            missing(
+                Column::Timestamp,
+                "a time (timestamp_ns, timestamp as nvidia-smi prints it, or both of nvidia-smi dmon -o DT)",
+            ),
+            missing(Column::Used, "the memory in use (used_bytes, memory.used, or fb of nvidia-smi dmon -s m)"),
         ];
         match wanted.into_iter().flatten().next() {
             None => Ok(columns),
             Some(what) => {
-                let found = columns.heads.iter().take(12).map(|h| h.name.chars().take(40).collect()).collect();
+                // The file may be anything, and a terminal obeys what it is shown.
+                let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+                let found =
+                    columns.heads.iter().take(12).map(|h| h.name.chars().take(40).map(shown).collect()).collect();
                 Err(GpuLogError::MissingColumn { what, found })
             }
         }

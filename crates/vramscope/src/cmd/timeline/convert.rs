@@ -74,7 +74,7 @@ pub(super) fn write(recording: &Recording, to: &Output) -> anyhow::Result<Vec<St
 fn each_line(recording: &Recording, mut take: impl FnMut(&Line) -> io::Result<()>) -> anyhow::Result<()> {
     match &recording.form {
         Form::Ours(_) => file_lines(&recording.path, &mut take),
-        Form::Csv(log) => Ok(timeline_lines(&log.timeline).try_for_each(|line| take(&line))?),
+        Form::Foreign(log) => Ok(timeline_lines(&log.timeline).try_for_each(|line| take(&line))?),
     }
 }
 
@@ -121,7 +121,7 @@ fn as_csv(recording: &Recording, mut out: &mut dyn Write) -> anyhow::Result<Vec<
         notes.push(format!("CSV holds samples alone; {} are left out", counted.join(", ")));
     }
     let header: Header = recording.header();
-    if !matches!(recording.form, Form::Csv(_)) && header.devices.iter().any(|device| device.uuid.is_some()) {
+    if !matches!(recording.form, Form::Foreign(_)) && header.devices.iter().any(|device| device.uuid.is_some()) {
         notes.push("CSV has no place for the devices' identities, the backends and the cost of sampling".into());
     }
     Ok(notes)
@@ -130,7 +130,7 @@ fn as_csv(recording: &Recording, mut out: &mut dyn Write) -> anyhow::Result<Vec<
 /// What a CSV log has that no other form takes over.
 fn lost_before(recording: &Recording) -> Option<String> {
     match &recording.form {
-        Form::Csv(log) if log.has_processes => Some("the column of processes is not taken over".into()),
+        Form::Foreign(log) if log.has_processes => Some("the column of processes is not taken over".into()),
         _ => None,
     }
 }

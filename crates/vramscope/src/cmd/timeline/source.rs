@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use vramscope_run::{Clock, GpuLog, GpuLogNote, read_gpu_csv};
+use vramscope_run::{Clock, GpuLog, GpuLogNote, read_gpu_log};
 use vramscope_sampler::document::{Header, Note, ReadError, TimelineReport};
 use vramscope_sampler::{Item, Passes, RecordingFile};
 
@@ -22,8 +22,8 @@ pub(super) struct Recording {
 pub(super) enum Form {
     /// JSON lines or Parquet: gone through anew each time.
     Ours(RecordingFile),
-    /// CSV, which is read into memory.
-    Csv(Box<GpuLog>),
+    /// CSV, what another tool logged, or something compressed: read into memory.
+    Foreign(Box<GpuLog>),
 }
 
 impl Recording {
@@ -31,18 +31,18 @@ impl Recording {
         let form = if is_ours(path)? {
             Form::Ours(RecordingFile::open(path)?)
         } else {
-            let file = File::open(path)?;
-            let log = read_gpu_csv(file).context(
-                "it is neither a recording of this program (JSON lines, Parquet) nor a GPU log in CSV with a header line",
+            let log = read_gpu_log(vramscope_run::open(path)?).context(
+                "it is neither a recording of this program (JSON lines, Parquet, CSV) nor a log of nvidia-smi, CSV with a \
+                 header line or dmon",
             )?;
-            Form::Csv(Box::new(log))
+            Form::Foreign(Box::new(log))
         };
         Ok(Self { path: path.to_owned(), form, progress: Progress::new() })
     }
 
-    /// States what a GPU log in CSV has of its own: its notes, and a clock of an unknown zone.
+    /// States what a foreign log has of its own: its notes, and a clock of an unknown zone.
     pub(super) fn amend(&self, report: &mut TimelineReport) {
-        let Form::Csv(log) = &self.form else { return };
+        let Form::Foreign(log) = &self.form else { return };
         report.complete &= !log.notes.iter().any(|note| matches!(note, GpuLogNote::TornLastLine { .. }));
         report.notes.extend(log.notes.iter().map(ToString::to_string));
         if log.clock == Clock::LocalUnknown {
@@ -68,7 +68,7 @@ impl Passes for Recording {
     fn header(&self) -> Header {
         match &self.form {
             Form::Ours(file) => file.header(),
-            Form::Csv(log) => log.timeline.header(),
+            Form::Foreign(log) => log.timeline.header(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Passes for Recording {
         match &self.form {
             Form::Ours(file) => file.notes(),
             // Its notes name their lines themselves.
-            Form::Csv(_) => Vec::new(),
+            Form::Foreign(_) => Vec::new(),
         }
     }
 
@@ -92,7 +92,7 @@ impl Passes for Recording {
         };
         match &mut self.form {
             Form::Ours(file) => file.pass(&mut watched),
-            Form::Csv(log) => log.timeline.pass(&mut watched),
+            Form::Foreign(log) => log.timeline.pass(&mut watched),
         }
     }
 }
