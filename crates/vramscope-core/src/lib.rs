@@ -41,7 +41,7 @@ pub use facts::{
 };
 pub use phase::{Phase, PhaseMark, UnknownPhase, Window};
 pub use reading::{GpuProcess, ProcessKind, Reading, Sample, SlowReading, SlowSample, Throttle};
-pub use redact::{REDACTED, is_secret_name, redact, redact_args, shown_env};
+pub use redact::{REDACTED, is_secret_name, redact, redact_args, secrets_in, shown_env};
 pub use stats::{Spread, Stats, Summary, quantile_sorted};
 pub use timeline::{Gap, GapCause, TickTotal, Timeline, TimelineError};
 pub use workload::{LatencyResult, Workload};

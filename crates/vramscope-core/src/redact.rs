@@ -65,13 +65,28 @@ const SHOWN_VARIABLES: &[&str] = &[
 
 /// The text without secrets.
 pub fn redact(text: &str) -> String {
+    hide(text, &mut |_| {})
+}
+
+/// The secrets that [`redact`] takes out of a text, for whoever must find them in other texts, where nothing tells that
+/// they are secrets.
+pub fn secrets_in(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    hide(text, &mut |secret| found.push(secret.to_owned()));
+    found
+}
+
+/// The text without secrets, each of which is told.
+fn hide(text: &str, tell: &mut dyn FnMut(&str)) -> String {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     while at < text.len() {
         if let Some(len) = token_at(text, at) {
+            tell(&text[at..at + len]);
             out.push_str(REDACTED);
             at += len;
         } else if let Some((shown, hidden)) = named_at(text, at) {
+            tell(&text[at + shown..at + shown + hidden]);
             out.push_str(&text[at..at + shown]);
             out.push_str(REDACTED);
             at += shown + hidden;
@@ -81,7 +96,7 @@ pub fn redact(text: &str) -> String {
             at += len;
         }
     }
-    credentials(&out)
+    credentials(&out, tell)
 }
 
 /// The words of a command line without secrets: every word behind a secret's flag up to the next flag, and whatever
@@ -190,15 +205,21 @@ fn value(bytes: &[u8], at: usize) -> usize {
 }
 
 /// `scheme://user:password@host`.
-fn credentials(text: &str) -> String {
+fn credentials(text: &str, tell: &mut dyn FnMut(&str)) -> String {
     let Some(scheme) = text.find("://") else { return text.to_owned() };
     let start = scheme + 3;
     let host_end = text[start..].find(['/', ' ', '\'', '"']).map_or(text.len(), |e| start + e);
-    match text[start..host_end].rfind('@') {
-        Some(at) if text[start..start + at].contains(':') => {
-            format!("{}{REDACTED}{}", &text[..start], credentials(&text[start + at..]))
+    let at = text[start..host_end].rfind('@').map(|at| start + at);
+    match at.and_then(|at| Some((at, text[start..at].split_once(':')?))) {
+        Some((at, (_, password))) => {
+            if password != REDACTED {
+                // Both: a program may print the one without the other.
+                tell(&text[start..at]);
+                tell(password);
+            }
+            format!("{}{REDACTED}{}", &text[..start], credentials(&text[at..], tell))
         }
-        _ => format!("{}{}", &text[..start], credentials(&text[start..])),
+        None => format!("{}{}", &text[..start], credentials(&text[start..], tell)),
     }
 }
 
@@ -235,6 +256,20 @@ mod tests {
             "num_key_value_heads=8",
         ] {
             assert_eq!(redact(harmless), harmless);
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_is_told() {
+        for (text, secrets) in [
+            ("--otlp http://user:pa55word@host:1/x", &["user:pa55word", "pa55word"][..]),
+            (r#"{"token": "abcdefgh", "n": 1}"#, &["abcdefgh"]),
+            ("Authorization: Bearer abc.def", &["abc.def"]),
+            ("at hf_abcdefghijklmnopqrstuvwx", &["hf_abcdefghijklmnopqrstuvwx"]),
+            ("http://host:8000/x max_tokens=128", &[]),
+            ("http://[redacted]@host and user:[redacted]", &[]),
+        ] {
+            assert_eq!(secrets_in(text), secrets, "{text}");
         }
     }
 

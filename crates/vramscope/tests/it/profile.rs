@@ -181,6 +181,23 @@ fn secrets_stay_out_of_the_profile_the_recording_and_the_screen() {
     }
 }
 
+/// What is a secret by the place where it is told is one wherever an engine repeats it.
+#[test]
+fn secrets_within_values_are_known_where_nothing_names_them() {
+    let bench = Bench::new(&Script { speed: 60.0, echo: true, ..Script::default() });
+    let config = r#"{"auth_token": "withinjson77", "url": "http://me:withinword77@host/"}"#;
+    let words = ["--num-prompts", "2", "--", "--api-key", "firstkey77", "secondkey77", "--additional-config", config];
+    let mut command = bench.command(&bench.file(), Kind::Serve, &words);
+    command.env("HTTPS_PROXY", "http://me:withinvalue77@proxy:3128");
+    command.env("REPEATED", "me:withinvalue77@proxy withinword77 withinjson77 secondkey77 firstkey77");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
+    let log = fs::read_to_string(bench.folder().join("engine.log")).unwrap();
+    let repeated = log.lines().find(|line| line.contains("REPEATED=")).unwrap();
+    assert!(!repeated.contains("77"), "{repeated}");
+    assert!(!log.contains("within") && !log.contains("key77"), "{log}");
+}
+
 #[test]
 fn a_device_that_is_lost_ends_the_run() {
     let bench = Bench::with_nvml(&Script { speed: 6.0, ..Script::default() }, |device| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use jiff::Zoned;
-use vramscope_core::{Architecture, Bytes, ElementType};
+use vramscope_core::{Architecture, Bytes, ElementType, secrets_in};
 use vramscope_engine::{Command, EngineHost};
 use vramscope_estimate::{CommandLine, EngineArgs, EngineVersion, Usage};
 use vramscope_load::{Arrival, Client, LoadPlan, Spacing};
@@ -135,7 +135,7 @@ impl Plan {
     /// The server that is asked, at this address.
     pub(super) fn client(args: &Args, url: &str) -> anyhow::Result<Client> {
         // A server that is started here with a key of its own is asked with that.
-        let own = told(args.engine.words(), |name| name == "api-key").pop();
+        let own = told(args.engine.words(), |name| name == "api-key").into_iter().next();
         Client::new(url, own.or_else(|| args.host.api_key.clone())).or_exit(ExitCode::Usage)
     }
 
@@ -392,15 +392,20 @@ fn workload_info(args: &Args) -> WorkloadInfo {
     }
 }
 
-/// Secrets that the engine inherits or is told, by the names of variables and flags that hold such.
+/// Secrets that the engine inherits or is told: by the names of variables and flags that hold such, and within their
+/// values (an address with a password, a field of a JSON object).
 fn secrets(args: &Args) -> Secrets {
     let inherited =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let named = inherited.filter(|(name, _)| vramscope_core::is_secret_name(name)).map(|(_, value)| value);
-    let told = told(args.engine.words(), vramscope_core::is_secret_name);
     let given = args.host.env.iter().filter_map(|text| text.split_once('='));
-    let given = given.filter(|(name, _)| vramscope_core::is_secret_name(name)).map(|(_, value)| value.to_owned());
-    Secrets::new(named.chain(args.host.api_key.clone()).chain(told).chain(given))
+    let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let held = inherited
+        .chain(given)
+        .flat_map(|(name, value)| if vramscope_core::is_secret_name(&name) { vec![value] } else { secrets_in(&value) });
+    let words = args.engine.words();
+    let told =
+        told(words, vramscope_core::is_secret_name).into_iter().chain(words.iter().flat_map(|word| secrets_in(word)));
+    Secrets::new(held.chain(args.host.api_key.clone()).chain(told))
 }
 
 /// The variables that the engine is given beside those that it inherits.
@@ -448,7 +453,10 @@ fn told(words: &[String], wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let Some(flag) = word.strip_prefix("--") else { continue };
         let (name, inline) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value.to_owned())));
         if wanted(&name.replace('_', "-")) {
-            values.extend(inline.or_else(|| words.get(place + 1).cloned()));
+            // A server may be given several keys.
+            let behind = words[place + 1..].iter().take_while(|word| inline.is_none() && !word.starts_with('-'));
+            values.extend(behind.cloned());
+            values.extend(inline);
         }
     }
     values
