@@ -9,7 +9,7 @@ use vramscope_gpu::{GpuBackend, Renumbered, Selector, select, visible, whole_dev
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;
-use crate::output;
+use crate::{output, patience};
 
 /// A source of readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -87,23 +87,41 @@ pub(crate) struct Probe {
     /// Whose it is: `nvml` or `rocm`.
     pub(crate) vendor: &'static str,
     /// The source, or why there is none.
-    pub(crate) result: Result<Box<dyn GpuBackend>, String>,
+    pub(crate) result: Attempt,
 }
 
 /// Tries each vendor's source that the arguments allow, in the order in which devices are numbered.
 pub(crate) fn probe(args: &BackendArgs) -> Vec<Probe> {
     let mut probes = Vec::new();
     if matches!(args.backend, Choice::Auto | Choice::Nvml) {
-        probes.push(Probe { vendor: "nvml", result: nvml(args) });
+        probes.push(Probe { vendor: "nvml", result: patiently("nvml", args, nvml) });
     }
     if args.backend != Choice::Nvml {
-        probes.push(Probe { vendor: "rocm", result: rocm(args) });
+        probes.push(Probe { vendor: "rocm", result: patiently("rocm", args, rocm) });
     }
     probes
 }
 
+type Attempt = Result<Box<dyn GpuBackend>, String>;
+
+/// Opens a vendor's source, unless its driver hangs.
+fn patiently(vendor: &'static str, args: &BackendArgs, open: fn(&BackendArgs) -> Attempt) -> Attempt {
+    let args = args.clone();
+    let answer = patience::wait_for(&format!("the GPU driver behind {vendor}"), move || open(&args));
+    answer.unwrap_or_else(|| Err(format!("open the backend {vendor}: {}", hangs())))
+}
+
+/// What a driver that does not answer means.
+pub(crate) fn hangs() -> String {
+    format!(
+        "the driver has not answered for {}; look for a GPU error in the kernel's log (dmesg), and reset the GPU or \
+         restart the machine",
+        patience::limit()
+    )
+}
+
 #[cfg(feature = "nvml")]
-fn nvml(args: &BackendArgs) -> Result<Box<dyn GpuBackend>, String> {
+fn nvml(args: &BackendArgs) -> Attempt {
     let options = vramscope_nvml::NvmlOptions { library: args.nvml_lib.clone(), ..Default::default() };
     match vramscope_nvml::NvmlBackend::open(&options) {
         Ok(backend) => Ok(Box::new(backend)),
@@ -112,12 +130,12 @@ fn nvml(args: &BackendArgs) -> Result<Box<dyn GpuBackend>, String> {
 }
 
 #[cfg(not(feature = "nvml"))]
-fn nvml(_: &BackendArgs) -> Result<Box<dyn GpuBackend>, String> {
+fn nvml(_: &BackendArgs) -> Attempt {
     Err("open the backend nvml: this program was built without it (feature nvml)".into())
 }
 
 #[cfg(feature = "rocm")]
-fn rocm(args: &BackendArgs) -> Result<Box<dyn GpuBackend>, String> {
+fn rocm(args: &BackendArgs) -> Attempt {
     use vramscope_rocm::{RocmOptions, Source};
     let only = match args.backend {
         Choice::RocmSmi => Some(Source::RocmSmi),
@@ -130,7 +148,7 @@ fn rocm(args: &BackendArgs) -> Result<Box<dyn GpuBackend>, String> {
 }
 
 #[cfg(not(feature = "rocm"))]
-fn rocm(_: &BackendArgs) -> Result<Box<dyn GpuBackend>, String> {
+fn rocm(_: &BackendArgs) -> Attempt {
     Err("open the backend rocm: this program was built without it (feature rocm)".into())
 }
 

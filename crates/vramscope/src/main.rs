@@ -7,6 +7,7 @@ mod docker;
 mod exit;
 mod input;
 mod output;
+mod patience;
 mod progress;
 mod table;
 mod time;

@@ -15,6 +15,7 @@ use crate::backends::{self, BackendArgs};
 use crate::containers::Containers;
 use crate::exit::OrExit as _;
 use crate::output::{self, Format};
+use crate::patience;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,7 +83,11 @@ fn chosen(mut document: Snapshot, wanted: &[Selector]) -> anyhow::Result<Snapsho
 fn now(args: &BackendArgs) -> anyhow::Result<Snapshot> {
     let mut joined: Option<Snapshot> = None;
     for mut opened in backends::open(args)? {
-        let one = snapshot(opened.backend.as_mut(), &opened.chosen);
+        let name = opened.backend.name();
+        let read = move || snapshot(opened.backend.as_mut(), &opened.chosen);
+        let read = patience::wait_for(&format!("the GPU driver behind {name}"), read);
+        let one = read.with_context(|| format!("failed to read {name}: {}", backends::hangs()));
+        let one = one.or_exit(ExitCode::NoDevice)?;
         joined = Some(match joined {
             None => one,
             Some(first) => join(first, one),

@@ -7,11 +7,16 @@ use vramscope_gpu::GpuBackend;
 
 use super::document::{Area, Check, Status};
 use crate::backends::{self, BackendArgs};
+use crate::patience;
 
 pub(super) fn checks(args: &BackendArgs) -> Vec<Check> {
     let mut checks = drivers(&args.sys_root);
     checks.extend(backends::probe(args).into_iter().map(|probe| match probe.result {
-        Ok(backend) => opened(backend),
+        Ok(backend) => {
+            let name = backend.name();
+            let read = patience::wait_for(&format!("the GPU driver behind {name}"), move || opened(backend));
+            read.unwrap_or_else(|| Check::ok(Area::Gpu, name, backends::hangs()).status(Status::Failed))
+        }
         Err(why) => absent(probe.vendor, &why),
     }));
     checks
