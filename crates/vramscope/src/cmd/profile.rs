@@ -164,12 +164,20 @@ fn unprofiled(error: RunError) -> anyhow::Error {
 /// Tells of what was asked for and belongs to another kind of work.
 fn tell_unused(args: &Args) {
     let work = &args.work;
-    let of_serve = [("--num-prompts", work.num_prompts.is_some()), ("--request-rate", work.request_rate.is_some())];
-    if args.kind() == WorkKind::Serve || args.quiet {
-        return;
+    let mut unused: Vec<(String, &str)> = Vec::new();
+    if args.kind() != WorkKind::Serve {
+        let of_serve = [("num-prompts", work.num_prompts.is_some()), ("request-rate", work.request_rate.is_some())];
+        let given = of_serve.into_iter().filter(|(_, given)| *given);
+        unused.extend(given.map(|(name, _)| (name.to_owned(), "--workload serve")));
     }
-    for (flag, _) in of_serve.iter().filter(|(_, given)| *given) {
-        output::say(&format!("note: {flag} is of --workload serve, and is not used"));
+    let engines = args.engine.flags().into_iter().map(|(name, _)| name);
+    if args.host.url.is_some() {
+        unused.extend(engines.map(|name| (name, "an engine that is started here")));
+    } else if args.kind() == WorkKind::Transformers {
+        unused.extend(engines.filter(|name| name != "dtype").map(|name| (name, "vLLM")));
+    }
+    for (name, whose) in unused.iter().filter(|_| !args.quiet) {
+        output::say(&format!("note: --{name} is of {whose}, and is not used"));
     }
 }
 

@@ -73,6 +73,14 @@ impl Paths {
 
 /// Refuses a name for a document under which something else stands.
 pub(super) fn check_file(path: &Path) -> anyhow::Result<()> {
+    if path.as_os_str() == "-" {
+        let beside =
+            anyhow!("a recording lies beside the profile: name a file with --output; --format json prints it too");
+        return Err(beside).or_exit(ExitCode::Usage);
+    }
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(anyhow!("--output {} names a folder; name a file in it", path.display())).or_exit(ExitCode::Usage);
+    }
     if path.exists() && !path.is_file() {
         let taken = anyhow!("--output {} is there and is no regular file; name another one", path.display());
         return Err(taken).or_exit(ExitCode::CannotWrite);

@@ -411,6 +411,7 @@ fn secrets(args: &Args) -> Secrets {
 /// The variables that the engine is given beside those that it inherits.
 pub(super) fn variables(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
     let read = |text: &String| match text.split_once('=') {
+        Some(("", _)) => bail!("use --env {text}: it has no name; give NAME=VALUE"),
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => match std::env::var(text) {
             Ok(value) => Ok((text.clone(), value)),

@@ -64,7 +64,7 @@ fn what_can_be_refused_without_the_engine_is_refused_before_it_is_asked() {
         (output.status.code(), crate::stderr(&output))
     };
     let (good, absent) = (beside("good.json"), beside("absent"));
-    let cases: [(&str, &[&str], i32, &str); 11] = [
+    let cases: [(&str, &[&str], i32, &str); 14] = [
         (&beside("a-file/profile.json"), &[], 4, "could not begin the recording"),
         ("/proc/no-place/profile.json", &[], 4, "could not begin the recording"),
         (&beside("repeated.json"), &["--repeat", "2"], 4, "repeated.repeat.json is there and is no regular file"),
@@ -74,6 +74,9 @@ fn what_can_be_refused_without_the_engine_is_refused_before_it_is_asked() {
         (&good, &["--", "--max-num-seqs=many"], 2, "expected a whole number"),
         (&good, &["--force", "--", "--max-model-len", "5"], 2, "before -- and behind it"),
         (&good, &["--tensor-parallel-size", "2"], 8, "refused too_few_devices"),
+        (&good, &["--env", "=value"], 2, "use --env =value: it has no name"),
+        (&beside("absent/"), &[], 2, "names a folder"),
+        ("-", &[], 2, "name a file"),
         (&good, &["--env", "VRAMSCOPE_TEST_NO_SUCH_VARIABLE"], 2, "there is no variable of that name"),
         (&good, &["--num-prompts", "2000000", "--batch-size", "2000000"], 2, "requests"),
     ];
@@ -130,6 +133,11 @@ fn what_the_run_rests_on_cannot_be_changed_behind_its_back() {
     let (output, _) = bench.run(Kind::Latency, &["--dry-run", "--request-rate", "3"]);
     assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
     assert!(crate::stderr(&output).contains("--request-rate is of --workload serve, and is not used"));
+    let vllms = ["--dry-run", "--enforce-eager", "--block-size", "16"];
+    let said = crate::stderr(&bench.run(Kind::Transformers, &vllms).0);
+    for flag in ["--max-model-len", "--block-size", "--enforce-eager"] {
+        assert!(said.contains(&format!("note: {flag} is of vLLM, and is not used")), "{said}");
+    }
     for work in ["transformers", "latency"] {
         let attached = crate::vramscope(&["profile", "--url", "http://127.0.0.1:1", "--workload", work]);
         assert_eq!(attached.status.code(), Some(2), "{work}: {}", crate::stderr(&attached));
