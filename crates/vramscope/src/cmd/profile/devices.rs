@@ -14,7 +14,7 @@ use super::Args;
 use super::plan::{host_kind, variables};
 use crate::backends::{self, Choice, Opened};
 use crate::exit::OrExit as _;
-use crate::output;
+use crate::{output, patience};
 
 /// The devices of a run.
 pub(super) struct Devices {
@@ -54,14 +54,13 @@ pub(super) fn open(args: &Args) -> anyhow::Result<Devices> {
         }
     };
     let mut devices = Devices { sources: Vec::new(), now: Vec::new(), tree: None, confinement: Vec::new() };
-    for mut opened in opened {
+    for opened in opened {
         if here && !args.devices.gpu.is_empty() {
             let free = |(name, _): &(String, String)| variable(name).is_none();
             devices.confinement.extend(confinement(&opened).into_iter().filter(free));
         }
-        for index in opened.chosen.clone() {
-            devices.now.extend(now(opened.backend.as_mut(), index));
-        }
+        let (opened, found) = read(opened)?;
+        devices.now.extend(found);
         devices.sources.push(Source { backend: opened.backend, devices: opened.chosen });
     }
     Ok(devices)
@@ -104,6 +103,16 @@ fn process_memory() -> anyhow::Result<Devices> {
     let now = now(&mut memory, DeviceIndex(0)).into_iter().collect();
     let sources = vec![Source::from(Box::new(memory) as Box<dyn GpuBackend>)];
     Ok(Devices { sources, now, tree: Some(tree), confinement: Vec::new() })
+}
+
+/// A source's devices as they are now, unless its driver hangs.
+fn read(mut opened: Opened) -> anyhow::Result<(Opened, Vec<DeviceNow>)> {
+    let name = opened.backend.name();
+    let read = patience::wait_for(&format!("the GPU driver behind {name}"), move || {
+        let found = opened.chosen.clone().into_iter().filter_map(|index| now(opened.backend.as_mut(), index)).collect();
+        (opened, found)
+    });
+    read.with_context(|| format!("could not read {name}: {}", backends::hangs())).or_exit(ExitCode::NoDevice)
 }
 
 /// A device as it is now. What cannot be read is not known; the sampler will say why.
