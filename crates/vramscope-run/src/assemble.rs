@@ -117,7 +117,7 @@ impl Known<'_> {
         let mut notes = self.evidence.notes.clone();
         notes.extend(self.evidence.record.iter().flat_map(|record| record.notes.clone()));
         if let Some(derived) = self.derived {
-            notes.extend(derived.notes());
+            notes.extend(derived.notes(!self.evidence.is_transformers()));
         }
         notes
     }

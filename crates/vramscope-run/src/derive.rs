@@ -177,8 +177,8 @@ impl Derived {
         self.levels.iter().find(|(index, _)| *index == device).map(|(_, levels)| levels)
     }
 
-    /// What a reader must know of how the two logs were brought together.
-    pub(crate) fn notes(&self) -> Vec<String> {
+    /// What a reader must know of how the two logs were brought together, if there are two.
+    pub(crate) fn notes(&self, has_log: bool) -> Vec<String> {
         let hours = |seconds: i64| {
             format!("{}{}:{:02}", if seconds < 0 { "-" } else { "+" }, seconds.abs() / 3600, seconds.abs() % 3600 / 60)
         };
@@ -191,7 +191,7 @@ impl Derived {
             )),
         });
         let placed = match self.placement.placed {
-            Placed::ByDevices => {
+            Placed::ByDevices if has_log => {
                 Some("the engine log does not say how many ranks there are; each device that rises is one".to_owned())
             }
             Placed::Shared if self.placement.ranks != Some(1) => Some("all ranks share one device".to_owned()),

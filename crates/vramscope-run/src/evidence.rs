@@ -109,6 +109,12 @@ pub enum EvidenceError {
 }
 
 impl Evidence {
+    /// Whether plain transformers ran, which has no log that could tell figures, and a probe that does.
+    pub(crate) fn is_transformers(&self) -> bool {
+        let recorded = self.record.as_ref().is_some_and(|record| record.engine_type == "transformers");
+        recorded || self.probe.is_some() && self.engine.is_none()
+    }
+
     /// Reads every file that is named. `observe` is told now and then what is being read and how many bytes are behind,
     /// so that a person can be shown that a large log makes progress.
     ///

@@ -1,7 +1,7 @@
 //! A model that ran in plain transformers: what the bundled probe read inside the framework.
 
 use vramscope_core::{Basis, Bytes, ComponentKind, Confidence, LatencyResult};
-use vramscope_estimate::{EngineArgs, Evidenced, kv_plan};
+use vramscope_estimate::{CommandLine, EngineArgs, Evidenced, kv_plan};
 use vramscope_schema::v3::{EngineMetadata, ModelInfo};
 
 use crate::evidence::Evidence;
@@ -61,7 +61,10 @@ fn working(device: &ProbeDevice, cache: Bytes) -> Option<Evidenced> {
 /// The cache of a whole batch at its full length, where every layer keeps every token.
 fn cache(evidence: &Evidence, probe: &Probe) -> Option<Evidenced> {
     let request = probe.request.as_ref()?;
-    let plan = kv_plan(evidence.architecture.as_ref()?, &EngineArgs::default()).ok()?;
+    // The framework's cache has the type that the model was loaded in, whatever its config says.
+    let dtype = format!("--dtype={}", probe.model.as_ref()?.dtype);
+    let args = CommandLine::read(&[dtype], EngineArgs::default()).ok()?.args;
+    let plan = kv_plan(evidence.architecture.as_ref()?, &args).ok()?;
     if plan.approximate || plan.groups.len() != 1 || plan.block_size == 0 {
         return None;
     }

@@ -94,7 +94,8 @@ pub(super) fn process_memory(known: &Known<'_>) -> Option<Diagnostic> {
 
 /// Without the engine's log nothing tells what the memory is for.
 pub(super) fn no_engine_log(known: &Known<'_>) -> Option<Diagnostic> {
-    if known.evidence.engine.is_some() {
+    // Plain transformers has none; its probe says what memory is for.
+    if known.evidence.engine.is_some() || known.evidence.is_transformers() {
         return None;
     }
     let message = "no engine log: memory is measured, and nothing says what it was used for".to_owned();

@@ -67,6 +67,26 @@ fn part(profile: &Profile, kind: PartKind) -> (u64, Confidence) {
     (part.size_bytes, part.confidence)
 }
 
+/// The cache of plain transformers has the type that the model was loaded in, not that of its config.
+#[test]
+fn a_framework_tells_its_own_figures_and_needs_no_log() {
+    let probe = include_str!("../../src/evidence/data/probe-cpu.json");
+    let config = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16",
+        "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "vocab_size": 512, "max_position_embeddings": 1024}"#;
+    let csv = gpu_csv(1, 1, 60, level);
+    for (dtype, bytes_of_token) in [("bfloat16", 768), ("float32", 1536)] {
+        let probe = probe.replace(r#""dtype": "bfloat16""#, &format!(r#""dtype": "{dtype}""#));
+        let folder = folder(&[("gpu.csv", &csv), ("probe.json", &probe), ("config.json", config)]);
+        let profile = analyze(folder.path()).unwrap();
+        let cache = part(&profile, PartKind::KvCache);
+        assert_eq!(cache, ((64 + 16 - 1) * 2 * bytes_of_token, Confidence::Computed), "{dtype}");
+        let found: Vec<&str> = profile.diagnostics.iter().flatten().map(|found| found.code.as_str()).collect();
+        assert!(!found.contains(&"no_engine_log"), "{found:?}");
+        assert!(profile.metadata.notes.iter().all(|note| !note.contains("engine log")), "{:?}", profile.metadata.notes);
+    }
+}
+
 #[test]
 fn figures_of_each_rank_meet_the_total_of_their_devices() {
     let folder = folder(&[("vllm.log", ENGINE_LOG), ("gpu.csv", &gpu_csv(4, 2, 60, level))]);

@@ -6,8 +6,8 @@ use vramscope_schema::v3::{Profile, TimeSpread};
 use super::{paragraph, title};
 use crate::table::{Align, Table};
 
-/// A sender that keeps up is not worth a line.
-const LATE_MS: f64 = 1.0;
+/// A sender that keeps up is not worth a line; its timer is good to a millisecond or two.
+const LATE_MS: f64 = 5.0;
 
 /// The tables; nothing where no server was asked.
 pub(super) fn table(text: &mut String, profile: &Profile, width: usize) {
