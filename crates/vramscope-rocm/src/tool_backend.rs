@@ -1,5 +1,6 @@
 //! The backend on AMD's tools: each reading starts a program, so it is asked once a second at most.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,6 +35,32 @@ const TOOLS: [Tool; 2] = [
     },
 ];
 
+/// What the tool answered last.
+#[derive(Debug)]
+struct Answer {
+    begun: Instant,
+    ended: Instant,
+    said: Result<Snapshot, String>,
+    /// The devices whose readings were taken from it.
+    served: BTreeSet<DeviceIndex>,
+}
+
+impl Answer {
+    fn ask(meter: &mut CallMeter, program: &Path, figures: &[&str]) -> Self {
+        let begun = Instant::now();
+        let said = meter.time(0, || run(program, figures));
+        Self { begun, ended: Instant::now(), said, served: BTreeSet::new() }
+    }
+}
+
+/// Whether an answer is still one of now: the tool is not started again within a second, and one that takes longer
+/// serves each device once, so that no reading is stated twice.
+fn is_fresh(since_begun: Duration, since_ended: Duration, served: bool) -> bool {
+    // A tick may come a little early by the tool's clock.
+    let least = SHORTEST * 9 / 10;
+    since_begun < least || (since_ended < least && !served)
+}
+
 /// AMD's devices through `amd-smi` or `rocm-smi`.
 #[derive(Debug)]
 pub(crate) struct ToolBackend {
@@ -41,7 +68,7 @@ pub(crate) struct ToolBackend {
     name: &'static str,
     figures: &'static [&'static str],
     devices: Vec<Device>,
-    last: Option<(Instant, Result<Snapshot, String>)>,
+    last: Option<Answer>,
     meter: CallMeter,
     power: Option<PowerKind>,
 }
@@ -66,30 +93,28 @@ impl ToolBackend {
 
     fn start(program: PathBuf, tool: &Tool) -> Result<Self, String> {
         let facts = run(&program, tool.facts)?;
-        let now = run(&program, tool.figures)?;
-        let devices: Vec<Device> = facts.gpus.iter().map(|gpu| describe(gpu, &facts, &now)).collect();
+        let mut meter = CallMeter::new(&["tool"]);
+        let last = Answer::ask(&mut meter, &program, tool.figures);
+        let now = last.said.as_ref().map_err(String::clone)?;
+        let devices: Vec<Device> = facts.gpus.iter().map(|gpu| describe(gpu, &facts, now)).collect();
         if devices.is_empty() {
             return Err("it lists no device".into());
         }
         let power = now.gpus.first().and_then(|gpu| gpu.power_kind.as_deref()).map(power_kind);
-        let last = Some((Instant::now(), Ok(now)));
-        let meter = CallMeter::new(&["tool"]);
-        Ok(Self { program, name: tool.name, figures: tool.figures, devices, last, meter, power })
+        meter.reset();
+        Ok(Self { program, name: tool.name, figures: tool.figures, devices, last: Some(last), meter, power })
     }
 
-    /// The figures of the last second, or new ones.
-    fn now(&mut self) -> &Result<Snapshot, String> {
-        let fresh = self.last.as_ref().is_some_and(|(at, _)| at.elapsed() < SHORTEST * 9 / 10);
-        if !fresh {
-            let Self { meter, program, figures, .. } = self;
-            let read = meter.time(0, || run(program, figures));
-            self.last = None;
-            return &self.last.insert((Instant::now(), read)).1;
-        }
-        match &self.last {
-            Some((_, last)) => last,
-            None => unreachable!("a fresh answer is there"),
-        }
+    /// The last figures, or new ones where those are too old or have been `device`'s reading before.
+    fn now(&mut self, device: Option<DeviceIndex>) -> &Result<Snapshot, String> {
+        let Self { meter, program, figures, last, .. } = self;
+        let fresh = last.take().filter(|last| {
+            let served = device.is_some_and(|device| last.served.contains(&device));
+            is_fresh(last.begun.elapsed(), last.ended.elapsed(), served)
+        });
+        let answer = last.insert(fresh.unwrap_or_else(|| Answer::ask(meter, program, figures)));
+        answer.served.extend(device);
+        &answer.said
     }
 }
 
@@ -166,7 +191,7 @@ impl GpuBackend for ToolBackend {
             return Err(GpuError::NoSuchDevice { device });
         }
         let what = "memory";
-        let snapshot = match self.now() {
+        let snapshot = match self.now(Some(device)) {
             Ok(snapshot) => snapshot,
             Err(words) => return Err(GpuError::Driver { device, what, detail: words.clone() }),
         };
@@ -182,7 +207,7 @@ impl GpuBackend for ToolBackend {
 
     fn read_slow(&mut self, device: DeviceIndex) -> Result<SlowReading, GpuError> {
         let milli = |figure: Figure| Bytes::from_unit(figure.as_f64() * 1000.0, ByteUnit::B).map(Bytes::get);
-        let found = match self.now() {
+        let found = match self.now(None) {
             Ok(snapshot) => snapshot.gpus.iter().find(|gpu| gpu.index == device.0),
             Err(words) => return Err(GpuError::Driver { device, what: "energy", detail: words.clone() }),
         };
@@ -237,4 +262,19 @@ fn reading(gpu: &Gpu) -> Option<Reading> {
         memory_clock_mhz: clock(&["mclk", "mem_0", "mem"]),
         ..Reading::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tool_is_asked_once_a_second_and_a_slow_one_serves_each_device_once() {
+        let ms = Duration::from_millis;
+        assert!(is_fresh(ms(500), ms(480), true), "asked again within a second, it is the same answer");
+        assert!(!is_fresh(ms(950), ms(930), true), "a tick later it is asked anew");
+        assert!(is_fresh(ms(1_600), ms(1), false), "one that took long is new to a device that did not read it");
+        assert!(!is_fresh(ms(1_700), ms(100), true), "and no second reading of one that did");
+        assert!(!is_fresh(ms(3_000), ms(1_400), false));
+    }
 }
