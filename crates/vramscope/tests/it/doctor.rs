@@ -127,8 +127,11 @@ fn daemon(socket: PathBuf, document: Value) {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let mut asked = [0; 256];
-            let _ = stream.read(&mut asked).unwrap();
+            // Whoever goes away before the question has come whole breaks the pipe under it.
+            let (mut asked, mut byte) = (Vec::new(), [0]);
+            while !asked.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
+                asked.push(byte[0]);
+            }
             write!(stream, "HTTP/1.0 200 OK\r\n\r\n{document}").unwrap();
         }
     });
