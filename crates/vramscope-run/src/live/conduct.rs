@@ -134,13 +134,15 @@ impl<'r> Run<'r> {
         cancel: CancelToken,
     ) -> Result<Profile, RunError> {
         let Self { spec, sampler, host, folder } = self;
-        let mut shown = spec.secrets.hide_words(&spec.command.shown());
+        // Of a server that runs nobody knows the command.
+        let words = if spec.host.kind == "attach" { Vec::new() } else { spec.command.shown() };
+        let mut shown = spec.secrets.hide_words(&words);
         shown.iter_mut().for_each(|word| *word = without_folders(word));
-        if spec.engine_type == "vllm" {
+        if spec.engine_type == "vllm" && !shown.is_empty() {
             // The subcommand follows the program, however many words name that.
             let lead = shown.iter().position(|word| word == "bench" || word == "serve").unwrap_or(1);
             shown.splice(..lead, ["vllm".to_owned()]);
-        } else {
+        } else if spec.engine_type != "vllm" {
             folder.write("probe.py", super::PROBE.as_bytes())?;
         }
         folder.write_args(&shown, spec.engine_version.as_deref(), spec.model.as_deref())?;

@@ -158,7 +158,8 @@ impl Plan {
                 || args.engine.words().iter().any(|word| word == "--load-format=dummy"),
             args: engine,
             disk_free: free_beside(args.output.as_deref().unwrap_or(Path::new(RESULTS))),
-            model_folder: self.folder.as_deref().or(self.absent_folder(args)),
+            // A server that runs has read its weights, wherever they are.
+            model_folder: self.folder.as_deref().or(self.absent_folder(args)).filter(|_| args.host.url.is_none()),
             request_tokens: Some(&args.work)
                 .filter(|work| started && work.prompt.is_none())
                 .and_then(|work| work.input_len.checked_add(work.output_len)),
@@ -237,7 +238,8 @@ impl Plan {
                         let command = server(&asked, HERE, port, flags).or_exit(ExitCode::Usage)?;
                         (command, format!("http://{HERE}:{port}"))
                     }
-                    (_, url) => (Command::new("vllm").arg("serve"), url.clone().unwrap_or_default()),
+                    // How a server that runs was started, its log may say.
+                    (_, url) => (Command::default(), url.clone().unwrap_or_default()),
                 };
                 let (client, plan) = (Self::client(args, &url)?, Box::new(load(args, self.architecture.as_ref())?));
                 Ok((command, Workload::Served { client, plan, ask_model: true }))

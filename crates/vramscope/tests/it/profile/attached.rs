@@ -92,19 +92,28 @@ fn the_server_is_asked_what_it_serves() {
     let server = Server::start(&bench);
     let (url, pid) = (server.url(), server.child.id().to_string());
     let load = ["--num-prompts", "4", "--batch-size", "2", "--pid", &pid, "--url", &url];
-    let other = bench.profile(Kind::Serve, &load).1;
-    let notes = other["metadata"]["notes"].to_string();
+    // The folder tells the model's shape; the weights are the server's business.
+    let bare = bench.file().with_file_name("bare/llama-3.2-1b");
+    fs::create_dir_all(&bare).unwrap();
+    fs::copy(bench.file().with_file_name("llama-3.2-1b/config.json"), bare.join("config.json")).unwrap();
+    let load = [&load[..], &["--model", bare.to_str().unwrap()]].concat();
+    let asked = bench.command(&bench.file(), Kind::Serve, &load);
+    // What stands behind -- is of engines that are started here.
+    let words: Vec<_> = asked.get_args().take_while(|word| *word != "--").map(ToOwned::to_owned).collect();
+    let run = |words: &[std::ffi::OsString]| Command::new(asked.get_program()).args(words).output().unwrap();
+    let output = run(&words);
+    assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
+    let document: Value = serde_json::from_slice(&fs::read(bench.file()).unwrap()).unwrap();
+    let notes = document["metadata"]["notes"].to_string();
     assert!(notes.contains("said to be llama-3.2-1b, and the server calls it Qwen/Qwen3-0.6B"), "{notes}");
     fs::remove_dir_all(bench.folder()).unwrap();
 
-    let unnamed = bench.command(&bench.file(), Kind::Serve, &load);
-    let words: Vec<_> = unnamed.get_args().map(ToOwned::to_owned).collect();
     let model = words.iter().position(|word| word == "--model").unwrap();
-    let without = words.iter().enumerate().filter(|(place, _)| *place != model && *place != model + 1);
-    let output = Command::new(unnamed.get_program()).args(without.map(|(_, word)| word)).output().unwrap();
+    let output = run(&[&words[..model], &words[model + 2..]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
     let document: Value = serde_json::from_slice(&fs::read(bench.file()).unwrap()).unwrap();
     assert_eq!(document["model_info"]["name"], "Qwen/Qwen3-0.6B");
     assert_eq!(document["host"]["kind"], "attach");
+    assert!(document["host"].get("command").is_none(), "nobody knows how it was started: {}", document["host"]);
     bench.is_derived_again();
 }
