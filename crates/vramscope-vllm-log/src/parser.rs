@@ -248,6 +248,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_pythons_keeper_says_of_killed_processes_is_no_failure() {
+        let failures = |last: &str| {
+            let mut parser = LogParser::new();
+            parser.push_bytes(b"INFO 11-26 01:34:31 [api_server.py:1] vLLM API server version 0.32.0\n");
+            let keeper =
+                "Traceback (most recent call last):\n  File \"/x/multiprocessing/resource_tracker.py\", line 239\n";
+            parser.push_bytes(format!("{keeper}    cache[rtype].remove(name)\n{last}\n").as_bytes());
+            let report = parser.finish();
+            report.engines[0].facts.failures.len()
+        };
+        assert_eq!(failures("KeyError: '/psm_814aa78d'"), 0);
+        assert_eq!(failures("KeyError: '/mp-8kd_2'"), 0);
+        assert_eq!(failures("KeyError: 'layers.0'"), 1, "an engine's own");
+    }
+
+    #[test]
     fn the_clocks_of_lines_of_no_interest_count_wherever_the_log_is_split() {
         for log in [
             "2025-06-02T11:20:30.1Z stdout P INFO 05-20 19:0\rF ing took 5.41 GiB\nINFO 09-03 07:12:45 [a.py:1] Available KV cache memory: 8.47 GiB\n",

@@ -217,10 +217,17 @@ impl Reader {
         if failed {
             self.traceback = None;
             let message = failure::message(&record.message[at..]);
+            if LEFTOVERS.iter().any(|of_keeper| message.starts_with(of_keeper)) {
+                return;
+            }
             self.router.engine(engine).fail(Failure { kind: FailureKind::Other, message, origin: place.origin() });
         }
     }
 }
+
+/// What Python's keeper of shared memory and semaphores (`multiprocessing.resource_tracker`) prints about their names when
+/// processes were killed under it: that follows from what happened, and is not it.
+const LEFTOVERS: [&str; 2] = ["KeyError: '/psm_", "KeyError: '/mp-"];
 
 /// Farthest that a traceback may begin behind the words that a request failed: it has some hundred lines, and the
 /// exceptions that led to it stand before it.

@@ -425,6 +425,10 @@ fn exception(line: &str) -> Option<&str> {
     let end = line.find("Error: ")?;
     let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
     let start = line[..end].rfind(|c| !name(c)).map_or(0, |at| at + 1);
+    // A warning may quote what could be raised.
+    if line[..start].ends_with(['`', '\'', '"']) {
+        return None;
+    }
     // `ERROR 11-25 …` has its own word before the clock, and what follows an exception's name is a sentence.
     let text = &line[start..];
     let bound = text.char_indices().nth(MOST_OF_AN_ERROR).map_or(text.len(), |(at, _)| at);
@@ -458,6 +462,9 @@ mod tests {
             exception("torch.OutOfMemoryError: CUDA out of memory."),
             Some("torch.OutOfMemoryError: CUDA out of memory.")
         );
+        let quoted =
+            "WARNING 11-26 01:34:21 [system_utils.py:255] This can cause errors like `OSError: [Errno 24] Too many`.";
+        assert_eq!(exception(quoted), None);
         assert_eq!(exception("ERROR 11-25 19:51:38 [core.py:1510]     raise RuntimeError("), None);
         assert_eq!(plain("ValueError: a\u{1b}[2Jb"), "ValueError: a[2Jb");
         assert_eq!(exception(&format!("ValueError: {}", "x".repeat(900))).map(str::len), Some(400));
