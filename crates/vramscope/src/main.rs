@@ -8,6 +8,7 @@ mod exit;
 mod input;
 mod output;
 mod patience;
+mod program;
 mod progress;
 mod table;
 mod time;

@@ -12,7 +12,7 @@ mod tui;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -109,6 +109,10 @@ enum Format {
 /// Records.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Answer> {
     let format = args.shown()?;
+    // A mistyped name must not cost the recording that -o replaces.
+    if !Accompanied::is_there(&args.command) {
+        return Ok(not_started(&args.command, &io::ErrorKind::NotFound.into()));
+    }
     let mut opened = backends::open(&args.devices)?;
     let mut containers = Containers::new(&args.devices.sys_root);
     let membership = args.target().map(|target| Membership::new(target, &args.devices.sys_root));
@@ -132,7 +136,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Answer> {
     let recording = sampler.record_to(Box::new(outputs)).context("failed to begin")?;
     let own = membership.as_ref().map(Membership::name);
     let mut watch = Watch::new(recording.live_handle(), period, containers, membership);
-    let command = match start(&args.command)? {
+    let command = match start(&args.command) {
         Ok(command) => command,
         Err(answer) => return Ok(answer),
     };
@@ -156,15 +160,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Answer> {
 }
 
 /// Starts the program, if there is one; one that cannot be started has an exit code of its own.
-fn start(command: &[OsString]) -> anyhow::Result<Result<Option<Accompanied>, Answer>> {
-    let Some(program) = command.first() else { return Ok(Ok(None)) };
-    match Accompanied::start(command) {
-        Ok(started) => Ok(Ok(Some(started))),
-        Err(error) => {
-            output::say(&format!("error: could not start {}\n  because: {error}", program.to_string_lossy()));
-            Ok(Err(Answer::Command(command::failed_to_start(&error))))
-        }
+fn start(command: &[OsString]) -> Result<Option<Accompanied>, Answer> {
+    if command.is_empty() {
+        return Ok(None);
     }
+    Accompanied::start(command).map(Some).map_err(|error| not_started(command, &error))
+}
+
+fn not_started(command: &[OsString], error: &io::Error) -> Answer {
+    let program = command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
+    output::say(&format!("error: could not start {program}\n  because: {error}"));
+    Answer::Command(command::failed_to_start(error))
 }
 
 fn create(destination: &Destination) -> anyhow::Result<Box<dyn vramscope_sampler::Sink>> {

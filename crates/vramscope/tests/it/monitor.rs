@@ -186,6 +186,13 @@ fn a_commands_exit_code_and_streams_are_its_own() {
     assert_eq!(code(&["true"]).0, 0);
     let (number, _, said) = code(&["/nowhere/program"]);
     assert!(number == 127 && said.contains("could not start /nowhere/program"), "{said}");
+    machine.write("kept.jsonl", "an earlier recording");
+    let kept = machine.path("kept.jsonl");
+    let typo = machine.run(&["-o", kept.to_str().unwrap(), "--", "no-such-program"]);
+    assert_eq!(
+        (typo.status.code(), std::fs::read_to_string(&kept).unwrap().as_str()),
+        (Some(127), "an earlier recording")
+    );
     machine.write("text", "no program");
     assert_eq!(code(&[machine.path("text").to_str().unwrap()]).0, 126);
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::document::{Area, Check, Status};
 use crate::docker::{self, Answer};
+use crate::program::on_path;
 
 /// Whether Docker answers, and whether it can pass GPUs into a container.
 pub(super) fn docker(root: &Path) -> Vec<Check> {
@@ -104,11 +105,6 @@ fn by_its_command(path: &Path, patience: Duration) -> Check {
         }
         Err(why) => check(format!(": {why}")).status(Status::Failed).advice("run vllm --version to see why"),
     }
-}
-
-fn on_path(name: &str) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// The Python in a script's first line.

@@ -5,6 +5,7 @@ use std::io;
 use std::process::{Child, Command, ExitStatus};
 
 use super::signals::Caught;
+use crate::program::on_path;
 
 /// A program that runs, with this program's own standard streams.
 pub(super) struct Accompanied {
@@ -16,6 +17,11 @@ pub(super) const NOT_FOUND: u8 = 127;
 pub(super) const NOT_RUNNABLE: u8 = 126;
 
 impl Accompanied {
+    /// Whether the program is there to be started.
+    pub(super) fn is_there(command: &[OsString]) -> bool {
+        command.first().is_none_or(|program| on_path(program).is_some())
+    }
+
     /// Starts it.
     pub(super) fn start(command: &[OsString]) -> io::Result<Self> {
         let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("there is no command"))?;
