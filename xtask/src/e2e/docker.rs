@@ -10,7 +10,8 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 use super::profile::{
-    check_engine, check_phases, check_probe, check_requests, derived_again, engine_environment, no_secret_in,
+    FAST, check_engine, check_phases, check_probe, check_requests, derived_again, engine_environment, free_port,
+    no_secret_in, wait_for,
 };
 use super::{Bench, VLLM, done, read_json};
 
@@ -18,6 +19,8 @@ use super::{Bench, VLLM, done, read_json};
 const IMAGE: &str = "vramscope-e2e:empty";
 /// The container into which engines are started.
 const HOST: &str = "vramscope-e2e-host";
+/// The container whose own program is the server.
+const SERVER: &str = "vramscope-e2e-server";
 /// The package that brings the daemon, by Debian's name.
 const PACKAGE: &str = "docker.io";
 /// A program that is a shell and needs no library: what the containers of the host's own tests hold.
@@ -27,16 +30,19 @@ const SHELL: (&str, &str) = ("/bin/busybox", "busybox-static");
 const FOLDERS: &[&str] = &["usr", "etc", "tmp", "proc", "sys", "dev", "root", "sbin", "var", "run"];
 const LINKS: &[(&str, &str)] = &[("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")];
 
-/// A new container, a container that runs already, and one that is killed in the middle.
+/// A new container, a container that runs already, one that is killed in the middle, and one that serves.
 pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
     let daemon = Daemon::find(bench)?;
     engine_tests(&daemon)?;
     make_image(&daemon)?;
     let result = in_a_new_container(bench, &daemon)
         .context("in a new container")
-        .and_then(|()| in_a_running_container(bench, &daemon).context("in a running container"));
+        .and_then(|()| in_a_running_container(bench, &daemon).context("in a running container"))
+        .and_then(|()| served_by_a_container(bench, &daemon).context("served by a container"));
     // Whatever came of it, the container and the image go.
-    let _ = daemon.docker().args(["rm", "--force", HOST]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    for name in [HOST, SERVER] {
+        let _ = daemon.docker().args(["rm", "--force", name]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
     let _ = daemon.docker().args(["rmi", "--force", IMAGE]).stdout(Stdio::null()).status();
     result
 }
@@ -111,15 +117,8 @@ fn interrupted_in_the_middle(bench: &Bench, daemon: &Daemon) -> anyhow::Result<(
 }
 
 fn in_a_running_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
-    let mut start = daemon.docker();
-    start.args(["run", "--detach", "--name", HOST, "--network", "host", "--ipc", "host"]);
-    for (name, value) in engine_environment() {
-        start.arg("--env").arg(format!("{name}={value}"));
-    }
-    for path in mounts(bench)? {
-        start.arg("--volume").arg(format!("{0}:{0}", path.display()));
-    }
-    done(start.args([IMAGE, "sleep", "infinity"]).stdout(Stdio::null()), "start a container")?;
+    let mut start = container(bench, daemon, HOST)?;
+    done(start.args(["--detach", IMAGE, "sleep", "infinity"]).stdout(Stdio::null()), "start a container")?;
     let file = bench.work.join("docker-exec.json");
     let mut command = profile(bench, daemon, &file);
     command.args(["--container", HOST, "--num-iters", "2", "--num-iters-warmup", "1", "--batch-size", "2"]);
@@ -138,6 +137,46 @@ fn in_a_running_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> 
     let mut command = probe(bench, daemon, &file, &bench.python().to_string_lossy());
     command.arg("--model").arg(&bench.model);
     killed_in_the_middle(daemon, command, &file)
+}
+
+/// A server that somebody else started as a container of its own: its log and its processes are found by its name, and it
+/// runs on.
+fn served_by_a_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
+    let port = free_port()?;
+    let mut start = container(bench, daemon, SERVER)?;
+    start.arg(IMAGE).arg(bench.vllm()).arg("serve").arg(&bench.model).args(FAST);
+    start.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+    let mut server = start.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("start a server's container")?;
+    wait_for(port, &mut server)?;
+    let file = bench.work.join("docker-server.json");
+    let mut command = short(bench, daemon, &file);
+    command.args(["--url", &format!("http://127.0.0.1:{port}"), "--container", SERVER]);
+    command.args(["--num-prompts", "4", "--batch-size", "2"]);
+    let status = command.stdout(Stdio::null()).status().context("run vramscope profile")?;
+    ensure!(status.success(), "vramscope profile: {status}");
+    let document = read_json(&file)?;
+    check_phases(&document, &["warmup", "measure"])?;
+    check_requests(&document, 4, 4 * 16)?;
+    check_engine(&document)?;
+    ensure!(document["host"]["container"] == SERVER, "container {}", document["host"]);
+    no_secret_in(&file.with_extension(""))?;
+    ensure!(server.try_wait()?.is_none(), "the server was stopped");
+    done(daemon.docker().args(["stop", SERVER]).stdout(Stdio::null()), "stop the server's container")?;
+    server.wait().context("wait for the server's container")?;
+    derived_again(bench, &file)
+}
+
+/// `docker run` with what an engine needs of this machine.
+fn container(bench: &Bench, daemon: &Daemon, name: &str) -> anyhow::Result<Command> {
+    let mut start = daemon.docker();
+    start.args(["run", "--name", name, "--network", "host", "--ipc", "host"]);
+    for (name, value) in engine_environment() {
+        start.arg("--env").arg(format!("{name}={value}"));
+    }
+    for path in mounts(bench)? {
+        start.arg("--volume").arg(format!("{0}:{0}", path.display()));
+    }
+    Ok(start)
 }
 
 /// The bundled script with a torch of the container, without one, without the model, without a Python.

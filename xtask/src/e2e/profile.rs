@@ -22,7 +22,7 @@ const SECRETS: &[(&str, &str)] = &[
 const PARAMETERS: u64 = 2 * 10_240 * 128 + 3 * (128 * (128 + 64 + 64 + 128 + 3 * 352) + 2 * 128) + 128;
 
 /// Flags that make vLLM start fast on a small machine.
-const FAST: &[&str] = &["--max-model-len", "512", "--enforce-eager"];
+pub(super) const FAST: &[&str] = &["--max-model-len", "512", "--enforce-eager"];
 
 /// `vllm bench latency` as a process.
 pub(super) fn process(bench: &Bench) -> anyhow::Result<()> {
@@ -60,14 +60,14 @@ pub(super) fn serve(bench: &Bench) -> anyhow::Result<()> {
 
 /// A server that somebody else started.
 pub(super) fn attach(bench: &Bench) -> anyhow::Result<()> {
-    let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).context("find a free port")?.port();
+    let port = free_port()?;
     let log = bench.work.join("attached.log");
     let out = fs::File::create(&log).context("make the log")?;
     let mut server = Command::new(bench.vllm());
     server.arg("serve").arg(&bench.model).args(["--host", "127.0.0.1", "--port", &port.to_string()]).args(FAST);
     server.envs(engine_environment()).stdout(out.try_clone()?).stderr(out).stdin(Stdio::null());
     let mut server = Server(server.spawn().context("start the server")?);
-    wait_for(port, &mut server)?;
+    wait_for(port, &mut server.0)?;
     let file = bench.work.join("attach.json");
     let mut command = profile_of(bench, &file);
     command.args(["--url", &format!("http://127.0.0.1:{port}")]).arg("--log-file").arg(&log);
@@ -296,11 +296,16 @@ impl Drop for Server {
     }
 }
 
-fn wait_for(port: u16, server: &mut Server) -> anyhow::Result<()> {
+pub(super) fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).context("find a free port")?.port())
+}
+
+/// Waits until this server is ready.
+pub(super) fn wait_for(port: u16, server: &mut Child) -> anyhow::Result<()> {
     use std::io::{Read as _, Write as _};
     let deadline = Instant::now() + Duration::from_secs(300);
     while Instant::now() < deadline {
-        if let Some(status) = server.0.try_wait()? {
+        if let Some(status) = server.try_wait()? {
             bail!("the server ended: {status}");
         }
         if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) {
