@@ -51,4 +51,4 @@ pub use kv::{CacheKind, KvGroup, KvPlan, kv_plan};
 pub use resolve::Resolved;
 pub use weights::tensors::Part;
 pub use weights::{ParameterCount, StageWeights, Weights, parameter_count, weights_on_device, weights_per_rank};
-pub use words::CommandLine;
+pub use words::{CommandLine, human_readable_int};

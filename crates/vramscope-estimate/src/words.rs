@@ -156,10 +156,14 @@ fn bad(name: &'static str, value: Option<&str>, expected: &'static str) -> Estim
     EstimateError::BadArgument { name, value, expected }
 }
 
-/// A number as vLLM reads it: `1k` is 1000, `1K` is 1024, and so with m and g.
 fn whole(name: &'static str, value: Option<&str>) -> Result<u64, EstimateError> {
-    let wrong = || bad(name, value, "a whole number such as 4096, 32k or 8G");
-    let text = value.ok_or_else(wrong)?;
+    let number = value.and_then(human_readable_int);
+    number.ok_or_else(|| bad(name, value, "a whole number such as 4096, 32k or 8G"))
+}
+
+/// A whole number as vLLM's flags take it, by its `human_readable_int`: `1k` is 1000, `1K` is 1024, and so with m and g;
+/// `25.6k` is 25600, for fractions are allowed with the decimal units. `None` for any other text.
+pub fn human_readable_int(text: &str) -> Option<u64> {
     let factor = match text.chars().last() {
         Some('k') => 1_000,
         Some('K') => 1 << 10,
@@ -171,17 +175,16 @@ fn whole(name: &'static str, value: Option<&str>) -> Result<u64, EstimateError> 
     };
     let digits = if factor == 1 { text } else { &text[..text.len() - 1] };
     if let Ok(number) = digits.parse::<u64>() {
-        return number.checked_mul(factor).ok_or_else(wrong);
+        return number.checked_mul(factor);
     }
-    // Decimal fractions are allowed with the decimal units only: 25.6k.
-    let fraction: f64 = digits.parse().map_err(|_| wrong())?;
+    let fraction: f64 = digits.parse().ok()?;
     #[expect(clippy::cast_precision_loss, reason = "units are exact")]
     let product = fraction * factor as f64;
     if !matches!(factor, 1_000 | 1_000_000 | 1_000_000_000) || !(0.0..9e15).contains(&product) {
-        return Err(wrong());
+        return None;
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range by the test above")]
-    Ok(product as u64)
+    Some(product as u64)
 }
 
 fn share(name: &'static str, value: Option<&str>) -> Result<f64, EstimateError> {

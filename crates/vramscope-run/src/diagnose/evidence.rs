@@ -26,7 +26,13 @@ pub(super) fn no_baseline(known: &Known<'_>) -> Option<Diagnostic> {
         )
     };
     let found = diagnostic("no_baseline", severity, message.to_owned());
-    advise(found, "start recording a second before the engine, and end it a few seconds after")
+    let attached = known.evidence.record.as_ref().is_some_and(|record| record.host.kind == "attach");
+    let advice = if attached {
+        "a server that runs already has no such time: let vramscope profile start the engine"
+    } else {
+        "start recording a second before the engine, and end it a few seconds after"
+    };
+    advise(found, advice)
 }
 
 /// The engine log's clock cannot be lined up with the samples.

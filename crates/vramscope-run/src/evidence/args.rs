@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use vramscope_core::{REDACTED, Workload, is_secret_name, redact};
+use vramscope_estimate::human_readable_int;
 
 /// What was started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -112,9 +113,9 @@ impl Args {
         self.flags.iter().any(|flag| flag.name == name)
     }
 
-    /// A flag's value as a whole number; `None` if absent or not one.
+    /// A flag's value as a whole number, `32k` and `8G` as vLLM reads them; `None` if absent or not one.
     pub fn number(&self, name: &str) -> Option<u64> {
-        self.value(name)?.parse().ok()
+        human_readable_int(self.value(name)?)
     }
 
     /// What a benchmark sends, with the defaults of `vllm bench latency` where that is the command.
@@ -156,6 +157,14 @@ mod tests {
             (args.value("enforce-eager"), args.value("seed"), args.value("dtype")),
             (None, Some("-1"), Some("half"))
         );
+    }
+
+    #[test]
+    fn numbers_are_as_the_engine_reads_them() {
+        let short = ["vllm", "serve", "m", "--max-model-len", "32k", "--kv-cache-memory-bytes=8G", "--seed", "x"];
+        let args = parse(&short.map(str::to_owned));
+        assert_eq!((args.number("max-model-len"), args.number("seed")), (Some(32_000), None));
+        assert_eq!(args.number("kv-cache-memory-bytes"), Some(8 << 30));
     }
 
     #[test]

@@ -106,6 +106,9 @@ fn the_server_is_asked_what_it_serves() {
     let document: Value = serde_json::from_slice(&fs::read(bench.file()).unwrap()).unwrap();
     let notes = document["metadata"]["notes"].to_string();
     assert!(notes.contains("said to be llama-3.2-1b, and the server calls it Qwen/Qwen3-0.6B"), "{notes}");
+    let found =
+        document["diagnostics"].as_array().unwrap().iter().find(|found| found["code"] == "no_baseline").unwrap();
+    assert!(found["advice"].as_str().unwrap().contains("let vramscope profile start the engine"), "{found}");
     fs::remove_dir_all(bench.folder()).unwrap();
 
     let model = words.iter().position(|word| word == "--model").unwrap();
