@@ -97,8 +97,8 @@ pub async fn run(
     Ok(LoadReport { anchor, plan: plan.clone(), form, started, ended, requests, unsent })
 }
 
-/// Asks for one token: with the text that is given, else with the largest token id, so that ids beyond the vocabulary show at once, then with words if the
-/// server refuses ids.
+/// Asks for one token: with the text that is given, else with the largest token id, so that ids beyond the vocabulary show
+/// at once, then with words if the server refuses ids.
 async fn probe(client: &Client, plan: &LoadPlan, anchor: Instant) -> Result<PromptForm, Failure> {
     let ask = async |prompt: Prompt| {
         let ready = Ready {

@@ -1,9 +1,9 @@
 //! The timeline file: one JSON object a line, or the same as Parquet (feature `parquet`).
 //!
 //! The first line is the header, `{"vramscope_timeline": 1, …}`. Every later line says with `t` what it is: `sample`,
-//! `slow`, `mark`, `gap`, `failure`, `clock`, `cost`, `end`. Times are `timestamp_ns`: nanoseconds since 1970 UTC at the anchor
-//! plus the monotonic time since then, so that a step of the wall clock never moves a sample. Names are those of the
-//! CSV form. A figure that the source does not have is absent, never 0.
+//! `slow`, `mark`, `gap`, `failure`, `clock`, `cost`, `end`. Times are `timestamp_ns`: nanoseconds since 1970 UTC at the
+//! anchor plus the monotonic time since then, so that a step of the wall clock never moves a sample. Names are those of
+//! the CSV form. A figure that the source does not have is absent, never 0.
 //!
 //! A recording ends with an `end` line. Without it the recording was cut short and is still good up to its last whole
 //! line: the reader drops one torn last line and says so.

@@ -18,9 +18,9 @@ use source::Recording;
 /// Show what a recording of GPU readings says: statistics, phases, idle times, energy, gaps
 ///
 /// Reads what `monitor` records (.jsonl, .parquet, .csv) and what nvidia-smi logs (--query-gpu=… --format=csv -lms N, or
-/// dmon -s pucm -o DT), compressed (gzip, zstd) or not. Which one it is, is seen from its content. A recording that was cut short, by a kill or a full disk, is read up to
-/// its last whole line. Quantiles are exact, and the memory that this takes does not grow with the length of a
-/// recording in JSON lines or Parquet.
+/// dmon -s pucm -o DT), compressed (gzip, zstd) or not. Which one it is, is seen from its content. A recording that was
+/// cut short, by a kill or a full disk, is read up to its last whole line. Quantiles are exact, and the memory that this
+/// takes does not grow with the length of a recording in JSON lines or Parquet.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
