@@ -107,17 +107,8 @@ type Attempt = Result<Box<dyn GpuBackend>, String>;
 /// Opens a vendor's source, unless its driver hangs.
 fn patiently(vendor: &'static str, args: &BackendArgs, open: fn(&BackendArgs) -> Attempt) -> Attempt {
     let args = args.clone();
-    let answer = patience::wait_for(&format!("the GPU driver behind {vendor}"), move || open(&args));
-    answer.unwrap_or_else(|| Err(format!("open the backend {vendor}: {}", hangs())))
-}
-
-/// What a driver that does not answer means.
-pub(crate) fn hangs() -> String {
-    format!(
-        "the driver has not answered for {}; look for a GPU error in the kernel's log (dmesg), and reset the GPU or \
-         restart the machine",
-        patience::limit()
-    )
+    let answer = patience::of_driver(vendor, move || open(&args));
+    answer.unwrap_or_else(|hangs| Err(format!("open the backend {vendor}: {hangs}")))
 }
 
 #[cfg(feature = "nvml")]

@@ -11,17 +11,22 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// Who waits longer is told for what.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// How long a driver is waited for, in words.
-pub(crate) fn limit() -> String {
-    format!("{} s", LIMIT.as_secs())
+/// Does the work of a source's driver and waits for it, or says what it means that it did not end.
+pub(crate) fn of_driver<T: Send + 'static>(
+    source: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    wait_within(QUIET, LIMIT, &format!("the GPU driver behind {source}"), work).ok_or_else(|| {
+        format!(
+            "the driver has not answered for {} s; look for a GPU error in the kernel's log (dmesg), and reset the GPU or \
+             restart the machine",
+            LIMIT.as_secs()
+        )
+    })
 }
 
-/// Does the work on a thread of its own and waits for it, or gives it up: then the thread stays behind until the program
-/// ends. `what` is waited for, as a noun.
-pub(crate) fn wait_for<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    wait_within(QUIET, LIMIT, what, work)
-}
-
+/// Does the work on a thread of its own, or gives it up: then the thread stays behind until the program ends. `what` is
+/// waited for, as a noun.
 fn wait_within<T: Send + 'static>(
     quiet: Duration,
     limit: Duration,

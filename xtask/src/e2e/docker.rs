@@ -233,7 +233,7 @@ fn killed_in_the_middle(daemon: &Daemon, mut command: Command, file: &std::path:
 fn profile(bench: &Bench, daemon: &Daemon, file: &std::path::Path) -> Command {
     let mut command = short(bench, daemon, file);
     command.arg("--engine").arg(bench.vllm()).arg("--model").arg(&bench.model);
-    command.args(["--max-model-len", "512", "--enforce-eager"]);
+    command.args(FAST);
     command
 }
 

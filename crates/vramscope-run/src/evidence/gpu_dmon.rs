@@ -36,21 +36,18 @@ pub(crate) struct AsCsv<R> {
     source: R,
     /// What each column is called, `None` before the header.
     columns: Option<Vec<String>>,
-    /// A line that is read and not given out yet, from `given` on.
-    line: Vec<u8>,
-    given: usize,
+    /// A line that is read and not given out yet.
+    line: io::Cursor<Vec<u8>>,
 }
 
 impl<R: BufRead> AsCsv<R> {
     pub(crate) fn new(source: R) -> Self {
-        Self { source, columns: None, line: Vec::new(), given: 0 }
+        Self { source, columns: None, line: io::Cursor::default() }
     }
 
     fn next_line(&mut self) -> io::Result<()> {
         let mut bytes = Vec::new();
         let got = self.source.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes)?;
-        self.given = 0;
-        self.line.clear();
         if got == 0 {
             return Ok(());
         }
@@ -59,17 +56,17 @@ impl<R: BufRead> AsCsv<R> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         let text = String::from_utf8_lossy(&bytes);
-        let line = match text.trim_start().strip_prefix('#') {
+        let mut line = match text.trim_start().strip_prefix('#') {
             Some(names) if self.columns.is_none() => self.read_header(names),
             // Units and repeated names. No empty line: it would not be counted.
             Some(_) => self.header(),
             None => self.row(&text),
         };
-        self.line.extend_from_slice(line.as_bytes());
         // A line that was cut off stays so.
         if bytes.ends_with(b"\n") {
-            self.line.push(b'\n');
+            line.push('\n');
         }
+        self.line = io::Cursor::new(line.into_bytes());
         Ok(())
     }
 
@@ -118,14 +115,10 @@ fn moment(date: &str, time: &str) -> String {
 
 impl<R: BufRead> io::Read for AsCsv<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.given == self.line.len() {
-            self.next_line()?;
+        match self.line.read(out)? {
+            0 if !out.is_empty() => self.next_line().and_then(|()| self.line.read(out)),
+            n => Ok(n),
         }
-        let left = &self.line[self.given..];
-        let count = left.len().min(out.len());
-        out[..count].copy_from_slice(&left[..count]);
-        self.given += count;
-        Ok(count)
     }
 }
 

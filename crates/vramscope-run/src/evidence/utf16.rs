@@ -30,23 +30,21 @@ pub(crate) struct Utf16<R> {
     order: Order,
     /// Bytes of units that are not whole yet: half a unit, or the first unit of a pair.
     held: Vec<u8>,
-    /// Text that is read and not given out yet, from `given` on.
-    text: String,
-    given: usize,
+    /// Text that is read and not given out yet.
+    text: io::Cursor<String>,
 }
 
 impl<R: Read> Utf16<R> {
     /// Reads from behind the mark.
     pub(crate) fn new(source: R, order: Order) -> Self {
-        Self { source, order, held: Vec::new(), text: String::new(), given: 0 }
+        Self { source, order, held: Vec::new(), text: io::Cursor::default() }
     }
 
     /// Reads on until there is text, or the source has ended.
     fn fill(&mut self) -> io::Result<()> {
-        self.text.clear();
-        self.given = 0;
+        let mut text = String::new();
         let mut chunk = [0; CHUNK];
-        while self.text.is_empty() {
+        while text.is_empty() {
             let got = self.source.read(&mut chunk)?;
             self.held.extend_from_slice(&chunk[..got]);
             let units: Vec<u16> = self.held.chunks_exact(2).map(|pair| self.unit([pair[0], pair[1]])).collect();
@@ -54,16 +52,17 @@ impl<R: Read> Utf16<R> {
             let whole =
                 if got > 0 && units.last().is_some_and(is_first_of_pair) { units.len() - 1 } else { units.len() };
             let decoded = char::decode_utf16(units[..whole].iter().copied());
-            self.text.extend(decoded.map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)));
+            text.extend(decoded.map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)));
             self.held.drain(..2 * whole);
             if got == 0 {
                 // Half a unit at the end of a file that was cut off.
                 if !std::mem::take(&mut self.held).is_empty() {
-                    self.text.push(char::REPLACEMENT_CHARACTER);
+                    text.push(char::REPLACEMENT_CHARACTER);
                 }
                 break;
             }
         }
+        self.text = io::Cursor::new(text);
         Ok(())
     }
 
@@ -77,14 +76,10 @@ impl<R: Read> Utf16<R> {
 
 impl<R: Read> Read for Utf16<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.given == self.text.len() {
-            self.fill()?;
+        match self.text.read(out)? {
+            0 if !out.is_empty() => self.fill().and_then(|()| self.text.read(out)),
+            n => Ok(n),
         }
-        let left = &self.text.as_bytes()[self.given..];
-        let count = left.len().min(out.len());
-        out[..count].copy_from_slice(&left[..count]);
-        self.given += count;
-        Ok(count)
     }
 }
 

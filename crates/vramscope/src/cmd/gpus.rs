@@ -5,7 +5,7 @@ mod render;
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use vramscope_core::{Device, DeviceIndex};
 use vramscope_gpu::document::{Gpu, Snapshot};
 use vramscope_gpu::{Selector, select, snapshot};
@@ -85,8 +85,7 @@ fn now(args: &BackendArgs) -> anyhow::Result<Snapshot> {
     for mut opened in backends::open(args)? {
         let name = opened.backend.name();
         let read = move || snapshot(opened.backend.as_mut(), &opened.chosen);
-        let read = patience::wait_for(&format!("the GPU driver behind {name}"), read);
-        let one = read.with_context(|| format!("failed to read {name}: {}", backends::hangs()));
+        let one = patience::of_driver(name, read).map_err(|hangs| anyhow!("failed to read {name}: {hangs}"));
         let one = one.or_exit(ExitCode::NoDevice)?;
         joined = Some(match joined {
             None => one,

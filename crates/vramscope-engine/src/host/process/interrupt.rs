@@ -26,7 +26,8 @@ pub fn is_signal_ignored(number: i32) -> bool {
 fn is_ignored(status: &str, number: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (number - 1) & 1 == 1)
+    let bit = u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number.checked_sub(1)?));
+    mask.zip(bit).is_some_and(|(mask, bit)| mask & bit != 0)
 }
 
 #[cfg(test)]
@@ -38,6 +39,8 @@ mod tests {
         let status = "Name:\tsh\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000000006\nSigCgt:\tffffffffffffffff\n";
         assert!(is_ignored(status, Signal::INT.as_raw()) && is_ignored(status, Signal::QUIT.as_raw()));
         assert!(!is_ignored(status, Signal::HUP.as_raw()) && !is_ignored(status, Signal::TERM.as_raw()));
+        let all = "SigIgn:\tffffffffffffffff\n";
+        assert!(is_ignored(all, 64) && [i32::MIN, -1, 0, 65, i32::MAX].iter().all(|number| !is_ignored(all, *number)));
         assert!(!is_ignored("SigIgn:\tnone\n", Signal::INT.as_raw()) && !is_ignored("", Signal::INT.as_raw()));
     }
 }

@@ -14,8 +14,8 @@ pub(super) fn checks(args: &BackendArgs) -> Vec<Check> {
     checks.extend(backends::probe(args).into_iter().map(|probe| match probe.result {
         Ok(backend) => {
             let name = backend.name();
-            let read = patience::wait_for(&format!("the GPU driver behind {name}"), move || opened(backend));
-            read.unwrap_or_else(|| Check::ok(Area::Gpu, name, backends::hangs()).status(Status::Failed))
+            let read = patience::of_driver(name, move || opened(backend));
+            read.unwrap_or_else(|hangs| Check::ok(Area::Gpu, name, hangs).status(Status::Failed))
         }
         Err(why) => absent(probe.vendor, &why),
     }));

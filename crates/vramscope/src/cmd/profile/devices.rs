@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use vramscope_core::{Device, DeviceIndex, Vendor};
 use vramscope_gpu::{GpuBackend, ProcessMemory, ProcessTree};
 use vramscope_run::DeviceNow;
@@ -108,11 +108,11 @@ fn process_memory() -> anyhow::Result<Devices> {
 /// A source's devices as they are now, unless its driver hangs.
 fn read(mut opened: Opened) -> anyhow::Result<(Opened, Vec<DeviceNow>)> {
     let name = opened.backend.name();
-    let read = patience::wait_for(&format!("the GPU driver behind {name}"), move || {
+    let read = patience::of_driver(name, move || {
         let found = opened.chosen.clone().into_iter().filter_map(|index| now(opened.backend.as_mut(), index)).collect();
         (opened, found)
     });
-    read.with_context(|| format!("could not read {name}: {}", backends::hangs())).or_exit(ExitCode::NoDevice)
+    read.map_err(|hangs| anyhow!("could not read {name}: {hangs}")).or_exit(ExitCode::NoDevice)
 }
 
 /// A device as it is now. What cannot be read is not known; the sampler will say why.
