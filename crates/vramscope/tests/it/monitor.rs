@@ -318,13 +318,23 @@ fn what_cannot_be_recorded_is_refused_before_it_begins() {
 
 #[test]
 fn a_driver_that_hangs_is_told_and_does_not_hang_the_end() {
-    let machine = Machine::new(&json!({"hangs_at": {"nvmlDeviceGetMemoryInfo_v2": 5}}));
-    let file = machine.path("a.jsonl");
-    let out = machine.run(&["-o", file.to_str().unwrap(), "--interval", "20ms", "--duration", "2s"]);
-    assert_eq!(out.status.code(), Some(7));
-    assert!(stderr(&out).contains("the driver has not answered for"), "{}", stderr(&out));
-    let recorded = read(std::fs::read(file).unwrap().as_slice()).unwrap();
-    assert!(recorded.is_complete() && recorded.gaps.iter().any(|gap| gap.missed > 10), "{:?}", recorded.gaps);
+    let nvidia = Machine::new(&json!({"hangs_at": {"nvmlDeviceGetMemoryInfo_v2": 5}}));
+    let amd = Machine::steady();
+    let script = json!({"hangs_at": {"rsmi_dev_memory_usage_get": 20}});
+    let rocm = stand_in(amd.folder.path(), "libstandin_rocm_smi.so", "librocm_smi64.so.1", &script);
+    let root = amd.folder.path().to_str().unwrap();
+    let mut of_amd = Command::new(env!("CARGO_BIN_EXE_vramscope"));
+    of_amd.args(["monitor", "--backend", "rocm-smi", "--rocm-lib", &rocm, "--sys-root", root]);
+    for (machine, mut command) in [(&nvidia, nvidia.command(&[])), (&amd, of_amd)] {
+        let file = machine.path("a.jsonl");
+        command.args(["-o", file.to_str().unwrap(), "--interval", "20ms", "--duration", "2s"]);
+        let out = command.output().unwrap();
+        assert_eq!(out.status.code(), Some(7), "{}", stderr(&out));
+        assert!(stderr(&out).contains("the driver has not answered for"), "{}", stderr(&out));
+        let recorded = read(std::fs::read(file).unwrap().as_slice()).unwrap();
+        assert!(!recorded.timeline.samples().is_empty(), "it answered at first");
+        assert!(recorded.is_complete() && recorded.gaps.iter().any(|gap| gap.missed > 10), "{:?}", recorded.gaps);
+    }
 }
 
 #[test]
