@@ -5,7 +5,8 @@ use std::hint::black_box;
 use std::io::Write as _;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use vramscope_run::{Evidence, EvidenceFiles, assemble, read_gpu_log};
+use vramscope_analysis::{Evidence, assemble, read_gpu_log};
+use vramscope_runs::EvidenceFiles;
 use vramscope_schema::v3::Generator;
 
 const GPUS: u64 = 8;

@@ -29,8 +29,9 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use vramscope_core::{Bytes, DeviceIndex, Reading};
 use vramscope_gpu::{FakeGpu, GpuBackend, Step};
-use vramscope_sampler::document::{FileLines, Header, Line, ParquetWriter, Sample, Writer, csv};
-use vramscope_sampler::{AnalysisOptions, Keep, RecordingFile, SamplerConfig, Simulation, analyse};
+use vramscope_sampler::{Keep, SamplerConfig, Simulation};
+use vramscope_timeline::document::{FileLines, Header, Line, ParquetWriter, Sample, Writer, csv};
+use vramscope_timeline::{AnalysisOptions, RecordingFile, analyse};
 
 const DEVICES: u32 = 8;
 /// An hour of eight devices at 100 ms.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use vramscope_vllm_log::LogParser;
+use vramscope_log::LogParser;
 
 /// The start of an engine, with every kind of line that holds a figure.
 const START: &str = "\

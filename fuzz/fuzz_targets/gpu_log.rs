@@ -4,14 +4,14 @@
 
 use libfuzzer_sys::fuzz_target;
 use vramscope_core::Window;
-use vramscope_sampler::{AnalysisOptions, analyse};
+use vramscope_timeline::{AnalysisOptions, analyse};
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(mut log) = vramscope_run::read_gpu_log(data) else { return };
+    let Ok(mut log) = vramscope_analysis::read_gpu_log(data) else { return };
     let samples = log.timeline.samples();
     assert!(samples.is_sorted_by_key(|sample| sample.tick));
     let complete: usize = log.timeline.totals(Window::ALL).count();
     assert!(complete <= samples.len());
     let _ = analyse(&mut log.timeline, &AnalysisOptions::default());
-    vramscope_sampler::document::csv::write(&mut std::io::sink(), &log.timeline).expect("a sink takes everything");
+    vramscope_timeline::document::csv::write(&mut std::io::sink(), &log.timeline).expect("a sink takes everything");
 });

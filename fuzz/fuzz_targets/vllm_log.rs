@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vramscope_vllm_log::LogParser;
-use vramscope_vllm_log::document::LogDocument;
+use vramscope_log::LogParser;
+use vramscope_log::document::LogDocument;
 
 fuzz_target!(|data: &[u8]| {
     let Some((split, log)) = data.split_first() else { return };

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 /// Labels that the log itself refutes, each with the line.
-const EXCEPTIONS: &str = "crates/vramscope-vllm-log/tests/it/data/label-exceptions.json";
+const EXCEPTIONS: &str = "crates/vramscope-log/tests/it/data/label-exceptions.json";
 
 /// Fields of a label that are no statement of the log.
 const NOT_COMPARED: &[&str] = &["notes", "device_vendor"];

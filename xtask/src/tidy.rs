@@ -8,8 +8,7 @@ use anyhow::{Context as _, bail};
 /// A source file longer than this hides more than one noun.
 const MAX_LINES: usize = 600;
 /// Names with a unit of memory belong where documents are read and written; everywhere else memory is `Bytes`.
-const UNITS_ALLOWED_IN: &[&str] =
-    &["crates/vramscope-schema/", "crates/vramscope-vllm-log/", "xtask/", "/src/document"];
+const UNITS_ALLOWED_IN: &[&str] = &["crates/vramscope-schema/", "crates/vramscope-log/", "xtask/", "/src/document"];
 /// Words that do not land. They are spelled in two parts so that this file does not contain them.
 const FORBIDDEN: &[(&str, &str)] = &[("todo", "!("), ("unimplemented", "!("), ("#[igno", "re"), ("FIX", "ME")];
 

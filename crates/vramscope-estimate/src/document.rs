@@ -12,9 +12,9 @@ use vramscope_core::FailureKind;
 
 pub use fit::{ChangeRow, DeviceRow, FitDocument, Placed};
 
-use crate::budget::{Budget, Setting, Verdict, WorkloadUse};
 use crate::figure::Figure;
-use crate::kv::CacheKind;
+use crate::vllm::budget::{Budget, Setting, Verdict, WorkloadUse};
+use crate::vllm::kv::CacheKind;
 use crate::{EngineArgs, Runner};
 
 /// The version of these documents. A reader accepts the same number only.

@@ -13,42 +13,33 @@
 //! assert!(weights_per_rank(&model, &args).unwrap().stages[0].bytes.value > 16_060_522_496);
 //! ```
 
-mod activations;
 mod allocator;
-mod attribution;
-mod budget;
 mod calibration;
 mod device;
 mod devices;
 pub mod document;
 mod error;
 mod figure;
-mod fit;
-mod graphs;
-mod input;
-mod kv;
-mod resolve;
 mod shape;
 #[cfg(test)]
 mod tests_support;
+mod vllm;
 mod weights;
-mod words;
 
-pub use activations::Runner;
-pub use attribution::{Attribution, DeviceObservation, Evidenced, KvGeometry, RankEvidence, attribute};
-pub use budget::{Budget, Setting, Verdict, WorkloadUse, budget, budget_of_loaded};
 pub use calibration::{Calibration, CalibrationError, Constant};
 pub use device::GpuModel;
 pub use devices::{devices, find_device};
 pub use error::EstimateError;
 pub use figure::Figure;
-pub use fit::{
+pub use vllm::activations::Runner;
+pub use vllm::budget::{Budget, Setting, Verdict, WorkloadUse, budget, budget_of_loaded};
+pub use vllm::fit::{
     Change, DeviceFit, Placement, Wish, changes, fewest_gpus, longest_model_len, lowest_utilization, on_every_device,
     serve_command,
 };
-pub use input::{EngineArgs, EngineVersion, Lora, Usage};
-pub use kv::{CacheKind, KvGroup, KvPlan, kv_plan};
-pub use resolve::Resolved;
+pub use vllm::input::{EngineArgs, EngineVersion, Lora, Usage};
+pub use vllm::kv::{CacheKind, KvGroup, KvPlan, kv_plan};
+pub use vllm::resolve::Resolved;
+pub use vllm::words::{CommandLine, human_readable_int};
 pub use weights::tensors::Part;
 pub use weights::{ParameterCount, StageWeights, Weights, parameter_count, weights_on_device, weights_per_rank};
-pub use words::{CommandLine, human_readable_int};

@@ -8,7 +8,7 @@ use vramscope_core::{Architecture, Confidence, Layer, WeightFormat};
 
 use crate::device::GpuModel;
 use crate::figure::Figure;
-use crate::input::EngineArgs;
+use crate::vllm::input::EngineArgs;
 use crate::{EstimateError, Part, shape};
 use format::{Kernel, Storage};
 use loading::{Loading, Place};

@@ -10,18 +10,18 @@ use std::time::Duration;
 use vramscope_core::{Device, DeviceIndex, Gap, GapCause, PhaseMark, Sample, SlowSample, Timeline, Window};
 use vramscope_gpu::{CallCost, GpuError};
 
-use crate::analysis::{AnalysisOptions, Item, Work};
 use crate::clock::{Clock, nanoseconds, thread_cpu};
-use crate::document::{
-    Call, Clock as ClockLine, Cost, End, Ending, Failure, Header, Line, Percentiles, TimelineReport,
-};
 use crate::lane::{LaneState, Message, Part, Parts, Row, SlowReport, Speed, TickReport};
 use crate::live::Live;
 use crate::sampler::Keep;
-use crate::sink::{Event, Sink};
-use crate::sketch::Sketch;
 use crate::stream::Listeners;
 use gaps::DeviceGaps;
+use vramscope_timeline::Sketch;
+use vramscope_timeline::document::{
+    Call, Clock as ClockLine, Cost, End, Ending, Failure, Header, Line, Percentiles, TimelineReport,
+};
+use vramscope_timeline::{AnalysisOptions, Item, RunningAnalysis};
+use vramscope_timeline::{Event, Sink};
 
 /// Files are flushed this often; a kill loses no more.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
@@ -68,7 +68,7 @@ pub(crate) struct Setup {
 pub(crate) struct Collector {
     setup: Setup,
     timeline: Timeline,
-    summary: Option<Work>,
+    summary: Option<RunningAnalysis>,
     ring: VecDeque<SlowSample>,
     write_error: Option<io::Error>,
     pending: BTreeMap<u64, Vec<Sample>>,
@@ -97,7 +97,7 @@ impl Collector {
         setup.devices.iter().for_each(|device| timeline.describe(device.clone()));
         let lanes = setup.lanes.len();
         let gaps = setup.devices.iter().map(|device| DeviceGaps::new(device.index)).collect();
-        let summary = setup.summary.map(|options| Work::running(&setup.header, &options));
+        let summary = setup.summary.map(|options| RunningAnalysis::new(&setup.header, &options));
         let mut collector = Self {
             timeline,
             summary,
@@ -309,7 +309,7 @@ impl Collector {
 
     fn summarise(&mut self, item: impl FnOnce() -> Item) {
         if let Some(summary) = &mut self.summary {
-            summary.first(item());
+            summary.add(item());
         }
     }
 
@@ -367,7 +367,7 @@ impl Collector {
     }
 
     fn stamp(&self, at: Duration) -> i64 {
-        crate::document::stamp(self.setup.header.anchor_unix_ns, at)
+        vramscope_timeline::document::stamp(self.setup.header.anchor_unix_ns, at)
     }
 
     /// Since how long a driver call has not come back, where that is longer than a call should take.

@@ -18,30 +18,21 @@
 //! assert!(finished.timeline.window(Phase::Measure).is_some());
 //! ```
 
-mod analysis;
 mod clock;
 mod collector;
-pub mod document;
 mod lane;
 mod live;
-mod metric;
 mod recording;
 mod sampler;
 mod schedule;
 mod simulation;
-mod sink;
-mod sketch;
 mod stream;
 
-pub use analysis::{AnalysisOptions, Item, Passes, RecordingFile, analyse};
 pub use collector::Finished;
 pub use live::{Live, LiveDevice};
-pub use metric::Metric;
 pub use recording::Recording;
 pub use sampler::{Keep, SHORTEST_PERIOD, Sampler, SamplerConfig, SamplerError, Source};
 pub use simulation::Simulation;
-pub use sink::{CsvFile, Event, JsonLines, JsonlFile, Sink};
-pub use sketch::{SKETCH_ERROR, Sketch};
 pub use stream::SampleStream;
 
 /// The examples of the guide, which are tests of this crate.

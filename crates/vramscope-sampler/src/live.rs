@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use vramscope_core::{Device, DeviceIndex, Sample, SlowSample};
 
-use crate::document::Cost;
-use crate::metric::Metric;
-use crate::sketch::Sketch;
+use vramscope_timeline::Metric;
+use vramscope_timeline::Sketch;
+use vramscope_timeline::document::Cost;
 
 /// The state of a recording: the last samples, statistics so far, and what went wrong. Its memory is bounded.
 #[derive(Debug)]

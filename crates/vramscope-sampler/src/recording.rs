@@ -10,12 +10,12 @@ use vramscope_core::{Device, Phase, PhaseMark};
 
 use crate::clock::{Clock, Stop, SystemClock};
 use crate::collector::{Collector, Finished, Setup};
-use crate::document::{self, Ending, Header};
 use crate::lane::{LaneState, Message, Session, Speed};
 use crate::live::Live;
 use crate::sampler::{Sampler, SamplerConfig, SamplerError};
-use crate::sink::Sink;
 use crate::stream::{Listeners, SampleStream};
+use vramscope_timeline::Sink;
+use vramscope_timeline::document::{self, Ending, Header};
 
 /// Messages that wait for the collector, at most: at 5 ms that is five seconds in which a disk may hang.
 const ROOM: usize = 1024;

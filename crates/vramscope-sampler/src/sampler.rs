@@ -7,11 +7,11 @@ use std::time::Duration;
 use vramscope_core::{Device, DeviceIndex};
 use vramscope_gpu::{GpuBackend, whole_devices};
 
-use crate::analysis::AnalysisOptions;
-use crate::document;
 use crate::lane::{self, Lane, LaneState, Session, Speed};
 use crate::recording::Recording;
-use crate::sink::Sink;
+use vramscope_timeline::AnalysisOptions;
+use vramscope_timeline::Sink;
+use vramscope_timeline::document;
 
 /// The shortest period that is allowed.
 pub const SHORTEST_PERIOD: Duration = Duration::from_millis(5);

@@ -7,13 +7,13 @@ use vramscope_gpu::Pause;
 
 use crate::clock::{Clock as _, SimulatedClock};
 use crate::collector::{Collector, Finished, Setup};
-use crate::document::Ending;
 use crate::lane::{LaneState, Message, Speed};
 use crate::live::Live;
 use crate::sampler::{Plan, SamplerConfig, SamplerError, Source};
 use crate::schedule::Schedule;
-use crate::sink::Sink;
 use crate::stream::Listeners;
+use vramscope_timeline::Sink;
+use vramscope_timeline::document::Ending;
 
 /// Runs the engine without waiting: for tests, and to make a recording of a replayed one.
 ///

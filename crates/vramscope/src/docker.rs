@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use vramscope_engine::EngineError;
+use vramscope_host::EngineError;
 
 /// What became of asking Docker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) fn container_name(root: &Path, id: &str) -> Option<String> {
 
 /// Where the daemon listens: as `DOCKER_HOST` says.
 pub(crate) fn socket() -> Result<PathBuf, EngineError> {
-    vramscope_engine::docker_socket(std::env::var_os("DOCKER_HOST").as_deref())
+    vramscope_host::docker_socket(std::env::var_os("DOCKER_HOST").as_deref())
 }
 
 /// The host's file, where the host's files are under `root`.

@@ -6,7 +6,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use vramscope_run::{Evidence, EvidenceFiles, assemble};
+use vramscope_analysis::{Evidence, assemble};
+use vramscope_runs::EvidenceFiles;
 use vramscope_schema::v3::{Generator, Profile};
 use vramscope_schema::{ExitCode, Loaded, MAX_DOCUMENT_BYTES, ReadError};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use vramscope_sampler::document::{
+use vramscope_timeline::document::{
     Cost, DeviceReport, EnergyReport, GapReport, IdleReport, MetricReport, TimelineReport,
 };
 

@@ -54,8 +54,8 @@ fn engine_tests(daemon: &Daemon) -> anyhow::Result<()> {
     }
     let mut test = daemon.command(env!("CARGO"));
     // Neither `--test it` nor a name in front of `--`: cargo would then not build the example that these tests start.
-    test.args(["test", "--package", "vramscope-engine", "--features", "docker-tests", "--locked"]);
-    done(test.args(["--", "containers"]), "test the container host (feature docker-tests of vramscope-engine)")
+    test.args(["test", "--package", "vramscope-host", "--features", "docker-tests", "--locked"]);
+    done(test.args(["--", "containers"]), "test the container host (feature docker-tests of vramscope-host)")
 }
 
 fn in_a_new_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {

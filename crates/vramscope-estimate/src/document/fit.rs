@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{GpuDocument, ModelDocument};
-use crate::fit::{Change, DeviceFit, Placement, serve_command};
+use crate::vllm::fit::{Change, DeviceFit, Placement, serve_command};
 
 /// Answers to the inverse questions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -7,7 +7,7 @@ use super::tensors::{self, Part, Split, Tensor};
 use super::{PARTS, Sums};
 use crate::EstimateError;
 use crate::allocator::{self, Allocator, Block, Mark};
-use crate::input::EngineArgs;
+use crate::vllm::input::EngineArgs;
 
 /// vLLM's `max_split_size_mb` while it loads.
 const UNSPLIT_WHILE_LOADING: u64 = 20 << 20;
@@ -354,7 +354,7 @@ impl<'a> Loading<'a> {
     }
 
     /// Room for adapters on every linear layer, the embedding and the head.
-    fn adapters(&mut self, lora: crate::input::Lora, place: &Place) -> Result<(), EstimateError> {
+    fn adapters(&mut self, lora: crate::vllm::input::Lora, place: &Place) -> Result<(), EstimateError> {
         let unit = lora.max_loras.checked_mul(lora.max_rank).and_then(|n| n.checked_mul(2)).ok_or(super::OVERFLOW)?;
         let mut takes: Vec<u64> = Vec::new();
         let mut add = |tensor: Tensor| {

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use vramscope_core::{Bytes, DeviceIndex, Reading, SlowReading};
 use vramscope_gpu::{FakeGpu, GpuBackend, GpuError, Step};
-use vramscope_sampler::document::TimelineReport;
-use vramscope_sampler::{
-    AnalysisOptions, Finished, JsonlFile, Metric, RecordingFile, SamplerConfig, Simulation, Sink, analyse,
-};
+use vramscope_sampler::{Finished, SamplerConfig, Simulation};
+use vramscope_timeline::document::TimelineReport;
+use vramscope_timeline::{AnalysisOptions, JsonlFile, Metric, RecordingFile, Sink, analyse};
 
 const FIRST: DeviceIndex = DeviceIndex(0);
 

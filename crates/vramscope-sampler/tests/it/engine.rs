@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use vramscope_core::{Bytes, Device, DeviceIndex, Gap, GapCause, GpuProcess, Reading, SlowReading, Timeline, Window};
 use vramscope_gpu::{FakeGpu, GpuBackend, GpuError, Pace, Renumbered, Replay, Step};
-use vramscope_sampler::document::{Line, Lines};
-use vramscope_sampler::{
-    AnalysisOptions, Finished, JsonLines, Keep, SamplerConfig, SamplerError, Simulation, Source, analyse,
-};
+use vramscope_sampler::{Finished, Keep, SamplerConfig, SamplerError, Simulation, Source};
+use vramscope_timeline::document::{Line, Lines};
+use vramscope_timeline::{AnalysisOptions, JsonLines, analyse};
 
 const FIRST: DeviceIndex = DeviceIndex(0);
 const SECOND: DeviceIndex = DeviceIndex(1);

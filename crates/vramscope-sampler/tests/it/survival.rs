@@ -6,8 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vramscope_gpu::FakeGpu;
-use vramscope_sampler::document::{Header, read};
-use vramscope_sampler::{Event, JsonlFile, Sampler, SamplerConfig, SamplerError, Sink};
+use vramscope_sampler::{Sampler, SamplerConfig, SamplerError};
+use vramscope_timeline::document::{Header, read};
+use vramscope_timeline::{Event, JsonlFile, Sink};
 
 const ME: &str = "survival::a_kill_at_any_moment_loses_at_most_the_last_second";
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use vramscope_core::{Bytes, DeviceIndex, GapCause, Phase, Reading};
 use vramscope_gpu::{FakeGpu, Step};
-use vramscope_sampler::{Keep, Metric, Sampler, SamplerConfig, SamplerError};
+use vramscope_sampler::{Keep, Sampler, SamplerConfig, SamplerError};
+use vramscope_timeline::Metric;
 
 fn config() -> SamplerConfig {
     SamplerConfig { period: Duration::from_millis(5), ..SamplerConfig::default() }

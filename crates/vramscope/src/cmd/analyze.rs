@@ -5,7 +5,7 @@ pub(crate) mod render;
 use std::path::PathBuf;
 
 use anyhow::bail;
-use vramscope_run::EvidenceFiles;
+use vramscope_runs::EvidenceFiles;
 use vramscope_schema::ExitCode;
 use vramscope_schema::v3::RunStatus;
 

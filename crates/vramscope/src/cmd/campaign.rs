@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use jiff::Zoned;
 use vramscope_compare::document::RunsDocument;
 use vramscope_compare::{Row, Sweep};
-use vramscope_run::{CampaignFile, MOST_CAMPAIGN_BYTES, ModelEntry, expand_campaign, read_campaign};
+use vramscope_runs::{CampaignFile, MOST_CAMPAIGN_BYTES, ModelEntry, expand_campaign, read_campaign};
 use vramscope_schema::ExitCode;
 use vramscope_schema::v3::RunStatus;
 

@@ -7,9 +7,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use vramscope_log::document::LogDocument;
+use vramscope_log::{LogParser, LogReport, known_formats};
 use vramscope_schema::ExitCode;
-use vramscope_vllm_log::document::LogDocument;
-use vramscope_vllm_log::{LogParser, LogReport, known_formats};
 
 use crate::exit::OrExit as _;
 use crate::output::{self, Format};
@@ -117,8 +117,8 @@ fn open(file: &Path) -> anyhow::Result<Box<dyn Read>> {
         return Ok(Box::new(io::stdin().lock()));
     }
     // Its message names the file, as the one of the caller does.
-    vramscope_run::open(file).map_err(|error| match error {
-        vramscope_run::FileError::Read { source, .. } => anyhow::Error::new(source),
+    vramscope_runs::open(file).map_err(|error| match error {
+        vramscope_runs::FileError::Read { source, .. } => anyhow::Error::new(source),
         other => other.into(),
     })
 }

@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use vramscope_sampler::{AnalysisOptions, JsonLines, Keep, Sampler, SamplerConfig, SamplerError, Source};
+use vramscope_sampler::{Keep, Sampler, SamplerConfig, SamplerError, Source};
 use vramscope_schema::ExitCode;
+use vramscope_timeline::{AnalysisOptions, JsonLines};
 
 use crate::backends::{self, BackendArgs, Opened};
 use crate::containers::Containers;
@@ -123,7 +124,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Answer> {
     let mut sampler = args.sampler(opened, period)?;
     let server = args.listen.map(bind).transpose()?;
     let file = args.output.as_ref().map(create).transpose()?;
-    let stream = (format == Some(Format::Json)).then(|| -> Box<dyn vramscope_sampler::Sink> {
+    let stream = (format == Some(Format::Json)).then(|| -> Box<dyn vramscope_timeline::Sink> {
         if args.command.is_empty() {
             Box::new(JsonLines::new(std::io::stdout()))
         } else {
@@ -173,7 +174,7 @@ fn not_started(command: &[OsString], error: &io::Error) -> Answer {
     Answer::Command(command::failed_to_start(error))
 }
 
-fn create(destination: &Destination) -> anyhow::Result<Box<dyn vramscope_sampler::Sink>> {
+fn create(destination: &Destination) -> anyhow::Result<Box<dyn vramscope_timeline::Sink>> {
     let path = destination.path.display();
     destination
         .create()

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
-use vramscope_engine::is_signal_ignored;
-use vramscope_run::{CancelHandle, CancelToken, Finding, Run, RunError, cancel};
+use vramscope_host::is_signal_ignored;
+use vramscope_live::{CancelHandle, CancelToken, Finding, Run, RunError, cancel};
 use vramscope_sampler::{Sampler, SamplerConfig, SamplerError};
 use vramscope_schema::ExitCode;
 use vramscope_schema::v3::Profile;
@@ -110,7 +110,7 @@ async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Resul
     for number in 1..=args.repeat {
         let paths = Paths::new(args, &plan, number)?;
         let spec = plan.spec(args, &found, &devices, &paths)?;
-        let folder = vramscope_run::RecordingFolder::create(&paths.folder);
+        let folder = vramscope_runs::RecordingFolder::create(&paths.folder);
         let folder = folder.context(NO_RECORDING).or_exit(ExitCode::CannotWrite)?;
         if args.repeat > 1 && !args.quiet {
             output::say(&format!("run {number} of {}", args.repeat));
@@ -194,7 +194,7 @@ fn may_start(args: &Args, findings: &[Finding]) -> anyhow::Result<()> {
 }
 
 /// The command as a person would type it, secrets hidden.
-fn shown(spec: &vramscope_run::RunSpec, confinement: &[(String, String)]) -> String {
+fn shown(spec: &vramscope_live::RunSpec, confinement: &[(String, String)]) -> String {
     let variables = confinement.iter().map(|(name, value)| format!("{name}={value}"));
     let words = variables.chain(spec.command.shown());
     let quoted = words.map(|word| {

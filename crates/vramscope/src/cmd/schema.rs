@@ -28,7 +28,7 @@ const DOCUMENTS: &[Document] = &[
     Document {
         name: "campaign",
         about: "a campaign file: models, lengths and batch sizes to be profiled",
-        schema: vramscope_run::campaign_json_schema,
+        schema: vramscope_runs::campaign_json_schema,
     },
     Document {
         name: "campaign-plan",
@@ -60,11 +60,7 @@ const DOCUMENTS: &[Document] = &[
         about: "what the GPUs of this machine are and hold now",
         schema: vramscope_gpu::document::json_schema,
     },
-    Document {
-        name: "log-report",
-        about: "what an engine log says",
-        schema: vramscope_vllm_log::document::json_schema,
-    },
+    Document { name: "log-report", about: "what an engine log says", schema: vramscope_log::document::json_schema },
     Document {
         name: "profile",
         about: "one run: where its GPU memory went, on what evidence, and what it cost in time",
@@ -78,7 +74,7 @@ const DOCUMENTS: &[Document] = &[
     Document {
         name: "run-record",
         about: "how a conducted run ended, in its recording folder",
-        schema: vramscope_run::record_json_schema,
+        schema: vramscope_runs::record_json_schema,
     },
     Document {
         name: "runs",
@@ -88,12 +84,12 @@ const DOCUMENTS: &[Document] = &[
     Document {
         name: "timeline",
         about: "one line of a recording of GPU readings",
-        schema: vramscope_sampler::document::json_schema,
+        schema: vramscope_timeline::document::json_schema,
     },
     Document {
         name: "timeline-report",
         about: "statistics of a recording: figures, idle times, energy, gaps, correlations",
-        schema: vramscope_sampler::document::report_json_schema,
+        schema: vramscope_timeline::document::report_json_schema,
     },
     Document {
         name: "trace",

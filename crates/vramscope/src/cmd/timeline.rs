@@ -7,8 +7,8 @@ mod source;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use vramscope_sampler::{AnalysisOptions, Passes as _, analyse};
 use vramscope_schema::ExitCode;
+use vramscope_timeline::{AnalysisOptions, Passes as _, analyse};
 
 use crate::exit::OrExit as _;
 use crate::output::{self, Format};

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, str};
 use tempfile::TempDir;
-use vramscope_sampler::document::{Ending, read, read_file};
+use vramscope_timeline::document::{Ending, read, read_file};
 
 use crate::gpus::stand_in;
 use crate::{stderr, stdout};

@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::Value;
 use snapbox::{assert_data_eq, file};
-use vramscope_sampler::document::{
+use vramscope_timeline::document::{
     Backend, Call, Cost, Device, End, Ending, Gap, Header, Line, Mark, Percentiles, Sample, Slow, Writer,
 };
 

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use vramscope_core::{Architecture, Bytes, EngineFacts};
 use vramscope_estimate::{CommandLine, EngineArgs};
-use vramscope_vllm_log::LogParser;
+use vramscope_log::LogParser;
 
 /// One engine.
 pub(super) struct Recording {

@@ -8,7 +8,7 @@ use clap::Parser;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vramscope_core::redact_args;
-use vramscope_run::PlannedRun;
+use vramscope_runs::PlannedRun;
 use vramscope_schema::ExitCode;
 
 use super::Args;

@@ -11,7 +11,7 @@ use vramscope_estimate::{Calibration, CommandLine, EngineArgs, GpuModel, devices
 use vramscope_models::{
     MOST_CONFIG_BYTES, Overrides, TensorTable, find_model, read_gguf, read_safetensors, read_safetensors_index,
 };
-use vramscope_run::Shape;
+use vramscope_runs::Shape;
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;

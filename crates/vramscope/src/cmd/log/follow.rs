@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value as Json, json};
+use vramscope_log::document::{event, failure, figure, setting};
+use vramscope_log::{LogParser, News};
 use vramscope_schema::ExitCode;
-use vramscope_vllm_log::document::{event, failure, figure, setting};
-use vramscope_vllm_log::{LogParser, News};
 
 use super::render;
 use crate::exit::OrExit as _;

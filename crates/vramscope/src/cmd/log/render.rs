@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use vramscope_core::{Bytes, EngineFacts, Fact, Generation, Milestone, Scope};
-use vramscope_vllm_log::document::{milestone_name, time_text};
-use vramscope_vllm_log::{EngineReport, Figure, Key, LogReport, News, ParseNote, Value, advice};
+use vramscope_log::document::{milestone_name, time_text};
+use vramscope_log::{EngineReport, Figure, Key, LogReport, News, ParseNote, Value, advice};
 
 use crate::table::{Align, Table, wrap};
 
@@ -377,7 +377,7 @@ pub(super) fn news(news: &News) -> String {
             format!("{:>8}  {name}  {value}{}\n", figure.origin.line, by(&figure.origin.worker))
         }
         News::Setting(setting) => {
-            use vramscope_vllm_log::SettingValue as V;
+            use vramscope_log::SettingValue as V;
             let value = match &setting.value {
                 V::Flag(flag) => flag.to_string(),
                 V::Count(count) => count.to_string(),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vramscope_sampler::document::{Header, ParquetFile};
-use vramscope_sampler::{CsvFile, Event, JsonlFile, Sink};
+use vramscope_timeline::document::{Header, ParquetFile};
+use vramscope_timeline::{CsvFile, Event, JsonlFile, Sink};
 
 /// A file to record into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Sink for Outputs {
 mod tests {
     use std::io::Write;
 
-    use vramscope_sampler::JsonLines;
+    use vramscope_timeline::JsonLines;
 
     use super::*;
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use vramscope_core::DeviceIndex;
-use vramscope_sampler::document::{Ending, Line, TimelineReport};
-use vramscope_sampler::{AnalysisOptions, Finished, Live, Recording, RecordingFile, SamplerError, analyse};
+use vramscope_sampler::{Finished, Live, Recording, SamplerError};
 use vramscope_schema::ExitCode;
+use vramscope_timeline::document::{Ending, Line, TimelineReport};
+use vramscope_timeline::{AnalysisOptions, RecordingFile, analyse};
 
 use super::command::Accompanied;
 use super::lines::{self, gib};

@@ -23,7 +23,7 @@ mod unix {
     use signal_hook::iterator::exfiltrator::origin::WithOrigin;
     use signal_hook::low_level::siginfo::Cause;
 
-    use vramscope_engine::is_signal_ignored;
+    use vramscope_host::is_signal_ignored;
 
     use super::Caught;
 

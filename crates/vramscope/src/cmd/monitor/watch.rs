@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use vramscope_core::{Bytes, Device, DeviceIndex, GpuProcess, Reading, Sample, SlowReading, SlowSample};
-use vramscope_sampler::document::Cost;
-use vramscope_sampler::{Live, LiveDevice, Metric};
+use vramscope_sampler::{Live, LiveDevice};
+use vramscope_timeline::Metric;
+use vramscope_timeline::document::Cost;
 
 use super::target::Membership;
 use crate::containers::Containers;

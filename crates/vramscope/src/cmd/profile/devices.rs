@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use vramscope_core::{Device, DeviceIndex, Vendor};
 use vramscope_gpu::{GpuBackend, ProcessMemory, ProcessTree};
-use vramscope_run::DeviceNow;
+use vramscope_live::DeviceNow;
 use vramscope_sampler::Source;
 use vramscope_schema::ExitCode;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use vramscope_engine::{Command, EngineError, EngineHost, Output};
-use vramscope_run::Flags;
+use vramscope_host::{Command, EngineError, EngineHost, Output};
+use vramscope_live::Flags;
 use vramscope_schema::ExitCode;
 
 use super::Args;

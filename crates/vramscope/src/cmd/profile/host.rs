@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use vramscope_core::Vendor;
-use vramscope_engine::{
+use vramscope_host::{
     AttachHost, BindMount, Command, ContainerGpus, ContainerInfo, ContainerSpec, DockerHost, DockerPlace, EngineHost,
     LogFile, LogStart,
 };
-use vramscope_run::DeviceNow;
+use vramscope_live::DeviceNow;
 use vramscope_schema::ExitCode;
 
 use super::Args;

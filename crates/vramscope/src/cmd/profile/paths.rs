@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use vramscope_run::FolderError;
+use vramscope_runs::FolderError;
 use vramscope_schema::ExitCode;
 
 use super::Args;

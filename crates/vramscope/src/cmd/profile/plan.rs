@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use jiff::Zoned;
 use vramscope_core::{Architecture, Bytes, ElementType, secrets_in};
-use vramscope_engine::{Command, EngineHost};
 use vramscope_estimate::{CommandLine, EngineArgs, EngineVersion, Usage};
-use vramscope_load::{Arrival, Client, LoadPlan, Spacing};
-use vramscope_run::{
-    Asked, DeviceNow, PROBE, Preflight, RunSpec, Secrets, Shape, Times, Work, Workload, own_benchmark, probe, server,
+use vramscope_host::{Command, EngineHost};
+use vramscope_live::{
+    Asked, DeviceNow, PROBE, Preflight, RunSpec, Secrets, Times, Work, Workload, own_benchmark, probe, server,
 };
+use vramscope_load::{Arrival, Client, LoadPlan, Spacing};
+use vramscope_runs::Shape;
 use vramscope_schema::v3::{Generator, HostInfo, WorkloadInfo};
 use vramscope_schema::{Amount, ExitCode};
 
@@ -445,7 +446,7 @@ fn told_by_us(words: &[String]) -> Option<&'static str> {
 
 /// The first flag that stands in front of `--` and behind it: the engine would take the one, and the budget the other.
 fn given_twice(flags: &[(String, Option<String>)], words: &[String]) -> Option<String> {
-    let behind: Vec<String> = vramscope_run::flag_names(words);
+    let behind: Vec<String> = vramscope_analysis::flag_names(words);
     flags.iter().map(|(name, _)| name).find(|name| behind.contains(name)).cloned()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vramscope_core::{Bytes, Phase};
-use vramscope_run::RunEvent;
+use vramscope_live::RunEvent;
 
 use crate::output;
 
@@ -123,7 +123,7 @@ impl State {
             let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
             parts.push(format!("{done} of {total} requests{failed}"));
         }
-        let last = vramscope_vllm_log::message(&self.last.borrow());
+        let last = vramscope_log::message(&self.last.borrow());
         // A terminal must not be steered by what an engine prints.
         let last: String = last.chars().filter(|c| !c.is_control()).collect();
         if !last.is_empty() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use vramscope_run::EvidenceFiles;
+use vramscope_runs::EvidenceFiles;
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use vramscope_sampler::Passes as _;
-use vramscope_sampler::document::{FileLines, Header, Line, ParquetWriter, Writer, csv, timeline_lines};
 use vramscope_schema::ExitCode;
+use vramscope_timeline::Passes as _;
+use vramscope_timeline::document::{FileLines, Header, Line, ParquetWriter, Writer, csv, timeline_lines};
 
 use super::source::{Form, Recording};
 use crate::exit::OrExit as _;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use vramscope_core::{ByteUnit, Bytes};
-use vramscope_sampler::document::{Backend, Call, Coefficient, CorrelationReport, PhaseReport, TimelineReport};
+use vramscope_timeline::document::{Backend, Call, Coefficient, CorrelationReport, PhaseReport, TimelineReport};
 
 use crate::table::{Align, Table, wrap};
 use crate::timeline_report;

@@ -5,9 +5,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use vramscope_run::{Clock, GpuLog, GpuLogNote, read_gpu_log};
-use vramscope_sampler::document::{Header, Note, ReadError, TimelineReport};
-use vramscope_sampler::{Item, Passes, RecordingFile};
+use vramscope_analysis::{Clock, GpuLog, GpuLogNote, read_gpu_log};
+use vramscope_timeline::document::{Header, Note, ReadError, TimelineReport};
+use vramscope_timeline::{Item, Passes, RecordingFile};
 
 use crate::progress::Progress;
 
@@ -31,7 +31,7 @@ impl Recording {
         let form = if is_ours(path)? {
             Form::Ours(RecordingFile::open(path)?)
         } else {
-            let log = read_gpu_log(vramscope_run::open(path)?).context(
+            let log = read_gpu_log(vramscope_runs::open(path)?).context(
                 "it is neither a recording of this program (JSON lines, Parquet, CSV) nor a log of nvidia-smi, CSV with a \
                  header line or dmon",
             )?;

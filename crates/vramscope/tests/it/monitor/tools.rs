@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
 use serde_json::json;
-use vramscope_sampler::document::read_file;
+use vramscope_timeline::document::read_file;
 
 use super::Machine;
 use crate::gpus::stand_in;

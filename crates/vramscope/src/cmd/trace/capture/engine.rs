@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use vramscope_core::redact;
-use vramscope_engine::{Command, EngineEvent, EngineHost, Exit};
+use vramscope_host::{Command, EngineEvent, EngineHost, Exit};
 
 use super::api::Api;
 use super::plan::{Plan, Version};
@@ -122,7 +122,7 @@ impl Drop for Engine {
 
 /// Writes the log until it is asked to stop or the engine ends, and then stops it, with all that it started.
 async fn watch(
-    mut engine: vramscope_engine::Engine,
+    mut engine: vramscope_host::Engine,
     mut log: File,
     tell: &mpsc::Sender<Exit>,
     mut asked: oneshot::Receiver<()>,

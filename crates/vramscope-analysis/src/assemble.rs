@@ -1,0 +1,131 @@
+//! Lays what was derived into the profile document.
+
+mod config;
+mod engine;
+mod expectation;
+mod framework;
+mod live;
+mod memory;
+mod multi_gpu;
+mod outcome;
+mod timeline;
+
+use crate::attribution::RankEvidence;
+use vramscope_core::{EngineFacts, Milestone, Window};
+use vramscope_schema::Amount;
+use vramscope_schema::v3::{Generator, Metadata, Profile, RawLogFile, RawLogs, RunStatus};
+
+use crate::derive::{DeriveError, Inputs, derive};
+use crate::diagnose;
+use crate::evidence::Evidence;
+use crate::evidence::bench::Bench;
+use crate::evidence::gpu_log::Clock;
+use crate::known::Known;
+use crate::model;
+
+/// Turns evidence into a profile. The same evidence always gives the same profile: nothing of the present moment
+/// enters it.
+///
+/// # Errors
+/// [`DeriveError`] if sums do not fit 64 bits.
+pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, DeriveError> {
+    let nothing = EngineFacts::default();
+    let facts = evidence.facts().unwrap_or(&nothing);
+    let inside = framework::latency(evidence);
+    let latency = match &evidence.bench {
+        Some(Bench::Latency(latency)) => Some(latency),
+        _ => inside.as_ref().or(facts.latency.as_ref()),
+    };
+    let ranks = RankEvidence {
+        facts,
+        kv: model::kv_geometry(evidence.architecture.as_ref(), facts),
+        computed_weights: model::weights(evidence.architecture.as_ref(), facts),
+        inside: framework::parts(evidence),
+    };
+    let warmup_iterations = evidence.args.as_ref().and_then(|args| args.workload().warmup_iterations);
+    let engine_pids = evidence.record.as_ref().map_or(&[][..], |record| &record.engine_pids);
+    let marks = evidence.marks.as_ref();
+    let inputs = Inputs { ranks: ranks.clone(), marks, latency, warmup_iterations, engine_pids };
+    let derived = evidence.gpu.as_ref().map(|gpu| derive(gpu, &inputs)).transpose()?;
+    let run = Known { evidence, facts, ranks: &ranks, derived: derived.as_ref(), latency };
+    Ok(run.profile(generator))
+}
+
+impl Known<'_> {
+    fn profile(&self, generator: Generator) -> Profile {
+        let mut profile = Profile::new(generator, self.metadata());
+        profile.run_config = config::run_config(self);
+        profile.model_info = config::model_info(self);
+        profile.gpu_info = memory::gpu_info(self);
+        profile.memory_measurements = memory::measurements(self);
+        profile.memory_breakdown = memory::breakdown(self);
+        profile.vllm_internal_metrics = engine::internal_metrics(self);
+        profile.memory_timeline = timeline::memory_timeline(self);
+        profile.detailed_gpu_metrics = memory::at_the_peak(self);
+        profile.phases = timeline::phases(self);
+        profile.gaps = self.derived.map(timeline::gaps);
+        profile.latency_stats = outcome::latency_stats(self);
+        profile.served_stats = live::served(self);
+        profile.engine_metrics = live::metrics(self);
+        profile.engine_metadata = engine::metadata(self);
+        profile.host = live::host(self);
+        profile.expectation = expectation::expectation(self);
+        profile.failure = outcome::failure(self);
+        profile.diagnostics = Some(diagnose::run(self));
+        profile.raw_logs = self.raw_logs();
+        profile
+    }
+
+    fn metadata(&self) -> Metadata {
+        let timeline = self.derived.map(|d| &d.timeline);
+        let utc = self.evidence.gpu.as_ref().is_some_and(|gpu| gpu.clock == Clock::Utc);
+        let anchor = timeline.and_then(vramscope_core::Timeline::anchor_unix_ns);
+        let moment = anchor.and_then(|ns| jiff::Timestamp::from_nanosecond(i128::from(ns)).ok());
+        let timestamp = moment.map(|at| {
+            let civil = at.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+            let zone = if utc { "Z" } else { "" };
+            format!("{}{zone}", civil.strftime("%Y-%m-%dT%H:%M:%S%.3f"))
+        });
+        Metadata {
+            timestamp,
+            anchor_unix_ns: anchor.filter(|_| utc),
+            duration_s: timeline.and_then(vramscope_core::Timeline::span).map(|s: Window| Amount::seconds(s.length())),
+            status: Some(self.status()),
+            failing_phase: self.failing_phase().map(Into::into),
+            sources: self.evidence.sources.clone(),
+            notes: self.notes(),
+        }
+    }
+
+    /// Whoever conducted the run knows how it ended. Else a run is complete when the engine was ready, nothing failed,
+    /// and both logs are there.
+    fn status(&self) -> RunStatus {
+        if let Some(record) = &self.evidence.record {
+            return record.status;
+        }
+        let ready = self.facts.event(Milestone::EngineReady).is_some() || self.facts.latency.is_some();
+        if !self.facts.failures.is_empty() {
+            RunStatus::Failed
+        } else if self.derived.is_some() && ready {
+            RunStatus::Complete
+        } else {
+            RunStatus::Partial
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.evidence.notes.clone();
+        notes.extend(self.evidence.record.iter().flat_map(|record| record.notes.clone()));
+        if let Some(derived) = self.derived {
+            notes.extend(derived.notes(!self.evidence.is_transformers()));
+        }
+        notes
+    }
+
+    fn raw_logs(&self) -> Option<RawLogs> {
+        let engine = self.evidence.engine.as_ref()?;
+        let file =
+            RawLogFile { file: engine.file.clone(), bytes: engine.bytes, lines: Some(engine.lines), sha256: None };
+        Some(RawLogs { files: vec![file], excerpts: outcome::excerpts(self), ..RawLogs::default() })
+    }
+}

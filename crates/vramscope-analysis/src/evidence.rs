@@ -1,0 +1,297 @@
+//! What somebody recorded of a run.
+
+pub(crate) mod args;
+pub(crate) mod bench;
+pub(crate) mod civil;
+pub(crate) mod gpu_csv;
+mod gpu_dmon;
+pub(crate) mod gpu_log;
+pub(crate) mod marks;
+pub(crate) mod metrics;
+pub(crate) mod probe;
+
+use std::error::Error as _;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use vramscope_core::{Architecture, EngineFacts};
+use vramscope_log::{LogParser, LogReport, ParseNote};
+use vramscope_schema::v3::{Source, SourceKind};
+
+use gpu_log::{GpuLog, GpuLogError};
+use vramscope_runs::{self as files, EvidenceFiles, FileError, RunRecord};
+
+/// No benchmark result, command line or list of marks is larger.
+const MOST_SMALL_FILE: u64 = 64 << 20;
+
+/// Evidence of one run, read and understood. Parts that nobody recorded are absent.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// The engine's log.
+    pub engine: Option<EngineLog>,
+    /// Readings of the devices.
+    pub gpu: Option<GpuLog>,
+    /// The model.
+    pub architecture: Option<Architecture>,
+    /// What the benchmark wrote.
+    pub bench: Option<bench::Bench>,
+    /// The engine's command line.
+    pub args: Option<args::Args>,
+    /// Instants that the host wrote down.
+    pub marks: Option<marks::Marks>,
+    /// How the run ended, as its conductor wrote it down.
+    pub record: Option<RunRecord>,
+    /// Readings of the engine's metrics.
+    pub metrics: Option<Vec<metrics::MetricsReading>>,
+    /// What the transformers probe read inside the framework.
+    pub probe: Option<probe::Probe>,
+    /// The files.
+    pub sources: Vec<Source>,
+    /// What was odd, each with the name of its file.
+    pub notes: Vec<String>,
+}
+
+/// An engine's log.
+#[derive(Debug)]
+pub struct EngineLog {
+    /// The file's name.
+    pub file: String,
+    /// Its size on disk in bytes, where it is a file.
+    pub bytes: Option<u64>,
+    /// Its lines.
+    pub lines: u64,
+    /// What the engine reported: of the last engine that loaded weights, where the log holds several.
+    pub facts: EngineFacts,
+}
+
+/// Evidence that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvidenceError {
+    /// A file cannot be found or read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A GPU log that is none.
+    #[error("use {file}")]
+    GpuLog {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: GpuLogError,
+    },
+    /// Another file with content that is not what its kind has.
+    #[error("use {file}")]
+    Content {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An engine log without any line of an engine.
+    #[error("use {file}: none of its {lines} lines is from a vLLM engine")]
+    NoEngine {
+        /// The file.
+        file: String,
+        /// Lines read.
+        lines: u64,
+    },
+    /// A model folder without its description.
+    #[error("use the model folder {}: it has no config.json", .folder.display())]
+    NoConfig {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+impl Evidence {
+    /// Whether plain transformers ran, which has no log that could tell figures, and a probe that does.
+    pub(crate) fn is_transformers(&self) -> bool {
+        let recorded = self.record.as_ref().is_some_and(|record| record.engine_type == "transformers");
+        recorded || self.probe.is_some() && self.engine.is_none()
+    }
+
+    /// Reads every file that is named. `observe` is told now and then what is being read and how many bytes are behind,
+    /// so that a person can be shown that a large log makes progress.
+    ///
+    /// # Errors
+    /// [`EvidenceError`] for the first file that cannot be used.
+    pub fn load(files: &EvidenceFiles, observe: &mut dyn FnMut(&Path, u64)) -> Result<Self, EvidenceError> {
+        let mut evidence = Self::default();
+        if let Some(path) = &files.record {
+            evidence.record = Some(evidence.small(path, SourceKind::HostRecord, files::read_record)?);
+        }
+        evidence.add_engine_logs(&files.engine_logs, observe)?;
+        let gpu = evidence.add_gpu_logs(&files.gpu_logs, observe);
+        evidence.unless_cut_short(gpu)?;
+        if let Some(path) = &files.model {
+            evidence.add_model(path)?;
+        }
+        if let Some(path) = &files.probe {
+            let probe = evidence.small(path, SourceKind::Probe, probe::read);
+            evidence.probe = evidence.unless_cut_short(probe)?;
+        }
+        if let Some(path) = &files.metrics {
+            let metrics = evidence.small(path, SourceKind::EngineMetrics, metrics::read);
+            evidence.metrics = evidence.unless_cut_short(metrics)?;
+        }
+        if let Some(path) = &files.bench {
+            let bench = evidence.small(path, SourceKind::Benchmark, bench::read);
+            evidence.bench = evidence.unless_cut_short(bench)?;
+        }
+        if let Some(path) = &files.args {
+            evidence.args = Some(evidence.small(path, SourceKind::EngineArgs, args::read)?);
+        }
+        if let Some(path) = &files.marks {
+            let bytes = files::read_whole(path, MOST_SMALL_FILE)?;
+            let content = |source| EvidenceError::Content { file: name(path), source: Box::new(source) };
+            evidence.marks = Some(marks::read(&bytes).map_err(content)?);
+        }
+        Ok(evidence)
+    }
+
+    /// What the engine reported.
+    pub fn facts(&self) -> Option<&EngineFacts> {
+        self.engine.as_ref().map(|engine| &engine.facts)
+    }
+
+    /// A run that failed may have left a file that nobody could finish: it is noted, and the others tell their part.
+    fn unless_cut_short<T>(&mut self, read: Result<T, EvidenceError>) -> Result<Option<T>, EvidenceError> {
+        let failed = self.record.as_ref().is_some_and(|record| record.failure.is_some());
+        match read {
+            Err(error @ (EvidenceError::GpuLog { .. } | EvidenceError::Content { .. })) if failed => {
+                let because = error.source().map_or(String::new(), |cause| format!(": {cause}"));
+                self.notes.push(format!("failed to {error}{because}; the run failed, and it is left out"));
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
+
+    fn add_engine_logs(&mut self, paths: &[PathBuf], observe: &mut dyn FnMut(&Path, u64)) -> Result<(), EvidenceError> {
+        let other_engine = self.record.as_ref().is_some_and(|record| record.engine_type != "vllm");
+        if paths.is_empty() || other_engine {
+            return Ok(());
+        }
+        let mut parser = LogParser::new();
+        for path in paths {
+            let mut source = files::open(path)?;
+            let mut behind = 0;
+            let mut buffer = vec![0; 1 << 18];
+            loop {
+                match source.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(n) => {
+                        parser.push_bytes(&buffer[..n]);
+                        behind += u64::try_from(n).unwrap_or(0);
+                        observe(path, behind);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(source) => return Err(FileError::Read { path: path.clone(), source }.into()),
+                }
+            }
+            self.sources.push(source_of(path, SourceKind::EngineLog));
+        }
+        self.engine = self.choose(parser.finish(), paths)?;
+        Ok(())
+    }
+
+    /// Takes the last engine that loaded weights: earlier ones are mostly failed starts. A run that was conducted may have
+    /// ended before its engine said anything.
+    fn choose(&mut self, report: LogReport, paths: &[PathBuf]) -> Result<Option<EngineLog>, EvidenceError> {
+        let file = names(paths);
+        let lines = report.lines;
+        let count = report.engines.len();
+        self.notes.extend(report.notes.iter().map(|note| parse_note(&file, note)));
+        let loaded = report.engines.iter().rposition(|engine| !engine.facts.weights.is_empty());
+        let chosen = loaded.or(count.checked_sub(1));
+        let engine = chosen.and_then(|place| report.engines.into_iter().nth(place));
+        let Some(engine) = engine else {
+            if self.record.is_none() {
+                return Err(EvidenceError::NoEngine { file, lines });
+            }
+            self.notes.push(format!("{file}: none of its {lines} lines is from a vLLM engine"));
+            return Ok(None);
+        };
+        if let (Some(place), true) = (chosen, count > 1) {
+            self.notes.push(format!("{file}: it holds {count} engine starts; this profile is of number {}", place + 1));
+        }
+        if paths.len() > 1 {
+            self.notes.push(format!("{file}: lines are counted through all files in this order"));
+        }
+        self.notes.extend(engine.notes.iter().map(|note| parse_note(&file, note)));
+        let bytes = paths.iter().map(|path| size(path)).sum();
+        Ok(Some(EngineLog { file, bytes, lines, facts: engine.facts }))
+    }
+
+    fn add_gpu_logs(&mut self, paths: &[PathBuf], observe: &mut dyn FnMut(&Path, u64)) -> Result<(), EvidenceError> {
+        let Some((first, rest)) = paths.split_first() else { return Ok(()) };
+        let file = names(paths);
+        let mut whole = files::open(first)?;
+        for path in rest {
+            whole = Box::new(whole.chain(&b"\n"[..]).chain(files::open(path)?));
+        }
+        let mut behind = 0;
+        let observed = files::Observed::new(whole, |n| {
+            behind += n;
+            observe(first, behind);
+        });
+        let log = gpu_log::read(observed).map_err(|source| EvidenceError::GpuLog { file: file.clone(), source })?;
+        self.notes.extend(log.notes.iter().map(|note| format!("{file}: {note}")));
+        self.sources.extend(paths.iter().map(|path| source_of(path, SourceKind::GpuLog)));
+        self.gpu = Some(log);
+        Ok(())
+    }
+
+    fn add_model(&mut self, path: &Path) -> Result<(), EvidenceError> {
+        let config = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
+        if path.is_dir() && !config.exists() {
+            return Err(EvidenceError::NoConfig { folder: path.to_owned() });
+        }
+        let file = name(&config);
+        let limit = u64::try_from(vramscope_models::MOST_CONFIG_BYTES).unwrap_or(u64::MAX);
+        let bytes = files::read_whole(&config, limit)?;
+        let content = |source| EvidenceError::Content { file: file.clone(), source: Box::new(source) };
+        let shape = self.record.as_ref().and_then(|record| record.shape).unwrap_or_default();
+        let (architecture, notes) = shape.overrides().on_config(&bytes).map_err(content)?;
+        self.notes.extend(notes.iter().map(|note| format!("{file}: {}: {}", note.field, note.text)));
+        self.sources.push(source_of(&config, SourceKind::ModelConfig));
+        self.architecture = Some(architecture);
+        Ok(())
+    }
+
+    fn small<T, E: std::error::Error + Send + Sync + 'static>(
+        &mut self,
+        path: &Path,
+        kind: SourceKind,
+        read: fn(&[u8]) -> Result<T, E>,
+    ) -> Result<T, EvidenceError> {
+        let bytes = files::read_whole(path, MOST_SMALL_FILE)?;
+        let content = |source| EvidenceError::Content { file: name(path), source: Box::new(source) };
+        let value = read(&bytes).map_err(content)?;
+        self.sources.push(source_of(path, kind));
+        Ok(value)
+    }
+}
+
+fn parse_note(file: &str, note: &ParseNote) -> String {
+    if note.line == 0 { format!("{file}: {}", note.text) } else { format!("{file}, line {}: {}", note.line, note.text) }
+}
+
+/// A file's name without its folder: a profile says nothing of the machine that it was made on.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| name(path)).collect::<Vec<String>>().join(" + ")
+}
+
+fn size(path: &Path) -> Option<u64> {
+    path.metadata().ok().map(|m| m.len())
+}
+
+fn source_of(path: &Path, kind: SourceKind) -> Source {
+    Source { kind, file: name(path), bytes: size(path), sha256: None }
+}

@@ -1,0 +1,45 @@
+//! From recorded evidence to a profile: what the engine printed, what the driver measured, what `config.json` implies and
+//! what the benchmark wrote, brought together to the byte. Files in, documents out: nothing is started, and no device is
+//! asked.
+//!
+//! ```no_run
+//! use vramscope_analysis::{Evidence, assemble};
+//! use vramscope_runs::EvidenceFiles;
+//! use vramscope_schema::v3::Generator;
+//!
+//! let files = EvidenceFiles::find("recording".as_ref()).unwrap();
+//! let evidence = Evidence::load(&files, &mut |_, _| {}).unwrap();
+//! let generator = Generator { name: "mine".into(), version: "1".into() };
+//! let profile = assemble(&evidence, generator).unwrap();
+//! vramscope_schema::write(&profile, std::io::stdout()).unwrap();
+//! ```
+
+mod assemble;
+mod attribution;
+mod budget;
+mod clock;
+mod derive;
+mod device;
+mod diagnose;
+mod evidence;
+mod known;
+mod levels;
+mod model;
+mod phases;
+
+pub use assemble::assemble;
+pub use attribution::{Attribution, DeviceObservation, Evidenced, KvGeometry, RankEvidence, attribute};
+pub use clock::Alignment;
+pub use derive::DeriveError;
+pub use device::gpu_model;
+pub use evidence::args::{Args, ArgsError, Flag, flag_names, read as read_args};
+pub use evidence::bench::{Bench, BenchError, Serve, Throughput, read as read_bench};
+pub use evidence::gpu_log::{Clock, GpuLog, GpuLogError, Note as GpuLogNote, ProcessUse, read as read_gpu_log};
+pub use evidence::marks::{Marks, MarksError, read as read_marks};
+pub use evidence::metrics::{MetricsError, MetricsReading, read as read_metrics};
+pub use evidence::probe::{
+    Probe, ProbeDevice, ProbeError, ProbeFailure, ProbeMark, ProbeModel, ProbeMoment, ProbePeak, ProbeProcess,
+    ProbeProcessMoment, ProbeRequest, ProbeVersions, read as read_probe,
+};
+pub use evidence::{EngineLog, Evidence, EvidenceError};
+pub use phases::RETURNED_WITHIN;

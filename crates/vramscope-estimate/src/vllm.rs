@@ -1,0 +1,10 @@
+//! What vLLM sets up, by its own rules: its arguments, the lengths and runner that it chooses, its budget, its cache.
+
+pub(crate) mod activations;
+pub(crate) mod budget;
+pub(crate) mod fit;
+pub(crate) mod graphs;
+pub(crate) mod input;
+pub(crate) mod kv;
+pub(crate) mod resolve;
+pub(crate) mod words;

@@ -1,0 +1,195 @@
+//! The transient peak of the engine's profile run: one step of `max_num_batched_tokens` tokens, then the sampler.
+//!
+//! The peak is the largest sum of tensors that are alive together. Which ones are follows from the implementation: see
+//! the sources named beside each phase. Read against vLLM 0.25.1.
+
+mod forward;
+mod sampler;
+
+use vramscope_core::{Architecture, Confidence, WeightFormat};
+
+use crate::EstimateError;
+use crate::device::GpuModel;
+use crate::figure::Figure;
+use crate::vllm::resolve::Resolved;
+
+const OVERFLOW: EstimateError = EstimateError::Overflow { what: "the activation peak" };
+
+/// The part of the engine that runs a step; two generations live side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Runner {
+    /// `v1/worker/gpu_model_runner.py`.
+    V1,
+    /// `v1/worker/gpu/model_runner.py`, the default for more and more models since 0.22.
+    V2,
+}
+
+/// Classes for which the second runner is the default although they have experts (0.24 to 0.29).
+const SECOND_RUNNER: [&str; 6] = [
+    "DeepseekV2ForCausalLM",
+    "Qwen2MoeForCausalLM",
+    "GraniteMoeForCausalLM",
+    "InklingForCausalLM",
+    "LongcatFlashNgramForCausalLM",
+    "DeepseekV4ForCausalLM",
+];
+
+impl Runner {
+    /// The runner that an engine takes by default (`config/vllm.py`, `use_v2_model_runner`).
+    pub(crate) fn of(model: &Architecture, version: crate::EngineVersion) -> Self {
+        let class = model.class.as_deref().unwrap_or_default();
+        let plain = !model.has_experts() && model.quantization.is_none();
+        let second = match version.minor {
+            _ if version.major > 0 => true,
+            30.. => true,
+            25..30 => !model.has_recurrence() && (!model.has_experts() || SECOND_RUNNER.contains(&class)),
+            24 => {
+                let dense = ["Qwen3ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM"];
+                dense.contains(&class) || SECOND_RUNNER[..3].contains(&class)
+            }
+            23 => plain && ["Qwen3ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM"].contains(&class),
+            22 => plain && class == "Qwen3ForCausalLM",
+            _ => false,
+        };
+        if second { Self::V2 } else { Self::V1 }
+    }
+}
+
+/// What a phase of the profile run depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) model: &'a Architecture,
+    pub(crate) engine: &'a Resolved,
+    pub(crate) device: &'a GpuModel,
+    /// Linear layers are stored in the model's element type, so they go through cuBLAS.
+    pub(crate) plain: bool,
+}
+
+/// The peak of one rank that holds these layers.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Peak {
+    pub(crate) figure: Figure,
+    /// The part that stays allocated after the run: workspaces.
+    pub(crate) stays: u64,
+}
+
+/// Computes the peak of a pipeline stage.
+pub(crate) fn peak(
+    context: Context<'_>,
+    layers: std::ops::Range<usize>,
+    last_stage: bool,
+) -> Result<Peak, EstimateError> {
+    let step = forward::peak(&context, layers)?;
+    let sampling = if last_stage { sampler::peak(&context, step.workspace)? } else { 0 };
+    let engine = context.engine;
+    let blas = if context.plain || sampling > step.bytes { context.device.blas_workspace() } else { 0 };
+    let value = step.bytes.max(sampling).checked_add(blas + bookkeeping(engine)).ok_or(OVERFLOW)?;
+    let (method, formula) = if sampling > step.bytes {
+        ("sampler_phase", sampler::formula(engine))
+    } else {
+        ("forward_phase", forward::FORMULA)
+    };
+    // A warm compilation cache skips the tuning whose buffer of the size of the L2 cache counts into the peak.
+    let tuning = if step.tunes && step.bytes >= sampling { context.device.l2_bytes } else { 0 };
+    let (margins, sampler_margins) = (margins(&context), sampler_margins(&context, step.workspace));
+    let rest = value - step.bytes.max(sampling);
+    // The peak is the larger of the phases, and so are its bounds. A small model's forward phase is hardly more than the
+    // tuning buffer, so its margin may take all that is left.
+    let low = margins.low(step.bytes).saturating_sub(tuning).max(sampler_margins.low(sampling)).saturating_add(rest);
+    let high = margins.high(step.bytes).max(sampler_margins.high(sampling)).saturating_add(rest);
+    let decides = if sampling > step.bytes { sampler_margins } else { margins };
+    let figure = Figure::exact(value, method, formula)
+        .with(&[
+            ("tokens", engine.max_num_batched_tokens),
+            ("requests", engine.max_num_seqs),
+            ("vocabulary", context.model.vocab_size),
+            ("hidden_size", context.model.hidden_size),
+            ("forward", step.bytes),
+            ("sampler", sampling),
+            ("blas_workspace", blas),
+        ])
+        .within(low.min(value), high, decides.confidence);
+    Ok(Peak { figure, stays: step.workspace.saturating_add(blas) })
+}
+
+/// Where each request starts, and two indices of them.
+fn bookkeeping(engine: &Resolved) -> u64 {
+    let requests = engine.max_num_seqs.min(engine.max_num_batched_tokens);
+    [4 * (requests + 1), 4 * requests, 8 * requests].into_iter().map(crate::allocator::occupied).sum()
+}
+
+/// How far the true size of a phase may lie below and above, in per mille: by how closely the implementation was
+/// followed.
+#[derive(Debug, Clone, Copy)]
+struct Margins {
+    below: u64,
+    above: u64,
+    confidence: Confidence,
+}
+
+impl Margins {
+    const fn new(below: u64, above: u64, confidence: Confidence) -> Self {
+        Self { below, above, confidence }
+    }
+
+    fn low(self, bytes: u64) -> u64 {
+        bytes - bytes / 1000 * self.below
+    }
+
+    fn high(self, bytes: u64) -> u64 {
+        bytes.saturating_add(bytes / 1000 * self.above)
+    }
+}
+
+/// Whether the formulas were read against this release.
+fn is_read(engine: &Resolved) -> bool {
+    engine.version.major == 0 && (24..28).contains(&engine.version.minor)
+}
+
+fn margins(context: &Context<'_>) -> Margins {
+    let (model, engine) = (context.model, context.engine);
+    let followed = model.known_family && !model.has_recurrence() && model.tower.is_none();
+    let bytes = matches!(engine.format, WeightFormat::Byte { .. } | WeightFormat::ByteBlocks { .. });
+    let formats = matches!(engine.format, WeightFormat::Plain | WeightFormat::Packed { .. });
+    match (is_read(engine), followed, formats && engine.tensor_parallel_size == 1) {
+        (true, true, true) if engine.runner == Runner::V2 => Margins::new(5, 10, Confidence::Computed),
+        (true, true, true) => Margins::new(20, 30, Confidence::Computed),
+        // The compiler may join an activation with its conversion to 8 bits, and then holds half of it.
+        (true, true, false) if bytes && engine.compiled => Margins::new(170, 60, Confidence::Estimated),
+        (true, true, false) => Margins::new(40, 60, Confidence::Estimated),
+        (true, false, _) => Margins::new(120, 200, Confidence::Estimated),
+        (false, true, _) => Margins::new(150, 200, Confidence::Estimated),
+        (false, false, _) => Margins::new(250, 350, Confidence::Assumed),
+    }
+}
+
+/// Sampling is the same for all models; only the experts' workspace, which stays meanwhile, depends on their kernel.
+fn sampler_margins(context: &Context<'_>, workspace: u64) -> Margins {
+    let engine = context.engine;
+    let kernel = workspace == 0 || matches!(engine.format, WeightFormat::Plain | WeightFormat::Packed { .. });
+    match (is_read(engine), kernel && engine.tensor_parallel_size == 1) {
+        (true, true) if engine.runner == Runner::V2 => Margins::new(5, 10, Confidence::Computed),
+        (true, true) => Margins::new(20, 30, Confidence::Computed),
+        (true, false) => Margins::new(40, 60, Confidence::Estimated),
+        (false, _) => Margins::new(150, 200, Confidence::Estimated),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{EngineArgs, Setting, budget, find_device};
+
+    #[test]
+    fn a_model_smaller_than_the_tuning_buffer_may_have_no_peak_at_all() {
+        // 4-bit layers have no BLAS workspace, so what tuning takes is all but the whole peak.
+        let config = br#"{"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 1, "vocab_size": 8, "max_position_embeddings": 16, "quantization_config":
+            {"quant_method": "awq", "bits": 4, "group_size": 8}}"#;
+        let (model, _) = vramscope_models::read_config(config).unwrap();
+        let args = EngineArgs { max_num_batched_tokens: Some(16), ..EngineArgs::default() };
+        let found = budget(&model, &args, Setting::alone(find_device("h200").unwrap())).unwrap();
+        let peak = &found.activation_peak;
+        assert!(peak.low < 1 << 20, "{peak:?}");
+        assert!(peak.value > 60 << 20 && peak.value <= peak.high, "{peak:?}");
+    }
+}

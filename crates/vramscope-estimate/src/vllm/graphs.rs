@@ -1,0 +1,96 @@
+//! Memory of captured graphs, and what lies outside the framework's allocator.
+//!
+//! Neither follows from shapes: both are measured sizes, scaled by the number of layers and of captured sizes.
+
+use vramscope_core::{Architecture, Confidence};
+
+use crate::calibration::{Calibration, Constant};
+use crate::device::GpuModel;
+use crate::figure::Figure;
+use crate::vllm::activations::Runner;
+use crate::vllm::resolve::{Resolved, estimates_graphs};
+
+/// Graphs as they end up on the device.
+pub(crate) fn captured(model: &Architecture, engine: &Resolved, calibration: &Calibration) -> Figure {
+    let each = match engine.runner {
+        Runner::V1 => &calibration.graphs_v1,
+        Runner::V2 => &calibration.graphs_v2,
+    };
+    scaled(each, model, engine, "layers_times_sizes", "layers of a stage x captured sizes x measured bytes of each")
+}
+
+/// What the engine takes off its budget for graphs: its own estimate by the first runner, nothing by the second.
+pub(crate) fn budgeted(
+    model: &Architecture,
+    engine: &Resolved,
+    device: &GpuModel,
+    calibration: &Calibration,
+) -> Figure {
+    if !estimates_graphs(engine, device) {
+        return Figure::exact(0, "not_budgeted", "this engine sets nothing aside for graphs");
+    }
+    let each = &calibration.graphs_v1_estimate;
+    let formula = "layers of a stage x captured sizes x measured share of the estimate";
+    let mut figure = scaled(each, model, engine, "engine_estimate", formula);
+    // The engine counts at least 1 MiB for every graph but the first, once in pieces and once whole
+    // (`v1/worker/gpu_model_runner.py`, `profile_cudagraph_memory`).
+    let floor = engine.capture_sizes.saturating_sub(1) << 21;
+    (figure.value, figure.low, figure.high) = (figure.value.max(floor), figure.low.max(floor), figure.high.max(floor));
+    figure
+}
+
+fn scaled(
+    each: &Constant,
+    model: &Architecture,
+    engine: &Resolved,
+    method: &'static str,
+    formula: &'static str,
+) -> Figure {
+    let layers = (model.layers.len() as u64).div_ceil(engine.pipeline_parallel_size.max(1));
+    let count = layers.saturating_mul(engine.capture_sizes);
+    let times = |n: u64| n.saturating_mul(count);
+    if count == 0 {
+        return Figure::exact(0, "eager", "no graphs are captured");
+    }
+    // Collectives take memory while they are captured: two ranks had 1.68 times as much on two H100 (docs/profile.md).
+    let (high, confidence) = match engine.tensor_parallel_size {
+        0 | 1 => (times(each.high), Confidence::Estimated),
+        _ => (times(each.high.max(each.value.saturating_mul(2))), Confidence::Assumed),
+    };
+    Figure::exact(times(each.value), method, formula)
+        .with(&[("layers", layers), ("captured_sizes", engine.capture_sizes), ("bytes_each", each.value)])
+        .within(times(each.low), high, confidence)
+}
+
+/// Growth outside the framework's allocator while the engine profiles.
+pub(crate) fn non_torch(engine: &Resolved, device: &GpuModel, calibration: &Calibration) -> Figure {
+    // Recorded on Hopper with 0.25; elsewhere the same figure stands with a wide interval.
+    let recorded = device.is_hopper() && engine.version.minor == 25 && engine.version.major == 0;
+    let base = if recorded { &calibration.non_torch } else { &calibration.non_torch_other };
+    let mut parts = vec![base];
+    if estimates_graphs(engine, device) {
+        parts.push(&calibration.non_torch_graphs);
+    }
+    if engine.tensor_parallel_size > 1 {
+        parts.push(&calibration.non_torch_ranks);
+    }
+    let sum = |of: fn(&Constant) -> u64| parts.iter().map(|part| of(part)).fold(0_u64, u64::saturating_add);
+    let confidence = if recorded { Confidence::Estimated } else { Confidence::Assumed };
+    Figure::exact(
+        sum(|c| c.value),
+        "measured_growth",
+        "kernels, handles and communicators outside the framework's allocator",
+    )
+    .with(&[("ranks", engine.tensor_parallel_size)])
+    .within(sum(|c| c.low), sum(|c| c.high), confidence)
+}
+
+/// What the process holds before the engine takes its first snapshot.
+pub(crate) fn context(calibration: &Calibration) -> Figure {
+    let constant = &calibration.context;
+    Figure::exact(constant.value, "measured_context", "the driver's context before the engine's first snapshot").within(
+        constant.low,
+        constant.high,
+        Confidence::Assumed,
+    )
+}

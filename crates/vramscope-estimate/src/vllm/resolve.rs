@@ -1,0 +1,135 @@
+//! What the engine makes of its arguments: every default filled in.
+//!
+//! Follows `engine/arg_utils.py` (`get_batch_defaults`) and `config/*.py` of the releases named beside each rule.
+
+use vramscope_core::{Architecture, ElementType, Vendor, WeightFormat};
+
+use crate::device::GpuModel;
+use crate::vllm::activations::Runner;
+use crate::vllm::input::{EngineArgs, EngineVersion, Usage};
+use crate::vllm::kv::KvPlan;
+use crate::{EstimateError, weights};
+
+const GIB: u64 = 1 << 30;
+
+/// An engine's settings, complete.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// The release.
+    pub version: EngineVersion,
+    /// The runner that it takes.
+    pub runner: Runner,
+    /// Ranks that split each layer.
+    pub tensor_parallel_size: u64,
+    /// Ranks that split the sequence of layers.
+    pub pipeline_parallel_size: u64,
+    /// Ranks over which whole experts are dealt; 1 where each expert is split.
+    pub expert_ranks: u64,
+    /// Element type of activations.
+    pub element: ElementType,
+    /// Storage format of linear layers.
+    pub format: WeightFormat,
+    /// Longest request in tokens.
+    pub max_model_len: u64,
+    /// Most requests in one step.
+    pub max_num_seqs: u64,
+    /// Most tokens in one step.
+    pub max_num_batched_tokens: u64,
+    /// Tokens of one KV block.
+    pub block_size: u64,
+    /// Share of the device.
+    pub gpu_memory_utilization: f64,
+    /// Layers are compiled and graphs captured.
+    pub compiled: bool,
+    /// Sizes for which graphs are captured.
+    pub capture_sizes: u64,
+}
+
+/// Fills in the defaults.
+pub(crate) fn resolve(
+    model: &Architecture,
+    args: &EngineArgs,
+    device: &GpuModel,
+    plan: &KvPlan,
+) -> Result<Resolved, EstimateError> {
+    let unknown = EstimateError::Missing { what: "the budget", name: "--max-model-len" };
+    let max_model_len = args.max_model_len.or(model.max_positions).ok_or(unknown)?;
+    let (tokens, requests) = batch_defaults(args, device);
+    let max_num_seqs = args.max_num_seqs.unwrap_or(requests);
+    // A step never has more tokens than all its requests together.
+    let most = max_num_seqs.saturating_mul(max_model_len);
+    let max_num_batched_tokens = args.max_num_batched_tokens.unwrap_or_else(|| tokens.min(most));
+    let max_num_seqs = max_num_seqs.min(max_num_batched_tokens);
+    let ranks = args.tensor_parallel_size.saturating_mul(args.data_parallel_size);
+    let compiled = !args.enforce_eager;
+    Ok(Resolved {
+        version: args.version,
+        runner: Runner::of(model, args.version),
+        tensor_parallel_size: args.tensor_parallel_size,
+        pipeline_parallel_size: args.pipeline_parallel_size,
+        expert_ranks: if args.enable_expert_parallel && model.has_experts() { ranks } else { 1 },
+        element: args.element_type(model),
+        format: weights::format_of(model, args)?,
+        max_model_len,
+        max_num_seqs,
+        max_num_batched_tokens,
+        block_size: plan.block_size,
+        gpu_memory_utilization: args
+            .gpu_memory_utilization
+            .unwrap_or_else(|| args.version.default_gpu_memory_utilization()),
+        compiled,
+        capture_sizes: if compiled { capture_sizes(model, args, max_num_seqs, max_num_batched_tokens) } else { 0 },
+    })
+}
+
+/// Tokens and requests of a step by default.
+fn batch_defaults(args: &EngineArgs, device: &GpuModel) -> (u64, u64) {
+    let total = device.total.get();
+    let offline = args.usage == Usage::Offline;
+    let slow_large = device.name.contains("A100");
+    if total >= 160 * GIB && args.version.from_minor(28) {
+        (16_384, 1024)
+    } else if total >= 70 * GIB && !slow_large {
+        let requests = if args.version.from_minor(10) { 1024 } else { 256 };
+        (if offline { 16_384 } else { 8192 }, requests)
+    } else {
+        (if offline { 8192 } else { 2048 }, 256)
+    }
+}
+
+/// How many sizes graphs are captured for (`config/vllm.py`, `_set_cudagraph_sizes`).
+fn capture_sizes(model: &Architecture, args: &EngineArgs, requests: u64, tokens: u64) -> u64 {
+    let class = model.class.as_deref().unwrap_or_default();
+    let largest = if class == "GptOssForCausalLM" {
+        1024
+    } else {
+        (2 * requests).saturating_mul(1 + args.num_speculative_tokens).min(512)
+    };
+    let largest = largest.min(tokens);
+    let below = [1, 2, 4].iter().filter(|size| **size <= largest).count() as u64;
+    let eights = (largest.min(255) / 8).min(31);
+    let sixteens = if largest >= 256 { (largest - 256) / 16 + 1 } else { 0 };
+    let on_stride = [1, 2, 4].contains(&largest) || (largest < 256 && largest % 8 == 0) || largest % 16 == 0;
+    let own = u64::from(tokens <= largest && !on_stride);
+    below + eights + sixteens + own
+}
+
+/// Whether the engine captures graphs on this vendor's devices and takes its estimate off the budget.
+pub(crate) fn estimates_graphs(engine: &Resolved, device: &GpuModel) -> bool {
+    engine.compiled && device.vendor == Vendor::Nvidia && engine.version.from_minor(20) && engine.runner == Runner::V1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_capture_sizes_are_the_engines() {
+        let model = crate::tests_support::llama_8b();
+        let args = EngineArgs::default();
+        // 1, 2, 4, 8..248 by 8, 256..512 by 16.
+        assert_eq!(capture_sizes(&model, &args, 1024, 8192), 3 + 31 + 17);
+        assert_eq!(capture_sizes(&model, &args, 16, 8192), 3 + 4);
+        assert_eq!(capture_sizes(&model, &args, 1, 8192), 2);
+    }
+}

@@ -1,0 +1,246 @@
+//! Engine arguments as vLLM spells them on its command line.
+
+use vramscope_core::{Bytes, ElementType};
+
+use crate::EstimateError;
+use crate::vllm::input::{EngineArgs, Lora, Usage};
+
+/// A command line, read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandLine {
+    /// The model's name or folder, where given.
+    pub model: Option<String>,
+    /// The arguments that an estimate depends on.
+    pub args: EngineArgs,
+    /// Arguments that are not known here or change no size, by name.
+    pub ignored: Vec<String>,
+}
+
+/// Flags without a value that are read elsewhere or change nothing.
+const BARE: &[&str] = &[
+    "skip-tokenizer-init",
+    "disable-detokenize",
+    "trust-remote-code",
+    "disable-log-requests",
+    "disable-log-stats",
+    "enable-log-requests",
+    "enable-chunked-prefill",
+    "enable-auto-tool-choice",
+    "headless",
+    "profile",
+    "disable-custom-all-reduce",
+    "enable-sleep-mode",
+    "disable-sliding-window",
+];
+
+impl CommandLine {
+    /// Reads words such as `vllm serve MODEL --tensor-parallel-size 2 --max-model-len=32k`. The program's and the
+    /// subcommand's names may be absent. Words override what `base` says.
+    ///
+    /// ```
+    /// use vramscope_estimate::{CommandLine, EngineArgs};
+    /// let read = CommandLine::read(&["serve", "Qwen/Qwen3-8B", "-tp", "2", "--enforce-eager"], EngineArgs::default());
+    /// let read = read.unwrap();
+    /// assert_eq!(read.model.as_deref(), Some("Qwen/Qwen3-8B"));
+    /// assert!(read.args.enforce_eager && read.args.tensor_parallel_size == 2);
+    /// ```
+    ///
+    /// # Errors
+    /// [`EstimateError::BadArgument`] for a value that the engine would not accept, or one that is absent.
+    pub fn read<S: AsRef<str>>(words: &[S], base: EngineArgs) -> Result<Self, EstimateError> {
+        let mut read = Self { model: None, args: base, ignored: Vec::new() };
+        let mut words = words.iter().map(AsRef::as_ref).peekable();
+        while let Some(&word) = words.peek() {
+            if word.starts_with('-') {
+                break;
+            }
+            words.next();
+            read.leading(word);
+        }
+        while let Some(word) = words.next() {
+            let Some(flag) = word.strip_prefix('-').map(|rest| rest.trim_start_matches('-')) else {
+                read.model.get_or_insert_with(|| word.to_owned());
+                continue;
+            };
+            let (name, inline) = match flag.split_once('=') {
+                Some((name, value)) => (name.replace('_', "-"), Some(value)),
+                None => (flag.replace('_', "-"), None),
+            };
+            if read.switch(&name) {
+                continue;
+            }
+            let value = match inline {
+                Some(value) => Some(value),
+                None => words.next_if(|next| !is_flag(next)),
+            };
+            read.option(&name, value)?;
+        }
+        read.args.check()?;
+        Ok(read)
+    }
+
+    /// The words before the first flag.
+    fn leading(&mut self, word: &str) {
+        match word {
+            "vllm" | "run" => {}
+            "serve" => self.args.usage = Usage::Server,
+            "bench" => self.args.usage = Usage::Offline,
+            "latency" | "throughput" if self.args.usage == Usage::Offline => {
+                // The offline benchmarks turn it off unless told otherwise.
+                self.args.enable_prefix_caching = Some(false);
+            }
+            _ => self.model = Some(word.to_owned()),
+        }
+    }
+
+    /// Flags without a value.
+    fn switch(&mut self, name: &str) -> bool {
+        let (bare, on) = name.strip_prefix("no-").map_or((name, true), |bare| (bare, false));
+        match bare {
+            "enforce-eager" => self.args.enforce_eager = on,
+            "enable-prefix-caching" => self.args.enable_prefix_caching = Some(on),
+            "async-scheduling" => self.args.async_scheduling = Some(on),
+            "disable-hybrid-kv-cache-manager" => self.args.disable_hybrid_kv_cache_manager = Some(on),
+            "enable-expert-parallel" => self.args.enable_expert_parallel = on,
+            "language-model-only" => self.args.language_model_only = on,
+            "enable-lora" => {
+                self.args.lora = on.then_some(self.args.lora.unwrap_or(Lora { max_loras: 1, max_rank: 16 }))
+            }
+            _ if BARE.contains(&bare) => self.ignored.push(name.to_owned()),
+            _ => return false,
+        }
+        true
+    }
+
+    fn option(&mut self, name: &str, value: Option<&str>) -> Result<(), EstimateError> {
+        let args = &mut self.args;
+        let count = |flag: &'static str| whole(flag, value);
+        match name {
+            "model" => self.model = value.map(str::to_owned),
+            "tensor-parallel-size" | "tp" => args.tensor_parallel_size = count("--tensor-parallel-size")?,
+            "pipeline-parallel-size" | "pp" => args.pipeline_parallel_size = count("--pipeline-parallel-size")?,
+            "data-parallel-size" | "dp" => args.data_parallel_size = count("--data-parallel-size")?,
+            "max-model-len" => args.max_model_len = Some(count("--max-model-len")?),
+            "max-num-seqs" => args.max_num_seqs = Some(count("--max-num-seqs")?),
+            "max-num-batched-tokens" => args.max_num_batched_tokens = Some(count("--max-num-batched-tokens")?),
+            "block-size" => args.block_size = Some(count("--block-size")?),
+            "num-gpu-blocks-override" => args.num_gpu_blocks_override = Some(count("--num-gpu-blocks-override")?),
+            "kv-cache-memory-bytes" | "kv-cache-memory" => {
+                args.kv_cache_memory = Some(Bytes::new(count("--kv-cache-memory-bytes")?));
+            }
+            "gpu-memory-utilization" => args.gpu_memory_utilization = Some(share("--gpu-memory-utilization", value)?),
+            "dtype" => args.dtype = element(value)?,
+            "quantization" | "q" => args.quantization = named(value),
+            "kv-cache-dtype" => args.kv_cache_dtype = named(value).filter(|name| name != "auto"),
+            "max-loras" | "max-lora-rank" => {
+                let lora = args.lora.get_or_insert(Lora { max_loras: 1, max_rank: 16 });
+                match name {
+                    "max-loras" => lora.max_loras = whole("--max-loras", value)?,
+                    _ => lora.max_rank = whole("--max-lora-rank", value)?,
+                }
+            }
+            "num-speculative-tokens" => args.num_speculative_tokens = count("--num-speculative-tokens")?,
+            _ => self.ignored.push(name.to_owned()),
+        }
+        Ok(())
+    }
+}
+
+/// Whether a word is a flag and not a value such as `-1`.
+fn is_flag(word: &str) -> bool {
+    word.strip_prefix('-').is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn bad(name: &'static str, value: Option<&str>, expected: &'static str) -> EstimateError {
+    let value = value.map_or_else(|| "nothing".to_owned(), |v| v.chars().take(40).collect());
+    EstimateError::BadArgument { name, value, expected }
+}
+
+fn whole(name: &'static str, value: Option<&str>) -> Result<u64, EstimateError> {
+    let number = value.and_then(human_readable_int);
+    number.ok_or_else(|| bad(name, value, "a whole number such as 4096, 32k or 8G"))
+}
+
+/// A whole number as vLLM's flags take it, by its `human_readable_int`: `1k` is 1000, `1K` is 1024, and so with m and g;
+/// `25.6k` is 25600, for fractions are allowed with the decimal units. `None` for any other text.
+pub fn human_readable_int(text: &str) -> Option<u64> {
+    let factor = match text.chars().last() {
+        Some('k') => 1_000,
+        Some('K') => 1 << 10,
+        Some('m') => 1_000_000,
+        Some('M') => 1 << 20,
+        Some('g') => 1_000_000_000,
+        Some('G') => 1 << 30,
+        _ => 1,
+    };
+    let digits = if factor == 1 { text } else { &text[..text.len() - 1] };
+    if let Ok(number) = digits.parse::<u64>() {
+        return number.checked_mul(factor);
+    }
+    let fraction: f64 = digits.parse().ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "units are exact")]
+    let product = fraction * factor as f64;
+    if !matches!(factor, 1_000 | 1_000_000 | 1_000_000_000) || !(0.0..9e15).contains(&product) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range by the test above")]
+    Some(product as u64)
+}
+
+fn share(name: &'static str, value: Option<&str>) -> Result<f64, EstimateError> {
+    let wrong = || bad(name, value, "a share above 0 and up to 1");
+    value.and_then(|v| v.parse::<f64>().ok()).filter(|s| *s > 0.0 && *s <= 1.0).ok_or_else(wrong)
+}
+
+fn named(value: Option<&str>) -> Option<String> {
+    value.filter(|name| !matches!(*name, "None" | "none")).map(str::to_owned)
+}
+
+fn element(value: Option<&str>) -> Result<Option<ElementType>, EstimateError> {
+    Ok(Some(match value {
+        Some("auto") => return Ok(None),
+        Some("bfloat16") => ElementType::Bf16,
+        Some("float16" | "half") => ElementType::F16,
+        Some("float32" | "float") => ElementType::F32,
+        _ => return Err(bad("--dtype", value, "auto, bfloat16, float16 or float32")),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<CommandLine, EstimateError> {
+        CommandLine::read(&text.split_whitespace().collect::<Vec<_>>(), EngineArgs::default())
+    }
+
+    #[test]
+    fn numbers_are_as_the_engine_reads_them() {
+        let args = read("--max-model-len 32k --kv-cache-memory-bytes 8G --max-num-batched-tokens=2K").unwrap().args;
+        assert_eq!(args.max_model_len, Some(32_000));
+        assert_eq!(args.kv_cache_memory, Some(Bytes::new(8 << 30)));
+        assert_eq!(args.max_num_batched_tokens, Some(2048));
+        assert_eq!(read("--max-model-len 25.6k").unwrap().args.max_model_len, Some(25_600));
+        for wrong in
+            ["--max-model-len x", "--max-model-len", "--max-model-len -1", "--gpu-memory-utilization 1.5", "--tp 0"]
+        {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_changes_no_size_is_named() {
+        let read = read("vllm serve a/b --port 80 --trust-remote-code --enforce_eager -- ").unwrap();
+        assert_eq!(read.model.as_deref(), Some("a/b"));
+        assert!(read.args.enforce_eager);
+        assert!(read.ignored.contains(&"port".to_owned()) && read.ignored.contains(&"trust-remote-code".to_owned()));
+    }
+
+    #[test]
+    fn the_offline_benchmark_has_its_own_defaults() {
+        let read = read("vllm bench latency --model . --enable-lora --max-lora-rank 16 --max-loras 4").unwrap();
+        assert_eq!(read.args.usage, Usage::Offline);
+        assert_eq!(read.args.enable_prefix_caching, Some(false));
+        assert_eq!(read.args.lora, Some(Lora { max_loras: 4, max_rank: 16 }));
+    }
+}

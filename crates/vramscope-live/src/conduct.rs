@@ -1,0 +1,439 @@
+//! One run from its first sample to its profile.
+//!
+//! Everything that happens goes to the recording folder first; the profile is derived from the folder alone, so that
+//! `vramscope analyze` gives the same later. On every way out the engine is stopped and memory is given time to return.
+
+mod stop;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use vramscope_core::{Bytes, DeviceIndex, Phase};
+use vramscope_host::{Engine, EngineHost, Exit, LogStream};
+use vramscope_log::LogParser;
+use vramscope_sampler::{Recording, Sampler, SamplerError};
+use vramscope_schema::Amount;
+use vramscope_schema::v3::{Profile, RunStatus};
+use vramscope_timeline::JsonlFile;
+use vramscope_timeline::document::Ending;
+
+use crate::{CancelToken, RunEvent, RunSpec, Workload};
+use stop::Stop;
+use vramscope_analysis::{DeriveError, Evidence, EvidenceError, RETURNED_WITHIN, assemble};
+use vramscope_runs::{
+    EvidenceFiles, FileError, FolderError, HostFailure, LineFile, RECORD_VERSION, RecordingFolder, RunRecord,
+};
+use watch::LOOK;
+
+/// The largest result of a benchmark that is taken over.
+const MOST_RESULT: u64 = 64 << 20;
+/// The signal that nothing survives.
+const SIGKILL: i32 = 9;
+
+/// A run that leaves no profile.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The recording folder cannot be written.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The sampler does not start.
+    #[error("record the devices")]
+    Sampler(#[source] SamplerError),
+    /// What was recorded cannot be read back.
+    #[error("derive the profile from {}; what was recorded is kept there", .folder.display())]
+    Evidence {
+        /// The recording folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: EvidenceError,
+    },
+    /// The sums do not fit.
+    #[error("derive the profile from {}; what was recorded is kept there", .folder.display())]
+    Derive {
+        /// The recording folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: DeriveError,
+    },
+}
+
+/// A run that is ready to begin.
+pub struct Run<'r> {
+    spec: RunSpec,
+    sampler: &'r mut Sampler,
+    host: EngineHost,
+    folder: RecordingFolder,
+}
+
+impl std::fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("spec", &self.spec).field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// What is at hand while a run goes on.
+struct Conductor<'r> {
+    spec: &'r RunSpec,
+    host: &'r EngineHost,
+    folder: &'r RecordingFolder,
+    recording: &'r Recording<'r>,
+    observe: &'r mut (dyn FnMut(RunEvent) + Send),
+    cancel: CancelToken,
+    log: LineFile,
+    parser: LogParser,
+    /// The stream whose line is not ended, if one is.
+    open_line: Option<LogStream>,
+    /// The phase that goes on.
+    phase: Phase,
+    /// The engine's command line as it is recorded.
+    shown: Vec<String>,
+    /// Memory in use before the engine came, by device.
+    baseline: Option<Vec<(DeviceIndex, Bytes)>>,
+    /// When a benchmark that is not ready has had its time to be.
+    ready_by: Option<tokio::time::Instant>,
+    /// How the engine ended, once it has.
+    exit: Option<Exit>,
+    /// It did not stop when it was asked to, and was killed.
+    killed: bool,
+    /// The transformers probe said that it failed.
+    probe_failed: bool,
+    /// The first error of the engine's log, in its own words.
+    first_error: Option<String>,
+    /// The container's name and image.
+    container: Option<(String, String)>,
+    /// The engine's processes seen so far.
+    pids: BTreeSet<u32>,
+    /// The devices on which the driver listed one of them.
+    devices: BTreeSet<DeviceIndex>,
+    /// When they were looked for last.
+    looked_for_pids: Option<Duration>,
+    notes: Vec<String>,
+}
+
+impl<'r> Run<'r> {
+    /// A run of this engine on this host, recorded into this folder.
+    pub fn new(spec: RunSpec, sampler: &'r mut Sampler, host: EngineHost, folder: RecordingFolder) -> Self {
+        Self { spec, sampler, host, folder }
+    }
+
+    /// Conducts it. A run that fails, or that somebody stops, leaves a profile too: its status says so.
+    ///
+    /// # Errors
+    /// [`RunError`] if nothing can be recorded, or the profile cannot be derived from what was.
+    pub async fn execute(
+        self,
+        observe: &mut (dyn FnMut(RunEvent) + Send),
+        cancel: CancelToken,
+    ) -> Result<Profile, RunError> {
+        let Self { spec, sampler, host, folder } = self;
+        // Of a server that runs nobody knows the command.
+        let words = if spec.host.kind == "attach" { Vec::new() } else { spec.command.shown() };
+        let mut shown = spec.secrets.hide_words(&words);
+        shown.iter_mut().for_each(|word| *word = without_folders(word));
+        if spec.engine_type == "vllm" && !shown.is_empty() {
+            // The subcommand follows the program, however many words name that.
+            let lead = shown.iter().position(|word| word == "bench" || word == "serve").unwrap_or(1);
+            shown.splice(..lead, ["vllm".to_owned()]);
+        } else if spec.engine_type != "vllm" {
+            folder.write("probe.py", crate::PROBE.as_bytes())?;
+        }
+        folder.write_args(&shown, spec.engine_version.as_deref(), spec.model.as_deref())?;
+        if let Some(config) = &spec.config {
+            folder.write("config.json", config)?;
+        }
+        let failed = |source| FolderError::Write { path: folder.timeline(), source };
+        let sink = JsonlFile::create(&folder.timeline()).map_err(failed)?;
+        let recording = sampler.record_to(Box::new(sink)).map_err(RunError::Sampler)?;
+        let mut conductor = Conductor {
+            spec: &spec,
+            host: &host,
+            folder: &folder,
+            recording: &recording,
+            observe,
+            cancel,
+            log: folder.lines("engine.log")?,
+            parser: LogParser::following(),
+            open_line: None,
+            phase: Phase::Baseline,
+            shown,
+            baseline: None,
+            ready_by: None,
+            exit: None,
+            killed: false,
+            probe_failed: false,
+            first_error: None,
+            container: None,
+            pids: BTreeSet::new(),
+            devices: BTreeSet::new(),
+            looked_for_pids: None,
+            notes: Vec::new(),
+        };
+        let mut stopped = conductor.conduct().await.err();
+        let mut record = conductor.record(stopped.as_ref());
+        let ending =
+            if stopped.as_ref().is_some_and(Stop::is_interrupt) { Ending::Interrupted } else { Ending::Finished };
+        // A timeline that could not be written was noticed on the way, unless it was the last second of it.
+        if let Err(error) = recording.finish_as(ending)
+            && stopped.is_none()
+        {
+            let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            ended_with(&mut record, stopped.insert(Stop::timeline(&why, Phase::Settle)));
+        }
+        folder.give_room_back();
+        folder.write_record(&record)?;
+        derive(&folder, &spec)
+    }
+}
+
+/// A word of a command line; of a path only the last part, which says nothing of the machine.
+fn without_folders(word: &str) -> String {
+    let (lead, value) = match word.split_once('=') {
+        Some((name, value)) if word.starts_with('-') => (format!("{name}="), value),
+        _ => (String::new(), word),
+    };
+    let last = Path::new(value).file_name().filter(|_| value.starts_with('/'));
+    last.map_or_else(|| word.to_owned(), |last| format!("{lead}{}", last.to_string_lossy()))
+}
+
+/// The profile, from what the folder holds.
+fn derive(folder: &RecordingFolder, spec: &RunSpec) -> Result<Profile, RunError> {
+    let at = || folder.path().to_owned();
+    let evidence = EvidenceFiles::find(folder.path())
+        .map_err(|error: FileError| EvidenceError::from(error))
+        .and_then(|files| Evidence::load(&files, &mut |_, _| {}))
+        .map_err(|source| RunError::Evidence { folder: at(), source })?;
+    assemble(&evidence, spec.generator.clone()).map_err(|source| RunError::Derive { folder: at(), source })
+}
+
+impl Conductor<'_> {
+    /// Every phase in turn. Whatever happens, the engine is stopped and memory is watched as it returns.
+    async fn conduct(&mut self) -> Result<(), Stop> {
+        // Of an engine that runs already there is neither a time before nor a start.
+        if !self.attached() {
+            self.enter(Phase::Baseline)?;
+            self.pause(self.spec.times.baseline).await?;
+            self.baseline = self.used_by_device();
+            self.enter(Phase::Launch)?;
+        }
+        let mut engine = match self.host.start(&self.spec.command).await {
+            Ok(engine) => engine,
+            Err(error) => return Err(Stop::host(&error, self.phase, &self.spec.secrets)),
+        };
+        self.container = engine.container().map(|container| (container.name.clone(), container.image.clone()));
+        let worked = self.work(&mut engine).await;
+        // Who has stopped the run already has seen to it that the engine ends, not that its end is not looked at.
+        let asked = worked.as_ref().is_err_and(Stop::is_interrupt);
+        let stopped = self.wind_up(&mut engine, asked).await;
+        worked.and(stopped)
+    }
+
+    /// From the start of the engine to the end of its work.
+    async fn work(&mut self, engine: &mut Engine) -> Result<(), Stop> {
+        match &self.spec.workload {
+            Workload::OwnBenchmark { result, keep_as } => {
+                let ended = self.until_the_end(engine).await;
+                // One that fails at its end has measured before, and its result may be there.
+                if ended.is_ok() || self.phase >= Phase::Shutdown {
+                    let kept = self.keep_result(result, keep_as).await;
+                    return ended.and(kept);
+                }
+                ended
+            }
+            Workload::Served { client, plan, ask_model } => {
+                self.until_ready(engine, client).await?;
+                let mut plan = plan.clone();
+                if *ask_model {
+                    plan.model = self.served_model(client).await?;
+                    self.name_model(&plan.model)?;
+                }
+                self.load(engine, client, &plan).await
+            }
+        }
+    }
+
+    /// Writes down what a server that runs calls its model, where nobody said it or somebody said otherwise.
+    fn name_model(&mut self, served: &str) -> Result<(), Stop> {
+        let served = without_folders(served);
+        let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
+        match &self.spec.model {
+            None => {
+                let written = self.folder.write_args(&self.shown, self.spec.engine_version.as_deref(), Some(&served));
+                return written.map_err(|error| Stop::recording(&error, self.phase));
+            }
+            Some(named) if self.attached() && last(named) != last(&served) => {
+                self.notes.push(format!("the model was said to be {named}, and the server calls it {served}"));
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes over what the benchmark wrote.
+    async fn keep_result(&mut self, result: &Path, keep_as: &str) -> Result<(), Stop> {
+        if result == self.folder.path().join(keep_as) {
+            if result.is_file() {
+                return Ok(());
+            }
+            return Err(Stop::new(
+                "no_result",
+                Phase::Measure,
+                "the benchmark ended well and wrote no result".to_owned(),
+            ));
+        }
+        let read = self.host.read_file(result, MOST_RESULT).await;
+        let bytes = read.map_err(|error| Stop::host(&error, Phase::Measure, &self.spec.secrets))?;
+        // Another file left in a container does no harm; the result is here.
+        let _ = self.host.remove_file(result).await;
+        self.folder.write(keep_as, &bytes).map_err(|error| Stop::recording(&error, self.phase))
+    }
+
+    /// Takes back what was brought to where the engine ran, with the result of a probe that failed: of its object it
+    /// writes all or nothing. What is gone with its container cannot be taken back, and the run has failed already.
+    async fn take_back(&mut self) {
+        let spec = self.spec;
+        if spec.command.files.is_empty() {
+            return;
+        }
+        if let Workload::OwnBenchmark { result, keep_as } = &spec.workload
+            && !self.folder.path().join(keep_as).exists()
+        {
+            let _ = self.keep_result(result, keep_as).await;
+        }
+        for (path, _) in &spec.command.files {
+            let _ = self.host.remove_file(path).await;
+        }
+    }
+
+    /// Stops the engine and waits for its memory to return, whatever else goes wrong meanwhile; the first of that is
+    /// told.
+    async fn wind_up(&mut self, engine: &mut Engine, asked: bool) -> Result<(), Stop> {
+        let attached = self.attached();
+        let entered = if attached || self.exit.is_some() { Ok(()) } else { self.enter(Phase::Shutdown) };
+        let stopped = self.stop(engine).await;
+        let drained = self.drain(engine).await;
+        // Known before memory settles: who sees that phase begin may stop the run at once.
+        let interrupted = self.interrupted_since(asked);
+        let asked = asked || interrupted.is_err();
+        let ended = entered.and(stopped).and(drained).and(interrupted);
+        if attached {
+            return ended;
+        }
+        let settled = match self.enter(Phase::Settle) {
+            Ok(()) => self.settle(asked).await,
+            gone => gone,
+        };
+        ended.and(settled)
+    }
+
+    /// Asks the engine to stop, kills what does not, and keeps how it ended.
+    async fn stop(&mut self, engine: &mut Engine) -> Result<(), Stop> {
+        let grace = self.spec.times.grace;
+        let begun = tokio::time::Instant::now();
+        let ended = engine.end(grace).await;
+        let took = begun.elapsed();
+        // A probe that is stopped writes its result then, and a new container goes with what is in it.
+        self.take_back().await;
+        let exit = match ended {
+            Ok(_) => engine.stop(grace).await,
+            failed => failed,
+        };
+        let exit = exit.map_err(|error| Stop::host(&error, Phase::Shutdown, &self.spec.secrets))?;
+        if !self.attached() && self.exit.is_none() {
+            // A container reports the signal that ended its processes as a code past 128.
+            let killed = exit.signal == Some(SIGKILL) || exit.code == Some(128 + SIGKILL);
+            self.killed = killed && !exit.oom_killed && took >= grace;
+            self.exit = Some(exit);
+        }
+        Ok(())
+    }
+
+    /// Waits until memory is back at the baseline, has had its time to be, cannot be seen any more, or somebody does not
+    /// want to wait for it.
+    async fn settle(&mut self, asked: bool) -> Result<(), Stop> {
+        let begun = tokio::time::Instant::now();
+        let most = self.spec.times.settle;
+        // A second of samples shows the level even if it is reached at once.
+        let least = Duration::from_secs(1).min(most);
+        while begun.elapsed() < most
+            && (begun.elapsed() < least || self.left_over().is_some_and(|left| left > RETURNED_WITHIN))
+        {
+            tokio::time::sleep(LOOK.min(most)).await;
+            self.look(None)?;
+            self.interrupted_since(asked)?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody stopped the run who had not done so before.
+    fn interrupted_since(&self, asked_before: bool) -> Result<(), Stop> {
+        if !asked_before && self.cancel.is_cancelled() { Err(Stop::interrupt(self.phase)) } else { Ok(()) }
+    }
+
+    /// Memory in use over the baseline now; zero where it is below.
+    fn left_over(&self) -> Option<Bytes> {
+        let (now, before) = (self.used()?, self.used_before()?);
+        Some(now.checked_sub(before).unwrap_or(Bytes::ZERO))
+    }
+
+    /// Memory in use before the engine came.
+    fn used_before(&self) -> Option<Bytes> {
+        self.sum(self.baseline.as_ref()?)
+    }
+
+    fn attached(&self) -> bool {
+        self.spec.host.kind == "attach"
+    }
+
+    /// What is written down of the run.
+    fn record(&mut self, stopped: Option<&Stop>) -> RunRecord {
+        let mut host = self.spec.host.clone();
+        host.command = std::mem::take(&mut self.shown);
+        if self.attached() && self.spec.processes.is_some() && self.pids.is_empty() {
+            self.notes.push("no process of the server was named: the memory in use is that of nothing".to_owned());
+        }
+        if let Some((name, image)) = self.container.take() {
+            (host.container, host.image) = (Some(name), Some(image));
+        }
+        if let Some(exit) = &self.exit {
+            host.exit_code = exit.code;
+            host.exit_signal = exit.signal;
+            host.oom_killed = Some(exit.oom_killed);
+            host.killed_after_s = self.killed.then(|| Amount::seconds(self.spec.times.grace));
+        }
+        if self.exit.is_some() && !self.attached() {
+            let signed = |(now, before): (Bytes, Bytes)| now.checked_delta(before);
+            host.left_over_baseline_bytes = self.used().zip(self.used_before()).and_then(signed).map(|left| left.get());
+            host.memory_returned = self.left_over().map(|left| left <= RETURNED_WITHIN);
+        }
+        let mut record = RunRecord {
+            vramscope_run: RECORD_VERSION,
+            generator: format!("{} {}", self.spec.generator.name, self.spec.generator.version),
+            status: RunStatus::Complete,
+            failing_phase: None,
+            failure: None,
+            host,
+            engine_type: self.spec.engine_type.clone(),
+            workload: Some(self.spec.workload_info.clone()),
+            shape: self.spec.shape,
+            engine_pids: std::mem::take(&mut self.pids).into_iter().collect(),
+            notes: std::mem::take(&mut self.notes),
+        };
+        if let Some(stop) = stopped {
+            ended_with(&mut record, stop);
+        }
+        record
+    }
+}
+
+/// Writes down why the run ended early.
+fn ended_with(record: &mut RunRecord, stop: &Stop) {
+    record.status = if stop.is_interrupt() { RunStatus::Interrupted } else { RunStatus::Failed };
+    record.failing_phase = Some(stop.phase.into());
+    record.failure = Some(HostFailure { kind: stop.kind.to_owned(), message: stop.message.clone() });
+}

@@ -1,0 +1,445 @@
+//! The report of one engine start, as JSON.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use vramscope_core::{Bytes, Event, Failure, FailureKind, LogTime, Milestone, Scope};
+
+use super::NoteDocument;
+use crate::figure::{Figure, Value};
+use crate::log_report::EngineReport;
+use crate::report::Report;
+use crate::vllm::settings::{Setting, SettingSource, SettingValue};
+
+/// What one engine said from its start to its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EngineDocument {
+    /// The first line of it, counted from 1.
+    pub first_line: u64,
+    /// The last line of it.
+    pub last_line: u64,
+    /// Every figure as printed, in order of appearance.
+    pub figures: Vec<FigureDocument>,
+    /// Configuration and arguments that bear on memory and time, from every line that states them.
+    pub settings: Vec<SettingDocument>,
+    /// What happened, in the order of the log.
+    pub events: Vec<EventDocument>,
+    /// Failures in order; the first cause is usually the one to act on.
+    pub failures: Vec<FailureDocument>,
+    /// Where the workers are.
+    pub placements: Vec<PlacementDocument>,
+    /// The periodic reports.
+    pub reports: ReportsDocument,
+    /// The values that a benchmark printed, by label.
+    pub bench: Vec<BenchDocument>,
+    /// Remarks: contradictions, and what was left out.
+    pub notes: Vec<NoteDocument>,
+}
+
+/// For which ranks a value speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScopeName {
+    /// The rank that printed it; others may differ.
+    ThisRank,
+    /// Each rank, printed by one for all.
+    PerRank,
+    /// All ranks of one engine together.
+    AllRanks,
+}
+
+/// One fact as printed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FigureDocument {
+    /// What it is.
+    pub key: String,
+    /// The value.
+    #[serde(flatten)]
+    pub value: ValueDocument,
+    /// Half a step of the last printed digit, in the unit of the value: bytes for memory, else the unit that the key
+    /// names. Absent for counts and text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<f64>,
+    /// For which ranks it speaks.
+    pub scope: ScopeName,
+    /// The rank, where the scope is one rank.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
+    /// The process tag on the line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// The line, counted from 1.
+    pub line: u64,
+    /// The clock on the line, or on the nearest line before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// How many more processes printed the same, where Ray says so.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub repeated: u32,
+}
+
+/// A printed value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueDocument {
+    /// Memory in bytes, as the engine means it, with the text that it printed.
+    Memory {
+        /// Bytes; negative where free memory rose.
+        bytes: i64,
+        /// The number and unit as printed.
+        printed: String,
+    },
+    /// A whole number.
+    Count(u64),
+    /// Another number; the key names its unit.
+    Number(f64),
+    /// Text.
+    Text(String),
+}
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SettingDocument {
+    /// The name of today.
+    pub name: String,
+    /// The value; `null` is Python's `None`.
+    pub value: serde_json::Value,
+    /// `config`, `non_default_args` or `namespace`.
+    pub source: String,
+    /// The line, counted from 1.
+    pub line: u64,
+}
+
+/// Something that the engine did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EventDocument {
+    /// What.
+    pub event: String,
+    /// When: `[YYYY-]MM-DDTHH:MM:SS[.fraction][zone]`, with what the log prints of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Whether the clock stands on the line itself.
+    pub at_is_own: bool,
+    /// How long it took, in seconds, where the line says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took_secs: Option<f64>,
+    /// The line, counted from 1.
+    pub line: u64,
+    /// The process tag on the line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+}
+
+/// A failure with its numbers and what to do about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FailureDocument {
+    /// The kind.
+    pub kind: String,
+    /// The engine's message, shortened.
+    pub message: String,
+    /// What to do about it.
+    pub advice: String,
+    /// The line, counted from 1.
+    pub line: u64,
+    /// The process tag on the line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// Amounts in bytes, by name.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub bytes: std::collections::BTreeMap<String, u64>,
+    /// Other numbers, by name: lengths and tokens are counts, `utilization` is a share.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub numbers: std::collections::BTreeMap<String, f64>,
+}
+
+/// Where a worker is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlacementDocument {
+    /// The process id of the tag on the line, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<String>,
+    /// Its number in its world.
+    pub rank: u32,
+    /// How many workers there are in it.
+    pub world_size: u32,
+    /// Data-parallel replica.
+    pub data: u32,
+    /// Pipeline stage.
+    pub pipeline: u32,
+    /// Tensor-parallel rank.
+    pub tensor: u32,
+    /// The line, counted from 1.
+    pub line: u64,
+}
+
+/// The periodic reports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportsDocument {
+    /// How many were printed.
+    pub seen: u64,
+    /// Of how many one is kept in `series`.
+    pub stride: u64,
+    /// Largest KV usage of all of them, percent of the pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_kv_usage_pct: Option<f64>,
+    /// Most running requests of all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_running: Option<u64>,
+    /// Those that are kept.
+    pub series: Vec<ReportDocument>,
+}
+
+/// One periodic report. What a release does not print is absent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportDocument {
+    /// The line, counted from 1.
+    pub line: u64,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Prompt tokens a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens_per_second: Option<f64>,
+    /// Generated tokens a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation_tokens_per_second: Option<f64>,
+    /// Requests running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<u64>,
+    /// Requests waiting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
+    /// Requests swapped out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swapped: Option<u64>,
+    /// KV cache in use, percent of the pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_usage_pct: Option<f64>,
+    /// Prefix-cache hits, percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_hit_pct: Option<f64>,
+}
+
+/// One value of a benchmark's result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BenchDocument {
+    /// The label as printed, which names the unit.
+    pub label: String,
+    /// The value.
+    pub value: f64,
+    /// The line, counted from 1.
+    pub line: u64,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+impl EngineDocument {
+    /// The document of one engine.
+    pub fn of(engine: &EngineReport) -> Self {
+        let note = |note: &crate::ParseNote| NoteDocument {
+            line: (note.line > 0).then_some(note.line),
+            text: note.text.clone(),
+        };
+        let placement = |p: &crate::Placement| PlacementDocument {
+            pid: p.pid.clone(),
+            rank: p.rank,
+            world_size: p.world_size,
+            data: p.data,
+            pipeline: p.pipeline,
+            tensor: p.tensor,
+            line: p.line,
+        };
+        let bench =
+            |v: &crate::BenchValue| BenchDocument { label: v.label.clone(), value: v.value, line: v.origin.line };
+        Self {
+            first_line: engine.first_line,
+            last_line: engine.last_line,
+            figures: engine.figures.iter().map(figure).collect(),
+            settings: engine.settings.iter().map(setting).collect(),
+            events: engine.facts.events.iter().map(event).collect(),
+            failures: engine.facts.failures.iter().map(failure).collect(),
+            placements: engine.placements.iter().map(placement).collect(),
+            reports: ReportsDocument {
+                seen: engine.reports_seen,
+                stride: engine.reports_stride,
+                peak_kv_usage_pct: engine.facts.peak_kv_usage_pct.as_ref().map(|f| f.value),
+                peak_running: engine.facts.peak_running.as_ref().map(|f| f.value),
+                series: engine.reports.iter().map(report).collect(),
+            },
+            bench: engine.bench.iter().map(bench).collect(),
+            notes: engine.notes.iter().map(note).collect(),
+        }
+    }
+}
+
+/// One figure, as it stands in the document.
+pub fn figure(figure: &Figure) -> FigureDocument {
+    let (scope, rank) = match figure.scope {
+        Scope::ThisRank(rank) => (ScopeName::ThisRank, Some(rank)),
+        Scope::PerRank => (ScopeName::PerRank, None),
+        Scope::AllRanks => (ScopeName::AllRanks, None),
+    };
+    FigureDocument {
+        key: figure.key.name().to_owned(),
+        value: match &figure.value {
+            Value::Memory(memory) => ValueDocument::Memory { bytes: memory.bytes.get(), printed: memory.text() },
+            Value::Count(count) => ValueDocument::Count(*count),
+            Value::Number(number) => ValueDocument::Number(*number),
+            Value::Text(text) => ValueDocument::Text(text.clone()),
+        },
+        resolution: figure.resolution,
+        scope,
+        rank,
+        worker: figure.origin.worker.clone(),
+        line: figure.origin.line,
+        at: figure.at.map(time_text),
+        repeated: figure.repeated,
+    }
+}
+
+/// One setting, as it stands in the document.
+pub fn setting(setting: &Setting) -> SettingDocument {
+    SettingDocument {
+        name: setting.name.to_owned(),
+        value: match &setting.value {
+            SettingValue::None => serde_json::Value::Null,
+            SettingValue::Flag(flag) => (*flag).into(),
+            SettingValue::Count(count) => (*count).into(),
+            SettingValue::Number(number) => (*number).into(),
+            SettingValue::Text(text) => text.clone().into(),
+        },
+        source: match setting.source {
+            SettingSource::Config => "config",
+            SettingSource::NonDefaultArgs => "non_default_args",
+            SettingSource::Namespace => "namespace",
+        }
+        .to_owned(),
+        line: setting.origin.line,
+    }
+}
+
+/// One event, as it stands in the document.
+pub fn event(event: &Event) -> EventDocument {
+    EventDocument {
+        event: milestone_name(event.milestone).to_owned(),
+        at: event.at.map(time_text),
+        at_is_own: event.at_is_own,
+        took_secs: event.took.map(|took| took.as_secs_f64()),
+        line: event.origin.line,
+        worker: event.origin.worker.clone(),
+    }
+}
+
+/// The name of a milestone, as documents and tables spell it.
+pub fn milestone_name(milestone: Milestone) -> &'static str {
+    match milestone {
+        Milestone::FirstLine => "first_line",
+        Milestone::LoadBegan => "load_began",
+        Milestone::WeightsLoaded => "weights_loaded",
+        Milestone::Compiled => "compiled",
+        Milestone::Profiled => "profiled",
+        Milestone::KvPoolSized => "kv_pool_sized",
+        Milestone::GraphsCaptured => "graphs_captured",
+        Milestone::EngineReady => "engine_ready",
+        Milestone::ServerReady => "server_ready",
+        Milestone::WarmupBegan => "warmup_began",
+        Milestone::WarmupEnded => "warmup_ended",
+        Milestone::MeasureBegan => "measure_began",
+        Milestone::MeasureEnded => "measure_ended",
+        Milestone::FirstTraffic => "first_traffic",
+        Milestone::LastTraffic => "last_traffic",
+        Milestone::ShutdownBegan => "shutdown_began",
+        Milestone::LastLine => "last_line",
+        _ => "other",
+    }
+}
+
+/// One failure, as it stands in the document.
+pub fn failure(failure: &Failure) -> FailureDocument {
+    let mut document = FailureDocument {
+        kind: failure.kind.name().to_owned(),
+        message: failure.message.clone(),
+        advice: crate::advice(&failure.kind),
+        line: failure.origin.line,
+        worker: failure.origin.worker.clone(),
+        bytes: std::collections::BTreeMap::new(),
+        numbers: std::collections::BTreeMap::new(),
+    };
+    let mut bytes = |name: &str, amount: Option<Bytes>| {
+        if let Some(amount) = amount {
+            document.bytes.insert(name.to_owned(), amount.get());
+        }
+    };
+    #[expect(clippy::cast_precision_loss, reason = "lengths in tokens are far below 2^53")]
+    let count = |count: u64| count as f64;
+    let mut numbers: Vec<(&str, Option<f64>)> = Vec::new();
+    match &failure.kind {
+        FailureKind::MaxSeqLenExceedsKvCache { max_model_len, kv_cache_tokens } => {
+            numbers.push(("max_model_len", max_model_len.map(count)));
+            numbers.push(("kv_cache_tokens", kv_cache_tokens.map(count)));
+        }
+        FailureKind::KvCacheTooSmallForMaxModelLen { max_model_len, needed, available, estimated_max_model_len } => {
+            numbers.push(("max_model_len", max_model_len.map(count)));
+            numbers.push(("estimated_max_model_len", estimated_max_model_len.map(count)));
+            bytes("needed", *needed);
+            bytes("available", *available);
+        }
+        FailureKind::FreeMemoryBelowUtilization { free, total, utilization, requested } => {
+            bytes("free", *free);
+            bytes("total", *total);
+            bytes("requested", *requested);
+            numbers.push(("utilization", *utilization));
+        }
+        FailureKind::FreeMemoryGrew { initial, current } => {
+            bytes("initial", *initial);
+            bytes("current", *current);
+        }
+        FailureKind::OutOfMemory { tried, capacity, free, process, allocated, reserved_unallocated } => {
+            bytes("tried", *tried);
+            bytes("capacity", *capacity);
+            bytes("free", *free);
+            bytes("process", *process);
+            bytes("allocated", *allocated);
+            bytes("reserved_unallocated", *reserved_unallocated);
+        }
+        _ => {}
+    }
+    document.numbers = numbers.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?))).collect();
+    document
+}
+
+fn report(report: &Report) -> ReportDocument {
+    ReportDocument {
+        line: report.line,
+        at: report.at.map(time_text),
+        prompt_tokens_per_second: report.prompt_tokens_per_second,
+        generation_tokens_per_second: report.generation_tokens_per_second,
+        running: report.running,
+        waiting: report.waiting,
+        swapped: report.swapped,
+        kv_usage_pct: report.kv_usage_pct,
+        prefix_hit_pct: report.prefix_hit_pct,
+    }
+}
+
+/// A clock as documents spell it: `[YYYY-]MM-DDTHH:MM:SS[.fraction][zone]`.
+pub fn time_text(time: LogTime) -> String {
+    let year = time.year.map_or(String::new(), |year| format!("{year:04}-"));
+    let fraction = match time.nanosecond {
+        0 => String::new(),
+        nanos => format!(".{nanos:09}").trim_end_matches('0').to_owned(),
+    };
+    let zone = match time.utc_offset_minutes {
+        None => String::new(),
+        Some(0) => "Z".to_owned(),
+        Some(minutes) => {
+            let sign = if minutes < 0 { '-' } else { '+' };
+            format!("{sign}{:02}:{:02}", minutes.unsigned_abs() / 60, minutes.unsigned_abs() % 60)
+        }
+    };
+    format!(
+        "{year}{:02}-{:02}T{:02}:{:02}:{:02}{fraction}{zone}",
+        time.month, time.day, time.hour, time.minute, time.second
+    )
+}

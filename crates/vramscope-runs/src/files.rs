@@ -1,0 +1,215 @@
+//! Which files of a folder are evidence, and how they are opened.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::utf16::{Order, Utf16};
+
+/// Files that speak of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EvidenceFiles {
+    /// What the engine printed; several files are read as one, in this order.
+    pub engine_logs: Vec<PathBuf>,
+    /// What a GPU tool or our sampler recorded; several files of one format are read as one, in this order.
+    pub gpu_logs: Vec<PathBuf>,
+    /// The model's `config.json`, or the folder that holds it.
+    pub model: Option<PathBuf>,
+    /// What the benchmark wrote.
+    pub bench: Option<PathBuf>,
+    /// The engine's command line.
+    pub args: Option<PathBuf>,
+    /// Instants that the host wrote down.
+    pub marks: Option<PathBuf>,
+    /// How the run ended, as its conductor wrote it down.
+    pub record: Option<PathBuf>,
+    /// Readings of the engine's metrics.
+    pub metrics: Option<PathBuf>,
+    /// What the transformers probe wrote.
+    pub probe: Option<PathBuf>,
+}
+
+/// A file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The file or folder cannot be opened or read.
+    #[error("read {}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder without anything to analyze.
+    #[error(
+        "find evidence in {}: expected engine.log or vllm.log, gpu.csv or a .jsonl timeline, config.json, bench.json",
+        .path.display()
+    )]
+    NothingFound {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file larger than its kind can be.
+    #[error("read {}: it is larger than {limit} bytes, more than a file of its kind can have", .path.display())]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+}
+
+/// Names under which the parts of a recording are looked for, the first one found wins. A compressed file has `.gz` or
+/// `.zst` behind its name.
+const ENGINE_LOGS: &[&str] = &["engine.log", "vllm.log"];
+const GPU_LOGS: &[&str] = &["gpu.csv", "timeline.jsonl", "gpu.jsonl", "gpu_log.txt"];
+const METRICS: &str = "metrics.jsonl";
+
+impl EvidenceFiles {
+    /// Every file.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let single = [&self.model, &self.bench, &self.args, &self.marks, &self.record, &self.metrics, &self.probe];
+        let lists = self.engine_logs.iter().chain(&self.gpu_logs);
+        lists.chain(single.into_iter().flatten()).map(PathBuf::as_path)
+    }
+
+    /// Looks for the parts of a recording in a folder.
+    ///
+    /// # Errors
+    /// [`FileError::Read`] if the folder cannot be listed, [`FileError::NothingFound`] if it holds neither an engine
+    /// log nor a GPU log.
+    pub fn find(folder: &Path) -> Result<Self, FileError> {
+        let failed = |source| FileError::Read { path: folder.to_owned(), source };
+        let mut names: Vec<String> = Vec::new();
+        for entry in folder.read_dir().map_err(failed)? {
+            names.extend(entry.map_err(failed)?.file_name().into_string());
+        }
+        names.sort_unstable();
+        let plain = |name: &str| names.iter().any(|n| n == name).then(|| folder.join(name));
+        let packed = |name: &str| {
+            let compressed = || [".gz", ".zst"].iter().find_map(|end| plain(&format!("{name}{end}")));
+            plain(name).or_else(compressed)
+        };
+        let timeline = |name: &&String| name.ends_with(".jsonl") && *name != METRICS;
+        let any_timeline = || names.iter().find(timeline).map(|n| folder.join(n));
+        let found = Self {
+            engine_logs: ENGINE_LOGS.iter().find_map(|name| packed(name)).into_iter().collect(),
+            gpu_logs: GPU_LOGS.iter().find_map(|name| packed(name)).or_else(any_timeline).into_iter().collect(),
+            model: plain("config.json"),
+            bench: plain("bench.json"),
+            args: plain("args.json"),
+            marks: plain("marks.json"),
+            record: plain("run.json"),
+            metrics: plain(METRICS),
+            probe: plain("probe.json"),
+        };
+        if found.engine_logs.is_empty() && found.gpu_logs.is_empty() {
+            return Err(FileError::NothingFound { path: folder.to_owned() });
+        }
+        Ok(found)
+    }
+}
+
+/// Opens a file for streaming; gzip, zstd and UTF-16 are recognised by their first bytes and turned into plain UTF-8 on
+/// the way.
+///
+/// # Errors
+/// [`FileError::Read`].
+pub fn open(path: &Path) -> Result<Box<dyn Read>, FileError> {
+    let failed = |source| FileError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let mut magic = [0; 4];
+    let mut got = 0;
+    while got < magic.len() {
+        match file.read(&mut magic[got..]).map_err(failed)? {
+            0 => break,
+            n => got += n,
+        }
+    }
+    if let Some(order) = Order::of_mark([magic[0], magic[1]]) {
+        let rest = io::Cursor::new(magic[2..].to_vec()).take(u64::try_from(got - 2).unwrap_or(0)).chain(file);
+        return Ok(Box::new(Utf16::new(rest, order)));
+    }
+    let whole = io::Cursor::new(magic).take(u64::try_from(got).unwrap_or(0)).chain(file);
+    Ok(match magic {
+        [0x1F, 0x8B, ..] => Box::new(flate2::read::MultiGzDecoder::new(whole)),
+        [0x28, 0xB5, 0x2F, 0xFD] => Box::new(zstd::Decoder::new(whole).map_err(failed)?),
+        _ => Box::new(whole),
+    })
+}
+
+/// A source that says how much was read from it.
+pub struct Observed<R, F> {
+    source: R,
+    observe: F,
+}
+
+impl<R, F: FnMut(u64)> Observed<R, F> {
+    /// `observe` is told how many bytes came with each read.
+    pub fn new(source: R, observe: F) -> Self {
+        Self { source, observe }
+    }
+}
+
+impl<R: Read, F: FnMut(u64)> Read for Observed<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buffer)?;
+        (self.observe)(u64::try_from(n).unwrap_or(0));
+        Ok(n)
+    }
+}
+
+/// Reads a small file whole.
+///
+/// # Errors
+/// [`FileError::Read`], or [`FileError::TooLarge`] past `limit` bytes.
+pub fn read_whole(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    let mut bounded = open(path)?.take(limit.saturating_add(1));
+    bounded.read_to_end(&mut bytes).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_folder_is_searched_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(EvidenceFiles::find(folder.path()), Err(FileError::NothingFound { .. })));
+        for name in ["vllm.log.gz", "gpu.csv", "config.json", "notes.txt"] {
+            File::create(folder.path().join(name)).unwrap();
+        }
+        let found = EvidenceFiles::find(folder.path()).unwrap();
+        assert_eq!(found.engine_logs, [folder.path().join("vllm.log.gz")]);
+        assert_eq!(found.model, Some(folder.path().join("config.json")));
+        assert_eq!(found.bench, None);
+        assert!(matches!(EvidenceFiles::find(&folder.path().join("none")), Err(FileError::Read { .. })));
+    }
+
+    #[test]
+    fn compressed_files_are_recognised_by_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut gz = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
+        gz.write_all(b"hello").unwrap();
+        gz.finish().unwrap();
+        assert_eq!(read_whole(&path, 5).unwrap(), b"hello");
+        std::fs::write(&path, zstd::encode_all(&b"hello"[..], 1).unwrap()).unwrap();
+        assert_eq!(read_whole(&path, 5).unwrap(), b"hello");
+        std::fs::write(&path, [0xFF, 0xFE, b'h', 0, b'e', 0, b'y', 0]).unwrap();
+        assert_eq!(read_whole(&path, 5).unwrap(), b"hey");
+        std::fs::write(&path, [0xFE, 0xFF]).unwrap();
+        assert_eq!(read_whole(&path, 5).unwrap(), b"");
+        std::fs::write(&path, b"h").unwrap();
+        assert_eq!(read_whole(&path, 5).unwrap(), b"h");
+        assert!(matches!(read_whole(&path, 0), Err(FileError::TooLarge { limit: 0, .. })));
+    }
+}

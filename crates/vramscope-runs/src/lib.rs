@@ -1,0 +1,20 @@
+//! Where the files of a run lie, and which runs a campaign asks for.
+//!
+//! ```
+//! let file = vramscope_runs::read_campaign("models: [{model: org/m, batch_sizes: [1, 8]}]").unwrap();
+//! assert_eq!(vramscope_runs::expand_campaign(&file).unwrap().len(), 2);
+//! ```
+
+mod campaign;
+mod files;
+mod folder;
+mod record;
+mod utf16;
+
+pub use campaign::{
+    CampaignError, CampaignFile, MOST_CAMPAIGN_BYTES, MOST_RUNS, ModelEntry, PlannedRun, campaign_json_schema,
+    expand as expand_campaign, read as read_campaign,
+};
+pub use files::{EvidenceFiles, FileError, Observed, open, read_whole};
+pub use folder::{FolderError, LineFile, RecordingFolder, TIMELINE};
+pub use record::{HostFailure, RECORD_VERSION, RecordError, RunRecord, Shape, read as read_record, record_json_schema};

@@ -1,0 +1,7 @@
+//! The timeline file, from outside.
+
+#[cfg(test)]
+mod document;
+#[cfg(feature = "parquet")]
+#[cfg(test)]
+mod parquet;
