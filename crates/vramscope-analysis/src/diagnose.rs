@@ -10,6 +10,7 @@ mod memory;
 use vramscope_core::{ByteDelta, Bytes};
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
+use crate::advice::{Topic, advice};
 use crate::known::Known;
 
 /// A check; `None` is silence.
@@ -53,6 +54,11 @@ fn diagnostic(code: &str, severity: Severity, message: String) -> Diagnostic {
 /// Adds advice.
 fn advise(diagnostic: Diagnostic, advice: &str) -> Option<Diagnostic> {
     Some(Diagnostic { advice: Some(advice.to_owned()), ..diagnostic })
+}
+
+/// Adds the advice of the engine that ran.
+fn advise_on(diagnostic: Diagnostic, known: &Known<'_>, topic: Topic) -> Option<Diagnostic> {
+    advise(diagnostic, advice(known.evidence.engine_kind(), topic))
 }
 
 /// A share in percent with one decimal.

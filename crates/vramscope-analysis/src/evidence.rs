@@ -14,7 +14,7 @@ use std::error::Error as _;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use vramscope_core::{Architecture, EngineFacts};
+use vramscope_core::{Architecture, EngineFacts, EngineKind, redact};
 use vramscope_log::{LogParser, LogReport, ParseNote};
 use vramscope_schema::v3::{Source, SourceKind};
 
@@ -90,7 +90,7 @@ pub enum EvidenceError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An engine log without any line of an engine.
-    #[error("use {file}: none of its {lines} lines is from a vLLM engine")]
+    #[error("use {file}: {}", of_no_engine(*.lines))]
     NoEngine {
         /// The file.
         file: String,
@@ -105,11 +105,38 @@ pub enum EvidenceError {
     },
 }
 
+/// What is said of a log in which nothing is known.
+fn of_no_engine(lines: u64) -> String {
+    let known: Vec<&str> = vramscope_log::ENGINES.iter().map(|engine| engine.title()).collect();
+    format!("none of its {lines} lines is from a {} engine", known.join(" or "))
+}
+
 impl Evidence {
+    /// Which engine ran, by its conductor, its log, its probe or its command line, in this order. `None` where nothing
+    /// says it, and for one that is not known here.
+    pub fn engine_kind(&self) -> Option<EngineKind> {
+        if let Some(record) = &self.record {
+            return EngineKind::from_name(&record.engine_type);
+        }
+        let of_log = self.facts().and_then(|facts| facts.engine);
+        let of_probe = self.probe.is_some().then_some(EngineKind::Transformers);
+        of_log.or(of_probe).or_else(|| self.args.as_ref().and_then(|args| args.engine))
+    }
+
+    /// The engine's name, also of one that is not known here.
+    pub(crate) fn engine_name(&self) -> Option<String> {
+        let recorded = self.record.as_ref().map(|record| record.engine_type.clone());
+        recorded.or_else(|| self.engine_kind().map(|kind| kind.name().to_owned()))
+    }
+
+    /// Whether an engine ran of which it is said that it is another one than this.
+    pub(crate) fn is_other_than(&self, engine: EngineKind) -> bool {
+        self.engine_name().is_some_and(|name| name != engine.name())
+    }
+
     /// Whether plain transformers ran, which has no log that could tell figures, and a probe that does.
     pub(crate) fn is_transformers(&self) -> bool {
-        let recorded = self.record.as_ref().is_some_and(|record| record.engine_type == "transformers");
-        recorded || self.probe.is_some() && self.engine.is_none()
+        self.engine_kind() == Some(EngineKind::Transformers)
     }
 
     /// Reads every file that is named. `observe` is told now and then what is being read and how many bytes are behind,
@@ -170,9 +197,15 @@ impl Evidence {
     }
 
     fn add_engine_logs(&mut self, paths: &[PathBuf], observe: &mut dyn FnMut(&Path, u64)) -> Result<(), EvidenceError> {
-        let other_engine = self.record.as_ref().is_some_and(|record| record.engine_type != "vllm");
-        if paths.is_empty() || other_engine {
+        if paths.is_empty() {
             return Ok(());
+        }
+        // Of an engine whose words are not known nothing is read, whatever else is in its log.
+        if let Some(record) = &self.record
+            && !EngineKind::from_name(&record.engine_type).is_some_and(|kind| vramscope_log::ENGINES.contains(&kind))
+        {
+            let engine = redact(&record.engine_type);
+            return self.keep_unread(&engine, paths);
         }
         let mut parser = LogParser::new();
         for path in paths {
@@ -197,6 +230,24 @@ impl Evidence {
         Ok(())
     }
 
+    /// Names a log that nothing is read from, and says why.
+    fn keep_unread(&mut self, engine: &str, paths: &[PathBuf]) -> Result<(), EvidenceError> {
+        let known = EngineKind::from_name(engine).is_some();
+        for path in paths {
+            drop(files::open(path)?);
+            self.sources.push(source_of(path, SourceKind::EngineLog));
+        }
+        if !known {
+            let known: Vec<&str> = EngineKind::ALL.iter().map(|kind| kind.name()).collect();
+            self.notes.push(format!(
+                "{}: nothing is read from it: the engine is {engine:?}, which is none that is known here ({})",
+                names(paths),
+                known.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
     /// Takes the last engine that loaded weights: earlier ones are mostly failed starts. A run that was conducted may have
     /// ended before its engine said anything.
     fn choose(&mut self, report: LogReport, paths: &[PathBuf]) -> Result<Option<EngineLog>, EvidenceError> {
@@ -211,7 +262,7 @@ impl Evidence {
             if self.record.is_none() {
                 return Err(EvidenceError::NoEngine { file, lines });
             }
-            self.notes.push(format!("{file}: none of its {lines} lines is from a vLLM engine"));
+            self.notes.push(format!("{file}: {}", of_no_engine(lines)));
             return Ok(None);
         };
         if let (Some(place), true) = (chosen, count > 1) {

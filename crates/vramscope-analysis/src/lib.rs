@@ -14,6 +14,7 @@
 //! vramscope_schema::write(&profile, std::io::stdout()).unwrap();
 //! ```
 
+mod advice;
 mod assemble;
 mod attribution;
 mod budget;
@@ -26,13 +27,14 @@ mod known;
 mod levels;
 mod model;
 mod phases;
+mod vllm;
 
 pub use assemble::assemble;
 pub use attribution::{Attribution, DeviceObservation, Evidenced, KvGeometry, RankEvidence, attribute};
 pub use clock::Alignment;
 pub use derive::DeriveError;
 pub use device::gpu_model;
-pub use evidence::args::{Args, ArgsError, Flag, flag_names, read as read_args};
+pub use evidence::args::{Args, ArgsError, Flag, read as read_args};
 pub use evidence::bench::{Bench, BenchError, Serve, Throughput, read as read_bench};
 pub use evidence::gpu_log::{Clock, GpuLog, GpuLogError, Note as GpuLogNote, ProcessUse, read as read_gpu_log};
 pub use evidence::marks::{Marks, MarksError, read as read_marks};

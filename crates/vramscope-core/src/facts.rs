@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::Bytes;
+mod named;
+
+use crate::{Bytes, EngineKind};
+
+pub use named::{FactValue, NamedFact};
 
 /// Which ranks a reported value speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -245,6 +249,8 @@ impl FailureKind {
 /// A failure with the engine's words for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
+    /// The engine whose words these are.
+    pub engine: Option<EngineKind>,
     /// What went wrong.
     pub kind: FailureKind,
     /// The engine's message, shortened to a few hundred characters.
@@ -259,6 +265,8 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct EngineFacts {
+    /// Which engine it is, by the words of its log.
+    pub engine: Option<EngineKind>,
     /// The engine's version.
     pub version: Option<Fact<String>>,
     /// V0 or V1.

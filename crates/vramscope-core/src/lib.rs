@@ -20,12 +20,14 @@ mod arch;
 mod breakdown;
 mod bytes;
 mod device;
+mod engine_kind;
 mod facts;
 mod phase;
 mod reading;
 mod redact;
 mod stats;
 mod timeline;
+mod words;
 mod workload;
 
 pub use arch::{
@@ -35,13 +37,15 @@ pub use arch::{
 pub use breakdown::{Basis, Breakdown, BreakdownError, Component, ComponentKind, Confidence};
 pub use bytes::{ByteDelta, ByteUnit, Bytes};
 pub use device::{Device, DeviceIndex, Partition, Vendor};
+pub use engine_kind::EngineKind;
 pub use facts::{
-    EngineFacts, Event, Fact, Failure, FailureKind, Generation, LogTime, MaxConcurrency, Milestone, Origin, Parallel,
-    Scope,
+    EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation, LogTime, MaxConcurrency, Milestone,
+    NamedFact, Origin, Parallel, Scope,
 };
 pub use phase::{Phase, PhaseMark, UnknownPhase, Window};
 pub use reading::{GpuProcess, ProcessKind, Reading, Sample, SlowReading, SlowSample, Throttle};
 pub use redact::{REDACTED, is_secret_name, redact, redact_args, secrets_in, shown_env};
 pub use stats::{Spread, Stats, Summary, quantile_sorted};
 pub use timeline::{Gap, GapCause, TickTotal, Timeline, TimelineError};
+pub use words::{Flag, Grammar, Part};
 pub use workload::{LatencyResult, Workload};

@@ -37,6 +37,7 @@ pub use vllm::fit::{
     Change, DeviceFit, Placement, Wish, changes, fewest_gpus, longest_model_len, lowest_utilization, on_every_device,
     serve_command,
 };
+pub use vllm::grammar::{COMMAND_LINE, is_command, with_config_file};
 pub use vllm::input::{EngineArgs, EngineVersion, Lora, Usage};
 pub use vllm::kv::{CacheKind, KvGroup, KvPlan, kv_plan};
 pub use vllm::resolve::Resolved;

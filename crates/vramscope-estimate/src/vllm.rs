@@ -3,6 +3,7 @@
 pub(crate) mod activations;
 pub(crate) mod budget;
 pub(crate) mod fit;
+pub(crate) mod grammar;
 pub(crate) mod graphs;
 pub(crate) mod input;
 pub(crate) mod kv;

@@ -11,7 +11,7 @@ use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use vramscope_core::{Bytes, DeviceIndex, Phase};
+use vramscope_core::{Bytes, DeviceIndex, EngineKind, Phase};
 use vramscope_host::{Engine, EngineHost, Exit, LogStream};
 use vramscope_log::LogParser;
 use vramscope_sampler::{Recording, Sampler, SamplerError};
@@ -20,11 +20,13 @@ use vramscope_schema::v3::{Profile, RunStatus};
 use vramscope_timeline::JsonlFile;
 use vramscope_timeline::document::Ending;
 
+use crate::vllm;
 use crate::{CancelToken, RunEvent, RunSpec, Workload};
 use stop::Stop;
 use vramscope_analysis::{DeriveError, Evidence, EvidenceError, RETURNED_WITHIN, assemble};
 use vramscope_runs::{
-    EvidenceFiles, FileError, FolderError, HostFailure, LineFile, RECORD_VERSION, RecordingFolder, RunRecord,
+    ArgsFile, EvidenceFiles, FileError, FolderError, HostFailure, LineFile, RECORD_VERSION, RecordingFolder, RunRecord,
+    layout,
 };
 use watch::LOOK;
 
@@ -136,16 +138,14 @@ impl<'r> Run<'r> {
         let words = if spec.host.kind == "attach" { Vec::new() } else { spec.command.shown() };
         let mut shown = spec.secrets.hide_words(&words);
         shown.iter_mut().for_each(|word| *word = without_folders(word));
-        if spec.engine_type == "vllm" && !shown.is_empty() {
-            // The subcommand follows the program, however many words name that.
-            let lead = shown.iter().position(|word| word == "bench" || word == "serve").unwrap_or(1);
-            shown.splice(..lead, ["vllm".to_owned()]);
-        } else if spec.engine_type != "vllm" {
-            folder.write("probe.py", crate::PROBE.as_bytes())?;
+        match spec.engine {
+            EngineKind::Vllm => vllm::command::name_program(&mut shown),
+            EngineKind::Transformers => folder.write(layout::PROBE_SCRIPT, crate::PROBE.as_bytes())?,
+            _ => {}
         }
-        folder.write_args(&shown, spec.engine_version.as_deref(), spec.model.as_deref())?;
+        folder.write_args(&args_file(&shown, &spec, spec.model.as_deref()))?;
         if let Some(config) = &spec.config {
-            folder.write("config.json", config)?;
+            folder.write(layout::MODEL_CONFIG, config)?;
         }
         let failed = |source| FolderError::Write { path: folder.timeline(), source };
         let sink = JsonlFile::create(&folder.timeline()).map_err(failed)?;
@@ -157,7 +157,7 @@ impl<'r> Run<'r> {
             recording: &recording,
             observe,
             cancel,
-            log: folder.lines("engine.log")?,
+            log: folder.lines(layout::ENGINE_LOG)?,
             parser: LogParser::following(),
             open_line: None,
             phase: Phase::Baseline,
@@ -189,6 +189,11 @@ impl<'r> Run<'r> {
         folder.write_record(&record)?;
         derive(&folder, &spec)
     }
+}
+
+/// What is written down of the command.
+fn args_file(words: &[String], spec: &RunSpec, model: Option<&str>) -> ArgsFile {
+    ArgsFile { argv: words.to_vec(), model: model.map(str::to_owned), engine_version: spec.engine_version.clone() }
 }
 
 /// A word of a command line; of a path only the last part, which says nothing of the machine.
@@ -263,8 +268,8 @@ impl Conductor<'_> {
         let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
         match &self.spec.model {
             None => {
-                let written = self.folder.write_args(&self.shown, self.spec.engine_version.as_deref(), Some(&served));
-                return written.map_err(|error| Stop::recording(&error, self.phase));
+                let args = args_file(&self.shown, self.spec, Some(&served));
+                return self.folder.write_args(&args).map_err(|error| Stop::recording(&error, self.phase));
             }
             Some(named) if self.attached() && last(named) != last(&served) => {
                 self.notes.push(format!("the model was said to be {named}, and the server calls it {served}"));
@@ -418,7 +423,7 @@ impl Conductor<'_> {
             failing_phase: None,
             failure: None,
             host,
-            engine_type: self.spec.engine_type.clone(),
+            engine_type: self.spec.engine.name().to_owned(),
             workload: Some(self.spec.workload_info.clone()),
             shape: self.spec.shape,
             engine_pids: std::mem::take(&mut self.pids).into_iter().collect(),

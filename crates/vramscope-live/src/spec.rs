@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use vramscope_core::EngineKind;
 use vramscope_gpu::ProcessTree;
 use vramscope_host::Command;
 use vramscope_load::{Client, LoadPlan};
@@ -21,8 +22,8 @@ pub struct RunSpec {
     pub config: Option<Vec<u8>>,
     /// Its shape, where given by hand.
     pub shape: Option<Shape>,
-    /// `vllm` or `transformers`.
-    pub engine_type: String,
+    /// Which engine runs.
+    pub engine: EngineKind,
     /// The engine's release, where it is known before it starts.
     pub engine_version: Option<String>,
     /// What is started; for an engine that runs already, what it was started with as far as it is known.

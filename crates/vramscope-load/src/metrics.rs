@@ -1,10 +1,13 @@
 //! What the engine says of itself on `/metrics`.
 
+mod vllm;
+
 use std::collections::BTreeMap;
 
 use crate::client::Client;
 use crate::error::LoadError;
 use crate::exposition::{Sample, samples};
+use vllm::{NAMES, engine_name};
 
 /// The page of a server with sixteen engines and every histogram is about 2 MB.
 const MAX_METRICS: usize = 16 << 20;
@@ -69,27 +72,6 @@ enum Figure {
     Finished,
 }
 
-/// The names of each figure without `vllm:` and `_total`, and the versions of vLLM that report them. Newer names stand
-/// before older ones: versions that report both report the same thing twice, and the first counts. From
-/// vllm/engine/metrics.py (V0) and vllm/v1/metrics/loggers.py; the renaming is vLLM's change 18354, the removal 29330.
-const NAMES: &[(&str, Figure)] = &[
-    ("kv_cache_usage_perc", Figure::KvUsage),            // from 0.9.2
-    ("gpu_cache_usage_perc", Figure::KvUsage),           // to 0.11
-    ("cpu_cache_usage_perc", Figure::CpuUsage),          // to 0.10, V0
-    ("num_requests_running", Figure::Running),           // all
-    ("num_requests_waiting", Figure::Waiting),           // all
-    ("num_requests_swapped", Figure::Swapped),           // to 0.10, V0
-    ("prefix_cache_queries", Figure::PrefixQueries),     // from 0.9.2
-    ("gpu_prefix_cache_queries", Figure::PrefixQueries), // to 0.11, V1
-    ("prefix_cache_hits", Figure::PrefixHits),           // from 0.9.2
-    ("gpu_prefix_cache_hits", Figure::PrefixHits),       // to 0.11, V1
-    ("gpu_prefix_cache_hit_rate", Figure::PrefixRatio),  // 0.5.5 to 0.10, V0
-    ("num_preemptions", Figure::Preemptions),            // from 0.4.3
-    ("prompt_tokens", Figure::PromptTokens),             // all
-    ("generation_tokens", Figure::GenerationTokens),     // all
-    ("request_success", Figure::Finished),               // from 0.4.3
-];
-
 impl Client {
     /// The engine's own figures.
     ///
@@ -152,11 +134,6 @@ impl EngineMetrics {
             kv_block_tokens: all.iter().filter_map(|one| one.kv_block_tokens).max(),
         }
     }
-}
-
-/// A metric's name without the engine's prefix. Ray's exporter writes `ray_vllm_` in place of `vllm:`.
-fn engine_name(name: &str) -> Option<&str> {
-    ["vllm:", "ray_vllm_", "vllm_"].iter().find_map(|prefix| name.strip_prefix(prefix))
 }
 
 /// What a page holds of one engine: sums by row of [`NAMES`].

@@ -11,6 +11,7 @@
 //! assert_eq!(pool.origin.worker.as_deref(), Some("Worker_TP0 pid=57"));
 //! ```
 
+mod advice;
 mod clock;
 pub mod document;
 mod engine;
@@ -31,6 +32,7 @@ mod unknown;
 mod vllm;
 mod wrap;
 
+pub use advice::{ENGINES, advice};
 pub use figure::{Figure, Memory, Value};
 pub use key::{Key, Kind};
 pub use log_report::{EngineReport, LogReport};
@@ -41,7 +43,6 @@ pub use record::message;
 pub use report::Report;
 pub use unknown::UnknownLine;
 pub use vllm::bench::{BenchKind, BenchValue};
-pub use vllm::failure::advice;
 pub use vllm::rows::{KnownFormat, known_formats};
 pub use vllm::settings::{Setting, SettingSource, SettingValue};
 pub use vllm::worker::Placement;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::layout;
 use crate::utf16::{Order, Utf16};
 
 /// Files that speak of one run.
@@ -61,12 +62,6 @@ pub enum FileError {
     },
 }
 
-/// Names under which the parts of a recording are looked for, the first one found wins. A compressed file has `.gz` or
-/// `.zst` behind its name.
-const ENGINE_LOGS: &[&str] = &["engine.log", "vllm.log"];
-const GPU_LOGS: &[&str] = &["gpu.csv", "timeline.jsonl", "gpu.jsonl", "gpu_log.txt"];
-const METRICS: &str = "metrics.jsonl";
-
 impl EvidenceFiles {
     /// Every file.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
@@ -75,7 +70,7 @@ impl EvidenceFiles {
         lists.chain(single.into_iter().flatten()).map(PathBuf::as_path)
     }
 
-    /// Looks for the parts of a recording in a folder.
+    /// Looks for the parts of a recording in a folder. A compressed log has `.gz` or `.zst` behind its name.
     ///
     /// # Errors
     /// [`FileError::Read`] if the folder cannot be listed, [`FileError::NothingFound`] if it holds neither an engine
@@ -92,18 +87,18 @@ impl EvidenceFiles {
             let compressed = || [".gz", ".zst"].iter().find_map(|end| plain(&format!("{name}{end}")));
             plain(name).or_else(compressed)
         };
-        let timeline = |name: &&String| name.ends_with(".jsonl") && *name != METRICS;
+        let timeline = |name: &&String| name.ends_with(".jsonl") && *name != layout::METRICS;
         let any_timeline = || names.iter().find(timeline).map(|n| folder.join(n));
         let found = Self {
-            engine_logs: ENGINE_LOGS.iter().find_map(|name| packed(name)).into_iter().collect(),
-            gpu_logs: GPU_LOGS.iter().find_map(|name| packed(name)).or_else(any_timeline).into_iter().collect(),
-            model: plain("config.json"),
-            bench: plain("bench.json"),
-            args: plain("args.json"),
-            marks: plain("marks.json"),
-            record: plain("run.json"),
-            metrics: plain(METRICS),
-            probe: plain("probe.json"),
+            engine_logs: layout::ENGINE_LOGS.iter().find_map(|name| packed(name)).into_iter().collect(),
+            gpu_logs: layout::GPU_LOGS.iter().find_map(|name| packed(name)).or_else(any_timeline).into_iter().collect(),
+            model: plain(layout::MODEL_CONFIG),
+            bench: plain(layout::BENCH),
+            args: plain(layout::ARGS),
+            marks: plain(layout::MARKS),
+            record: plain(layout::RECORD),
+            metrics: plain(layout::METRICS),
+            probe: plain(layout::PROBE),
         };
         if found.engine_logs.is_empty() && found.gpu_logs.is_empty() {
             return Err(FileError::NothingFound { path: folder.to_owned() });

@@ -4,14 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
+use crate::args_file::ArgsFile;
+use crate::layout;
 use crate::record::RunRecord;
 
-/// The name of the full-rate timeline.
-pub const TIMELINE: &str = "timeline.jsonl";
 /// Room that is taken while the run goes on, so that a disk that fills up has place for the outcome and the profile.
-const ROOM: &str = ".room";
 /// A run's record and its profile have a tenth of this with one device, and each further one adds a few thousand bytes.
 const ROOM_BYTES: usize = 512 << 10;
 
@@ -55,7 +52,7 @@ impl RecordingFolder {
         }
         let folder = Self { path: path.to_owned() };
         // A disk that has no room for it now will say so of the files that matter.
-        if fs::write(path.join(ROOM), vec![0; ROOM_BYTES]).is_err() {
+        if fs::write(path.join(layout::ROOM), vec![0; ROOM_BYTES]).is_err() {
             folder.give_room_back();
         }
         Ok(folder)
@@ -64,7 +61,7 @@ impl RecordingFolder {
     /// Gives back the room that was kept for the end.
     pub fn give_room_back(&self) {
         // Where it is gone already there is nothing to give back.
-        let _ = fs::remove_file(self.path.join(ROOM));
+        let _ = fs::remove_file(self.path.join(layout::ROOM));
     }
 
     /// Where it is.
@@ -74,7 +71,7 @@ impl RecordingFolder {
 
     /// The file of the full-rate timeline.
     pub fn timeline(&self) -> PathBuf {
-        self.path.join(TIMELINE)
+        self.path.join(layout::TIMELINE)
     }
 
     /// Writes a file whole, through a temporary name beside it.
@@ -90,16 +87,20 @@ impl RecordingFolder {
     }
 
     /// Writes the command line.
-    pub fn write_args(&self, argv: &[String], version: Option<&str>, model: Option<&str>) -> Result<(), FolderError> {
-        let text = json!({ "argv": argv, "vllm": version, "model": model }).to_string();
-        self.write("args.json", text.as_bytes())
+    ///
+    /// # Errors
+    /// [`FolderError::Write`] if it cannot be written.
+    pub fn write_args(&self, args: &ArgsFile) -> Result<(), FolderError> {
+        let text = serde_json::to_vec(args).map_err(io::Error::from);
+        let text = text.map_err(|source| FolderError::Write { path: self.path.join(layout::ARGS), source })?;
+        self.write(layout::ARGS, &text)
     }
 
     /// Writes the outcome.
     pub fn write_record(&self, record: &RunRecord) -> Result<(), FolderError> {
         let text = serde_json::to_vec_pretty(record).map_err(io::Error::from);
-        let text = text.map_err(|source| FolderError::Write { path: self.path.join("run.json"), source })?;
-        self.write("run.json", &text)
+        let text = text.map_err(|source| FolderError::Write { path: self.path.join(layout::RECORD), source })?;
+        self.write(layout::RECORD, &text)
     }
 
     /// Opens a file that is written line by line.
@@ -165,8 +166,9 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/b");
         let folder = RecordingFolder::create(&path).unwrap();
-        folder.write_args(&["vllm".to_owned()], None, Some("m")).unwrap();
-        assert_eq!(fs::read_to_string(path.join("args.json")).unwrap(), r#"{"argv":["vllm"],"model":"m","vllm":null}"#);
+        let args = ArgsFile { argv: vec!["a".to_owned()], model: Some("m".to_owned()), engine_version: None };
+        folder.write_args(&args).unwrap();
+        assert_eq!(fs::read_to_string(path.join("args.json")).unwrap(), r#"{"argv":["a"],"model":"m","vllm":null}"#);
         assert!(matches!(RecordingFolder::create(&path), Err(FolderError::NotEmpty { .. })));
         folder.give_room_back();
         assert!(fs::read_dir(&path).unwrap().all(|file| file.unwrap().file_name() == "args.json"));

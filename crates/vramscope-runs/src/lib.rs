@@ -5,16 +5,21 @@
 //! assert_eq!(vramscope_runs::expand_campaign(&file).unwrap().len(), 2);
 //! ```
 
+mod args_file;
 mod campaign;
+mod engine_config;
 mod files;
 mod folder;
+pub mod layout;
 mod record;
 mod utf16;
 
+pub use args_file::ArgsFile;
 pub use campaign::{
     CampaignError, CampaignFile, MOST_CAMPAIGN_BYTES, MOST_RUNS, ModelEntry, PlannedRun, campaign_json_schema,
     expand as expand_campaign, read as read_campaign,
 };
+pub use engine_config::{EngineConfigError, MOST_ENGINE_CONFIG_BYTES, engine_config_words};
 pub use files::{EvidenceFiles, FileError, Observed, open, read_whole};
-pub use folder::{FolderError, LineFile, RecordingFolder, TIMELINE};
+pub use folder::{FolderError, LineFile, RecordingFolder};
 pub use record::{HostFailure, RECORD_VERSION, RecordError, RunRecord, Shape, read as read_record, record_json_schema};

@@ -71,7 +71,7 @@ pub(super) fn metadata(run: &Known<'_>) -> Option<EngineMetadata> {
         return None;
     }
     Some(EngineMetadata {
-        engine_type: Some("vllm".to_owned()),
+        engine_type: run.evidence.engine_name(),
         engine_version: value(&facts.version).or(written),
         generation: value(&facts.generation).map(|g| match g {
             Generation::V0 => "v0".to_owned(),
@@ -85,71 +85,7 @@ pub(super) fn metadata(run: &Known<'_>) -> Option<EngineMetadata> {
 
 /// Every fact that the log prints, in order of its lines.
 fn all_facts(run: &Known<'_>) -> Vec<EngineFact> {
-    let f = run.facts;
-    let mut all = Vec::new();
-    let texts = [
-        ("engine_version", &f.version),
-        ("platform", &f.platform),
-        ("architecture", &f.architecture),
-        ("dtype", &f.dtype),
-        ("quantization", &f.quantization),
-        ("kv_cache_dtype", &f.kv_cache_dtype),
-        ("load_format", &f.load_format),
-        ("attention_backend", &f.attention_backend),
-        ("speculative_method", &f.speculative_method),
-        ("cudagraph_mode", &f.cudagraph_mode),
-    ];
-    all.extend(texts.into_iter().filter_map(|(name, fact)| Some(EngineFact::word(name, fact.as_ref()?))));
-    let memory = [
-        ("model_weights", &f.weights),
-        ("available_kv_cache", &f.kv_pool),
-        ("activation_peak", &f.activation_peak),
-        ("non_torch_growth", &f.non_torch),
-        ("initial_non_torch", &f.initial_non_torch),
-        ("cuda_graphs", &f.graphs),
-        ("cuda_graphs_freed", &f.graphs_negative),
-        ("cuda_graphs_estimated", &f.graphs_estimated),
-        ("requested", &f.requested),
-        ("initial_free", &f.initial_free),
-        ("device_total", &f.device_total),
-    ];
-    for (name, list) in memory {
-        all.extend(list.iter().map(|fact| EngineFact::bytes(name, fact)));
-    }
-    for (name, unit, list) in [("num_gpu_blocks", "blocks", &f.gpu_blocks), ("kv_cache_tokens", "tokens", &f.kv_tokens)]
-    {
-        all.extend(list.iter().map(|fact| EngineFact::count(name, unit, fact)));
-    }
-    let sizes = [
-        ("max_model_len", "tokens", &f.max_model_len),
-        ("max_num_batched_tokens", "tokens", &f.max_num_batched_tokens),
-        ("max_num_seqs", "count", &f.max_num_seqs),
-        ("block_size", "tokens", &f.block_size),
-        ("peak_running_requests", "count", &f.peak_running),
-    ];
-    all.extend(sizes.into_iter().filter_map(|(name, unit, fact)| Some(EngineFact::count(name, unit, fact.as_ref()?))));
-    let parallel = [
-        ("tensor_parallel_size", &f.parallel.tensor),
-        ("pipeline_parallel_size", &f.parallel.pipeline),
-        ("data_parallel_size", &f.parallel.data),
-    ];
-    all.extend(
-        parallel
-            .into_iter()
-            .filter_map(|(name, fact)| Some(EngineFact::count(name, "count", &mapped(fact.as_ref()?, u64::from)))),
-    );
-    let shares = [
-        ("gpu_memory_utilization", "share", &f.gpu_memory_utilization),
-        ("peak_kv_usage", "percent", &f.peak_kv_usage_pct),
-    ];
-    all.extend(shares.into_iter().filter_map(|(name, unit, fact)| Some(EngineFact::float(name, unit, fact.as_ref()?))));
-    let factors = f.max_concurrency.iter().map(|fact| mapped(fact, |c| c.factor));
-    all.extend(factors.map(|fact| EngineFact::float("max_concurrency", "count", &fact)));
+    let mut all: Vec<EngineFact> = run.facts.named().map(EngineFact::from).collect();
     all.sort_by_key(|fact| fact.log_line);
     all
-}
-
-/// The same fact in another type.
-fn mapped<T: Copy, U>(fact: &Fact<T>, of: fn(T) -> U) -> Fact<U> {
-    Fact { value: of(fact.value), scope: fact.scope, resolution: fact.resolution.map(of), origin: fact.origin.clone() }
 }

@@ -1,7 +1,7 @@
 //! The budget that was to be expected, beside what came.
 
 use crate::attribution::Evidenced;
-use vramscope_core::{Bytes, ComponentKind, Confidence};
+use vramscope_core::{Bytes, ComponentKind, Confidence, EngineKind};
 use vramscope_estimate::{
     Budget, Calibration, CommandLine, EngineArgs, EngineVersion, Figure, GpuModel, Setting, budget,
 };
@@ -18,6 +18,10 @@ const METHOD: &str = "vramscope_budget_v1";
 /// Predicts from the command line (else from what the log says of the settings), the model and the device, never from
 /// what the engine measured. Nothing is predicted where there is no GPU or the model is not known.
 pub(super) fn expectation(run: &Known<'_>) -> Option<Expectation> {
+    // The rules are those of one engine.
+    if run.evidence.is_other_than(EngineKind::Vllm) {
+        return None;
+    }
     let architecture = run.evidence.architecture.as_ref()?;
     let args = args(run);
     let device = device(run)?;

@@ -1,7 +1,7 @@
 //! A model that ran in plain transformers: what the bundled probe read inside the framework.
 
 use crate::attribution::Evidenced;
-use vramscope_core::{Basis, Bytes, ComponentKind, Confidence, LatencyResult};
+use vramscope_core::{Basis, Bytes, ComponentKind, Confidence, EngineKind, LatencyResult};
 use vramscope_estimate::{CommandLine, EngineArgs, kv_plan};
 use vramscope_schema::v3::{EngineMetadata, ModelInfo};
 
@@ -97,7 +97,7 @@ pub(super) fn describe(run: &Known<'_>, info: &mut ModelInfo) {
 
 pub(super) fn metadata(probe: &Probe) -> EngineMetadata {
     EngineMetadata {
-        engine_type: Some("transformers".to_owned()),
+        engine_type: Some(EngineKind::Transformers.name().to_owned()),
         engine_version: probe.versions.as_ref().map(|versions| versions.transformers.clone()),
         platform: probe.platform.clone(),
         ..EngineMetadata::default()

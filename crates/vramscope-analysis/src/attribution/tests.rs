@@ -103,6 +103,7 @@ fn an_engine_that_failed_holds_only_what_it_reached() {
     facts.weights = vec![fact(Bytes::new(10 * MIB), Scope::PerRank, 1)];
     facts.kv_pool = vec![fact(Bytes::new(70 * MIB), Scope::PerRank, 2)];
     facts.failures = vec![vramscope_core::Failure {
+        engine: None,
         kind: vramscope_core::FailureKind::NoKvCacheMemory,
         message: String::new(),
         origin: Origin { line: 3, worker: None },

@@ -24,7 +24,7 @@ pub(super) fn failed(known: &Known<'_>) -> Option<Diagnostic> {
         log_lines: vec![failure.origin.line],
         ..diagnostic("engine_failed", Severity::Error, message)
     };
-    advise(found, &vramscope_log::advice(&failure.kind))
+    advise(found, &vramscope_log::advice(failure))
 }
 
 /// The work was done, and the engine had to be killed.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use vramscope_core::{ComponentKind, Milestone, Phase};
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
-use super::{advise, diagnostic};
+use super::{advise, advise_on, diagnostic};
+use crate::advice::Topic;
 use crate::known::Known;
 
 /// A gap of this length is worth a word even where few samples are missing in all.
@@ -50,7 +51,7 @@ pub(super) fn no_clock(known: &Known<'_>) -> Option<Diagnostic> {
         "the engine log has no times; phases are told by the samples alone"
     };
     let found = diagnostic("no_common_clock", Severity::Warning, message.to_owned());
-    advise(found, "record both on one machine, and keep vLLM's own line prefix (VLLM_CONFIGURE_LOGGING=1)")
+    advise_on(found, known, Topic::NoCommonClock)
 }
 
 /// The recording has holes.

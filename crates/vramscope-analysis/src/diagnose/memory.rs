@@ -3,7 +3,8 @@
 use vramscope_core::{Bytes, ComponentKind, Milestone, Phase};
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
-use super::{advise, diagnostic, percent_of, signed};
+use super::{advise, advise_on, diagnostic, percent_of, signed};
+use crate::advice::{Topic, advice};
 use crate::budget;
 use crate::known::Known;
 use crate::model;
@@ -47,11 +48,7 @@ pub(super) fn other_processes(known: &Known<'_>) -> Option<Diagnostic> {
     let message = format!("{held} were in use on the engine's devices before it started{who}");
     let evidence = Figures::new().bytes("baseline", held).count("processes_before_count", count);
     let found = Diagnostic { evidence, ..diagnostic("other_processes", Severity::Warning, message) };
-    advise(
-        found,
-        "vLLM does not take others' memory off its own budget: leave room with a lower --gpu-memory-utilization, or free \
-         the device",
-    )
+    advise_on(found, known, Topic::OthersHoldMemory)
 }
 
 /// The pool against what the workload can hold at once.
@@ -74,10 +71,7 @@ pub(super) fn kv_pool_against_workload(known: &Known<'_>) -> Option<Diagnostic> 
             log_lines: lines,
             ..diagnostic("kv_pool_smaller_than_workload", Severity::Warning, message)
         };
-        return advise(
-            found,
-            "raise --gpu-memory-utilization, use an FP8 KV cache, shorten requests, or send fewer at a time",
-        );
+        return advise_on(found, known, Topic::PoolTooSmall);
     }
     if held / POOL_FAR_TOO_LARGE < needed {
         return None;
@@ -92,11 +86,7 @@ pub(super) fn kv_pool_against_workload(known: &Known<'_>) -> Option<Diagnostic> 
         log_lines: lines,
         ..diagnostic("kv_pool_larger_than_workload", Severity::Info, message)
     };
-    advise(
-        found,
-        "vLLM fills the share that it is given: to free memory for others, lower --gpu-memory-utilization or set \
-         --kv-cache-memory-bytes; to use it, send more requests at a time",
-    )
+    advise_on(found, known, Topic::PoolFarTooLarge)
 }
 
 /// The pool was in use almost whole.
@@ -108,7 +98,7 @@ pub(super) fn kv_pool_nearly_full(known: &Known<'_>) -> Option<Diagnostic> {
         log_lines: vec![fact.origin.line],
         ..diagnostic("kv_pool_nearly_full", Severity::Warning, message)
     };
-    advise(found, "raise --gpu-memory-utilization, use an FP8 KV cache, or lower --max-num-seqs")
+    advise_on(found, known, Topic::PoolNearlyFull)
 }
 
 /// Weights against the architecture.
@@ -217,10 +207,7 @@ pub(super) fn residual(known: &Known<'_>) -> Option<Diagnostic> {
             "read the parts as upper bounds",
         )
     } else {
-        (
-            String::new(),
-            "compare with a run at --enforce-eager and VLLM_LOGGING_LEVEL=DEBUG, which prints more of the parts",
-        )
+        (String::new(), advice(known.evidence.engine_kind(), Topic::Unexplained))
     };
     let message = format!("{} ({share:+.1} % of the peak) are explained by no part{cause}", total.residual());
     let found = Diagnostic { evidence, ..diagnostic("large_residual", Severity::Warning, message) };

@@ -1,12 +1,14 @@
 //! The command line of the engine, as whoever recorded the run wrote it down.
 
-use serde::Deserialize;
-use vramscope_core::{REDACTED, Workload, is_secret_name, redact};
-use vramscope_estimate::human_readable_int;
+use vramscope_core::{EngineKind, Part, REDACTED, Workload, is_secret_name, redact};
+use vramscope_estimate::{COMMAND_LINE, human_readable_int, is_command};
+use vramscope_runs::ArgsFile;
 
 /// What was started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Args {
+    /// The engine, where the words name its program.
+    pub engine: Option<EngineKind>,
     /// The flags with their values, secrets taken out.
     pub flags: Vec<Flag>,
     /// The subcommand (`serve`, `bench latency`).
@@ -35,71 +37,42 @@ pub struct ArgsError {
     source: serde_json::Error,
 }
 
-#[derive(Deserialize)]
-struct Document {
-    argv: Vec<String>,
-    #[serde(alias = "engine_version")]
-    vllm: Option<String>,
-    model: Option<String>,
-}
-
 /// Reads `args.json`.
 ///
 /// # Errors
 /// [`ArgsError`] if it is not an object with a list of strings under `argv`.
 pub fn read(json: &[u8]) -> Result<Args, ArgsError> {
-    let document: Document = serde_json::from_slice(json)?;
-    let mut args = parse(&document.argv);
-    args.engine_version = document.vllm;
-    args.model = document.model;
+    let file: ArgsFile = serde_json::from_slice(json)?;
+    let mut args = parse(&file.argv);
+    if file.engine_version.is_some() {
+        args.engine.get_or_insert(EngineKind::Vllm);
+    }
+    args.engine_version = file.engine_version;
+    args.model = file.model;
     Ok(args)
 }
 
-/// Takes a command line apart. A word after a flag is its value unless it is a flag itself.
+/// Takes a command line apart. A switch has no value.
 pub(crate) fn parse(argv: &[String]) -> Args {
-    let start = argv.iter().position(|word| word.starts_with("--")).unwrap_or(argv.len());
-    let is_word = |word: &&String| word.chars().all(|c| c.is_ascii_alphabetic());
-    let subcommand: Vec<&str> = argv[..start].iter().skip(1).take_while(is_word).map(String::as_str).collect();
-    let mut args = Args { subcommand: subcommand.join(" "), ..Args::default() };
-    let mut words = argv[start..].iter().peekable();
-    while let Some(word) = words.next() {
-        let Some((name, inline)) = flag(word) else { continue };
-        let value = inline.or_else(|| words.next_if(|next| flag(next).is_none()).cloned());
-        let secret = is_secret_name(&name);
-        let value = value.map(|value| if secret { REDACTED.to_owned() } else { redact(&value) });
-        args.flags.push(Flag { name, value });
+    let mut args = Args { engine: is_command(argv).then_some(EngineKind::Vllm), ..Args::default() };
+    let mut subcommand = Vec::new();
+    for (place, part) in COMMAND_LINE.read(argv).into_iter().enumerate() {
+        match part {
+            Part::Flag(flag) => {
+                let secret = is_secret_name(&flag.name);
+                let value = flag.value.map(|value| if secret { REDACTED.to_owned() } else { redact(value) });
+                args.flags.push(Flag { name: flag.full_name(), value });
+            }
+            Part::Word(word) if place > 0 && place == subcommand.len() + 1 => {
+                if word.chars().all(|c| c.is_ascii_alphabetic()) {
+                    subcommand.push(word);
+                }
+            }
+            Part::Word(_) => {}
+        }
     }
+    args.subcommand = subcommand.join(" ");
     args
-}
-
-/// Flags by their short names.
-const SHORT: [(&str, &str); 5] = [
-    ("tp", "tensor-parallel-size"),
-    ("pp", "pipeline-parallel-size"),
-    ("dp", "data-parallel-size"),
-    ("q", "quantization"),
-    ("cc", "compilation-config"),
-];
-
-/// A flag's whole name, and its value where that stands in the same word.
-fn flag(word: &str) -> Option<(String, Option<String>)> {
-    let name = match word.strip_prefix("--") {
-        Some(name) => name,
-        // A negative number is a value.
-        None => word.strip_prefix('-').filter(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))?,
-    };
-    // vLLM reads `-O3` as this.
-    if let Some(level) = word.strip_prefix("-O").filter(|level| level.parse::<u8>().is_ok()) {
-        return Some(("optimization-level".to_owned(), Some(level.to_owned())));
-    }
-    let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value.to_owned())));
-    let whole = SHORT.iter().find(|(short, _)| !word.starts_with("--") && *short == name);
-    Some((whole.map_or_else(|| name.replace('_', "-"), |(_, whole)| (*whole).to_owned()), value))
-}
-
-/// The whole names of the flags among these words.
-pub fn flag_names(words: &[String]) -> Vec<String> {
-    words.iter().filter_map(|word| flag(word)).map(|(name, _)| name).collect()
 }
 
 impl Args {

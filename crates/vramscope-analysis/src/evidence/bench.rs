@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use vramscope_core::LatencyResult;
 
+use crate::vllm;
+
 /// A benchmark's result.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -65,7 +67,8 @@ pub enum BenchError {
     /// JSON of another kind.
     #[error(
         "read the benchmark result: it has none of avg_latency, elapsed_time and duration; \
-             expected what vllm bench writes with --output-json"
+             expected what {} writes with --output-json",
+        vllm::BENCHMARK
     )]
     Kind,
     /// A figure that cannot be one.

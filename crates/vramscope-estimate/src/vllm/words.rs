@@ -1,8 +1,9 @@
 //! Engine arguments as vLLM spells them on its command line.
 
-use vramscope_core::{Bytes, ElementType};
+use vramscope_core::{Bytes, ElementType, Part};
 
 use crate::EstimateError;
+use crate::vllm::grammar::{COMMAND_LINE, behind_program};
 use crate::vllm::input::{EngineArgs, Lora, Usage};
 
 /// A command line, read.
@@ -15,23 +16,6 @@ pub struct CommandLine {
     /// Arguments that are not known here or change no size, by name.
     pub ignored: Vec<String>,
 }
-
-/// Flags without a value that are read elsewhere or change nothing.
-const BARE: &[&str] = &[
-    "skip-tokenizer-init",
-    "disable-detokenize",
-    "trust-remote-code",
-    "disable-log-requests",
-    "disable-log-stats",
-    "enable-log-requests",
-    "enable-chunked-prefill",
-    "enable-auto-tool-choice",
-    "headless",
-    "profile",
-    "disable-custom-all-reduce",
-    "enable-sleep-mode",
-    "disable-sliding-window",
-];
 
 impl CommandLine {
     /// Reads words such as `vllm serve MODEL --tensor-parallel-size 2 --max-model-len=32k`. The program's and the
@@ -49,31 +33,18 @@ impl CommandLine {
     /// [`EstimateError::BadArgument`] for a value that the engine would not accept, or one that is absent.
     pub fn read<S: AsRef<str>>(words: &[S], base: EngineArgs) -> Result<Self, EstimateError> {
         let mut read = Self { model: None, args: base, ignored: Vec::new() };
-        let mut words = words.iter().map(AsRef::as_ref).peekable();
-        while let Some(&word) = words.peek() {
-            if word.starts_with('-') {
-                break;
+        let mut leading = true;
+        for part in COMMAND_LINE.read(behind_program(words)) {
+            match part {
+                Part::Word(word) if leading => read.leading(word),
+                Part::Word(word) => drop(read.model.get_or_insert_with(|| word.to_owned())),
+                Part::Flag(flag) => {
+                    leading = false;
+                    if flag.field.is_some() || !read.switch(&flag.name) {
+                        read.option(&flag.full_name(), flag.value)?;
+                    }
+                }
             }
-            words.next();
-            read.leading(word);
-        }
-        while let Some(word) = words.next() {
-            let Some(flag) = word.strip_prefix('-').map(|rest| rest.trim_start_matches('-')) else {
-                read.model.get_or_insert_with(|| word.to_owned());
-                continue;
-            };
-            let (name, inline) = match flag.split_once('=') {
-                Some((name, value)) => (name.replace('_', "-"), Some(value)),
-                None => (flag.replace('_', "-"), None),
-            };
-            if read.switch(&name) {
-                continue;
-            }
-            let value = match inline {
-                Some(value) => Some(value),
-                None => words.next_if(|next| !is_flag(next)),
-            };
-            read.option(&name, value)?;
         }
         read.args.check()?;
         Ok(read)
@@ -82,7 +53,7 @@ impl CommandLine {
     /// The words before the first flag.
     fn leading(&mut self, word: &str) {
         match word {
-            "vllm" | "run" => {}
+            "run" => {}
             "serve" => self.args.usage = Usage::Server,
             "bench" => self.args.usage = Usage::Offline,
             "latency" | "throughput" if self.args.usage == Usage::Offline => {
@@ -106,7 +77,6 @@ impl CommandLine {
             "enable-lora" => {
                 self.args.lora = on.then_some(self.args.lora.unwrap_or(Lora { max_loras: 1, max_rank: 16 }))
             }
-            _ if BARE.contains(&bare) => self.ignored.push(name.to_owned()),
             _ => return false,
         }
         true
@@ -117,9 +87,9 @@ impl CommandLine {
         let count = |flag: &'static str| whole(flag, value);
         match name {
             "model" => self.model = value.map(str::to_owned),
-            "tensor-parallel-size" | "tp" => args.tensor_parallel_size = count("--tensor-parallel-size")?,
-            "pipeline-parallel-size" | "pp" => args.pipeline_parallel_size = count("--pipeline-parallel-size")?,
-            "data-parallel-size" | "dp" => args.data_parallel_size = count("--data-parallel-size")?,
+            "tensor-parallel-size" => args.tensor_parallel_size = count("--tensor-parallel-size")?,
+            "pipeline-parallel-size" => args.pipeline_parallel_size = count("--pipeline-parallel-size")?,
+            "data-parallel-size" => args.data_parallel_size = count("--data-parallel-size")?,
             "max-model-len" => args.max_model_len = Some(count("--max-model-len")?),
             "max-num-seqs" => args.max_num_seqs = Some(count("--max-num-seqs")?),
             "max-num-batched-tokens" => args.max_num_batched_tokens = Some(count("--max-num-batched-tokens")?),
@@ -130,7 +100,7 @@ impl CommandLine {
             }
             "gpu-memory-utilization" => args.gpu_memory_utilization = Some(share("--gpu-memory-utilization", value)?),
             "dtype" => args.dtype = element(value)?,
-            "quantization" | "q" => args.quantization = named(value),
+            "quantization" => args.quantization = named(value),
             "kv-cache-dtype" => args.kv_cache_dtype = named(value).filter(|name| name != "auto"),
             "max-loras" | "max-lora-rank" => {
                 let lora = args.lora.get_or_insert(Lora { max_loras: 1, max_rank: 16 });
@@ -144,11 +114,6 @@ impl CommandLine {
         }
         Ok(())
     }
-}
-
-/// Whether a word is a flag and not a value such as `-1`.
-fn is_flag(word: &str) -> bool {
-    word.strip_prefix('-').is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn bad(name: &'static str, value: Option<&str>, expected: &'static str) -> EstimateError {
@@ -222,7 +187,7 @@ mod tests {
         assert_eq!(args.max_num_batched_tokens, Some(2048));
         assert_eq!(read("--max-model-len 25.6k").unwrap().args.max_model_len, Some(25_600));
         for wrong in
-            ["--max-model-len x", "--max-model-len", "--max-model-len -1", "--gpu-memory-utilization 1.5", "--tp 0"]
+            ["--max-model-len x", "--max-model-len", "--max-model-len -1", "--gpu-memory-utilization 1.5", "-tp 0"]
         {
             assert!(read(wrong).is_err(), "{wrong}");
         }
@@ -234,6 +199,13 @@ mod tests {
         assert_eq!(read.model.as_deref(), Some("a/b"));
         assert!(read.args.enforce_eager);
         assert!(read.ignored.contains(&"port".to_owned()) && read.ignored.contains(&"trust-remote-code".to_owned()));
+    }
+
+    #[test]
+    fn a_switch_takes_no_value_and_a_field_is_no_switch() {
+        let read = read("vllm serve --enable-log-outputs a/b -tp 2 -O3 --compilation-config.mode 3").unwrap();
+        assert_eq!((read.model.as_deref(), read.args.tensor_parallel_size), (Some("a/b"), 2));
+        assert_eq!(read.ignored, ["enable-log-outputs", "optimization-level", "compilation-config.mode"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use vramscope_core::Phase;
 use vramscope_host::{EngineError, Exit};
 
 use crate::Secrets;
-use vramscope_runs::TIMELINE;
+use vramscope_runs::layout::TIMELINE;
 
 /// An early end.
 #[derive(Debug, Clone, PartialEq, Eq)]

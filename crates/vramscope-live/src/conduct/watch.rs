@@ -11,6 +11,7 @@ use vramscope_core::{Bytes, DeviceIndex, Milestone, Phase, SlowSample};
 use vramscope_host::{DockerHost, Engine, EngineEvent, EngineHost, Exit, LogLine};
 use vramscope_load::{Client, LoadEvent, LoadPlan};
 use vramscope_log::News;
+use vramscope_runs::layout;
 
 use super::stop::{Stop, with_causes};
 use super::{Conductor, RunEvent};
@@ -104,7 +105,7 @@ impl Conductor<'_> {
     /// Sends the requests, reads the engine's metrics meanwhile, and keeps the result.
     pub(super) async fn load(&mut self, engine: &mut Engine, client: &Client, plan: &LoadPlan) -> Result<(), Stop> {
         let failed = |error: &(dyn std::error::Error + 'static), phase| Stop::recording(error, phase);
-        let metrics = self.folder.lines("metrics.jsonl").map_err(|error| failed(&error, self.phase))?;
+        let metrics = self.folder.lines(layout::METRICS).map_err(|error| failed(&error, self.phase))?;
         let (told, mut events) = unbounded_channel();
         let (sender, load_plan) = (client.clone(), plan.clone());
         // A task of its own: a flood of log lines must not delay requests. Dropping the sets ends the tasks.
@@ -141,7 +142,7 @@ impl Conductor<'_> {
         scraping.shutdown().await;
         let mut text = Vec::new();
         report.write_serve_json(&mut text).map_err(|error| failed(&error, self.phase))?;
-        self.folder.write("bench.json", &text).map_err(|error| failed(&error, self.phase))?;
+        self.folder.write(layout::BENCH, &text).map_err(|error| failed(&error, self.phase))?;
         let summary = report.summary();
         let whole = summary.completed == plan.requests;
         if !whole && let Some(stop) = self.dying(engine).await? {

@@ -70,6 +70,15 @@ pub fn server(asked: &Asked, host: &str, port: u16, flags: &Flags) -> Result<Com
     command(asked, &["serve", &asked.model], &wanted, flags)
 }
 
+/// Puts vLLM's own name in place of the words that name its program in a command line: a path, an interpreter with a
+/// module. The subcommand follows them, however many they are.
+pub(crate) fn name_program(words: &mut Vec<String>) {
+    if !words.is_empty() {
+        let lead = words.iter().position(|word| word == "bench" || word == "serve").unwrap_or(1);
+        words.splice(..lead, ["vllm".to_owned()]);
+    }
+}
+
 fn command(
     asked: &Asked,
     lead: &[&str],

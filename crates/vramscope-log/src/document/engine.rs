@@ -360,7 +360,7 @@ pub fn failure(failure: &Failure) -> FailureDocument {
     let mut document = FailureDocument {
         kind: failure.kind.name().to_owned(),
         message: failure.message.clone(),
-        advice: crate::advice(&failure.kind),
+        advice: crate::advice(failure),
         line: failure.origin.line,
         worker: failure.origin.worker.clone(),
         bytes: std::collections::BTreeMap::new(),

@@ -77,7 +77,12 @@ impl Reader {
             }
             Effect::Fails(fails) => {
                 let message = failure::message(record.message);
-                state.fail(Failure { kind: failure::kind(fails, &captured), message, origin: place.origin() });
+                state.fail(Failure {
+                    engine: Some(rows::ENGINE),
+                    kind: failure::kind(fails, &captured),
+                    message,
+                    origin: place.origin(),
+                });
                 self.traceback = None;
             }
             Effect::Bench(part) => {
@@ -220,7 +225,12 @@ impl Reader {
             if LEFTOVERS.iter().any(|of_keeper| message.starts_with(of_keeper)) {
                 return;
             }
-            self.router.engine(engine).fail(Failure { kind: FailureKind::Other, message, origin: place.origin() });
+            self.router.engine(engine).fail(Failure {
+                engine: Some(rows::ENGINE),
+                kind: FailureKind::Other,
+                message,
+                origin: place.origin(),
+            });
         }
     }
 }

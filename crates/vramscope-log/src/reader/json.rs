@@ -17,6 +17,8 @@ pub(crate) struct Object {
 /// Names of the message, in the order in which they are tried. `log` is the container runtime's, `line` Loki's, `body`
 /// OpenTelemetry's.
 const MESSAGES: &[&str] = &["message", "msg", "log", "event", "text", "MESSAGE", "body", "line"];
+/// Keys under which a process is named.
+const PROCESS_NAMES: &[&str] = &["processName", "process_name", crate::vllm::worker::PROCESS_NAME_KEY];
 const LEVELS: &[&str] = &["levelname", "level", "severity", "log.level", "lvl"];
 const CLOCKS: &[&str] = &["asctime", "timestamp", "time", "@timestamp", "ts"];
 
@@ -45,7 +47,7 @@ pub(crate) fn object(text: &str) -> Option<Object> {
         .and_then(|text| clock::iso(&text).or_else(|| clock::month_day(&text)))
         .map(|(clock, _)| clock)
         .or(outer);
-    let name = string(&["processName", "process_name", "vllm_process_name"]).filter(|name| name != "MainProcess");
+    let name = string(PROCESS_NAMES).filter(|name| name != "MainProcess");
     let pid = fields.get("process").or_else(|| fields.get("pid")).and_then(serde_json::Value::as_u64);
     let tag = match (name, pid) {
         (Some(name), Some(pid)) => Some(format!("{name} pid={pid}")),

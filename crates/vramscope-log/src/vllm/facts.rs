@@ -9,11 +9,13 @@ use vramscope_core::{
 use crate::engine::Engine;
 use crate::figure::{Figure, Value};
 use crate::key::Key;
+use crate::vllm::rows;
 use crate::vllm::settings::SettingValue;
 
 /// All facts of an engine.
 pub(crate) fn facts(engine: &Engine) -> EngineFacts {
     let mut facts = EngineFacts::default();
+    facts.engine = Some(rows::ENGINE);
     identity(engine, &mut facts);
     arguments(engine, &mut facts);
     memory(engine, &mut facts);

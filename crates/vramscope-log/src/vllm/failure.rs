@@ -88,7 +88,7 @@ pub(crate) fn rank(kind: &FailureKind) -> Rank {
 }
 
 /// What to do about a failure, in one or two sentences.
-pub fn advice(kind: &FailureKind) -> String {
+pub(crate) fn advice(kind: &FailureKind) -> String {
     let gib = |bytes: Bytes| bytes.to_string();
     match kind {
         FailureKind::NoKvCacheMemory => "Weights and activations leave nothing for the KV cache: raise \

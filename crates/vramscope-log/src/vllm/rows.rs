@@ -13,7 +13,7 @@ mod weights;
 
 use std::sync::LazyLock;
 
-use vramscope_core::{Generation, Milestone};
+use vramscope_core::{EngineKind, Generation, Milestone};
 
 use crate::needles::Candidates;
 use crate::pattern::{Matched, Pattern};
@@ -95,6 +95,9 @@ pub(crate) struct Row {
     /// The generation that alone prints it, where its words say so.
     pub(crate) says: Option<Generation>,
 }
+
+/// The engine whose words these rows are.
+pub(crate) const ENGINE: EngineKind = EngineKind::Vllm;
 
 /// The needle of formats that are always raised as an exception: the exception's name ends with it.
 pub(crate) const RAISED: &str = "rror: ";

@@ -1,5 +1,8 @@
 //! Process tags, and which rank is behind them.
 
+/// Under which key loggers of this engine name the process in lines of JSON.
+pub(crate) const PROCESS_NAME_KEY: &str = "vllm_process_name";
+
 /// The inside of a process tag, in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Worker<'a> {

@@ -316,40 +316,27 @@ impl From<&core::LatencyResult> for LatencyStats {
     }
 }
 
-impl EngineFact {
-    /// An amount of memory that the engine printed.
-    pub fn bytes(name: &str, fact: &core::Fact<Bytes>) -> Self {
-        let number = |bytes: Bytes| Number::from(bytes.get());
-        Self { value: Some(number(fact.value)), ..Self::number(name, "bytes", fact, fact.resolution.map(number)) }
-    }
-
-    /// A whole number that the engine printed, in `unit`.
-    pub fn count(name: &str, unit: &str, fact: &core::Fact<u64>) -> Self {
-        Self { value: Some(fact.value.into()), ..Self::number(name, unit, fact, fact.resolution.map(Number::from)) }
-    }
-
-    /// Another number that the engine printed, in `unit`.
-    pub fn float(name: &str, unit: &str, fact: &core::Fact<f64>) -> Self {
-        let resolution = fact.resolution.and_then(Number::from_f64);
-        Self { value: Number::from_f64(fact.value), ..Self::number(name, unit, fact, resolution) }
-    }
-
-    /// A word that the engine printed.
-    pub fn word(name: &str, fact: &core::Fact<String>) -> Self {
-        Self { text: Some(fact.value.clone()), unit: None, ..Self::number(name, "", fact, None) }
-    }
-
-    fn number<T>(name: &str, unit: &str, fact: &core::Fact<T>, resolution: Option<Number>) -> Self {
+impl From<core::NamedFact<'_>> for EngineFact {
+    fn from(fact: core::NamedFact<'_>) -> Self {
         let (scope, rank) = match fact.scope {
             core::Scope::ThisRank(rank) => (FactScope::ThisRank, Some(rank)),
             core::Scope::PerRank => (FactScope::PerRank, None),
             core::Scope::AllRanks => (FactScope::AllRanks, None),
         };
+        let number = |bytes: Bytes| Number::from(bytes.get());
+        let (value, text, unit, resolution) = match fact.value {
+            core::FactValue::Text(text) => (None, Some(text.to_owned()), None, None),
+            core::FactValue::Memory(bytes, step) => (Some(number(bytes)), None, Some("bytes"), step.map(number)),
+            core::FactValue::Count(count, unit) => (Some(count.into()), None, Some(unit), None),
+            core::FactValue::Number(value, unit, step) => {
+                (Number::from_f64(value), None, Some(unit), step.and_then(Number::from_f64))
+            }
+        };
         Self {
-            name: name.to_owned(),
-            value: None,
-            text: None,
-            unit: Some(unit.to_owned()),
+            name: fact.name.to_owned(),
+            value,
+            text,
+            unit: unit.map(str::to_owned),
             resolution,
             scope,
             rank,

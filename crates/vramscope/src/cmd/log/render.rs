@@ -78,7 +78,7 @@ fn failures(engine: &EngineReport, width: usize) -> String {
         let worker = failure.origin.worker.as_ref().map_or(String::new(), |w| format!(" ({w})"));
         let _ = writeln!(text, "  {}, line {}{worker}", failure.kind.name().replace('_', " "), failure.origin.line);
         paragraph(&mut text, &failure.message, width);
-        paragraph(&mut text, &format!("→ {}", advice(&failure.kind)), width);
+        paragraph(&mut text, &format!("→ {}", advice(failure)), width);
     }
     text
 }
@@ -395,7 +395,7 @@ pub(super) fn news(news: &News) -> String {
         }
         News::Failure(failure) => {
             let lead = format!("{:>8}  FAILED  {}", failure.origin.line, failure.kind.name().replace('_', " "));
-            format!("{lead}  {}\n          → {}\n", failure.message, advice(&failure.kind))
+            format!("{lead}  {}\n          → {}\n", failure.message, advice(failure))
         }
         _ => String::new(),
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use jiff::Zoned;
-use vramscope_core::{Architecture, Bytes, ElementType, secrets_in};
-use vramscope_estimate::{CommandLine, EngineArgs, EngineVersion, Usage};
+use vramscope_core::{Architecture, Bytes, ElementType, EngineKind, secrets_in};
+use vramscope_estimate::{COMMAND_LINE, CommandLine, EngineArgs, EngineVersion, Usage};
 use vramscope_host::{Command, EngineHost};
 use vramscope_live::{
     Asked, DeviceNow, PROBE, Preflight, RunSpec, Secrets, Times, Work, Workload, own_benchmark, probe, server,
@@ -190,7 +190,7 @@ impl Plan {
             model: self.named.is_some().then(|| self.short_model()),
             config: self.config.clone(),
             shape: Some(args.model.shape()).filter(|shape| *shape != Shape::default()),
-            engine_type: if kind == WorkKind::Transformers { "transformers" } else { "vllm" }.to_owned(),
+            engine: if kind == WorkKind::Transformers { EngineKind::Transformers } else { EngineKind::Vllm },
             engine_version: found.version.clone(),
             command,
             workload,
@@ -446,7 +446,7 @@ fn told_by_us(words: &[String]) -> Option<&'static str> {
 
 /// The first flag that stands in front of `--` and behind it: the engine would take the one, and the budget the other.
 fn given_twice(flags: &[(String, Option<String>)], words: &[String]) -> Option<String> {
-    let behind: Vec<String> = vramscope_analysis::flag_names(words);
+    let behind: Vec<String> = COMMAND_LINE.flags(words).into_iter().map(|flag| flag.name).collect();
     flags.iter().map(|(name, _)| name).find(|name| behind.contains(name)).cloned()
 }
 

@@ -1,0 +1,37 @@
+//! What the files of a run and of a campaign are called: every name once.
+
+/// What an engine that was conducted printed.
+pub const ENGINE_LOG: &str = "engine.log";
+/// Names under which an engine's log is looked for, the first one found wins; people record vLLM's as `vllm.log`.
+pub const ENGINE_LOGS: &[&str] = &[ENGINE_LOG, "vllm.log"];
+/// The full-rate timeline of the sampler.
+pub const TIMELINE: &str = "timeline.jsonl";
+/// Names under which readings of devices are looked for, the first one found wins.
+pub const GPU_LOGS: &[&str] = &["gpu.csv", TIMELINE, "gpu.jsonl", "gpu_log.txt"];
+/// The model's description.
+pub const MODEL_CONFIG: &str = "config.json";
+/// What a benchmark wrote.
+pub const BENCH: &str = "bench.json";
+/// The engine's command line.
+pub const ARGS: &str = "args.json";
+/// Instants that the host wrote down.
+pub const MARKS: &str = "marks.json";
+/// How the run ended, as its conductor wrote it down.
+pub const RECORD: &str = "run.json";
+/// Readings of the engine's metrics.
+pub const METRICS: &str = "metrics.jsonl";
+/// The script that runs plain transformers.
+pub const PROBE_SCRIPT: &str = "probe.py";
+/// What that script read inside the framework.
+pub const PROBE: &str = "probe.json";
+/// Room that is taken while a run goes on.
+pub(crate) const ROOM: &str = ".room";
+
+/// The runs that a campaign was asked for.
+pub const CAMPAIGN_PLAN: &str = "campaign.plan.json";
+/// The table of a campaign's runs.
+pub const CAMPAIGN_TABLE: &str = "campaign.csv";
+/// The same as a document.
+pub const CAMPAIGN_RUNS: &str = "campaign.runs.json";
+/// Ends of names of documents that speak of several runs and are none, without `.json`.
+pub const SUMMARIES: &[&str] = &[".repeat", ".runs", ".plan"];
