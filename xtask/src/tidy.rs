@@ -1,5 +1,7 @@
 //! House rules that no compiler checks.
 
+mod engines;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +14,7 @@ const UNITS_ALLOWED_IN: &[&str] = &["crates/vramscope-schema/", "crates/vramscop
 /// Words that do not land. They are spelled in two parts so that this file does not contain them.
 const FORBIDDEN: &[(&str, &str)] = &[("todo", "!("), ("unimplemented", "!("), ("#[igno", "re"), ("FIX", "ME")];
 
-/// Checks manifests, READMEs, file lengths, units in names, and the changelog.
+/// Checks manifests, READMEs, file lengths, units in names, engines in their rooms, and the changelog.
 pub(crate) fn run(_: &[String]) -> anyhow::Result<()> {
     let root = crate::root()?;
     let mut wrong = Vec::new();
@@ -26,6 +28,7 @@ pub(crate) fn run(_: &[String]) -> anyhow::Result<()> {
         let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         let name = path.strip_prefix(&root).unwrap_or(path).to_string_lossy().into_owned();
         source(&name, &text, &mut wrong);
+        engines::check(&name, &text, &mut wrong);
     }
     if wrong.is_empty() {
         println!("tidy: {} source files", sources.len());

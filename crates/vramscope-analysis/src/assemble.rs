@@ -13,7 +13,7 @@ mod timeline;
 use crate::attribution::RankEvidence;
 use vramscope_core::{EngineFacts, Milestone, Window};
 use vramscope_schema::Amount;
-use vramscope_schema::v3::{Generator, Metadata, Profile, RawLogFile, RawLogs, RunStatus};
+use vramscope_schema::v3::{Generator, Metadata, Profile, RawLogFile, RawLogs, RunStatus, Source, SourceKind};
 
 use crate::derive::{DeriveError, Inputs, derive};
 use crate::diagnose;
@@ -123,9 +123,17 @@ impl Known<'_> {
     }
 
     fn raw_logs(&self) -> Option<RawLogs> {
-        let engine = self.evidence.engine.as_ref()?;
+        let Some(engine) = &self.evidence.engine else { return self.unread_logs() };
         let file =
             RawLogFile { file: engine.file.clone(), bytes: engine.bytes, lines: Some(engine.lines), sha256: None };
         Some(RawLogs { files: vec![file], excerpts: outcome::excerpts(self), ..RawLogs::default() })
+    }
+
+    /// Logs of an engine whose words are not known here.
+    fn unread_logs(&self) -> Option<RawLogs> {
+        let logs = self.evidence.sources.iter().filter(|source| source.kind == SourceKind::EngineLog);
+        let file = |log: &Source| RawLogFile { file: log.file.clone(), bytes: log.bytes, lines: None, sha256: None };
+        let files: Vec<RawLogFile> = logs.map(file).collect();
+        (!files.is_empty()).then(|| RawLogs { files, ..RawLogs::default() })
     }
 }

@@ -134,6 +134,11 @@ impl Evidence {
         self.engine_name().is_some_and(|name| name != engine.name())
     }
 
+    /// Whether a log of the engine is there, also one that nothing is read from.
+    pub(crate) fn has_engine_log(&self) -> bool {
+        self.engine.is_some() || self.sources.iter().any(|source| source.kind == SourceKind::EngineLog)
+    }
+
     /// Whether plain transformers ran, which has no log that could tell figures, and a probe that does.
     pub(crate) fn is_transformers(&self) -> bool {
         self.engine_kind() == Some(EngineKind::Transformers)

@@ -111,6 +111,18 @@ impl Client {
         self.get(PATH, MAX_JSON).await?.expect_engine(self, PATH).map(drop)
     }
 
+    /// Whether a server that serves requests is there: its health, or where it has no such path, its list of models,
+    /// which every engine with this API has.
+    ///
+    /// # Errors
+    /// As [`Self::health`]; [`LoadError::is_of_another`] tells whether to ask again is of use.
+    pub async fn ready(&self) -> Result<(), LoadError> {
+        match self.health().await {
+            Err(other @ LoadError::OtherServer { .. }) => self.models().await.map(drop).map_err(|_| other),
+            health => health,
+        }
+    }
+
     /// The models that the server serves.
     ///
     /// # Errors

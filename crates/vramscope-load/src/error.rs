@@ -35,7 +35,7 @@ pub enum LoadError {
         status: u16,
     },
     /// Something else than an engine answers.
-    #[error("use {path}: {problem}; expected an OpenAI-compatible engine such as vllm serve")]
+    #[error("use {path}: {problem}; expected an engine with the API of OpenAI")]
     OtherServer {
         /// The path asked for.
         path: &'static str,
@@ -108,6 +108,19 @@ pub enum LoadError {
         /// Why the first failed.
         failure: Failure,
     },
+}
+
+impl LoadError {
+    /// Whether something answers that is no engine, or none that lets this client in: waiting changes nothing about it.
+    /// An engine that still loads does not answer, or answers with 5xx, as does a proxy before it.
+    pub fn is_of_another(&self) -> bool {
+        matches!(self, Self::OtherServer { .. } | Self::Status { .. } | Self::Json { .. } | Self::TooLarge { .. })
+    }
+
+    /// Whether the server wants another API key.
+    pub fn is_about_access(&self) -> bool {
+        matches!(self, Self::Status { status: 401 | 403, .. })
+    }
 }
 
 fn about_key(status: u16) -> &'static str {

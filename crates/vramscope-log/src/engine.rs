@@ -12,7 +12,7 @@ use crate::pattern::Captured;
 use crate::report::Reports;
 use crate::vllm::bench::Bench;
 use crate::vllm::settings::{Setting, SettingSource};
-use crate::vllm::worker::{Placement, Worker};
+use crate::vllm::worker::{Placement, V0_WORKER, Worker};
 
 /// Most figures of one key that one engine keeps. Engines of a few hundred workers print a few hundred; a crash loop
 /// within one engine prints without end, and memory must not follow it.
@@ -268,10 +268,8 @@ impl Engine {
     fn workers_in_order(&self, tensor: Option<u32>, pipeline: Option<u32>) -> Vec<&str> {
         let world = tensor.unwrap_or(1).saturating_mul(pipeline.unwrap_or(1));
         let workers = self.figures.iter().filter_map(|f| f.origin.worker.as_deref()).map(Worker::of);
-        let mut pids: Vec<(u64, &str)> = workers
-            .filter(|w| w.name == "VllmWorkerProcess")
-            .filter_map(|w| Some((w.pid.parse().ok()?, w.pid)))
-            .collect();
+        let mut pids: Vec<(u64, &str)> =
+            workers.filter(|w| w.name == V0_WORKER).filter_map(|w| Some((w.pid.parse().ok()?, w.pid))).collect();
         pids.sort_unstable();
         pids.dedup();
         let all = u32::try_from(pids.len()).is_ok_and(|count| Some(count) == world.checked_sub(1));

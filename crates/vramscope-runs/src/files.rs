@@ -45,8 +45,9 @@ pub enum FileError {
     },
     /// A folder without anything to analyze.
     #[error(
-        "find evidence in {}: expected engine.log or vllm.log, gpu.csv or a .jsonl timeline, config.json, bench.json",
-        .path.display()
+        "find evidence in {}: expected {}, gpu.csv or a .jsonl timeline, config.json, bench.json",
+        .path.display(),
+        layout::ENGINE_LOGS.join(" or ")
     )]
     NothingFound {
         /// The folder.

@@ -1,5 +1,8 @@
 //! Steps of an engine: one run of the model over a batch.
 
+mod sglang;
+mod vllm;
+
 /// What a step computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -94,7 +97,7 @@ impl StepName {
             });
         }
         let name = std::str::from_utf8(name).ok()?;
-        name.strip_prefix("execute_").and_then(vllm).or_else(|| name.strip_prefix("step[").and_then(sglang))
+        name.strip_prefix("execute_").and_then(vllm::step).or_else(|| name.strip_prefix("step[").and_then(sglang::step))
     }
 
     fn new(context: Part, generation: Part) -> Self {
@@ -107,46 +110,6 @@ impl StepName {
         };
         Self { source: StepSource::Engine, kind, context, generation }
     }
-}
-
-/// vLLM's worker: `context_8(2048)_generation_0(0)`; with detailed annotations a total comes first and the brackets hold
-/// `sq` and more: `32_context_0(sq0sk0sqsq0sqsk0)_generation_32(sq32sk55086sqsq32sqsk55086)`.
-fn vllm(rest: &str) -> Option<StepName> {
-    let start = if rest.starts_with("context_") { 0 } else { rest.find("_context_")? + 1 };
-    let rest = rest[start..].strip_prefix("context_")?;
-    let (context, generation) = rest.split_once("_generation_")?;
-    Some(StepName::new(part(context)?, part(generation)?))
-}
-
-/// `8(2048)` or `8(sq2048sk…)`.
-fn part(text: &str) -> Option<Part> {
-    let (requests, tokens) = text.split_once('(')?;
-    let tokens = tokens.strip_prefix("sq").unwrap_or(tokens);
-    let end = tokens.find(|c: char| !c.is_ascii_digit()).unwrap_or(tokens.len());
-    Some(Part { requests: Some(requests.parse().ok()?), tokens: tokens[..end].parse().ok() })
-}
-
-/// SGLang's scheduler: `DECODE bs=32]`, `EXTEND bs=4 toks=512]`.
-fn sglang(rest: &str) -> Option<StepName> {
-    let rest = rest.strip_suffix(']')?;
-    let mut words = rest.split_whitespace();
-    let mode = words.next()?;
-    let number = |key: &str| words.clone().find_map(|word| word.strip_prefix(key)).and_then(|value| value.parse().ok());
-    let all = Part { requests: number("bs="), tokens: number("toks=") };
-    let none = Part { requests: Some(0), tokens: Some(0) };
-    let mut step = match mode {
-        "DECODE" => StepName::new(none, all),
-        "EXTEND" | "PREFILL" => StepName::new(all, none),
-        _ => StepName::new(Part::default(), Part::default()),
-    };
-    match mode {
-        "DECODE" => step.kind = StepKind::Decode,
-        "EXTEND" | "PREFILL" => step.kind = StepKind::Prefill,
-        "MIXED" => step.kind = StepKind::Mixed,
-        "IDLE" => step.kind = StepKind::Empty,
-        _ => {}
-    }
-    Some(step)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub(super) fn metadata(run: &Known<'_>) -> Option<EngineMetadata> {
     }
     let facts = run.facts;
     let written = run.evidence.args.as_ref().and_then(|a| a.engine_version.clone());
-    if run.evidence.engine.is_none() && written.is_none() {
+    if run.evidence.engine.is_none() && written.is_none() && run.evidence.record.is_none() {
         return None;
     }
     Some(EngineMetadata {

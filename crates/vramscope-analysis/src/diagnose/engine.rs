@@ -71,6 +71,8 @@ fn advice_of(kind: &str) -> &'static str {
         "engine_does_not_end" => {
             "its processes hang in the driver: look at the kernel's log (dmesg), and restart the machine"
         }
+        "not_an_engine" => "look at the address and the port: an engine with the API of OpenAI is to answer there",
+        "access_refused" => "give the server's key in VRAMSCOPE_API_KEY, or with --api-key",
         "requests_failed" => "look at the end of engine.log for what the server said",
         _ => "read the end of engine.log: what the engine printed last usually says why",
     }
@@ -95,7 +97,7 @@ pub(super) fn process_memory(known: &Known<'_>) -> Option<Diagnostic> {
 /// Without the engine's log nothing tells what the memory is for.
 pub(super) fn no_engine_log(known: &Known<'_>) -> Option<Diagnostic> {
     // Plain transformers has none; its probe says what memory is for.
-    if known.evidence.engine.is_some() || known.evidence.is_transformers() {
+    if known.evidence.has_engine_log() || known.evidence.is_transformers() {
         return None;
     }
     let message = "no engine log: memory is measured, and nothing says what it was used for".to_owned();

@@ -11,12 +11,12 @@ use vramscope_schema::v3::{Confidence, Generator, PartKind, Profile, RunStatus};
 
 use crate::analyze;
 
-const GIB: u64 = 1 << 30;
+pub(super) const GIB: u64 = 1 << 30;
 /// 2026-11-22 05:00:00 UTC.
 const START: u64 = 1_795_323_600;
 
 /// A recording of `gpus` devices each 100 ms, of which the first `ranks` do as `level_gib(seconds)` says.
-fn gpu_csv(gpus: u32, ranks: u32, seconds: u64, level: impl Fn(u64) -> u64) -> String {
+pub(super) fn gpu_csv(gpus: u32, ranks: u32, seconds: u64, level: impl Fn(u64) -> u64) -> String {
     let mut text = String::from("timestamp_ns,gpu_index,used_bytes,total_bytes,reserved_bytes,power_mw\n");
     for tick in 0..seconds * 10 {
         for gpu in 0..gpus {
@@ -29,7 +29,7 @@ fn gpu_csv(gpus: u32, ranks: u32, seconds: u64, level: impl Fn(u64) -> u64) -> S
 }
 
 /// Two ranks of 10 GiB of weights and a pool of 40 GiB each.
-const ENGINE_LOG: &str = "\
+pub(super) const ENGINE_LOG: &str = "\
 INFO 11-22 05:00:05 [api_server.py:1] vLLM API server version 0.11.0
 INFO 11-22 05:00:05 [core.py:77] Initializing a V1 LLM engine (v0.11.0) with config: model='m', dtype=torch.bfloat16, \
 max_seq_len=4096, tensor_parallel_size=2, pipeline_parallel_size=1, quantization=None, enforce_eager=True, \
@@ -43,7 +43,7 @@ kv_cache_dtype=auto, device_config=cuda
 (EngineCore_DP0 pid=40) INFO 11-22 05:00:30 [core.py:210] init engine (profile, create kv cache, warmup model) took 15.00 seconds
 ";
 
-fn level(second: u64) -> u64 {
+pub(super) fn level(second: u64) -> u64 {
     match second {
         0..=6 => 5 << 20,
         7..=10 => GIB,
@@ -54,7 +54,7 @@ fn level(second: u64) -> u64 {
     }
 }
 
-fn folder(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = TempDir::new().unwrap();
     for (name, text) in files {
         fs::write(folder.path().join(name), text).unwrap();

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on panics, says so when it skips, and has small sums"
 )]
 
+mod engines;
 mod h200;
 mod made_up;
 

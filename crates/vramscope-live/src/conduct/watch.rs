@@ -75,15 +75,25 @@ impl Conductor<'_> {
 
     /// Watches the engine until its server answers.
     pub(super) async fn until_ready(&mut self, engine: &mut Engine, client: &Client) -> Result<(), Stop> {
-        let client = client.clone();
+        let (client, attached) = (client.clone(), self.attached());
+        // An engine that is started here comes in time, whatever answers in its place until then.
         let ready = async move {
-            while client.health().await.is_err() {
-                tokio::time::sleep(PROBE).await;
+            loop {
+                match client.ready().await {
+                    Err(error) if attached && error.is_of_another() => return Err(error),
+                    Err(_) => tokio::time::sleep(PROBE).await,
+                    Ok(()) => return Ok(()),
+                }
             }
         };
         match self.watch(engine, ready, self.spec.times.ready, "the start of the engine", None).await? {
             Ended::Engine(exit) => Err(self.died(exit).await),
-            Ended::Work(()) => {
+            Ended::Work(Err(error)) => {
+                let kind = if error.is_about_access() { "access_refused" } else { "not_an_engine" };
+                let message = self.spec.secrets.hide(&format!("failed to {}", with_causes(&error)));
+                Err(Stop::new(kind, self.phase, message))
+            }
+            Ended::Work(Ok(())) => {
                 self.enter(Phase::Ready)?;
                 let rest = tokio::time::sleep(self.spec.times.rest);
                 match self.watch(engine, rest, Duration::MAX, "the rest before the first request", None).await? {

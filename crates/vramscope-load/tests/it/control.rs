@@ -36,6 +36,26 @@ async fn another_server_is_told_from_an_engine() {
 }
 
 #[tokio::test]
+async fn an_engine_behind_a_proxy_is_waited_for_and_what_is_none_is_not() {
+    // A proxy answers 502 until the engine listens; some engines have no /health.
+    let server = Server::start(|asked, number| match (number, asked.path.as_str()) {
+        (0, _) => answer(502, "text/html", "<html>bad gateway</html>"),
+        (_, "/v1/models") => answer(200, "application/json", r#"{"data": []}"#),
+        _ => answer(404, "text/plain", ""),
+    })
+    .await;
+    let client = Client::new(&server.url, None).unwrap();
+    let loading = client.ready().await.unwrap_err();
+    assert!(!loading.is_of_another() && !loading.is_about_access(), "{loading:?}");
+    client.ready().await.unwrap();
+    for (status, kind, access) in [(200, "text/html", false), (404, "text/plain", false), (401, "text/plain", true)] {
+        let server = Server::start(move |_, _| answer(status, kind, "no")).await;
+        let other = Client::new(&server.url, None).unwrap().ready().await.unwrap_err();
+        assert_eq!((other.is_of_another(), other.is_about_access()), (true, access), "{other:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_silent_server_and_a_broken_connection_are_told_apart() {
     let server = Server::start(|asked, _| match asked.path.as_str() {
         "/health" => vec![Step::Hang],

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use vramscope_core::{Failure, FailureKind, Generation, Milestone};
+use vramscope_core::{Failure, FailureKind, Milestone};
 
 use super::join::Owner;
 use super::{MAX_RESULT_LINES, MAX_TRACEBACK_LINES, Reader, route};
@@ -13,6 +13,7 @@ use crate::pattern::{Captured, Matched};
 use crate::record::Record;
 use crate::report::Report;
 use crate::vllm::failure;
+use crate::vllm::generation::generation;
 use crate::vllm::rows::{self, BenchPart, Effect, Format};
 use crate::vllm::settings::{self, SettingSource};
 use crate::vllm::worker::{Placement, Worker};
@@ -252,34 +253,6 @@ fn took(captured: &[Captured]) -> Option<f64> {
         Value::Number(secs) => Some(secs),
         _ => None,
     }
-}
-
-/// The generation that a line proves: by its words, by a process that only one has, or by a version that had only one.
-fn generation(format: &Format, captured: &[Captured], tag: Option<&str>) -> Option<Generation> {
-    let by_tag = || {
-        let name = Worker::of(tag?).name;
-        if name == "VllmWorkerProcess" {
-            return Some(Generation::V0);
-        }
-        name.starts_with("VllmWorker ").then_some(Generation::V1)
-    };
-    let by_version = || {
-        let version = captured.iter().find(|c| c.key == Key::Version)?;
-        let Value::Text(version) = &version.value else { return None };
-        let number = |part: &str| -> Option<u32> {
-            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-            part[..digits].parse().ok()
-        };
-        let mut parts = version.split('.');
-        let (major, minor) = (number(parts.next()?)?, number(parts.next()?)?);
-        let patch = parts.next().and_then(number).unwrap_or(0);
-        match (major, minor, patch) {
-            (0, 0..=5, _) | (0, 6, 0..=3) => Some(Generation::V0),
-            (0, 0..=10, _) => None,
-            _ => Some(Generation::V1),
-        }
-    };
-    format.row.says.or_else(by_tag).or_else(by_version)
 }
 
 /// Whether a value is the name of an attention backend.

@@ -3,6 +3,9 @@
 /// Under which key loggers of this engine name the process in lines of JSON.
 pub(crate) const PROCESS_NAME_KEY: &str = "vllm_process_name";
 
+/// The workers of the first design, which are told apart by their process ids alone.
+pub(crate) const V0_WORKER: &str = "VllmWorkerProcess";
+
 /// The inside of a process tag, in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Worker<'a> {

@@ -11,9 +11,10 @@ pub(super) fn exit_code(profile: &Profile) -> ExitCode {
         Some(RunStatus::Failed) => match profile.failure.as_ref().map(|failure| failure.kind.as_str()) {
             Some("recording_not_written") => ExitCode::CannotWrite,
             Some("device_lost") => ExitCode::NoDevice,
-            Some("engine_not_found" | "host_failed" | "container_gone" | "docker_unavailable") => {
-                ExitCode::HostUnavailable
-            }
+            Some(
+                "engine_not_found" | "host_failed" | "container_gone" | "docker_unavailable" | "not_an_engine"
+                | "access_refused",
+            ) => ExitCode::HostUnavailable,
             Some("timed_out") => ExitCode::TimedOut,
             _ => ExitCode::EngineFailed,
         },

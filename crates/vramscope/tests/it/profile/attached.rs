@@ -1,6 +1,7 @@
 //! A server that somebody else started: what must be said of it, and what is learned from it.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
@@ -119,4 +120,60 @@ fn the_server_is_asked_what_it_serves() {
     assert_eq!(document["host"]["kind"], "attach");
     assert!(document["host"].get("command").is_none(), "nobody knows how it was started: {}", document["host"]);
     bench.is_derived_again();
+}
+
+/// A server that answers each request with the first of these answers whose path it is, and 404 otherwise.
+fn answering(answers: &'static [(&'static str, &'static str)]) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut first = String::new();
+            if reader.read_line(&mut first).is_err() {
+                continue;
+            }
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+            let path = first.split(' ').nth(1).unwrap_or_default();
+            let found = answers.iter().find(|(of, _)| *of == path || *of == "*");
+            let answer = found.map_or("404 Not Found|text/plain|no such page", |(_, answer)| *answer);
+            let parts: Vec<&str> = answer.split('|').collect();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
+                parts[0],
+                parts[1],
+                parts[2].len(),
+                parts[2]
+            );
+        }
+    });
+    url
+}
+
+#[test]
+fn what_answers_and_is_no_engine_is_not_waited_for() {
+    let bench = Bench::new(&Script { speed: 100.0, ..Script::default() });
+    let cases: [(&'static [(&'static str, &'static str)], &str, &str); 4] = [
+        (&[("*", "200 OK|text/html|<html>hello</html>")], "not_an_engine", "web pages"),
+        (&[], "not_an_engine", "404"),
+        (&[("/version", "404 No|text/plain|"), ("*", "401 Unauthorized|application/json|{}")], "access_refused", "401"),
+        (&[("/health", "200 OK|text/html|<p>"), ("*", "200 OK|application/json|{\"a\": 1}")], "not_an_engine", "web"),
+    ];
+    for (answers, kind, said) in cases {
+        let url = answering(answers);
+        let file = bench.file().display().to_string();
+        let output = crate::vramscope(&["profile", "--url", &url, "--output", &file, "--force", "--num-prompts", "1"]);
+        let text = crate::stderr(&output);
+        assert_eq!(output.status.code(), Some(9), "{answers:?}: {text}");
+        assert!(text.contains(kind) && text.contains(said), "{answers:?}: {text}");
+        let document: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        assert_eq!(document["failure"]["kind"], kind);
+        fs::remove_dir_all(bench.folder()).unwrap();
+        fs::remove_file(&file).unwrap();
+    }
 }
