@@ -122,8 +122,11 @@ fn the_server_is_asked_what_it_serves() {
     bench.is_derived_again();
 }
 
+/// Paths, and what a server answers there: status, type and body.
+type Answers = &'static [(&'static str, &'static str)];
+
 /// A server that answers each request with the first of these answers whose path it is, and 404 otherwise.
-fn answering(answers: &'static [(&'static str, &'static str)]) -> String {
+fn answering(answers: Answers) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -158,7 +161,7 @@ fn answering(answers: &'static [(&'static str, &'static str)]) -> String {
 #[test]
 fn what_answers_and_is_no_engine_is_not_waited_for() {
     let bench = Bench::new(&Script { speed: 100.0, ..Script::default() });
-    let cases: [(&'static [(&'static str, &'static str)], &str, &str); 4] = [
+    let cases: [(Answers, &str, &str); 4] = [
         (&[("*", "200 OK|text/html|<html>hello</html>")], "not_an_engine", "web pages"),
         (&[], "not_an_engine", "404"),
         (&[("/version", "404 No|text/plain|"), ("*", "401 Unauthorized|application/json|{}")], "access_refused", "401"),
