@@ -26,6 +26,7 @@ mod evidence;
 mod known;
 mod levels;
 mod model;
+mod named;
 mod phases;
 mod vllm;
 
@@ -44,4 +45,5 @@ pub use evidence::probe::{
     ProbeProcessMoment, ProbeRequest, ProbeVersions, read as read_probe,
 };
 pub use evidence::{EngineLog, Evidence, EvidenceError};
+pub use named::{ModelError, NamedModel};
 pub use phases::RETURNED_WITHIN;

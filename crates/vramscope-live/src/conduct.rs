@@ -3,6 +3,7 @@
 //! Everything that happens goes to the recording folder first; the profile is derived from the folder alone, so that
 //! `vramscope analyze` gives the same later. On every way out the engine is stopped and memory is given time to return.
 
+mod container;
 mod stop;
 mod watch;
 
@@ -143,6 +144,10 @@ impl<'r> Run<'r> {
             EngineKind::Transformers => folder.write(layout::PROBE_SCRIPT, crate::PROBE.as_bytes())?,
             _ => {}
         }
+        if !spec.engine_config.is_empty() {
+            let config = spec.secrets.hide_words(&spec.engine_config);
+            shown = vllm::command::with_config(&shown, &config);
+        }
         folder.write_args(&args_file(&shown, &spec, spec.model.as_deref()))?;
         if let Some(config) = &spec.config {
             folder.write(layout::MODEL_CONFIG, config)?;
@@ -230,7 +235,7 @@ impl Conductor<'_> {
             Ok(engine) => engine,
             Err(error) => return Err(Stop::host(&error, self.phase, &self.spec.secrets)),
         };
-        self.container = engine.container().map(|container| (container.name.clone(), container.image.clone()));
+        self.container = container::of(&engine);
         let worked = self.work(&mut engine).await;
         // Who has stopped the run already has seen to it that the engine ends, not that its end is not looked at.
         let asked = worked.as_ref().is_err_and(Stop::is_interrupt);

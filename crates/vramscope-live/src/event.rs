@@ -8,6 +8,8 @@ use vramscope_core::{Bytes, Phase};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunEvent {
+    /// Somebody is asked something before the run begins; what is being done.
+    Asking(&'static str),
     /// A phase begins.
     Phase {
         /// Which.

@@ -1,10 +1,44 @@
 //! Conducts one run: starts or attaches to an engine, watches it through every phase, and keeps what happens in a
 //! recording folder, from which the profile is derived.
+//!
+//! ```no_run
+//! use vramscope_gpu::GpuBackend;
+//! use vramscope_live::{Found, Measured, Plan, PlanError, Request, Run, RunPaths, cancel};
+//! use vramscope_runs::RecordingFolder;
+//! use vramscope_sampler::{Sampler, SamplerConfig};
+//!
+//! # async fn example(request: Request, measured: Measured, gpus: Box<dyn GpuBackend>)
+//! #     -> Result<(), Box<dyn std::error::Error>> {
+//! let plan = Plan::make(request, &measured).await?;
+//! let paths = RunPaths::new(&plan, 1)?;
+//! paths.check()?;
+//! for finding in plan.preflight(None, &measured.devices).check_place() {
+//!     println!("{}: {}", finding.code, finding.message);
+//! }
+//! let found = Found::ask(&plan, &mut |_| {}).await?;
+//! let spec = plan.spec(&found, &measured, &paths)?;
+//! let mut sampler = Sampler::spawn_all(vec![gpus.into()], SamplerConfig::default())?;
+//! let folder = RecordingFolder::create(&paths.folder).map_err(PlanError::Recording)?;
+//! let (_stop, token) = cancel();
+//! let run = Run::new(spec, &mut sampler, plan.host.clone(), folder);
+//! let profile = run.execute(&mut |event| println!("{event:?}"), token).await?;
+//! println!("{:?}", profile.metadata.status);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It reads no environment variables and prints nothing: what it needs of either is in the [`Request`], and what it tells
+//! comes as [`RunEvent`]s. Containers come with the feature `docker`.
 
 mod cancel;
 mod conduct;
 mod event;
+mod measured;
+mod paths;
+mod place;
+mod plan;
 mod preflight;
+mod request;
 mod scrape;
 mod secrets;
 mod spec;
@@ -14,9 +48,15 @@ mod vllm;
 pub use cancel::{CancelHandle, CancelToken, cancel};
 pub use conduct::{Run, RunError};
 pub use event::RunEvent;
+pub use measured::{Measured, confinement};
+pub use paths::RunPaths;
+pub use plan::{Plan, PlanError};
 pub use preflight::{DeviceNow, Finding, Preflight};
+pub use request::{AskedEngine, AskedModel, AskedWork, Environment, Place, Request, Watched, WorkKind};
 pub use secrets::Secrets;
 pub use spec::{RunSpec, Times, Workload};
 pub use transformers::{PROBE, probe};
 pub use vllm::command::{Asked, Work, own_benchmark, server};
 pub use vllm::flags::{FlagError, Flags};
+pub use vllm::found::Found;
+pub use vllm::words::EngineWords;

@@ -24,6 +24,8 @@ pub struct RunSpec {
     pub shape: Option<Shape>,
     /// Which engine runs.
     pub engine: EngineKind,
+    /// The words of the configuration file that the command names; they are written down in its place.
+    pub engine_config: Vec<String>,
     /// The engine's release, where it is known before it starts.
     pub engine_version: Option<String>,
     /// What is started; for an engine that runs already, what it was started with as far as it is known.

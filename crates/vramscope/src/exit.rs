@@ -3,6 +3,9 @@
 use std::fmt;
 use std::fmt::Write as _;
 
+use vramscope_analysis::ModelError;
+use vramscope_host::EngineError;
+use vramscope_live::PlanError;
 use vramscope_schema::ExitCode;
 
 /// An exit code attached to an error as context: `.context(Exit(ExitCode::BadInput))` is the innermost statement of
@@ -33,6 +36,61 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
             let error = error.into();
             if error.downcast_ref::<Failed>().is_some() { error } else { error.context(Failed { code }) }
         })
+    }
+}
+
+/// Gives an error of the planning its exit code.
+pub(crate) trait OrPlanned<T> {
+    /// Attaches the exit code.
+    fn or_planned(self) -> anyhow::Result<T>;
+}
+
+impl<T> OrPlanned<T> for Result<T, PlanError> {
+    fn or_planned(self) -> anyhow::Result<T> {
+        self.map_err(|error| {
+            let code = of_plan(&error);
+            anyhow::Error::new(error).context(Failed { code })
+        })
+    }
+}
+
+/// How a model that cannot be read ends the process.
+pub(crate) fn of_model(error: &ModelError) -> ExitCode {
+    match error {
+        ModelError::Unnamed | ModelError::Read { .. } => ExitCode::Usage,
+        _ => ExitCode::BadInput,
+    }
+}
+
+/// How a run that is not planned ends the process.
+fn of_plan(error: &PlanError) -> ExitCode {
+    match error {
+        PlanError::OnlyRequests
+        | PlanError::NoPrompt
+        | PlanError::NoFlag { .. }
+        | PlanError::OurFlag { .. }
+        | PlanError::GivenTwice { .. }
+        | PlanError::Words(_)
+        | PlanError::Flag(_)
+        | PlanError::Load(_)
+        | PlanError::NoModel { .. }
+        | PlanError::MountAbsent { .. }
+        | PlanError::MountTarget { .. }
+        | PlanError::Socket(_)
+        | PlanError::NoFileName
+        | PlanError::ToStdout
+        | PlanError::OutputIsFolder { .. }
+        | PlanError::NoText { .. } => ExitCode::Usage,
+        PlanError::Model(error) if !matches!(error, ModelError::Read { .. }) => of_model(error),
+        PlanError::ModelInside(_) | PlanError::EngineConfig { .. } => ExitCode::BadInput,
+        PlanError::OutputIsTaken { .. } | PlanError::Recording(_) => ExitCode::CannotWrite,
+        PlanError::Host(EngineError::TooSlow { .. }) => ExitCode::TimedOut,
+        PlanError::Host(_)
+        | PlanError::Unreachable(_)
+        | PlanError::NoFlags { .. }
+        | PlanError::WithoutDocker { .. } => ExitCode::HostUnavailable,
+        // What the system refuses.
+        _ => ExitCode::Failure,
     }
 }
 

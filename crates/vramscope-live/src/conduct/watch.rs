@@ -8,13 +8,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use vramscope_core::{Bytes, DeviceIndex, Milestone, Phase, SlowSample};
-use vramscope_host::{DockerHost, Engine, EngineEvent, EngineHost, Exit, LogLine};
+use vramscope_host::{Engine, EngineEvent, Exit, LogLine};
 use vramscope_load::{Client, LoadEvent, LoadPlan};
 use vramscope_log::News;
 use vramscope_runs::layout;
 
 use super::stop::{Stop, with_causes};
-use super::{Conductor, RunEvent};
+use super::{Conductor, RunEvent, container};
 use crate::{scrape, transformers as probe};
 
 /// How often the devices are looked at for people, and the engine's processes for the sampler.
@@ -26,8 +26,6 @@ const MOST_PIDS: usize = 4096;
 /// The time between two questions whether the server is ready.
 const PROBE: Duration = Duration::from_millis(250);
 
-/// How long a container may take to end after its processes.
-const GOING: Duration = Duration::from_secs(5);
 /// So many characters of an error are repeated; the log has the rest.
 const MOST_OF_AN_ERROR: usize = 400;
 
@@ -212,7 +210,7 @@ impl Conductor<'_> {
         let mut stop = Stop::exited(&exit, self.phase);
         // A container reports the signal that ended its processes as a code past 128.
         let killed = exit.code.is_none_or(|code| code > 128);
-        if matches!(self.host, EngineHost::Docker(_))
+        if container::is_one(self.host)
             && self.phase == Phase::Launch
             && let Some(why) = not_started(&exit)
         {
@@ -223,8 +221,8 @@ impl Conductor<'_> {
         if let Some(error) = &self.first_error {
             stop.message.push_str(&format!("; the first error in its log: {error}"));
         }
-        if let (EngineHost::Docker(host), Some(name)) = (self.host, &self.spec.host.container)
-            && is_gone(host, name, killed).await
+        if let Some(name) = &self.spec.host.container
+            && container::is_gone(self.host, name, killed).await
         {
             stop.kind = "container_gone";
             stop.message = format!("the container {name} was gone in the phase {}", self.phase);
@@ -416,19 +414,6 @@ fn not_started(exit: &Exit) -> Option<&'static str> {
         Some(127) => Some("is not there, or what it asks for is not"),
         _ => None,
     }
-}
-
-/// Whether a container does not run any more. The daemon learns of its end after its processes have ended, so one whose
-/// engine was killed is given a moment.
-async fn is_gone(host: &DockerHost, name: &str, killed: bool) -> bool {
-    let until = Instant::now() + if killed { GOING } else { Duration::ZERO };
-    while host.inspect(name).await.is_ok_and(|container| container.running) {
-        if Instant::now() >= until {
-            return false;
-        }
-        tokio::time::sleep(PROBE).await;
-    }
-    true
 }
 
 /// The last line of a Python traceback, without what a logger puts before it: `ValueError: what is wrong`.

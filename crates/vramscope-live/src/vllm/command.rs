@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use vramscope_core::redact_args;
 use vramscope_host::Command;
 
 use super::flags::{FlagError, Flags};
+
+/// The usual name of the program.
+pub(crate) const PROGRAM: &str = "vllm";
 
 /// What a person asks of the engine, whatever its work.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -77,6 +81,13 @@ pub(crate) fn name_program(words: &mut Vec<String>) {
         let lead = words.iter().position(|word| word == "bench" || word == "serve").unwrap_or(1);
         words.splice(..lead, ["vllm".to_owned()]);
     }
+}
+
+/// A command line with the words of its configuration file in the place of the file's name.
+pub(crate) fn with_config(words: &[String], config: &[String]) -> Vec<String> {
+    let shown = redact_args(config.iter().map(String::as_str));
+    let read = |_: &str| Ok::<_, std::convert::Infallible>(shown);
+    vramscope_estimate::with_config_file(words, read).unwrap_or_else(|never| match never {})
 }
 
 fn command(

@@ -50,7 +50,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let line = args.engine.read()?;
-    let model = args.model.read(line.model.as_deref()).or_exit(ExitCode::Usage)?;
+    let model = args.model.read(line.model.as_deref())?;
     let device = args.device.required()?;
     let calibration = args.device.calibration()?;
     let setting = Setting { device: &device, others: args.device.others(), calibration: &calibration };
@@ -63,7 +63,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             output::print(&text)?;
         }
         Format::Json => {
-            let document = EstimateDocument::new(model.document()?, &budget, &line.args, setting, used, line.ignored);
+            let document = EstimateDocument::new(
+                model.document().or_exit(ExitCode::BadInput)?,
+                &budget,
+                &line.args,
+                setting,
+                used,
+                line.ignored,
+            );
             output::print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
         }
     }

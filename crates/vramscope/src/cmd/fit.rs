@@ -3,6 +3,7 @@
 mod render;
 
 use anyhow::bail;
+use vramscope_analysis::NamedModel;
 use vramscope_core::Workload;
 use vramscope_estimate::document::{ChangeRow, DeviceRow, FitDocument, GpuDocument, Placed, VERSION};
 use vramscope_estimate::{
@@ -56,12 +57,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return list(args.format);
     }
     let line = args.engine.read()?;
-    let model = args.model.read(line.model.as_deref()).or_exit(ExitCode::Usage)?;
+    let model = args.model.read(line.model.as_deref())?;
     let request_tokens = args.request_tokens.as_deref().map(input::tokens).transpose().or_exit(ExitCode::Usage)?;
     let wish = Wish { request_tokens, requests: Some(args.requests) };
     let mut document = FitDocument {
         vramscope_fit: VERSION,
-        model: model.document()?,
+        model: model.document().or_exit(ExitCode::BadInput)?,
         engine_version: line.args.version.to_string(),
         request_tokens,
         requests: args.requests,
@@ -91,7 +92,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// All questions for one kind of device.
 fn on_one(
     args: &Args,
-    model: &input::Model,
+    model: &NamedModel,
     engine: &EngineArgs,
     wish: Wish,
     document: &mut FitDocument,

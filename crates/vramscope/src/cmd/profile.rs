@@ -2,12 +2,9 @@
 
 mod args;
 mod devices;
-mod engine;
-mod host;
 mod outcome;
-mod paths;
-mod plan;
 mod repeat;
+mod request;
 mod view;
 
 use std::sync::Arc;
@@ -16,18 +13,17 @@ use anyhow::{Context as _, anyhow};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use vramscope_host::is_signal_ignored;
-use vramscope_live::{CancelHandle, CancelToken, Finding, Run, RunError, cancel};
+use vramscope_live::{
+    CancelHandle, CancelToken, Finding, Found, Plan, PlanError, Request, Run, RunError, RunPaths, cancel,
+};
 use vramscope_sampler::{Sampler, SamplerConfig, SamplerError};
 use vramscope_schema::ExitCode;
 use vramscope_schema::v3::Profile;
 
-use crate::exit::{Failed, OrExit as _};
+use crate::exit::{Failed, OrExit as _, OrPlanned as _};
 use crate::output::{self, Format};
 
 pub(crate) use args::{Args, WorkKind};
-use engine::Found;
-use paths::{NO_RECORDING, Paths, check_file};
-use plan::Plan;
 pub(crate) use repeat::json_schema as repeat_json_schema;
 use view::View;
 
@@ -78,40 +74,43 @@ async fn next_of(listener: &mut Option<tokio::signal::unix::Signal>) {
 }
 
 async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Result<ExitCode> {
-    let mut devices = devices::open(args)?;
-    let plan = Plan::make(args, &devices.now).await?;
+    let request = request::of(args)?;
+    let mut devices = devices::open(args, &request)?;
+    let plan = Plan::make(request, &devices.measured).await.or_planned()?;
+    let paths = |number| RunPaths::new(&plan, number).or_planned();
     // What costs nothing to know comes first: it takes an engine seconds to say anything.
     for number in 1..=args.repeat {
-        Paths::new(args, &plan, number)?.check()?;
+        paths(number)?.check().or_planned()?;
     }
     if args.repeat > 1 {
-        check_file(&Paths::new(args, &plan, 0)?.profile)?;
+        paths(0)?.check_profile().or_planned()?;
     }
     let config = SamplerConfig { period: devices.period(args), ..SamplerConfig::default() };
     // It reads nothing until a recording begins.
     let mut sampler = Sampler::spawn_all(devices.take_sources(), config).map_err(unsampled)?;
-    tell_unused(args);
-    may_start(args, &plan.preflight(args, None, &devices.now).check_place())?;
-    let found = Found::ask(args, &plan, view).await?;
+    let measured = &devices.measured;
+    tell_unused(args, plan.request());
+    may_start(args, &plan.preflight(None, &measured.devices).check_place())?;
+    let found = Found::ask(&plan, &mut |event| view.show(event)).await.or_planned()?;
     view.clear();
-    may_start(args, plan.preflight(args, found.version.as_deref(), &devices.now).check_fit().as_slice())?;
+    may_start(args, plan.preflight(found.version.as_deref(), &measured.devices).check_fit().as_slice())?;
     // What cannot be started is told before a device is sampled.
-    let first = plan.spec(args, &found, &devices, &Paths::new(args, &plan, 1)?)?;
+    let first = plan.spec(&found, measured, &paths(1)?).or_planned()?;
     if args.dry_run && args.host.url.is_some() {
         output::say("nothing would be started: the requests go to a server that runs");
         return Ok(ExitCode::Success);
     }
     if args.dry_run {
-        output::print(&format!("{}\n", shown(&first, &devices.confinement)))?;
+        output::print(&format!("{}\n", shown(&first, &measured.confinement)))?;
         return Ok(ExitCode::Success);
     }
     let mut profiles: Vec<Profile> = Vec::new();
     let mut ended = ExitCode::Success;
     for number in 1..=args.repeat {
-        let paths = Paths::new(args, &plan, number)?;
-        let spec = plan.spec(args, &found, &devices, &paths)?;
+        let paths = paths(number)?;
+        let spec = plan.spec(&found, measured, &paths).or_planned()?;
         let folder = vramscope_runs::RecordingFolder::create(&paths.folder);
-        let folder = folder.context(NO_RECORDING).or_exit(ExitCode::CannotWrite)?;
+        let folder = folder.map_err(PlanError::Recording).or_planned()?;
         if args.repeat > 1 && !args.quiet {
             output::say(&format!("run {number} of {}", args.repeat));
         }
@@ -144,7 +143,7 @@ async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Resul
     }
     // What went well until then can be compared all the same.
     if profiles.len() > 1 {
-        repeat::tell(args, &profiles, &Paths::new(args, &plan, 0)?.profile)?;
+        repeat::tell(args, &profiles, &paths(0)?.profile)?;
     }
     Ok(ended)
 }
@@ -162,21 +161,8 @@ fn unprofiled(error: RunError) -> anyhow::Error {
 }
 
 /// Tells of what was asked for and belongs to another kind of work.
-fn tell_unused(args: &Args) {
-    let work = &args.work;
-    let mut unused: Vec<(String, &str)> = Vec::new();
-    if args.kind() != WorkKind::Serve {
-        let of_serve = [("num-prompts", work.num_prompts.is_some()), ("request-rate", work.request_rate.is_some())];
-        let given = of_serve.into_iter().filter(|(_, given)| *given);
-        unused.extend(given.map(|(name, _)| (name.to_owned(), "--workload serve")));
-    }
-    let engines = args.engine.flags().into_iter().map(|(name, _)| name);
-    if args.host.url.is_some() {
-        unused.extend(engines.map(|name| (name, "an engine that is started here")));
-    } else if args.kind() == WorkKind::Transformers {
-        unused.extend(engines.filter(|name| name != "dtype").map(|name| (name, "vLLM")));
-    }
-    for (name, whose) in unused.iter().filter(|_| !args.quiet) {
+fn tell_unused(args: &Args, request: &Request) {
+    for (name, whose) in request.unused().iter().filter(|_| !args.quiet) {
         output::say(&format!("note: --{name} is of {whose}, and is not used"));
     }
 }

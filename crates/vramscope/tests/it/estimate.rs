@@ -141,6 +141,26 @@ fn arguments_of_the_engine_are_read_as_it_spells_them_and_flags_win() {
 }
 
 #[test]
+fn a_configuration_file_of_the_engine_is_read_as_the_engine_reads_it() {
+    let folder = folder(&llama());
+    let (model, config) = (folder.path().to_str().unwrap(), folder.path().join("serve.yaml"));
+    std::fs::write(&config, "max-model-len: 4096\ntensor_parallel_size: 2\nenforce-eager: true\n").unwrap();
+    let config = config.to_str().unwrap();
+    let inline = format!("--config={config}");
+    for words in [&["--config", config][..], &[&inline]] {
+        let args = [&["--model", model, "--gpu", "h100", "--"], words, &["--max-model-len", "2048"]].concat();
+        let told = document(&args);
+        assert_eq!(told["engine"]["tensor_parallel_size"], 2, "{told}");
+        assert_eq!(told["engine"]["max_model_len"], 2048, "the command line wins: {told}");
+        assert_eq!(told["engine"]["enforce_eager"], true, "{told}");
+    }
+    std::fs::write(config, "- not\n- a mapping\n").unwrap();
+    let output = estimate(&["--model", model, "--gpu", "h100", "--", "--config", config]);
+    assert_eq!(output.status.code(), Some(3), "{}", crate::stderr(&output));
+    assert!(crate::stderr(&output).contains("serve.yaml"), "{}", crate::stderr(&output));
+}
+
+#[test]
 fn a_shape_given_by_hand_is_marked_as_such() {
     let shape = ["--num-layers", "32", "--num-heads", "32", "--hidden-size", "4096", "--max-model-len", "4096"];
     let found = document(&[&["--gpu-memory", "24GiB", "--model-params", "6.7e9"][..], &shape].concat());

@@ -66,8 +66,8 @@ fn parse(words: &[String]) -> Result<Box<profile::Args>, String> {
         let said = error.to_string();
         said.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
     })?;
-    let flags = parsed.args.engine.read();
-    flags.map_err(|error| exit::causes(&error).collect::<Vec<_>>().join(": "))?;
+    let flags = parsed.args.engine.given().read();
+    flags.map_err(|error| exit::causes(&anyhow::Error::new(error)).collect::<Vec<_>>().join(": "))?;
     Ok(Box::new(parsed.args))
 }
 

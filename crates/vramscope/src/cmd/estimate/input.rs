@@ -1,20 +1,18 @@
 //! The arguments that `estimate` and `fit` share: a model, a device, an engine.
 
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow, bail};
-use vramscope_core::{Architecture, ByteUnit, Bytes, ElementType};
-use vramscope_estimate::document::ModelDocument;
-use vramscope_estimate::{Calibration, CommandLine, EngineArgs, GpuModel, devices, find_device, parameter_count};
-use vramscope_models::{
-    MOST_CONFIG_BYTES, Overrides, TensorTable, find_model, read_gguf, read_safetensors, read_safetensors_index,
-};
-use vramscope_runs::Shape;
+use anyhow::{Context as _, anyhow};
+use vramscope_analysis::NamedModel;
+use vramscope_core::{ByteUnit, Bytes, ElementType};
+use vramscope_estimate::{Calibration, CommandLine, EngineArgs, GpuModel, devices, find_device};
+use vramscope_live::EngineWords;
+use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, Shape, engine_config_words};
 use vramscope_schema::ExitCode;
 
-use crate::exit::OrExit as _;
+use crate::exit::{self, Failed, OrExit as _};
+use crate::input;
 
 /// Which model, and its shape where given by hand.
 #[derive(clap::Args)]
@@ -70,7 +68,7 @@ pub(crate) struct DeviceArgs {
 }
 
 /// The engine's arguments by their usual names; anything else after `--`.
-#[derive(Clone, clap::Args)]
+#[derive(clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineFlags {
     /// The release of vLLM, whose defaults and bookkeeping differ [default: 0.25.1; profile asks the engine]
@@ -114,54 +112,12 @@ pub(crate) struct EngineFlags {
     words: Vec<String>,
 }
 
-/// A model, read.
-pub(crate) struct Model {
-    pub(crate) name: String,
-    pub(crate) architecture: Architecture,
-    pub(crate) notes: Vec<String>,
-}
-
-impl Model {
-    pub(crate) fn document(&self) -> anyhow::Result<ModelDocument> {
-        Ok(ModelDocument {
-            name: self.name.clone(),
-            class: self.architecture.class.clone(),
-            parameters: parameter_count(&self.architecture).or_exit(ExitCode::BadInput)?.total,
-            known_family: self.architecture.known_family,
-            notes: self.notes.clone(),
-        })
-    }
-}
-
 impl EngineFlags {
-    /// The flags that were given, by the engine's names; `None` for a switch.
-    pub(crate) fn flags(&self) -> Vec<(String, Option<String>)> {
-        let given = self.named().into_iter().filter_map(|(name, value)| Some((name.to_owned(), Some(value.clone()?))));
-        given.chain(self.enforce_eager.then(|| ("enforce-eager".to_owned(), None))).collect()
-    }
-
-    /// The words after `--`.
-    pub(crate) fn words(&self) -> &[String] {
-        &self.words
-    }
-
-    /// The same without a length that the engine is to choose by itself (`--max-model-len auto`), and whether it is.
-    pub(crate) fn without_automatic_length(&self) -> (Self, bool) {
-        let automatic = |value: &str| matches!(value, "auto" | "-1");
-        let is_flag = |word: &str| word.replace('_', "-") == "--max-model-len";
-        let mut flags = self.clone();
-        let mut chosen = flags.max_model_len.take_if(|value| automatic(value)).is_some();
-        let mut words = self.words.iter().peekable();
-        flags.words.clear();
-        while let Some(word) = words.next() {
-            let inline = word.split_once('=').is_some_and(|(name, value)| is_flag(name) && automatic(value));
-            if inline || is_flag(word) && words.next_if(|value| automatic(value)).is_some() {
-                chosen = true;
-            } else {
-                flags.words.push(word.clone());
-            }
-        }
-        (flags, chosen)
+    /// What is said to the engine.
+    pub(crate) fn given(&self) -> EngineWords {
+        let named = self.named().into_iter().filter_map(|(name, value)| Some((name.to_owned(), Some(value.clone()?))));
+        let flags = named.chain(self.enforce_eager.then(|| ("enforce-eager".to_owned(), None))).collect();
+        EngineWords { version: self.vllm_version.clone(), flags, words: self.words.clone(), config: Vec::new() }
     }
 
     fn named(&self) -> [(&'static str, &Option<String>); 10] {
@@ -179,20 +135,18 @@ impl EngineFlags {
         ]
     }
 
-    /// The arguments: words after `--` first, flags on top of them.
+    /// The arguments: words after `--` first, with those of the configuration file that they name, flags on top of them.
     pub(crate) fn read(&self) -> anyhow::Result<CommandLine> {
-        let mut base = EngineArgs::default();
-        if let Some(version) = &self.vllm_version {
-            base.version = version.parse().or_exit(ExitCode::Usage)?;
+        let mut given = self.given();
+        if let Some(file) = given.config_file().map(PathBuf::from) {
+            let read = input::bounded(&file, MOST_ENGINE_CONFIG_BYTES);
+            let read =
+                read.with_context(|| format!("could not read {}", file.display())).or_exit(ExitCode::BadInput)?;
+            let words = engine_config_words(&String::from_utf8_lossy(&read));
+            let words = words.with_context(|| format!("could not use {}", file.display()));
+            given.config = words.or_exit(ExitCode::BadInput)?;
         }
-        let first = CommandLine::read(&self.words, base).or_exit(ExitCode::Usage)?;
-        let given = self.named().into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value.as_ref()?)));
-        let mut words: Vec<String> = given.collect();
-        words.extend(self.enforce_eager.then(|| "--enforce-eager".to_owned()));
-        let mut second = CommandLine::read(&words, first.args).or_exit(ExitCode::Usage)?;
-        second.model = first.model;
-        second.ignored = first.ignored;
-        Ok(second)
+        given.read().or_exit(ExitCode::Usage)
     }
 }
 
@@ -257,125 +211,12 @@ impl ModelArgs {
     }
 
     /// Reads the model; `fallback` is the model of an engine's command line.
-    pub(crate) fn read(&self, fallback: Option<&str>) -> anyhow::Result<Model> {
-        let overrides = self.shape().overrides();
-        let named = self.model.as_deref().or(fallback);
-        let by_hand = overrides.layers.is_some() && overrides.heads.is_some() && overrides.hidden_size.is_some();
-        let mut model = match named {
-            Some(name) => match read_named(name, &overrides) {
-                // A name that is nowhere to be found may still be described by hand.
-                Err(error) if by_hand && !Path::new(name).exists() => by_shape(name, &overrides, Some(&error))?,
-                read => read?,
-            },
-            None if by_hand => by_shape("a model of this shape", &overrides, None)?,
-            None => bail!(
-                "no model: give --model DIR|FILE|ID, or its shape with --num-layers, --num-heads and --hidden-size"
-            ),
-        };
-        check_count(&mut model, self.model_params)?;
-        Ok(model)
+    pub(crate) fn read(&self, fallback: Option<&str>) -> anyhow::Result<NamedModel> {
+        NamedModel::read(self.name().or(fallback), &self.shape()).map_err(|error| {
+            let code = exit::of_model(&error);
+            anyhow::Error::new(error).context(Failed { code })
+        })
     }
-}
-
-fn by_shape(name: &str, overrides: &Overrides, absent: Option<&anyhow::Error>) -> anyhow::Result<Model> {
-    let (architecture, notes) = overrides.alone().or_exit(ExitCode::BadInput)?;
-    let mut notes = sentences(notes);
-    if absent.is_some() {
-        notes.insert(0, format!("{name} is neither a file nor in the database; the shape is the one given by hand"));
-    }
-    Ok(Model { name: name.to_owned(), architecture, notes })
-}
-
-fn read_named(name: &str, overrides: &Overrides) -> anyhow::Result<Model> {
-    let path = Path::new(name);
-    if path.is_dir() {
-        return read_folder(path, overrides);
-    }
-    if path.is_file() {
-        let gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
-        return if gguf { read_gguf_file(path) } else { read_config_file(path, overrides) };
-    }
-    let known = find_model(name).or_exit(ExitCode::BadInput)?;
-    let (architecture, notes) = overrides.on_known(&known).or_exit(ExitCode::BadInput)?;
-    let mut notes = sentences(notes);
-    if known.id != name {
-        notes.insert(0, format!("taken to be of the shape of {}", known.id));
-    }
-    Ok(Model { name: name.to_owned(), architecture, notes })
-}
-
-fn read_config_file(path: &Path, overrides: &Overrides) -> anyhow::Result<Model> {
-    let mut json = Vec::new();
-    let file =
-        File::open(path).with_context(|| format!("could not open {}", path.display())).or_exit(ExitCode::BadInput)?;
-    // One byte more than a config may have, so that a larger one is seen to be larger and is not read.
-    let limit = MOST_CONFIG_BYTES as u64 + 1;
-    file.take(limit).read_to_end(&mut json).with_context(|| format!("could not read {}", path.display()))?;
-    let read = overrides.on_config(&json).with_context(|| format!("could not use {}", path.display()));
-    let (architecture, notes) = read.or_exit(ExitCode::BadInput)?;
-    Ok(Model { name: path.display().to_string(), architecture, notes: sentences(notes) })
-}
-
-fn read_gguf_file(path: &Path) -> anyhow::Result<Model> {
-    let file =
-        File::open(path).with_context(|| format!("could not open {}", path.display())).or_exit(ExitCode::BadInput)?;
-    let gguf = read_gguf(std::io::BufReader::new(file)).with_context(|| format!("could not use {}", path.display()));
-    let (architecture, notes) = gguf.or_exit(ExitCode::BadInput)?.architecture().or_exit(ExitCode::BadInput)?;
-    Ok(Model { name: path.display().to_string(), architecture, notes: sentences(notes) })
-}
-
-/// A folder as a model's repository: config.json, and the headers of its safetensors files if they are there.
-fn read_folder(folder: &Path, overrides: &Overrides) -> anyhow::Result<Model> {
-    let mut model = read_config_file(&folder.join("config.json"), overrides)?;
-    model.name = folder.display().to_string();
-    let Some(table) = tensors(folder)? else { return Ok(model) };
-    let architecture = &mut model.architecture;
-    architecture.stored_bytes = table.loaded_bytes(architecture.tied_head, architecture.layers.len() as u64);
-    let counted = parameter_count(architecture).or_exit(ExitCode::BadInput)?.total;
-    let plain = architecture.quantization.is_none();
-    if let Some(stored) = table.elements().filter(|stored| plain && *stored != counted) {
-        model.notes.push(format!("the checkpoint stores {stored} elements where the shape counts {counted}"));
-    }
-    Ok(model)
-}
-
-/// The tensor table of a folder; `None` without safetensors files.
-fn tensors(folder: &Path) -> anyhow::Result<Option<TensorTable>> {
-    let index = folder.join("model.safetensors.index.json");
-    let files = if index.is_file() {
-        let json = fs::read(&index).with_context(|| format!("could not read {}", index.display()))?;
-        read_safetensors_index(&json)
-            .with_context(|| format!("could not use {}", index.display()))
-            .or_exit(ExitCode::BadInput)?
-    } else if folder.join("model.safetensors").is_file() {
-        vec!["model.safetensors".to_owned()]
-    } else {
-        return Ok(None);
-    };
-    let mut table = TensorTable::default();
-    for name in files {
-        let path = folder.join(name);
-        let open = || -> anyhow::Result<TensorTable> {
-            let file = File::open(&path)?;
-            let size = file.metadata()?.len();
-            Ok(read_safetensors(std::io::BufReader::new(file), size)?)
-        };
-        table.extend(open().with_context(|| format!("could not use {}", path.display())).or_exit(ExitCode::BadInput)?);
-    }
-    Ok(Some(table))
-}
-
-/// Says where the shape counts other than the person said.
-fn check_count(model: &mut Model, said: Option<u64>) -> anyhow::Result<()> {
-    let counted = parameter_count(&model.architecture).or_exit(ExitCode::BadInput)?.total;
-    if let Some(said) = said.filter(|said| said.abs_diff(counted) > counted / 100) {
-        model.notes.push(format!("the shape counts {counted} parameters, not {said}"));
-    }
-    Ok(())
-}
-
-fn sentences(notes: Vec<vramscope_models::Note>) -> Vec<String> {
-    notes.into_iter().map(|note| format!("{}: {}", note.field, note.text)).collect()
 }
 
 /// `80GiB`, `80 GB`, `1024MiB` or bytes.

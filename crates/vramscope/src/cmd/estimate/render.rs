@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 
+use vramscope_analysis::NamedModel;
 use vramscope_core::{ByteUnit, Bytes, FailureKind};
 use vramscope_estimate::document::runner_name;
 use vramscope_estimate::{Budget, Figure, Setting, WorkloadUse};
 
-use super::input::{Model, element_name};
+use super::input::element_name;
 use crate::table::{Align, Table, wrap};
 
 pub(super) fn budget(
-    model: &Model,
+    model: &NamedModel,
     budget: &Budget,
     setting: Setting<'_>,
     used: Option<WorkloadUse>,
@@ -35,7 +36,7 @@ pub(super) fn budget(
     text
 }
 
-fn head(model: &Model, budget: &Budget, setting: Setting<'_>, width: usize) -> String {
+fn head(model: &NamedModel, budget: &Budget, setting: Setting<'_>, width: usize) -> String {
     let engine = &budget.engine;
     let mut first =
         format!("{}: {} parameters, {}", model.name, grouped(budget.parameters), element_name(engine.element));

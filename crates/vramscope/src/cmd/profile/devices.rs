@@ -4,14 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use vramscope_core::{Device, DeviceIndex, Vendor};
+use vramscope_core::DeviceIndex;
 use vramscope_gpu::{GpuBackend, ProcessMemory, ProcessTree};
-use vramscope_live::DeviceNow;
+use vramscope_live::{DeviceNow, Measured, Place, Request, confinement};
 use vramscope_sampler::Source;
 use vramscope_schema::ExitCode;
 
 use super::Args;
-use super::plan::{host_kind, variables};
 use crate::backends::{self, Choice, Opened};
 use crate::exit::OrExit as _;
 use crate::{output, patience};
@@ -19,12 +18,8 @@ use crate::{output, patience};
 /// The devices of a run.
 pub(super) struct Devices {
     sources: Vec<Source>,
-    /// As they are before the run.
-    pub(super) now: Vec<DeviceNow>,
-    /// The processes that are measured in place of GPUs.
-    pub(super) tree: Option<ProcessTree>,
-    /// Variables that keep an engine which is started here on the devices that were named.
-    pub(super) confinement: Vec<(String, String)>,
+    /// What memory is measured on.
+    pub(super) measured: Measured,
 }
 
 /// How often the memory of processes is read unless somebody says otherwise: a reading takes tens of milliseconds, in
@@ -32,10 +27,10 @@ pub(super) struct Devices {
 const PROCESS_PERIOD: Duration = Duration::from_millis(500);
 
 /// Opens the GPUs that the engine will see; without any, and unless one was named, the memory of the engine's processes.
-pub(super) fn open(args: &Args) -> anyhow::Result<Devices> {
-    let own = variables(args)?;
+pub(super) fn open(args: &Args, request: &Request) -> anyhow::Result<Devices> {
+    let own = &request.environment.given;
     // A container has an environment of its own, and a server that runs was started by somebody else.
-    let here = host_kind(args) == "process";
+    let here = request.place == Place::Process;
     let variable = |name: &str| {
         let given = own.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value.clone());
         given.or_else(|| std::env::var(name).ok()).filter(|_| here || args.devices.visible)
@@ -53,41 +48,19 @@ pub(super) fn open(args: &Args) -> anyhow::Result<Devices> {
             return process_memory();
         }
     };
-    let mut devices = Devices { sources: Vec::new(), now: Vec::new(), tree: None, confinement: Vec::new() };
+    let measured = Measured { chosen: !args.devices.gpu.is_empty(), ..Measured::default() };
+    let mut devices = Devices { sources: Vec::new(), measured };
     for opened in opened {
-        if here && !args.devices.gpu.is_empty() {
+        if here && devices.measured.chosen {
             let free = |(name, _): &(String, String)| variable(name).is_none();
-            devices.confinement.extend(confinement(&opened).into_iter().filter(free));
+            let confinement = confinement(opened.backend.devices(), &opened.chosen);
+            devices.measured.confinement.extend(confinement.into_iter().filter(free));
         }
         let (opened, found) = read(opened)?;
-        devices.now.extend(found);
+        devices.measured.devices.extend(found);
         devices.sources.push(Source { backend: opened.backend, devices: opened.chosen });
     }
     Ok(devices)
-}
-
-/// The variables with which a program sees the chosen devices alone. CUDA counts whole devices as the driver does if it is
-/// told to, and knows slices by UUID alone.
-fn confinement(opened: &Opened) -> Vec<(String, String)> {
-    let all = opened.backend.devices();
-    let chosen: Vec<&Device> = all.iter().filter(|device| opened.chosen.contains(&device.index)).collect();
-    let places = || {
-        let whole = all.iter().filter(|device| !device.is_slice()).enumerate();
-        let places = whole.filter(|(_, device)| opened.chosen.contains(&device.index));
-        places.map(|(place, _)| place.to_string()).collect::<Vec<_>>().join(",")
-    };
-    let set = |name: &str, value: String| (name.to_owned(), value);
-    match chosen.first().and_then(|device| device.vendor) {
-        Some(Vendor::Nvidia) if chosen.iter().any(|device| device.is_slice()) => {
-            let uuids: Vec<&str> = chosen.iter().filter_map(|device| device.uuid.as_deref()).collect();
-            vec![set("CUDA_VISIBLE_DEVICES", uuids.join(","))]
-        }
-        Some(Vendor::Nvidia) => {
-            vec![set("CUDA_VISIBLE_DEVICES", places()), set("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned())]
-        }
-        Some(Vendor::Amd) => vec![set("HIP_VISIBLE_DEVICES", places())],
-        _ => Vec::new(),
-    }
 }
 
 /// Whether somebody asked for a GPU.
@@ -100,29 +73,20 @@ fn process_memory() -> anyhow::Result<Devices> {
     let tree = ProcessTree::new();
     let opened = ProcessMemory::open(Path::new("/"), tree.clone());
     let mut memory = opened.context("could not read the memory of processes").or_exit(ExitCode::NoDevice)?;
-    let now = now(&mut memory, DeviceIndex(0)).into_iter().collect();
+    let devices = DeviceNow::read(&mut memory, DeviceIndex(0)).into_iter().collect();
     let sources = vec![Source::from(Box::new(memory) as Box<dyn GpuBackend>)];
-    Ok(Devices { sources, now, tree: Some(tree), confinement: Vec::new() })
+    Ok(Devices { sources, measured: Measured { devices, processes: Some(tree), ..Measured::default() } })
 }
 
 /// A source's devices as they are now, unless its driver hangs.
 fn read(mut opened: Opened) -> anyhow::Result<(Opened, Vec<DeviceNow>)> {
     let name = opened.backend.name();
     let read = patience::of_driver(name, move || {
-        let found = opened.chosen.clone().into_iter().filter_map(|index| now(opened.backend.as_mut(), index)).collect();
+        let chosen = opened.chosen.clone().into_iter();
+        let found = chosen.filter_map(|index| DeviceNow::read(opened.backend.as_mut(), index)).collect();
         (opened, found)
     });
     read.map_err(|hangs| anyhow!("could not read {name}: {hangs}")).or_exit(ExitCode::NoDevice)
-}
-
-/// A device as it is now. What cannot be read is not known; the sampler will say why.
-fn now(backend: &mut dyn GpuBackend, index: DeviceIndex) -> Option<DeviceNow> {
-    let mut device = backend.devices().iter().find(|device| device.index == index)?.clone();
-    let reading = backend.read(index).ok();
-    let (total, reserved) = reading.map_or((None, None), |reading| (reading.total, reading.reserved));
-    device.total = device.total.or(total);
-    device.reserved = device.reserved.or(reserved);
-    Some(DeviceNow { device, used: reading.map(|reading| reading.used), processes: backend.processes(index).ok() })
 }
 
 impl Devices {
@@ -133,14 +97,9 @@ impl Devices {
 
     /// How often they are read.
     pub(super) fn period(&self, args: &Args) -> Duration {
-        match (args.interval, &self.tree) {
+        match (args.interval, &self.measured.processes) {
             (None, Some(_)) => PROCESS_PERIOD,
             (asked, _) => backends::period(asked, self.sources.iter().map(|source| source.backend.as_ref())),
         }
-    }
-
-    /// The word of the profile for what memory is measured on.
-    pub(super) fn kind(&self) -> &'static str {
-        if self.tree.is_some() { "process_memory" } else { "gpu" }
     }
 }

@@ -46,11 +46,6 @@ impl View {
         Self { bar, quiet, state: Mutex::default() }
     }
 
-    /// Says what is being done before the run begins.
-    pub(super) fn doing(&self, what: &str) {
-        self.draw(what.to_owned());
-    }
-
     /// Puts this into the line, which comes back if it was taken away.
     fn draw(&self, line: String) {
         let Some(bar) = &self.bar else { return };
@@ -74,6 +69,8 @@ impl View {
     pub(super) fn show(&self, event: RunEvent) {
         let Ok(mut state) = self.state.lock() else { return };
         match event {
+            // There is nothing else to show yet.
+            RunEvent::Asking(what) => return self.draw(what.to_owned()),
             RunEvent::Phase { phase, at } => {
                 if self.bar.is_none() && !self.quiet {
                     output::say(&format!("{:>8.1} s  {phase}", at.as_secs_f64()));

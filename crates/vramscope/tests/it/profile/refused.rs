@@ -228,3 +228,35 @@ fn a_python_without_what_the_probe_needs_fails_in_its_launch_and_says_what() {
     assert!(message.ends_with("the first error in its log: No module named 'torch'; install it"), "{message}");
     bench.is_derived_again();
 }
+
+/// Underscores are dashes to the engine, and a file that it reads its options from is as good as a command line.
+#[test]
+fn options_of_the_engine_are_read_as_the_engine_reads_them() {
+    let bench = Bench::new(&Script { speed: 100.0, ..Script::default() });
+    let config = bench.file().with_file_name("serve.yaml");
+    fs::write(&config, "load_format: dummy\nmax-num-seqs: 7\nhf-token: hiddenbythefile\n").unwrap();
+    let config = config.display().to_string();
+    let given = bench.command(&bench.file(), Kind::Serve, &["--num-prompts", "2"]);
+    let words: Vec<String> = given.get_args().map(|word| word.to_str().unwrap().to_owned()).collect();
+    let ours = words.split(|word| word == "--").next().unwrap();
+    let run = |more: &[&str]| {
+        let mut command = std::process::Command::new(given.get_program());
+        command.args(ours).args(more);
+        for (name, value) in given.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        command.output().unwrap()
+    };
+    let refused = run(&["--dry-run"]);
+    assert_eq!(refused.status.code(), Some(8), "the model has no weights: {}", crate::stderr(&refused));
+    for words in [&["--load_format", "dummy"][..], &["--load_format=dummy"], &["--config", &config]] {
+        let output = run(&[&["--dry-run", "--"], words].concat());
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", crate::stderr(&output));
+    }
+    let output = run(&["--", "--config", &config]);
+    assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
+    let args = fs::read_to_string(bench.folder().join("args.json")).unwrap();
+    assert!(args.contains("--max-num-seqs=7") && !args.contains("--config"), "{args}");
+    assert!(!args.contains("hiddenbythefile"), "{args}");
+    bench.is_derived_again();
+}

@@ -2,16 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
-use vramscope_host::{Command, EngineError, EngineHost, Output};
-use vramscope_live::Flags;
-use vramscope_schema::ExitCode;
+use vramscope_host::{Command, Output};
 
-use super::Args;
-use super::args::WorkKind;
-use super::plan::Plan;
-use super::view::View;
-use crate::exit::OrExit as _;
+use crate::plan::{Plan, PlanError};
+use crate::{Flags, RunEvent, WorkKind};
 
 /// An engine imports a few gigabytes of Python before it says anything, from a cold disk in minutes.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -19,48 +13,48 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const MOST_WORDS: usize = 400;
 
 /// The engine, as far as it can be asked before it starts.
-pub(super) struct Found {
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
     /// Its release, as it says it.
-    pub(super) version: Option<String>,
+    pub version: Option<String>,
     /// The flags of the subcommand that is to run; `None` where no command is started.
-    pub(super) flags: Option<Flags>,
+    pub flags: Option<Flags>,
 }
 
 impl Found {
     /// Asks the engine for its release and its flags.
-    pub(super) async fn ask(args: &Args, plan: &Plan, view: &View) -> anyhow::Result<Self> {
-        if let Some(url) = &args.host.url {
-            view.doing("asking the server for its version");
-            let client = Plan::client(args, url)?;
-            let version = client.version().await;
-            let version = version.context("could not reach the server").or_exit(ExitCode::HostUnavailable)?;
+    ///
+    /// # Errors
+    /// [`PlanError::Unreachable`], [`PlanError::Host`], and [`PlanError::NoFlags`] for a program that is no engine.
+    pub async fn ask(plan: &Plan, observe: &mut (dyn FnMut(RunEvent) + Send)) -> Result<Self, PlanError> {
+        let request = plan.request();
+        if let Some(url) = request.place.url() {
+            observe(RunEvent::Asking("asking the server for its version"));
+            let version = plan.client(url)?.version().await.map_err(PlanError::Unreachable)?;
             return Ok(Self { version, flags: None });
         }
-        if args.kind() == WorkKind::Transformers {
-            return Ok(Self { version: None, flags: None });
+        if request.work.kind == WorkKind::Transformers {
+            return Ok(Self::default());
         }
-        view.doing("asking the engine for its version and its flags");
-        let host = &plan.host;
-        let subcommand: &[&str] = if args.kind() == WorkKind::Serve { &["serve"] } else { &["bench", "latency"] };
+        observe(RunEvent::Asking("asking the engine for its version and its flags"));
+        let subcommand: &[&str] = if request.work.kind == WorkKind::Serve { &["serve"] } else { &["bench", "latency"] };
         let words = |help| subcommand.iter().copied().chain([help]).collect::<Vec<&str>>();
         // Since 0.10 the plain help lists groups of flags alone. Each question takes the engine seconds of imports.
         let (version, all) = (["--version"], words("--help=all"));
-        let (version, all) = tokio::try_join!(ask(host, args, plan, &version), ask(host, args, plan, &all))?;
+        let (version, all) = tokio::try_join!(ask(plan, &version), ask(plan, &all))?;
         let version = last_version(&String::from_utf8_lossy(&version.stdout));
         if let Some(flags) = flags_of(&all) {
             return Ok(Self { version, flags: Some(flags) });
         }
-        let plain = ask(host, args, plan, &words("--help")).await?;
+        let plain = ask(plan, &words("--help")).await?;
         if let Some(flags) = flags_of(&plain) {
             return Ok(Self { version, flags: Some(flags) });
         }
-        let shown = plan.program(args).join(" ");
-        let words = subcommand.join(" ");
-        let said = last_words(&plain).map_or(String::new(), |said| format!("; it said: {}", plan.hide(&said)));
-        let none = anyhow!(
-            "{shown} {words} --help lists no flags of an engine: is this vLLM, and does it have {words}?{said}"
-        );
-        Err(none).or_exit(ExitCode::HostUnavailable)
+        Err(PlanError::NoFlags {
+            program: request.program().join(" "),
+            subcommand: subcommand.join(" "),
+            said: last_words(&plain).map(|said| plan.hide(&said)),
+        })
     }
 }
 
@@ -70,16 +64,11 @@ fn flags_of(output: &Output) -> Option<Flags> {
     (output.exit.code == Some(0) && flags.name("max-model-len").is_ok()).then_some(flags)
 }
 
-async fn ask(host: &EngineHost, args: &Args, plan: &Plan, words: &[&str]) -> anyhow::Result<Output> {
-    let program = plan.program(args);
+async fn ask(plan: &Plan, words: &[&str]) -> Result<Output, PlanError> {
+    let program = plan.request().program();
     let mut command = Command::new(program.first().cloned().unwrap_or_default());
     command.args = program.iter().skip(1).cloned().chain(words.iter().map(|word| (*word).to_owned())).collect();
-    let output = host.output(&command, PATIENCE).await;
-    let code = match &output {
-        Err(EngineError::TooSlow { .. }) => ExitCode::TimedOut,
-        _ => ExitCode::HostUnavailable,
-    };
-    output.or_exit(code)
+    plan.host.output(&command, PATIENCE).await.map_err(PlanError::Host)
 }
 
 /// The last line of what went wrong, if a command says so.

@@ -1,0 +1,248 @@
+//! From a request to what is to be run.
+
+mod error;
+mod model;
+mod names;
+mod spec;
+
+use std::path::{Path, PathBuf};
+
+use vramscope_core::Architecture;
+use vramscope_estimate::{CommandLine, EngineArgs, EngineVersion, Usage};
+use vramscope_host::EngineHost;
+use vramscope_load::Client;
+use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, engine_config_words};
+
+use crate::paths::{RESULTS, free_beside};
+use crate::vllm::words::{dummy_weights, given_twice, told, told_by_us};
+use crate::{DeviceNow, Measured, Place, Preflight, Request, Secrets, WorkKind, place};
+
+pub use error::PlanError;
+
+/// What is to be run, as far as the request alone decides it. What the engine says of itself ([`Found`](crate::Found))
+/// makes a [`RunSpec`](crate::RunSpec) of it.
+#[derive(Debug)]
+pub struct Plan {
+    request: Request,
+    /// The model as the person named it.
+    named: Option<String>,
+    /// The model's folder, where it is one of this machine.
+    folder: Option<PathBuf>,
+    config: Option<Vec<u8>>,
+    architecture: Option<Architecture>,
+    /// Whether the arguments tell enough for a budget.
+    budgeted: bool,
+    engine_args: EngineArgs,
+    /// Where the engine runs.
+    pub host: EngineHost,
+    /// Those of a server that runs.
+    own_processes: Option<Vec<u32>>,
+    secrets: Secrets,
+}
+
+impl Plan {
+    /// Looks at what was asked for, at the container and the model that it names, and at the processes of a server that
+    /// runs. Nothing is started.
+    ///
+    /// # Errors
+    /// [`PlanError`].
+    pub async fn make(request: Request, measured: &Measured) -> Result<Self, PlanError> {
+        check(&request)?;
+        let (words, chosen_length) = request.engine.words.without_automatic_length();
+        let line = words.read().map_err(PlanError::Words)?;
+        if request.work.kind == WorkKind::Serve {
+            spec::load(&request.work, None)?;
+        }
+        let container = place::container(&request).await?;
+        let told = container.as_ref().and_then(|container| container.model.clone());
+        let named = request.model.name.clone().or(told);
+        if named.is_none() && request.place.url().is_none() {
+            return Err(PlanError::NoModel { container: container.map(|container| container.name) });
+        }
+        let here = request.place.container().is_none();
+        let folder = named.as_deref().map(PathBuf::from).filter(|path| here && path.is_dir());
+        let folder = folder.map(std::path::absolute).transpose().map_err(PlanError::ModelFolder)?;
+        let host = place::of(&request, measured, folder.as_deref())?;
+        let mut request = request;
+        let (mut line, mut chosen_length) = (line, chosen_length);
+        if let Some(file) = request.engine.words.config_file().map(PathBuf::from) {
+            request.engine.words.config = config_words(&host, &file).await?;
+            let (words, chooses) = request.engine.words.without_automatic_length();
+            (line, chosen_length) = (words.read().map_err(PlanError::Words)?, chooses);
+        }
+        let (architecture, config) = match (&named, here) {
+            // In a container the model's folder is one of the container.
+            (Some(name), false) if Path::new(name).is_absolute() => {
+                model::inside(&request, &host, Path::new(name)).await?
+            }
+            _ => model::here(&request, named.as_deref(), folder.as_deref())?,
+        };
+        Ok(Self {
+            engine_args: engine_args(&request, &line),
+            named,
+            folder,
+            config,
+            // How long requests may be then, nobody knows before the engine does, nor what fits.
+            budgeted: !chosen_length,
+            architecture,
+            own_processes: place::processes(&request, &host).await?,
+            host,
+            secrets: request.secrets(),
+            request,
+        })
+    }
+
+    /// What was asked for.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// A text without the secrets of this run.
+    pub(crate) fn hide(&self, text: &str) -> String {
+        self.secrets.hide(text)
+    }
+
+    /// The server that is asked, at this address.
+    pub(crate) fn client(&self, url: &str) -> Result<Client, PlanError> {
+        let engine = &self.request.engine;
+        // A server that is started here with a key of its own is asked with that.
+        let own = told(&engine.words.all(), |name| name == "api-key").into_iter().next();
+        Client::new(url, own.or_else(|| engine.api_key.clone())).map_err(PlanError::Load)
+    }
+
+    /// What the checks before the start look at, of an engine of this release once it is known.
+    pub fn preflight<'p>(&'p self, version: Option<&str>, devices: &'p [DeviceNow]) -> Preflight<'p> {
+        let request = &self.request;
+        let mut engine = self.engine_args.clone();
+        if let Some(version) = version.and_then(|version| version.parse::<EngineVersion>().ok()) {
+            engine.version = version;
+        }
+        let starts = request.place.url().is_none();
+        let started = starts && request.work.kind != WorkKind::Transformers;
+        let sizes = request.work.sizes;
+        Preflight {
+            devices,
+            architecture: self.architecture.as_ref().filter(|_| started && self.budgeted),
+            dummy_weights: dummy_weights(&request.engine.words.all()),
+            args: engine,
+            disk_free: free_beside(request.output.as_deref().unwrap_or(Path::new(RESULTS))),
+            // A server that runs has read its weights, wherever they are.
+            model_folder: self.folder.as_deref().or(self.absent_folder()).filter(|_| starts),
+            request_tokens: Some(sizes)
+                .filter(|_| started && request.work.prompt.is_none())
+                .and_then(|sizes| sizes.input_len.checked_add(sizes.output_len)),
+            own_processes: self.own_processes.clone(),
+        }
+    }
+
+    /// What was named as a folder of this machine and is none.
+    fn absent_folder(&self) -> Option<&Path> {
+        let named = self.named.as_deref().filter(|_| self.request.place == Place::Process)?;
+        // A hub id is NAME or OWNER/NAME.
+        let local = ["/", "./", "../", "~"].iter().any(|lead| named.starts_with(lead))
+            || named.matches('/').count() > 1
+            || Path::new(named).exists();
+        Some(Path::new(named)).filter(|_| local)
+    }
+}
+
+/// What contradicts itself, whatever the machine is like.
+fn check(request: &Request) -> Result<(), PlanError> {
+    if request.place.url().is_some() && request.work.kind != WorkKind::Serve {
+        return Err(PlanError::OnlyRequests);
+    }
+    if request.work.prompt.is_some() && request.work.kind == WorkKind::Latency {
+        return Err(PlanError::NoPrompt);
+    }
+    let engine = &request.engine.words;
+    if let Some(word) = engine.words.first().filter(|word| !word.starts_with('-')) {
+        return Err(PlanError::NoFlag { word: word.clone() });
+    }
+    if let Some(flag) = told_by_us(&engine.words) {
+        return Err(PlanError::OurFlag { flag });
+    }
+    match given_twice(&engine.flags, &engine.words) {
+        Some(flag) => Err(PlanError::GivenTwice { flag }),
+        None => Ok(()),
+    }
+}
+
+/// The words of the engine's configuration file, which lies where the engine runs.
+async fn config_words(host: &EngineHost, file: &Path) -> Result<Vec<String>, PlanError> {
+    let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let most = u64::try_from(MOST_ENGINE_CONFIG_BYTES).unwrap_or(u64::MAX);
+    let bytes = host.read_file(&path, most).await.map_err(PlanError::Host)?;
+    let wrong = |source| PlanError::EngineConfig { file: file.to_owned(), source };
+    engine_config_words(&String::from_utf8_lossy(&bytes)).map_err(wrong)
+}
+
+/// The engine's arguments as the budget takes them.
+fn engine_args(request: &Request, line: &CommandLine) -> EngineArgs {
+    let usage = if request.work.kind == WorkKind::Serve { Usage::Server } else { Usage::Offline };
+    EngineArgs { usage, ..line.args.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use vramscope_schema::v3::Generator;
+
+    use super::*;
+    use crate::{AskedEngine, AskedModel, AskedWork, EngineWords, Environment, Times, Watched, Work};
+
+    fn request(name: Option<&str>) -> Request {
+        let sizes = Work { input_len: 8, output_len: 8, batch_size: 1, warmup_iterations: 0, iterations: 1 };
+        Request {
+            model: AskedModel { name: name.map(str::to_owned), ..AskedModel::default() },
+            work: AskedWork {
+                kind: WorkKind::Latency,
+                sizes,
+                prompt: None,
+                num_prompts: None,
+                request_rate: None,
+                seed: 0,
+            },
+            place: Place::Process,
+            engine: AskedEngine::default(),
+            times: Times::default(),
+            environment: Environment::default(),
+            output: None,
+            repeat: 1,
+            stamp: "20260102_030405".to_owned(),
+            generator: Generator { name: "test".to_owned(), version: "0".to_owned() },
+        }
+    }
+
+    async fn refused(request: Request) -> PlanError {
+        Plan::make(request, &Measured::default()).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn what_contradicts_itself_is_refused_before_anything_is_looked_at() {
+        let words = |words: &[&str]| EngineWords {
+            flags: vec![("dtype".to_owned(), Some("float16".to_owned()))],
+            words: words.iter().map(|&word| word.to_owned()).collect(),
+            ..EngineWords::default()
+        };
+        let said = |given: &[&str]| {
+            let engine = AskedEngine { words: words(given), ..AskedEngine::default() };
+            Request { engine, ..request(Some("org/m")) }
+        };
+        assert!(matches!(refused(said(&["m"])).await, PlanError::NoFlag { word } if word == "m"));
+        assert!(matches!(refused(said(&["--port=1"])).await, PlanError::OurFlag { flag: "port" }));
+        assert!(matches!(refused(said(&["--dtype", "auto"])).await, PlanError::GivenTwice { flag } if flag == "dtype"));
+        assert!(matches!(refused(request(None)).await, PlanError::NoModel { container: None }));
+        let here = Watched::Here { pid: None, log_file: None };
+        let server = Place::Server { url: "http://127.0.0.1:1".to_owned(), watched: here };
+        assert!(matches!(refused(Request { place: server, ..request(None) }).await, PlanError::OnlyRequests));
+    }
+
+    #[tokio::test]
+    async fn files_are_named_by_the_model_and_the_time() {
+        let plan = Plan::make(request(Some("org/m:x")), &Measured::default()).await.unwrap();
+        let paths = crate::RunPaths::new(&plan, 1).unwrap();
+        assert_eq!(paths.profile, Path::new("results/memory-profiles/m-x_20260102_030405.json"));
+        assert_eq!(paths.folder, Path::new("results/memory-profiles/m-x_20260102_030405"));
+        let summary = crate::RunPaths::new(&plan, 0).unwrap();
+        assert_eq!(summary.profile, Path::new("results/memory-profiles/m-x_20260102_030405.repeat.json"));
+    }
+}

@@ -1,0 +1,153 @@
+//! The run that a plan and an engine make.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use vramscope_core::Architecture;
+use vramscope_host::Command;
+use vramscope_load::{Arrival, LoadPlan, Spacing};
+use vramscope_runs::{Shape, layout};
+use vramscope_schema::Amount;
+use vramscope_schema::v3::{HostInfo, WorkloadInfo};
+
+use super::{Plan, PlanError};
+use crate::request::AskedWork;
+use crate::{Asked, Found, Measured, PROBE, RunPaths, RunSpec, WorkKind, Workload, own_benchmark, probe, server};
+
+/// Where a server listens that is started here: nobody else is to reach it.
+const HERE: &str = "127.0.0.1";
+/// Token ids below the vocabulary of any model that is served in earnest.
+const TOKEN_IDS: u32 = 10_000;
+
+impl Plan {
+    /// The run.
+    ///
+    /// # Errors
+    /// [`PlanError::Flag`] for a flag that the engine does not take; [`PlanError::NoPort`], [`PlanError::Load`].
+    pub fn spec(&self, found: &Found, measured: &Measured, paths: &RunPaths) -> Result<RunSpec, PlanError> {
+        let request = &self.request;
+        let folder = std::path::absolute(&paths.folder).map_err(PlanError::RecordingFolder)?;
+        let (mut command, workload) = self.work(found, &folder)?;
+        command.env.extend(measured.confinement.iter().cloned());
+        command.env.extend(request.environment.given.iter().cloned());
+        Ok(RunSpec {
+            model: self.named.is_some().then(|| self.short_model()),
+            config: self.config.clone(),
+            shape: Some(request.model.shape).filter(|shape| *shape != Shape::default()),
+            engine: request.work.kind.engine(),
+            engine_version: found.version.clone(),
+            engine_config: request.engine.words.config.clone(),
+            command,
+            workload,
+            workload_info: workload_info(&request.work),
+            host: HostInfo {
+                kind: request.place.kind().to_owned(),
+                device_kind: Some(measured.kind().to_owned()),
+                container: request.place.container().map(str::to_owned),
+                image: request.place.image().map(str::to_owned),
+                ..HostInfo::default()
+            },
+            times: request.times,
+            secrets: self.secrets.clone(),
+            processes: measured.processes.clone(),
+            generator: request.generator.clone(),
+        })
+    }
+
+    /// The command, and what is asked of it.
+    fn work(&self, found: &Found, folder: &Path) -> Result<(Command, Workload), PlanError> {
+        let asked = self.asked();
+        let work = &self.request.work;
+        match (work.kind, &found.flags) {
+            (WorkKind::Latency, Some(flags)) => {
+                let result = self.place(folder, layout::BENCH);
+                let command = own_benchmark(&asked, work.sizes, &result, flags)?;
+                Ok((command, Workload::OwnBenchmark { result, keep_as: layout::BENCH }))
+            }
+            (WorkKind::Serve, flags) => {
+                let (command, url) = match (flags, self.request.place.url()) {
+                    (Some(flags), None) => {
+                        let port = free_port()?;
+                        (server(&asked, HERE, port, flags)?, format!("http://{HERE}:{port}"))
+                    }
+                    // How a server that runs was started, its log may say.
+                    (_, url) => (Command::default(), url.unwrap_or_default().to_owned()),
+                };
+                let (client, plan) = (self.client(&url)?, Box::new(load(work, self.architecture.as_ref())?));
+                Ok((command, Workload::Served { client, plan, ask_model: true }))
+            }
+            (WorkKind::Latency, None) => Err(PlanError::OnlyRequests),
+            (WorkKind::Transformers, _) => {
+                let (script, result) = (self.place(folder, layout::PROBE_SCRIPT), self.place(folder, layout::PROBE));
+                let mut command = probe(&asked, work.sizes, work.prompt.as_deref(), &script, &result);
+                // The recording has the script, as what ran is part of what happened; a container does not see that.
+                if self.request.place.kind() == "docker" {
+                    command = command.file(script, PROBE);
+                }
+                Ok((command, Workload::OwnBenchmark { result, keep_as: layout::PROBE }))
+            }
+        }
+    }
+
+    /// Where a file lies that the engine reads or writes, as it sees files.
+    fn place(&self, folder: &Path, name: &str) -> PathBuf {
+        if self.request.place.kind() == "docker" {
+            return format!("/tmp/vramscope-{}-{name}", self.request.stamp).into();
+        }
+        folder.join(name)
+    }
+
+    fn asked(&self) -> Asked {
+        let engine = &self.request.engine;
+        let mut flags = engine.words.flags.clone();
+        if engine.trust_remote_code {
+            flags.push(("trust-remote-code".to_owned(), None));
+        }
+        let local = self.folder.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let model = local.or_else(|| self.named.clone()).unwrap_or_default();
+        Asked { program: self.request.program(), model, flags, words: engine.words.words.clone() }
+    }
+}
+
+/// The requests that are sent to a server of this model.
+pub(super) fn load(work: &AskedWork, model: Option<&Architecture>) -> Result<LoadPlan, PlanError> {
+    let (requests, sizes) = (work.requests(), work.sizes);
+    let arrival = match work.request_rate {
+        Some(per_s) => Arrival::Rate { per_s, spacing: Spacing::Poisson },
+        None => Arrival::Concurrency(sizes.batch_size),
+    };
+    // Those of this model where it has fewer.
+    let vocabulary = model.and_then(|model| u32::try_from(model.vocab_size).ok()).unwrap_or(TOKEN_IDS);
+    let plan = LoadPlan {
+        arrival,
+        warmup_requests: sizes.batch_size.min(requests),
+        seed: work.seed,
+        text: work.prompt.clone(),
+        token_ids: 0..vocabulary.min(TOKEN_IDS),
+        ..LoadPlan::new("asked of the server", sizes.input_len, sizes.output_len, requests)
+    };
+    plan.check().map_err(PlanError::Load)?;
+    Ok(plan)
+}
+
+/// A port that nobody listens on now. It is found for each run on its own, shortly before its server starts.
+fn free_port() -> Result<u16, PlanError> {
+    let bound = TcpListener::bind((HERE, 0)).and_then(|listener| listener.local_addr());
+    Ok(bound.map_err(PlanError::NoPort)?.port())
+}
+
+fn workload_info(work: &AskedWork) -> WorkloadInfo {
+    let sizes = work.sizes;
+    let batches = work.kind != WorkKind::Serve;
+    WorkloadInfo {
+        // How many tokens a text is, its tokenizer tells.
+        input_len: work.prompt.is_none().then_some(sizes.input_len),
+        output_len: Some(sizes.output_len),
+        batch_size: Some(sizes.batch_size),
+        num_iters_warmup: batches.then_some(sizes.warmup_iterations),
+        num_iters: batches.then_some(sizes.iterations),
+        num_prompts: (!batches).then(|| work.requests()),
+        request_rate: work.request_rate.and_then(Amount::new),
+        seed: (!batches).then_some(work.seed),
+    }
+}

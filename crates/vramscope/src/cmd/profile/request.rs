@@ -1,0 +1,95 @@
+//! The request that the arguments make.
+
+use anyhow::bail;
+use jiff::Zoned;
+use vramscope_live::{
+    AskedEngine, AskedModel, AskedWork, Environment, Place, Request, Times, Watched, Work, WorkKind as Kind,
+};
+use vramscope_schema::ExitCode;
+use vramscope_schema::v3::Generator;
+
+use super::Args;
+use super::args::{HostArgs, LimitArgs, WorkKind};
+use crate::exit::OrExit as _;
+
+/// The run that is asked for.
+pub(super) fn of(args: &Args) -> anyhow::Result<Request> {
+    let work = &args.work;
+    Ok(Request {
+        model: AskedModel { name: args.model.name().map(str::to_owned), shape: args.model.shape() },
+        work: AskedWork {
+            kind: match args.kind() {
+                WorkKind::Latency => Kind::Latency,
+                WorkKind::Serve => Kind::Serve,
+                WorkKind::Transformers => Kind::Transformers,
+            },
+            sizes: Work {
+                input_len: work.input_len,
+                output_len: work.output_len,
+                batch_size: work.batch_size,
+                warmup_iterations: work.num_iters_warmup,
+                iterations: work.num_iters,
+            },
+            prompt: work.prompt.clone(),
+            num_prompts: work.num_prompts,
+            request_rate: work.request_rate,
+            seed: work.seed,
+        },
+        place: place(&args.host),
+        engine: AskedEngine {
+            program: args.host.engine.clone(),
+            words: args.engine.given(),
+            trust_remote_code: args.trust_remote_code,
+            api_key: args.host.api_key.clone(),
+        },
+        times: times(&args.limits),
+        environment: environment(&args.host)?,
+        output: args.output.clone(),
+        repeat: args.repeat,
+        stamp: Zoned::now().strftime("%Y%m%d_%H%M%S").to_string(),
+        generator: Generator { name: "vramscope".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+    })
+}
+
+fn place(host: &HostArgs) -> Place {
+    if let Some(url) = host.url.clone() {
+        let here = || Watched::Here { pid: host.pid, log_file: host.log_file.clone() };
+        return Place::Server { url, watched: host.container.clone().map_or_else(here, Watched::Container) };
+    }
+    match (&host.container, &host.image) {
+        (Some(name), _) => Place::Container { name: name.clone() },
+        (None, Some(image)) => Place::Image { image: image.clone(), mounts: host.mount.clone() },
+        (None, None) => Place::Process,
+    }
+}
+
+fn times(limits: &LimitArgs) -> Times {
+    Times {
+        baseline: limits.baseline,
+        ready: limits.timeout_start,
+        work: limits.timeout,
+        grace: limits.grace,
+        settle: limits.settle,
+        ..Times::default()
+    }
+}
+
+/// Our variables, and those that the engine is given beside them.
+fn environment(host: &HostArgs) -> anyhow::Result<Environment> {
+    let read = |text: &String| match text.split_once('=') {
+        Some(("", _)) => bail!("use --env {text}: it has no name; give NAME=VALUE"),
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => match std::env::var(text) {
+            Ok(value) => Ok((text.clone(), value)),
+            Err(_) => bail!("use --env {text}: there is no variable of that name here; give {text}=VALUE"),
+        },
+    };
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    Ok(Environment {
+        given: host.env.iter().map(read).collect::<anyhow::Result<_>>().or_exit(ExitCode::Usage)?,
+        inherited: std::env::vars_os().filter_map(text).collect(),
+        docker_host: std::env::var_os("DOCKER_HOST"),
+    })
+}
