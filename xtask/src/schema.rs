@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, bail};
 
@@ -48,14 +49,21 @@ fn schemas(folder: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     names.map(|name| Ok((folder.join(format!("{name}.json")), vramscope(&["schema", name])?))).collect()
 }
 
+/// The command, found once: it is asked for each document.
+fn command(root: &Path) -> anyhow::Result<PathBuf> {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(found) = FOUND.get() {
+        return Ok(found.clone());
+    }
+    let found = crate::built::command(root)?;
+    Ok(FOUND.get_or_init(|| found).clone())
+}
+
 /// What the command of this workspace prints.
 pub(crate) fn vramscope(args: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--locked", "-p", "vramscope", "--"])
-        .args(args)
-        .current_dir(crate::root()?)
-        .output()
-        .context("run the vramscope command")?;
+    let root = crate::root()?;
+    let output = Command::new(command(&root)?).args(args).current_dir(&root).output();
+    let output = output.context("run the vramscope command")?;
     if !output.status.success() {
         bail!("vramscope {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
     }

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
         _ => bail!("usage: cargo xtask versus [RECORDINGS]"),
     };
     let python = install(&root)?;
-    let program = crate::build_command(&root)?;
+    let program = crate::built::command(&root)?;
     let mut rows = Vec::new();
     for (run, folder) in recordings(&folder)? {
         if let Some(row) = ask(&program, run, &folder)? {

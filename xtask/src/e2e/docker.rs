@@ -2,7 +2,7 @@
 //! folders made on the spot, into which this machine's libraries, the environment with vLLM and the model are mounted.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use super::profile::{
     no_secret_in, wait_for,
 };
 use super::{Bench, VLLM, done, read_json};
+use crate::built::{self, DOCKER_TESTS};
+use crate::debian;
 
 /// The image that is made.
 const IMAGE: &str = "vramscope-e2e:empty";
@@ -33,7 +35,7 @@ const LINKS: &[(&str, &str)] = &[("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64
 /// A new container, a container that runs already, one that is killed in the middle, and one that serves.
 pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
     let daemon = Daemon::find(bench)?;
-    engine_tests(&daemon)?;
+    engine_tests(bench, &daemon)?;
     make_image(&daemon)?;
     let result = in_a_new_container(bench, &daemon)
         .context("in a new container")
@@ -48,14 +50,21 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
 }
 
 /// The tests of the container host that need a daemon.
-fn engine_tests(daemon: &Daemon) -> anyhow::Result<()> {
-    if !std::path::Path::new(SHELL.0).exists() {
-        apt_install(SHELL.1)?;
+fn engine_tests(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
+    if !Path::new(SHELL.0).exists() {
+        debian::install(&[SHELL.1])?;
     }
-    let mut test = daemon.command(env!("CARGO"));
-    // Neither `--test it` nor a name in front of `--`: cargo would then not build the example that these tests start.
-    test.args(["test", "--package", "vramscope-host", "--features", "docker-tests", "--locked"]);
-    done(test.args(["--", "containers"]), "test the container host (feature docker-tests of vramscope-host)")
+    let programs = built::programs(&bench.root)?;
+    let tests: Vec<_> = programs.iter().filter(|p| p.test && p.kind == "test" && p.docker_tests).collect();
+    ensure!(!tests.is_empty(), "no crate has the feature {}", DOCKER_TESTS.0);
+    for program in tests {
+        let mut test = program.command();
+        if let Some(host) = daemon.host() {
+            test.env("DOCKER_HOST", host);
+        }
+        done(test.arg(DOCKER_TESTS.1), &format!("test the containers of {}", program.package))?;
+    }
+    Ok(())
 }
 
 fn in_a_new_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
@@ -216,7 +225,7 @@ fn the_probe_in_a_running_container(bench: &Bench, daemon: &Daemon) -> anyhow::R
 }
 
 /// A run whose container somebody kills.
-fn killed_in_the_middle(daemon: &Daemon, mut command: Command, file: &std::path::Path) -> anyhow::Result<()> {
+fn killed_in_the_middle(daemon: &Daemon, mut command: Command, file: &Path) -> anyhow::Result<()> {
     let mut child = command.args(["--container", HOST]).spawn().context("run vramscope profile")?;
     let folder = file.with_extension("");
     let log = folder.join("engine.log");
@@ -230,7 +239,7 @@ fn killed_in_the_middle(daemon: &Daemon, mut command: Command, file: &std::path:
 }
 
 /// vLLM with the model and what keeps a run short.
-fn profile(bench: &Bench, daemon: &Daemon, file: &std::path::Path) -> Command {
+fn profile(bench: &Bench, daemon: &Daemon, file: &Path) -> Command {
     let mut command = short(bench, daemon, file);
     command.arg("--engine").arg(bench.vllm()).arg("--model").arg(&bench.model);
     command.args(FAST);
@@ -238,25 +247,25 @@ fn profile(bench: &Bench, daemon: &Daemon, file: &std::path::Path) -> Command {
 }
 
 /// The bundled script in this Python of the container.
-fn probe(bench: &Bench, daemon: &Daemon, file: &std::path::Path, python: &str) -> Command {
+fn probe(bench: &Bench, daemon: &Daemon, file: &Path, python: &str) -> Command {
     let mut command = short(bench, daemon, file);
     command.args(["--workload", "transformers", "--engine", python, "--batch-size", "2"]);
     command.args(["--num-iters", "2", "--num-iters-warmup", "1"]);
     command
 }
 
-fn short(bench: &Bench, daemon: &Daemon, file: &std::path::Path) -> Command {
+fn short(bench: &Bench, daemon: &Daemon, file: &Path) -> Command {
     let mut command = Command::new(&bench.vramscope);
     command.arg("profile").arg("--output").arg(file).args(["--input-len", "32", "--output-len", "16"]);
     command.args(["--baseline", "1s", "--interval", "100ms"]);
     command.envs(engine_environment()).stdin(Stdio::null());
-    if let Some(socket) = &daemon.socket {
-        command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    if let Some(host) = daemon.host() {
+        command.env("DOCKER_HOST", host);
     }
     command
 }
 
-fn complete(mut command: Command, file: &std::path::Path) -> anyhow::Result<Value> {
+fn complete(mut command: Command, file: &Path) -> anyhow::Result<Value> {
     let status = command.stdout(Stdio::null()).status().context("run vramscope profile")?;
     ensure!(status.success(), "vramscope profile: {status}");
     let document = read_json(file)?;
@@ -344,7 +353,9 @@ impl Daemon {
         if usual.answers() {
             return Ok(usual);
         }
-        install()?;
+        if !has_daemon() {
+            debian::install(&[PACKAGE])?;
+        }
         let home = bench.root.join(".local/docker");
         std::fs::create_dir_all(&home).context("make .local/docker")?;
         let socket = home.join("docker.sock");
@@ -362,15 +373,16 @@ impl Daemon {
         Ok(daemon)
     }
 
-    fn docker(&self) -> Command {
-        self.command("docker")
+    /// Where it listens, if that is not the usual place.
+    fn host(&self) -> Option<String> {
+        self.socket.as_ref().map(|socket| format!("unix://{}", socket.display()))
     }
 
-    /// A program that is told where the daemon is.
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        if let Some(socket) = &self.socket {
-            command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    /// The client, told where the daemon is.
+    fn docker(&self) -> Command {
+        let mut command = Command::new("docker");
+        if let Some(host) = self.host() {
+            command.env("DOCKER_HOST", host);
         }
         command
     }
@@ -389,7 +401,7 @@ impl Drop for Daemon {
             let _ = Command::new("kill").arg(child.id().to_string()).status();
             let _ = child.wait();
             // The daemon leaves its network's name mounted, and a folder with a mount in it cannot be removed.
-            if let Some(home) = self.socket.as_deref().and_then(std::path::Path::parent) {
+            if let Some(home) = self.socket.as_deref().and_then(Path::parent) {
                 let mut unmount = Command::new("umount");
                 let _ = unmount.arg(home.join("exec/netns/default")).stderr(Stdio::null()).status();
             }
@@ -397,24 +409,24 @@ impl Drop for Daemon {
     }
 }
 
-/// Installs the daemon where it is absent.
-fn install() -> anyhow::Result<()> {
-    let there = |program: &str| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
-    if there("dockerd") && there("docker") {
-        return Ok(());
+/// Packages that this stage needs and that are not there.
+pub(super) fn missing_packages() -> Vec<&'static str> {
+    let answers = Daemon { started: None, socket: None }.answers();
+    let mut missing = Vec::new();
+    if !answers && !has_daemon() {
+        missing.push(PACKAGE);
     }
-    apt_install(PACKAGE)
+    if !Path::new(SHELL.0).exists() {
+        missing.push(SHELL.1);
+    }
+    missing
 }
 
-fn apt_install(package: &str) -> anyhow::Result<()> {
-    println!("e2e: installing {package}");
-    let apt = |words: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
-        done(&mut command, &format!("install {package} (needs root and Debian's packages)"))
+fn has_daemon() -> bool {
+    let there = |program: &str| {
+        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
     };
-    apt(&["update", "--quiet"])?;
-    apt(&["install", "--yes", "--quiet", "--no-install-recommends", package])
+    there("dockerd") && there("docker")
 }
 
 /// Waits until something is so, as long as the child lives, five minutes at most.
