@@ -60,10 +60,13 @@ pub enum ReadError {
     },
     /// The output lists more GPUs than any machine has.
     #[error(
-        "find one machine's GPUs: the output lists more than {MAX_GPUS}, as a log over time does that does not say which \
-         GPU a row is of (vramscope timeline reads logs)"
+        "find one machine's GPUs: line {line} lists one more than {MAX_GPUS}, as a log over time does that does not say \
+         which GPU a row is of (vramscope timeline reads logs)"
     )]
-    TooManyGpus,
+    TooManyGpus {
+        /// The line, from 1.
+        line: usize,
+    },
     /// A line has more or fewer cells than the header.
     #[error("read line {line} of nvidia-smi's CSV: {found} cells, and the header names {expected}")]
     Cells {

@@ -90,7 +90,11 @@ impl RowReader {
         if self.columns.repeats(record) {
             return Ok(());
         }
-        match self.row(record, line) {
+        let row = self.row(record, line);
+        if let Ok(row) = &row {
+            self.details.admit(row)?;
+        }
+        match row.and_then(|row| self.describe(&row, record).map(|()| row)) {
             Ok(row) => {
                 self.flush_pending();
                 if self.rows.len() == MAX_ROWS {
@@ -115,7 +119,7 @@ impl RowReader {
         }
     }
 
-    fn row(&mut self, record: &csv::ByteRecord, line: u64) -> Result<Row, String> {
+    fn row(&self, record: &csv::ByteRecord, line: u64) -> Result<Row, String> {
         if record.len() < self.columns.len() {
             return Err(format!("{} cells where the header has {}", record.len(), self.columns.len()));
         }
@@ -147,7 +151,6 @@ impl RowReader {
             row.reading.power_mw = row.reading.power_mw.or(row.reading.power_average_mw.take());
         }
         check(&row.reading)?;
-        self.describe(&row, record)?;
         Ok(row)
     }
 
@@ -226,9 +229,11 @@ impl<R: io::Read> io::Read for Bounded<R> {
 
 #[cfg(test)]
 mod tests {
+    use vramscope_core::{ByteUnit, Window};
+    use vramscope_gpu::document::MAX_GPUS;
+
     use super::*;
     use crate::evidence::gpu_log::Clock;
-    use vramscope_core::Window;
 
     const OURS: &str = "timestamp_ns,gpu_index,used_bytes,total_bytes,reserved_bytes,power_mw,temp_c,util_gpu_pct\n\
         1000000000,0,5,100,7,125552,40,0\n\
@@ -334,6 +339,38 @@ mod tests {
             assert_eq!(log.timeline.samples().len(), 1, "{bad}");
             assert_eq!(log.notes.len(), 1, "{bad}");
         }
+    }
+
+    /// Two ticks of so many devices, of which each holds one MiB more than the one before.
+    fn of_devices(count: u32) -> String {
+        let tick = |second: u32| {
+            let row = move |d| format!("2026/11/22 05:24:{second:02}.000, {d}, GPU-{d}, {} MiB, 99999 MiB\n", d + 1);
+            (0..count).map(row).collect::<String>()
+        };
+        format!("timestamp, index, uuid, memory.used [MiB], memory.total [MiB]\n{}{}", tick(1), tick(2))
+    }
+
+    #[test]
+    fn a_log_of_a_thousand_devices_is_read_right() {
+        let count = u32::try_from(MAX_GPUS).unwrap();
+        let log = read(of_devices(count).as_bytes()).unwrap();
+        assert!(log.notes.is_empty(), "{:?}", log.notes);
+        assert_eq!((log.timeline.devices().len(), log.timeline.ticks().count()), (MAX_GPUS, 2));
+        for (device, index) in log.timeline.devices().iter().zip(0..) {
+            let expected =
+                (DeviceIndex(index), Some(format!("GPU-{index}")), Bytes::from_unit(99_999.0, ByteUnit::MiB));
+            assert_eq!((device.index, device.uuid.clone(), device.total), expected);
+        }
+        let whole = u64::from(count * (count + 1) / 2) << 20;
+        assert_eq!(log.timeline.total_used(Window::ALL).map(|s| (s.n, s.max.get())), Some((2, whole)));
+    }
+
+    #[test]
+    fn more_devices_than_a_machine_has_are_refused_at_their_line() {
+        let error = read(of_devices(u32::try_from(MAX_GPUS).unwrap() + 1).as_bytes()).unwrap_err();
+        assert!(matches!(error, GpuLogError::TooManyDevices { line: 1026, device: DeviceIndex(1024) }), "{error:?}");
+        let text = error.to_string();
+        assert!(["line 1026", "device 1024", "at most 1024", "cut"].iter().all(|part| text.contains(part)), "{text}");
     }
 
     #[test]

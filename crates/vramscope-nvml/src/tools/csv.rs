@@ -112,7 +112,10 @@ struct Reader<'t> {
     /// How many rows there have been since the header.
     rows: usize,
     gpus: Vec<Listed<'t>>,
-    apps: Vec<Row<'t>>,
+    /// Where the GPU of such a row was found, so that a log's rows are not each compared with all GPUs.
+    places: BTreeMap<Identity<'t>, usize>,
+    /// With their lines.
+    apps: Vec<(usize, Row<'t>)>,
     driver: Option<&'t str>,
     taken_at: Option<&'t str>,
     /// In the order in which they are said.
@@ -152,12 +155,12 @@ impl<'t> Reader<'t> {
             if is_past && !row.contains_key("used_gpu_memory") {
                 self.note("accounted processes are passed over: they need not run any more".to_owned());
             } else {
-                self.apps.push(row);
+                self.apps.push((number, row));
             }
         } else {
             self.gpu(row);
         }
-        if self.gpus.len() > MAX_GPUS { Err(ReadError::TooManyGpus) } else { Ok(()) }
+        if self.gpus.len() > MAX_GPUS { Err(ReadError::TooManyGpus { line: number }) } else { Ok(()) }
     }
 
     fn note(&mut self, note: String) {
@@ -172,7 +175,13 @@ impl<'t> Reader<'t> {
         self.taken_at = cell(&row, "timestamp").or(self.taken_at);
         let read = gpu(&row, self.gpus.len());
         let has_index = row.contains_key("index");
-        let named = self.gpus.iter().position(|known| same(&known.gpu, &read, has_index));
+        let identity = identity(&row);
+        let found = || self.gpus.iter().position(|known| same(&known.gpu, &read, has_index));
+        let named = self.places.get(&identity).copied().or_else(found);
+        // An index that cannot be read is taken from the row's place, which is not the same the next time.
+        if let Some(place) = named.filter(|_| !has_index || figure(&row, "index").is_some()) {
+            self.places.insert(identity, place);
+        }
         // Two queries without a GPU's identity: nvidia-smi lists the GPUs in the same order each time.
         let by_place = || {
             let known = self.gpus.get(self.rows - 1)?;
@@ -184,7 +193,11 @@ impl<'t> Reader<'t> {
                 let known = &mut self.gpus[place];
                 let again =
                     row.keys().any(|head| *head != "timestamp" && is_figure(head) && known.row.contains_key(head));
+                let before = self::identity(&known.row);
                 known.row.extend(row);
+                if self::identity(&known.row) != before {
+                    self.places.clear();
+                }
                 known.gpu = Gpu { index: known.gpu.index, ..gpu(&known.row, place) };
                 if again {
                     self.note("the output has several rows for one GPU; the last one counts".to_owned());
@@ -203,10 +216,11 @@ impl<'t> Reader<'t> {
         snapshot.taken_at = self.taken_at.map(str::to_owned);
         snapshot.notes = self.notes;
         snapshot.gpus = self.gpus.into_iter().map(|listed| listed.gpu).collect();
-        for app in &self.apps {
-            apps::add(&mut snapshot, app);
+        let mut places = BTreeMap::new();
+        for (line, app) in &self.apps {
+            apps::add(&mut snapshot, app, &mut places);
             if snapshot.gpus.len() > MAX_GPUS {
-                return Err(ReadError::TooManyGpus);
+                return Err(ReadError::TooManyGpus { line: *line });
             }
         }
         if snapshot.host_processes.is_some() {
@@ -255,6 +269,13 @@ fn cell<'t>(row: &Row<'t>, name: &str) -> Option<&'t str> {
 
 fn figure(row: &Row<'_>, name: &str) -> Option<Figure> {
     cell(row, name).and_then(Figure::parse)
+}
+
+/// What a row says of which GPU it speaks: its place on the bus, its UUID, its index.
+type Identity<'t> = [Option<&'t str>; 3];
+
+fn identity<'t>(row: &Row<'t>) -> Identity<'t> {
+    [cell(row, "pci.bus_id"), cell(row, "uuid"), row.get("index").copied()]
 }
 
 /// Whether two rows speak of one GPU. Masked reports have equal UUIDs, so the place on the bus counts first.
@@ -401,8 +422,9 @@ mod tests {
         let listed =
             |n: usize, head: &str| format!("{head}\n{}", (0..n).map(|i| format!("{i}, G{i}\n")).collect::<String>());
         assert_eq!(read_csv(&listed(MAX_GPUS, "index, uuid")).unwrap().gpu_count, MAX_GPUS);
-        assert!(matches!(read_csv(&listed(MAX_GPUS + 1, "index, uuid")), Err(ReadError::TooManyGpus)));
-        assert!(matches!(read_csv(&listed(MAX_GPUS + 1, "pid, gpu_uuid")), Err(ReadError::TooManyGpus)));
+        assert!(matches!(read_csv(&listed(MAX_GPUS + 1, "index, uuid")), Err(ReadError::TooManyGpus { line: 1026 })));
+        let apps = read_csv(&listed(MAX_GPUS + 1, "pid, gpu_uuid"));
+        assert!(matches!(apps, Err(ReadError::TooManyGpus { line: 1026 })));
         let said: String = (0..9 * MAX_NOTES).map(|n| format!("Failed to do {n}\n")).collect();
         let notes = read_csv(&format!("index\n0\n{said}")).unwrap().notes;
         assert_eq!((notes.len(), notes[MAX_NOTES].contains("left out")), (MAX_NOTES + 1, true));

@@ -34,7 +34,7 @@ pub fn read_table(text: &str) -> Result<Snapshot, ReadError> {
     let mut snapshot = Snapshot::from_source("nvidia-smi table");
     let mut part = Part::Head;
     let (mut count, mut date) = (0, None);
-    for line in text.lines() {
+    for (number, line) in (1..).zip(text.lines()) {
         if is_headline(line) {
             count += 1;
             snapshot = Snapshot::from_source("nvidia-smi table");
@@ -60,7 +60,7 @@ pub fn read_table(text: &str) -> Result<Snapshot, ReadError> {
             Part::Processes => process_line(&mut snapshot.gpus, cells[0]),
         }
         if snapshot.gpus.len() > MAX_GPUS {
-            return Err(ReadError::TooManyGpus);
+            return Err(ReadError::TooManyGpus { line: number });
         }
     }
     if snapshot.gpus.is_empty() {
