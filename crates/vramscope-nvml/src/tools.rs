@@ -15,6 +15,7 @@ pub use table::read_table;
 pub use xml::read_xml;
 
 use vramscope_gpu::document::MAX_GPUS;
+use vramscope_gpu::smi_csv::is_header;
 
 /// What an output is, by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +91,7 @@ pub fn recognise(text: &str) -> Option<Kind> {
     if xml::holds_log(text) {
         return Some(Kind::Xml);
     }
-    if text.lines().take(100).any(csv::is_header) {
+    if text.lines().take(100).any(is_header) {
         return Some(Kind::Csv);
     }
     if query::holds_log(text) {
@@ -104,26 +105,6 @@ fn is_date(line: &str) -> bool {
     let mut words = line.split_whitespace();
     let short = |word: Option<&str>| word.is_some_and(|word| word.len() == 3 && word.chars().all(char::is_alphabetic));
     short(words.next()) && short(words.next()) && words.any(|word| word.matches(':').count() == 2)
-}
-
-/// What nvidia-smi's cell says, or `None` if it says that there is nothing to say.
-fn present(cell: &str) -> Option<&str> {
-    let cell = cell.trim();
-    let absent = cell.is_empty()
-        || cell.starts_with('[')
-        || [
-            "N/A",
-            "Not Supported",
-            "ERR!",
-            "Unknown Error",
-            "GPU is lost",
-            "GPU requires reset",
-            "Insufficient Permissions",
-            "None",
-        ]
-        .contains(&cell)
-        || cell.starts_with("Requested functionality");
-    (!absent).then_some(cell)
 }
 
 /// The reasons in the bit mask of `clocks_event_reasons.active`, by our names (nvml.h, `nvmlClocksEventReason…`).

@@ -4,9 +4,10 @@
 use std::io;
 
 use vramscope_core::{Bytes, DeviceIndex, Reading};
+use vramscope_gpu::smi_csv::{Cell, CellError};
 
 use super::gpu_log::{GpuLog, GpuLogError, Note, Row, assemble};
-use cell::Cell;
+use cell::{throttle, time};
 use columns::{Column, Columns};
 
 mod cell;
@@ -58,6 +59,23 @@ pub(crate) fn read(source: impl io::Read) -> Result<GpuLog, GpuLogError> {
     reader.finish()
 }
 
+/// Why a line is no row.
+#[derive(Debug, thiserror::Error)]
+enum RowFault {
+    #[error("{found} cells where the header has {expected}")]
+    Cells { found: usize, expected: usize },
+    #[error(transparent)]
+    Cell(#[from] CellError),
+    #[error("no device index")]
+    NoIndex,
+    #[error("no figure for the memory in use")]
+    NoUsed,
+    #[error("{used} in use of {total} in all")]
+    MoreThanAll { used: Bytes, total: Bytes },
+    #[error("a device without memory")]
+    NoMemory,
+}
+
 /// Rows under construction.
 struct RowReader {
     columns: Columns,
@@ -90,7 +108,7 @@ impl RowReader {
         if self.columns.repeats(record) {
             return Ok(());
         }
-        let row = self.row(record, line);
+        let row = self.row(record, line).map_err(|fault| fault.to_string());
         if let Ok(row) = &row {
             self.details.admit(row)?;
         }
@@ -119,34 +137,34 @@ impl RowReader {
         }
     }
 
-    fn row(&self, record: &csv::ByteRecord, line: u64) -> Result<Row, String> {
+    fn row(&self, record: &csv::ByteRecord, line: u64) -> Result<Row, RowFault> {
         if record.len() < self.columns.len() {
-            return Err(format!("{} cells where the header has {}", record.len(), self.columns.len()));
+            return Err(RowFault::Cells { found: record.len(), expected: self.columns.len() });
         }
         let mut row = Row { line, unix_ns: 0, device: DeviceIndex(0), reading: Reading::default() };
         let mut used = None;
         for (column, cell) in self.columns.iter().zip(record.iter()) {
-            let cell = Cell::new(cell);
+            let (cell, head) = (Cell::of_bytes(cell), &column.head());
             match column.kind {
-                Column::Timestamp => row.unix_ns = cell.time(column)?,
-                Column::Index => row.device = DeviceIndex(cell.whole(column)?.ok_or("no device index")?),
-                Column::Used => used = cell.bytes(column)?,
-                Column::Total => row.reading.total = cell.bytes(column)?,
-                Column::Reserved => row.reading.reserved = cell.bytes(column)?,
-                Column::Power => row.reading.power_mw = cell.power_mw(column)?,
-                Column::PowerAverage => row.reading.power_average_mw = cell.power_mw(column)?,
-                Column::Temperature => row.reading.temperature_c = cell.whole(column)?,
-                Column::MemoryTemperature => row.reading.memory_temperature_c = cell.whole(column)?,
-                Column::Utilization => row.reading.utilization_pct = cell.percent(column)?,
-                Column::MemoryUtilization => row.reading.memory_utilization_pct = cell.percent(column)?,
-                Column::SmClock => row.reading.sm_clock_mhz = cell.whole(column)?,
-                Column::MemoryClock => row.reading.memory_clock_mhz = cell.whole(column)?,
-                Column::Energy => row.reading.energy_mj = cell.whole(column)?,
-                Column::Throttle => row.reading.throttle = cell.throttle(),
+                Column::Timestamp => row.unix_ns = time(cell, head)?,
+                Column::Index => row.device = DeviceIndex(cell.whole(head)?.ok_or(RowFault::NoIndex)?),
+                Column::Used => used = cell.bytes(head)?,
+                Column::Total => row.reading.total = cell.bytes(head)?,
+                Column::Reserved => row.reading.reserved = cell.bytes(head)?,
+                Column::Power => row.reading.power_mw = cell.power_mw(head)?,
+                Column::PowerAverage => row.reading.power_average_mw = cell.power_mw(head)?,
+                Column::Temperature => row.reading.temperature_c = cell.whole(head)?,
+                Column::MemoryTemperature => row.reading.memory_temperature_c = cell.whole(head)?,
+                Column::Utilization => row.reading.utilization_pct = cell.percent(head)?,
+                Column::MemoryUtilization => row.reading.memory_utilization_pct = cell.percent(head)?,
+                Column::SmClock => row.reading.sm_clock_mhz = cell.whole(head)?,
+                Column::MemoryClock => row.reading.memory_clock_mhz = cell.whole(head)?,
+                Column::Energy => row.reading.energy_mj = cell.whole(head)?,
+                Column::Throttle => row.reading.throttle = throttle(cell),
                 Column::Uuid | Column::Name | Column::PciBusId | Column::Processes | Column::Other => {}
             }
         }
-        row.reading.used = used.ok_or("no figure for the memory in use")?;
+        row.reading.used = used.ok_or(RowFault::NoUsed)?;
         if !self.columns.has_both_powers() {
             row.reading.power_mw = row.reading.power_mw.or(row.reading.power_average_mw.take());
         }
@@ -191,10 +209,10 @@ impl RowReader {
 }
 
 /// Figures that contradict each other are damage, not measurements.
-fn check(reading: &Reading) -> Result<(), String> {
+fn check(reading: &Reading) -> Result<(), RowFault> {
     match reading.total {
-        Some(total) if reading.used > total => Err(format!("{} in use of {} in all", reading.used, total)),
-        Some(Bytes::ZERO) => Err("a device without memory".into()),
+        Some(total) if reading.used > total => Err(RowFault::MoreThanAll { used: reading.used, total }),
+        Some(Bytes::ZERO) => Err(RowFault::NoMemory),
         _ => Ok(()),
     }
 }

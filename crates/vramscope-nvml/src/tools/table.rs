@@ -4,8 +4,9 @@
 
 use vramscope_gpu::Figure;
 use vramscope_gpu::document::{Gpu, MAX_GPUS, Mig, MigDevice, Process, Snapshot};
+use vramscope_gpu::smi_csv::present;
 
-use super::{ReadError, is_date, present};
+use super::{ReadError, is_date};
 
 /// The part of the table that a line belongs to.
 #[derive(Clone, Copy, PartialEq)]

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use roxmltree::{Document, Node, ParsingOptions};
 use vramscope_gpu::Figure;
 use vramscope_gpu::document::{Gpu, MAX_GPUS, Mig, MigDevice, Process, Snapshot};
+use vramscope_gpu::smi_csv::present;
 
-use super::{ReadError, present};
+use super::ReadError;
 
 /// A log of 16 GPUs with all supported clocks has some 50 000 nodes.
 const MAX_NODES: u32 = 5_000_000;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use vramscope_core::{ByteUnit, Bytes};
 use vramscope_gpu::Figure;
 use vramscope_gpu::document::{Gpu, HostProcess, Process, Snapshot};
+use vramscope_gpu::smi_csv::What;
 
 use super::{Identity, Row, cell, figure, gpu, identity, same, shares_identity};
 
@@ -12,11 +13,11 @@ use super::{Identity, Row, cell, figure, gpu, identity, same, shares_identity};
 /// on which GPU it is, is listed for the whole machine. `places` remembers where the GPU of such a row was found: GPUs are
 /// only added to the list, so it stays there.
 pub(super) fn add<'t>(snapshot: &mut Snapshot, row: &Row<'t>, places: &mut BTreeMap<Identity<'t>, usize>) {
-    let Some(pid) = figure(row, "pid").and_then(Figure::as_u64).and_then(|pid| u32::try_from(pid).ok()) else {
+    let Some(pid) = figure(row, What::Pid).and_then(Figure::as_u64).and_then(|pid| u32::try_from(pid).ok()) else {
         return;
     };
-    let name = cell(row, "process_name").map(str::to_owned);
-    let held = figure(row, "used_gpu_memory");
+    let name = cell(row, What::ProcessName).map(str::to_owned);
+    let held = figure(row, What::ProcessMemory);
     let [bus, uuid, _] = identity(row);
     let found = places.get(&[bus, uuid, None]).copied();
     let on = gpu(row, snapshot.gpus.len());
