@@ -18,7 +18,7 @@ pub(crate) fn requested(run: &Known<'_>) -> Option<Evidenced> {
         None => (crate::model::default_utilization(version?)?, None, "the default of this version"),
     };
     let device = run.derived?.placement.active.first().copied()?;
-    let total = run.derived?.timeline.devices().iter().find(|d| d.index == device)?.usable()?;
+    let total = run.derived?.timeline.device(device)?.usable()?;
     let size = Bytes::from_unit((total.as_f64() * share).ceil(), vramscope_core::ByteUnit::B)?;
     Some(Evidenced {
         size,

@@ -42,7 +42,9 @@ impl Point {
     }
 
     pub(crate) fn of(&self, device: DeviceIndex) -> Option<Bytes> {
-        self.used.iter().find(|(index, _)| *index == device).map(|(_, used)| *used)
+        // A point's devices are in order of their indexes.
+        let place = self.used.partition_point(|(index, _)| *index < device);
+        self.used.get(place).filter(|(index, _)| *index == device).map(|(_, used)| *used)
     }
 }
 
@@ -137,9 +139,9 @@ fn of_the_engine(gpu: &GpuLog, pids: &[u32]) -> (Option<GpuLog>, Vec<DeviceIndex
     let own: BTreeSet<DeviceIndex> = gpu.timeline.slow_samples().iter().filter(of_engine).map(|s| s.device).collect();
     let all = gpu.timeline.devices().iter().map(|device| device.index);
     let others: Vec<DeviceIndex> = all.filter(|device| !own.contains(device)).collect();
+    let used = gpu.timeline.used_by_device(Window::ALL);
     let rises = |device: &DeviceIndex| {
-        let used = || gpu.timeline.of_device(*device, Window::ALL).map(|sample| sample.reading.used);
-        let span = used().max().zip(used().min()).and_then(|(most, least)| most.checked_sub(least));
+        let span = used.get(device).and_then(|used| used.max.checked_sub(used.min));
         span.is_some_and(|span| span >= placement::LEAST_RISE)
     };
     if others.is_empty() || !own.iter().any(rises) {
@@ -153,12 +155,13 @@ impl Derived {
     fn explain(&mut self, evidence: &RankEvidence<'_>) -> Result<(), DeriveError> {
         let Some(peak) = &self.peak else { return Ok(()) };
         let mut devices = Vec::new();
+        let mut apart = self.timeline.by_device(lifetime(&self.timeline));
         for &(device, used) in &peak.used {
             let baseline = self.baseline.as_ref().and_then(|b| b.of(device)).unwrap_or(Bytes::ZERO);
             let ranks = self.placement.ranks_on(device);
             let size = |kind| evidence.part_of(&ranks, kind).map(|amount| amount.size);
             let steps = Steps { baseline, weights: size(ComponentKind::Weights), pool: size(ComponentKind::KvCache) };
-            let samples: Vec<&Sample> = self.timeline.of_device(device, lifetime(&self.timeline)).collect();
+            let samples = apart.remove(&device).unwrap_or_default();
             let found = levels::find(&samples, steps);
             // A pool that is allocated after the peak explains another one.
             let after_pool = found.after_pool.filter(|level| level.at <= peak.at).map(|level| level.used);

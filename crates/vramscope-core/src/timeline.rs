@@ -1,6 +1,6 @@
 //! All samples of a run, with its phase marks and its gaps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::{Bytes, Device, DeviceIndex, Phase, PhaseMark, Reading, Sample, SlowSample, Stats, Summary, Window};
@@ -105,9 +105,8 @@ impl Timeline {
         if let Some(last) = self.samples.last().filter(|last| sample.tick < last.tick) {
             return Err(TimelineError::TickGoesBack { tick: sample.tick, last: last.tick });
         }
-        if !self.devices.iter().any(|d| d.index == sample.device) {
-            self.devices.push(Device::unnamed(sample.device));
-            self.devices.sort_by_key(|d| d.index);
+        if let Err(place) = self.place_of(sample.device) {
+            self.devices.insert(place, Device::unnamed(sample.device));
         }
         self.samples.push(sample);
         Ok(())
@@ -115,9 +114,15 @@ impl Timeline {
 
     /// States what is known of a device; replaces an earlier statement of the same index.
     pub fn describe(&mut self, device: Device) {
-        self.devices.retain(|d| d.index != device.index);
-        self.devices.push(device);
-        self.devices.sort_by_key(|d| d.index);
+        match self.place_of(device.index) {
+            Ok(place) => self.devices[place] = device,
+            Err(place) => self.devices.insert(place, device),
+        }
+    }
+
+    /// Where a device stands among [`Self::devices`], or would stand.
+    fn place_of(&self, device: DeviceIndex) -> Result<usize, usize> {
+        self.devices.binary_search_by_key(&device, |known| known.index)
     }
 
     /// Marks the beginning of a phase. A phase marked at the same instant as the one before replaces nothing: the one
@@ -164,6 +169,11 @@ impl Timeline {
     /// The devices seen, by index.
     pub fn devices(&self) -> &[Device] {
         &self.devices
+    }
+
+    /// What is known of a device, if it was seen.
+    pub fn device(&self, device: DeviceIndex) -> Option<&Device> {
+        self.place_of(device).ok().and_then(|place| self.devices.get(place))
     }
 
     /// All samples, in order of ticks.
@@ -235,6 +245,25 @@ impl Timeline {
         Stats::of(&mut used)
     }
 
+    /// Statistics of the memory in use on each device that has samples in the window, from one pass over all of them.
+    pub fn used_by_device(&self, window: Window) -> BTreeMap<DeviceIndex, Stats> {
+        let used = self.by_device(window).into_iter().filter_map(|(device, samples)| {
+            let mut used: Vec<u64> = samples.iter().map(|s| s.reading.used.get()).collect();
+            Some((device, Stats::of(&mut used)?))
+        });
+        used.collect()
+    }
+
+    /// The samples in the window, apart by device. For one device [`Self::of_device`] is cheaper; for all of them this
+    /// is, since it goes through the samples once.
+    pub fn by_device(&self, window: Window) -> BTreeMap<DeviceIndex, Vec<&Sample>> {
+        let mut apart: BTreeMap<DeviceIndex, Vec<&Sample>> = BTreeMap::new();
+        for sample in self.samples.iter().filter(|s| window.contains(s.at)) {
+            apart.entry(sample.device).or_default().push(sample);
+        }
+        apart
+    }
+
     /// The samples of one device in the window.
     pub fn of_device(&self, device: DeviceIndex, window: Window) -> impl Iterator<Item = &Sample> {
         self.samples.iter().filter(move |s| s.device == device && window.contains(s.at))
@@ -303,6 +332,22 @@ mod tests {
         assert_eq!(totals, [11, 55], "the tick at 100 ms lacks device 1 and must not count as a total of 100");
         assert_eq!(t.peak(Window::ALL).unwrap().used, Bytes::new(55));
         assert_eq!(t.device_used(DeviceIndex(0), Window::ALL).unwrap().max, Bytes::new(100));
+    }
+
+    #[test]
+    fn devices_apart_are_what_each_device_alone_is() {
+        let mut t = two_devices();
+        t.describe(Device { total: Some(Bytes::new(99)), ..Device::unnamed(DeviceIndex(1)) });
+        t.describe(Device::unnamed(DeviceIndex(7)));
+        let window = Window { start: Duration::ZERO, end: Duration::from_millis(201) };
+        for device in [0, 1, 7].map(DeviceIndex) {
+            assert_eq!(t.used_by_device(window).get(&device).copied(), t.device_used(device, window));
+            let alone: Vec<&Sample> = t.of_device(device, window).collect();
+            assert_eq!(t.by_device(window).remove(&device).unwrap_or_default(), alone);
+            assert_eq!(t.device(device).map(|d| d.index), Some(device));
+        }
+        assert_eq!(t.device(DeviceIndex(1)).and_then(|d| d.total), Some(Bytes::new(99)));
+        assert_eq!((t.device(DeviceIndex(2)), t.devices().len()), (None, 3));
     }
 
     #[test]

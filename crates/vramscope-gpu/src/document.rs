@@ -13,8 +13,8 @@ use crate::Figure;
 /// The version of this document. A reader accepts the same number only.
 pub const VERSION: u32 = 1;
 
-/// More GPUs than this are not one machine's: a text that lists more is something else, and each row of it is compared
-/// with all before. The largest machines have some hundred with their slices.
+/// More GPUs than this are not one machine's: a text, a log or a recording that has more is something else or damaged,
+/// and each GPU costs its readers memory for all its statistics. The largest machines have some hundred with their slices.
 pub const MAX_GPUS: usize = 1024;
 
 /// The GPUs of one machine at one moment.

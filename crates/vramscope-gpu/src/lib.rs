@@ -24,6 +24,7 @@ mod process_memory;
 mod renumbered;
 mod replay;
 mod select;
+pub mod smi_csv;
 mod snapshot;
 
 pub use backend::{BackendInfo, GpuBackend, PowerKind};

@@ -1,8 +1,11 @@
 //! A backend that plays a recorded timeline.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use vramscope_core::{Device, DeviceIndex, GapCause, GpuProcess, Reading, Sample, SlowReading, SlowSample, Timeline};
+use vramscope_core::{
+    Device, DeviceIndex, GapCause, GpuProcess, Reading, Sample, SlowReading, SlowSample, Timeline, Window,
+};
 
 use crate::{BackendInfo, GpuBackend, GpuError};
 
@@ -40,36 +43,43 @@ impl std::fmt::Debug for Pace {
 #[derive(Debug)]
 pub struct Replay {
     timeline: Timeline,
-    by_device: Vec<(DeviceIndex, Vec<Sample>)>,
-    slow: Vec<(DeviceIndex, Vec<SlowSample>)>,
-    start: Duration,
-    next: Vec<usize>,
+    devices: BTreeMap<DeviceIndex, Recorded>,
+    /// Of all samples together, found once.
+    span: Option<Window>,
     pace: Pace,
+}
+
+/// One device's part of the recording.
+#[derive(Debug, Default)]
+struct Recorded {
+    samples: Vec<Sample>,
+    slow: Vec<SlowSample>,
+    /// How many samples were given out, where time does not say which is the next.
+    given: usize,
 }
 
 impl Replay {
     /// Plays this recording at this pace.
     pub fn new(timeline: Timeline, pace: Pace) -> Self {
-        let devices: Vec<DeviceIndex> = timeline.devices().iter().map(|d| d.index).collect();
-        let of = |device: &DeviceIndex| {
-            let samples = timeline.samples().iter().filter(|s| s.device == *device).copied().collect();
-            (*device, samples)
-        };
-        let by_device: Vec<_> = devices.iter().map(of).collect();
-        let slow_of = |device: &DeviceIndex| {
-            let samples = timeline.slow_samples().iter().filter(|s| s.device == *device).cloned().collect();
-            (*device, samples)
-        };
-        let slow = devices.iter().map(slow_of).collect();
-        let start = timeline.span().map_or(Duration::ZERO, |span| span.start);
-        let next = vec![0; by_device.len()];
-        Self { timeline, by_device, slow, start, next, pace }
+        let mut devices: BTreeMap<DeviceIndex, Recorded> =
+            timeline.devices().iter().map(|device| (device.index, Recorded::default())).collect();
+        for sample in timeline.samples() {
+            devices.entry(sample.device).or_default().samples.push(*sample);
+        }
+        for slow in timeline.slow_samples() {
+            // A device of slow readings alone cannot be read.
+            if let Some(recorded) = devices.get_mut(&slow.device) {
+                recorded.slow.push(slow.clone());
+            }
+        }
+        let span = timeline.span();
+        Self { timeline, devices, span, pace }
     }
 
     fn now(&self) -> Option<Duration> {
         match &self.pace {
             Pace::EachSample => None,
-            Pace::Clock(now) => self.start.checked_add(now()),
+            Pace::Clock(now) => self.span.map_or(Duration::ZERO, |span| span.start).checked_add(now()),
         }
     }
 
@@ -90,14 +100,14 @@ impl GpuBackend for Replay {
     }
 
     fn read(&mut self, device: DeviceIndex) -> Result<Reading, GpuError> {
-        let place = self.by_device.iter().position(|(d, _)| *d == device).ok_or(GpuError::NoSuchDevice { device })?;
-        let samples = &self.by_device[place].1;
-        let Some(now) = self.now() else {
-            let sample = samples.get(self.next[place]).ok_or(GpuError::NotRecorded { device })?;
-            self.next[place] += 1;
+        let now = self.now();
+        let recorded = self.devices.get_mut(&device).ok_or(GpuError::NoSuchDevice { device })?;
+        let Some(now) = now else {
+            let sample = recorded.samples.get(recorded.given).ok_or(GpuError::NotRecorded { device })?;
+            recorded.given += 1;
             return Ok(sample.reading);
         };
-        if self.timeline.span().is_none_or(|span| now >= span.end) {
+        if self.span.is_none_or(|span| now >= span.end) {
             return Err(GpuError::NotRecorded { device });
         }
         match self.in_gap(device, now) {
@@ -107,6 +117,7 @@ impl GpuBackend for Replay {
             Some(_) => return Err(GpuError::NotRecorded { device }),
             None => {}
         }
+        let samples = self.devices.get(&device).map(|recorded| recorded.samples.as_slice()).unwrap_or_default();
         let after = samples.partition_point(|s| s.at <= now);
         let sample = after.checked_sub(1).and_then(|before| samples.get(before));
         sample.map(|s| s.reading).ok_or(GpuError::NotRecorded { device })
@@ -117,8 +128,7 @@ impl GpuBackend for Replay {
     }
 
     fn read_slow(&mut self, device: DeviceIndex) -> Result<SlowReading, GpuError> {
-        let found = self.slow.iter().find(|(d, _)| *d == device);
-        let (_, samples) = found.ok_or(GpuError::NoSuchDevice { device })?;
+        let samples = &self.devices.get(&device).ok_or(GpuError::NoSuchDevice { device })?.slow;
         let now = self.now().unwrap_or(Duration::MAX);
         let after = samples.partition_point(|s| s.at <= now);
         Ok(after.checked_sub(1).and_then(|before| samples.get(before)).map(|s| s.reading.clone()).unwrap_or_default())

@@ -15,6 +15,7 @@ pub use table::read_table;
 pub use xml::read_xml;
 
 use vramscope_gpu::document::MAX_GPUS;
+use vramscope_gpu::smi_csv::is_header;
 
 /// What an output is, by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +61,13 @@ pub enum ReadError {
     },
     /// The output lists more GPUs than any machine has.
     #[error(
-        "find one machine's GPUs: the output lists more than {MAX_GPUS}, as a log over time does that does not say which \
-         GPU a row is of (vramscope timeline reads logs)"
+        "find one machine's GPUs: line {line} lists one more than {MAX_GPUS}, as a log over time does that does not say \
+         which GPU a row is of (vramscope timeline reads logs)"
     )]
-    TooManyGpus,
+    TooManyGpus {
+        /// The line, from 1.
+        line: usize,
+    },
     /// A line has more or fewer cells than the header.
     #[error("read line {line} of nvidia-smi's CSV: {found} cells, and the header names {expected}")]
     Cells {
@@ -87,7 +91,7 @@ pub fn recognise(text: &str) -> Option<Kind> {
     if xml::holds_log(text) {
         return Some(Kind::Xml);
     }
-    if text.lines().take(100).any(csv::is_header) {
+    if text.lines().take(100).any(is_header) {
         return Some(Kind::Csv);
     }
     if query::holds_log(text) {
@@ -101,26 +105,6 @@ fn is_date(line: &str) -> bool {
     let mut words = line.split_whitespace();
     let short = |word: Option<&str>| word.is_some_and(|word| word.len() == 3 && word.chars().all(char::is_alphabetic));
     short(words.next()) && short(words.next()) && words.any(|word| word.matches(':').count() == 2)
-}
-
-/// What nvidia-smi's cell says, or `None` if it says that there is nothing to say.
-fn present(cell: &str) -> Option<&str> {
-    let cell = cell.trim();
-    let absent = cell.is_empty()
-        || cell.starts_with('[')
-        || [
-            "N/A",
-            "Not Supported",
-            "ERR!",
-            "Unknown Error",
-            "GPU is lost",
-            "GPU requires reset",
-            "Insufficient Permissions",
-            "None",
-        ]
-        .contains(&cell)
-        || cell.starts_with("Requested functionality");
-    (!absent).then_some(cell)
 }
 
 /// The reasons in the bit mask of `clocks_event_reasons.active`, by our names (nvml.h, `nvmlClocksEventReason…`).

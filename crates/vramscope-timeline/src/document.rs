@@ -19,6 +19,7 @@ mod lines;
 mod parquet;
 mod read;
 mod report;
+mod seen;
 mod throttle_names;
 mod write;
 

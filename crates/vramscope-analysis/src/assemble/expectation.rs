@@ -57,7 +57,7 @@ fn args(run: &Known<'_>) -> EngineArgs {
 fn device(run: &Known<'_>) -> Option<(vramscope_core::DeviceIndex, GpuModel)> {
     let derived = run.derived?;
     let index = derived.placement.active.first().or(derived.timeline.devices().first().map(|d| &d.index)).copied()?;
-    let device = derived.timeline.devices().iter().find(|device| device.index == index)?;
+    let device = derived.timeline.device(index)?;
     Some((index, gpu_model(device)?))
 }
 

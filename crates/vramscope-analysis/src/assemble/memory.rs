@@ -1,5 +1,7 @@
 //! Memory at the points of measurement, and where the peak went.
 
+use std::collections::BTreeMap;
+
 use vramscope_core::{Breakdown, ByteDelta, Bytes, Component, ComponentKind, DeviceIndex, Reading, Spread, Window};
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{
@@ -29,7 +31,7 @@ pub(super) fn gpu_info(run: &Known<'_>) -> Option<GpuInfo> {
             .iter()
             .flat_map(|peak| peak.used.iter())
             .map(|&(device, used)| {
-                let total = devices.iter().find(|d| d.index == device).and_then(|d| d.total);
+                let total = derived.timeline.device(device).and_then(|d| d.total);
                 DeviceMemory {
                     gpu: Some(device.0),
                     used_bytes: Some(used.get()),
@@ -61,8 +63,8 @@ pub(super) fn measurements(run: &Known<'_>) -> Option<MemoryMeasurements> {
 
 fn measurement(derived: &Derived, point: &Point) -> MeasurementPoint {
     let used: Vec<Bytes> = point.used.iter().map(|(_, used)| *used).collect();
-    let total_of = |device: DeviceIndex| derived.timeline.devices().iter().find(|d| d.index == device)?.total;
-    let usable_of = |device: DeviceIndex| derived.timeline.devices().iter().find(|d| d.index == device)?.usable();
+    let total_of = |device: DeviceIndex| derived.timeline.device(device)?.total;
+    let usable_of = |device: DeviceIndex| derived.timeline.device(device)?.usable();
     let details = point.used.iter().map(|&(device, used)| GpuMemory {
         gpu: Some(device.0),
         used_bytes: Some(used.get()),
@@ -127,8 +129,12 @@ pub(super) fn at_the_peak(run: &Known<'_>) -> Option<DetailedGpuMetrics> {
     let anchor = derived.timeline.anchor_unix_ns()?;
     let at_ns = i64::try_from(peak.at.as_nanos()).ok().and_then(|ns| anchor.checked_add(ns))?;
     let window = Window { start: peak.at, end: Window::ALL.end };
+    let mut first: BTreeMap<DeviceIndex, Reading> = BTreeMap::new();
+    for sample in derived.timeline.samples().iter().filter(|s| window.contains(s.at)) {
+        first.entry(sample.device).or_insert(sample.reading);
+    }
     let gpus = peak.used.iter().filter_map(|&(device, _)| {
-        let reading = derived.timeline.of_device(device, window).next()?.reading;
+        let reading = *first.get(&device)?;
         let here = gpu.processes.iter().filter(|p| p.device == device);
         let at_peak = here.filter(|p| p.first_seen <= peak.at && peak.at <= p.last_seen + PROCESS_LAG);
         let processes = at_peak.map(|p| GpuProcess {

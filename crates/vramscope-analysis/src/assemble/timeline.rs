@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use vramscope_core::{Bytes, DeviceIndex, Phase, Reading, Sample, Timeline, Window};
+use vramscope_core::{Bytes, DeviceIndex, Phase, Reading, Sample, Stats, Timeline, Window};
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{
     ClockRange, EnergyUse, ExtendedMetrics, GapInfo, GpuTimeline, MemoryTimeline, PercentRange, PhaseGpu, PhaseInfo,
@@ -34,8 +34,7 @@ pub(super) fn memory_timeline(run: &Known<'_>) -> Option<MemoryTimeline> {
 }
 
 fn per_gpu(timeline: &Timeline) -> Vec<GpuTimeline> {
-    let one = |device| Some(GpuTimeline::of(device, &timeline.device_used(device, Window::ALL)?));
-    timeline.devices().iter().filter_map(|d| one(d.index)).collect()
+    timeline.used_by_device(Window::ALL).iter().map(|(device, stats)| GpuTimeline::of(*device, stats)).collect()
 }
 
 /// The complete ticks, thinned out to the smallest and largest total of each stretch where there are too many: a peak
@@ -96,16 +95,26 @@ fn extended(timeline: &Timeline) -> Option<ExtendedMetrics> {
 /// What the devices' energy counters advanced from the first reading to the last, in joules. One reading is no advance,
 /// and a counter that goes back (a driver reload) gives no figure.
 fn energy(timeline: &Timeline) -> Option<f64> {
+    let fast = timeline.samples().iter().filter_map(|s| Some((s.device, (s.at, s.reading.energy_mj?))));
+    let slow = timeline.slow_samples().iter().filter_map(|s| Some((s.device, (s.at, s.reading.energy_mj?))));
+    // The first and the last count of each device; of two at one time the later one stands.
+    let mut ends: BTreeMap<DeviceIndex, [(Duration, u64); 2]> = BTreeMap::new();
+    for (device, count) in fast.chain(slow) {
+        let [first, last] = ends.entry(device).or_insert([count; 2]);
+        if count.0 <= first.0 {
+            *first = count;
+        }
+        if count.0 >= last.0 {
+            *last = count;
+        }
+    }
     let mut total = 0u64;
     for device in timeline.devices() {
-        let fast = timeline.of_device(device.index, Window::ALL).filter_map(|s| Some((s.at, s.reading.energy_mj?)));
-        let slow = timeline.slow_samples().iter().filter(|s| s.device == device.index);
-        let counts = fast.chain(slow.filter_map(|s| Some((s.at, s.reading.energy_mj?)))).collect::<BTreeMap<_, _>>();
-        let (first, last) = (counts.first_key_value()?, counts.last_key_value()?);
+        let [first, last] = ends.get(&device.index)?;
         if first.0 == last.0 {
             return None;
         }
-        total = total.checked_add(last.1.checked_sub(*first.1)?)?;
+        total = total.checked_add(last.1.checked_sub(first.1)?)?;
     }
     let joules = Bytes::new(total).as_f64() / 1e3;
     (!timeline.devices().is_empty()).then_some(joules)
@@ -125,22 +134,21 @@ fn phase_info(derived: &Derived, phase: Phase, window: Window) -> PhaseInfo {
     let devices = timeline.devices();
     let power = timeline.summary(window, |r| r.power_mw.map(u64::from));
     let busy = timeline.summary(window, |r| r.utilization_pct.map(u64::from));
-    let of_device = |device: DeviceIndex| {
-        let stats = timeline.device_used(device, window)?;
-        let whole = GpuTimeline::of(device, &stats);
-        Some(PhaseGpu {
+    let of_device = |(device, stats): (&DeviceIndex, &Stats)| {
+        let whole = GpuTimeline::of(*device, stats);
+        PhaseGpu {
             gpu: device.0,
             peak_bytes: whole.max_bytes,
             mean_bytes: whole.mean_bytes,
             min_bytes: whole.min_bytes,
-        })
+        }
     };
     let all = f64::from(u32::try_from(devices.len()).unwrap_or(1));
-    let several = devices.iter().filter(|_| devices.len() > 1);
+    let apart = if devices.len() > 1 { timeline.used_by_device(window) } else { BTreeMap::new() };
     PhaseInfo {
         mean_power_w: power.and_then(|s| Amount::new(short(s.mean / 1e3 * all))),
         mean_utilization_pct: busy.and_then(|s| Amount::new(short(s.mean))),
-        per_gpu: several.filter_map(|d| of_device(d.index)).collect(),
+        per_gpu: apart.iter().map(of_device).collect(),
         ..PhaseInfo::of(phase, window, timeline.total_used(window).as_ref())
     }
 }

@@ -255,7 +255,7 @@ pub(super) fn nearly_full(known: &Known<'_>) -> Option<Diagnostic> {
     let derived = known.derived?;
     let peak = derived.peak.as_ref()?;
     let tightest = peak.used.iter().filter_map(|&(device, used)| {
-        let usable = derived.timeline.devices().iter().find(|d| d.index == device)?.usable()?;
+        let usable = derived.timeline.device(device)?.usable()?;
         Some((device, usable, usable.checked_sub(used)?))
     });
     let (device, usable, free) = tightest.min_by_key(|(_, _, free)| *free)?;

@@ -4,9 +4,10 @@
 use std::io;
 
 use vramscope_core::{Bytes, DeviceIndex, Reading};
+use vramscope_gpu::smi_csv::{Cell, CellError};
 
 use super::gpu_log::{GpuLog, GpuLogError, Note, Row, assemble};
-use cell::Cell;
+use cell::{throttle, time};
 use columns::{Column, Columns};
 
 mod cell;
@@ -58,6 +59,23 @@ pub(crate) fn read(source: impl io::Read) -> Result<GpuLog, GpuLogError> {
     reader.finish()
 }
 
+/// Why a line is no row.
+#[derive(Debug, thiserror::Error)]
+enum RowFault {
+    #[error("{found} cells where the header has {expected}")]
+    Cells { found: usize, expected: usize },
+    #[error(transparent)]
+    Cell(#[from] CellError),
+    #[error("no device index")]
+    NoIndex,
+    #[error("no figure for the memory in use")]
+    NoUsed,
+    #[error("{used} in use of {total} in all")]
+    MoreThanAll { used: Bytes, total: Bytes },
+    #[error("a device without memory")]
+    NoMemory,
+}
+
 /// Rows under construction.
 struct RowReader {
     columns: Columns,
@@ -90,7 +108,11 @@ impl RowReader {
         if self.columns.repeats(record) {
             return Ok(());
         }
-        match self.row(record, line) {
+        let row = self.row(record, line).map_err(|fault| fault.to_string());
+        if let Ok(row) = &row {
+            self.details.admit(row)?;
+        }
+        match row.and_then(|row| self.describe(&row, record).map(|()| row)) {
             Ok(row) => {
                 self.flush_pending();
                 if self.rows.len() == MAX_ROWS {
@@ -115,39 +137,38 @@ impl RowReader {
         }
     }
 
-    fn row(&mut self, record: &csv::ByteRecord, line: u64) -> Result<Row, String> {
+    fn row(&self, record: &csv::ByteRecord, line: u64) -> Result<Row, RowFault> {
         if record.len() < self.columns.len() {
-            return Err(format!("{} cells where the header has {}", record.len(), self.columns.len()));
+            return Err(RowFault::Cells { found: record.len(), expected: self.columns.len() });
         }
         let mut row = Row { line, unix_ns: 0, device: DeviceIndex(0), reading: Reading::default() };
         let mut used = None;
         for (column, cell) in self.columns.iter().zip(record.iter()) {
-            let cell = Cell::new(cell);
+            let (cell, head) = (Cell::of_bytes(cell), &column.head());
             match column.kind {
-                Column::Timestamp => row.unix_ns = cell.time(column)?,
-                Column::Index => row.device = DeviceIndex(cell.whole(column)?.ok_or("no device index")?),
-                Column::Used => used = cell.bytes(column)?,
-                Column::Total => row.reading.total = cell.bytes(column)?,
-                Column::Reserved => row.reading.reserved = cell.bytes(column)?,
-                Column::Power => row.reading.power_mw = cell.power_mw(column)?,
-                Column::PowerAverage => row.reading.power_average_mw = cell.power_mw(column)?,
-                Column::Temperature => row.reading.temperature_c = cell.whole(column)?,
-                Column::MemoryTemperature => row.reading.memory_temperature_c = cell.whole(column)?,
-                Column::Utilization => row.reading.utilization_pct = cell.percent(column)?,
-                Column::MemoryUtilization => row.reading.memory_utilization_pct = cell.percent(column)?,
-                Column::SmClock => row.reading.sm_clock_mhz = cell.whole(column)?,
-                Column::MemoryClock => row.reading.memory_clock_mhz = cell.whole(column)?,
-                Column::Energy => row.reading.energy_mj = cell.whole(column)?,
-                Column::Throttle => row.reading.throttle = cell.throttle(),
+                Column::Timestamp => row.unix_ns = time(cell, head)?,
+                Column::Index => row.device = DeviceIndex(cell.whole(head)?.ok_or(RowFault::NoIndex)?),
+                Column::Used => used = cell.bytes(head)?,
+                Column::Total => row.reading.total = cell.bytes(head)?,
+                Column::Reserved => row.reading.reserved = cell.bytes(head)?,
+                Column::Power => row.reading.power_mw = cell.power_mw(head)?,
+                Column::PowerAverage => row.reading.power_average_mw = cell.power_mw(head)?,
+                Column::Temperature => row.reading.temperature_c = cell.whole(head)?,
+                Column::MemoryTemperature => row.reading.memory_temperature_c = cell.whole(head)?,
+                Column::Utilization => row.reading.utilization_pct = cell.percent(head)?,
+                Column::MemoryUtilization => row.reading.memory_utilization_pct = cell.percent(head)?,
+                Column::SmClock => row.reading.sm_clock_mhz = cell.whole(head)?,
+                Column::MemoryClock => row.reading.memory_clock_mhz = cell.whole(head)?,
+                Column::Energy => row.reading.energy_mj = cell.whole(head)?,
+                Column::Throttle => row.reading.throttle = throttle(cell),
                 Column::Uuid | Column::Name | Column::PciBusId | Column::Processes | Column::Other => {}
             }
         }
-        row.reading.used = used.ok_or("no figure for the memory in use")?;
+        row.reading.used = used.ok_or(RowFault::NoUsed)?;
         if !self.columns.has_both_powers() {
             row.reading.power_mw = row.reading.power_mw.or(row.reading.power_average_mw.take());
         }
         check(&row.reading)?;
-        self.describe(&row, record)?;
         Ok(row)
     }
 
@@ -188,10 +209,10 @@ impl RowReader {
 }
 
 /// Figures that contradict each other are damage, not measurements.
-fn check(reading: &Reading) -> Result<(), String> {
+fn check(reading: &Reading) -> Result<(), RowFault> {
     match reading.total {
-        Some(total) if reading.used > total => Err(format!("{} in use of {} in all", reading.used, total)),
-        Some(Bytes::ZERO) => Err("a device without memory".into()),
+        Some(total) if reading.used > total => Err(RowFault::MoreThanAll { used: reading.used, total }),
+        Some(Bytes::ZERO) => Err(RowFault::NoMemory),
         _ => Ok(()),
     }
 }
@@ -226,9 +247,11 @@ impl<R: io::Read> io::Read for Bounded<R> {
 
 #[cfg(test)]
 mod tests {
+    use vramscope_core::{ByteUnit, Window};
+    use vramscope_gpu::document::MAX_GPUS;
+
     use super::*;
     use crate::evidence::gpu_log::Clock;
-    use vramscope_core::Window;
 
     const OURS: &str = "timestamp_ns,gpu_index,used_bytes,total_bytes,reserved_bytes,power_mw,temp_c,util_gpu_pct\n\
         1000000000,0,5,100,7,125552,40,0\n\
@@ -334,6 +357,38 @@ mod tests {
             assert_eq!(log.timeline.samples().len(), 1, "{bad}");
             assert_eq!(log.notes.len(), 1, "{bad}");
         }
+    }
+
+    /// Two ticks of so many devices, of which each holds one MiB more than the one before.
+    fn of_devices(count: u32) -> String {
+        let tick = |second: u32| {
+            let row = move |d| format!("2026/11/22 05:24:{second:02}.000, {d}, GPU-{d}, {} MiB, 99999 MiB\n", d + 1);
+            (0..count).map(row).collect::<String>()
+        };
+        format!("timestamp, index, uuid, memory.used [MiB], memory.total [MiB]\n{}{}", tick(1), tick(2))
+    }
+
+    #[test]
+    fn a_log_of_a_thousand_devices_is_read_right() {
+        let count = u32::try_from(MAX_GPUS).unwrap();
+        let log = read(of_devices(count).as_bytes()).unwrap();
+        assert!(log.notes.is_empty(), "{:?}", log.notes);
+        assert_eq!((log.timeline.devices().len(), log.timeline.ticks().count()), (MAX_GPUS, 2));
+        for (device, index) in log.timeline.devices().iter().zip(0..) {
+            let expected =
+                (DeviceIndex(index), Some(format!("GPU-{index}")), Bytes::from_unit(99_999.0, ByteUnit::MiB));
+            assert_eq!((device.index, device.uuid.clone(), device.total), expected);
+        }
+        let whole = u64::from(count * (count + 1) / 2) << 20;
+        assert_eq!(log.timeline.total_used(Window::ALL).map(|s| (s.n, s.max.get())), Some((2, whole)));
+    }
+
+    #[test]
+    fn more_devices_than_a_machine_has_are_refused_at_their_line() {
+        let error = read(of_devices(u32::try_from(MAX_GPUS).unwrap() + 1).as_bytes()).unwrap_err();
+        assert!(matches!(error, GpuLogError::TooManyDevices { line: 1026, device: DeviceIndex(1024) }), "{error:?}");
+        let text = error.to_string();
+        assert!(["line 1026", "device 1024", "at most 1024", "cut"].iter().all(|part| text.contains(part)), "{text}");
     }
 
     #[test]

@@ -164,6 +164,15 @@ mod tests {
     }
 
     #[test]
+    fn more_devices_than_a_machine_has_are_refused_at_their_line() {
+        let rows = |count: u32| (0..count).map(|d| format!(" 20261122   05:24:13   {d}   7\n")).collect::<String>();
+        let log = |count| format!("#Date Time gpu fb\n#YYYYMMDD HH:MM:SS Idx MB\n{}", rows(count));
+        assert_eq!(read(log(1024).as_bytes()).unwrap().timeline.devices().len(), 1024);
+        let error = read(log(1025).as_bytes()).unwrap_err();
+        assert!(matches!(error, GpuLogError::TooManyDevices { line: 1027, .. }), "{error:?}");
+    }
+
+    #[test]
     fn what_is_torn_junk_or_missing_is_named() {
         let torn = format!("{TWO_GPUS} 20261122   05:24:15      0     9");
         assert!(matches!(read(torn.as_bytes()).unwrap().notes[..], [Note::TornLastLine { line: 9, .. }]));

@@ -6,58 +6,12 @@ use std::collections::BTreeMap;
 
 use vramscope_gpu::Figure;
 use vramscope_gpu::document::{Gpu, MAX_GPUS, Mig, Snapshot};
+use vramscope_gpu::smi_csv::{Cell, Head, What, is_header, present};
 
-use super::{ReadError, is_date, present, throttle};
-
-/// Columns by which a header line is known. Each query prints at least one of them in practice.
-const KNOWN: [&str; 13] = [
-    "timestamp",
-    "index",
-    "name",
-    "gpu_name",
-    "uuid",
-    "gpu_uuid",
-    "gpu_bus_id",
-    "driver_version",
-    "pstate",
-    "compute_cap",
-    "pid",
-    "used_gpu_memory",
-    "used_memory",
-];
-
-/// What such a column may begin with instead.
-const KNOWN_STARTS: [&str; 9] =
-    ["pci.", "memory.", "utilization.", "power.", "enforced.", "temperature.", "clocks", "fan.speed", "mig.mode."];
+use super::{ReadError, is_date, throttle};
 
 /// Of what nvidia-smi says between the lines, so much is repeated.
 const MAX_NOTES: usize = 100;
-
-/// A column's name without its unit and with its old aliases made new.
-fn column(head: &str) -> &str {
-    let name = head.split('[').next().unwrap_or(head).trim();
-    match name {
-        "gpu_name" => "name",
-        "gpu_uuid" => "uuid",
-        "gpu_bus_id" => "pci.bus_id",
-        "used_memory" => "used_gpu_memory",
-        "clocks.gr" => "clocks.current.graphics",
-        "clocks.sm" => "clocks.current.sm",
-        "clocks.mem" => "clocks.current.memory",
-        "clocks.video" => "clocks.current.video",
-        "clocks_throttle_reasons.active" => "clocks_event_reasons.active",
-        other => other,
-    }
-}
-
-/// Whether a line names columns of nvidia-smi: only known spellings, and no cell that is a figure. A column `gpu` is
-/// amd-smi's.
-pub(super) fn is_header(line: &str) -> bool {
-    let cells: Vec<&str> = line.split(',').map(|cell| cell.split('[').next().unwrap_or(cell).trim()).collect();
-    let spelled = |cell: &&str| cell.chars().all(|c| c.is_ascii_alphanumeric() || "._".contains(c)) && !cell.is_empty();
-    let known = |cell: &&str| KNOWN.contains(cell) || KNOWN_STARTS.iter().any(|start| cell.starts_with(start));
-    cells.iter().all(spelled) && cells.iter().any(known) && Figure::parse(cells[0]).is_none() && !cells.contains(&"gpu")
-}
 
 /// Whether a line is no row: what a terminal, a mail or nvidia-smi itself puts between the lines of an output.
 fn is_talk(line: &str) -> bool {
@@ -90,8 +44,38 @@ fn is_prompt(line: &str) -> bool {
     before.len() < line.len() && before.split_whitespace().next().is_some_and(|word| word.contains('@'))
 }
 
-/// One row of cells under their columns' names.
-type Row<'t> = BTreeMap<&'t str, &'t str>;
+/// A column: one that is known, whatever its name was in its time, or another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Column<'t> {
+    Known(What),
+    Other(&'t str),
+}
+
+impl<'t> Column<'t> {
+    fn of(head: &Head<'t>) -> Self {
+        head.what.map_or(Self::Other(head.name), Self::Known)
+    }
+
+    /// Whether it changes with time.
+    fn is_figure(self) -> bool {
+        let name = match self {
+            Self::Known(what) => what.name(),
+            Self::Other(name) => name,
+        };
+        ["memory.", "utilization.", "power.draw", "temperature.", "clocks"].iter().any(|start| name.starts_with(start))
+    }
+}
+
+/// One row of cells under their columns.
+type Row<'t> = BTreeMap<Column<'t>, (Head<'t>, Cell<'t>)>;
+
+fn has(row: &Row<'_>, what: What) -> bool {
+    row.contains_key(&Column::Known(what))
+}
+
+fn has_other(row: &Row<'_>, name: &str) -> bool {
+    row.contains_key(&Column::Other(name))
+}
 
 /// Reads one output or several after another (a query of GPUs and a query of processes, two queries of different
 /// figures). Of a log with many rows for one GPU, the last one counts.
@@ -108,11 +92,14 @@ pub fn read_csv(text: &str) -> Result<Snapshot, ReadError> {
 
 #[derive(Default)]
 struct Reader<'t> {
-    heads: Option<Vec<&'t str>>,
+    heads: Option<Vec<Head<'t>>>,
     /// How many rows there have been since the header.
     rows: usize,
     gpus: Vec<Listed<'t>>,
-    apps: Vec<Row<'t>>,
+    /// Where the GPU of such a row was found, so that a log's rows are not each compared with all GPUs.
+    places: BTreeMap<Identity<'t>, usize>,
+    /// With their lines.
+    apps: Vec<(usize, Row<'t>)>,
     driver: Option<&'t str>,
     taken_at: Option<&'t str>,
     /// In the order in which they are said.
@@ -131,7 +118,7 @@ impl<'t> Reader<'t> {
             return Ok(());
         }
         if is_header(line) {
-            self.heads = Some(line.split(',').map(column).collect());
+            self.heads = Some(line.split(',').map(Head::parse).collect());
             self.rows = 0;
             return Ok(());
         }
@@ -145,19 +132,24 @@ impl<'t> Reader<'t> {
         }
         let row = row(heads, line, number)?;
         self.rows += 1;
-        if row.contains_key("retired_pages.address") {
+        for (head, cell) in row.values() {
+            if let Err(error) = cell.figure(head) {
+                self.note(format!("the figure is left out: {error}"));
+            }
+        }
+        if has_other(&row, "retired_pages.address") {
             self.note("a list of retired memory pages is passed over".to_owned());
-        } else if row.contains_key("pid") {
-            let is_past = row.contains_key("max_memory_usage") || row.contains_key("mem_utilization");
-            if is_past && !row.contains_key("used_gpu_memory") {
+        } else if has(&row, What::Pid) {
+            let is_past = has_other(&row, "max_memory_usage") || has_other(&row, "mem_utilization");
+            if is_past && !has(&row, What::ProcessMemory) {
                 self.note("accounted processes are passed over: they need not run any more".to_owned());
             } else {
-                self.apps.push(row);
+                self.apps.push((number, row));
             }
         } else {
             self.gpu(row);
         }
-        if self.gpus.len() > MAX_GPUS { Err(ReadError::TooManyGpus) } else { Ok(()) }
+        if self.gpus.len() > MAX_GPUS { Err(ReadError::TooManyGpus { line: number }) } else { Ok(()) }
     }
 
     fn note(&mut self, note: String) {
@@ -168,11 +160,17 @@ impl<'t> Reader<'t> {
     }
 
     fn gpu(&mut self, row: Row<'t>) {
-        self.driver = cell(&row, "driver_version").or_else(|| cell(&row, "kmd_version")).or(self.driver);
-        self.taken_at = cell(&row, "timestamp").or(self.taken_at);
+        self.driver = cell(&row, What::DriverVersion).or_else(|| cell(&row, What::KmdVersion)).or(self.driver);
+        self.taken_at = cell(&row, What::Timestamp).or(self.taken_at);
         let read = gpu(&row, self.gpus.len());
-        let has_index = row.contains_key("index");
-        let named = self.gpus.iter().position(|known| same(&known.gpu, &read, has_index));
+        let has_index = has(&row, What::Index);
+        let identity = identity(&row);
+        let found = || self.gpus.iter().position(|known| same(&known.gpu, &read, has_index));
+        let named = self.places.get(&identity).copied().or_else(found);
+        // An index that cannot be read is taken from the row's place, which is not the same the next time.
+        if let Some(place) = named.filter(|_| !has_index || figure(&row, What::Index).is_some()) {
+            self.places.insert(identity, place);
+        }
         // Two queries without a GPU's identity: nvidia-smi lists the GPUs in the same order each time.
         let by_place = || {
             let known = self.gpus.get(self.rows - 1)?;
@@ -182,9 +180,12 @@ impl<'t> Reader<'t> {
         match named.or_else(by_place) {
             Some(place) => {
                 let known = &mut self.gpus[place];
-                let again =
-                    row.keys().any(|head| *head != "timestamp" && is_figure(head) && known.row.contains_key(head));
+                let again = row.keys().any(|column| column.is_figure() && known.row.contains_key(column));
+                let before = self::identity(&known.row);
                 known.row.extend(row);
+                if self::identity(&known.row) != before {
+                    self.places.clear();
+                }
                 known.gpu = Gpu { index: known.gpu.index, ..gpu(&known.row, place) };
                 if again {
                     self.note("the output has several rows for one GPU; the last one counts".to_owned());
@@ -203,10 +204,11 @@ impl<'t> Reader<'t> {
         snapshot.taken_at = self.taken_at.map(str::to_owned);
         snapshot.notes = self.notes;
         snapshot.gpus = self.gpus.into_iter().map(|listed| listed.gpu).collect();
-        for app in &self.apps {
-            apps::add(&mut snapshot, app);
+        let mut places = BTreeMap::new();
+        for (line, app) in &self.apps {
+            apps::add(&mut snapshot, app, &mut places);
             if snapshot.gpus.len() > MAX_GPUS {
-                return Err(ReadError::TooManyGpus);
+                return Err(ReadError::TooManyGpus { line: *line });
             }
         }
         if snapshot.host_processes.is_some() {
@@ -220,17 +222,12 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Whether a column changes with time.
-fn is_figure(head: &str) -> bool {
-    ["memory.", "utilization.", "power.draw", "temperature.", "clocks"].iter().any(|start| head.starts_with(start))
-}
-
 /// Cells under their heads. A process name may hold commas: nvidia-smi does not quote.
-fn row<'t>(heads: &[&'t str], line: &'t str, number: usize) -> Result<Row<'t>, ReadError> {
+fn row<'t>(heads: &[Head<'t>], line: &'t str, number: usize) -> Result<Row<'t>, ReadError> {
     let mut cells: Vec<&str> = line.split(',').map(str::trim).collect();
     let (found, expected) = (cells.len(), heads.len());
     if found > expected
-        && let Some(place) = heads.iter().position(|&head| head == "process_name")
+        && let Some(place) = heads.iter().position(|head| head.what == Some(What::ProcessName))
     {
         let behind = expected - place - 1;
         let start = offset(line, cells[place]);
@@ -241,7 +238,8 @@ fn row<'t>(heads: &[&'t str], line: &'t str, number: usize) -> Result<Row<'t>, R
     if cells.len() != expected {
         return Err(ReadError::Cells { line: number, found, expected });
     }
-    Ok(heads.iter().copied().zip(cells).collect())
+    let cells = cells.into_iter().map(Cell::new);
+    Ok(heads.iter().zip(cells).map(|(head, cell)| (Column::of(head), (*head, cell))).collect())
 }
 
 /// Where a part of a line begins in it.
@@ -249,12 +247,22 @@ fn offset(line: &str, part: &str) -> usize {
     part.as_ptr().addr() - line.as_ptr().addr()
 }
 
-fn cell<'t>(row: &Row<'t>, name: &str) -> Option<&'t str> {
-    row.get(name).copied().and_then(present)
+fn cell<'t>(row: &Row<'t>, what: What) -> Option<&'t str> {
+    row.get(&Column::Known(what)).and_then(|(_, cell)| present(cell.text()))
 }
 
-fn figure(row: &Row<'_>, name: &str) -> Option<Figure> {
-    cell(row, name).and_then(Figure::parse)
+/// A figure in the unit of its column. One without a unit is absent; [`Reader::line`] has said so.
+fn figure(row: &Row<'_>, what: What) -> Option<Figure> {
+    let (head, cell) = row.get(&Column::Known(what))?;
+    cell.figure(head).ok().flatten()
+}
+
+/// What a row says of which GPU it speaks: its place on the bus, its UUID, its index.
+type Identity<'t> = [Option<&'t str>; 3];
+
+fn identity<'t>(row: &Row<'t>) -> Identity<'t> {
+    let index = row.get(&Column::Known(What::Index)).map(|(_, cell)| cell.text());
+    [cell(row, What::BusId), cell(row, What::Uuid), index]
 }
 
 /// Whether two rows speak of one GPU. Masked reports have equal UUIDs, so the place on the bus counts first.
@@ -276,44 +284,44 @@ fn shares_identity(known: &Gpu, read: &Gpu, has_index: bool) -> bool {
 }
 
 fn gpu(row: &Row<'_>, place: usize) -> Gpu {
-    let index = figure(row, "index").and_then(Figure::as_u64).and_then(|n| u32::try_from(n).ok());
+    let index = figure(row, What::Index).and_then(Figure::as_u64).and_then(|n| u32::try_from(n).ok());
     let mut gpu = Gpu {
         index: index.or_else(|| u32::try_from(place).ok()).unwrap_or(0),
-        name: cell(row, "name").map(str::to_owned),
-        uuid: cell(row, "uuid").map(str::to_owned),
-        pci_bus_id: cell(row, "pci.bus_id").map(str::to_owned),
+        name: cell(row, What::Name).map(str::to_owned),
+        uuid: cell(row, What::Uuid).map(str::to_owned),
+        pci_bus_id: cell(row, What::BusId).map(str::to_owned),
         vendor: Some("nvidia".into()),
-        mem_total_mib: figure(row, "memory.total"),
-        mem_used_mib: figure(row, "memory.used"),
-        mem_free_mib: figure(row, "memory.free"),
-        mem_reserved_mib: figure(row, "memory.reserved"),
-        power_cap_w: figure(row, "power.limit").or_else(|| figure(row, "enforced.power.limit")),
-        tlimit_margin_c: figure(row, "temperature.gpu.tlimit"),
-        util_gpu_pct: figure(row, "utilization.gpu"),
-        util_mem_pct: figure(row, "utilization.memory"),
+        mem_total_mib: figure(row, What::MemoryTotal),
+        mem_used_mib: figure(row, What::MemoryUsed),
+        mem_free_mib: figure(row, What::MemoryFree),
+        mem_reserved_mib: figure(row, What::MemoryReserved),
+        power_cap_w: figure(row, What::PowerLimit).or_else(|| figure(row, What::EnforcedPowerLimit)),
+        tlimit_margin_c: figure(row, What::TemperatureMargin),
+        util_gpu_pct: figure(row, What::Utilization),
+        util_mem_pct: figure(row, What::MemoryUtilization),
         ..Gpu::default()
     };
-    let power = (figure(row, "power.draw.average"), figure(row, "power.draw"), figure(row, "power.draw.instant"));
+    let power = (figure(row, What::PowerAverage), figure(row, What::PowerDraw), figure(row, What::PowerInstant));
     (gpu.power_w, gpu.power_kind) = super::xml::power(power.0, power.1, power.2);
     // A GPU that states no average, where averages are asked for, draws at the moment (before Ampere).
-    if power.0.is_none() && row.contains_key("power.draw.average") && power.1.is_some() && power.1 == power.2 {
+    if power.0.is_none() && has(row, What::PowerAverage) && power.1.is_some() && power.1 == power.2 {
         gpu.power_kind = Some("instant".into());
     }
     gpu.instant_power_w = power.2;
-    let put = |map: &mut BTreeMap<String, Figure>, key: &str, name: &str| {
-        if let Some(figure) = figure(row, name) {
+    let put = |map: &mut BTreeMap<String, Figure>, key: &str, what: What| {
+        if let Some(figure) = figure(row, what) {
             map.insert(key.to_owned(), figure);
         }
     };
-    put(&mut gpu.temps_c, "gpu", "temperature.gpu");
-    put(&mut gpu.temps_c, "memory", "temperature.memory");
-    put(&mut gpu.clocks_mhz, "graphics", "clocks.current.graphics");
-    put(&mut gpu.clocks_mhz, "sm", "clocks.current.sm");
-    put(&mut gpu.clocks_mhz, "mem", "clocks.current.memory");
-    put(&mut gpu.clocks_mhz, "video", "clocks.current.video");
-    let reasons = cell(row, "clocks_event_reasons.active").and_then(|text| text.strip_prefix("0x"));
+    put(&mut gpu.temps_c, "gpu", What::Temperature);
+    put(&mut gpu.temps_c, "memory", What::MemoryTemperature);
+    put(&mut gpu.clocks_mhz, "graphics", What::GraphicsClock);
+    put(&mut gpu.clocks_mhz, "sm", What::SmClock);
+    put(&mut gpu.clocks_mhz, "mem", What::MemoryClock);
+    put(&mut gpu.clocks_mhz, "video", What::VideoClock);
+    let reasons = cell(row, What::ClockReasons).and_then(|text| text.strip_prefix("0x"));
     gpu.throttle = reasons.and_then(|hex| u64::from_str_radix(hex, 16).ok()).map(throttle);
-    gpu.mig = (cell(row, "mig.mode.current") == Some("Enabled")).then_some(Mig { enabled: true, devices: None });
+    gpu.mig = (cell(row, What::MigMode) == Some("Enabled")).then_some(Mig { enabled: true, devices: None });
     gpu
 }
 
@@ -349,6 +357,21 @@ mod tests {
         assert!(gpu.mig.is_none() && gpu.temps_c.is_empty());
         let bare = read_csv("index, memory.used [MiB], power.draw [W]\n0, 300, 26.78\n").unwrap().gpus.remove(0);
         assert_eq!((bare.mem_used_mib, bare.power_w), (Some(Figure::Whole(300)), Some(Figure::Real(26.78))));
+    }
+
+    #[test]
+    fn a_figure_in_another_unit_is_converted_and_one_without_a_unit_is_left_out_with_a_note() {
+        let text = "index, memory.total [GiB], memory.used, Power.Draw\n0, 80, 83886080, 26780 mW\n";
+        let snapshot = read_csv(text).unwrap();
+        let gpu = &snapshot.gpus[0];
+        assert_eq!((gpu.mem_total_mib, gpu.mem_used_mib), (Some(Figure::Whole(81_920)), None));
+        assert_eq!(gpu.power_w, Some(Figure::Real(26.78)));
+        assert_eq!(snapshot.notes.len(), 1);
+        assert!(
+            snapshot.notes[0].contains("memory.used is \"83886080\", without a known unit"),
+            "{:?}",
+            snapshot.notes
+        );
     }
 
     #[test]
@@ -401,8 +424,9 @@ mod tests {
         let listed =
             |n: usize, head: &str| format!("{head}\n{}", (0..n).map(|i| format!("{i}, G{i}\n")).collect::<String>());
         assert_eq!(read_csv(&listed(MAX_GPUS, "index, uuid")).unwrap().gpu_count, MAX_GPUS);
-        assert!(matches!(read_csv(&listed(MAX_GPUS + 1, "index, uuid")), Err(ReadError::TooManyGpus)));
-        assert!(matches!(read_csv(&listed(MAX_GPUS + 1, "pid, gpu_uuid")), Err(ReadError::TooManyGpus)));
+        assert!(matches!(read_csv(&listed(MAX_GPUS + 1, "index, uuid")), Err(ReadError::TooManyGpus { line: 1026 })));
+        let apps = read_csv(&listed(MAX_GPUS + 1, "pid, gpu_uuid"));
+        assert!(matches!(apps, Err(ReadError::TooManyGpus { line: 1026 })));
         let said: String = (0..9 * MAX_NOTES).map(|n| format!("Failed to do {n}\n")).collect();
         let notes = read_csv(&format!("index\n0\n{said}")).unwrap().notes;
         assert_eq!((notes.len(), notes[MAX_NOTES].contains("left out")), (MAX_NOTES + 1, true));

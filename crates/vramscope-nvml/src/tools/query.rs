@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use vramscope_gpu::document::Snapshot;
+use vramscope_gpu::document::{MAX_GPUS, Snapshot};
 
 use super::{ReadError, read_xml};
 
@@ -39,11 +39,20 @@ pub(super) fn holds_log(text: &str) -> bool {
 /// Reads the text. Of several logs (`--loop`), the last one counts; other text may stand before and behind.
 ///
 /// # Errors
-/// [`ReadError::NoGpu`] if no GPU is listed.
+/// [`ReadError::NoGpu`] if no GPU is listed, [`ReadError::TooManyGpus`].
 pub fn read_query(text: &str) -> Result<Snapshot, ReadError> {
     let start = text.rfind("NVSMI LOG=").unwrap_or(0);
     let mut writer = Writer::default();
-    text[start..].lines().skip(1).take_while(|line| !line.starts_with("```")).for_each(|line| writer.line(line));
+    let before = text[..start].matches('\n').count();
+    for (number, line) in (before + 1..).zip(text[start..].lines()).skip(1) {
+        if line.starts_with("```") {
+            break;
+        }
+        writer.line(line);
+        if writer.gpus > MAX_GPUS {
+            return Err(ReadError::TooManyGpus { line: number });
+        }
+    }
     let mut snapshot = read_xml(&writer.finish())?;
     if snapshot.gpus.is_empty() {
         return Err(ReadError::NoGpu { what: "nvidia-smi -q" });
@@ -60,6 +69,8 @@ struct Writer {
     open: Vec<(usize, String)>,
     /// Whether the element of a process is open, and has its id.
     process: Option<bool>,
+    /// How many GPUs have begun.
+    gpus: usize,
 }
 
 impl Writer {
@@ -77,6 +88,7 @@ impl Writer {
         if let Some(id) = key.strip_prefix("GPU ").filter(|id| indent == 0 && id.contains(':')) {
             let _ = write!(self.xml, "<gpu id=\"{}\">", escaped(id));
             self.open.push((0, "gpu".into()));
+            self.gpus += 1;
             return;
         }
         let section = self.open.last().map_or("", |(_, name)| name);
@@ -288,6 +300,10 @@ GPU 00000000:0B:00.0
         let none = "=====NVSMI LOG=====\nAttached GPUs : 0\n";
         assert!(holds_log(none));
         assert!(matches!(read_query(none), Err(ReadError::NoGpu { .. })));
+        let many =
+            |count: usize| format!("==NVSMI LOG==\nAttached GPUs : 9\n{}", "GPU 0:0:0\n    A : 1\n".repeat(count));
+        assert_eq!(read_query(&many(MAX_GPUS)).unwrap().gpu_count, MAX_GPUS);
+        assert!(matches!(read_query(&many(MAX_GPUS + 1)), Err(ReadError::TooManyGpus { line: 2051 })));
         let odd = format!("{LOG}\n1. what : <this>\n  &&\n    -- : --\n\u{1}\n");
         assert_eq!(read_query(&odd).unwrap().gpu_count, 2);
     }

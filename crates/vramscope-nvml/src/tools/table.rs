@@ -4,8 +4,9 @@
 
 use vramscope_gpu::Figure;
 use vramscope_gpu::document::{Gpu, MAX_GPUS, Mig, MigDevice, Process, Snapshot};
+use vramscope_gpu::smi_csv::present;
 
-use super::{ReadError, is_date, present};
+use super::{ReadError, is_date};
 
 /// The part of the table that a line belongs to.
 #[derive(Clone, Copy, PartialEq)]
@@ -34,7 +35,7 @@ pub fn read_table(text: &str) -> Result<Snapshot, ReadError> {
     let mut snapshot = Snapshot::from_source("nvidia-smi table");
     let mut part = Part::Head;
     let (mut count, mut date) = (0, None);
-    for line in text.lines() {
+    for (number, line) in (1..).zip(text.lines()) {
         if is_headline(line) {
             count += 1;
             snapshot = Snapshot::from_source("nvidia-smi table");
@@ -60,7 +61,7 @@ pub fn read_table(text: &str) -> Result<Snapshot, ReadError> {
             Part::Processes => process_line(&mut snapshot.gpus, cells[0]),
         }
         if snapshot.gpus.len() > MAX_GPUS {
-            return Err(ReadError::TooManyGpus);
+            return Err(ReadError::TooManyGpus { line: number });
         }
     }
     if snapshot.gpus.is_empty() {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use roxmltree::{Document, Node, ParsingOptions};
 use vramscope_gpu::Figure;
-use vramscope_gpu::document::{Gpu, Mig, MigDevice, Process, Snapshot};
+use vramscope_gpu::document::{Gpu, MAX_GPUS, Mig, MigDevice, Process, Snapshot};
+use vramscope_gpu::smi_csv::present;
 
-use super::{ReadError, present};
+use super::ReadError;
 
 /// A log of 16 GPUs with all supported clocks has some 50 000 nodes.
 const MAX_NODES: u32 = 5_000_000;
@@ -23,13 +24,14 @@ pub(super) fn holds_log(text: &str) -> bool {
 /// Reads the XML. Other text may stand before and behind it; of several logs (`--loop`), the last one counts.
 ///
 /// # Errors
-/// [`ReadError::Xml`] if it is not well-formed, [`ReadError::OtherXml`] if it is not nvidia-smi's.
+/// [`ReadError::Xml`] if it is not well-formed, [`ReadError::OtherXml`] if it is not nvidia-smi's,
+/// [`ReadError::TooManyGpus`].
 pub fn read_xml(text: &str) -> Result<Snapshot, ReadError> {
     let (whole, count) = last_log(text);
     let options = ParsingOptions { allow_dtd: true, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
+    // The parser counts its lines from the log's first one, and gives none where the log ends too early.
+    let before = text[..offset(text, whole)].matches('\n').count();
     let document = Document::parse_with_options(whole, options).map_err(|source| {
-        // The parser counts its lines from the log's first one, and gives none where the log ends too early.
-        let before = text[..offset(text, whole)].matches('\n').count();
         let within = match source {
             roxmltree::Error::UnclosedRootNode | roxmltree::Error::UnexpectedEndOfStream => whole.lines().count(),
             _ => usize::try_from(source.pos().row).unwrap_or(1),
@@ -44,8 +46,12 @@ pub fn read_xml(text: &str) -> Result<Snapshot, ReadError> {
     let version = at(root, &["driver_version"]).or_else(|| at(root, &["kmd_version"]));
     snapshot.driver_version = version.map(str::to_owned);
     snapshot.taken_at = at(root, &["timestamp"]).map(str::to_owned);
-    let gpus = root.children().filter(|node| node.has_tag_name("gpu"));
-    snapshot.gpus = (0..).zip(gpus).map(|(index, node)| gpu(index, node)).collect();
+    let gpus = || root.children().filter(|node| node.has_tag_name("gpu"));
+    if let Some(beyond) = gpus().nth(MAX_GPUS) {
+        let row = usize::try_from(document.text_pos_at(beyond.range().start).row).unwrap_or(1);
+        return Err(ReadError::TooManyGpus { line: before + row });
+    }
+    snapshot.gpus = (0..).zip(gpus()).map(|(index, node)| gpu(index, node)).collect();
     snapshot.gpu_count = snapshot.gpus.len();
     let attached = figure(root, &["attached_gpus"]).and_then(Figure::as_u64);
     if let Some(attached) = attached.filter(|&n| usize::try_from(n) != Ok(snapshot.gpu_count)) {
@@ -286,6 +292,14 @@ mod tests {
     fn another_programs_xml_is_refused() {
         assert!(matches!(read_xml("<rss/>"), Err(ReadError::OtherXml { root }) if root == "rss"));
         assert!(matches!(read_xml("<nvidia_smi_log>"), Err(ReadError::Xml { line: 1, .. })));
+    }
+
+    #[test]
+    fn more_gpus_than_a_machine_has_are_refused_at_their_line() {
+        let log =
+            |count: usize| format!("$\n<nvidia_smi_log>\n{}</nvidia_smi_log>\n", "<gpu id=\"0\"/>\n".repeat(count));
+        assert_eq!(read_xml(&log(MAX_GPUS)).unwrap().gpu_count, MAX_GPUS);
+        assert!(matches!(read_xml(&log(MAX_GPUS + 1)), Err(ReadError::TooManyGpus { line: 1027 })));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::io::{self, BufRead, Read as _};
 
 use vramscope_core::{Device, Timeline, TimelineError};
+use vramscope_gpu::document::MAX_GPUS;
 
 use super::convert::{self, Anchor};
 use crate::analysis::Item;
 
 use super::lines::{Clock, Cost, End, Gap, Header, Line};
+use super::seen::SeenDevices;
 
 /// A longer line is refused: the longest real one lists the processes of one device, some hundred bytes each.
 pub(super) const MAX_LINE: u64 = 16 << 20;
@@ -78,6 +80,17 @@ pub enum ReadError {
     /// A Parquet file, and this program was built without what reads them.
     #[error("read the Parquet file: this program was built without it (feature parquet)")]
     NoParquet,
+    /// More devices than a machine has.
+    #[error(
+        "read line {line} of the timeline: it is of GPU {gpu_index}, and the lines before it of {MAX_GPUS} others; expected \
+         at most {MAX_GPUS}, which is more than a machine has: the file is damaged or joined of several"
+    )]
+    TooManyDevices {
+        /// The line or row, from 1; 0 is the end of a Parquet file, where its devices are listed.
+        line: u64,
+        /// The device that is one too many.
+        gpu_index: u32,
+    },
     /// More samples than fit memory.
     #[error("read the timeline into memory: it has more than {MAX_SAMPLES} samples")]
     TooMany,
@@ -105,6 +118,7 @@ pub struct Note {
 pub struct Lines<R> {
     source: R,
     header: Header,
+    seen: SeenDevices,
     line: u64,
     text: Vec<u8>,
     notes: Vec<Note>,
@@ -115,10 +129,11 @@ impl<R: BufRead> Lines<R> {
     /// Reads the header.
     ///
     /// # Errors
-    /// [`ReadError::NotATimeline`], [`ReadError::NewerVersion`], or a failure of the source.
+    /// [`ReadError::NotATimeline`], [`ReadError::NewerVersion`], [`ReadError::TooManyDevices`], or a failure of the
+    /// source.
     pub fn new(source: R) -> Result<Self, ReadError> {
-        let mut lines =
-            Self { source, header: Header::default(), line: 0, text: Vec::new(), notes: vec![], over: false };
+        let (header, seen) = (Header::default(), SeenDevices::default());
+        let mut lines = Self { source, header, seen, line: 0, text: Vec::new(), notes: vec![], over: false };
         lines.next_text()?;
         let text = lines.text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&lines.text);
         lines.header = serde_json::from_slice(text).map_err(ReadError::NotATimeline)?;
@@ -126,6 +141,7 @@ impl<R: BufRead> Lines<R> {
         if found > super::VERSION {
             return Err(ReadError::NewerVersion { found });
         }
+        lines.seen = SeenDevices::of(&lines.header, lines.line)?;
         Ok(lines)
     }
 
@@ -160,8 +176,8 @@ impl<R: BufRead> Lines<R> {
     /// The next line, or `None` at the end.
     ///
     /// # Errors
-    /// [`ReadError::Damaged`] if a line that is not the last cannot be read, [`ReadError::TooLong`], or a failure of
-    /// the source.
+    /// [`ReadError::Damaged`] if a line that is not the last cannot be read, [`ReadError::TooLong`],
+    /// [`ReadError::TooManyDevices`], or a failure of the source.
     pub fn next_line(&mut self) -> Result<Option<Line>, ReadError> {
         loop {
             if self.over || !self.next_text()? {
@@ -174,7 +190,10 @@ impl<R: BufRead> Lines<R> {
             }
             match serde_json::from_slice(&self.text) {
                 Ok(Line::Unknown) => self.note("its kind is not known here; it is left out".into()),
-                Ok(line) => return Ok(Some(line)),
+                Ok(line) => {
+                    self.seen.take(&line, self.line)?;
+                    return Ok(Some(line));
+                }
                 Err(_) if self.is_last(whole)? => {
                     self.note("the last line is torn and left out: the recording was cut short".into());
                     self.over = true;

@@ -1,5 +1,7 @@
 //! Which column holds what, and in which unit.
 
+use vramscope_gpu::smi_csv::{Head, What};
+
 use crate::evidence::gpu_log::{Clock, GpuLogError, Note};
 
 /// What a column holds.
@@ -29,15 +31,22 @@ pub(super) enum Column {
 
 /// A column with its name and the unit that its header states.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
+pub(super) struct Heading {
     pub(super) kind: Column,
-    pub(super) name: String,
-    pub(super) unit: Option<String>,
+    name: String,
+    what: Option<What>,
+    unit: Option<String>,
 }
 
-/// Names of columns: ours first, then those of `nvidia-smi --help-query-gpu`. The units are ours; nvidia-smi prints
-/// its own in the header.
-const NAMES: &[(&str, Column, Option<&str>)] = &[
+impl Heading {
+    /// As the readers of cells take it.
+    pub(super) fn head(&self) -> Head<'_> {
+        Head { name: &self.name, what: self.what, unit: self.unit.as_deref() }
+    }
+}
+
+/// The columns of our own recordings, with their units; those of nvidia-smi are in `vramscope-gpu`.
+const OURS: &[(&str, Column, Option<&str>)] = &[
     ("timestamp_ns", Column::Timestamp, Some("ns")),
     ("gpu_index", Column::Index, None),
     ("used_bytes", Column::Used, Some("B")),
@@ -55,40 +64,42 @@ const NAMES: &[(&str, Column, Option<&str>)] = &[
     ("energy_mj", Column::Energy, Some("mJ")),
     ("throttle", Column::Throttle, None),
     ("processes", Column::Processes, None),
-    ("timestamp", Column::Timestamp, None),
-    ("index", Column::Index, None),
-    ("memory.used", Column::Used, None),
-    ("memory.total", Column::Total, None),
-    ("memory.reserved", Column::Reserved, None),
-    ("power.draw", Column::PowerAverage, None),
-    ("power.draw.instant", Column::Power, None),
-    ("power.draw.average", Column::PowerAverage, None),
-    ("temperature.gpu", Column::Temperature, None),
-    ("temperature.memory", Column::MemoryTemperature, None),
-    ("utilization.gpu", Column::Utilization, None),
-    ("utilization.memory", Column::MemoryUtilization, None),
-    ("clocks.sm", Column::SmClock, None),
-    ("clocks.current.sm", Column::SmClock, None),
-    ("clocks.mem", Column::MemoryClock, None),
-    ("clocks.current.memory", Column::MemoryClock, None),
-    ("uuid", Column::Uuid, None),
-    ("gpu_uuid", Column::Uuid, None),
-    ("name", Column::Name, None),
-    ("gpu_name", Column::Name, None),
-    ("pci.bus_id", Column::PciBusId, None),
-    ("gpu_bus_id", Column::PciBusId, None),
 ];
+
+impl From<What> for Column {
+    fn from(what: What) -> Self {
+        match what {
+            What::Timestamp => Self::Timestamp,
+            What::Index => Self::Index,
+            What::MemoryUsed => Self::Used,
+            What::MemoryTotal => Self::Total,
+            What::MemoryReserved => Self::Reserved,
+            What::PowerInstant => Self::Power,
+            What::PowerDraw | What::PowerAverage => Self::PowerAverage,
+            What::Temperature => Self::Temperature,
+            What::MemoryTemperature => Self::MemoryTemperature,
+            What::Utilization => Self::Utilization,
+            What::MemoryUtilization => Self::MemoryUtilization,
+            What::SmClock => Self::SmClock,
+            What::MemoryClock => Self::MemoryClock,
+            What::Uuid => Self::Uuid,
+            What::Name => Self::Name,
+            What::BusId => Self::PciBusId,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// The header of a log.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
-    heads: Vec<Head>,
+    heads: Vec<Heading>,
 }
 
 impl Columns {
     /// Reads the header line.
     pub(super) fn of_header(record: &csv::ByteRecord) -> Result<Self, GpuLogError> {
-        let columns = Self { heads: record.iter().map(head).collect() };
+        let columns = Self { heads: record.iter().map(heading).collect() };
         let missing = |kind, what| if columns.has(kind) { None } else { Some(what) };
         let wanted = [
             missing(
@@ -124,7 +135,7 @@ impl Columns {
     }
 
     /// The columns in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Head> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Heading> {
         self.heads.iter()
     }
 
@@ -150,14 +161,12 @@ impl Columns {
 }
 
 /// Reads a header cell: `memory.used [MiB]`.
-fn head(cell: &[u8]) -> Head {
+fn heading(cell: &[u8]) -> Heading {
     let cell = cell.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(cell);
-    let text = String::from_utf8_lossy(cell.trim_ascii()).into_owned();
-    let (name, printed) = match text.split_once('[') {
-        Some((name, unit)) => (name.trim().to_owned(), Some(unit.trim_end_matches(']').trim().to_owned())),
-        None => (text, None),
-    };
-    let known = NAMES.iter().find(|row| row.0.eq_ignore_ascii_case(&name));
-    let (kind, unit) = known.map_or((Column::Other, None), |row| (row.1, row.2));
-    Head { kind, unit: printed.or_else(|| unit.map(str::to_owned)), name }
+    let text = String::from_utf8_lossy(cell);
+    let Head { name, what, unit } = Head::parse(&text);
+    let ours = OURS.iter().find(|row| row.0.eq_ignore_ascii_case(name));
+    let kind = ours.map_or_else(|| what.map_or(Column::Other, Column::from), |row| row.1);
+    let unit = unit.or(ours.and_then(|row| row.2)).map(str::to_owned);
+    Heading { kind, name: name.to_owned(), what, unit }
 }

@@ -1,21 +1,32 @@
 //! The processes of `--query-compute-apps`, each under its GPU.
 
+use std::collections::BTreeMap;
+
 use vramscope_core::{ByteUnit, Bytes};
 use vramscope_gpu::Figure;
 use vramscope_gpu::document::{Gpu, HostProcess, Process, Snapshot};
+use vramscope_gpu::smi_csv::What;
 
-use super::{Row, cell, figure, gpu, same, shares_identity};
+use super::{Identity, Row, cell, figure, gpu, identity, same, shares_identity};
 
 /// Puts a row of `--query-compute-apps` under its GPU, which is listed if it was not. A process of which nobody can say
-/// on which GPU it is, is listed for the whole machine.
-pub(super) fn add(snapshot: &mut Snapshot, row: &Row<'_>) {
-    let Some(pid) = figure(row, "pid").and_then(Figure::as_u64).and_then(|pid| u32::try_from(pid).ok()) else {
+/// on which GPU it is, is listed for the whole machine. `places` remembers where the GPU of such a row was found: GPUs are
+/// only added to the list, so it stays there.
+pub(super) fn add<'t>(snapshot: &mut Snapshot, row: &Row<'t>, places: &mut BTreeMap<Identity<'t>, usize>) {
+    let Some(pid) = figure(row, What::Pid).and_then(Figure::as_u64).and_then(|pid| u32::try_from(pid).ok()) else {
         return;
     };
-    let name = cell(row, "process_name").map(str::to_owned);
-    let held = figure(row, "used_gpu_memory");
+    let name = cell(row, What::ProcessName).map(str::to_owned);
+    let held = figure(row, What::ProcessMemory);
+    let [bus, uuid, _] = identity(row);
+    let found = places.get(&[bus, uuid, None]).copied();
     let on = gpu(row, snapshot.gpus.len());
-    match place_of(&mut snapshot.gpus, on) {
+    let found = found.or_else(|| place_of(&mut snapshot.gpus, on));
+    // Which GPU a row without identity is of depends on how many there are.
+    if let Some(place) = found.filter(|_| bus.is_some() || uuid.is_some()) {
+        places.insert([bus, uuid, None], place);
+    }
+    match found {
         Some(place) => {
             let process = Process { pid, name, used_mib: held, ..Process::default() };
             snapshot.gpus[place].processes.get_or_insert_default().push(process);

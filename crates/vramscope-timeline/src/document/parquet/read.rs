@@ -12,6 +12,7 @@ use parquet::file::serialized_reader::SerializedFileReader;
 use super::{FIGURES, HEADER_KEY, LEADING, SAMPLE, throttle};
 use crate::document::lines::{Header, Line, Sample};
 use crate::document::read::{MAX_LINE, Note, ReadError};
+use crate::document::seen::SeenDevices;
 
 /// Rows that are in memory at a time.
 const BATCH: usize = 4096;
@@ -22,6 +23,7 @@ const MAX_CHUNK: i64 = 1 << 30;
 pub struct ParquetLines {
     file: SerializedFileReader<File>,
     header: Header,
+    seen: SeenDevices,
     /// The place of each of our columns in the file, in the order of [`LEADING`] and [`FIGURES`].
     places: Vec<Option<usize>>,
     group: usize,
@@ -70,6 +72,7 @@ impl ParquetLines {
         if found > crate::document::VERSION {
             return Err(ReadError::NewerVersion { found });
         }
+        let seen = SeenDevices::of(&header, 0)?;
         let schema = metadata.schema_descr();
         let place = |name: &str| schema.columns().iter().position(|column| column.path().string() == name);
         let names = LEADING.iter().map(|leading| leading.0).chain(FIGURES.iter().map(|figure| figure.name));
@@ -80,7 +83,7 @@ impl ParquetLines {
             }
         }
         let (columns, batch, notes) = (Vec::new(), Batch::default(), Vec::new());
-        Ok(Self { file, header, places, group: 0, columns, batch, row: 0, notes })
+        Ok(Self { file, header, seen, places, group: 0, columns, batch, row: 0, notes })
     }
 
     /// The header.
@@ -118,7 +121,10 @@ impl ParquetLines {
                         self.notes.push(Note { line: self.row, text });
                     }
                 }
-                line => return Ok(Some(line)),
+                line => {
+                    self.seen.take(&line, self.row)?;
+                    return Ok(Some(line));
+                }
             }
         }
     }
