@@ -12,8 +12,8 @@ mod record;
 mod utf16;
 
 pub use campaign::{
-    CampaignError, CampaignFile, MOST_CAMPAIGN_BYTES, MOST_RUNS, ModelEntry, PlannedRun, campaign_json_schema,
-    expand as expand_campaign, read as read_campaign,
+    CampaignError, CampaignFile, MOST_CAMPAIGN_BYTES, MOST_RUNS, ModelEntry, PlanDocument, PlannedDocument, PlannedRun,
+    campaign_json_schema, campaign_plan_json_schema, expand as expand_campaign, read as read_campaign,
 };
 pub use files::{EvidenceFiles, FileError, Observed, open, read_whole};
 pub use folder::{FolderError, LineFile, RecordingFolder, TIMELINE};
