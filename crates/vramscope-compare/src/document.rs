@@ -2,10 +2,12 @@
 
 mod calculator;
 mod diff;
+mod repeat;
 mod sweep;
 
 pub use calculator::{CalculatorDocument, CheckedPartDocument};
 pub use diff::{ChangeDocument, ComparisonDocument, ExceededDocument, SettingDocument};
+pub use repeat::{RepeatDocument, RepeatedFigure};
 pub use sweep::{PointDocument, RunDocument, RunsDocument, SeriesDocument};
 
 use schemars::Schema;
@@ -24,6 +26,11 @@ pub fn comparison_json_schema() -> Schema {
 /// The JSON Schema of [`CalculatorDocument`].
 pub fn calculator_json_schema() -> Schema {
     schemars::schema_for!(CalculatorDocument)
+}
+
+/// The JSON Schema of [`RepeatDocument`].
+pub fn repeat_json_schema() -> Schema {
+    schemars::schema_for!(RepeatDocument)
 }
 
 /// The JSON Schema of [`RunsDocument`].

@@ -1,7 +1,8 @@
 //! Profiles set beside each other.
 //!
 //! [`Difference`] is two profiles figure by figure, [`Sweep`] is many with what each axis does to speed and memory, and
-//! [`Check`] is one profile beside the figures of a calculator. Everything works on documents alone.
+//! [`Check`] is one profile beside the figures of a calculator. How far several runs of one kind agree says
+//! [`document::RepeatDocument`]. Everything works on documents alone.
 //!
 //! ```
 //! use vramscope_compare::{Difference, Limit};
@@ -17,6 +18,7 @@ mod calculator;
 mod diff;
 pub mod document;
 mod figure;
+mod repeat;
 mod setting;
 mod sweep;
 

@@ -31,6 +31,7 @@
 //! comes as [`RunEvent`]s. Containers come with the feature `docker`.
 
 mod cancel;
+mod capture;
 mod conduct;
 mod event;
 mod measured;
@@ -46,6 +47,7 @@ mod transformers;
 mod vllm;
 
 pub use cancel::{CancelHandle, CancelToken, cancel};
+pub use capture::{Capture, CaptureError, CaptureEvent, CaptureMode, Captured};
 pub use conduct::{Run, RunError};
 pub use event::RunEvent;
 pub use measured::{Measured, confinement};

@@ -3,4 +3,5 @@
 pub(crate) mod command;
 pub(crate) mod flags;
 pub(crate) mod found;
+pub(crate) mod profiler;
 pub(crate) mod words;

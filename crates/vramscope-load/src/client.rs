@@ -26,6 +26,8 @@ const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The list of models of a server with very many adapters is about this large.
 const MAX_JSON: usize = 4 << 20;
+/// A completion that is not streamed has all its tokens and what was asked of each.
+const MAX_REPLY: usize = 16 << 20;
 /// As much as a person wants to read of a server's complaint.
 const MAX_MESSAGE: usize = 400;
 
@@ -60,6 +62,16 @@ pub struct ServedModel {
     pub max_model_len: Option<u64>,
     /// The folder or Hugging Face id that was loaded, if the server tells.
     pub root: Option<String>,
+}
+
+/// Whatever a server answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The whole body.
+    pub body: Vec<u8>,
 }
 
 /// Why a request got no response head.
@@ -163,9 +175,23 @@ impl Client {
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
+    /// Posts JSON, or nothing where the body is empty, and gives whatever is answered within the time that
+    /// [`Self::with_timeout`] sets.
+    ///
+    /// # Errors
+    /// [`LoadError::Refused`], [`LoadError::Cut`], [`LoadError::TimedOut`], [`LoadError::TooLarge`]; none for a status.
+    pub async fn post(&self, path: &'static str, body: Vec<u8>) -> Result<Reply, LoadError> {
+        let answer = self.ask(Method::POST, path, body.into(), MAX_REPLY).await?;
+        Ok(Reply { status: answer.status, body: answer.body })
+    }
+
     async fn get(&self, path: &'static str, limit: usize) -> Result<Answer, LoadError> {
+        self.ask(Method::GET, path, Bytes::new(), limit).await
+    }
+
+    async fn ask(&self, method: Method, path: &'static str, body: Bytes, limit: usize) -> Result<Answer, LoadError> {
         let asked = async {
-            let response = self.send(Method::GET, path, Bytes::new()).await.map_err(|unsent| match unsent {
+            let response = self.send(method, path, body).await.map_err(|unsent| match unsent {
                 Unsent::Refused(source) => {
                     LoadError::Refused { address: self.shared.address.authority.clone(), source }
                 }

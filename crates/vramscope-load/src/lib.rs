@@ -36,7 +36,7 @@ mod request;
 mod run;
 mod sse;
 
-pub use client::{Client, ServedModel};
+pub use client::{Client, Reply, ServedModel};
 pub use error::{Failure, FailureKind, LoadError};
 pub use metrics::{EngineMetrics, EngineReadings};
 pub use plan::{Arrival, LoadPlan, Spacing};

@@ -2,10 +2,12 @@
 
 mod expand;
 mod file;
+mod plan;
 mod table;
 
 pub use expand::{PlannedRun, expand};
 pub use file::{CampaignFile, ModelEntry, campaign_json_schema};
+pub use plan::{PlanDocument, PlannedDocument, campaign_plan_json_schema};
 
 /// A campaign with more runs than this is a slip of the pen.
 pub const MOST_RUNS: usize = 10_000;

@@ -16,8 +16,8 @@ mod utf16;
 
 pub use args_file::ArgsFile;
 pub use campaign::{
-    CampaignError, CampaignFile, MOST_CAMPAIGN_BYTES, MOST_RUNS, ModelEntry, PlannedRun, campaign_json_schema,
-    expand as expand_campaign, read as read_campaign,
+    CampaignError, CampaignFile, MOST_CAMPAIGN_BYTES, MOST_RUNS, ModelEntry, PlanDocument, PlannedDocument, PlannedRun,
+    campaign_json_schema, campaign_plan_json_schema, expand as expand_campaign, read as read_campaign,
 };
 pub use engine_config::{EngineConfigError, MOST_ENGINE_CONFIG_BYTES, engine_config_words};
 pub use files::{EvidenceFiles, FileError, Observed, open, read_whole};

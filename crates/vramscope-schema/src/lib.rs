@@ -16,6 +16,7 @@
 //! ```
 
 mod amount;
+pub mod doctor;
 mod earlier;
 mod exit_code;
 mod json_schema;

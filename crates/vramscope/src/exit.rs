@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use vramscope_analysis::ModelError;
 use vramscope_host::EngineError;
-use vramscope_live::PlanError;
+use vramscope_live::{CaptureError, PlanError};
 use vramscope_schema::ExitCode;
 
 /// An exit code attached to an error as context: `.context(Exit(ExitCode::BadInput))` is the innermost statement of
@@ -91,6 +91,25 @@ fn of_plan(error: &PlanError) -> ExitCode {
         | PlanError::WithoutDocker { .. } => ExitCode::HostUnavailable,
         // What the system refuses.
         _ => ExitCode::Failure,
+    }
+}
+
+/// How a trace that does not come ends the process.
+pub(crate) fn of_capture(error: &CaptureError) -> ExitCode {
+    match error {
+        CaptureError::MakeDir { .. } | CaptureError::FindDir { .. } => ExitCode::Failure,
+        CaptureError::List { .. } | CaptureError::Entry(_) | CaptureError::NoTrace { .. } => ExitCode::BadInput,
+        CaptureError::NotHttp
+        | CaptureError::NoHost { .. }
+        | CaptureError::NotHere { .. }
+        | CaptureError::Address(_)
+        | CaptureError::NoVersion { .. }
+        | CaptureError::NoCommand
+        | CaptureError::NotVllm { .. }
+        | CaptureError::AskVersion(_)
+        | CaptureError::SaysNoVersion { .. }
+        | CaptureError::OwnProfilerConfig => ExitCode::Usage,
+        _ => ExitCode::EngineFailed,
     }
 }
 

@@ -56,6 +56,24 @@ async fn an_engine_behind_a_proxy_is_waited_for_and_what_is_none_is_not() {
 }
 
 #[tokio::test]
+async fn a_post_gives_whatever_is_answered() {
+    let server = Server::start(|asked, _| match asked.path.as_str() {
+        "/slow" => vec![Step::Hang],
+        _ => answer(404, "application/json", &format!("got {}", asked.body)),
+    })
+    .await;
+    let client = Client::new(&server.url, Some("sk-key".into())).unwrap();
+    let reply = client.post("/any", b"{}".to_vec()).await.unwrap();
+    assert_eq!((reply.status, reply.body.as_slice()), (404, &b"got {}"[..]));
+    client.post("/any", Vec::new()).await.unwrap();
+    let short = client.with_timeout(Duration::from_millis(20));
+    assert!(matches!(short.post("/slow", Vec::new()).await.unwrap_err(), LoadError::TimedOut { path: "/slow", .. }));
+    let asked = &server.seen.lock().unwrap().asked;
+    assert!(asked[0].head.starts_with("POST /any") && asked[0].head.contains("application/json"));
+    assert!(asked[1].body.is_empty() && asked[1].head.contains("authorization: Bearer sk-key"));
+}
+
+#[tokio::test]
 async fn a_silent_server_and_a_broken_connection_are_told_apart() {
     let server = Server::start(|asked, _| match asked.path.as_str() {
         "/health" => vec![Step::Hang],

@@ -19,7 +19,6 @@ use crate::exit::{self, OrExit as _};
 use crate::{input, output};
 
 use plan::Planned;
-pub(crate) use plan::json_schema as plan_json_schema;
 
 /// Where the folder of a campaign goes unless somebody says otherwise.
 const RESULTS: &str = "results/memory-profiles";

@@ -1,6 +1,5 @@
 //! `vramscope doctor`: whether this machine can profile an engine, and if not, what to do.
 
-pub(crate) mod document;
 mod engine;
 mod gpu;
 mod machine;
@@ -10,10 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use vramscope_schema::ExitCode;
+use vramscope_schema::doctor::{Area, Check, DoctorReport, Status, VERSION};
 
 use crate::backends::BackendArgs;
 use crate::output::{self, Format};
-use document::{Area, Check, DoctorReport, Status};
 
 /// Say whether this machine can profile an engine, and what to do if it cannot
 ///
@@ -79,7 +78,7 @@ fn verdict(checks: Vec<Check>) -> DoctorReport {
     let missing: Vec<String> =
         NEEDED.iter().filter(|(area, _)| !works(&checks, *area)).map(|(_, what)| (*what).to_owned()).collect();
     DoctorReport {
-        vramscope_doctor: document::VERSION,
+        vramscope_doctor: VERSION,
         generator: concat!("vramscope ", env!("CARGO_PKG_VERSION")).into(),
         can_profile: missing.is_empty(),
         missing,

@@ -24,7 +24,6 @@ use crate::exit::{Failed, OrExit as _, OrPlanned as _};
 use crate::output::{self, Format};
 
 pub(crate) use args::{Args, WorkKind};
-pub(crate) use repeat::json_schema as repeat_json_schema;
 use view::View;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {

@@ -33,7 +33,7 @@ const DOCUMENTS: &[Document] = &[
     Document {
         name: "campaign-plan",
         about: "what a campaign would run, by --dry-run",
-        schema: super::campaign::plan_json_schema,
+        schema: vramscope_runs::campaign_plan_json_schema,
     },
     Document {
         name: "comparison",
@@ -43,7 +43,7 @@ const DOCUMENTS: &[Document] = &[
     Document {
         name: "doctor",
         about: "whether this machine can profile an engine, and what it lacks",
-        schema: super::doctor::document::json_schema,
+        schema: vramscope_schema::doctor::json_schema,
     },
     Document {
         name: "estimate",
@@ -69,7 +69,7 @@ const DOCUMENTS: &[Document] = &[
     Document {
         name: "repeat",
         about: "how far several runs of one kind agree",
-        schema: super::profile::repeat_json_schema,
+        schema: vramscope_compare::document::repeat_json_schema,
     },
     Document {
         name: "run-record",

@@ -205,7 +205,7 @@ impl Running {
     }
 
     /// Whether nothing of it is alive in the container.
-    async fn is_gone(&self) -> Result<bool, EngineError> {
+    async fn is_gone(&mut self) -> Result<bool, EngineError> {
         let what = "look into the container";
         let cmd = ["/bin/sh", "-c", LOOK, "vramscope-look", &self.mark];
         let options = CreateExecOptions { cmd: Some(cmd.to_vec()), ..CreateExecOptions::default() };

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
+use vramscope_runs::{PlanDocument, PlannedDocument};
 use vramscope_schema::ExitCode;
 
-use super::plan::{PlanDocument, Planned, PlannedDocument, document};
+use super::plan::{Planned, document};
 use crate::exit::OrExit as _;
 use crate::{input, output};
 
@@ -19,11 +20,11 @@ pub(super) fn check(plan: &[Planned], folder: &Path) -> anyhow::Result<()> {
     let before = read(folder)?;
     for (planned, now) in plan.iter().zip(document(plan).runs) {
         let Some(then) = before.iter().find(|run| run.name == now.name) else { continue };
-        if asked(then) == asked(&now) || !super::complete(&planned.profile) {
+        if then.asked() == now.asked() || !super::complete(&planned.profile) {
             continue;
         }
         let differs = |of: &PlannedDocument, other: &PlannedDocument| {
-            let words = asked(of).into_iter().filter(|word| !asked(other).contains(word)).collect::<Vec<_>>();
+            let words = of.asked().into_iter().filter(|word| !other.asked().contains(word)).collect::<Vec<_>>();
             if words.is_empty() { "nothing more".to_owned() } else { words.join(" ") }
         };
         let taken = anyhow!(
@@ -59,9 +60,4 @@ fn read(folder: &Path) -> anyhow::Result<Vec<PlannedDocument>> {
     let read = || -> anyhow::Result<PlanDocument> { Ok(serde_json::from_slice(&input::bounded(&path, MOST_BYTES)?)?) };
     let plan = read().with_context(|| format!("could not use {}; remove it if it is not needed", path.display()));
     Ok(plan.or_exit(ExitCode::BadInput)?.runs)
-}
-
-/// The arguments, but for where the profile goes: the same folder may be named otherwise.
-fn asked(run: &PlannedDocument) -> Vec<&str> {
-    run.arguments.iter().map(String::as_str).filter(|word| !word.starts_with("--output=")).collect()
 }

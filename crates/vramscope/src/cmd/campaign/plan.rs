@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Parser;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use vramscope_core::redact_args;
-use vramscope_runs::PlannedRun;
+use vramscope_runs::{PlanDocument, PlannedDocument, PlannedRun};
 use vramscope_schema::ExitCode;
 
 use super::Args;
@@ -44,7 +41,7 @@ pub(super) fn make(runs: Vec<PlannedRun>, folder: &Path, args: &Args) -> anyhow:
         let profile = folder.join(format!("{}.json", run.name));
         let read =
             |words: &[String]| parse(words).map_err(|wrong| anyhow!("{which}: {wrong}")).or_exit(ExitCode::Usage);
-        let mut words = words(&run, &profile, args);
+        let mut words = run.arguments(&profile, !args.no_containers, &args.words);
         let mut parsed = read(&words)?;
         if let Some(prompt) = &run.prompt {
             // Files of the earlier profilers have prompts whatever is measured.
@@ -71,85 +68,10 @@ fn parse(words: &[String]) -> Result<Box<profile::Args>, String> {
     Ok(Box::new(parsed.args))
 }
 
-/// The run as arguments of `profile`.
-fn words(run: &PlannedRun, profile: &Path, args: &Args) -> Vec<String> {
-    let number = |value: Option<u64>| value.map(|value| value.to_string());
-    let host = |value: &Option<String>| value.clone().filter(|_| !args.no_containers);
-    let values = [
-        ("model", Some(run.model.clone())),
-        ("output", Some(profile.display().to_string())),
-        ("container", host(&run.container).filter(|_| run.image.is_none())),
-        ("image", host(&run.image)),
-        ("input-len", number(run.input_len)),
-        ("output-len", number(run.output_len)),
-        ("batch-size", number(run.batch_size)),
-        ("num-iters", number(run.num_iters)),
-        ("num-iters-warmup", number(run.num_iters_warmup)),
-        ("model-params", number(run.shape.parameters)),
-        ("num-layers", number(run.shape.layers)),
-        ("num-heads", number(run.shape.heads)),
-        ("num-kv-heads", number(run.shape.kv_heads)),
-        ("head-dim", number(run.shape.head_dim)),
-        ("hidden-size", number(run.shape.hidden_size)),
-    ];
-    let values = values.into_iter().filter_map(|(name, value)| Some((name, Some(value?))));
-    let switches = run.trust_remote_code.then_some(("trust-remote-code", None));
-    let flags = run.flags.iter().map(|(name, value)| (*name, value.clone()));
-    // With `=`, a value that begins with a dash is a value all the same.
-    let word = |(name, value): (&str, Option<String>)| match value {
-        Some(value) => format!("--{name}={value}"),
-        None => format!("--{name}"),
-    };
-    let mut words: Vec<String> = values.chain(flags).chain(switches).map(word).collect();
-    // The engine's own words stand last, behind a further `--`.
-    let (ours, engine) = match args.words.iter().position(|word| word == "--") {
-        Some(at) => (&args.words[..at], &args.words[at + 1..]),
-        None => (&args.words[..], &[][..]),
-    };
-    words.extend(ours.iter().cloned());
-    if !run.engine_args.is_empty() || !engine.is_empty() {
-        words.push("--".to_owned());
-        words.extend(run.engine_args.iter().chain(engine).cloned());
-    }
-    words
-}
-
-/// What a campaign would run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(super) struct PlanDocument {
-    /// The version of this document. Unit: none, a version.
-    vramscope_campaign_plan: u32,
-    /// The runs, in their order.
-    pub(super) runs: Vec<PlannedDocument>,
-}
-
-/// One run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(super) struct PlannedDocument {
-    /// The name of its files.
-    pub(super) name: String,
-    /// Where its profile goes.
-    profile: String,
-    /// The arguments of `vramscope profile`, secrets replaced.
-    pub(super) arguments: Vec<String>,
-    /// What a person should know of how the file was read.
-    notes: Vec<String>,
-}
-
-/// The JSON Schema of the plan.
-pub(crate) fn json_schema() -> schemars::Schema {
-    schemars::schema_for!(PlanDocument)
-}
-
 /// The plan as a document.
 pub(super) fn document(plan: &[Planned]) -> PlanDocument {
-    let runs = plan.iter().map(|planned| PlannedDocument {
-        name: planned.run.name.clone(),
-        profile: planned.profile.display().to_string(),
-        arguments: redact_args(planned.words.iter().map(String::as_str)),
-        notes: planned.run.notes.clone(),
-    });
-    PlanDocument { vramscope_campaign_plan: 1, runs: runs.collect() }
+    let runs = plan.iter().map(|planned| PlannedDocument::new(&planned.run, &planned.profile, &planned.words));
+    PlanDocument::new(runs.collect())
 }
 
 /// Prints the plan.

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use vramscope_schema::doctor::{Area, Check, Status};
 
-use super::document::{Area, Check, Status};
 use crate::docker::{self, Answer};
 use crate::program::on_path;
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use vramscope_core::{ByteUnit, Bytes, Partition};
 use vramscope_gpu::GpuBackend;
+use vramscope_schema::doctor::{Area, Check, Status};
 
-use super::document::{Area, Check, Status};
 use crate::backends::{self, BackendArgs};
 use crate::patience;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::document::{Area, Check, Status};
+use vramscope_schema::doctor::{Area, Check, Status};
 
 /// The device files that engines and libraries open, by folder and beginning of their name.
 const DEVICE_FILES: [(&str, &str); 3] = [("dev", "nvidia"), ("dev", "kfd"), ("dev/dri", "renderD")];

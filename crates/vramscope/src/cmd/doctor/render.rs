@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::document::{Area, DoctorReport, Status};
+use vramscope_schema::doctor::{Area, DoctorReport, Status};
+
 use crate::table::{Align, Table, wrap};
 
 pub(super) fn table(report: &DoctorReport, width: usize) -> String {
@@ -22,6 +23,7 @@ pub(super) fn table(report: &DoctorReport, width: usize) -> String {
                 Status::Absent => "-",
                 Status::Note => "note",
                 Status::Failed => "FAILED",
+                _ => "?",
             };
             let version = check.version.as_ref().map(|version| format!("{version}: ")).unwrap_or_default();
             let found = check.found.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,26 +1,19 @@
 //! `vramscope trace capture`: let vLLM record a trace, and analyse it.
 
-mod api;
-mod engine;
-mod files;
-mod plan;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
+use vramscope_live::{Capture, CaptureEvent, CaptureMode, Captured};
 use vramscope_schema::ExitCode;
 use vramscope_trace::{Source, Summary, summarize};
 
 use super::figures::size;
 use super::render::Section;
 use super::{Format, base_options, sections};
-use crate::exit::OrExit as _;
+use crate::exit::{self, Failed, OrExit as _};
 use crate::output;
-use api::Api;
-use engine::Engine;
-use plan::{Plan, Version};
 
 /// Let vLLM record a trace of a few requests, and analyse it
 ///
@@ -100,56 +93,57 @@ impl Mode {
 const LARGE: u64 = 500 << 20;
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from("vramscope-trace"));
-    std::fs::create_dir_all(&dir).with_context(|| format!("could not make {}", dir.display()))?;
-    let dir = dir.canonicalize().with_context(|| format!("could not find {}", dir.display()))?;
-    let timeout = Duration::from_secs(args.timeout);
-    let before = files::found(&dir).or_exit(ExitCode::BadInput)?;
-    if let Some(url) = &args.url {
-        output::say("the running engine keeps the mode that it was started with; requests are recorded as they come");
-        let api = Api::new(url, timeout).or_exit(ExitCode::Usage)?;
-        record(&api, args).or_exit(ExitCode::EngineFailed)?;
-    } else {
-        let mut engine = start(args, &dir)?;
-        let api = Api::new(&engine.url(), timeout).or_exit(ExitCode::Usage)?;
-        let recorded = engine.wait_until_ready(&api, timeout).and_then(|()| record(&api, args));
-        let stopped = engine.stop();
-        recorded.map_err(|error| engine.explain(error)).or_exit(ExitCode::EngineFailed)?;
-        stopped.or_exit(ExitCode::EngineFailed)?;
-    }
-    let traces = files::wait_for_new(&dir, &before, timeout).or_exit(ExitCode::BadInput)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.context("could not make a runtime")?;
+    let capture = asked(args);
+    let traces = runtime.block_on(capture.execute(&mut |event| tell(args, &event)));
+    let traces = traces.map_err(|error| {
+        let code = exit::of_capture(&error);
+        anyhow::Error::new(error).context(Failed { code })
+    })?;
     analyse(args, &traces)
 }
 
-/// Starts the engine with its profiler set up.
-fn start(args: &Args, dir: &std::path::Path) -> anyhow::Result<Engine> {
-    let version = match &args.vllm_version {
-        Some(text) => Version::parse(text).ok_or_else(|| anyhow!("`{text}` is no version; write 0.32.0")),
-        None => engine::ask_version(&args.command),
+/// The trace that the arguments ask for.
+fn asked(args: &Args) -> Capture {
+    let started = || Captured::Started {
+        command: args.command.clone(),
+        version: args.vllm_version.clone(),
+        mode: match args.mode {
+            Mode::Light => CaptureMode::Light,
+            Mode::Detailed => CaptureMode::Detailed,
+            Mode::Deep => CaptureMode::Deep,
+        },
+        scopes: !args.scopes.is_empty(),
     };
-    let version = version.or_exit(ExitCode::Usage)?;
-    let plan = Plan::new(version, args.mode, !args.scopes.is_empty(), dir, &args.command).or_exit(ExitCode::Usage)?;
-    output::say(&format!("mode {}: {}", name(args.mode), args.mode.overhead()));
-    output::say(&format!("vLLM {version}: {}", plan.describe()));
-    Engine::start(&plan, &dir.join("engine.log")).or_exit(ExitCode::EngineFailed)
+    Capture {
+        engine: args.url.clone().map_or_else(started, |url| Captured::Running { url }),
+        dir: args.dir.clone().unwrap_or_else(|| PathBuf::from("vramscope-trace")),
+        requests: args.requests,
+        max_tokens: args.max_tokens,
+        timeout: Duration::from_secs(args.timeout),
+    }
+}
+
+/// Says how far it is.
+fn tell(args: &Args, event: &CaptureEvent) {
+    match event {
+        CaptureEvent::Found => output::say(
+            "the running engine keeps the mode that it was started with; requests are recorded as they come",
+        ),
+        CaptureEvent::Starting { version, setup } => {
+            output::say(&format!("mode {}: {}", name(args.mode), args.mode.overhead()));
+            output::say(&format!("vLLM {version}: {setup}"));
+        }
+        CaptureEvent::Recorded { requests, model } => {
+            output::say(&format!("recorded {requests} requests of model {model}"));
+        }
+        _ => {}
+    }
 }
 
 fn name(mode: Mode) -> String {
     mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-}
-
-/// Warms up, and records the requests.
-fn record(api: &Api, args: &Args) -> anyhow::Result<()> {
-    let model = api.model()?;
-    // The first request compiles and allocates; it would be most of the trace.
-    api.complete(&model, 0, args.max_tokens).context("the request before the recording failed")?;
-    api.start_profile()?;
-    let sent = api.complete_all(&model, args.requests, args.max_tokens);
-    let stopped = api.stop_profile();
-    sent.context("a recorded request failed")?;
-    stopped?;
-    output::say(&format!("recorded {} requests of model {model}", args.requests));
-    Ok(())
 }
 
 fn analyse(args: &Args, traces: &[PathBuf]) -> anyhow::Result<ExitCode> {

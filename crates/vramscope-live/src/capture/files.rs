@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, bail};
+use tokio::time::Instant;
+
+use super::CaptureError;
 
 /// What tells one version of a file from another.
 type Mark = (u64, Option<SystemTime>);
@@ -16,10 +17,10 @@ const QUIET: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(250);
 
 /// The traces in a folder, with their sizes and times.
-pub(super) fn found(dir: &Path) -> anyhow::Result<BTreeMap<PathBuf, Mark>> {
+pub(super) fn found(dir: &Path) -> Result<BTreeMap<PathBuf, Mark>, CaptureError> {
     let mut traces = BTreeMap::new();
-    for entry in std::fs::read_dir(dir).with_context(|| format!("could not list {}", dir.display()))? {
-        let entry = entry?;
+    for entry in std::fs::read_dir(dir).map_err(|source| CaptureError::List { path: dir.to_owned(), source })? {
+        let entry = entry.map_err(CaptureError::Entry)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_trace = [".pt.trace.json", ".pt.trace.json.gz"].iter().any(|end| name.ends_with(end));
         // A file may be renamed between the listing and the question.
@@ -31,11 +32,11 @@ pub(super) fn found(dir: &Path) -> anyhow::Result<BTreeMap<PathBuf, Mark>> {
 }
 
 /// Waits until new traces are there and no longer change.
-pub(super) fn wait_for_new(
+pub(super) async fn wait_for_new(
     dir: &Path,
     before: &BTreeMap<PathBuf, Mark>,
     timeout: Duration,
-) -> anyhow::Result<Vec<PathBuf>> {
+) -> Result<Vec<PathBuf>, CaptureError> {
     let start = Instant::now();
     let mut last = BTreeMap::new();
     let mut since = Instant::now();
@@ -49,13 +50,9 @@ pub(super) fn wait_for_new(
             return Ok(last.into_keys().collect());
         }
         if start.elapsed() > timeout {
-            bail!(
-                "no new trace in {} after {} s: is that the folder that the engine writes to?",
-                dir.display(),
-                timeout.as_secs()
-            );
+            return Err(CaptureError::NoTrace { dir: dir.to_owned(), after: timeout });
         }
-        thread::sleep(STEP);
+        tokio::time::sleep(STEP).await;
     }
 }
 
@@ -63,15 +60,15 @@ pub(super) fn wait_for_new(
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_new_traces_count() {
+    #[tokio::test]
+    async fn only_new_traces_count() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("old.pt.trace.json"), "x").unwrap();
         let before = found(folder.path()).unwrap();
-        assert!(wait_for_new(folder.path(), &before, Duration::from_millis(10)).is_err());
+        assert!(wait_for_new(folder.path(), &before, Duration::from_millis(10)).await.is_err());
         std::fs::write(folder.path().join("rank0.pt.trace.json.gz"), "y").unwrap();
         std::fs::write(folder.path().join("profiler_out.txt"), "z").unwrap();
-        let new = wait_for_new(folder.path(), &before, Duration::from_secs(20)).unwrap();
+        let new = wait_for_new(folder.path(), &before, Duration::from_secs(20)).await.unwrap();
         assert_eq!(new, [folder.path().join("rank0.pt.trace.json.gz")]);
     }
 }

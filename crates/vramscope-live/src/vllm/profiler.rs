@@ -1,16 +1,25 @@
-//! How each version of vLLM wants its profiler set up.
+//! How each version of vLLM wants its profiler set up, and where it is started and stopped.
 
 use std::fmt;
 use std::path::Path;
 
-use anyhow::bail;
 use serde_json::json;
 
-use super::Mode;
+use crate::capture::{CaptureError, CaptureMode};
+
+/// What is said where a release is not known.
+pub(crate) const UNKNOWN: &str = "say which vLLM it is with --vllm-version";
+/// How the profiler is set up.
+pub(crate) const HOW_TO_SET_UP: &str = "--profiler-config, or before vLLM 0.13 VLLM_TORCH_PROFILER_DIR";
+
+/// Starts the profiler of a server.
+pub(crate) const START: (&str, &str) = ("start_profile", "/start_profile");
+/// Stops it; the engine answers when the trace is written, which can take minutes.
+pub(crate) const STOP: (&str, &str) = ("stop_profile", "/stop_profile");
 
 /// A version of vLLM, as far as the profiler's setup depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version {
+pub(crate) struct Version {
     major: u32,
     minor: u32,
     patch: u32,
@@ -18,7 +27,7 @@ pub(super) struct Version {
 
 impl Version {
     /// Reads `0.32.0`, `v0.12.0.post2`, `0.32.0+cpu`, `0.13.0rc1.dev5`.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.trim().trim_start_matches('v').splitn(4, ['.', '+', '-']);
         let major = parts.next()?.parse().ok()?;
         let minor = number(parts.next()?)?;
@@ -45,26 +54,26 @@ const WITH_OPTION: Version = Version { major: 0, minor: 13, patch: 0 };
 
 /// A command line and environment with the profiler set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) command: Vec<String>,
-    pub(super) environment: Vec<(&'static str, String)>,
+pub(crate) struct Profiled {
+    pub(crate) command: Vec<String>,
+    pub(crate) environment: Vec<(&'static str, String)>,
     with_option: bool,
 }
 
-impl Plan {
+impl Profiled {
     /// The engine's command line with what its version and the mode want.
-    pub(super) fn new(
+    pub(crate) fn new(
         version: Version,
-        mode: Mode,
+        mode: CaptureMode,
         scopes: bool,
         dir: &Path,
         command: &[String],
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, CaptureError> {
         if command.iter().any(|word| word.starts_with("--profiler-config")) {
-            bail!("the command line sets --profiler-config itself: leave it out, or start the engine and use --url");
+            return Err(CaptureError::OwnProfilerConfig);
         }
         let with_option = version >= WITH_OPTION;
-        let more = mode != Mode::Light;
+        let more = mode != CaptureMode::Light;
         let mut plan = Self { command: command.to_vec(), environment: Vec::new(), with_option };
         if with_option {
             let config = json!({
@@ -88,7 +97,7 @@ impl Plan {
                 plan.environment.push((name, flag.to_owned()));
             }
         }
-        if mode == Mode::Deep {
+        if mode == CaptureMode::Deep {
             // The engine reads a number here; the word `all` of older guides stops it when it starts.
             plan.environment.push(("VLLM_TRACE_FUNCTION", "1".to_owned()));
         }
@@ -100,12 +109,12 @@ impl Plan {
 
     /// A command line as it is.
     #[cfg(test)]
-    pub(super) fn plain(command: &[String]) -> Self {
+    pub(crate) fn plain(command: &[String]) -> Self {
         Self { command: command.to_vec(), environment: Vec::new(), with_option: false }
     }
 
     /// What is set, for the person who watches.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let mut parts: Vec<String> = self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
         if self.with_option {
             parts.extend(self.command.last().map(|config| format!("--profiler-config {config}")));
@@ -118,9 +127,9 @@ impl Plan {
 mod tests {
     use super::*;
 
-    fn plan(version: &str, mode: Mode, scopes: bool) -> Plan {
+    fn plan(version: &str, mode: CaptureMode, scopes: bool) -> Profiled {
         let command = ["vllm".to_owned(), "serve".to_owned(), "m".to_owned()];
-        Plan::new(Version::parse(version).unwrap(), mode, scopes, Path::new("/traces"), &command).unwrap()
+        Profiled::new(Version::parse(version).unwrap(), mode, scopes, Path::new("/traces"), &command).unwrap()
     }
 
     #[test]
@@ -135,11 +144,11 @@ mod tests {
 
     #[test]
     fn old_engines_are_told_by_environment_and_newer_ones_by_option() {
-        let old = plan("0.12.0", Mode::Detailed, false);
+        let old = plan("0.12.0", CaptureMode::Detailed, false);
         assert_eq!(old.command.len(), 3);
         assert!(old.environment.contains(&("VLLM_TORCH_PROFILER_WITH_PROFILE_MEMORY", "1".into())));
         for version in ["0.13.0", "0.15.1", "0.32.0+cpu"] {
-            let new = plan(version, Mode::Light, false);
+            let new = plan(version, CaptureMode::Light, false);
             assert!(new.environment.is_empty());
             let config: serde_json::Value = serde_json::from_str(new.command.last().unwrap()).unwrap();
             assert_eq!(
@@ -151,7 +160,7 @@ mod tests {
 
     #[test]
     fn deep_and_scopes_are_numbers_to_the_engine() {
-        let deep = plan("0.32.0", Mode::Deep, true);
+        let deep = plan("0.32.0", CaptureMode::Deep, true);
         assert!(deep.environment.contains(&("VLLM_TRACE_FUNCTION", "1".into())));
         assert!(deep.environment.contains(&("VLLM_CUSTOM_SCOPES_FOR_PROFILING", "1".into())));
     }
@@ -160,6 +169,6 @@ mod tests {
     fn an_own_setting_is_not_overwritten() {
         let command = ["vllm".to_owned(), "--profiler-config.profiler=torch".to_owned()];
         let version = Version::parse("0.32.0").unwrap();
-        assert!(Plan::new(version, Mode::Light, false, Path::new("/t"), &command).is_err());
+        assert!(Profiled::new(version, CaptureMode::Light, false, Path::new("/t"), &command).is_err());
     }
 }
