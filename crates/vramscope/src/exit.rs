@@ -105,7 +105,7 @@ pub(crate) fn of_capture(error: &CaptureError) -> ExitCode {
         | CaptureError::Address(_)
         | CaptureError::NoVersion { .. }
         | CaptureError::NoCommand
-        | CaptureError::NotVllm { .. }
+        | CaptureError::NotTheEngine { .. }
         | CaptureError::AskVersion(_)
         | CaptureError::SaysNoVersion { .. }
         | CaptureError::OwnProfilerConfig => ExitCode::Usage,
