@@ -47,3 +47,8 @@ pub use evidence::probe::{
 pub use evidence::{EngineLog, Evidence, EvidenceError};
 pub use named::{ModelError, NamedModel};
 pub use phases::RETURNED_WITHIN;
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -27,3 +27,8 @@ pub use diff::{Change, Difference, Exceeded, Limit, SettingChange, Verdict};
 pub use figure::{Better, Figure, Quantity, figures};
 pub use setting::{Setting, settings};
 pub use sweep::{AXES, Point, Row, Series, Sweep};
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

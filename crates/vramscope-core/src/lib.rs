@@ -49,3 +49,8 @@ pub use stats::{Spread, Stats, Summary, quantile_sorted};
 pub use timeline::{Gap, GapCause, TickTotal, Timeline, TimelineError};
 pub use words::{Flag, Grammar, Part};
 pub use workload::{LatencyResult, Workload};
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -44,3 +44,8 @@ pub use vllm::resolve::Resolved;
 pub use vllm::words::{CommandLine, human_readable_int};
 pub use weights::tensors::Part;
 pub use weights::{ParameterCount, StageWeights, Weights, parameter_count, weights_on_device, weights_per_rank};
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

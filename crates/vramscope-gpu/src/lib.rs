@@ -37,3 +37,8 @@ pub use renumbered::Renumbered;
 pub use replay::{Pace, Replay};
 pub use select::{SelectError, Selector, Visible, select, visible, whole_devices};
 pub use snapshot::snapshot;
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -43,3 +43,8 @@ pub use host::{
     PublishedPort,
 };
 pub use timed::{TimedLogError, read_timed_log, write_timed_line};
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

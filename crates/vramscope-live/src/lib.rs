@@ -62,3 +62,8 @@ pub use vllm::command::{Asked, Work, own_benchmark, server};
 pub use vllm::flags::{FlagError, Flags};
 pub use vllm::found::Found;
 pub use vllm::words::EngineWords;
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -44,3 +44,8 @@ pub use prompt::PromptForm;
 pub use report::{Anchor, Latency, LoadReport, Summary};
 pub use request::{RequestRecord, Tokens};
 pub use run::{LoadEvent, run};
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -46,3 +46,8 @@ pub use vllm::bench::{BenchKind, BenchValue};
 pub use vllm::rows::{KnownFormat, known_formats};
 pub use vllm::settings::{Setting, SettingSource, SettingValue};
 pub use vllm::worker::Placement;
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

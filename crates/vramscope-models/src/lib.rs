@@ -31,3 +31,8 @@ pub use error::{ConfigError, JsonError, Note};
 pub use gguf::{Gguf, read_gguf};
 pub use overrides::Overrides;
 pub use safetensors::{read_safetensors, read_safetensors_index};
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

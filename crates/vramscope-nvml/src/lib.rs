@@ -22,3 +22,8 @@ mod throttle;
 pub mod tools;
 
 pub use backend::{NvmlBackend, NvmlOptions};
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

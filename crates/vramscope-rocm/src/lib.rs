@@ -21,3 +21,8 @@ mod tool_backend;
 pub mod tools;
 
 pub use open::{RocmOptions, Source, open};
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -23,3 +23,8 @@ pub use engine_config::{EngineConfigError, MOST_ENGINE_CONFIG_BYTES, engine_conf
 pub use files::{EvidenceFiles, FileError, Observed, open, read_whole};
 pub use folder::{FolderError, LineFile, RecordingFolder};
 pub use record::{HostFailure, RECORD_VERSION, RecordError, RunRecord, Shape, read as read_record, record_json_schema};
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -36,3 +36,8 @@ pub use json_schema::{for_validators, json_schema};
 pub use read::{Loaded, MAX_DOCUMENT_BYTES, ReadError, read};
 pub use version::{Version, VersionError};
 pub use write::{WriteError, write};
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -18,3 +18,8 @@ pub use analysis::{AnalysisOptions, Item, Passes, RecordingFile, RunningAnalysis
 pub use metric::Metric;
 pub use sink::{CsvFile, Event, JsonLines, JsonlFile, Sink};
 pub use sketch::{SKETCH_ERROR, Sketch};
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

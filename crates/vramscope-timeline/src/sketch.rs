@@ -10,11 +10,11 @@ pub const SKETCH_ERROR: f64 = 0.001;
 /// Count, extremes, mean and quantiles of one figure, in memory that does not grow with the number of samples.
 ///
 /// ```
-/// use vramscope_sampler::{Metric, Sketch};
+/// use vramscope_timeline::{Metric, Sketch};
 /// let mut power = Sketch::new(Metric::Power);
 /// (1..=1000).for_each(|mw| power.record(mw * 100));
 /// let median = power.quantile(0.5).unwrap();
-/// assert!((median - 50_000.0).abs() <= 50_000.0 * vramscope_sampler::SKETCH_ERROR);
+/// assert!((median - 50_000.0).abs() <= 50_000.0 * vramscope_timeline::SKETCH_ERROR);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Sketch {

@@ -60,3 +60,8 @@ pub use summary::{
 };
 pub use verdict::{BUSY, Bound, EXPOSED, Evidence, HOST, Verdict, WAITING};
 pub use window::Window;
+
+/// The example of the README, which is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -36,13 +36,15 @@ impl Default for AnalysisOptions {
 ///
 /// ```
 /// use std::time::Duration;
-/// use vramscope_gpu::{FakeGpu, GpuBackend};
-/// use vramscope_sampler::{AnalysisOptions, SamplerConfig, Simulation, analyse};
+/// use vramscope_core::{Bytes, DeviceIndex, Reading, Sample, Timeline};
+/// use vramscope_timeline::{AnalysisOptions, analyse};
 ///
-/// let gpu: Box<dyn GpuBackend> = Box::new(FakeGpu::steady(1));
-/// let config = SamplerConfig::default();
-/// let run = Simulation::new().run(vec![gpu.into()], &config, Duration::from_secs(10), None).unwrap();
-/// let mut timeline = run.timeline;
+/// let mut timeline = Timeline::new(None);
+/// for tick in 0..100 {
+///     let at = Duration::from_millis(100) * tick;
+///     let reading = Reading { used: Bytes::new(1 << 30), utilization_pct: Some(0), ..Reading::default() };
+///     timeline.push(Sample { at, tick, device: DeviceIndex(0), reading }).unwrap();
+/// }
 /// let report = analyse(&mut timeline, &AnalysisOptions::default()).unwrap();
 /// assert_eq!(report.devices[0].idle.as_ref().unwrap().share, 1.0);
 /// ```

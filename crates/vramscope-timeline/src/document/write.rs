@@ -31,7 +31,7 @@ impl WriteError {
 /// ```
 /// use std::time::Duration;
 /// use vramscope_core::{Bytes, DeviceIndex, Reading, Sample};
-/// use vramscope_sampler::document::{Header, Writer, read};
+/// use vramscope_timeline::document::{Header, Writer, read};
 ///
 /// let mut file = Vec::new();
 /// let mut writer = Writer::new(&mut file, &Header::default()).unwrap();

@@ -22,7 +22,7 @@ const GROUP_TEXT: usize = 4 << 20;
 /// Writes lines as they come. Nothing can be read before [`ParquetWriter::finish`].
 ///
 /// ```
-/// use vramscope_sampler::document::{Header, Line, ParquetLines, ParquetWriter, Sample};
+/// use vramscope_timeline::document::{Header, Line, ParquetLines, ParquetWriter, Sample};
 ///
 /// let mut file = tempfile::tempfile().unwrap();
 /// let mut writer = ParquetWriter::new(&mut file, &Header::default()).unwrap();
