@@ -26,6 +26,8 @@ pub(crate) struct Passed {
 pub(crate) fn run(steps: Vec<Step>, root: &Path, logs: &Path, again: &str) -> anyhow::Result<Vec<Passed>> {
     fs::create_dir_all(logs).with_context(|| format!("make {}", logs.display()))?;
     let signal = signals()?;
+    // Asked once: a build may put another file in its place, and then it has no path.
+    let this = std::env::current_exe().context("find this program")?;
     let begun = Instant::now();
     let most = most_at_once();
     let mut waiting = steps;
@@ -35,7 +37,7 @@ pub(crate) fn run(steps: Vec<Step>, root: &Path, logs: &Path, again: &str) -> an
         while let Some(at) = next(&waiting, &passed, &running, most) {
             let step = waiting.remove(at);
             println!("--- {} begins: {}", step.name, step.command.join(" "));
-            match step.start(root, logs) {
+            match step.start(root, logs, &this) {
                 Ok(started) => running.push(started),
                 Err(error) => {
                     stop(&mut running)?;

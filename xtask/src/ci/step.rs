@@ -48,13 +48,13 @@ impl Step {
         self
     }
 
-    /// Starts it. What it writes goes to a file in this folder.
-    pub(super) fn start(&self, root: &Path, logs: &Path) -> anyhow::Result<Running> {
+    /// Starts it. What it writes goes to a file in `logs`; `this` is this program.
+    pub(super) fn start(&self, root: &Path, logs: &Path, this: &Path) -> anyhow::Result<Running> {
         let (first, rest) = self.command.split_first().context("a step without a command")?;
         let program = match first.as_str() {
-            "cargo" => env!("CARGO").into(),
-            "xtask" => std::env::current_exe().context("find this program")?,
-            other => PathBuf::from(other),
+            "cargo" => Path::new(env!("CARGO")),
+            "xtask" => this,
+            other => Path::new(other),
         };
         let log = logs.join(format!("{}.log", self.name));
         let out = File::create(&log).with_context(|| format!("make {}", log.display()))?;
