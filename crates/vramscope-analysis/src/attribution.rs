@@ -23,6 +23,7 @@ use evidenced::{pick, sum};
 
 /// How the engine cuts the KV cache, on one rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KvGeometry {
     /// Tokens of one block.
     pub block_size: u64,
@@ -34,6 +35,7 @@ pub struct KvGeometry {
 
 /// What was seen of one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeviceObservation {
     /// The device.
     pub device: DeviceIndex,
@@ -51,6 +53,7 @@ pub struct DeviceObservation {
 
 /// What is known of each rank without looking at a device.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RankEvidence<'a> {
     /// What the engine reported.
     pub facts: &'a EngineFacts,
@@ -64,6 +67,7 @@ pub struct RankEvidence<'a> {
 
 /// A peak explained, by device and in total.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Attribution {
     /// All devices together: the sum of `per_device`, part by part.
     pub total: Breakdown,

@@ -26,6 +26,7 @@ const MOST_SMALL_FILE: u64 = 64 << 20;
 
 /// Evidence of one run, read and understood. Parts that nobody recorded are absent.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Evidence {
     /// The engine's log.
     pub engine: Option<EngineLog>,
@@ -53,6 +54,7 @@ pub struct Evidence {
 
 /// An engine's log.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct EngineLog {
     /// The file's name.
     pub file: String,

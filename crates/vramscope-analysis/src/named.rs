@@ -15,6 +15,7 @@ use vramscope_runs::Shape;
 
 /// A model, read.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct NamedModel {
     /// As it was named, or what stands for a name.
     pub name: String,

@@ -69,6 +69,7 @@ impl Part {
 
 /// One part beside its calculated size.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct CheckedPart {
     /// Which.
     pub part: Part,

@@ -7,6 +7,7 @@ use crate::setting::settings;
 
 /// Two profiles against each other.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Difference {
     /// What the two runs were set up with, where it differs.
     pub settings: Vec<SettingChange>,
@@ -18,6 +19,7 @@ pub struct Difference {
 
 /// A setting that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SettingChange {
     /// Its name.
     pub name: &'static str,
@@ -75,6 +77,7 @@ pub struct Limit {
 
 /// A figure that became worse by more than its limit.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Exceeded {
     /// Its name.
     pub figure: &'static str,
@@ -86,6 +89,7 @@ pub struct Exceeded {
 
 /// What limits say of a difference.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Verdict {
     /// What became worse by more than its limit.
     pub exceeded: Vec<Exceeded>,

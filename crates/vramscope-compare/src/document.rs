@@ -10,6 +10,7 @@ pub use diff::{ChangeDocument, ComparisonDocument, ExceededDocument, SettingDocu
 pub use repeat::{RepeatDocument, RepeatedFigure};
 pub use sweep::{PointDocument, RunDocument, RunsDocument, SeriesDocument};
 
+#[cfg(feature = "json-schema")]
 use schemars::Schema;
 use serde_json::Number;
 
@@ -19,21 +20,25 @@ use crate::figure::Quantity;
 const VERSION: u32 = 1;
 
 /// The JSON Schema of [`ComparisonDocument`].
+#[cfg(feature = "json-schema")]
 pub fn comparison_json_schema() -> Schema {
     schemars::schema_for!(ComparisonDocument)
 }
 
 /// The JSON Schema of [`CalculatorDocument`].
+#[cfg(feature = "json-schema")]
 pub fn calculator_json_schema() -> Schema {
     schemars::schema_for!(CalculatorDocument)
 }
 
 /// The JSON Schema of [`RepeatDocument`].
+#[cfg(feature = "json-schema")]
 pub fn repeat_json_schema() -> Schema {
     schemars::schema_for!(RepeatDocument)
 }
 
 /// The JSON Schema of [`RunsDocument`].
+#[cfg(feature = "json-schema")]
 pub fn runs_json_schema() -> Schema {
     schemars::schema_for!(RunsDocument)
 }

@@ -14,6 +14,7 @@ const HALF: f64 = 0.5;
 
 /// Many profiles beside each other.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Sweep {
     /// One row for each run, in the order in which they were given.
     pub rows: Vec<Row>,
@@ -23,6 +24,7 @@ pub struct Sweep {
 
 /// One run.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Row {
     /// Where it came from.
     pub name: String,
@@ -38,6 +40,7 @@ pub struct Row {
 
 /// Runs that differ in one setting alone.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Series {
     /// The setting.
     pub axis: &'static str,
@@ -52,6 +55,7 @@ pub struct Series {
 
 /// The runs of a series at one value, with the mean of their figures.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Point {
     /// The value of the axis.
     pub value: u64,

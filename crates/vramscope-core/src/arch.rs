@@ -2,6 +2,7 @@
 
 /// How one number is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ElementType {
     /// 64-bit float.
     F64,

@@ -5,6 +5,7 @@ use crate::Bytes;
 /// Summary of memory readings. Quantiles are linear between order statistics (Hyndman and Fan's type 7, the
 /// default of R, NumPy and Excel).
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Stats {
     /// How many readings.
     pub n: usize,
@@ -52,6 +53,7 @@ impl Stats {
 
 /// Summary of any other quantity, in the unit of its readings.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Summary {
     /// How many readings.
     pub n: usize,
@@ -84,6 +86,7 @@ impl Summary {
 
 /// Spread of one figure over devices: what `per_gpu_stats` of a profile shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Spread {
     /// Sum over all.
     pub sum: Bytes,

@@ -17,6 +17,7 @@ pub struct Constant {
 
 /// All measured sizes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Calibration {
     /// What a process holds on a device before the engine's first snapshot.
     pub context: Constant,

@@ -6,7 +6,6 @@ mod fit;
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vramscope_core::FailureKind;
 
@@ -21,8 +20,10 @@ use crate::{EngineArgs, Runner};
 pub const VERSION: u32 = 1;
 
 /// The memory budget of one rank, as the engine will set it up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(title = "vramscope estimate")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "json-schema", schemars(title = "vramscope estimate"))]
+#[non_exhaustive]
 pub struct EstimateDocument {
     /// The document's version.
     pub vramscope_estimate: u32,
@@ -44,7 +45,8 @@ pub struct EstimateDocument {
 }
 
 /// A model by what is known of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct ModelDocument {
     /// Its name, folder or file as given.
     pub name: String,
@@ -60,7 +62,9 @@ pub struct ModelDocument {
 }
 
 /// An engine's settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct EngineDocument {
     /// The release of vLLM.
     pub version: String,
@@ -87,7 +91,8 @@ pub struct EngineDocument {
 }
 
 /// A device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct GpuDocument {
     /// Its short name.
     pub key: String,
@@ -102,7 +107,9 @@ pub struct GpuDocument {
 }
 
 /// A number with its interval.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct FigureDocument {
     /// The most likely value.
     pub value: u64,
@@ -122,7 +129,9 @@ pub struct FigureDocument {
 }
 
 /// A ratio with its interval.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct RatioDocument {
     /// The most likely value.
     pub value: f64,
@@ -137,7 +146,9 @@ pub struct RatioDocument {
 }
 
 /// The budget, part by part.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct BudgetDocument {
     /// What the engine may use, in bytes: device total x share.
     pub requested_bytes: FigureDocument,
@@ -168,7 +179,9 @@ pub struct BudgetDocument {
 }
 
 /// The layout of the KV cache.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct KvDocument {
     /// Groups of layers; each draws its own blocks from the one pool.
     pub groups: Vec<KvGroupDocument>,
@@ -182,7 +195,9 @@ pub struct KvDocument {
 }
 
 /// Layers that share a table of blocks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct KvGroupDocument {
     /// `full`, `latent`, `sliding`, `chunked` or `recurrent`.
     pub kind: String,
@@ -198,7 +213,9 @@ pub struct KvGroupDocument {
 }
 
 /// Whether the engine starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct VerdictDocument {
     /// It starts.
     pub fits: bool,
@@ -219,7 +236,9 @@ pub struct VerdictDocument {
 }
 
 /// A workload against the KV cache.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct WorkloadDocument {
     /// Tokens of one request at its end.
     pub tokens_per_request: u64,
@@ -391,11 +410,13 @@ impl From<WorkloadUse> for WorkloadDocument {
 }
 
 /// The JSON Schema of `vramscope estimate --format json`.
+#[cfg(feature = "json-schema")]
 pub fn json_schema() -> schemars::Schema {
     schemars::schema_for!(EstimateDocument)
 }
 
 /// The JSON Schema of `vramscope fit --format json`.
+#[cfg(feature = "json-schema")]
 pub fn fit_json_schema() -> schemars::Schema {
     schemars::schema_for!(FitDocument)
 }

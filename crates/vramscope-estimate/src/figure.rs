@@ -4,6 +4,7 @@ use vramscope_core::Confidence;
 
 /// A computed number: the value, the interval in which the true one is expected, and how it came about.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Figure {
     /// The most likely value.
     pub value: u64,

@@ -16,6 +16,7 @@ use tensors::{Split, Tensor};
 
 /// Parameters of a model, by part.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ParameterCount {
     /// All, as a checkpoint counts them; a tied head counts once.
     pub total: u64,
@@ -25,6 +26,7 @@ pub struct ParameterCount {
 
 /// Weights of the ranks of one pipeline stage; they are alike.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct StageWeights {
     /// Bytes on each rank, as the engine reports them after loading.
     pub bytes: Figure,
@@ -36,6 +38,7 @@ pub struct StageWeights {
 
 /// Weights of an engine, one entry per pipeline stage.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Weights {
     /// Stages in order.
     pub stages: Vec<StageWeights>,

@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 
 /// What one kind of driver call has cost. Quantiles are within one percent.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CallCost {
     /// Which call.
     pub call: &'static str,

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Figure;
@@ -18,7 +17,9 @@ pub const VERSION: u32 = 1;
 pub const MAX_GPUS: usize = 1024;
 
 /// The GPUs of one machine at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Snapshot {
     /// The document's version.
     pub vramscope_gpus: u32,
@@ -47,7 +48,8 @@ pub struct Snapshot {
 }
 
 /// One GPU.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Gpu {
     /// Its place in the source's list.
     pub index: u32,
@@ -137,7 +139,8 @@ pub struct Gpu {
 }
 
 /// A GPU's MIG mode.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Mig {
     /// Whether the mode is on.
     pub enabled: bool,
@@ -147,7 +150,8 @@ pub struct Mig {
 }
 
 /// One MIG slice's memory.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct MigDevice {
     /// The identity, where the source prints it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,7 +171,8 @@ pub struct MigDevice {
 }
 
 /// One process on one GPU.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Process {
     /// The process id as the driver sees it.
     pub pid: u32,
@@ -195,7 +200,8 @@ pub struct Process {
 }
 
 /// A process that the source lists without saying on which GPU it is.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct HostProcess {
     /// The process id.
     pub pid: u32,
@@ -225,6 +231,7 @@ impl Snapshot {
 }
 
 /// The JSON Schema of this document.
+#[cfg(feature = "json-schema")]
 pub fn json_schema() -> schemars::Schema {
     schemars::schema_for!(Snapshot)
 }

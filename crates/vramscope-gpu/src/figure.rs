@@ -1,5 +1,6 @@
 //! A number as its source printed it.
 
+#[cfg(feature = "json-schema")]
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub enum Figure {
     Real(f64),
 }
 
+#[cfg(feature = "json-schema")]
 impl schemars::JsonSchema for Figure {
     fn inline_schema() -> bool {
         true

@@ -170,6 +170,7 @@ fn list<'d>(devices: impl Iterator<Item = &'d Device>) -> String {
 
 /// What a `…_VISIBLE_DEVICES` variable leaves visible.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Visible {
     /// The devices, in the variable's order.
     pub devices: Vec<DeviceIndex>,

@@ -35,6 +35,7 @@ const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 ///
 /// Its `Debug` shows no values of the environment, no contents of files and no secrets of the arguments.
 #[derive(Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Command {
     /// A name to be found on the path, or a path.
     pub program: String,
@@ -95,6 +96,7 @@ impl std::fmt::Debug for Command {
 
 /// What a short command printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Output {
     /// How it ended.
     pub exit: Exit,

@@ -12,6 +12,7 @@ pub(crate) const RESULTS: &str = "results/memory-profiles";
 
 /// Where one run's profile and recording go.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RunPaths {
     /// The profile document.
     pub profile: PathBuf,

@@ -14,6 +14,7 @@ const NO_DISK: Bytes = Bytes::new(64 << 20);
 
 /// A device as it is now.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DeviceNow {
     /// Which.
     pub device: Device,
@@ -25,6 +26,7 @@ pub struct DeviceNow {
 
 /// What the checks look at.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Preflight<'p> {
     /// The devices that were chosen.
     pub devices: &'p [DeviceNow],
@@ -47,6 +49,7 @@ pub struct Preflight<'p> {
 
 /// Something that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// A stable name.
     pub code: &'static str,

@@ -14,6 +14,7 @@ use vramscope_runs::Shape;
 
 /// One run.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RunSpec {
     /// The model, as people call it; where nobody did, a server that runs is asked. A local path is shortened to its last
     /// part.

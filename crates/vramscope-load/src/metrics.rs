@@ -16,6 +16,7 @@ const MAX_ENGINES: usize = 4096;
 
 /// The engine's counters at one moment, per engine of the server (data-parallel engines each have their own KV cache).
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct EngineMetrics {
     /// By the label `engine`; versions before 0.8 have none, and then the key is empty.
     pub engines: BTreeMap<String, EngineReadings>,

@@ -12,6 +12,7 @@ use crate::request::{RequestRecord, Tokens};
 
 /// The moment from which all times of a load count, by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Anchor {
     /// By the clock that never steps.
     pub monotonic: Instant,
@@ -83,6 +84,7 @@ pub struct Summary {
 
 /// Statistics of times, in milliseconds. Quantiles are of type 7, as NumPy's.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Latency {
     /// How many times.
     pub n: u64,

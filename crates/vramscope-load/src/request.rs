@@ -37,6 +37,7 @@ pub struct RequestRecord {
 
 /// A request's tokens by the server's count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tokens {
     /// Of the prompt.
     pub input: u64,

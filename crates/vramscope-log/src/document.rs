@@ -4,7 +4,6 @@ mod engine;
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use engine::{
@@ -19,7 +18,9 @@ use crate::log_report::LogReport;
 pub const SCHEMA_VERSION: &str = "1.0";
 
 /// What a log says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct LogDocument {
     /// The version of this document, `major.minor`.
     pub schema_version: String,
@@ -35,7 +36,9 @@ pub struct LogDocument {
 }
 
 /// A remark.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct NoteDocument {
     /// The line that it is about, counted from 1; absent where it is about the whole input.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +48,9 @@ pub struct NoteDocument {
 }
 
 /// A line that was not understood.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct UnknownDocument {
     /// The line, counted from 1.
     pub line: u64,
@@ -55,7 +60,9 @@ pub struct UnknownDocument {
 
 /// One flat answer for the whole input. Lists are in order of appearance, one entry a printed line; memory is in GiB
 /// with the digits of the line. `null` is what the log does not say.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Summary {
     /// The engine's version.
     pub engine_version: Option<String>,
@@ -130,7 +137,9 @@ pub struct Summary {
 }
 
 /// The largest number of requests of full length that the KV cache can hold.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Concurrency {
     /// Tokens of one request.
     pub tokens: u64,
@@ -139,7 +148,8 @@ pub struct Concurrency {
 }
 
 /// One number, or several in order of appearance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum OneOrMany {
     /// One line printed it.
@@ -168,7 +178,9 @@ impl OneOrMany {
 }
 
 /// The final numbers of a benchmark.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Bench {
     /// `latency`, `throughput` or `serve`.
     pub r#type: String,
@@ -179,7 +191,9 @@ pub struct Bench {
 }
 
 /// Why the engine did not start, or stopped. Numbers are as printed; what is absent was not printed.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct FailureSummary {
     /// The kind of failure.
     pub kind: String,
@@ -252,6 +266,7 @@ impl LogDocument {
 }
 
 /// The JSON Schema of [`LogDocument`].
+#[cfg(feature = "json-schema")]
 pub fn json_schema() -> schemars::Schema {
     schemars::generate::SchemaSettings::draft2020_12()
         .for_serialize()

@@ -6,6 +6,7 @@ use crate::key::Key;
 
 /// An amount of memory as printed and as meant.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Memory {
     /// The amount that the engine means. Graphs and free memory can be negative.
     pub bytes: ByteDelta,

@@ -51,6 +51,7 @@ impl HeaderError {
 
 /// One tensor as a checkpoint describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StoredTensor {
     /// Its name.
     pub name: String,
@@ -73,6 +74,7 @@ impl StoredTensor {
 
 /// The tensors of a checkpoint, of one file or of several together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct TensorTable {
     /// All tensors, in the order of the files.
     pub tensors: Vec<StoredTensor>,

@@ -31,6 +31,7 @@ pub struct KnownModel {
 /// An id that is not in the table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("find the model {id:?} in the database: {}", hint(.suggestions))]
+#[non_exhaustive]
 pub struct UnknownModel {
     /// The id as given.
     pub id: String,

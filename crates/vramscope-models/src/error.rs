@@ -78,6 +78,7 @@ pub struct JsonError(pub(crate) String);
 
 /// Something that a reader did without being told to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Note {
     /// The field that it concerns.
     pub field: String,

@@ -1,6 +1,5 @@
 //! What the conductor of a run wrote down: `run.json` of a recording folder.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 use vramscope_models::Overrides;
@@ -11,7 +10,8 @@ pub const RECORD_VERSION: u32 = 1;
 
 /// The outcome of a conducted run, with what no other file of the recording folder holds.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct RunRecord {
     /// The version of this record. A higher one is refused. Unit: none, a version.
     pub vramscope_run: u32,
@@ -41,7 +41,8 @@ pub struct RunRecord {
 }
 
 /// Why a run failed, seen from outside the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct HostFailure {
     /// A stable name, such as `engine_exited`, `timed_out`, `container_gone`, `device_lost`, `interrupted`.
     pub kind: String,
@@ -51,7 +52,8 @@ pub struct HostFailure {
 
 /// A model's shape as given by hand; what was not given is as the model's own description has it.
 #[skip_serializing_none]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Shape {
     /// Parameters of the whole model. Unit: count.
     pub parameters: Option<u64>,
@@ -125,6 +127,7 @@ pub fn read(json: &[u8]) -> Result<RunRecord, RecordError> {
 }
 
 /// The JSON Schema of `run.json`.
+#[cfg(feature = "json-schema")]
 pub fn record_json_schema() -> schemars::Schema {
     schemars::schema_for!(RunRecord)
 }

@@ -36,6 +36,7 @@ const MOST_LATE_NS: u64 = 60_000_000_000;
 
 /// What a recording became.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Finished {
     /// The samples that were kept, with all marks and gaps.
     pub timeline: Timeline,

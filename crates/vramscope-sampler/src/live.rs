@@ -11,6 +11,7 @@ use vramscope_timeline::document::Cost;
 
 /// The state of a recording: the last samples, statistics so far, and what went wrong. Its memory is bounded.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Live {
     /// The time since the recording began, at the last message.
     pub now: Duration,

@@ -1,8 +1,10 @@
 //! Numbers that are finite and not negative.
 
+#[cfg(feature = "json-schema")]
 use std::borrow::Cow;
 use std::time::Duration;
 
+#[cfg(feature = "json-schema")]
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -57,6 +59,7 @@ impl<'de> Deserialize<'de> for Amount {
     }
 }
 
+#[cfg(feature = "json-schema")]
 impl JsonSchema for Amount {
     fn schema_name() -> Cow<'static, str> {
         "Amount".into()

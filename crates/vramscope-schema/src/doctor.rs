@@ -1,14 +1,14 @@
 //! The document of `vramscope doctor --format json`. It stands here beside the profile, and not with the code that looks
 //! at the machine, so that who reads it needs neither that nor an executor.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version that is written.
 pub const VERSION: u32 = 1;
 
 /// Whether this machine can profile an engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct DoctorReport {
     /// The document's version.
     pub vramscope_doctor: u32,
@@ -23,7 +23,8 @@ pub struct DoctorReport {
 }
 
 /// Something that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// What it belongs to.
     pub area: Area,
@@ -45,7 +46,8 @@ pub struct Check {
 }
 
 /// What a check belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Area {
@@ -62,7 +64,8 @@ pub enum Area {
 }
 
 /// What came of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Status {
@@ -109,6 +112,7 @@ impl Check {
 }
 
 /// The JSON Schema of this document.
+#[cfg(feature = "json-schema")]
 pub fn json_schema() -> schemars::Schema {
     schemars::schema_for!(DoctorReport)
 }

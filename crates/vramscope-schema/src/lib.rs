@@ -19,6 +19,7 @@ mod amount;
 pub mod doctor;
 mod earlier;
 mod exit_code;
+#[cfg(feature = "json-schema")]
 mod json_schema;
 mod migrate;
 mod read;
@@ -32,6 +33,7 @@ mod write;
 
 pub use amount::Amount;
 pub use exit_code::ExitCode;
+#[cfg(feature = "json-schema")]
 pub use json_schema::{for_validators, json_schema};
 pub use read::{Loaded, MAX_DOCUMENT_BYTES, ReadError, read};
 pub use version::{Version, VersionError};

@@ -17,6 +17,7 @@ pub const MAX_DOCUMENT_BYTES: usize = 256 << 20;
 
 /// A document as this program understands it.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Loaded {
     /// The document. Its `schema_version` is [`Version::WRITTEN`] unless `from` is a newer minor, which is never
     /// written back.

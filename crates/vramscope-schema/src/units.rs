@@ -4,6 +4,7 @@
 const ROUNDING_BYTES: f64 = 501.0;
 
 /// The units that a key can end in.
+#[cfg(feature = "json-schema")]
 const ENDINGS: [(&str, &str); 11] = [
     ("_bytes", "bytes"),
     ("_gb", "GB (10^9 bytes)"),
@@ -19,6 +20,7 @@ const ENDINGS: [(&str, &str); 11] = [
 ];
 
 /// The unit that a key ends in, in words.
+#[cfg(feature = "json-schema")]
 pub(crate) fn unit_of(key: &str) -> Option<&'static str> {
     ENDINGS.iter().find(|(ending, _)| key.ends_with(ending)).map(|&(_, unit)| unit)
 }

@@ -21,7 +21,6 @@ mod run;
 mod timeline;
 mod words;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
@@ -53,13 +52,14 @@ pub const PROFILER_VERSION: &str = "3.1";
 
 /// One run: where the memory of its GPUs went, on what evidence, and what it cost in time.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Profile {
     /// The generation of the profiler that measured: `3.1` for vramscope, the earlier document's own for a migrated
     /// one.
     pub profiler_version: String,
     /// The version of this document: `major.minor`.
-    #[schemars(extend("const" = SCHEMA_VERSION))]
+    #[cfg_attr(feature = "json-schema", schemars(extend("const" = SCHEMA_VERSION)))]
     pub schema_version: String,
     /// The program that wrote this document.
     pub generator: Generator,

@@ -32,9 +32,11 @@ pub use lines::{
 pub use parquet::{ParquetFile, ParquetLines, ParquetWriter};
 pub(crate) use read::convert_line;
 pub use read::{Lines, Note, ReadError, Recorded, read};
+#[cfg(feature = "json-schema")]
+pub use report::report_json_schema;
 pub use report::{
     Coefficient, CorrelationReport, DeviceReport, EnergyReport, GapReport, IdlePeriod, IdleReport, MetricReport,
-    PhaseReport, REPORT_VERSION, TimelineReport, report_json_schema,
+    PhaseReport, REPORT_VERSION, TimelineReport,
 };
 pub use write::{WriteError, Writer, timeline_lines};
 
@@ -47,6 +49,7 @@ pub fn stamp(anchor_unix_ns: Option<i64>, at: std::time::Duration) -> i64 {
 }
 
 /// The JSON Schema of the lines of a timeline file: the header or any other line.
+#[cfg(feature = "json-schema")]
 pub fn json_schema() -> schemars::Schema {
     schemars::schema_for!(lines::AnyLine)
 }

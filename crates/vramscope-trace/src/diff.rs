@@ -25,6 +25,7 @@ impl Basis {
 
 /// One side of a comparison.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Side {
     /// How often it ran.
     pub count: u64,
@@ -64,6 +65,7 @@ impl Change {
 
 /// One figure of the whole trace, before and after, by the basis.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Headline {
     /// What it is, `snake_case`.
     pub name: &'static str,
@@ -82,6 +84,7 @@ impl Headline {
 
 /// The difference of two traces.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Difference {
     /// What times were divided by.
     pub basis: Basis,
@@ -97,6 +100,7 @@ pub struct Difference {
 
 /// A limit that is exceeded.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Exceeded {
     /// The kernel or the headline.
     pub name: String,

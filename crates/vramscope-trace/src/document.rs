@@ -11,7 +11,9 @@ mod rows;
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "json-schema")]
 use schemars::generate::SchemaSettings;
+#[cfg(feature = "json-schema")]
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +29,9 @@ pub use rows::{
 pub const VERSION: u32 = 1;
 
 /// What one trace says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct TraceDocument {
     /// The document's version.
     pub vramscope_trace: u32,
@@ -83,7 +87,9 @@ pub struct TraceDocument {
 }
 
 /// The file that was analysed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct File {
     /// Its path as given.
     pub name: String,
@@ -96,7 +102,9 @@ pub struct File {
 }
 
 /// What the trace says about itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct About {
     /// `cuda` or `hip`, where its version is written.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +135,8 @@ pub struct About {
 }
 
 /// One GPU of the host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Gpu {
     /// Its id in the trace.
     pub id: String,
@@ -140,7 +149,9 @@ pub struct Gpu {
 }
 
 /// A part of the time, of the trace's clock.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Between {
     /// The first nanosecond in it.
     pub from_ns: i64,
@@ -149,7 +160,9 @@ pub struct Between {
 }
 
 /// What limits the GPU.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct VerdictDocument {
     /// `gpu_bound`, `cpu_bound`, `communication_bound`, `memory_copy_bound`, `mixed` or `undetermined`.
     pub bound: String,
@@ -162,7 +175,9 @@ pub struct VerdictDocument {
 }
 
 /// One share with its threshold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct EvidenceRow {
     /// What is measured.
     pub name: String,
@@ -178,7 +193,8 @@ pub struct EvidenceRow {
 }
 
 /// One device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Device {
     /// The device as events name it.
     pub device: String,
@@ -197,7 +213,9 @@ pub struct Device {
 }
 
 /// What a device did in some time. Lengths are of unions over its streams, in nanoseconds; `busy + idle = span`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Time {
     /// From the beginning of the first operation to the end of the last, in nanoseconds.
     pub span_ns: u64,
@@ -230,7 +248,9 @@ pub struct Time {
 }
 
 /// Idle time by cause, in nanoseconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct IdleByCause {
     /// The host had not launched the next operation and was not waiting, in nanoseconds.
     pub host_bound_ns: u64,
@@ -243,7 +263,9 @@ pub struct IdleByCause {
 }
 
 /// One stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Stream {
     /// Kernels.
     pub kernels: u64,
@@ -256,7 +278,9 @@ pub struct Stream {
 }
 
 /// One pause of a device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Pause {
     /// When it began, in nanoseconds of the trace's clock.
     pub start_ns: i64,
@@ -271,7 +295,9 @@ pub struct Pause {
 }
 
 /// How long kernels waited after their launch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Delay {
     /// The median, in nanoseconds.
     pub median_ns: i64,
@@ -280,7 +306,9 @@ pub struct Delay {
 }
 
 /// Something odd about the file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Note {
     /// What: `truncated`, `repaired_event`, `bad_utf8` and so on.
     pub kind: String,
@@ -310,21 +338,25 @@ impl Default for Extract {
 }
 
 /// The JSON Schema of the document of one trace.
+#[cfg(feature = "json-schema")]
 pub fn json_schema() -> Schema {
     schema::<TraceDocument>()
 }
 
 /// The JSON Schema of the document of several ranks.
+#[cfg(feature = "json-schema")]
 pub fn ranks_json_schema() -> Schema {
     schema::<RanksDocument>()
 }
 
 /// The JSON Schema of the document of a difference.
+#[cfg(feature = "json-schema")]
 pub fn diff_json_schema() -> Schema {
     schema::<DiffDocument>()
 }
 
 /// The schema of a document as it is written.
+#[cfg(feature = "json-schema")]
 fn schema<T: JsonSchema>() -> Schema {
     SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
 }

@@ -6,6 +6,7 @@ use crate::json::{Cursor, Stop, Value, integer, unescape};
 
 /// The trace's own description. Everything is as written; what is not written is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TraceInfo {
     /// This process's rank in its group.
     pub rank: Option<i64>,

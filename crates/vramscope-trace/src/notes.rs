@@ -105,6 +105,7 @@ impl fmt::Display for Oddity {
 
 /// How often something odd was met, and where first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Met {
     /// How often.
     pub count: u64,

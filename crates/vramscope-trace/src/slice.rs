@@ -12,6 +12,7 @@ use crate::{Compression, Notes, Source, TraceError, Window};
 
 /// What a slice holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SliceReport {
     /// Events read.
     pub events: u64,

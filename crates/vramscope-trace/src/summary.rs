@@ -12,6 +12,7 @@ use crate::{Category, Cause, Compression, Notes, StepKind, StepSource, TraceInfo
 
 /// The analysis of one file.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Summary {
     /// The file.
     pub file: FileSummary,
@@ -65,6 +66,7 @@ pub struct Summary {
 
 /// The file that was analysed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileSummary {
     /// Its path or name.
     pub name: String,
@@ -78,6 +80,7 @@ pub struct FileSummary {
 
 /// One device's time. `busy + idle = span`, and the parts of idle sum to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeviceSummary {
     /// The device as events name it.
     pub device: String,
@@ -93,6 +96,7 @@ pub struct DeviceSummary {
 
 /// What a device did in some time. All lengths are of unions over its streams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeviceTime {
     /// When its first operation began.
     pub first_ns: i64,
@@ -163,6 +167,7 @@ impl DeviceTime {
 
 /// One stream's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StreamSummary {
     /// Kernels.
     pub kernels: u64,
@@ -176,6 +181,7 @@ pub struct StreamSummary {
 
 /// One pause of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GapSummary {
     /// When it began.
     pub start_ns: i64,
@@ -191,6 +197,7 @@ pub struct GapSummary {
 
 /// One kernel name.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct KernelSummary {
     /// The name as the trace has it.
     pub name: String,
@@ -214,6 +221,7 @@ pub struct KernelSummary {
 
 /// All kernels together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KernelTotals {
     /// How many ran.
     pub count: u64,
@@ -225,6 +233,7 @@ pub struct KernelTotals {
 
 /// How long kernels waited after their launch.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct LaunchDelay {
     /// The middle one; of two middle ones, their mean rounded down.
     pub median_ns: i64,
@@ -234,6 +243,7 @@ pub struct LaunchDelay {
 
 /// Kernel time of one category.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CategorySummary {
     /// Which.
     pub category: Category,
@@ -247,6 +257,7 @@ pub struct CategorySummary {
 
 /// Copies or fills of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MoveSummary {
     /// What it is, with its direction: `Memcpy HtoD`, `Memset`.
     pub operation: String,
@@ -268,6 +279,7 @@ pub struct MoveSummary {
 
 /// The steps of the engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Steps {
     /// How they were told apart; `None` if there are none.
     pub source: Option<StepSource>,
@@ -277,6 +289,7 @@ pub struct Steps {
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Step {
     /// Its mark's name; `None` for detected steps.
     pub name: Option<String>,
@@ -300,6 +313,7 @@ pub struct Step {
 
 /// What GPUs did for one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StepGpu {
     /// When the first operation began.
     pub start_ns: i64,
@@ -315,6 +329,7 @@ pub struct StepGpu {
 
 /// A share of the kernels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GpuShare {
     /// Kernels.
     pub kernels: u64,
@@ -324,6 +339,7 @@ pub struct GpuShare {
 
 /// One operator of the framework.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OperatorSummary {
     /// Its name.
     pub name: String,
@@ -341,6 +357,7 @@ pub struct OperatorSummary {
 
 /// Calls of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CallSummary {
     /// The name.
     pub name: String,
@@ -354,6 +371,7 @@ pub struct CallSummary {
 
 /// Launches of whole graphs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GraphSummary {
     /// Launching calls.
     pub launches: u64,
@@ -365,6 +383,7 @@ pub struct GraphSummary {
 
 /// Spans of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ScopeSummary {
     /// The name.
     pub name: String,
@@ -378,6 +397,7 @@ pub struct ScopeSummary {
 
 /// One layer of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LayerSummary {
     /// The name.
     pub name: String,
@@ -391,6 +411,7 @@ pub struct LayerSummary {
 
 /// What the allocator reported for one of its devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemorySummary {
     /// `type:id`, as the allocator numbers them: type 0 is the CPU, 1 CUDA, 6 HIP.
     pub device: String,
@@ -412,6 +433,7 @@ pub struct MemorySummary {
 
 /// One point of a memory curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemoryPoint {
     /// The beginning of its step.
     pub at_ns: i64,

@@ -37,6 +37,7 @@ impl Bound {
 
 /// One share with the threshold that it is held against.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Evidence {
     /// What is measured, `snake_case`.
     pub name: &'static str,
@@ -52,6 +53,7 @@ pub struct Evidence {
 
 /// What limits the GPU, why, and what to do.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// The answer.
     pub bound: Bound,

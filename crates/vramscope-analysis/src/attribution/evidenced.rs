@@ -4,6 +4,7 @@ use vramscope_core::{Basis, Bytes, Component, ComponentKind, Confidence, Fact, S
 
 /// An amount of memory, and why it is that.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Evidenced {
     /// How much.
     pub size: Bytes,

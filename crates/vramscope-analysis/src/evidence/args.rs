@@ -6,6 +6,7 @@ use vramscope_runs::ArgsFile;
 
 /// What was started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Args {
     /// The engine, where the words name its program.
     pub engine: Option<EngineKind>,
@@ -21,6 +22,7 @@ pub struct Args {
 
 /// One flag of a command line: `--max-model-len 8192`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Flag {
     /// The name without dashes in front, with dashes inside.
     pub name: String,

@@ -22,6 +22,7 @@ pub enum Bench {
 
 /// What `vllm bench throughput` measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Throughput {
     /// The whole time.
     pub elapsed: Duration,
@@ -37,6 +38,7 @@ pub struct Throughput {
 
 /// What `vllm bench serve` measured. `figures` holds its numbers under their own names (`mean_ttft_ms`).
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Serve {
     /// The whole time.
     pub duration: Duration,

@@ -36,6 +36,7 @@ pub(crate) struct Row {
 
 /// What a process was seen to hold on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProcessUse {
     /// The device.
     pub device: DeviceIndex,
@@ -51,6 +52,7 @@ pub struct ProcessUse {
 
 /// A GPU log as a timeline.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct GpuLog {
     /// The samples; their anchor is the first sample's time in the log's clock.
     pub timeline: Timeline,

@@ -13,6 +13,7 @@ const MAX_PROBE: usize = 64 << 20;
 
 /// What the probe found. After a failure it holds what was measured until then.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
 pub struct Probe {
     /// Why it failed, if it did.
     pub error: Option<ProbeFailure>,
@@ -49,6 +50,7 @@ pub struct Probe {
 
 /// Why the probe failed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct ProbeFailure {
     /// `arguments`, `import`, `model_not_found`, `no_access`, `network`, `needs_remote_code`, `unsupported_model`,
     /// `device`, `out_of_memory`, `interrupted` or `internal`.
@@ -64,6 +66,7 @@ pub struct ProbeFailure {
 
 /// What was asked of the probe.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct ProbeRequest {
     /// The folder or Hugging Face id.
     pub model: String,
@@ -85,6 +88,7 @@ pub struct ProbeRequest {
 
 /// Versions of what ran the model.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct ProbeVersions {
     /// Python's.
     pub python: String,
@@ -102,6 +106,7 @@ pub struct ProbeVersions {
 
 /// The beginning of a phase: `import`, `load`, `warmup`, `measure`, `end`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct ProbeMark {
     /// Its name.
     pub phase: String,
@@ -111,6 +116,7 @@ pub struct ProbeMark {
 
 /// The model as it was loaded. Sizes are of distinct storages: tied weights count once.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct ProbeModel {
     /// The class.
     pub architecture: String,
@@ -136,6 +142,7 @@ pub struct ProbeModel {
 
 /// One GPU.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct ProbeDevice {
     /// torch's index of it.
     pub index: u32,
@@ -160,6 +167,7 @@ pub struct ProbeDevice {
 
 /// A device's memory at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct ProbeMoment {
     /// In tensors.
     #[serde(deserialize_with = "bytes")]
@@ -174,6 +182,7 @@ pub struct ProbeMoment {
 
 /// The most of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct ProbePeak {
     /// In tensors.
     #[serde(deserialize_with = "bytes")]
@@ -185,6 +194,7 @@ pub struct ProbePeak {
 
 /// Memory of the probe's process in host RAM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[non_exhaustive]
 pub struct ProbeProcess {
     /// Before loading.
     pub before_load: Option<ProbeProcessMoment>,
@@ -199,6 +209,7 @@ pub struct ProbeProcess {
 
 /// The process's memory at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct ProbeProcessMoment {
     /// Resident.
     #[serde(default, deserialize_with = "maybe_bytes")]

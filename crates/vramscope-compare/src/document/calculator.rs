@@ -1,6 +1,5 @@
 //! The document of a profile beside what a calculator said.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 use vramscope_core::ByteDelta;
@@ -9,7 +8,9 @@ use super::VERSION;
 use crate::calculator::Check;
 
 /// A profile beside what a calculator said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct CalculatorDocument {
     /// The version of this document. Unit: none, a version.
     pub vramscope_calculator_check: u32,
@@ -23,7 +24,9 @@ pub struct CalculatorDocument {
 
 /// One part. Memory is that of all GPUs together.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct CheckedPartDocument {
     /// `model_weights`, `kv_cache` (the pool), `kv_cache_of_workload` (the share of the pool that the workload's batch
     /// and lengths fill), `activations`, `framework_overhead` (the peak less all of these and the baseline), `total` (the

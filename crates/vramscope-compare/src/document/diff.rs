@@ -1,6 +1,5 @@
 //! The document of two profiles against each other.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use serde_with::skip_serializing_none;
@@ -10,7 +9,9 @@ use crate::diff::{Difference, Verdict};
 use crate::figure::Better;
 
 /// Two profiles against each other.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ComparisonDocument {
     /// The version of this document. Unit: none, a version.
     pub vramscope_comparison: u32,
@@ -30,7 +31,9 @@ pub struct ComparisonDocument {
 
 /// A setting that differs.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct SettingDocument {
     /// Its name, as the profile calls it.
     pub name: String,
@@ -42,7 +45,9 @@ pub struct SettingDocument {
 
 /// One figure in both profiles.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ChangeDocument {
     /// Its name, which ends in its unit. Memory is that of all GPUs together.
     pub name: String,
@@ -60,7 +65,9 @@ pub struct ChangeDocument {
 
 /// A figure that became worse by more than its limit.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ExceededDocument {
     /// Its name.
     pub figure: String,

@@ -1,10 +1,11 @@
 //! The document of several runs of one kind.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Several runs of one kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct RepeatDocument {
     /// The version of this document. Unit: none, a version.
     pub vramscope_repeat: u32,
@@ -15,7 +16,9 @@ pub struct RepeatDocument {
 }
 
 /// One figure over all runs that have it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct RepeatedFigure {
     /// Its name, which ends in its unit.
     pub name: String,

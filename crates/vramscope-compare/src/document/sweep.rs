@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use serde_with::skip_serializing_none;
@@ -12,7 +11,9 @@ use super::{VERSION, number};
 use crate::sweep::Sweep;
 
 /// Many runs beside each other.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct RunsDocument {
     /// The version of this document. Unit: none, a version.
     pub vramscope_runs: u32,
@@ -24,7 +25,9 @@ pub struct RunsDocument {
 
 /// One run.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct RunDocument {
     /// The profile or recording, as it was named.
     pub name: String,
@@ -40,7 +43,9 @@ pub struct RunDocument {
 
 /// Runs that differ in one setting alone.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct SeriesDocument {
     /// `batch_size`, `input_len`, `output_len` or `tensor_parallel_size`.
     pub axis: String,
@@ -54,7 +59,9 @@ pub struct SeriesDocument {
 
 /// The runs of a series at one value; figures are the mean over these runs.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct PointDocument {
     /// The value of the axis. Unit: as the axis: requests, tokens or ranks.
     pub value: u64,

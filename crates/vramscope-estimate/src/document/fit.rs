@@ -1,14 +1,14 @@
 //! The document of `vramscope fit`.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{GpuDocument, ModelDocument};
 use crate::vllm::fit::{Change, DeviceFit, Placement, serve_command};
 
 /// Answers to the inverse questions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(title = "vramscope fit")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "json-schema", schemars(title = "vramscope fit"))]
 pub struct FitDocument {
     /// The document's version.
     pub vramscope_fit: u32,
@@ -44,7 +44,9 @@ pub struct FitDocument {
 }
 
 /// A way to serve the model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Placed {
     /// Devices in all.
     pub gpus: u64,
@@ -63,7 +65,9 @@ pub struct Placed {
 }
 
 /// A change and what it does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ChangeRow {
     /// `as_asked`, `fp8_kv_cache`, `fp8_weights`, `four_bit_weights` or `four_bit_weights_and_fp8_kv_cache`.
     pub change: String,
@@ -75,7 +79,9 @@ pub struct ChangeRow {
 }
 
 /// A device and the fewest of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct DeviceRow {
     /// Its short name.
     pub key: String,

@@ -36,6 +36,7 @@ impl<'a> Setting<'a> {
 
 /// The budget of one rank: of the pipeline stage with the least room, where stages differ.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Budget {
     /// The engine's settings with every default filled in.
     pub engine: Resolved,
@@ -75,6 +76,7 @@ pub struct Budget {
 
 /// Whether the engine starts, and how it refuses if not.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// It starts.
     pub fits: bool,
@@ -88,6 +90,7 @@ pub struct Verdict {
 
 /// What a workload makes of the KV cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WorkloadUse {
     /// Tokens of one request at its end.
     pub tokens_per_request: u64,

@@ -88,6 +88,7 @@ impl Change {
 
 /// How a model can be served on a kind of device.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Placement {
     /// What had to change.
     pub change: Change,
@@ -273,6 +274,7 @@ pub fn serve_command(model: &str, placement: &Placement) -> Vec<String> {
 
 /// A device with the fewest of them that a model needs.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct DeviceFit {
     /// The device.
     pub device: &'static GpuModel,

@@ -9,6 +9,7 @@ use crate::EstimateError;
 
 /// A release of vLLM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub struct EngineVersion {
     /// Major number.
     pub major: u16,

@@ -31,6 +31,7 @@ pub enum CacheKind {
 
 /// Layers that share a table of blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KvGroup {
     /// What decides how many blocks a request takes.
     pub kind: CacheKind,

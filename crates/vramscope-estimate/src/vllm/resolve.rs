@@ -14,6 +14,7 @@ const GIB: u64 = 1 << 30;
 
 /// An engine's settings, complete.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Resolved {
     /// The release.
     pub version: EngineVersion,

@@ -8,6 +8,7 @@ use crate::vllm::input::{EngineArgs, Lora, Usage};
 
 /// A command line, read.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct CommandLine {
     /// The model's name or folder, where given.
     pub model: Option<String>,

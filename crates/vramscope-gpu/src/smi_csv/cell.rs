@@ -39,6 +39,7 @@ pub fn present(cell: &str) -> Option<&str> {
 /// A cell that says neither a figure of its column nor that there is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{column} is {cell:?}, {fault}")]
+#[non_exhaustive]
 pub struct CellError {
     /// The column's name.
     pub column: String,

@@ -12,6 +12,7 @@ pub(crate) const PROGRAM: &str = "vllm";
 
 /// What a person asks of the engine, whatever its work.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Asked {
     /// The engine's program with its leading arguments: `vllm`, or `python3 -m vllm.entrypoints.cli.main`.
     pub program: Vec<String>,

@@ -20,6 +20,7 @@ pub struct Flags(BTreeSet<String>);
 /// A flag that the engine does not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("use {dashes}{name}: this engine's help does not list it{}", suggest(.similar))]
+#[non_exhaustive]
 pub struct FlagError {
     /// The flag without dashes in front.
     pub name: String,

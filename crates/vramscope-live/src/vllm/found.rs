@@ -14,6 +14,7 @@ const MOST_WORDS: usize = 400;
 
 /// The engine, as far as it can be asked before it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Found {
     /// Its release, as it says it.
     pub version: Option<String>,

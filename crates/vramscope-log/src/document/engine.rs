@@ -1,6 +1,5 @@
 //! The report of one engine start, as JSON.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vramscope_core::{Bytes, Event, Failure, FailureKind, LogTime, Milestone, Scope};
 
@@ -11,7 +10,9 @@ use crate::report::Report;
 use crate::vllm::settings::{Setting, SettingSource, SettingValue};
 
 /// What one engine said from its start to its end.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct EngineDocument {
     /// The first line of it, counted from 1.
     pub first_line: u64,
@@ -36,7 +37,8 @@ pub struct EngineDocument {
 }
 
 /// For which ranks a value speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ScopeName {
     /// The rank that printed it; others may differ.
@@ -48,7 +50,9 @@ pub enum ScopeName {
 }
 
 /// One fact as printed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct FigureDocument {
     /// What it is.
     pub key: String,
@@ -78,7 +82,8 @@ pub struct FigureDocument {
 }
 
 /// A printed value.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ValueDocument {
     /// Memory in bytes, as the engine means it, with the text that it printed.
@@ -97,7 +102,9 @@ pub enum ValueDocument {
 }
 
 /// One setting.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct SettingDocument {
     /// The name of today.
     pub name: String,
@@ -110,7 +117,9 @@ pub struct SettingDocument {
 }
 
 /// Something that the engine did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct EventDocument {
     /// What.
     pub event: String,
@@ -130,7 +139,9 @@ pub struct EventDocument {
 }
 
 /// A failure with its numbers and what to do about it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct FailureDocument {
     /// The kind.
     pub kind: String,
@@ -152,7 +163,9 @@ pub struct FailureDocument {
 }
 
 /// Where a worker is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct PlacementDocument {
     /// The process id of the tag on the line, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,7 +185,9 @@ pub struct PlacementDocument {
 }
 
 /// The periodic reports.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ReportsDocument {
     /// How many were printed.
     pub seen: u64,
@@ -189,7 +204,9 @@ pub struct ReportsDocument {
 }
 
 /// One periodic report. What a release does not print is absent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ReportDocument {
     /// The line, counted from 1.
     pub line: u64,
@@ -220,7 +237,9 @@ pub struct ReportDocument {
 }
 
 /// One value of a benchmark's result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct BenchDocument {
     /// The label as printed, which names the unit.
     pub label: String,

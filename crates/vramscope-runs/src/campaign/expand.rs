@@ -10,6 +10,7 @@ const LONGEST_NAME: usize = 100;
 
 /// One run of a campaign.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct PlannedRun {
     /// The name of its files, unique within the campaign: what it is of, and what tells it apart.
     pub name: String,

@@ -1,12 +1,12 @@
 //! The campaign file in YAML, with the field names that the profilers before this one had.
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::CampaignError;
 
 /// A campaign file.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CampaignFile {
     /// The models, each with its axes.
@@ -14,7 +14,8 @@ pub struct CampaignFile {
 }
 
 /// One model and what is asked of it: every batch size with every input and every output length.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ModelEntry {
     /// The model: a hub id, or a folder.
@@ -98,6 +99,7 @@ pub struct ModelEntry {
 }
 
 /// The JSON Schema of the file, for editors.
+#[cfg(feature = "json-schema")]
 pub fn campaign_json_schema() -> schemars::Schema {
     schemars::schema_for!(CampaignFile)
 }

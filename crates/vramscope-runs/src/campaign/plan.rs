@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vramscope_core::redact_args;
 
@@ -12,7 +11,9 @@ use super::PlannedRun;
 const VERSION: u32 = 1;
 
 /// What a campaign would run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct PlanDocument {
     /// The version of this document. Unit: none, a version.
     pub vramscope_campaign_plan: u32,
@@ -21,7 +22,9 @@ pub struct PlanDocument {
 }
 
 /// One run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct PlannedDocument {
     /// The name of its files.
     pub name: String,
@@ -34,6 +37,7 @@ pub struct PlannedDocument {
 }
 
 /// The JSON Schema of [`PlanDocument`].
+#[cfg(feature = "json-schema")]
 pub fn campaign_plan_json_schema() -> schemars::Schema {
     schemars::schema_for!(PlanDocument)
 }

@@ -1,6 +1,5 @@
 //! Where the peak went.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
@@ -9,7 +8,8 @@ use super::{Confidence, PartKind};
 /// Where the peak went, on all GPUs together: `total_measured = baseline + parts + residual`, exactly. A part that is
 /// not known is absent and lies within the residual.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct MemoryBreakdown {
     /// The peak that is explained.
     pub total_measured_bytes: Option<u64>,
@@ -57,7 +57,9 @@ pub struct MemoryBreakdown {
 
 /// How well each part is known.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ConfidenceLevels {
     /// The least of the parts that matter.
     pub overall: Option<String>,
@@ -79,7 +81,9 @@ pub struct ConfidenceLevels {
 
 /// Whether a part rests on what the engine printed.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ReportedValuesUsed {
     /// Model weights.
     pub weights: Option<bool>,
@@ -97,7 +101,9 @@ pub struct ReportedValuesUsed {
 
 /// One part of used memory with its reason.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct BreakdownPart {
     /// Which part.
     pub kind: PartKind,
@@ -121,7 +127,9 @@ pub struct BreakdownPart {
 /// Where the peak went on one GPU: `peak = baseline + components + residual`, exactly. `peak` is what the GPU held at
 /// the instant of the total's peak.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct DeviceBreakdown {
     /// Its index in the log. Unit: none, an index.
     pub gpu: u32,

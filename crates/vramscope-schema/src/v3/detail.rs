@@ -1,6 +1,5 @@
 //! What the GPU tool showed at one instant.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
@@ -9,7 +8,8 @@ use crate::Amount;
 /// What the GPU tool showed of each GPU at one instant. Its `_mb` figures are in the tool's own unit: 2^20 bytes for
 /// `amd-smi`, `nvidia-smi` and for us.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct DetailedGpuMetrics {
     /// The tool or library that was asked.
     pub tool: Option<String>,
@@ -22,7 +22,8 @@ pub struct DetailedGpuMetrics {
 
 /// What the tool showed of one GPU.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct DetailedGpu {
     /// Its index. Unit: none, an index.
     pub gpu_id: Option<u32>,
@@ -61,7 +62,8 @@ pub struct DetailedGpu {
 
 /// A process on a GPU.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct GpuProcess {
     /// Its name and id, as the tool shows them.
     pub process_info: Option<String>,
@@ -74,7 +76,9 @@ pub struct GpuProcess {
 }
 
 /// An amount with the tool's word for its unit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ProcessMemory {
     /// The amount. Unit: as `unit` says.
     pub value: Amount,

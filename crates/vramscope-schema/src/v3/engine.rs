@@ -1,6 +1,5 @@
 //! What the engine reported of itself.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use serde_with::skip_serializing_none;
@@ -11,7 +10,8 @@ use crate::Amount;
 /// What the engine reported of itself. The named figures are those of one rank: where ranks differ, the largest, but
 /// the smallest for the KV cache, which binds the engine. Every printed line stands in `facts`.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct VllmInternalMetrics {
     /// Blocks of the KV cache on the GPU. Unit: blocks.
     pub num_gpu_blocks: Option<u64>,
@@ -62,7 +62,9 @@ pub struct VllmInternalMetrics {
 
 /// A value that the engine printed.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct EngineFact {
     /// What it is, as a stable name.
     pub name: String,
@@ -81,13 +83,14 @@ pub struct EngineFact {
     /// The process tag printed on the line.
     pub worker: Option<String>,
     /// The line of the engine log, counted from 1. Unit: none, a line number.
-    #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "json-schema", schemars(range(min = 1)))]
     pub log_line: u64,
 }
 
 /// Which engine it was.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct EngineMetadata {
     /// Its name: `vllm`.
     pub engine_type: Option<String>,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 use vramscope_core::{ByteDelta, Bytes};
@@ -19,10 +18,14 @@ use crate::units;
 /// let evidence = Figures::new().bytes("free", Bytes::new(5)).number("utilization_pct", 92.0);
 /// assert_eq!(evidence.get("free_bytes"), Some(5.0));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
-#[schemars(
-    description = "Figures by name; each name ends in its unit (`residual_bytes`, `utilization_pct`). Unit: as the name ends."
+#[cfg_attr(
+    feature = "json-schema",
+    schemars(
+        description = "Figures by name; each name ends in its unit (`residual_bytes`, `utilization_pct`). Unit: as the name ends."
+    )
 )]
 pub struct Figures(BTreeMap<String, Number>);
 

@@ -1,6 +1,5 @@
 //! What was predicted before the engine started, beside what came.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
@@ -9,7 +8,8 @@ use super::Confidence;
 /// The memory budget that was to be expected of this model, these arguments and this device, beside what the run shows.
 /// Every figure is that of one rank: the one with the least room.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Expectation {
     /// How it is predicted, as a stable name.
     pub method: String,
@@ -29,7 +29,8 @@ pub struct Expectation {
 
 /// One amount of memory.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct ExpectedMemory {
     /// What it is: `requested`, `model_weights`, `activation_peak`, `cuda_graphs`, `non_torch`, `kv_cache`.
     pub name: String,
@@ -53,7 +54,8 @@ pub struct ExpectedMemory {
 
 /// One count.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct ExpectedCount {
     /// What is counted: `num_gpu_blocks`, `kv_cache_tokens`.
     pub name: String,

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
@@ -11,7 +10,8 @@ use crate::Amount;
 
 /// What ran the engine, and how the engine ended.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct HostInfo {
     /// `process`, `docker`, `attach` or `replay`.
     pub kind: String,
@@ -41,7 +41,8 @@ pub struct HostInfo {
 
 /// What requests to a served engine cost in time, as their sender saw it.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct ServedStats {
     /// Requests that were answered whole. Unit: count.
     pub completed_requests: Option<u64>,
@@ -76,7 +77,8 @@ pub struct ServedStats {
 
 /// How a time is spread over requests or tokens.
 #[skip_serializing_none]
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct TimeSpread {
     /// Arithmetic mean.
     pub mean_ms: Option<Amount>,
@@ -92,7 +94,8 @@ pub struct TimeSpread {
 
 /// The engine's own metrics endpoint over the measured requests.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct EngineMetricsInfo {
     /// How often it was read. Unit: count.
     pub num_samples: u64,

@@ -1,13 +1,13 @@
 //! The engine's own output, in short.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 /// The engine's own output. Logs stay where they are: the document names the files and quotes what matters. Quoted text
 /// never holds a credential.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct RawLogs {
     /// The files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -23,7 +23,8 @@ pub struct RawLogs {
 
 /// A log file.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct RawLogFile {
     /// Its name, relative to the folder that was analysed.
     pub file: String,
@@ -32,17 +33,18 @@ pub struct RawLogFile {
     /// Its lines. Unit: count.
     pub lines: Option<u64>,
     /// The SHA-256 of its content, in hexadecimal.
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[cfg_attr(feature = "json-schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
     pub sha256: Option<String>,
 }
 
 /// A few lines of a log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct LogExcerpt {
     /// The file's name.
     pub file: String,
     /// The first line quoted, counted from 1. Unit: none, a line number.
-    #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "json-schema", schemars(range(min = 1)))]
     pub first_line: u64,
     /// The lines.
     pub text: String,

@@ -1,12 +1,12 @@
 //! Memory in use at three points of the run.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 /// Memory in use at three points of the run, as the driver counts it: by all processes on the GPUs.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct MemoryMeasurements {
     /// Before the engine came.
     pub baseline: Option<MeasurementPoint>,
@@ -20,7 +20,8 @@ pub struct MemoryMeasurements {
 
 /// Memory in use at one point of the run.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct MeasurementPoint {
     /// On all GPUs together.
     pub total_bytes: Option<u64>,
@@ -35,7 +36,9 @@ pub struct MeasurementPoint {
 
 /// The spread of memory in use over GPUs.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct PerGpuStats {
     /// Over all GPUs together.
     pub sum_bytes: Option<u64>,
@@ -49,7 +52,8 @@ pub struct PerGpuStats {
 
 /// Memory of one GPU at one point.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct GpuMemory {
     /// Its index in the log. Unit: none, an index.
     pub gpu: Option<u32>,

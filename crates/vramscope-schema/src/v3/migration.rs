@@ -1,13 +1,14 @@
 //! How a document came from an earlier version.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 use super::BasisUnit;
 
 /// How a document came from an earlier version.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Migration {
     /// The version of the earlier document.
     pub from: String,
@@ -27,7 +28,9 @@ impl Migration {
 }
 
 /// A unit in which bare numbers were read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct UnitBasis {
     /// The unit.
     pub basis: BasisUnit,
@@ -42,7 +45,9 @@ pub struct UnitBasis {
 
 /// A bare number that became bytes.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ConvertedFigure {
     /// The field of this document that it became, by its path; `[]` stands for every element of a list.
     pub field: String,

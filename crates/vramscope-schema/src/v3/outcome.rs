@@ -1,6 +1,5 @@
 //! What the run cost in time, why it failed, and what an operator should know.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
@@ -10,7 +9,8 @@ use crate::Amount;
 /// What the requests cost in time. The latency is that of a whole iteration: all requests of a batch, from the first
 /// token asked to the last one given.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct LatencyStats {
     /// Arithmetic mean.
     pub mean_latency_ms: Option<Amount>,
@@ -37,10 +37,11 @@ pub struct LatencyStats {
 }
 
 /// A percentile of the latency.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct LatencyPercentile {
     /// Which one. Unit: percent, 0 to 100.
-    #[schemars(range(min = 0.0, max = 100.0))]
+    #[cfg_attr(feature = "json-schema", schemars(range(min = 0.0, max = 100.0)))]
     pub percentile: Amount,
     /// The latency.
     pub latency_ms: Amount,
@@ -48,7 +49,8 @@ pub struct LatencyPercentile {
 
 /// Why a run failed.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Failure {
     /// What went wrong, as a stable name (`kv_cache_too_small_for_max_model_len`).
     pub kind: String,
@@ -57,7 +59,7 @@ pub struct Failure {
     /// The engine's message, shortened.
     pub message: String,
     /// The line of the engine log, counted from 1. Unit: none, a line number.
-    #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "json-schema", schemars(range(min = 1)))]
     pub log_line: Option<u64>,
     /// The figures in the message.
     #[serde(default, skip_serializing_if = "Figures::is_empty")]
@@ -66,10 +68,11 @@ pub struct Failure {
 
 /// Something that an operator should know, with its evidence.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Diagnostic {
     /// A stable name, `snake_case`.
-    #[schemars(regex(pattern = "^[a-z][a-z0-9_]*$"))]
+    #[cfg_attr(feature = "json-schema", schemars(regex(pattern = "^[a-z][a-z0-9_]*$")))]
     pub code: String,
     /// How much it matters.
     pub severity: Severity,

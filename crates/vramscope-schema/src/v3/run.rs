@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
@@ -10,7 +9,8 @@ use super::{Phase, RunStatus, SourceKind};
 use crate::Amount;
 
 /// The program that wrote a document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Generator {
     /// Its name.
     pub name: String,
@@ -20,11 +20,15 @@ pub struct Generator {
 
 /// When the run was, how it ended, and which files it is drawn from.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Metadata {
     /// The wall clock at the run's first evidence, RFC 3339. We write UTC; a document migrated from an earlier version
     /// keeps what was written there, possibly without a time zone.
-    #[schemars(regex(pattern = r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:?\d{2})?$"))]
+    #[cfg_attr(
+        feature = "json-schema",
+        schemars(regex(pattern = r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:?\d{2})?$"))
+    )]
     pub timestamp: Option<String>,
     /// The wall clock at the anchor from which every `_ns` time of this document counts. Unit: nanoseconds since 1970
     /// UTC.
@@ -45,7 +49,8 @@ pub struct Metadata {
 
 /// A file that the document is drawn from.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Source {
     /// What kind of evidence it is.
     pub kind: SourceKind,
@@ -54,13 +59,14 @@ pub struct Source {
     /// Its size on disk. Unit: bytes.
     pub bytes: Option<u64>,
     /// The SHA-256 of its content, in hexadecimal.
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[cfg_attr(feature = "json-schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
     pub sha256: Option<String>,
 }
 
 /// How the engine was set up and what was asked of it.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct RunConfig {
     /// The engine's settings, as its command line or its log gives them.
     pub engine: Option<EngineArgs>,
@@ -70,7 +76,8 @@ pub struct RunConfig {
 
 /// The engine's settings. What is not known is absent; defaults are not filled in.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct EngineArgs {
     /// The model's name or folder.
     pub model: Option<String>,
@@ -117,7 +124,8 @@ pub struct EngineArgs {
 
 /// What was asked of the engine.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct WorkloadInfo {
     /// Prompt tokens of one request. Unit: tokens.
     pub input_len: Option<u64>,
@@ -139,7 +147,8 @@ pub struct WorkloadInfo {
 
 /// The model.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct ModelInfo {
     /// Its name.
     pub name: Option<String>,
@@ -186,7 +195,8 @@ pub struct ModelInfo {
 
 /// The GPUs.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct GpuInfo {
     /// How many the run used. Unit: count.
     pub num_gpus: Option<u32>,
@@ -207,7 +217,8 @@ pub struct GpuInfo {
 
 /// Memory of one GPU.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct DeviceMemory {
     /// Its index in the log. Unit: none, an index.
     pub gpu: Option<u32>,
@@ -223,7 +234,9 @@ pub struct DeviceMemory {
 
 /// What the driver says of one GPU.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct DeviceInfo {
     /// Its index in the log. Unit: none, an index.
     pub index: u32,
@@ -249,7 +262,9 @@ pub struct DeviceInfo {
 
 /// How a GPU is cut into parts, or what it is a part of.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct PartitionInfo {
     /// `mig_parent`: a whole GPU whose memory is shared out among slices. `mig_slice`: one of them. `amd`: a device as
     /// AMD's driver lists it under its partition modes.

@@ -1,6 +1,5 @@
 //! Memory and the other readings over time, the phases and the gaps.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
@@ -10,7 +9,8 @@ use crate::Amount;
 /// Memory in use over the run, on all GPUs together. Statistics are over all complete ticks of the recording, also
 /// where `timeline` holds only some of them; quantiles are linear between order statistics (type 7).
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct MemoryTimeline {
     /// The smallest.
     pub min_bytes: Option<u64>,
@@ -42,7 +42,8 @@ pub struct MemoryTimeline {
 
 /// One tick.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct TimelinePoint {
     /// The wall clock. Unit: seconds since 1970 UTC.
     pub timestamp: Option<f64>,
@@ -59,7 +60,8 @@ pub struct TimelinePoint {
 }
 
 /// How a timeline was thinned out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Reduction {
     /// Ticks kept. Unit: count.
     pub kept: u64,
@@ -71,7 +73,9 @@ pub struct Reduction {
 
 /// One GPU over the run.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct GpuTimeline {
     /// Its index in the log. Unit: none, an index.
     pub gpu: u32,
@@ -98,7 +102,8 @@ pub struct GpuTimeline {
 
 /// The other readings.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct ExtendedMetrics {
     /// Power drawn by one GPU.
     pub power: Option<PowerRange>,
@@ -120,7 +125,9 @@ pub struct ExtendedMetrics {
 
 /// The range of a power reading.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct PowerRange {
     /// The smallest.
     pub min_w: Option<Amount>,
@@ -134,7 +141,9 @@ pub struct PowerRange {
 
 /// The range of a temperature.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct TemperatureRange {
     /// The smallest.
     pub min_c: Option<f64>,
@@ -146,7 +155,9 @@ pub struct TemperatureRange {
 
 /// The range of a share.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct PercentRange {
     /// The smallest.
     pub min_pct: Option<Amount>,
@@ -158,7 +169,9 @@ pub struct PercentRange {
 
 /// The range of a clock.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ClockRange {
     /// The smallest.
     pub min_mhz: Option<Amount>,
@@ -170,7 +183,8 @@ pub struct ClockRange {
 
 /// Energy drawn.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct EnergyUse {
     /// From the first reading of the counter to the last.
     pub total_j: Option<Amount>,
@@ -178,7 +192,8 @@ pub struct EnergyUse {
 
 /// A window of time with what the GPUs held in it.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct PhaseInfo {
     /// Which phase.
     pub phase: Phase,
@@ -209,7 +224,8 @@ pub struct PhaseInfo {
 
 /// One GPU in a phase.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct PhaseGpu {
     /// Its index in the log. Unit: none, an index.
     pub gpu: u32,
@@ -223,7 +239,9 @@ pub struct PhaseGpu {
 
 /// A span without samples.
 #[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct GapInfo {
     /// The last sample before it, from the anchor.
     pub start_ns: u64,

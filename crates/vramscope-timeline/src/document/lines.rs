@@ -1,13 +1,13 @@
 //! The lines of a timeline file.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vramscope_core::Throttle;
 
 use super::throttle_names;
 
 /// The first line: who recorded what, and how.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Header {
     /// The version of the format.
     pub vramscope_timeline: u32,
@@ -33,7 +33,8 @@ pub struct Header {
 }
 
 /// A source of readings.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Backend {
     /// Its name: `nvml`, `rocm-smi`, `amdgpu-sysfs`, `amd-smi`, `fake`, `replay`.
     pub name: String,
@@ -58,7 +59,8 @@ pub struct Backend {
 }
 
 /// A device of the recording.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Device {
     /// The handle that the other lines use.
     pub gpu_index: u32,
@@ -89,7 +91,8 @@ pub struct Device {
 }
 
 /// Any line but the first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(tag = "t", rename_all = "snake_case")]
 pub enum Line {
     /// One device at one tick.
@@ -116,7 +119,8 @@ pub enum Line {
 }
 
 /// One device at one tick.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Sample {
     /// When: the middle of the reading, in nanoseconds.
     pub timestamp_ns: i64,
@@ -162,12 +166,13 @@ pub struct Sample {
     /// What holds the clocks back: `idle`, `power`, `thermal`, `hardware`, `hardware_thermal`, `power_brake`,
     /// `clocks_set`, `sync`, `display`, `other`. Empty when nothing does.
     #[serde(default, with = "throttle_names", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Vec<String>>")]
+    #[cfg_attr(feature = "json-schema", schemars(with = "Option<Vec<String>>"))]
     pub throttle: Option<Throttle>,
 }
 
 /// What is read about once a second, because it is dear or slow to change.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Slow {
     /// When, in nanoseconds.
     pub timestamp_ns: i64,
@@ -218,7 +223,8 @@ pub struct Slow {
 }
 
 /// A process on a device.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Process {
     /// The process id as the driver sees it.
     pub pid: u32,
@@ -237,7 +243,8 @@ pub struct Process {
 }
 
 /// A phase begins; it lasts until the next mark or the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Mark {
     /// When, in nanoseconds.
     pub timestamp_ns: i64,
@@ -246,7 +253,8 @@ pub struct Mark {
 }
 
 /// Samples are missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Gap {
     /// The last sample before it, in nanoseconds.
     pub timestamp_ns: i64,
@@ -266,7 +274,8 @@ pub struct Gap {
 
 /// A slow reading failed, or a part of one; what else it read stands in a `slow` line. Stated when it begins to fail, and
 /// again when the driver says something else; each failure is counted in `cost`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Failure {
     /// When, in nanoseconds.
     pub timestamp_ns: i64,
@@ -277,7 +286,8 @@ pub struct Failure {
 }
 
 /// The wall clock beside the monotonic one, so that a step of the wall clock can be seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Clock {
     /// The anchor's wall clock plus the monotonic time since, in nanoseconds.
     pub timestamp_ns: i64,
@@ -286,7 +296,8 @@ pub struct Clock {
 }
 
 /// Three figures of a distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Percentiles {
     /// The median, in microseconds.
     pub p50_us: f64,
@@ -297,7 +308,8 @@ pub struct Percentiles {
 }
 
 /// What sampling has cost since the recording began.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Cost {
     /// When, in nanoseconds.
     pub timestamp_ns: i64,
@@ -324,7 +336,8 @@ pub struct Cost {
 }
 
 /// What one kind of driver call has cost.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Call {
     /// Which call.
     pub call: String,
@@ -338,7 +351,8 @@ pub struct Call {
 }
 
 /// How a recording came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// It was finished as asked.
@@ -350,7 +364,8 @@ pub enum Ending {
 }
 
 /// The last line of a complete recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct End {
     /// When, in nanoseconds.
     pub timestamp_ns: i64,
@@ -365,7 +380,8 @@ pub struct End {
 }
 
 /// The header or any other line: what a schema of the file describes.
-#[derive(JsonSchema)]
+#[cfg(feature = "json-schema")]
+#[derive(schemars::JsonSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "it exists for its schema alone")]
 pub(super) enum AnyLine {

@@ -106,6 +106,7 @@ fn place(row: u64) -> String {
 
 /// Something that a reader of the file should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Note {
     /// The line, from 1.
     pub line: u64,
@@ -219,6 +220,7 @@ impl<R: BufRead> Lines<R> {
 
 /// A recording as it was read.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Recorded {
     /// The first line.
     pub header: Header,

@@ -1,13 +1,14 @@
 //! The document of `vramscope timeline --format json`: statistics of one recording.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of this document.
 pub const REPORT_VERSION: u32 = 1;
 
 /// Statistics of one recording.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct TimelineReport {
     /// The document's version.
     pub vramscope_timeline_report: u32,
@@ -42,7 +43,9 @@ pub struct TimelineReport {
 }
 
 /// One device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct DeviceReport {
     /// What it is.
     #[serde(flatten)]
@@ -63,7 +66,9 @@ pub struct DeviceReport {
 }
 
 /// Statistics of one figure.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct MetricReport {
     /// The figure, by its column's name, which ends in its unit.
     pub metric: String,
@@ -84,7 +89,9 @@ pub struct MetricReport {
 }
 
 /// Energy over a recording.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct EnergyReport {
     /// The difference of the device's own counter, in joules.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,7 +108,9 @@ pub struct EnergyReport {
 }
 
 /// Times in which a device had nothing to do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct IdleReport {
     /// Utilisation up to this counts as idle, in percent.
     pub threshold_pct: u8,
@@ -118,7 +127,9 @@ pub struct IdleReport {
 }
 
 /// One idle period.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct IdlePeriod {
     /// When it began, in seconds since the recording's anchor.
     pub start_s: f64,
@@ -127,7 +138,9 @@ pub struct IdlePeriod {
 }
 
 /// How two figures go together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct CorrelationReport {
     /// One figure, by its column's name.
     pub x: String,
@@ -150,7 +163,9 @@ pub struct CorrelationReport {
 }
 
 /// A coefficient with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Coefficient {
     /// From -1 to 1.
     pub value: f64,
@@ -161,7 +176,9 @@ pub struct Coefficient {
 }
 
 /// One phase.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct PhaseReport {
     /// Its name.
     pub phase: String,
@@ -175,7 +192,9 @@ pub struct PhaseReport {
 }
 
 /// Spans without samples of one cause on one device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct GapReport {
     /// The device; absent when it is all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,6 +210,7 @@ pub struct GapReport {
 }
 
 /// The JSON Schema of this document.
+#[cfg(feature = "json-schema")]
 pub fn report_json_schema() -> schemars::Schema {
     schemars::schema_for!(TimelineReport)
 }

@@ -1,13 +1,14 @@
 //! The document of the difference of two traces.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::VERSION;
 use crate::diff::{Change, Difference, Exceeded, Side};
 
 /// The difference of two traces.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct DiffDocument {
     /// The document's version.
     pub vramscope_trace_diff: u32,
@@ -35,7 +36,9 @@ pub struct DiffDocument {
 }
 
 /// A figure of the whole traces.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct TotalChange {
     /// `kernel_time`, `busy_time` or `step_time`.
     pub name: String,
@@ -49,7 +52,9 @@ pub struct TotalChange {
 }
 
 /// One kernel that differs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ChangeDocument {
     /// The kernel's name, or the folded name under which several were matched.
     pub name: String,
@@ -71,7 +76,9 @@ pub struct ChangeDocument {
 }
 
 /// One side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct SideRow {
     /// How often it ran.
     pub count: u64,
@@ -82,7 +89,9 @@ pub struct SideRow {
 }
 
 /// Something that grew by more than the limit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ExceededRow {
     /// A kernel, or a figure of the whole traces.
     pub name: String,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Summary;
@@ -10,7 +9,9 @@ use crate::Summary;
 /// Counts and sums, in integer nanoseconds and bytes. Annotations on the GPU are no GPU work. Busy is the union of
 /// kernels, copies and fills over all streams of a device. A kernel has a launch when a call of the runtime or driver
 /// carries its correlation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Exact {
     /// Size of the JSON, in bytes.
     pub json_bytes: u64,
@@ -44,7 +45,9 @@ pub struct Exact {
 }
 
 /// One device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ExactDevice {
     /// From the beginning of the first operation to the end of the last, in nanoseconds.
     pub span_ns: u64,
@@ -59,7 +62,9 @@ pub struct ExactDevice {
 }
 
 /// One stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ExactStream {
     /// Kernels.
     pub kernels: u64,
@@ -68,7 +73,9 @@ pub struct ExactStream {
 }
 
 /// Copies or fills of one operation.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ExactMove {
     /// How many.
     pub count: u64,
@@ -79,7 +86,9 @@ pub struct ExactMove {
 }
 
 /// One kernel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ExactKernel {
     /// The name.
     pub name: String,

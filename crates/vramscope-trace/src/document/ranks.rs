@@ -1,13 +1,14 @@
 //! The document of several ranks together.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convert::ratio;
 use super::{TraceDocument, VERSION};
 
 /// Several traces of one run, one a rank.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct RanksDocument {
     /// The document's version.
     pub vramscope_trace_ranks: u32,
@@ -24,7 +25,9 @@ pub struct RanksDocument {
 }
 
 /// One rank's GPU time, summed over its devices.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Rank {
     /// The rank, where the trace says it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +49,9 @@ pub struct Rank {
 }
 
 /// One figure over all ranks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Spread {
     /// `busy`, `compute` or `communication`.
     pub name: String,

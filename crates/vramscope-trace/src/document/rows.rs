@@ -1,10 +1,11 @@
 //! The rows of the lists in a trace's document.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Kernel time of one category.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct CategoryRow {
     /// `attention`, `gemm_moe`, `normalisation`, `activation`, `communication`, `sampling`, `kv_cache_copy` or `other`.
     pub category: String,
@@ -19,7 +20,9 @@ pub struct CategoryRow {
 }
 
 /// One kernel name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct KernelRow {
     /// The name.
     pub name: String,
@@ -47,7 +50,9 @@ pub struct KernelRow {
 }
 
 /// Copies or fills of one kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct CopyRow {
     /// The operation with its direction: `Memcpy HtoD`, `Memset`.
     pub operation: String,
@@ -69,7 +74,9 @@ pub struct CopyRow {
 }
 
 /// Steps of the engine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct StepsDocument {
     /// How they were told apart: `engine_annotation`, `profiler_step`, `gpu_annotation` or `detected`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,7 +90,9 @@ pub struct StepsDocument {
 }
 
 /// Steps of one kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct StepKindRow {
     /// `prefill`, `decode`, `mixed`, `empty` or `unknown`.
     pub kind: String,
@@ -110,7 +119,9 @@ pub struct StepKindRow {
 }
 
 /// One step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct StepRow {
     /// The name of its mark.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,7 +158,9 @@ pub struct StepRow {
 }
 
 /// One operator.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct OperatorRow {
     /// Its name.
     pub name: String,
@@ -164,7 +177,9 @@ pub struct OperatorRow {
 }
 
 /// A share of the kernels.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Share {
     /// Kernels.
     pub kernels: u64,
@@ -173,7 +188,9 @@ pub struct Share {
 }
 
 /// Calls of one name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct CallRow {
     /// The name.
     pub name: String,
@@ -186,7 +203,9 @@ pub struct CallRow {
 }
 
 /// Launches of whole graphs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Graphs {
     /// Launching calls.
     pub launches: u64,
@@ -197,7 +216,9 @@ pub struct Graphs {
 }
 
 /// Spans of one name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ScopeRow {
     /// The name.
     pub name: String,
@@ -210,7 +231,9 @@ pub struct ScopeRow {
 }
 
 /// One layer of the model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct LayerRow {
     /// The name.
     pub name: String,
@@ -223,7 +246,9 @@ pub struct LayerRow {
 }
 
 /// What the allocator reported for one device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct MemoryDevice {
     /// `type:id` as the allocator numbers them: type 0 is the CPU, 1 CUDA, 6 HIP.
     pub device: String,
@@ -249,7 +274,9 @@ pub struct MemoryDevice {
 }
 
 /// One point of a memory timeline.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct MemoryStep {
     /// The beginning of the step, in nanoseconds of the trace's clock.
     pub at_ns: i64,

@@ -7,6 +7,7 @@ use vramscope_core::{redact_args, shown_env};
 
 /// A container, as the daemon tells it. Secrets of its arguments are taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct ContainerInfo {
     /// Its id.
     pub id: String,
@@ -34,6 +35,7 @@ pub struct ContainerInfo {
 
 /// A folder of this machine inside a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ContainerMount {
     /// On this machine.
     pub source: PathBuf,
@@ -43,6 +45,7 @@ pub struct ContainerMount {
 
 /// A port of a container that can be reached from this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PublishedPort {
     /// In the container.
     pub container: u16,

@@ -158,6 +158,7 @@ fn part_name(kind: PartKind) -> &'static str {
         PartKind::CudaGraphs => "graphs",
         PartKind::RuntimeContext => "context",
         PartKind::Collectives => "collectives",
+        _ => "other",
     }
 }
 
@@ -169,6 +170,7 @@ fn part_color(kind: PartKind) -> AnsiColor {
         PartKind::CudaGraphs => AnsiColor::Magenta,
         PartKind::RuntimeContext => AnsiColor::Cyan,
         PartKind::Collectives => AnsiColor::Red,
+        _ => AnsiColor::White,
     }
 }
 
@@ -242,6 +244,7 @@ fn diagnostics(text: &mut String, found: &[Diagnostic], width: usize) {
             Severity::Error => ("error", AnsiColor::Red),
             Severity::Warning => ("warning", AnsiColor::Yellow),
             Severity::Info => ("info", AnsiColor::Cyan),
+            _ => ("note", AnsiColor::White),
         };
         let style = Style::new().bold().fg_color(Some(color.into()));
         let _ = writeln!(text, "  {style}{label}{style:#} {}", diagnostic.code);
