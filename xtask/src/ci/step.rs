@@ -84,32 +84,33 @@ impl Running {
         self.child.try_wait().with_context(|| format!("wait for {}", self.name))
     }
 
-    /// Sends a signal to it and to all that it has started.
-    fn signal(&self, signal: &str) {
-        // It may have ended, which is as good.
+    /// Sends a signal to it and to all that it has started; whether any of them is there.
+    fn signal(&self, signal: &str) -> bool {
         let group = format!("-{}", self.child.id());
-        let _ = Command::new("kill").args([signal, "--", &group]).stderr(Stdio::null()).status();
+        let sent = Command::new("kill").args([signal, "--", &group]).stderr(Stdio::null()).status();
+        sent.is_ok_and(|status| status.success())
     }
 }
 
 /// How long steps have to end what they have started: an engine takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Ends these steps: asks first, then does not ask.
+/// Ends these steps with all that they have started: asks first, then does not ask.
 pub(super) fn stop(running: &mut [Running]) -> anyhow::Result<()> {
-    running.iter().for_each(|step| step.signal("-TERM"));
+    running.iter().for_each(|step| {
+        step.signal("-TERM");
+    });
     let deadline = Instant::now() + PATIENCE;
-    for step in running.iter_mut() {
-        while step.ended()?.is_none() {
+    for step in running {
+        // The step itself is waited for first: until then it would count as one of its group.
+        while step.ended()?.is_none() || step.signal("-0") {
             if Instant::now() > deadline {
                 step.signal("-KILL");
+                step.child.wait().with_context(|| format!("end {}", step.name))?;
                 break;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-    }
-    for step in running {
-        step.child.wait().with_context(|| format!("end {}", step.name))?;
     }
     Ok(())
 }
