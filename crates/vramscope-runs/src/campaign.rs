@@ -6,8 +6,12 @@ mod plan;
 mod table;
 
 pub use expand::{PlannedRun, expand};
-pub use file::{CampaignFile, ModelEntry, campaign_json_schema};
-pub use plan::{PlanDocument, PlannedDocument, campaign_plan_json_schema};
+#[cfg(feature = "json-schema")]
+pub use file::campaign_json_schema;
+pub use file::{CampaignFile, ModelEntry};
+#[cfg(feature = "json-schema")]
+pub use plan::campaign_plan_json_schema;
+pub use plan::{PlanDocument, PlannedDocument};
 
 /// A campaign with more runs than this is a slip of the pen.
 pub const MOST_RUNS: usize = 10_000;

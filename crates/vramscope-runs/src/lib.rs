@@ -17,12 +17,16 @@ mod utf16;
 pub use args_file::ArgsFile;
 pub use campaign::{
     CampaignError, CampaignFile, MOST_CAMPAIGN_BYTES, MOST_RUNS, ModelEntry, PlanDocument, PlannedDocument, PlannedRun,
-    campaign_json_schema, campaign_plan_json_schema, expand as expand_campaign, read as read_campaign,
+    expand as expand_campaign, read as read_campaign,
 };
+#[cfg(feature = "json-schema")]
+pub use campaign::{campaign_json_schema, campaign_plan_json_schema};
 pub use engine_config::{EngineConfigError, MOST_ENGINE_CONFIG_BYTES, engine_config_words};
 pub use files::{EvidenceFiles, FileError, Observed, open, read_whole};
 pub use folder::{FolderError, LineFile, RecordingFolder};
-pub use record::{HostFailure, RECORD_VERSION, RecordError, RunRecord, Shape, read as read_record, record_json_schema};
+#[cfg(feature = "json-schema")]
+pub use record::record_json_schema;
+pub use record::{HostFailure, RECORD_VERSION, RecordError, RunRecord, Shape, read as read_record};
 
 /// The example of the README, which is a test.
 #[cfg(doctest)]

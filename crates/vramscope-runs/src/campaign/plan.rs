@@ -101,7 +101,7 @@ impl PlannedRun {
         // The engine's own words stand last, behind a further `--`.
         let (ours, engine) = match further.iter().position(|word| word == "--") {
             Some(at) => (&further[..at], &further[at + 1..]),
-            None => (&further[..], &[][..]),
+            None => (further, &[][..]),
         };
         words.extend(ours.iter().cloned());
         if !self.engine_args.is_empty() || !engine.is_empty() {
