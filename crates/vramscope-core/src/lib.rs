@@ -45,7 +45,7 @@ pub use facts::{
 pub use phase::{Phase, PhaseMark, UnknownPhase, Window};
 pub use reading::{GpuProcess, ProcessKind, Reading, Sample, SlowReading, SlowSample, Throttle};
 pub use redact::{REDACTED, is_secret_name, redact, redact_args, secrets_in, shown_env};
-pub use stats::{Spread, Stats, Summary, quantile_sorted};
+pub use stats::{Spread, Stats, Summary, quantile_sorted, upper_median};
 pub use timeline::{Gap, GapCause, TickTotal, Timeline, TimelineError};
 pub use words::{Flag, Grammar, Part};
 pub use workload::{LatencyResult, Workload};

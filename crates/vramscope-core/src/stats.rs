@@ -131,6 +131,20 @@ pub fn quantile_sorted(ascending: &[u64], q: f64) -> f64 {
     low.as_f64() + fraction * (high.as_f64() - low.as_f64())
 }
 
+/// The median that is one of the values: of an even number of them, the upper one of the two in the middle. `None` without
+/// values. The slice is reordered.
+///
+/// ```
+/// use vramscope_core::upper_median;
+/// assert_eq!(upper_median(&mut [5, 1, 9]), Some(5));
+/// assert_eq!(upper_median(&mut [20, 10]), Some(20));
+/// assert_eq!(upper_median::<u64>(&mut []), None);
+/// ```
+pub fn upper_median<T: Ord + Copy>(values: &mut [T]) -> Option<T> {
+    let middle = values.len() / 2;
+    (middle < values.len()).then(|| *values.select_nth_unstable(middle).1)
+}
+
 /// The mean of whole numbers, summed exactly.
 fn mean_of(values: &[u64]) -> f64 {
     let sum: u128 = values.iter().map(|&v| u128::from(v)).sum();

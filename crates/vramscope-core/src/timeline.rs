@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::{Bytes, Device, DeviceIndex, Phase, PhaseMark, Reading, Sample, SlowSample, Stats, Summary, Window};
+use crate::{
+    Bytes, Device, DeviceIndex, Phase, PhaseMark, Reading, Sample, SlowSample, Stats, Summary, Window, upper_median,
+};
 
 /// Why there is no sample where one was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,9 +294,7 @@ impl Timeline {
             steps.push(at.saturating_sub(last));
             last = at;
         }
-        let middle = steps.len() / 2;
-        steps.get(middle)?;
-        Some(*steps.select_nth_unstable(middle).1)
+        upper_median(&mut steps)
     }
 }
 

@@ -18,8 +18,8 @@ use crate::error::EngineError;
 pub use attach::{AttachHost, LogFile, LogStart};
 #[cfg(feature = "docker")]
 pub use docker::{
-    BindMount, ContainerGpus, ContainerInfo, ContainerMount, ContainerNetwork, ContainerSpec, DockerHost, DockerPlace,
-    PublishedPort,
+    BindMount, ContainerGpus, ContainerInfo, ContainerMount, ContainerNetwork, ContainerSpec, DockerDaemon, DockerHost,
+    DockerPlace, NvidiaAccess, PublishedPort,
 };
 pub use process::{ProcessHost, is_signal_ignored};
 pub use replay::ReplayHost;

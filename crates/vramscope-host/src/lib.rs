@@ -39,8 +39,8 @@ pub use host::{
 };
 #[cfg(feature = "docker")]
 pub use host::{
-    BindMount, ContainerGpus, ContainerInfo, ContainerMount, ContainerNetwork, ContainerSpec, DockerHost, DockerPlace,
-    PublishedPort,
+    BindMount, ContainerGpus, ContainerInfo, ContainerMount, ContainerNetwork, ContainerSpec, DockerDaemon, DockerHost,
+    DockerPlace, NvidiaAccess, PublishedPort,
 };
 pub use timed::{TimedLogError, read_timed_log, write_timed_line};
 

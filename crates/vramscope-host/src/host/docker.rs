@@ -1,6 +1,7 @@
 //! An engine in a container, through the Docker Engine's API on its local socket.
 
 mod client;
+mod daemon;
 mod exec;
 mod facts;
 mod files;
@@ -25,6 +26,7 @@ use crate::error::EngineError;
 use crate::host::LogStart;
 use client::{connect, is_absent, refused};
 
+pub use daemon::{DockerDaemon, NvidiaAccess};
 pub use facts::{ContainerInfo, ContainerMount, PublishedPort};
 pub use spec::{BindMount, ContainerGpus, ContainerNetwork, ContainerSpec};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use vramscope_core::{Bytes, Device, DeviceIndex, Gap, GapCause, Sample, Timeline, Window};
+use vramscope_core::{Bytes, Device, DeviceIndex, Gap, GapCause, Sample, Timeline, Window, upper_median};
 
 use super::{Clock, Details, GpuLog, Note, ProcessUse, Row};
 
@@ -131,9 +131,7 @@ fn device_period(rows: &[Row]) -> Option<i64> {
             break;
         }
     }
-    let middle = steps.len() / 2;
-    steps.get(middle)?;
-    Some(*steps.select_nth_unstable(middle).1)
+    upper_median(&mut steps)
 }
 
 /// States each device's memory as its readings do.

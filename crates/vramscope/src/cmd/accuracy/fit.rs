@@ -1,5 +1,6 @@
 //! Sizes that no formula gives, from recordings.
 
+use vramscope_core::upper_median;
 use vramscope_estimate::{Calibration, Constant, EngineVersion, Runner, Setting, budget, find_device};
 
 use super::recordings::Recording;
@@ -13,19 +14,19 @@ const LONE_FACTOR: u64 = 2;
 pub(super) fn fitted(runs: &[&Recording], base: &Calibration) -> Calibration {
     let mut table = base.clone();
     let context: Vec<u64> = runs.iter().filter_map(|run| run.truth.context).collect();
-    if let Some(value) = median(&context) {
+    if let Some(value) = upper_median(&mut context.clone()) {
         table.context.value = value.clamp(table.context.low, table.context.high);
     }
     let profiled = |run: &&&Recording| run.truth.graphs_budgeted.is_some_and(|bytes| bytes > 0);
     let growth: Vec<u64> = runs.iter().filter(|run| !profiled(run)).filter_map(|run| run.truth.non_torch).collect();
-    if let Some(value) = median(&growth) {
+    if let Some(value) = upper_median(&mut growth.clone()) {
         table.non_torch = spread(&growth, value, 0, &table.non_torch);
         table.non_torch_other.value = value.clamp(table.non_torch_other.low, table.non_torch_other.high);
     }
     let base_growth = table.non_torch.value;
     let more = runs.iter().filter(profiled).filter_map(|run| run.truth.non_torch?.checked_sub(base_growth));
     let more: Vec<u64> = more.collect();
-    if let Some(value) = median(&more) {
+    if let Some(value) = upper_median(&mut more.clone()) {
         let (low, high) = (0, table.non_torch_graphs.high.max(2 * value));
         table.non_torch_graphs = Constant { value, low, high, ..table.non_torch_graphs };
     }
@@ -45,7 +46,7 @@ fn graphs(runs: &[&Recording], table: &mut Calibration) {
     let second = of(Runner::V2, |run| run.truth.graphs);
     let first = of(Runner::V1, |run| run.truth.graphs);
     let estimate = of(Runner::V1, |run| run.truth.graphs_budgeted);
-    if let Some(value) = median(&second) {
+    if let Some(value) = upper_median(&mut second.clone()) {
         table.graphs_v2 = spread(&second, value, value / 100 * BEYOND, &table.graphs_v2);
     }
     let other = table.graphs_v2.clone();
@@ -56,7 +57,7 @@ fn graphs(runs: &[&Recording], table: &mut Calibration) {
 /// A size from few recordings: a factor up and down. Without any, all that is known is that it lies between the engine's
 /// floor of 1 MiB a graph, which is next to nothing for one layer, and what the other runner takes: the middle of that.
 fn lone_or(units: &[u64], row: &Constant, other: &Constant) -> Constant {
-    match median(units) {
+    match upper_median(&mut units.to_vec()) {
         Some(value) => {
             Constant { value, low: value / LONE_FACTOR, high: value * LONE_FACTOR, source: row.source.clone() }
         }
@@ -82,12 +83,6 @@ fn spread(units: &[u64], value: u64, beyond: u64, row: &Constant) -> Constant {
     }
 }
 
-fn median(values: &[u64]) -> Option<u64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,11 +93,5 @@ mod tests {
         assert_eq!((table.graphs_v1.low, table.graphs_v1.high), (0, table.graphs_v2.high));
         assert_eq!(table.graphs_v1.value, table.graphs_v2.high / 2);
         assert_eq!(table.non_torch, Calibration::embedded().non_torch);
-    }
-
-    #[test]
-    fn the_median_is_one_of_the_values() {
-        assert_eq!(median(&[5, 1, 9]), Some(5));
-        assert_eq!(median(&[]), None);
     }
 }

@@ -8,13 +8,17 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use vramscope_schema::doctor::{Area, Check, Status};
 
-use crate::docker::{self, Answer};
+use crate::docker::{self, Answer, Passes};
 use crate::program::on_path;
 
 /// Whether Docker answers, and whether it can pass GPUs into a container.
 pub(super) fn docker(root: &Path) -> Vec<Check> {
-    let version = match docker::ask(root, "/version") {
-        Answer::Json(version) => version,
+    let (version, nvidia) = match docker::ask(root) {
+        Answer::Daemon { version, nvidia } => (version, nvidia),
+        Answer::NotBuilt => {
+            let check = Check::ok(Area::Engine, "Docker", "this program was built without it (feature docker)");
+            return vec![check.status(Status::Absent)];
+        }
         Answer::Absent => {
             return vec![Check::ok(Area::Engine, "Docker", "there is no socket").status(Status::Absent)];
         }
@@ -28,20 +32,15 @@ pub(super) fn docker(root: &Path) -> Vec<Check> {
             return vec![check.status(Status::Failed).advice(advice)];
         }
     };
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let mut checks =
-        vec![Check::ok(Area::Engine, "Docker", "answers on its socket").version(text(&version["Version"])).serving()];
-    if let Answer::Json(info) = docker::ask(root, "/info") {
-        let nvidia = info["Runtimes"].get("nvidia").is_some();
-        let named = |device: &Value| device["ID"].as_str().is_some_and(|id| id.contains("/gpu"));
-        let cdi = info["DiscoveredDevices"].as_array().is_some_and(|list| list.iter().any(named));
-        checks.push(if nvidia || cdi {
-            Check::ok(Area::Engine, "Docker, NVIDIA GPUs", if nvidia { "runtime nvidia" } else { "devices by CDI" })
-        } else {
+    let mut checks = vec![Check::ok(Area::Engine, "Docker", "answers on its socket").version(version).serving()];
+    checks.extend(nvidia.map(|passes| match passes {
+        Passes::Runtime => Check::ok(Area::Engine, "Docker, NVIDIA GPUs", "runtime nvidia"),
+        Passes::Cdi => Check::ok(Area::Engine, "Docker, NVIDIA GPUs", "devices by CDI"),
+        Passes::None => {
             let check = Check::ok(Area::Engine, "Docker, NVIDIA GPUs", "no runtime passes them into containers");
             check.status(Status::Absent).advice("for NVIDIA GPUs in containers install nvidia-container-toolkit")
-        });
-    }
+        }
+    }));
     checks
 }
 
