@@ -21,6 +21,7 @@ pub(crate) enum Answer {
     /// This user may not use it, or it does not answer; why.
     Refused(String),
     /// This build knows no Docker.
+    #[cfg(not(feature = "docker"))]
     NotBuilt,
 }
 

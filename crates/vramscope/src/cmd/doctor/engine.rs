@@ -15,6 +15,7 @@ use crate::program::on_path;
 pub(super) fn docker(root: &Path) -> Vec<Check> {
     let (version, nvidia) = match docker::ask(root) {
         Answer::Daemon { version, nvidia } => (version, nvidia),
+        #[cfg(not(feature = "docker"))]
         Answer::NotBuilt => {
             let check = Check::ok(Area::Engine, "Docker", "this program was built without it (feature docker)");
             return vec![check.status(Status::Absent)];
