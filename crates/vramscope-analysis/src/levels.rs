@@ -77,23 +77,32 @@ fn stroke(used: &[u64], pool: u64) -> Option<(usize, usize)> {
 /// below that again; right after loading it may be higher, by temporary copies. Several qualify, because allocation has
 /// short stops on its way; the engine rests longest between creating its context and loading.
 fn before_load(used: &[u64], baseline: Bytes, weights: Bytes) -> Option<Bytes> {
+    let least = baseline.checked_add(LEAST_CONTEXT)?.get();
     let mut lowest_after = used.to_vec();
     for i in (1..used.len()).rev() {
         lowest_after[i - 1] = lowest_after[i - 1].min(lowest_after[i]);
     }
-    let carries_weights = |end: usize| {
-        let top = used[end].saturating_add(weights.get()).saturating_sub(SLACK.get());
-        let loaded = used[end..].iter().position(|u| *u >= top);
-        loaded.is_some_and(|after| lowest_after[end + after] >= top)
-    };
-    let least = baseline.checked_add(LEAST_CONTEXT)?.get();
-    let mut end = 0;
+    // From the end backwards: places from here on of which each is higher than all between it and here, the nearest last.
+    // The first one that is high enough is found by halving, since a log may have a million plateaus.
+    let mut rising: Vec<usize> = Vec::new();
+    let mut start = used.len();
     let mut longest: Option<(usize, u64)> = None;
-    for plateau in used.chunk_by(|a, b| a == b) {
-        end += plateau.len();
-        let qualifies = plateau.len() >= PLATEAU && plateau[0] >= least && carries_weights(end - 1);
-        if qualifies && longest.is_none_or(|(length, _)| plateau.len() > length) {
-            longest = Some((plateau.len(), plateau[0]));
+    for plateau in used.chunk_by(|a, b| a == b).rev() {
+        let end = start - 1;
+        start -= plateau.len();
+        let level = plateau[0];
+        while rising.last().is_some_and(|&place| used[place] <= level) {
+            rising.pop();
+        }
+        rising.push(end);
+        let top = level.saturating_add(weights.get()).saturating_sub(SLACK.get());
+        let reached = rising.partition_point(|&place| used[place] >= top);
+        let loaded = reached.checked_sub(1).map(|nearest| rising[nearest]);
+        let carries_weights = loaded.is_some_and(|loaded| lowest_after[loaded] >= top);
+        let qualifies = plateau.len() >= PLATEAU && level >= least && carries_weights;
+        // Of two equally long ones the earlier counts.
+        if qualifies && longest.is_none_or(|(length, _)| plateau.len() >= length) {
+            longest = Some((plateau.len(), level));
         }
     }
     longest.map(|(_, level)| Bytes::new(level))
@@ -102,6 +111,7 @@ fn before_load(used: &[u64], baseline: Bytes, weights: Bytes) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use vramscope_core::{DeviceIndex, Reading};
 
     const GIB: u64 = 1 << 30;
@@ -130,6 +140,38 @@ mod tests {
         assert_eq!(found.before_pool, Some(Bytes::new(11 * GIB / 4)));
         let after = found.after_pool.unwrap();
         assert_eq!((after.at.as_millis(), after.used.get()), (1300, 491 * GIB / 4));
+    }
+
+    proptest! {
+        #[test]
+        fn the_level_before_loading_is_that_of_the_plain_search(
+            heights in prop::collection::vec((0u64..12, 1usize..4), 0..40),
+            weights in 0u64..8,
+            baseline in 0u64..3,
+        ) {
+            let step = 64 << 20;
+            let used: Vec<u64> = heights.iter().flat_map(|&(height, n)| std::iter::repeat_n(height * step, n)).collect();
+            let (baseline, weights) = (Bytes::new(baseline * step), Bytes::new(weights * step));
+            prop_assert_eq!(before_load(&used, baseline, weights), plain_search(&used, baseline, weights));
+        }
+    }
+
+    /// Word for word: the longest plateau, the earliest of several, from which memory rises by the weights for good.
+    fn plain_search(used: &[u64], baseline: Bytes, weights: Bytes) -> Option<Bytes> {
+        let mut found: Option<(usize, u64)> = None;
+        let mut end = 0;
+        for plateau in used.chunk_by(|a, b| a == b) {
+            end += plateau.len();
+            let top = (plateau[0] + weights.get()).saturating_sub(SLACK.get());
+            let after = &used[end - 1..];
+            let loaded = after.iter().position(|u| *u >= top);
+            let stays = loaded.is_some_and(|place| after[place..].iter().all(|u| *u >= top));
+            let qualifies = plateau.len() >= PLATEAU && plateau[0] >= baseline.get() + LEAST_CONTEXT.get() && stays;
+            if qualifies && found.is_none_or(|(length, _)| plateau.len() > length) {
+                found = Some((plateau.len(), plateau[0]));
+            }
+        }
+        found.map(|(_, level)| Bytes::new(level))
     }
 
     #[test]

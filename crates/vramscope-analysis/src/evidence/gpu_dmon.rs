@@ -30,15 +30,53 @@ fn cells(line: &str) -> impl Iterator<Item = &str> {
     line.split([' ', '\t', ',', '\r', '\n']).filter(|cell| !cell.is_empty())
 }
 
+/// The columns of a log, as its first line names them.
+#[derive(Debug)]
+struct Columns {
+    /// The header line of the CSV.
+    header: String,
+    /// Where the date and the time of day stand.
+    moment: Option<(usize, usize)>,
+    /// Of each column, whether it is one of these.
+    of_time: Vec<bool>,
+}
+
+impl Columns {
+    fn of_header(names: &str) -> Self {
+        let names: Vec<&str> = cells(names).collect();
+        let place = |wanted| names.iter().position(|name| *name == wanted);
+        let moment = place("Date").zip(place("Time"));
+        let known = |name: &&str| NAMES.iter().find(|(theirs, _)| theirs == name).map(|(_, query)| *query);
+        let called = names.iter().filter(|name| !is_time(name)).map(|name| known(name).unwrap_or(name));
+        let header: Vec<&str> = moment.map(|_| "timestamp").into_iter().chain(called).collect();
+        Self { header: header.join(","), moment, of_time: names.iter().map(|name| is_time(name)).collect() }
+    }
+
+    fn row(&self, line: &str) -> String {
+        let row: Vec<&str> = cells(line).collect();
+        let mut out: Vec<String> = Vec::new();
+        if let Some((date, time)) = self.moment {
+            out.extend(row.get(date).zip(row.get(time)).map(|(date, time)| moment(date, time)));
+        }
+        let named = row.iter().enumerate().filter(|(at, _)| !self.of_time.get(*at).is_some_and(|of_time| *of_time));
+        out.extend(named.map(|(_, cell)| if *cell == "-" { "[N/A]".to_owned() } else { (*cell).to_owned() }));
+        out.join(",")
+    }
+}
+
 /// Reads it as CSV.
 #[derive(Debug)]
 pub(crate) struct AsCsv<R> {
     source: R,
-    /// What each column is called, `None` before the header.
-    columns: Option<Vec<String>>,
+    /// `None` before the header.
+    columns: Option<Columns>,
     /// A line that is read and not given out yet.
     line: io::Cursor<Vec<u8>>,
 }
+
+/// What stands for a line of units or of repeated names: a line without any cell, which is counted and passed over. The
+/// header in its place would make a long log of a short one.
+const PASSED_OVER: &str = " ";
 
 impl<R: BufRead> AsCsv<R> {
     pub(crate) fn new(source: R) -> Self {
@@ -56,11 +94,12 @@ impl<R: BufRead> AsCsv<R> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         let text = String::from_utf8_lossy(&bytes);
-        let mut line = match text.trim_start().strip_prefix('#') {
-            Some(names) if self.columns.is_none() => self.read_header(names),
-            // Units and repeated names. No empty line: it would not be counted.
-            Some(_) => self.header(),
-            None => self.row(&text),
+        let mut line = match (text.trim_start().strip_prefix('#'), &self.columns) {
+            (Some(names), None) => self.columns.insert(Columns::of_header(names)).header.clone(),
+            (Some(_), Some(_)) => PASSED_OVER.to_owned(),
+            (None, Some(columns)) => columns.row(&text),
+            // It begins with its header, or is none; a line that is cells alone is no header either.
+            (None, None) => cells(&text).collect::<Vec<_>>().join(","),
         };
         // A line that was cut off stays so.
         if bytes.ends_with(b"\n") {
@@ -69,42 +108,10 @@ impl<R: BufRead> AsCsv<R> {
         self.line = io::Cursor::new(line.into_bytes());
         Ok(())
     }
-
-    fn read_header(&mut self, names: &str) -> String {
-        self.columns = Some(cells(names).map(str::to_owned).collect());
-        self.header()
-    }
-
-    fn header(&self) -> String {
-        let columns = self.columns.as_deref().unwrap_or_default();
-        let known = |name: &String| NAMES.iter().find(|(theirs, _)| theirs == name).map(|(_, query)| *query);
-        let mut out: Vec<String> = Vec::new();
-        if let (Some(_), Some(_)) = (place(columns, "Date"), place(columns, "Time")) {
-            out.push("timestamp".to_owned());
-        }
-        out.extend(columns.iter().filter(|name| !is_time(name)).map(|name| known(name).unwrap_or(name).to_owned()));
-        out.join(",")
-    }
-
-    fn row(&self, line: &str) -> String {
-        let columns = self.columns.as_deref().unwrap_or_default();
-        let row: Vec<&str> = cells(line).collect();
-        let mut out: Vec<String> = Vec::new();
-        if let (Some(date), Some(time)) = (place(columns, "Date"), place(columns, "Time")) {
-            out.extend(row.get(date).zip(row.get(time)).map(|(date, time)| moment(date, time)));
-        }
-        let named = row.iter().enumerate().filter(|(at, _)| columns.get(*at).is_none_or(|name| !is_time(name)));
-        out.extend(named.map(|(_, cell)| if *cell == "-" { "[N/A]".to_owned() } else { (*cell).to_owned() }));
-        out.join(",")
-    }
 }
 
 fn is_time(name: &str) -> bool {
     matches!(name, "Date" | "Time")
-}
-
-fn place(columns: &[String], name: &str) -> Option<usize> {
-    columns.iter().position(|column| column == name)
 }
 
 /// `20261122` and `05:24:13`.
@@ -161,6 +168,20 @@ mod tests {
         });
         let turned = read(turned.collect::<String>().as_bytes()).unwrap();
         assert_eq!(turned.timeline.samples(), read(TWO_GPUS.as_bytes()).unwrap().timeline.samples());
+    }
+
+    #[test]
+    fn repeated_names_are_not_multiplied_and_lines_are_still_counted() {
+        use std::io::Read as _;
+        let names = format!("#Date Time gpu fb {}\n", "x ".repeat(1500));
+        let log = format!("{names}{} 20261122 05:24:13 0 junk{}\n", "#\n".repeat(9), " 1".repeat(1500));
+        let mut text = String::new();
+        super::AsCsv::new(log.as_bytes()).read_to_string(&mut text).unwrap();
+        assert!(text.len() < 2 * log.len(), "{} bytes of {}", text.len(), log.len());
+        let log = format!("{names}{} 20261122 05:24:13 0 7{}\n junk junk junk\n#\n", "#\n".repeat(9), " 1".repeat(1500));
+        let log = read(log.as_bytes()).unwrap();
+        assert_eq!(log.timeline.samples().len(), 1);
+        assert!(matches!(log.notes[..], [Note::TornLastLine { line: 12, .. }]), "{:?}", log.notes);
     }
 
     #[test]

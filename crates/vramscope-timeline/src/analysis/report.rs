@@ -78,6 +78,8 @@ pub struct RunningAnalysis {
     ticks: u64,
     tick: Tick,
     phases: Vec<(PhaseMark, Option<u64>)>,
+    /// Places in `phases` of which each begins later than the one before: the phase of an instant is found by halving.
+    later: Vec<usize>,
     gaps: BTreeMap<(Option<u32>, &'static str), (u64, u64, Duration)>,
     cost: Option<Cost>,
     complete: bool,
@@ -183,6 +185,7 @@ impl RunningAnalysis {
             ticks: 0,
             tick: Tick::default(),
             phases: Vec::new(),
+            later: Vec::new(),
             gaps: BTreeMap::new(),
             cost: None,
             complete: false,
@@ -199,7 +202,7 @@ impl RunningAnalysis {
         match item {
             Item::Sample(sample) => self.sample(&sample),
             Item::Slow(slow) => self.slow(&slow),
-            Item::Mark(mark) => self.phases.push((mark, None)),
+            Item::Mark(mark) => self.mark(mark),
             Item::Gap(gap) => self.gap(&gap),
             Item::Cost(cost) => self.cost = Some(cost),
             Item::End => self.complete = true,
@@ -219,13 +222,24 @@ impl RunningAnalysis {
         self.device(sample.device).add(sample.at, &sample.reading);
     }
 
+    fn mark(&mut self, mark: PhaseMark) {
+        // One that does not begin earlier has no length.
+        while self.later.last().is_some_and(|&place| self.phases[place].0.at >= mark.at) {
+            self.later.pop();
+        }
+        self.later.push(self.phases.len());
+        self.phases.push((mark, None));
+    }
+
     /// A complete tick counts towards the peak of its phase.
     fn end_tick(&mut self) {
         if self.tick.number.is_none() || self.tick.devices != self.devices.len() {
             return;
         }
         let (at, used) = (self.tick.at, self.tick.used);
-        if let Some((_, peak)) = self.phases.iter_mut().rev().find(|(mark, _)| mark.at <= at) {
+        let begun = self.later.partition_point(|&place| self.phases[place].0.at <= at);
+        if let Some(last) = begun.checked_sub(1) {
+            let (_, peak) = &mut self.phases[self.later[last]];
             *peak = Some(peak.map_or(used, |peak| peak.max(used)));
         }
     }
