@@ -257,7 +257,7 @@ fn probe(bench: &Bench, daemon: &Daemon, file: &Path, python: &str) -> Command {
 fn short(bench: &Bench, daemon: &Daemon, file: &Path) -> Command {
     let mut command = Command::new(&bench.vramscope);
     command.arg("profile").arg("--output").arg(file).args(["--input-len", "32", "--output-len", "16"]);
-    command.args(["--baseline", "1s", "--interval", "100ms"]);
+    command.args(["--baseline", "1s", "--interval", "250ms"]);
     command.envs(engine_environment()).stdin(Stdio::null());
     if let Some(host) = daemon.host() {
         command.env("DOCKER_HOST", host);

@@ -178,7 +178,8 @@ mod tests {
         let mut text = String::new();
         super::AsCsv::new(log.as_bytes()).read_to_string(&mut text).unwrap();
         assert!(text.len() < 2 * log.len(), "{} bytes of {}", text.len(), log.len());
-        let log = format!("{names}{} 20261122 05:24:13 0 7{}\n junk junk junk\n#\n", "#\n".repeat(9), " 1".repeat(1500));
+        let log =
+            format!("{names}{} 20261122 05:24:13 0 7{}\n junk junk junk\n#\n", "#\n".repeat(9), " 1".repeat(1500));
         let log = read(log.as_bytes()).unwrap();
         assert_eq!(log.timeline.samples().len(), 1);
         assert!(matches!(log.notes[..], [Note::TornLastLine { line: 12, .. }]), "{:?}", log.notes);

@@ -68,53 +68,47 @@ pub enum What {
     ProcessMemory,
 }
 
-const MIB: Option<&str> = Some("MiB");
-const WATT: Option<&str> = Some("W");
-const PERCENT: Option<&str> = Some("%");
-const MHZ: Option<&str> = Some("MHz");
-
-/// Names with the unit that nvidia-smi prints in the header or the cell. The first name of each column is the present
-/// one; those behind it are older spellings and aliases.
-const COLUMNS: &[(&str, What, Option<&str>)] = &[
-    ("timestamp", What::Timestamp, None),
-    ("index", What::Index, None),
-    ("name", What::Name, None),
-    ("gpu_name", What::Name, None),
-    ("uuid", What::Uuid, None),
-    ("gpu_uuid", What::Uuid, None),
-    ("pci.bus_id", What::BusId, None),
-    ("gpu_bus_id", What::BusId, None),
-    ("driver_version", What::DriverVersion, None),
-    ("kmd_version", What::KmdVersion, None),
-    ("memory.total", What::MemoryTotal, MIB),
-    ("memory.used", What::MemoryUsed, MIB),
-    ("memory.free", What::MemoryFree, MIB),
-    ("memory.reserved", What::MemoryReserved, MIB),
-    ("power.draw", What::PowerDraw, WATT),
-    ("power.draw.instant", What::PowerInstant, WATT),
-    ("power.draw.average", What::PowerAverage, WATT),
-    ("power.limit", What::PowerLimit, WATT),
-    ("enforced.power.limit", What::EnforcedPowerLimit, WATT),
-    ("temperature.gpu", What::Temperature, None),
-    ("temperature.gpu.tlimit", What::TemperatureMargin, None),
-    ("temperature.memory", What::MemoryTemperature, None),
-    ("utilization.gpu", What::Utilization, PERCENT),
-    ("utilization.memory", What::MemoryUtilization, PERCENT),
-    ("clocks.current.graphics", What::GraphicsClock, MHZ),
-    ("clocks.gr", What::GraphicsClock, MHZ),
-    ("clocks.current.sm", What::SmClock, MHZ),
-    ("clocks.sm", What::SmClock, MHZ),
-    ("clocks.current.memory", What::MemoryClock, MHZ),
-    ("clocks.mem", What::MemoryClock, MHZ),
-    ("clocks.current.video", What::VideoClock, MHZ),
-    ("clocks.video", What::VideoClock, MHZ),
-    ("clocks_event_reasons.active", What::ClockReasons, None),
-    ("clocks_throttle_reasons.active", What::ClockReasons, None),
-    ("mig.mode.current", What::MigMode, None),
-    ("pid", What::Pid, None),
-    ("process_name", What::ProcessName, None),
-    ("used_gpu_memory", What::ProcessMemory, MIB),
-    ("used_memory", What::ProcessMemory, MIB),
+/// Names. The first one of each column is the present one; those behind it are older spellings and aliases.
+const COLUMNS: &[(&str, What)] = &[
+    ("timestamp", What::Timestamp),
+    ("index", What::Index),
+    ("name", What::Name),
+    ("gpu_name", What::Name),
+    ("uuid", What::Uuid),
+    ("gpu_uuid", What::Uuid),
+    ("pci.bus_id", What::BusId),
+    ("gpu_bus_id", What::BusId),
+    ("driver_version", What::DriverVersion),
+    ("kmd_version", What::KmdVersion),
+    ("memory.total", What::MemoryTotal),
+    ("memory.used", What::MemoryUsed),
+    ("memory.free", What::MemoryFree),
+    ("memory.reserved", What::MemoryReserved),
+    ("power.draw", What::PowerDraw),
+    ("power.draw.instant", What::PowerInstant),
+    ("power.draw.average", What::PowerAverage),
+    ("power.limit", What::PowerLimit),
+    ("enforced.power.limit", What::EnforcedPowerLimit),
+    ("temperature.gpu", What::Temperature),
+    ("temperature.gpu.tlimit", What::TemperatureMargin),
+    ("temperature.memory", What::MemoryTemperature),
+    ("utilization.gpu", What::Utilization),
+    ("utilization.memory", What::MemoryUtilization),
+    ("clocks.current.graphics", What::GraphicsClock),
+    ("clocks.gr", What::GraphicsClock),
+    ("clocks.current.sm", What::SmClock),
+    ("clocks.sm", What::SmClock),
+    ("clocks.current.memory", What::MemoryClock),
+    ("clocks.mem", What::MemoryClock),
+    ("clocks.current.video", What::VideoClock),
+    ("clocks.video", What::VideoClock),
+    ("clocks_event_reasons.active", What::ClockReasons),
+    ("clocks_throttle_reasons.active", What::ClockReasons),
+    ("mig.mode.current", What::MigMode),
+    ("pid", What::Pid),
+    ("process_name", What::ProcessName),
+    ("used_gpu_memory", What::ProcessMemory),
+    ("used_memory", What::ProcessMemory),
 ];
 
 impl What {
@@ -123,18 +117,24 @@ impl What {
         COLUMNS.iter().find(|column| column.0.eq_ignore_ascii_case(name)).map(|column| column.1)
     }
 
-    fn row(self) -> Option<&'static (&'static str, Self, Option<&'static str>)> {
-        COLUMNS.iter().find(|column| column.1 == self)
-    }
-
     /// The present name.
     pub fn name(self) -> &'static str {
-        self.row().map_or("", |column| column.0)
+        COLUMNS.iter().find(|column| column.1 == self).map_or("", |column| column.0)
     }
 
-    /// The unit that nvidia-smi prints: `MiB`, `W`, `%`, `MHz`.
+    /// The unit that nvidia-smi prints in the header or the cell: `MiB`, `W`, `%`, `MHz`.
     pub fn unit(self) -> Option<&'static str> {
-        self.row().and_then(|column| column.2)
+        match self {
+            Self::MemoryTotal | Self::MemoryUsed | Self::MemoryFree | Self::MemoryReserved | Self::ProcessMemory => {
+                Some("MiB")
+            }
+            Self::PowerDraw | Self::PowerInstant | Self::PowerAverage | Self::PowerLimit | Self::EnforcedPowerLimit => {
+                Some("W")
+            }
+            Self::Utilization | Self::MemoryUtilization => Some("%"),
+            Self::GraphicsClock | Self::SmClock | Self::MemoryClock | Self::VideoClock => Some("MHz"),
+            _ => None,
+        }
     }
 }
 
@@ -187,12 +187,16 @@ mod tests {
 
     #[test]
     fn every_name_leads_to_its_column_in_any_case_and_old_spellings_to_the_present_one() {
-        for (name, what, unit) in COLUMNS {
+        for (name, what) in COLUMNS {
             assert_eq!((What::of(name), What::of(&name.to_uppercase())), (Some(*what), Some(*what)), "{name}");
-            assert_eq!((What::of(what.name()), what.unit()), (Some(*what), *unit), "{name}");
+            assert_eq!(What::of(what.name()), Some(*what), "{name}");
         }
         assert_eq!(What::of("clocks.sm").map(What::name), Some("clocks.current.sm"));
         assert_eq!(What::of("ecc.mode.current"), None);
+        assert_eq!(
+            (What::ProcessMemory.unit(), What::PowerLimit.unit(), What::Pid.unit()),
+            (Some("MiB"), Some("W"), None)
+        );
     }
 
     #[test]

@@ -132,7 +132,8 @@ impl<'t> Reader<'t> {
         }
         let row = row(heads, line, number)?;
         self.rows += 1;
-        for (head, cell) in row.values() {
+        // Only a figure that has a unit can lack it.
+        for (head, cell) in row.values().filter(|(head, _)| head.what.is_some_and(|what| what.unit().is_some())) {
             if let Err(error) = cell.figure(head) {
                 self.note(format!("the figure is left out: {error}"));
             }
