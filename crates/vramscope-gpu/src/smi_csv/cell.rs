@@ -22,6 +22,10 @@ const NOTHING: [&str; 8] = [
 /// Whether a cell says that the source has no such figure: it is empty, `N/A`, a known word, or a word in brackets
 /// (`[Not Supported]`, `[Unknown Error]`, `[GPU requires reset]`).
 pub fn is_absent(cell: &str) -> bool {
+    // No such word begins with a digit, and nearly every cell of a log does.
+    if cell.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+        return false;
+    }
     let cell = cell.trim();
     cell.is_empty()
         || cell.eq_ignore_ascii_case("n/a")
@@ -113,7 +117,8 @@ impl<'t> Cell<'t> {
         if is_absent(self.0) {
             return Ok(None);
         }
-        let end = self.0.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(self.0.len());
+        let of_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+        let end = self.0.bytes().position(|byte| !of_number(byte)).unwrap_or(self.0.len());
         let (number, rest) = self.0.split_at(end);
         let unit = rest.trim_start();
         // A unit stands apart or is a known word; `1e3` and `0x10` are neither numbers nor units of these tools.
