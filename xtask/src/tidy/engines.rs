@@ -36,8 +36,15 @@ pub(super) fn check(name: &str, text: &str, wrong: &mut Vec<String>) {
     if library == "vramscope" || library.starts_with("standin-") || inside.contains("tests") {
         return;
     }
-    let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    for (number, line) in code.lines().enumerate() {
+    let (mut announced, mut in_tests) = (false, false);
+    for (number, line) in text.lines().enumerate() {
+        // A module of tests ends with a brace of its own line; code may follow it.
+        if in_tests {
+            in_tests = line != "}";
+            continue;
+        }
+        in_tests = announced && line.starts_with("mod ") && line.ends_with('{');
+        announced = line == "#[cfg(test)]";
         let line = line.split("//").next().unwrap_or_default().to_lowercase();
         for (word, room) in ENGINES {
             if line.contains(word) && !in_room(inside, room) && is_spelled(name, &line, word, room) {
@@ -105,7 +112,9 @@ mod tests {
             assert_eq!(found(place, text), 0, "{place}");
         }
         let ways = "mod vllm;\nuse crate::vllm::rows;\nmatch kind { EngineKind::Vllm => vllm::advice() } // vLLM\n\
-                    #[cfg(test)]\nmod tests { fn t() { \"vllm\" } }";
+                    #[cfg(test)]\nmod tests {\n    fn t() { \"vllm\" }\n}\n";
         assert_eq!(found("crates/vramscope-log/src/advice.rs", ways), 0);
+        let behind = format!("{ways}{text}");
+        assert_eq!(found("crates/vramscope-log/src/advice.rs", &behind), 1, "code behind the tests counts");
     }
 }
