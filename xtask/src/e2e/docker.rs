@@ -130,11 +130,11 @@ fn in_a_running_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> 
     done(start.args(["--detach", IMAGE, "sleep", "infinity"]).stdout(Stdio::null()), "start a container")?;
     let file = bench.work.join("docker-exec.json");
     let mut command = profile(bench, daemon, &file);
-    command.args(["--container", HOST, "--num-iters", "2", "--num-iters-warmup", "1", "--batch-size", "2"]);
+    command.args(["--container", HOST, "--num-iters", "12", "--num-iters-warmup", "1", "--batch-size", "2"]);
     let document = complete(command, &file)?;
     check_phases(&document, &["ready"])?;
     check_engine(&document)?;
-    ensure!(document["latency_stats"]["num_iterations"] == 2, "iterations {}", document["latency_stats"]);
+    ensure!(document["latency_stats"]["num_iterations"] == 12, "iterations {}", document["latency_stats"]);
     ensure!(document["host"]["container"] == HOST, "container {}", document["host"]["container"]);
     derived_again(bench, &file)?;
     the_probe_in_a_running_container(bench, daemon)?;
@@ -257,7 +257,7 @@ fn probe(bench: &Bench, daemon: &Daemon, file: &Path, python: &str) -> Command {
 fn short(bench: &Bench, daemon: &Daemon, file: &Path) -> Command {
     let mut command = Command::new(&bench.vramscope);
     command.arg("profile").arg("--output").arg(file).args(["--input-len", "32", "--output-len", "16"]);
-    command.args(["--baseline", "1s", "--interval", "250ms"]);
+    command.args(["--baseline", "1s", "--interval", "100ms"]);
     command.envs(engine_environment()).stdin(Stdio::null());
     if let Some(host) = daemon.host() {
         command.env("DOCKER_HOST", host);

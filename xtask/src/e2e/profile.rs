@@ -168,7 +168,7 @@ fn profile(bench: &Bench, file: &Path) -> Command {
 
 fn profile_of(bench: &Bench, file: &Path) -> Command {
     let mut command = Command::new(&bench.vramscope);
-    command.arg("profile").arg("--output").arg(file).args(["--baseline", "1s", "--interval", "250ms"]);
+    command.arg("profile").arg("--output").arg(file).args(["--baseline", "1s", "--interval", "100ms"]);
     command.envs(engine_environment()).envs(SECRETS.iter().copied()).stdin(Stdio::null());
     command
 }
