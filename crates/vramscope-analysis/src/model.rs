@@ -20,6 +20,8 @@ pub(crate) fn engine_args(facts: &EngineFacts) -> EngineArgs {
         dtype: facts.dtype.as_ref().and_then(|f| element_type(&f.value)),
         kv_cache_dtype: text(&facts.kv_cache_dtype).filter(|name| name != "auto"),
         max_model_len: number(&facts.max_model_len),
+        // What its log states it has taken.
+        allow_long_max_model_len: true,
         max_num_seqs: number(&facts.max_num_seqs),
         max_num_batched_tokens: number(&facts.max_num_batched_tokens),
         block_size: number(&facts.block_size),

@@ -8,7 +8,7 @@ mod sweep;
 pub use calculator::{CalculatorDocument, CheckedPartDocument};
 pub use diff::{ChangeDocument, ComparisonDocument, ExceededDocument, SettingDocument};
 pub use repeat::{RepeatDocument, RepeatedFigure};
-pub use sweep::{PointDocument, RunDocument, RunsDocument, SeriesDocument};
+pub use sweep::{CampaignRunDocument, PointDocument, RunDocument, RunsDocument, SeriesDocument};
 
 #[cfg(feature = "json-schema")]
 use schemars::Schema;

@@ -26,7 +26,7 @@ pub use calculator::{Calculated, Check, CheckedPart, Part};
 pub use diff::{Change, Difference, Exceeded, Limit, SettingChange, Verdict};
 pub use figure::{Better, Figure, Quantity, figures};
 pub use setting::{Setting, settings};
-pub use sweep::{AXES, Point, Row, Series, Sweep};
+pub use sweep::{AXES, CampaignRun, Point, Row, Series, Sweep};
 
 /// The example of the README, which is a test.
 #[cfg(doctest)]

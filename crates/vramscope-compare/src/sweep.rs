@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use vramscope_schema::RunState;
 use vramscope_schema::v3::{Profile, RunStatus};
 
 use crate::figure::{Quantity, figures};
@@ -36,6 +37,25 @@ pub struct Row {
     pub figures: BTreeMap<&'static str, Quantity>,
     /// What makes its figures doubtful.
     pub cautions: Vec<String>,
+    /// Its place in a campaign, where it has one.
+    pub campaign: Option<CampaignRun>,
+}
+
+/// What a campaign knows of one of its runs, also of one that has left no profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CampaignRun {
+    /// What its attempts and its profile are called in the campaign's folder.
+    pub key: String,
+    /// How far it is.
+    pub state: RunState,
+    /// The attempt of which the figures are, or the last one.
+    pub attempt: Option<String>,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// Why the last attempt did not go well, in one line.
+    pub failure: Option<String>,
+    /// The profile, or the recording of an attempt that has left none.
+    pub path: Option<String>,
 }
 
 /// Runs that differ in one setting alone.
@@ -110,7 +130,30 @@ impl Row {
             settings: settings.collect(),
             figures: figures.collect(),
             cautions: crate::diff::cautions(profile, None),
+            campaign: None,
         }
+    }
+
+    /// The row of a run that has left no profile. `settings` are by the names of [`settings`]; others are left out.
+    pub fn without_profile(name: String, asked: &[(&str, String)]) -> Self {
+        let of = |setting: &crate::setting::Setting| {
+            let (_, value) = asked.iter().find(|(name, _)| *name == setting.name)?;
+            Some((setting.name, value.clone()))
+        };
+        Self {
+            name,
+            status: None,
+            settings: settings().iter().filter_map(of).collect(),
+            figures: BTreeMap::new(),
+            cautions: Vec::new(),
+            campaign: None,
+        }
+    }
+
+    /// Whether it has figures to be set beside those of others.
+    fn is_measured(&self) -> bool {
+        let unfinished = self.campaign.as_ref().is_some_and(|run| run.state != RunState::Complete);
+        self.status != Some(RunStatus::Failed) && !unfinished
     }
 
     fn figure(&self, name: &str) -> Option<f64> {
@@ -131,7 +174,7 @@ fn follows(axis: &str) -> &'static [&'static str] {
 fn along(axis: &'static str, rows: &[Row]) -> Vec<Series> {
     type Points<'r> = BTreeMap<u64, Vec<&'r Row>>;
     let mut groups: BTreeMap<Vec<(&'static str, &str)>, Points<'_>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.status != Some(RunStatus::Failed)) {
+    for row in rows.iter().filter(|row| row.is_measured()) {
         let Some(value) = row.settings.get(axis).and_then(|value| value.parse::<u64>().ok()).filter(|n| *n > 0) else {
             continue;
         };

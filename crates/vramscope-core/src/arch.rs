@@ -366,6 +366,21 @@ pub enum Residual {
     Separate,
 }
 
+/// What a config says of the longest sequence. Unit: tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lengths {
+    /// The length that its keys state.
+    pub stated: u64,
+    /// The same where positions are stretched by a factor, whatever the method.
+    pub stretched: u64,
+    /// The same where YaRN is not counted as stretching.
+    pub stretched_but_for_yarn: u64,
+    /// What is taken unless somebody asks for more, where that is less (LongRoPE's original length).
+    pub usual: Option<u64>,
+    /// Lengths up to this are accepted where somebody asks for them.
+    pub accepted: Option<u64>,
+}
+
 /// A decoder by its shape, with all that its size in memory depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Architecture {
@@ -391,6 +406,8 @@ pub struct Architecture {
     pub learned_positions: u64,
     /// The longest sequence that the model was made for.
     pub max_positions: Option<u64>,
+    /// The longest sequence as engines derive it, where a key states one.
+    pub lengths: Option<Lengths>,
     /// The layers, in order.
     pub layers: Vec<Layer>,
     /// How the implementation carries the residual stream.

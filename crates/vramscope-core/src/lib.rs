@@ -31,8 +31,8 @@ mod words;
 mod workload;
 
 pub use arch::{
-    Architecture, Attention, Dense, ElementType, Experts, FeedForward, Indexer, Kept, LatentAttention, Layer, Mixer,
-    QkNorm, Quantization, Recurrent, Residual, RotaryTable, Span, Tower, WeightFormat,
+    Architecture, Attention, Dense, ElementType, Experts, FeedForward, Indexer, Kept, LatentAttention, Layer, Lengths,
+    Mixer, QkNorm, Quantization, Recurrent, Residual, RotaryTable, Span, Tower, WeightFormat,
 };
 pub use breakdown::{Basis, Breakdown, BreakdownError, Component, ComponentKind, Confidence};
 pub use bytes::{ByteDelta, ByteUnit, Bytes};

@@ -44,6 +44,18 @@ pub enum EstimateError {
         /// Ways.
         ways: u64,
     },
+    /// The engine refuses a length above the one that it derives of the model.
+    #[error(
+        "use --max-model-len {asked}: the engine derives {most} from the model's config and refuses more; lower it, or set \
+         {allows}=1 for the engine if the model can do more",
+        allows = crate::ALLOWS_LONG
+    )]
+    LongerThanModel {
+        /// What was asked for, in tokens.
+        asked: u64,
+        /// What the engine derives, in tokens.
+        most: u64,
+    },
     /// The storage format of weights is not known.
     #[error("size the weights: the format `{method}` is not known; give the tensor table of the checkpoint")]
     UnknownWeightFormat {

@@ -40,6 +40,7 @@ pub use vllm::fit::{
 pub use vllm::grammar::{COMMAND_LINE, is_command, with_config_file};
 pub use vllm::input::{EngineArgs, EngineVersion, Lora, Usage};
 pub use vllm::kv::{CacheKind, KvGroup, KvPlan, kv_plan};
+pub use vllm::lengths::{ALLOWS_LONG, ModelLengths, model_lengths};
 pub use vllm::resolve::Resolved;
 pub use vllm::words::{CommandLine, human_readable_int};
 pub use weights::tensors::Part;

@@ -7,5 +7,6 @@ pub(crate) mod grammar;
 pub(crate) mod graphs;
 pub(crate) mod input;
 pub(crate) mod kv;
+pub(crate) mod lengths;
 pub(crate) mod resolve;
 pub(crate) mod words;

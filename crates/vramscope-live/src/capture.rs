@@ -6,7 +6,7 @@ mod error;
 mod files;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::vllm::profiler::{Profiled, Version};
 use api::Api;
@@ -75,12 +75,22 @@ pub enum CaptureEvent {
         /// How its profiler is set up.
         setup: String,
     },
+    /// The engine is not ready yet.
+    Waiting {
+        /// Since when it was started.
+        since: Duration,
+    },
     /// The requests are recorded.
     Recorded {
         /// How many.
         requests: u32,
         /// Of which model.
         model: String,
+    },
+    /// The engine wrote more than its traces, elsewhere.
+    Left {
+        /// Each file, with its size in bytes.
+        files: Vec<(PathBuf, u64)>,
     },
 }
 
@@ -101,9 +111,14 @@ impl Capture {
                 self.record(&api, observe).await?;
             }
             started @ Captured::Started { .. } => {
+                let begun = SystemTime::now();
                 let mut engine = self.start(started, &dir, observe).await?;
                 let recorded = self.with(&mut engine, observe).await;
                 let stopped = engine.stop().await;
+                let left = files::function_traces(begun);
+                if !left.is_empty() {
+                    observe(CaptureEvent::Left { files: left });
+                }
                 recorded?;
                 stopped?;
             }
@@ -135,7 +150,7 @@ impl Capture {
         observe: &mut (dyn FnMut(CaptureEvent) + Send),
     ) -> Result<(), CaptureError> {
         let api = Api::new(&engine.url(), self.timeout)?;
-        let recorded = match engine.wait_until_ready(&api, self.timeout).await {
+        let recorded = match engine.wait_until_ready(&api, self.timeout, observe).await {
             Ok(()) => self.record(&api, observe).await,
             ended => ended,
         };

@@ -8,14 +8,14 @@ mod spec;
 use std::path::{Path, PathBuf};
 
 use vramscope_core::Architecture;
-use vramscope_estimate::{CommandLine, EngineArgs, EngineVersion, Usage};
+use vramscope_estimate::{ALLOWS_LONG, CommandLine, EngineArgs, EngineVersion, Usage, model_lengths};
 use vramscope_host::EngineHost;
 use vramscope_load::Client;
 use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, engine_config_words};
 
 use crate::paths::{RESULTS, free_beside};
 use crate::vllm::words::{dummy_weights, given_twice, told, told_by_us};
-use crate::{DeviceNow, Measured, Place, Preflight, Request, Secrets, WorkKind, place};
+use crate::{DeviceNow, Found, Longest, Measured, Place, Preflight, Request, Secrets, WorkKind, place};
 
 pub use error::PlanError;
 
@@ -111,9 +111,11 @@ impl Plan {
     }
 
     /// What the checks before the start look at, of an engine of this release once it is known.
-    pub fn preflight<'p>(&'p self, version: Option<&str>, devices: &'p [DeviceNow]) -> Preflight<'p> {
+    pub fn preflight<'p>(&'p self, found: Option<&Found>, devices: &'p [DeviceNow]) -> Preflight<'p> {
         let request = &self.request;
         let mut engine = self.engine_args.clone();
+        engine.allow_long_max_model_len = self.allows_long();
+        let version = found.and_then(|found| found.version.as_deref());
         if let Some(version) = version.and_then(|version| version.parse::<EngineVersion>().ok()) {
             engine.version = version;
         }
@@ -124,15 +126,35 @@ impl Plan {
             devices,
             architecture: self.architecture.as_ref().filter(|_| started && self.budgeted),
             dummy_weights: dummy_weights(&request.engine.words.all()),
-            args: engine,
             disk_free: free_beside(request.output.as_deref().unwrap_or(Path::new(RESULTS))),
             // A server that runs has read its weights, wherever they are.
             model_folder: self.folder.as_deref().or(self.absent_folder()).filter(|_| starts),
             request_tokens: Some(sizes)
-                .filter(|_| started && request.work.prompt.is_none())
+                .filter(|_| request.work.kind != WorkKind::Transformers && request.work.prompt.is_none())
                 .and_then(|sizes| sizes.input_len.checked_add(sizes.output_len)),
             own_processes: self.own_processes.clone(),
+            longest: self.longest(found, &engine).filter(|_| request.work.kind != WorkKind::Transformers),
+            args: engine,
         }
+    }
+
+    /// The longest sequence, once it is known who is asked: a server says it, an engine's release derives it.
+    fn longest(&self, found: Option<&Found>, engine: &EngineArgs) -> Option<Longest> {
+        if self.request.place.url().is_some() {
+            return found?.max_model_len.map(Longest::Served);
+        }
+        let model = self.architecture.as_ref().filter(|_| found.is_some() && self.budgeted)?;
+        let lengths = model_lengths(model, engine.version)?;
+        let most = if engine.allow_long_max_model_len { lengths.usual } else { lengths.longest };
+        Some(Longest::Derived { tokens: most, sure: lengths.checked })
+    }
+
+    /// Whether the engine's environment lets it take more than it derives.
+    fn allows_long(&self) -> bool {
+        let variables = &self.request.environment;
+        let inherited = variables.inherited.iter().filter(|_| self.request.place == Place::Process);
+        let set = |(name, value): &(String, String)| name == ALLOWS_LONG && !["", "0"].contains(&value.as_str());
+        variables.given.iter().chain(inherited).any(set)
     }
 
     /// What was named as a folder of this machine and is none.

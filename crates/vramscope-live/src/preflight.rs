@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use vramscope_analysis::gpu_model;
-use vramscope_core::{Architecture, Bytes, Device, GpuProcess, ProcessKind, Vendor};
-use vramscope_estimate::{Budget, Calibration, EngineArgs, Setting, budget};
+use vramscope_core::{Architecture, Bytes, Device, FailureKind, GpuProcess, ProcessKind, Vendor};
+use vramscope_estimate::{Budget, Calibration, EngineArgs, EstimateError, Setting, budget};
+
+use crate::vllm::words::LET_IT_BE_LONGER;
 
 /// A process with less than this is a desktop's, and does no harm.
 const HARMLESS: Bytes = Bytes::new(512 << 20);
@@ -45,6 +47,23 @@ pub struct Preflight<'p> {
     pub own_processes: Option<Vec<u32>>,
     /// Prompt and answer of one request together, where the lengths are given. Unit: tokens.
     pub request_tokens: Option<u64>,
+    /// The longest sequence that the model or a server which runs allows, where it is known.
+    pub longest: Option<Longest>,
+}
+
+/// The longest sequence that is allowed unless somebody says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Longest {
+    /// What a server that runs says of itself. Unit: tokens.
+    Served(u64),
+    /// What the engine derives of the model's config.
+    Derived {
+        /// The length. Unit: tokens.
+        tokens: u64,
+        /// How its release derives it was checked.
+        sure: bool,
+    },
 }
 
 /// Something that a check found.
@@ -64,8 +83,16 @@ pub struct Finding {
 impl Preflight<'_> {
     /// What speaks against the run whichever release of the engine is found, or what a person should know.
     pub fn check_place(&self) -> Vec<Finding> {
-        let found =
-            [self.too_few_devices(), self.no_processes(), self.too_long(), self.others(), self.model(), self.disk()];
+        let found = [
+            self.too_few_devices(),
+            self.no_processes(),
+            self.contradiction(),
+            self.longer_than_the_model(),
+            self.too_long(),
+            self.others(),
+            self.model(),
+            self.disk(),
+        ];
         found.into_iter().flatten().collect()
     }
 
@@ -74,11 +101,26 @@ impl Preflight<'_> {
         let budget = self.budget()?;
         let failure = budget.verdict.failure.as_ref().filter(|_| !budget.verdict.fits)?;
         let sure = if budget.verdict.certain { "will" } else { "will probably" };
+        let lacking = missing(failure).map_or(String::new(), |bytes| format!(", {bytes} are missing on each device"));
         Some(Finding {
             code: "does_not_fit",
             refuses: budget.verdict.certain,
-            message: format!("the engine {sure} refuse to start: {}", failure.name().replace('_', " ")),
+            message: format!("the engine {sure} refuse to start: {}{lacking}", failure.name().replace('_', " ")),
             advice: "vramscope estimate with the same arguments shows the budget, and vramscope fit what would do",
+        })
+    }
+
+    /// What the engine refuses to make of this model, whatever the devices.
+    fn contradiction(&self) -> Option<Finding> {
+        let device = gpu_model(&self.devices.first()?.device)?;
+        let setting = Setting { device: &device, others: Bytes::ZERO, calibration: Calibration::embedded() };
+        let error = budget(self.architecture?, &self.args, setting).err()?;
+        // Other errors are the limits of this program, not of the engine.
+        matches!(error, EstimateError::NotDivisible { .. }).then(|| Finding {
+            code: "cannot_be_split",
+            refuses: true,
+            message: error.to_string(),
+            advice: "choose another --tensor-parallel-size",
         })
     }
 
@@ -104,12 +146,35 @@ impl Preflight<'_> {
         })
     }
 
+    /// The engine refuses to be told a length above the one that it derives of the model.
+    fn longer_than_the_model(&self) -> Option<Finding> {
+        let Longest::Derived { tokens: most, sure } = self.longest? else { return None };
+        let asked = self.args.max_model_len.filter(|asked| *asked > most && !self.args.allow_long_max_model_len)?;
+        let may = if sure { "refuses" } else { "may refuse" };
+        Some(Finding {
+            code: "max_model_len_too_long",
+            refuses: sure,
+            message: format!(
+                "--max-model-len is {asked}; the engine derives {most} of the model's config and {may} more"
+            ),
+            advice: LET_IT_BE_LONGER,
+        })
+    }
+
+    /// The engine refuses requests above the length that it takes.
     fn too_long(&self) -> Option<Finding> {
-        let (tokens, most) = self.request_tokens.zip(self.args.max_model_len)?;
-        (tokens > most).then(|| Finding {
+        let told = self.args.max_model_len.map(|most| (most, true, "is to take"));
+        let (most, sure, how) = match (self.longest, told) {
+            (Some(Longest::Served(most)), _) => (most, true, "says that it takes"),
+            (_, Some(told)) => told,
+            (Some(Longest::Derived { tokens, sure }), None) => (tokens, sure, "takes, by the model's config,"),
+            (None, None) => return None,
+        };
+        let tokens = self.request_tokens.filter(|tokens| *tokens > most)?;
+        Some(Finding {
             code: "requests_too_long",
-            refuses: true,
-            message: format!("a request has {tokens} tokens with its answer, and the engine is to take {most} at most"),
+            refuses: sure,
+            message: format!("a request has {tokens} tokens with its answer, and the engine {how} {most} at most"),
             advice: "lower --input-len or --output-len, or raise --max-model-len",
         })
     }
@@ -136,7 +201,11 @@ impl Preflight<'_> {
             process.used.map_or(computes, |used| used > HARMLESS)
         };
         let gpus = self.devices.iter().filter(|now| now.device.vendor != Some(Vendor::Cpu));
+        // An engine that is started here takes the first devices that it sees, one for each rank.
+        let ranks = self.args.tensor_parallel_size.saturating_mul(self.args.pipeline_parallel_size);
+        let most = if own.is_empty() { usize::try_from(ranks).unwrap_or(usize::MAX) } else { usize::MAX };
         let listed: Vec<String> = gpus
+            .take(most)
             .flat_map(|now| now.processes.iter().flatten().map(move |process| (now.device.index, process)))
             .filter(|(_, process)| in_the_way(process))
             .map(|(device, process)| {
@@ -186,6 +255,20 @@ impl Preflight<'_> {
             advice: "free some, or record elsewhere with --output",
         })
     }
+}
+
+/// What lacks for a start, where the failure says it.
+fn missing(failure: &FailureKind) -> Option<Bytes> {
+    let (needed, there) = match failure {
+        FailureKind::KvCacheTooSmallForMaxModelLen { needed, available, .. } => (needed, available),
+        FailureKind::FreeMemoryBelowUtilization { requested, free, .. } => (requested, free),
+        _ => return None,
+    };
+    needed
+        .as_ref()
+        .zip(there.as_ref())
+        .and_then(|(needed, there)| needed.get().checked_sub(there.get()))
+        .map(Bytes::new)
 }
 
 /// A model that was named by a path, where no folder is.
@@ -241,6 +324,7 @@ mod tests {
             dummy_weights: false,
             own_processes: Some(vec![]),
             request_tokens: None,
+            longest: None,
         }
     }
 
@@ -261,6 +345,8 @@ mod tests {
         };
         let busy = [gpu(80, vec![process(9000, ProcessKind::Compute)])];
         assert_eq!(codes(&preflight(&busy, None)), [("other_processes", true)]);
+        let beside = [gpu(80, vec![]), busy[0].clone()];
+        assert_eq!(codes(&preflight(&beside, None)), [], "one rank takes the first device");
         let attached = |own| Preflight { own_processes: own, ..preflight(&busy, None) };
         assert_eq!(codes(&attached(Some(vec![7]))), [], "the server itself");
         assert_eq!(codes(&attached(Some(vec![8]))), [("other_processes", false)]);
@@ -298,6 +384,25 @@ mod tests {
             [("too_few_devices", true), ("requests_too_long", true), ("no_model_config", true), ("little_disk", true)];
         assert_eq!(codes(&preflight), expected);
         preflight.args.max_model_len = Some(640);
+        let derived = |tokens, sure| Longest::Derived { tokens, sure };
+        for (longest, found) in [
+            (derived(639, true), Some(("max_model_len_too_long", true))),
+            (derived(640, true), None),
+            (derived(639, false), Some(("max_model_len_too_long", false))),
+            (Longest::Served(639), None),
+        ] {
+            preflight.longest = Some(longest);
+            let finding = preflight.longer_than_the_model();
+            assert_eq!(finding.map(|finding| (finding.code, finding.refuses)), found, "{longest:?}");
+        }
+        preflight.args.max_model_len = None;
+        for (longest, refuses) in
+            [(Longest::Served(639), Some(true)), (derived(639, false), Some(false)), (derived(640, true), None)]
+        {
+            preflight.longest = Some(longest);
+            assert_eq!(preflight.too_long().map(|finding| finding.refuses), refuses, "{longest:?}");
+        }
+        (preflight.longest, preflight.args.max_model_len) = (None, Some(640));
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
         assert_eq!(codes(&preflight)[1], ("no_weights", true));
         preflight.dummy_weights = true;

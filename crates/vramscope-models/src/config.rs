@@ -6,7 +6,7 @@ use vramscope_core::{Architecture, ElementType, QkNorm};
 use crate::family::{self, Family};
 use crate::fields::{Fields, shortened};
 use crate::ignore::Ignored;
-use crate::{ConfigError, JsonError, Note, layers, quantization, rotary, tower};
+use crate::{ConfigError, JsonError, Note, layers, lengths, quantization, rotary, tower};
 
 /// The largest config that is read. Real ones have a few kilobytes; those with long lists of ignored modules a few
 /// hundred.
@@ -102,6 +102,7 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
         norm_parameters: family.outer_norm_vectors * hidden,
         learned_positions: learned_positions(&fields, model_type)?,
         max_positions: max_positions(&mut fields)?,
+        lengths: lengths::read(&mut fields, model_type)?,
         layers,
         residual: family.residual,
         holds_first_product: family.holds_first_product,

@@ -17,6 +17,7 @@ mod fields;
 mod gguf;
 mod ignore;
 mod layers;
+mod lengths;
 mod mixers;
 mod overrides;
 mod quantization;

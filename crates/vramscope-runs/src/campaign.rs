@@ -2,16 +2,22 @@
 
 mod expand;
 mod file;
+mod key;
+mod lease;
 mod plan;
+mod store;
 mod table;
 
 pub use expand::{PlannedRun, expand};
 #[cfg(feature = "json-schema")]
 pub use file::campaign_json_schema;
 pub use file::{CampaignFile, ModelEntry};
+pub use key::RunKey;
+pub use lease::{Lease, Leased, Owner};
 #[cfg(feature = "json-schema")]
 pub use plan::campaign_plan_json_schema;
-pub use plan::{PlanDocument, PlannedDocument};
+pub use plan::{CheckDocument, PlanDocument, PlannedDocument};
+pub use store::{Attempt, CampaignFolder, Published, StoreError};
 
 /// A campaign with more runs than this is a slip of the pen.
 pub const MOST_RUNS: usize = 10_000;

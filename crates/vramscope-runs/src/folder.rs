@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::args_file::ArgsFile;
 use crate::layout;
@@ -37,6 +38,8 @@ pub enum FolderError {
 #[derive(Debug, Clone)]
 pub struct RecordingFolder {
     path: PathBuf,
+    /// A file without a name, so that it is gone with this process, however that ends.
+    room: Arc<Mutex<Option<File>>>,
 }
 
 impl RecordingFolder {
@@ -50,18 +53,14 @@ impl RecordingFolder {
         if fs::read_dir(path).map_err(failed)?.next().is_some() {
             return Err(FolderError::NotEmpty { path: path.to_owned() });
         }
-        let folder = Self { path: path.to_owned() };
         // A disk that has no room for it now will say so of the files that matter.
-        if fs::write(path.join(layout::ROOM), vec![0; ROOM_BYTES]).is_err() {
-            folder.give_room_back();
-        }
-        Ok(folder)
+        let room = tempfile::tempfile_in(path).and_then(|mut file| file.write_all(&vec![0; ROOM_BYTES]).map(|()| file));
+        Ok(Self { path: path.to_owned(), room: Arc::new(Mutex::new(room.ok())) })
     }
 
     /// Gives back the room that was kept for the end.
     pub fn give_room_back(&self) {
-        // Where it is gone already there is nothing to give back.
-        let _ = fs::remove_file(self.path.join(layout::ROOM));
+        drop(self.room.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Where it is.

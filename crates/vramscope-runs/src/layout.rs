@@ -24,9 +24,15 @@ pub const METRICS: &str = "metrics.jsonl";
 pub const PROBE_SCRIPT: &str = "probe.py";
 /// What that script read inside the framework.
 pub const PROBE: &str = "probe.json";
-/// Room that is taken while a run goes on.
-pub(crate) const ROOM: &str = ".room";
 
+/// The published profiles of a campaign's runs.
+pub const PROFILES: &str = "profiles";
+/// Every attempt at a run of a campaign, each in a folder of its own.
+pub const ATTEMPTS: &str = "attempts";
+/// Who carries out which run of a campaign.
+pub const LEASES: &str = "leases";
+/// What stands between a run's key and the number of a published attempt that failed.
+pub const FAILED: &str = ".failed-";
 /// The runs that a campaign was asked for.
 pub const CAMPAIGN_PLAN: &str = "campaign.plan.json";
 /// The table of a campaign's runs.

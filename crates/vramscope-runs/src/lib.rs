@@ -16,7 +16,8 @@ mod utf16;
 
 pub use args_file::ArgsFile;
 pub use campaign::{
-    CampaignError, CampaignFile, MOST_CAMPAIGN_BYTES, MOST_RUNS, ModelEntry, PlanDocument, PlannedDocument, PlannedRun,
+    Attempt, CampaignError, CampaignFile, CampaignFolder, CheckDocument, Lease, Leased, MOST_CAMPAIGN_BYTES, MOST_RUNS,
+    ModelEntry, Owner, PlanDocument, PlannedDocument, PlannedRun, Published, RunKey, StoreError,
     expand as expand_campaign, read as read_campaign,
 };
 #[cfg(feature = "json-schema")]

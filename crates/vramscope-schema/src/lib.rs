@@ -23,6 +23,7 @@ mod exit_code;
 mod json_schema;
 mod migrate;
 mod read;
+mod run_state;
 mod units;
 mod v1;
 mod v2;
@@ -36,6 +37,7 @@ pub use exit_code::ExitCode;
 #[cfg(feature = "json-schema")]
 pub use json_schema::{for_validators, json_schema};
 pub use read::{Loaded, MAX_DOCUMENT_BYTES, ReadError, read};
+pub use run_state::RunState;
 pub use version::{Version, VersionError};
 pub use write::{WriteError, write};
 

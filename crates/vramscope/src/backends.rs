@@ -69,14 +69,18 @@ const PERIOD: Duration = Duration::from_millis(100);
 
 /// The time between two readings: what was asked for, else the usual one, or the shortest that all these sources allow,
 /// which is then said. There is one for all, since a tick holds every device.
-pub(crate) fn period<'b>(asked: Option<Duration>, sources: impl IntoIterator<Item = &'b dyn GpuBackend>) -> Duration {
+pub(crate) fn period<'b>(
+    asked: Option<Duration>,
+    sources: impl IntoIterator<Item = &'b dyn GpuBackend>,
+    note: &dyn Fn(&str),
+) -> Duration {
     let limits = sources.into_iter().filter_map(|source| Some((source.info().shortest_period?, source.name())));
     let (shortest, name) = match (asked, limits.max()) {
         (Some(asked), _) => return asked,
         (None, Some(slowest)) if slowest.0 > PERIOD => slowest,
         (None, _) => return PERIOD,
     };
-    output::say(&format!(
+    note(&format!(
         "note: readings are taken every {shortest:?} in place of {PERIOD:?}: {name} cannot be asked more often"
     ));
     shortest

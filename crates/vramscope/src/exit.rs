@@ -89,6 +89,7 @@ fn of_plan(error: &PlanError) -> ExitCode {
         | PlanError::Unreachable(_)
         | PlanError::NoFlags { .. }
         | PlanError::WithoutDocker { .. } => ExitCode::HostUnavailable,
+        PlanError::Asked(error) => of_plan(error),
         // What the system refuses.
         _ => ExitCode::Failure,
     }

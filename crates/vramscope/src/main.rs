@@ -10,6 +10,7 @@ mod output;
 mod patience;
 mod program;
 mod progress;
+mod signals;
 mod table;
 mod time;
 mod timeline_report;

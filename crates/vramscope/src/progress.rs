@@ -47,6 +47,26 @@ impl Progress {
         anstream::eprint!("\r\x1b[Kreading {name}: {behind} samples");
     }
 
+    /// Says how many of several like things are done.
+    pub(crate) fn step(&mut self, what: &str, done: usize, all: usize) {
+        if self.next.is_none_or(|next| Instant::now() < next) {
+            return;
+        }
+        self.next = Some(Instant::now() + STEP);
+        self.shown = true;
+        anstream::eprint!("\r\x1b[K{what} {done} of {all}");
+    }
+
+    /// Says for what is waited, and since when.
+    pub(crate) fn waiting(&mut self, what: &str, since: Duration) {
+        if self.next.is_none_or(|next| Instant::now() < next) {
+            return;
+        }
+        self.next = Some(Instant::now() + STEP);
+        self.shown = true;
+        anstream::eprint!("\r\x1b[K{what}: {} s", since.as_secs());
+    }
+
     /// Clears the line.
     pub(crate) fn end(&mut self) {
         if std::mem::take(&mut self.shown) {

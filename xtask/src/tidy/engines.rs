@@ -2,7 +2,7 @@
 //! engine, so that another one is never taken for it.
 
 /// Words by which engines are spelled, in lower case, and the name of their rooms.
-const ENGINES: &[(&str, &str)] = &[
+const WORDS: &[(&str, &str)] = &[
     ("vllm", "vllm"),
     ("sglang", "sglang"),
     ("llamacpp", "llamacpp"),
@@ -46,7 +46,7 @@ pub(super) fn check(name: &str, text: &str, wrong: &mut Vec<String>) {
         in_tests = announced && line.starts_with("mod ") && line.ends_with('{');
         announced = line == "#[cfg(test)]";
         let line = line.split("//").next().unwrap_or_default().to_lowercase();
-        for (word, room) in ENGINES {
+        for (word, room) in WORDS {
             if line.contains(word) && !in_room(inside, room) && is_spelled(name, &line, word, room) {
                 wrong.push(format!(
                     "{name}:{}: it spells an engine ({word}) outside the room of that name ({room}/); see \

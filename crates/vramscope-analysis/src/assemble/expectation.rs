@@ -49,7 +49,8 @@ fn args(run: &Known<'_>) -> EngineArgs {
         Some(value) => format!("--{}={value}", flag.name),
         None => format!("--{}", flag.name),
     }));
-    let base = EngineArgs { version, ..EngineArgs::default() };
+    // What it was told it has taken, or its log says why not.
+    let base = EngineArgs { version, allow_long_max_model_len: true, ..EngineArgs::default() };
     CommandLine::read(&words, base).map_or(logged, |line| line.args)
 }
 

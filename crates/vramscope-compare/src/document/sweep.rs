@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use serde_with::skip_serializing_none;
+use vramscope_schema::RunState;
 use vramscope_schema::v3::RunStatus;
 
 use super::{VERSION, number};
@@ -39,6 +40,28 @@ pub struct RunDocument {
     pub figures: BTreeMap<String, Number>,
     /// What makes its figures doubtful.
     pub cautions: Vec<String>,
+    /// Its place in a campaign, where it has one.
+    pub campaign: Option<CampaignRunDocument>,
+}
+
+/// What a campaign knows of one of its runs, also of one that has left no profile.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct CampaignRunDocument {
+    /// What its attempts and its profile are called in the campaign's folder.
+    pub key: String,
+    /// How far it is.
+    pub state: RunState,
+    /// The attempt of which the figures are, or the last one.
+    pub attempt: Option<String>,
+    /// How often it was tried. Unit: count.
+    pub attempts: u64,
+    /// Why the last attempt did not go well, in one line.
+    pub failure: Option<String>,
+    /// The profile, or the recording of an attempt that has left none.
+    pub path: Option<String>,
 }
 
 /// Runs that differ in one setting alone.
@@ -93,6 +116,14 @@ impl RunsDocument {
                 settings: owned(&row.settings),
                 figures: figures.collect(),
                 cautions: row.cautions.clone(),
+                campaign: row.campaign.as_ref().map(|run| CampaignRunDocument {
+                    key: run.key.clone(),
+                    state: run.state,
+                    attempt: run.attempt.clone(),
+                    attempts: run.attempts,
+                    failure: run.failure.clone(),
+                    path: run.path.clone(),
+                }),
             }
         });
         let series = sweep.series.iter().map(|series| SeriesDocument {

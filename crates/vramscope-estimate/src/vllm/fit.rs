@@ -4,6 +4,7 @@ use vramscope_core::{Architecture, Quantization, WeightFormat, Workload};
 
 use crate::vllm::budget::{Budget, Setting, budget_of_loaded};
 use crate::vllm::input::EngineArgs;
+use crate::vllm::lengths::model_lengths;
 use crate::{EstimateError, GpuModel, Weights, weights_on_device};
 
 /// Tensor-parallel sizes that are tried, the smallest first.
@@ -190,7 +191,7 @@ pub fn longest_model_len(
     args: &EngineArgs,
     setting: Setting<'_>,
 ) -> Result<Option<u64>, EstimateError> {
-    let most = model.max_positions.or(args.max_model_len);
+    let most = model_lengths(model, args.version).map(|lengths| lengths.longest).or(args.max_model_len);
     let most = most.ok_or(EstimateError::Missing { what: "the longest request", name: "--max-model-len" })?;
     let loaded = weights_on_device(model, args, setting.device)?;
     let starts = |tokens: u64| -> Result<bool, EstimateError> {

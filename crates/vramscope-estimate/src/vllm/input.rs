@@ -119,6 +119,8 @@ pub struct EngineArgs {
     pub kv_cache_dtype: Option<String>,
     /// Longest request in tokens.
     pub max_model_len: Option<u64>,
+    /// Lengths above what the engine derives of the model are accepted (the variable VLLM_ALLOW_LONG_MAX_MODEL_LEN).
+    pub allow_long_max_model_len: bool,
     /// Most requests in one step.
     pub max_num_seqs: Option<u64>,
     /// Most tokens in one step.
@@ -160,6 +162,7 @@ impl Default for EngineArgs {
             quantization: None,
             kv_cache_dtype: None,
             max_model_len: None,
+            allow_long_max_model_len: false,
             max_num_seqs: None,
             max_num_batched_tokens: None,
             block_size: None,

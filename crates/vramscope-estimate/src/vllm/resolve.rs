@@ -8,6 +8,7 @@ use crate::device::GpuModel;
 use crate::vllm::activations::Runner;
 use crate::vllm::input::{EngineArgs, EngineVersion, Usage};
 use crate::vllm::kv::KvPlan;
+use crate::vllm::lengths::max_model_len;
 use crate::{EstimateError, weights};
 
 const GIB: u64 = 1 << 30;
@@ -53,8 +54,7 @@ pub(crate) fn resolve(
     device: &GpuModel,
     plan: &KvPlan,
 ) -> Result<Resolved, EstimateError> {
-    let unknown = EstimateError::Missing { what: "the budget", name: "--max-model-len" };
-    let max_model_len = args.max_model_len.or(model.max_positions).ok_or(unknown)?;
+    let max_model_len = max_model_len(model, args)?;
     let (tokens, requests) = batch_defaults(args, device);
     let max_num_seqs = args.max_num_seqs.unwrap_or(requests);
     // A step never has more tokens than all its requests together.

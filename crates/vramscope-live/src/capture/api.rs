@@ -14,6 +14,8 @@ use crate::vllm::profiler::{START, STOP};
 
 /// Requests in flight together: enough for the engine to form batches.
 const AT_ONCE: u32 = 8;
+/// Tokens of a prompt.
+const PROMPT: u32 = 24;
 /// An engine that does not say within this time that it is well is not.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many characters of a refusal are repeated.
@@ -79,7 +81,8 @@ impl Api {
 
     /// Sends one request. Prompts differ, so that no cached prefix saves the engine its work.
     pub(super) async fn complete(&self, model: &str, number: u32, max_tokens: u32) -> Result<(), CaptureError> {
-        let prompt = format!("{number}: count on from {} to the end, one number after the other.", number * 7 + 1);
+        // Token ids are taken by servers without a tokenizer too; these are in every vocabulary.
+        let prompt: Vec<u32> = (0..PROMPT).map(|at| 3 + (number.wrapping_mul(31) + at * 7) % 200).collect();
         let body =
             json!({"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "ignore_eos": true});
         let answer = self.client.post("/v1/completions", body.to_string().into_bytes()).await;

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use vramscope_core::redact;
 use vramscope_host::{Command, EngineEvent, EngineHost, Exit};
 
-use super::CaptureError;
 use super::api::Api;
+use super::{CaptureError, CaptureEvent};
 use crate::vllm::command::PROGRAM;
 use crate::vllm::profiler::{Profiled, Version};
 
@@ -81,12 +81,18 @@ impl Engine {
     }
 
     /// Waits until it answers, or fails when it ends or takes too long.
-    pub(super) async fn wait_until_ready(&mut self, api: &Api, timeout: Duration) -> Result<(), CaptureError> {
+    pub(super) async fn wait_until_ready(
+        &mut self,
+        api: &Api,
+        timeout: Duration,
+        observe: &mut (dyn FnMut(CaptureEvent) + Send),
+    ) -> Result<(), CaptureError> {
         let start = Instant::now();
         while !api.is_ready().await {
             if let Ok(Ok(exit)) = tokio::time::timeout(STEP, &mut self.ended).await {
                 return Err(CaptureError::Ended { exit });
             }
+            observe(CaptureEvent::Waiting { since: start.elapsed() });
             if start.elapsed() > timeout {
                 return Err(CaptureError::NotReady { after: timeout });
             }

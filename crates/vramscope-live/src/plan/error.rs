@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use vramscope_analysis::ModelError;
 use vramscope_core::EngineKind;
@@ -134,6 +135,9 @@ pub enum PlanError {
         /// The last that it said, without secrets.
         said: Option<String>,
     },
+    /// What came of asking the engine, for whichever run it was asked.
+    #[error(transparent)]
+    Asked(Arc<PlanError>),
     /// There is no free port for a server.
     #[error("could not find a free port")]
     NoPort(#[source] io::Error),

@@ -20,6 +20,8 @@ pub struct Found {
     pub version: Option<String>,
     /// The flags of the subcommand that is to run; `None` where no command is started.
     pub flags: Option<Flags>,
+    /// The longest sequence that a server which runs takes, as it says. Unit: tokens.
+    pub max_model_len: Option<u64>,
 }
 
 impl Found {
@@ -32,7 +34,10 @@ impl Found {
         if let Some(url) = request.place.url() {
             observe(RunEvent::Asking("asking the server for its version"));
             let version = plan.client(url)?.version().await.map_err(PlanError::Unreachable)?;
-            return Ok(Self { version, flags: None });
+            // A server that does not say it yet may take any.
+            let models = plan.client(url)?.models().await.unwrap_or_default();
+            let max_model_len = models.iter().find_map(|model| model.max_model_len);
+            return Ok(Self { version, flags: None, max_model_len });
         }
         if request.work.kind == WorkKind::Transformers {
             return Ok(Self::default());
@@ -45,11 +50,11 @@ impl Found {
         let (version, all) = tokio::try_join!(ask(plan, &version), ask(plan, &all))?;
         let version = last_version(&String::from_utf8_lossy(&version.stdout));
         if let Some(flags) = flags_of(&all) {
-            return Ok(Self { version, flags: Some(flags) });
+            return Ok(Self { version, flags: Some(flags), max_model_len: None });
         }
         let plain = ask(plan, &words("--help")).await?;
         if let Some(flags) = flags_of(&plain) {
-            return Ok(Self { version, flags: Some(flags) });
+            return Ok(Self { version, flags: Some(flags), max_model_len: None });
         }
         Err(PlanError::NoFlags {
             program: request.program().join(" "),

@@ -12,6 +12,9 @@ pub(crate) const UNKNOWN: &str = "say which vLLM it is with --vllm-version";
 /// How the profiler is set up.
 pub(crate) const HOW_TO_SET_UP: &str = "--profiler-config, or before vLLM 0.13 VLLM_TORCH_PROFILER_DIR";
 
+/// How the files begin that a trace of every python function fills, below the folder of temporary files.
+pub(crate) const FUNCTION_TRACE: &str = "VLLM_TRACE_FUNCTION";
+
 /// Starts the profiler of a server.
 pub(crate) const START: (&str, &str) = ("start_profile", "/start_profile");
 /// Stops it; the engine answers when the trace is written, which can take minutes.
@@ -99,7 +102,7 @@ impl Profiled {
         }
         if mode == CaptureMode::Deep {
             // The engine reads a number here; the word `all` of older guides stops it when it starts.
-            plan.environment.push(("VLLM_TRACE_FUNCTION", "1".to_owned()));
+            plan.environment.push((FUNCTION_TRACE, "1".to_owned()));
         }
         if scopes {
             plan.environment.push(("VLLM_CUSTOM_SCOPES_FOR_PROFILING", "1".to_owned()));

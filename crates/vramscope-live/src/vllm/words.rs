@@ -3,6 +3,10 @@
 use vramscope_core::Flag;
 use vramscope_estimate::{COMMAND_LINE, CommandLine, EngineArgs, EstimateError, with_config_file};
 
+/// What to do about a length above the one that the engine derives.
+pub(crate) const LET_IT_BE_LONGER: &str =
+    "lower --max-model-len; where the model can do more: --env VLLM_ALLOW_LONG_MAX_MODEL_LEN=1";
+
 /// What is said to the engine by a person: flags that have a name here, and further words as the engine spells them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EngineWords {

@@ -12,8 +12,10 @@ const LONGEST_NAME: usize = 100;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PlannedRun {
-    /// The name of its files, unique within the campaign: what it is of, and what tells it apart.
+    /// What people call it, unique within the campaign: what it is of, and what tells it apart.
     pub name: String,
+    /// The same without what tells it from others of the campaign: it does not depend on what else is asked for.
+    pub label: String,
     /// The model.
     pub model: String,
     /// The running container in which the engine is started.
@@ -64,7 +66,7 @@ pub fn expand(file: &CampaignFile) -> Result<Vec<PlannedRun>, CampaignError> {
             for output_len in &outputs {
                 for batch_size in &batches {
                     let mut run = of(entry, *input_len, *output_len, *batch_size);
-                    run.name = names.unique(&run.name);
+                    run.name = names.unique(&run.label);
                     runs.push(run);
                 }
             }
@@ -105,7 +107,8 @@ fn of(entry: &ModelEntry, input_len: Option<u64>, output_len: Option<u64>, batch
     let values = values.into_iter().filter_map(|(name, value)| Some((name, Some(value?))));
     let eager = entry.enforce_eager.unwrap_or(false).then_some(("enforce-eager", None));
     PlannedRun {
-        name: name(entry, input_len, output_len, batch_size),
+        name: String::new(),
+        label: label(entry, input_len, output_len, batch_size),
         model: entry.model_id.clone(),
         container: entry.container_name.clone(),
         image: entry.image.clone(),
@@ -122,7 +125,8 @@ fn of(entry: &ModelEntry, input_len: Option<u64>, output_len: Option<u64>, batch
             kv_heads: entry.num_kv_heads,
             head_dim: entry.head_dim,
             hidden_size: entry.hidden_size,
-            ..Shape::default()
+            intermediate_size: entry.intermediate_size,
+            vocab_size: entry.vocab_size,
         },
         flags: values.chain(eager).collect(),
         trust_remote_code: entry.trust_remote_code.unwrap_or(false),
@@ -138,7 +142,7 @@ fn whole(count: f64) -> Option<u64> {
 }
 
 /// `GLM-4.5-Air_tp4_in512_out256_bs8`: what may be in a file's name, on any system.
-fn name(entry: &ModelEntry, input_len: Option<u64>, output_len: Option<u64>, batch_size: Option<u64>) -> String {
+fn label(entry: &ModelEntry, input_len: Option<u64>, output_len: Option<u64>, batch_size: Option<u64>) -> String {
     let model = entry.model_id.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let plain = model.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' });
     let model: String = plain.take(LONGEST_NAME).collect();
@@ -209,11 +213,11 @@ mod tests {
         let given: Vec<String> = ["m_2", "m", "m", "m", "m_2"].into_iter().map(|name| taken.unique(name)).collect();
         assert_eq!(given, ["m_2", "m", "m_3", "m_4", "m_2_2"]);
         assert_eq!(
-            super::name(&ModelEntry { model_id: "..".to_owned(), ..ModelEntry::default() }, None, None, None),
+            super::label(&ModelEntry { model_id: "..".to_owned(), ..ModelEntry::default() }, None, None, None),
             "model"
         );
         let long = ModelEntry { model_id: "m".repeat(300), ..ModelEntry::default() };
-        assert_eq!(super::name(&long, None, None, Some(8)).len(), LONGEST_NAME + "_bs8".len());
+        assert_eq!(super::label(&long, None, None, Some(8)).len(), LONGEST_NAME + "_bs8".len());
     }
 
     #[test]
@@ -235,9 +239,20 @@ mod tests {
     }
 
     #[test]
+    fn files_of_single_runs_name_one_value_in_place_of_a_list() {
+        let runs = runs("models: [{model: m, batch_size: 4, max_tokens: 64, input_len: 16, prompt: Explain this}]");
+        let run = &runs[0];
+        assert_eq!((runs.len(), run.batch_size, run.output_len, run.input_len), (1, Some(4), Some(64), Some(16)));
+        assert_eq!((run.prompt.as_deref(), run.name.as_str()), (Some("Explain this"), "m_in16_out64_bs4"));
+        let twice = read("models: [{model: m, max_tokens: 64, output_lengths: [8]}]").unwrap_err().to_string();
+        assert!(twice.contains("output_lengths") || twice.contains("duplicate"), "{twice}");
+        assert_eq!(super::tests::runs("models: [{model: m, batch_sizes: null}]")[0].batch_size, None);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line_or_field() {
         let said = |text: &str| read(text).and_then(|file| expand(&file)).unwrap_err().to_string();
-        assert!(said("models:\n- model_id: m\n  batch_size: [1]\n").contains("batch_size"));
+        assert!(said("models:\n- model_id: m\n  batchsizes: [1]\n").contains("batchsizes"));
         assert!(said("models:\n- model_id: m\n  batch_sizes: [one]\n").contains("line 3"));
         assert!(said("models:\n- model_id: m\n  batch_sizes: [-1]\n").contains("line 3"));
         assert!(said("models:\n- model_id: m\n  batch_sizes: []\n").contains("m: batch_sizes"));

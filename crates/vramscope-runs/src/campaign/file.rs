@@ -1,8 +1,11 @@
 //! The campaign file in YAML, with the field names that the profilers before this one had.
 
+mod axis;
+
 use serde::Deserialize;
 
 use super::CampaignError;
+use crate::record::Shape;
 
 /// A campaign file.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -27,17 +30,26 @@ pub struct ModelEntry {
     /// The image of which a new container is made for each run.
     #[serde(default)]
     pub image: Option<String>,
-    /// Prompt tokens of one request. Unit: tokens.
-    #[serde(default)]
+    /// Prompt tokens of one request, one length or a list. Unit: tokens.
+    #[serde(default, alias = "input_len", alias = "input_length", deserialize_with = "axis::deserialize")]
+    #[cfg_attr(feature = "json-schema", schemars(with = "Option<axis::OneOrMany>"))]
     pub input_lengths: Option<Vec<u64>>,
     /// The prompt of every request, in place of input_lengths; of the workloads serve and transformers.
     #[serde(default)]
     pub prompt: Option<String>,
-    /// Generated tokens of one request. Unit: tokens.
-    #[serde(default)]
+    /// Generated tokens of one request, one length or a list. Unit: tokens.
+    #[serde(
+        default,
+        alias = "output_len",
+        alias = "output_length",
+        alias = "max_tokens",
+        deserialize_with = "axis::deserialize"
+    )]
+    #[cfg_attr(feature = "json-schema", schemars(with = "Option<axis::OneOrMany>"))]
     pub output_lengths: Option<Vec<u64>>,
-    /// Requests in flight together. Unit: count.
-    #[serde(default)]
+    /// Requests in flight together, one number or a list. Unit: count.
+    #[serde(default, alias = "batch_size", deserialize_with = "axis::deserialize")]
+    #[cfg_attr(feature = "json-schema", schemars(with = "Option<axis::OneOrMany>"))]
     pub batch_sizes: Option<Vec<u64>>,
     /// The element type of the weights, as the engine names it.
     #[serde(default)]
@@ -84,6 +96,12 @@ pub struct ModelEntry {
     /// The width of the residual stream. Unit: elements.
     #[serde(default)]
     pub hidden_size: Option<u64>,
+    /// The width of the feed-forward parts. Unit: elements.
+    #[serde(default)]
+    pub intermediate_size: Option<u64>,
+    /// Tokens of the vocabulary. Unit: count.
+    #[serde(default)]
+    pub vocab_size: Option<u64>,
     /// Measured iterations. Unit: count.
     #[serde(default)]
     pub num_iters: Option<u64>,
@@ -96,6 +114,24 @@ pub struct ModelEntry {
     /// Further arguments of the engine, each a word.
     #[serde(default)]
     pub engine_args: Vec<String>,
+}
+
+impl ModelEntry {
+    /// The entry with a model's shape as it is given by hand.
+    #[must_use]
+    pub fn of_shape(mut self, shape: &Shape) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "no model has 2^53 parameters")]
+        let parameters = shape.parameters.map(|count| count as f64);
+        self.model_params = parameters;
+        self.num_layers = shape.layers;
+        self.num_heads = shape.heads;
+        self.num_kv_heads = shape.kv_heads;
+        self.head_dim = shape.head_dim;
+        self.hidden_size = shape.hidden_size;
+        self.intermediate_size = shape.intermediate_size;
+        self.vocab_size = shape.vocab_size;
+        self
+    }
 }
 
 /// The JSON Schema of the file, for editors.

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use vramscope_core::redact_args;
+use vramscope_schema::RunState;
 
 use super::PlannedRun;
+use super::key::RunKey;
 
 /// The version of the document.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a campaign would run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,14 +28,36 @@ pub struct PlanDocument {
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PlannedDocument {
-    /// The name of its files.
+    /// What people call it.
     pub name: String,
-    /// Where its profile goes.
+    /// What its attempts and its profile are called in the campaign's folder.
+    pub key: String,
+    /// Where its profile is published once it is complete.
     pub profile: String,
     /// The arguments of `vramscope profile`, secrets replaced.
     pub arguments: Vec<String>,
     /// What a person should know of how the file was read.
     pub notes: Vec<String>,
+    /// How far it is, where that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<RunState>,
+    /// What the checks before a start found, where they were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckDocument>,
+}
+
+/// Something that a check before a start found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+pub struct CheckDocument {
+    /// A stable name.
+    pub code: String,
+    /// The run certainly fails, or must not start.
+    pub refuses: bool,
+    /// What is the case.
+    pub message: String,
+    /// What to do about it.
+    pub advice: Option<String>,
 }
 
 /// The JSON Schema of [`PlanDocument`].
@@ -43,6 +67,11 @@ pub fn campaign_plan_json_schema() -> schemars::Schema {
 }
 
 impl PlanDocument {
+    /// Whether this program reads the document.
+    pub fn is_readable(&self) -> bool {
+        self.vramscope_campaign_plan == VERSION
+    }
+
     /// The plan of these runs.
     pub fn new(runs: Vec<PlannedDocument>) -> Self {
         Self { vramscope_campaign_plan: VERSION, runs }
@@ -51,30 +80,27 @@ impl PlanDocument {
 
 impl PlannedDocument {
     /// A run with these arguments, whose secrets are replaced.
-    pub fn new(run: &PlannedRun, profile: &Path, arguments: &[String]) -> Self {
+    pub fn new(run: &PlannedRun, key: &RunKey, profile: &Path, arguments: &[String]) -> Self {
         Self {
             name: run.name.clone(),
+            key: key.to_string(),
             profile: profile.display().to_string(),
             arguments: redact_args(arguments.iter().map(String::as_str)),
             notes: run.notes.clone(),
+            state: None,
+            checks: Vec::new(),
         }
-    }
-
-    /// The arguments, but for where the profile goes: the same folder may be named otherwise.
-    pub fn asked(&self) -> Vec<&str> {
-        self.arguments.iter().map(String::as_str).filter(|word| !word.starts_with("--output=")).collect()
     }
 }
 
 impl PlannedRun {
-    /// The run as arguments of `vramscope profile`, whose profile goes there. `further` ones stand behind those of the file,
+    /// The run as arguments of `vramscope profile`. `further` ones stand behind those of the file,
     /// the engine's own among them behind a further `--`. Without `containers`, whatever container the file names is none.
-    pub fn arguments(&self, profile: &Path, containers: bool, further: &[String]) -> Vec<String> {
+    pub fn arguments(&self, containers: bool, further: &[String]) -> Vec<String> {
         let number = |value: Option<u64>| value.map(|value| value.to_string());
         let host = |value: &Option<String>| value.clone().filter(|_| containers);
         let values = [
             ("model", Some(self.model.clone())),
-            ("output", Some(profile.display().to_string())),
             ("container", host(&self.container).filter(|_| self.image.is_none())),
             ("image", host(&self.image)),
             ("input-len", number(self.input_len)),
@@ -88,6 +114,8 @@ impl PlannedRun {
             ("num-kv-heads", number(self.shape.kv_heads)),
             ("head-dim", number(self.shape.head_dim)),
             ("hidden-size", number(self.shape.hidden_size)),
+            ("intermediate-size", number(self.shape.intermediate_size)),
+            ("vocab-size", number(self.shape.vocab_size)),
         ];
         let values = values.into_iter().filter_map(|(name, value)| Some((name, Some(value?))));
         let switches = self.trust_remote_code.then_some(("trust-remote-code", None));
@@ -122,10 +150,9 @@ mod tests {
         let text = "models: [{model: m, container_name: c, batch_sizes: [8], engine_args: [--max-num-seqs, '4']}]";
         let run = expand_campaign(&read_campaign(text).unwrap()).unwrap().remove(0);
         let further = ["--batch-size=1", "--", "--api-key=hunter2hunter2"].map(str::to_owned);
-        let words = run.arguments(Path::new("o/m.json"), true, &further);
+        let words = run.arguments(true, &further);
         let expected = [
             "--model=m",
-            "--output=o/m.json",
             "--container=c",
             "--batch-size=8",
             "--batch-size=1",
@@ -135,9 +162,8 @@ mod tests {
             "--api-key=hunter2hunter2",
         ];
         assert_eq!(words, expected);
-        let document = PlannedDocument::new(&run, Path::new("o/m.json"), &words);
+        let document = PlannedDocument::new(&run, &RunKey::new("m", &words), Path::new("o/m.json"), &words);
         assert!(!format!("{document:?}").contains("hunter2"), "{document:?}");
-        assert!(!document.asked().iter().any(|word| word.contains("m.json")), "{document:?}");
-        assert!(!run.arguments(Path::new("p"), false, &[]).iter().any(|word| word.starts_with("--container")));
+        assert!(!run.arguments(false, &[]).iter().any(|word| word.starts_with("--container")));
     }
 }

@@ -1,24 +1,22 @@
 //! `vramscope campaign`: many runs from one file.
 
-mod before;
+mod carry_out;
+mod dry_run;
 mod plan;
+mod rows;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use jiff::Zoned;
-use vramscope_compare::document::RunsDocument;
-use vramscope_compare::{Row, Sweep};
-use vramscope_runs::{CampaignFile, MOST_CAMPAIGN_BYTES, ModelEntry, expand_campaign, read_campaign};
-use vramscope_schema::ExitCode;
-use vramscope_schema::v3::RunStatus;
+use vramscope_runs::{CampaignFile, MOST_CAMPAIGN_BYTES, ModelEntry, Shape, expand_campaign, read_campaign};
+use vramscope_schema::{ExitCode, RunState};
 
-use crate::cmd::runs::{self, TableFormat};
-use crate::exit::{self, OrExit as _};
-use crate::{input, output};
-
-use plan::Planned;
+use crate::cmd::estimate::input::ShapeArgs;
+use crate::cmd::profile::Session;
+use crate::cmd::runs::TableFormat;
+use crate::exit::OrExit as _;
+use crate::input;
 
 /// Where the folder of a campaign goes unless somebody says otherwise.
 const RESULTS: &str = "results/memory-profiles";
@@ -27,7 +25,8 @@ const RESULTS: &str = "results/memory-profiles";
 ///
 /// Every batch size runs with every input and output length of its model, one after another. Each run leaves a profile
 /// and its recording; the table of all of them is brought up to date after each. A run that fails is told, and the next
-/// one begins. Given the same --output again, runs that are complete are not repeated.
+/// one begins. Given the same --output again, it goes on, however it ended: complete runs are not repeated, others are
+/// tried anew, and nothing that was recorded is overwritten.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,6 +35,7 @@ Examples:
   vramscope campaign models.yaml --output results/july -- --num-iters 5 --timeout 20m
   vramscope campaign --model ./Llama-3.1-8B --input-len 256 512 --output-len 128 --batch-size 1 8 32
   vramscope campaign models.yaml --no-containers -- --workload serve
+  vramscope campaign models.yaml --output results/july --retry none
 
 A file:
   models:
@@ -50,8 +50,9 @@ read too.
 
 What stands behind -- goes to each run as `vramscope profile` takes it, and wins over the file.
 
-Exit codes: 0 every run is complete, 2 a run's arguments are wrong (nothing is started), 3 no campaign, 4 the table
-cannot be written, 130 stopped by Ctrl-C; else the code of the first run that failed, as `vramscope profile` has them.")]
+Exit codes: 0 every run is complete, 2 a run's arguments are wrong or another campaign works in the folder (nothing is
+started), 3 no campaign, 4 the table cannot be written, 8 a run certainly fails (--dry-run, or it was left out), 130
+stopped by Ctrl-C; else the code of the first run that failed, as `vramscope profile` has them.")]
 pub(crate) struct Args {
     /// The campaign: YAML, or an older table; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["model", "container", "input_len", "output_len", "batch_size"],
@@ -72,6 +73,8 @@ pub(crate) struct Args {
     /// Requests in flight together, one or more
     #[arg(long, value_name = "N", num_args = 1.., requires = "model", help_heading = "In place of a file")]
     batch_size: Vec<u64>,
+    #[command(flatten)]
+    shape: ShapeArgs,
     /// The folder for profiles, recordings and the table [default: results/memory-profiles/FILE_TIME]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -81,7 +84,13 @@ pub(crate) struct Args {
     /// End with the first run that fails
     #[arg(long)]
     stop_on_failure: bool,
-    /// Show the runs, check their arguments, and start nothing
+    /// Of the runs that were begun before in the same folder, try these anew
+    #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',', default_value = "failed,interrupted")]
+    retry: Vec<Retry>,
+    /// Leave out the runs that certainly do not fit, instead of letting them fail
+    #[arg(long)]
+    skip_unfit: bool,
+    /// Make every check that is made before a run for each of them, and start none
     #[arg(long)]
     dry_run: bool,
     /// What to print at the end: the table of runs, or with --dry-run the plan
@@ -92,19 +101,48 @@ pub(crate) struct Args {
     words: Vec<String>,
 }
 
+/// Runs that are tried anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Retry {
+    /// Those whose last attempt failed
+    Failed,
+    /// Those whose last attempt was stopped, or ended without a word
+    Interrupted,
+    /// None of them
+    None,
+}
+
+impl Args {
+    /// Whether a run in this state is still to be carried out.
+    fn is_due(&self, state: RunState) -> bool {
+        let wanted = |state| self.retry.contains(&state) && !self.retry.contains(&Retry::None);
+        match state {
+            RunState::Complete => false,
+            RunState::Failed => wanted(Retry::Failed),
+            RunState::Interrupted => wanted(Retry::Interrupted),
+            _ => true,
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let file = match &args.file {
+        Some(_) if args.shape.shape() != Shape::default() => {
+            let twice = anyhow!("the model's shape stands in the file (num_layers, hidden_size, …), or beside --model");
+            return Err(twice).or_exit(ExitCode::Usage);
+        }
         Some(path) => read(path)?,
         None => from_flags(args),
     };
     let runs = expand_campaign(&file).or_exit(ExitCode::BadInput)?;
     let folder = folder(args);
     let plan = plan::make(runs, &folder, args)?;
+    let session = Session::new(plan.iter().all(|planned| planned.args.quiet))?;
     if args.dry_run {
-        plan::show(&plan, args.format)?;
-        return Ok(ExitCode::Success);
+        dry_run::run(args, &plan, &folder, &session)
+    } else {
+        carry_out::run(args, &plan, &folder, &session)
     }
-    carry_out(args, &plan, &folder)
 }
 
 fn read(path: &Path) -> anyhow::Result<CampaignFile> {
@@ -124,6 +162,7 @@ fn from_flags(args: &Args) -> CampaignFile {
         batch_sizes: list(&args.batch_size),
         ..ModelEntry::default()
     };
+    let entry = entry.of_shape(&args.shape.shape());
     CampaignFile { models: vec![entry] }
 }
 
@@ -132,69 +171,4 @@ fn folder(args: &Args) -> PathBuf {
     let stem = args.file.as_ref().and_then(|path| path.file_stem()).map(|stem| stem.to_string_lossy().into_owned());
     let named = || Path::new(RESULTS).join(format!("{}_{stamp}", stem.unwrap_or_else(|| "campaign".to_owned())));
     args.output.clone().unwrap_or_else(named)
-}
-
-/// Runs everything, the table at hand after each.
-fn carry_out(args: &Args, plan: &[Planned], folder: &Path) -> anyhow::Result<ExitCode> {
-    let made = fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()));
-    made.or_exit(ExitCode::CannotWrite)?;
-    before::check(plan, folder)?;
-    before::keep(plan, folder)?;
-    let mut rows = Vec::new();
-    let mut first_failure = None;
-    for (place, planned) in plan.iter().enumerate() {
-        let which = format!("run {} of {}: {}", place + 1, plan.len(), planned.run.name);
-        let code = if complete(&planned.profile) {
-            output::say(&format!("{which}: is complete already"));
-            ExitCode::Success
-        } else {
-            output::say(&which);
-            one(planned)
-        };
-        if let Ok(profile) = input::profile_or_recording(&planned.profile) {
-            rows.push(Row::of(planned.profile.display().to_string(), &profile));
-            write_table(folder, &rows)?;
-        }
-        if code != ExitCode::Success {
-            first_failure.get_or_insert(code);
-        }
-        // Who pressed Ctrl-C means all of it, and a full disk takes no further run.
-        let ends = matches!(code, ExitCode::Interrupted | ExitCode::CannotWrite);
-        if ends || (args.stop_on_failure && code != ExitCode::Success) {
-            output::say(&format!("ended after {} of {} runs", place + 1, plan.len()));
-            if ends {
-                first_failure = Some(code);
-            }
-            break;
-        }
-    }
-    if !rows.is_empty() {
-        runs::show(&Sweep::of(rows), args.format)?;
-        output::say(&format!("profiles and campaign.csv are in {}", folder.display()));
-    }
-    Ok(first_failure.unwrap_or(ExitCode::Success))
-}
-
-/// One run; what stops it is said, and is an answer too.
-fn one(planned: &Planned) -> ExitCode {
-    match super::profile::run(&planned.args) {
-        Ok(code) => code,
-        Err(error) => {
-            let causes: Vec<String> = exit::causes(&error).collect();
-            output::say(&format!("error: {}", causes.join("\n  because: ")));
-            exit::code(&error)
-        }
-    }
-}
-
-fn complete(path: &Path) -> bool {
-    path.is_file()
-        && input::profile(path).is_ok_and(|loaded| loaded.profile.metadata.status == Some(RunStatus::Complete))
-}
-
-fn write_table(folder: &Path, rows: &[Row]) -> anyhow::Result<()> {
-    let sweep = Sweep::of(rows.to_vec());
-    let csv = runs::csv(&sweep)?;
-    output::write_file(&folder.join("campaign.csv"), |out| Ok(out.write_all(csv.as_bytes())?))?;
-    output::write_json(&folder.join("campaign.runs.json"), &RunsDocument::of(&sweep))
 }

@@ -120,7 +120,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Answer> {
     if let Some(membership) = &membership {
         membership.restrict(&mut opened, &mut containers)?;
     }
-    let period = backends::period(args.interval, opened.iter().map(|opened| opened.backend.as_ref()));
+    let period = backends::period(args.interval, opened.iter().map(|opened| opened.backend.as_ref()), &output::say);
     let mut sampler = args.sampler(opened, period)?;
     let server = args.listen.map(bind).transpose()?;
     let file = args.output.as_ref().map(create).transpose()?;

@@ -5,94 +5,88 @@ mod devices;
 mod outcome;
 mod repeat;
 mod request;
+mod session;
 mod view;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
-use rustix::process::Signal;
-use tokio::signal::unix::{SignalKind, signal};
-use vramscope_host::is_signal_ignored;
-use vramscope_live::{
-    CancelHandle, CancelToken, Finding, Found, Plan, PlanError, Request, Run, RunError, RunPaths, cancel,
-};
+use anyhow::anyhow;
+use vramscope_live::{Finding, Found, Plan, PlanError, Request, Run, RunError, RunPaths};
 use vramscope_sampler::{Sampler, SamplerConfig, SamplerError};
 use vramscope_schema::ExitCode;
 use vramscope_schema::v3::Profile;
 
 use crate::exit::{Failed, OrExit as _, OrPlanned as _};
 use crate::output::{self, Format};
+use crate::program;
 
 pub(crate) use args::{Args, WorkKind};
-use view::View;
+use devices::Devices;
+pub(crate) use session::Session;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.context("could not start the asynchronous runtime")?;
-    runtime.block_on(async {
-        // A write past the limit of a file's size is an error of that file, not the end of this process.
-        let _too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
-        let (handle, token) = cancel();
-        let view = Arc::new(View::new(args.quiet));
-        tokio::spawn(listen(handle, Arc::clone(&view)));
-        profile(args, &token, &view).await
-    })
+    Session::new(args.quiet)?.run(args, args.output.as_deref())
 }
 
-/// Ctrl-C, SIGTERM and a terminal that goes away end the run in order. Who asks twice does not want to wait for the
-/// engine; its watchdog ends it.
-async fn listen(handle: CancelHandle, view: Arc<View>) {
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return };
-    // Under nohup nobody wants to hear of it.
-    let mut hung_up = if is_signal_ignored(Signal::HUP.as_raw()) { None } else { signal(SignalKind::hangup()).ok() };
-    let mut asked = false;
-    loop {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminated.recv() => {}
-            // The terminal and its shell may both tell of it, and nobody is there to ask twice.
-            () = next_of(&mut hung_up) => {
-                handle.cancel();
-                continue;
-            }
-        }
-        if std::mem::replace(&mut asked, true) {
-            std::process::exit(i32::from(ExitCode::Interrupted.code()));
-        }
-        view.say("stopping the engine and keeping what was recorded; once more to leave at once");
-        handle.cancel();
-    }
+/// A run that is ready to start, as far as nobody objects.
+pub(crate) struct Prepared {
+    devices: Devices,
+    sampler: Sampler,
+    plan: Plan,
+    found: Found,
+    /// What the checks found.
+    pub(crate) findings: Vec<Finding>,
 }
 
-/// The next signal, if it is listened to.
-async fn next_of(listener: &mut Option<tokio::signal::unix::Signal>) {
-    match listener {
-        Some(listener) => drop(listener.recv().await),
-        None => std::future::pending().await,
-    }
-}
-
-async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Result<ExitCode> {
-    let request = request::of(args)?;
-    let mut devices = devices::open(args, &request)?;
-    let plan = Plan::make(request, &devices.measured).await.or_planned()?;
-    let paths = |number| RunPaths::new(&plan, number).or_planned();
+/// Opens the devices, reads the model, asks the engine what it is, and makes every check that can be made before a start.
+async fn prepare(args: &Args, output: Option<&Path>, session: &Session) -> anyhow::Result<Prepared> {
+    let (signals, view) = (&session.signals, &session.view);
+    let (request, mut devices) = signals.at_once(|| -> anyhow::Result<_> {
+        let request = request::of(args, output)?;
+        let devices = devices::open(args, &request, &|note| session.note(note))?;
+        Ok((request, devices))
+    })?;
+    let plan = session.before(async { Plan::make(request, &devices.measured).await.or_planned() }).await?;
     // What costs nothing to know comes first: it takes an engine seconds to say anything.
     for number in 1..=args.repeat {
-        paths(number)?.check().or_planned()?;
+        RunPaths::new(&plan, number).or_planned()?.check().or_planned()?;
     }
     if args.repeat > 1 {
-        paths(0)?.check_profile().or_planned()?;
+        RunPaths::new(&plan, 0).or_planned()?.check_profile().or_planned()?;
     }
-    let config = SamplerConfig { period: devices.period(args), ..SamplerConfig::default() };
+    let period = devices.period(args, &|note| session.note(note));
+    let config = SamplerConfig { period, ..SamplerConfig::default() };
     // It reads nothing until a recording begins.
-    let mut sampler = Sampler::spawn_all(devices.take_sources(), config).map_err(unsampled)?;
-    let measured = &devices.measured;
-    tell_unused(args, plan.request());
-    may_start(args, &plan.preflight(None, &measured.devices).check_place())?;
-    let found = Found::ask(&plan, &mut |event| view.show(event)).await.or_planned()?;
+    let sources = devices.take_sources();
+    let sampler = signals.at_once(|| Sampler::spawn_all(sources, config)).map_err(unsampled)?;
+    let mut findings = plan.preflight(None, &devices.measured.devices).check_place();
+    let refused = findings.iter().any(|finding| finding.refuses) && !args.force;
+    // Whoever is refused anyhow need not wait for the engine's words.
+    if refused {
+        return Ok(Prepared { devices, sampler, plan, found: Found::default(), findings });
+    }
+    let asked = async {
+        let mut engines = session.engines.lock().await;
+        engines.ask(&plan, &mut |event| view.show(event)).await.or_planned()
+    };
+    let found = session.before(asked).await?;
     view.clear();
-    may_start(args, plan.preflight(found.version.as_deref(), &measured.devices).check_fit().as_slice())?;
+    let checks = plan.preflight(Some(&found), &devices.measured.devices);
+    // What only the engine knows: its release, and of a server how long requests may be.
+    findings.extend(checks.check_place().into_iter().chain(checks.check_fit()));
+    let mut known = BTreeSet::new();
+    findings.retain(|finding| known.insert(finding.code));
+    Ok(Prepared { devices, sampler, plan, found, findings })
+}
+
+async fn profile(args: &Args, output: Option<&Path>, session: &Session) -> anyhow::Result<ExitCode> {
+    let view = &session.view;
+    let Prepared { devices, mut sampler, plan, found, findings } = prepare(args, output, session).await?;
+    tell_unused(args, plan.request(), session);
+    may_start(args, &findings, session)?;
+    let paths = |number| RunPaths::new(&plan, number).or_planned();
+    let measured = &devices.measured;
     // What cannot be started is told before a device is sampled.
     let first = plan.spec(&found, measured, &paths(1)?).or_planned()?;
     if args.dry_run && args.host.url.is_some() {
@@ -115,7 +109,7 @@ async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Resul
         }
         let run = Run::new(spec, &mut sampler, plan.host.clone(), folder);
         let mut observe = |event| view.show(event);
-        let profile = run.execute(&mut observe, token.clone()).await;
+        let profile = session.signals.in_order(run.execute(&mut observe, session.signals.token())).await;
         view.clear();
         let profile = profile.map_err(unprofiled)?;
         let written = output::write_file(&paths.profile, |out| Ok(vramscope_schema::write(&profile, out)?));
@@ -129,7 +123,7 @@ async fn profile(args: &Args, token: &CancelToken, view: &View) -> anyhow::Resul
             ));
             return Err(error);
         }
-        if !args.quiet {
+        if !args.quiet && !args.part_of_campaign {
             output::say(&format!("profile written to {}", paths.profile.display()));
         }
         // How the run went matters more than whether somebody still listened.
@@ -160,33 +154,35 @@ fn unprofiled(error: RunError) -> anyhow::Error {
 }
 
 /// Tells of what was asked for and belongs to another kind of work.
-fn tell_unused(args: &Args, request: &Request) {
+fn tell_unused(args: &Args, request: &Request, session: &Session) {
     for (name, whose) in request.unused().iter().filter(|_| !args.quiet) {
-        output::say(&format!("note: --{name} is of {whose}, and is not used"));
+        session.note(&format!("note: --{name} is of {whose}, and is not used"));
     }
 }
 
 /// Tells what the checks found, and refuses the run if they do.
-fn may_start(args: &Args, findings: &[Finding]) -> anyhow::Result<()> {
+fn may_start(args: &Args, findings: &[Finding], session: &Session) -> anyhow::Result<()> {
     for finding in findings {
-        let word = if finding.refuses && !args.force { "refused" } else { "warning" };
-        output::say(&format!("{word} {}: {}\n  → {}", finding.code, finding.message, finding.advice));
+        let refuses = finding.refuses && !args.force;
+        let word = if refuses { "refused" } else { "warning" };
+        let text = format!("{word} {}: {}\n  → {}", finding.code, finding.message, finding.advice);
+        // What stops a run is said of each; what only is to be known, of the first.
+        if refuses { output::say(&text) } else { session.note(&text) }
     }
-    if args.force || !findings.iter().any(|finding| finding.refuses) {
+    let refusing: Vec<&str> = findings.iter().filter(|finding| finding.refuses).map(|finding| finding.code).collect();
+    if args.force || refusing.is_empty() {
         return Ok(());
     }
-    Err(anyhow!("the run is refused before it starts; --force goes on all the same")).or_exit(ExitCode::Negative)
+    let why = refusing.join(", ");
+    Err(anyhow!("the run is refused before it starts ({why}); --force goes on all the same"))
+        .or_exit(ExitCode::Negative)
 }
 
 /// The command as a person would type it, secrets hidden.
 fn shown(spec: &vramscope_live::RunSpec, confinement: &[(String, String)]) -> String {
     let variables = confinement.iter().map(|(name, value)| format!("{name}={value}"));
     let words = variables.chain(spec.command.shown());
-    let quoted = words.map(|word| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+    words.map(|word| program::quoted(&word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Prints the profile of a single run, and says of any that did not go well why.

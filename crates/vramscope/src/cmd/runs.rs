@@ -85,14 +85,25 @@ pub(crate) fn csv(sweep: &Sweep) -> anyhow::Result<String> {
     let settings: Vec<_> = settings.filter(|name| rows.iter().any(|row| row.settings.contains_key(name))).collect();
     let figures = figures().iter().map(|figure| figure.name);
     let figures: Vec<_> = figures.filter(|name| rows.iter().any(|row| row.figures.contains_key(name))).collect();
+    // Of a campaign's runs the table says how far each is.
+    let places = rows.iter().any(|row| row.campaign.is_some());
+    let heads = ["state", "attempt", "attempts", "failure", "path", "key"].into_iter().filter(|_| places);
     let mut out = csv::Writer::from_writer(Vec::new());
-    out.write_record(["run", "status"].into_iter().chain(settings.iter().copied()).chain(figures.iter().copied()))?;
+    out.write_record(
+        ["run", "status"].into_iter().chain(heads).chain(settings.iter().copied()).chain(figures.iter().copied()),
+    )?;
     for row in rows {
         let status = row.status.map(serde_json::to_value).transpose()?;
         let status = status.as_ref().and_then(|status| status.as_str()).unwrap_or_default().to_owned();
         let set = settings.iter().map(|name| row.settings.get(name).cloned().unwrap_or_default());
         let figure = figures.iter().map(|name| row.figures.get(name).map_or(String::new(), |value| exact(*value)));
-        out.write_record([row.name.clone(), status].into_iter().chain(set).chain(figure))?;
+        let place = row.campaign.as_ref().map_or_else(Default::default, |run| {
+            let text = |value: &Option<String>| value.clone().unwrap_or_default();
+            let state = run.state.name().to_owned();
+            [state, text(&run.attempt), run.attempts.to_string(), text(&run.failure), text(&run.path), run.key.clone()]
+        });
+        let place = place.into_iter().filter(|_| places);
+        out.write_record([row.name.clone(), status].into_iter().chain(place).chain(set).chain(figure))?;
     }
     Ok(String::from_utf8(out.into_inner()?)?)
 }

@@ -1,5 +1,7 @@
 //! `vramscope campaign`.
 
+mod ends;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -29,13 +31,18 @@ impl Machine {
         let device = json!({"name": "NVIDIA H200", "total": 150_754_820_096_u64, "used_file": used});
         let nvml = json!({ "devices": [device] });
         let library = crate::gpus::stand_in(home.path(), "libstandin_nvml.so", "libnvidia-ml.so.1", &nvml);
-        let devices = vec![Device { used_file: used, rest_bytes: 0, left_bytes: 0 }];
-        let script = Script { devices, speed: 60.0, ..Script::default() };
-        fs::write(home.path().join("script.json"), serde_json::to_vec(&script).unwrap()).unwrap();
         let model = home.path().join("llama-3.2-1b");
         fs::create_dir(&model).unwrap();
         fs::copy(root().join("examples/noisy-neighbour/config.json"), model.join("config.json")).unwrap();
-        Self { home, library }
+        let machine = Self { home, library };
+        machine.script(&machine.healthy());
+        machine
+    }
+
+    /// What an engine does with which nothing is wrong.
+    fn healthy(&self) -> Script {
+        let devices = vec![Device { used_file: self.home.path().join("used"), rest_bytes: 0, left_bytes: 0 }];
+        Script { devices, speed: 60.0, ..Script::default() }
     }
 
     fn campaign(&self, more: &[&str]) -> Output {
@@ -44,17 +51,21 @@ impl Machine {
 
     /// With these arguments for each run.
     fn campaign_with(&self, more: &[&str], words: &[&str]) -> Output {
+        self.command(more, words).output().unwrap()
+    }
+
+    fn command(&self, more: &[&str], words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vramscope"));
         command.current_dir(self.home.path()).arg("campaign").args(more).args(["--output", "out", "--"]);
         command.arg("--engine").arg(standin_vllm::executable()).args(["--nvml-lib", &self.library]);
-        command.args(["--backend", "nvml", "--interval", "20ms", "--baseline", "300ms", "--settle", "3s"]);
-        command.args(["--num-iters", "2", "--num-iters-warmup", "1"]).args(words).args([
+        command.args(["--backend", "nvml", "--interval", "20ms", "--baseline", "100ms", "--settle", "1s"]);
+        command.args(["--num-iters", "1", "--num-iters-warmup", "0"]).args(words).args([
             "--",
             "--load-format",
             "dummy",
         ]);
         command.env(SCRIPT_VARIABLE, self.home.path().join("script.json"));
-        command.output().unwrap()
+        command
     }
 
     fn json(&self, file: &str) -> Value {
@@ -64,23 +75,42 @@ impl Machine {
 
 const TWO: [&str; 8] = ["--model", "./llama-3.2-1b", "--input-len", "16", "--output-len", "8", "--batch-size", "1"];
 
+/// Rows of `campaign.csv`, each with its fields by name.
+fn rows(machine: &Machine) -> Vec<std::collections::BTreeMap<String, String>> {
+    let path = machine.home.path().join("out/campaign.csv");
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    let heads = reader.headers().unwrap().clone();
+    let fields = |row: csv::StringRecord| heads.iter().zip(&row).map(|(h, f)| (h.to_owned(), f.to_owned())).collect();
+    reader.records().map(|row| fields(row.unwrap())).collect()
+}
+
+/// The states of all runs, in the order of the table.
+fn states(machine: &Machine) -> Vec<String> {
+    rows(machine).iter().map(|row| row["state"].clone()).collect()
+}
+
 #[test]
 fn a_campaign_leaves_a_profile_for_each_run_and_the_table_of_all() {
     let machine = Machine::new();
     let output = machine.campaign(&[&TWO[..], &["4"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let table = stdout(&output);
-    assert!(table.starts_with("2 runs in out\n") && table.contains("Along batch size"), "{table}");
+    assert!(table.starts_with("2 runs\n") && table.contains("Along batch size"), "{table}");
     assert!(!table.contains("What to know"), "the report of a single run is no part of it: {table}");
+    assert!(stderr(&output).contains("2 complete of 2 runs"), "{}", stderr(&output));
     let runs = machine.json("campaign.runs.json");
     let batches: Vec<_> = runs["runs"].as_array().unwrap().iter().map(|run| &run["settings"]["batch_size"]).collect();
     assert_eq!(batches, ["1", "4"]);
-    let csv = fs::read_to_string(machine.home.path().join("out/campaign.csv")).unwrap();
-    assert_eq!(csv.lines().count(), 3, "{csv}");
-    for name in ["llama-3.2-1b_in16_out8_bs1", "llama-3.2-1b_in16_out8_bs4"] {
-        assert_eq!(machine.json(&format!("{name}.json"))["metadata"]["status"], "complete");
-        assert!(machine.home.path().join("out").join(name).join("engine.log").is_file());
+    assert_eq!(states(&machine), ["complete", "complete"]);
+    for (row, name) in rows(&machine).iter().zip(["llama-3.2-1b_in16_out8_bs1", "llama-3.2-1b_in16_out8_bs4"]) {
+        assert_eq!(row["run"], name);
+        let (key, attempt) = (&row["key"], &row["attempt"]);
+        assert_eq!(machine.json(&format!("profiles/{key}.json"))["metadata"]["status"], "complete");
+        let log = format!("attempts/{key}/{attempt}/{key}/engine.log");
+        assert!(machine.home.path().join("out").join(log).is_file());
     }
+    let leases = fs::read_dir(machine.home.path().join("out/leases")).unwrap().count();
+    assert_eq!(leases, 0, "nobody works there any more");
 
     let again = machine.campaign(&[&TWO[..], &["4", "2"]].concat());
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
@@ -91,23 +121,21 @@ fn a_campaign_leaves_a_profile_for_each_run_and_the_table_of_all() {
 }
 
 #[test]
-fn a_profile_of_other_arguments_does_not_stand_for_a_run() {
+fn runs_of_other_arguments_stand_beside_and_no_row_goes() {
     let machine = Machine::new();
     let output = machine.campaign(&TWO);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let other = ["--dtype", "float16", "--env", "HF_TOKEN=plainsecretofthehub"];
-    let refused = machine.campaign_with(&TWO, &other);
-    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
-    assert!(stderr(&refused).contains("nothing more then, --dtype float16"), "{}", stderr(&refused));
-    assert!(!stderr(&refused).contains("run 1 of 1"), "nothing is started: {}", stderr(&refused));
-    fs::remove_file(machine.home.path().join("out/llama-3.2-1b_in16_out8_bs1.json")).unwrap();
-    fs::remove_dir_all(machine.home.path().join("out/llama-3.2-1b_in16_out8_bs1")).unwrap();
-    let anew = machine.campaign_with(&TWO, &other);
-    assert_eq!(anew.status.code(), Some(0), "{}", stderr(&anew));
+    let more = machine.campaign_with(&TWO, &other);
+    assert_eq!(more.status.code(), Some(0), "{}", stderr(&more));
+    assert_eq!(states(&machine), ["complete", "complete"], "the first campaign's run is in the table still");
     let plan = machine.json("campaign.plan.json").to_string();
     assert!(plan.contains("float16") && !plan.contains("plainsecret"), "{plan}");
+    // How long is waited changes nothing of what is measured, and the form of an argument does not either.
+    let longer = machine.campaign_with(&TWO, &["--timeout=55m", "--grace", "9s", "--quiet"]);
+    assert!(stderr(&longer).contains("is complete already"), "{}", stderr(&longer));
     let listed = vramscope(&["runs", machine.home.path().join("out").to_str().unwrap(), "--format", "csv"]);
-    assert_eq!((stdout(&listed).lines().count(), stderr(&listed).as_str()), (2, ""), "the plan is no run");
+    assert_eq!((stdout(&listed).lines().count(), stderr(&listed).as_str()), (3, ""), "the plan is no run");
 }
 
 #[test]
@@ -120,9 +148,44 @@ fn a_run_that_cannot_start_is_told_and_the_next_one_begins() {
     let output = machine.campaign(&[&file]);
     assert_eq!(output.status.code(), Some(2), "the first failure's code: {}", stderr(&output));
     assert!(stderr(&output).contains("--no-such-flag"), "{}", stderr(&output));
-    assert_eq!(machine.json("campaign.runs.json")["runs"].as_array().unwrap().len(), 1);
+    assert_eq!(states(&machine), ["failed", "complete"]);
+    assert!(rows(&machine)[0]["failure"].contains("--no-such-flag"));
     let stopped = machine.campaign(&[&file, "--stop-on-failure"]);
-    assert!(stderr(&stopped).contains("ended after 1 of 2 runs"), "{}", stderr(&stopped));
+    assert!(stderr(&stopped).contains("open from run 1 of 2 on"), "{}", stderr(&stopped));
+}
+
+#[test]
+fn an_engine_is_asked_once_for_all_runs() {
+    let machine = Machine::new();
+    let asked = machine.home.path().join("asked");
+    let text = format!(
+        "#!/bin/sh\necho \"$@\" >> {}\nexec {} \"$@\"\n",
+        asked.display(),
+        standin_vllm::executable().display()
+    );
+    let engine = machine.home.path().join("vllm");
+    fs::write(&engine, text).unwrap();
+    fs::set_permissions(&engine, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let output = machine.campaign_with(&[&TWO[..], &["2", "4"]].concat(), &["--engine", engine.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let asked = fs::read_to_string(asked).unwrap();
+    let count = |word: &str| asked.lines().filter(|line| line.contains(word)).count();
+    assert_eq!((count("--version"), count("--help"), count("--batch-size")), (1, 1, 3), "{asked}");
+}
+
+#[test]
+fn a_shape_stands_beside_the_lists() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = ["--model-params", "6.7e9", "--num-layers", "32", "--num-heads", "32", "--hidden-size", "4096"];
+    let work = ["campaign", "--model", "org/M", "--batch-size", "1", "8", "--dry-run", "--format", "json"];
+    let output = vramscope(&[&work[..], &given].concat());
+    let plan: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let words = plan["runs"][1]["arguments"].to_string();
+    for word in ["--model-params=6700000000", "--num-layers=32", "--num-heads=32", "--hidden-size=4096"] {
+        assert!(words.contains(word), "{words}");
+    }
+    let file = written(folder.path(), "models: [{model: m}]");
+    assert_eq!(vramscope(&["campaign", &file, "--num-layers", "3"]).status.code(), Some(2));
 }
 
 #[test]
@@ -133,9 +196,10 @@ fn a_dry_run_shows_each_run_as_arguments_of_profile() {
     let file = written(folder.path(), text);
     let output =
         vramscope(&["campaign", &file, "--dry-run", "--format", "json", "--", "--num-iters", "5", "--", "--x=1"]);
-    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    assert_eq!(output.status.code(), Some(8), "there is no such container: {}", stderr(&output));
     let plan: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(plan["runs"].as_array().unwrap().len(), 2);
+    assert_eq!(plan["runs"][1]["checks"][0]["refuses"], true, "{plan}");
     let words: Vec<&str> = plan["runs"][1]["arguments"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     let expected = ["--model=org/M", "--container=c", "--batch-size=8", "--tensor-parallel-size=2"];
     assert!(expected.iter().all(|word| words.contains(word)), "{words:?}");
@@ -144,7 +208,45 @@ fn a_dry_run_shows_each_run_as_arguments_of_profile() {
     assert!(!bare.contains("--container"), "{bare}");
     let table = stdout(&vramscope(&["campaign", &file, "--dry-run", "--output", "there"]));
     assert!(table.starts_with("2 runs, to there\n") && table.contains("org/M in c"), "{table}");
+    assert!(table.contains("2 certain to fail"), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+}
+
+#[test]
+fn a_dry_run_makes_the_checks_of_each_run() {
+    let machine = Machine::new();
+    let model = "./llama-3.2-1b";
+    let entry = |more: &str| format!("- {{model_id: {model}, input_lengths: [16], output_lengths: [8], {more}}}\n");
+    let absent = "- {model_id: ./none}\n".to_owned();
+    let text = [
+        "models:\n".to_owned(),
+        entry("batch_sizes: [1]"),
+        entry("batch_sizes: [1], max_model_len: 4000000"),
+        entry("batch_sizes: [1], tensor_parallel_size: 2"),
+        absent,
+        entry("batch_sizes: [1], engine_args: [--kv-cache-memory-bytes, 1M]"),
+    ];
+    let file = written(machine.home.path(), &text.concat());
+    let output = machine.campaign(&[&file, "--dry-run", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(8), "{}", stderr(&output));
+    let plan: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let codes = |run: usize| -> Vec<&str> {
+        plan["runs"][run]["checks"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|check| check["code"].as_str())
+            .collect()
+    };
+    assert_eq!(codes(0), Vec::<&str>::new());
+    assert_eq!(codes(1), ["max_model_len_too_long"]);
+    assert_eq!(codes(2), ["too_few_devices"]);
+    assert_eq!(codes(3), ["no_model_folder"]);
+    assert_eq!(codes(4), ["does_not_fit"]);
+    assert!(plan["runs"][4]["checks"][0]["message"].as_str().unwrap().contains("are missing on each device"), "{plan}");
+    assert!(!machine.home.path().join("out").exists(), "a dry run leaves nothing");
+    let skipped = machine.campaign(&[&file, "--skip-unfit"]);
+    assert_eq!(states(&machine)[4], "unfit", "{}", stderr(&skipped));
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //! moves: whole runs, every phase made to fail, secrets, interrupts, lost devices.
 
 mod attached;
-mod bench;
+pub(crate) mod bench;
 mod disk;
 mod ends;
 mod refused;
 mod screen;
+mod signals;
 
 use std::fs;
 use std::process::Stdio;

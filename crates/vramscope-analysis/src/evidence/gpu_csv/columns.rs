@@ -1,4 +1,4 @@
-//! Which column holds what, and in which unit.
+//! The columns of a GPU log: those of our own recordings, beside those of nvidia-smi, which `vramscope-gpu` names.
 
 use vramscope_gpu::smi_csv::{Head, What};
 

@@ -1,24 +1,31 @@
 //! The runs of a campaign as command lines of `profile`, checked before the first one starts.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
-use clap::Parser;
-use vramscope_runs::{PlanDocument, PlannedDocument, PlannedRun};
+use anyhow::{Context as _, anyhow};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, parser::ValueSource};
+use vramscope_core::redact_args;
+use vramscope_runs::{CampaignFolder, PlanDocument, PlannedDocument, PlannedRun, RunKey, layout};
 use vramscope_schema::ExitCode;
 
 use super::Args;
 use crate::cmd::profile::{self, WorkKind};
-use crate::cmd::runs::TableFormat;
 use crate::exit::{self, OrExit as _};
-use crate::output;
-use crate::table::{Align, Table, wrap};
+use crate::{input, output};
+
+/// The largest plan that is read.
+const MOST_BYTES: usize = 64 << 20;
+/// Arguments that say where and how a run is told, and how long is waited; not what is measured.
+const NOT_MEASURED: [&str; 10] =
+    ["output", "quiet", "format", "force", "dry_run", "repeat", "timeout_start", "timeout", "settle", "grace"];
 
 /// A run that is ready to be carried out.
 pub(super) struct Planned {
     pub(super) run: PlannedRun,
-    /// Where its profile goes.
+    /// What it is called in the campaign's folder.
+    pub(super) key: RunKey,
+    /// Where its profile is published.
     pub(super) profile: PathBuf,
     pub(super) args: Box<profile::Args>,
     words: Vec<String>,
@@ -33,98 +40,120 @@ struct OneRun {
     args: profile::Args,
 }
 
+/// One run's arguments, as they are read.
+struct Read {
+    args: Box<profile::Args>,
+    /// What is measured, in an order that does not depend on how somebody typed it, secrets replaced.
+    asked: Vec<String>,
+}
+
 /// Checks every run's arguments.
 pub(super) fn make(runs: Vec<PlannedRun>, folder: &Path, args: &Args) -> anyhow::Result<Vec<Planned>> {
-    let total = runs.len();
-    let one = |(place, mut run): (usize, PlannedRun)| {
+    let (total, folder) = (runs.len(), CampaignFolder::new(folder));
+    let (mut plan, mut known) = (Vec::new(), BTreeSet::new());
+    for (place, mut run) in runs.into_iter().enumerate() {
         let which = format!("run {} of {total}, {}", place + 1, run.name);
-        let profile = folder.join(format!("{}.json", run.name));
-        let read =
-            |words: &[String]| parse(words).map_err(|wrong| anyhow!("{which}: {wrong}")).or_exit(ExitCode::Usage);
-        let mut words = run.arguments(&profile, !args.no_containers, &args.words);
+        let read = |words: &[String]| read(words).map_err(|wrong| anyhow!("{which}: {wrong}")).or_exit(ExitCode::Usage);
+        let mut words = run.arguments(!args.no_containers, &args.words);
         let mut parsed = read(&words)?;
         if let Some(prompt) = &run.prompt {
             // Files of the earlier profilers have prompts whatever is measured.
-            if parsed.kind() == WorkKind::Latency {
+            if parsed.args.kind() == WorkKind::Latency {
                 run.notes.push("its prompt is not sent: latency takes lengths; see --workload".to_owned());
             } else {
                 words.insert(0, format!("--prompt={prompt}"));
                 parsed = read(&words)?;
             }
         }
-        parsed.part_of_campaign = true;
-        Ok(Planned { run, profile, args: parsed, words })
-    };
-    runs.into_iter().enumerate().map(one).collect()
+        let times = parsed.args.repeat;
+        for number in 1..=times {
+            let (mut run, Read { mut args, mut asked }) = (run.clone(), read(&words)?);
+            if times > 1 {
+                asked.push(format!("repetition {number}"));
+                run.name = format!("{}_run{number}", run.name);
+                run.label = format!("{}_run{number}", run.label);
+            }
+            (args.repeat, args.part_of_campaign) = (1, true);
+            let key = RunKey::new(&run.label, &asked);
+            // The same run again is the same run.
+            if !known.insert(key.clone()) {
+                output::say(&format!("note: {} is asked for twice, and is one run", run.name));
+                continue;
+            }
+            let profile = folder.profile(&key);
+            plan.push(Planned { run, key, profile, args, words: words.clone() });
+        }
+    }
+    Ok(plan)
 }
 
-fn parse(words: &[String]) -> Result<Box<profile::Args>, String> {
-    let parsed = OneRun::try_parse_from(words).map_err(|error| {
+fn read(words: &[String]) -> Result<Read, String> {
+    let first = |error: clap::Error| {
         let said = error.to_string();
         said.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
-    })?;
+    };
+    let matches = OneRun::command().try_get_matches_from(words).map_err(first)?;
+    let asked = asked(&matches);
+    let parsed = OneRun::from_arg_matches(&matches).map_err(first)?;
     let flags = parsed.args.engine.given().read();
     flags.map_err(|error| exit::causes(&anyhow::Error::new(error)).collect::<Vec<_>>().join(": "))?;
-    Ok(Box::new(parsed.args))
+    Ok(Read { args: Box::new(parsed.args), asked })
+}
+
+/// What was asked for in other words than the defaults, sorted; the engine's own words last and in their order.
+fn asked(matches: &ArgMatches) -> Vec<String> {
+    let command = OneRun::command();
+    let mut words = Vec::new();
+    let mut engine = Vec::new();
+    for arg in command.get_arguments() {
+        let id = arg.get_id().as_str();
+        let given = matches.value_source(id) == Some(ValueSource::CommandLine);
+        if !given || NOT_MEASURED.contains(&id) {
+            continue;
+        }
+        let values: Vec<String> =
+            matches.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy().into_owned()).collect();
+        if arg.get_default_values().iter().map(|value| value.to_string_lossy()).eq(values.iter().map(String::as_str)) {
+            continue;
+        }
+        match arg.get_long() {
+            Some(long) => words.extend(values.iter().map(|value| format!("--{long}={value}"))),
+            None => engine = values,
+        }
+    }
+    words.sort();
+    words.extend(engine);
+    redact_args(words.iter().map(String::as_str))
 }
 
 /// The plan as a document.
 pub(super) fn document(plan: &[Planned]) -> PlanDocument {
-    let runs = plan.iter().map(|planned| PlannedDocument::new(&planned.run, &planned.profile, &planned.words));
-    PlanDocument::new(runs.collect())
+    let document =
+        |planned: &Planned| PlannedDocument::new(&planned.run, &planned.key, &planned.profile, &planned.words);
+    PlanDocument::new(plan.iter().map(document).collect())
 }
 
-/// Prints the plan.
-pub(super) fn show(plan: &[Planned], format: TableFormat) -> anyhow::Result<()> {
-    match format {
-        TableFormat::Table => output::print(&table(plan, output::width())),
-        TableFormat::Json => output::print_json(&document(plan)),
-        TableFormat::Csv => {
-            let mut out = csv::Writer::from_writer(Vec::new());
-            out.write_record(["name", "profile", "arguments"])?;
-            for run in document(plan).runs {
-                out.write_record([&run.name, &run.profile, &run.arguments.join(" ")])?;
-            }
-            output::print(&String::from_utf8(out.into_inner()?)?)
-        }
+/// The runs that were asked for in the folder before, and are not asked for now.
+pub(super) fn earlier(plan: &[Planned], folder: &Path) -> anyhow::Result<Vec<PlannedDocument>> {
+    let path = folder.join(layout::CAMPAIGN_PLAN);
+    if !path.exists() {
+        return Ok(Vec::new());
     }
+    let read = || -> anyhow::Result<PlanDocument> {
+        let document: PlanDocument = serde_json::from_slice(&input::bounded(&path, MOST_BYTES)?)?;
+        if document.is_readable() { Ok(document) } else { Err(anyhow!("it is of another version of vramscope")) }
+    };
+    let document = read().with_context(|| {
+        format!("could not use {}: give another --output, or remove it if it is not needed", path.display())
+    });
+    let mut runs = document.or_exit(ExitCode::BadInput)?.runs;
+    runs.retain(|run| !plan.iter().any(|planned| planned.key.as_str() == run.key));
+    Ok(runs)
 }
 
-fn table(plan: &[Planned], width: usize) -> String {
-    let mut table = Table::new(&[
-        ("in", Align::Right),
-        ("out", Align::Right),
-        ("batch", Align::Right),
-        ("model and flags", Align::Left),
-    ]);
-    for planned in plan {
-        let run = &planned.run;
-        let args = &planned.args;
-        let flags = run.flags.iter().map(|(name, value)| match value {
-            Some(value) => format!("--{name} {value}"),
-            None => format!("--{name}"),
-        });
-        let place = args.host.container.as_deref().or(args.host.image.as_deref()).map(|name| format!("in {name}"));
-        let what: Vec<String> = [run.model.clone()].into_iter().chain(place).chain(flags).collect();
-        table.row([
-            args.work.prompt.as_ref().map_or(args.work.input_len.to_string(), |_| "text".to_owned()),
-            args.work.output_len.to_string(),
-            args.work.batch_size.to_string(),
-            what.join(" "),
-        ]);
-    }
-    let folder = plan.first().and_then(|planned| planned.profile.parent()).unwrap_or(Path::new("."));
-    let s = if plan.len() == 1 { "" } else { "s" };
-    let mut text = format!("{} run{s}, to {}\n{}", plan.len(), folder.display(), table.render(width));
-    let mut told = Vec::new();
-    for (run, note) in plan.iter().flat_map(|planned| planned.run.notes.iter().map(|note| (&planned.run, note))) {
-        let note = format!("note: {}: {note}", run.model);
-        if !told.contains(&note) {
-            for line in wrap(&note, width.saturating_sub(2)) {
-                let _ = writeln!(text, "  {line}");
-            }
-            told.push(note);
-        }
-    }
-    text
+/// Keeps what is asked for, with the runs of earlier campaigns in the same folder.
+pub(super) fn keep(plan: &[Planned], earlier: &[PlannedDocument], folder: &Path) -> anyhow::Result<()> {
+    let mut now = document(plan);
+    now.runs.extend(earlier.iter().cloned());
+    output::write_json(&folder.join(layout::CAMPAIGN_PLAN), &now)
 }

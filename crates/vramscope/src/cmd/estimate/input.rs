@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use vramscope_analysis::NamedModel;
 use vramscope_core::{ByteUnit, Bytes, ElementType};
-use vramscope_estimate::{Calibration, CommandLine, EngineArgs, GpuModel, devices, find_device};
+use vramscope_estimate::{ALLOWS_LONG, Calibration, CommandLine, EngineArgs, GpuModel, devices, find_device};
 use vramscope_live::EngineWords;
 use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, Shape, engine_config_words};
 use vramscope_schema::ExitCode;
@@ -23,6 +23,14 @@ pub(crate) struct ModelArgs {
     #[arg(long, visible_alias = "hf-model-id", value_name = "DIR|FILE|ID",
         value_parser = clap::builder::NonEmptyStringValueParser::new())]
     model: Option<String>,
+    #[command(flatten)]
+    shape: ShapeArgs,
+}
+
+/// A model's shape as it is given by hand.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct ShapeArgs {
     /// Parameters of the whole model, such as 6.7e9 or 8B; without --model they decide the feed-forward width
     #[arg(long, value_name = "N", value_parser = parameters)]
     model_params: Option<u64>,
@@ -146,7 +154,10 @@ impl EngineFlags {
             let words = words.with_context(|| format!("could not use {}", file.display()));
             given.config = words.or_exit(ExitCode::BadInput)?;
         }
-        given.read().or_exit(ExitCode::Usage)
+        let mut line = given.read().or_exit(ExitCode::Usage)?;
+        line.args.allow_long_max_model_len =
+            std::env::var(ALLOWS_LONG).is_ok_and(|set| !["", "0"].contains(&set.as_str()));
+        Ok(line)
     }
 }
 
@@ -198,6 +209,21 @@ impl ModelArgs {
 
     /// The shape as far as it was given by hand.
     pub(crate) fn shape(&self) -> Shape {
+        self.shape.shape()
+    }
+
+    /// Reads the model; `fallback` is the model of an engine's command line.
+    pub(crate) fn read(&self, fallback: Option<&str>) -> anyhow::Result<NamedModel> {
+        NamedModel::read(self.name().or(fallback), &self.shape()).map_err(|error| {
+            let code = exit::of_model(&error);
+            anyhow::Error::new(error).context(Failed { code })
+        })
+    }
+}
+
+impl ShapeArgs {
+    /// The shape as far as it was given by hand.
+    pub(crate) fn shape(&self) -> Shape {
         Shape {
             parameters: self.model_params,
             layers: self.num_layers,
@@ -208,14 +234,6 @@ impl ModelArgs {
             intermediate_size: self.intermediate_size,
             vocab_size: self.vocab_size,
         }
-    }
-
-    /// Reads the model; `fallback` is the model of an engine's command line.
-    pub(crate) fn read(&self, fallback: Option<&str>) -> anyhow::Result<NamedModel> {
-        NamedModel::read(self.name().or(fallback), &self.shape()).map_err(|error| {
-            let code = exit::of_model(&error);
-            anyhow::Error::new(error).context(Failed { code })
-        })
     }
 }
 

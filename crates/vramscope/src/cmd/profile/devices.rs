@@ -13,7 +13,7 @@ use vramscope_schema::ExitCode;
 use super::Args;
 use crate::backends::{self, Choice, Opened};
 use crate::exit::OrExit as _;
-use crate::{output, patience};
+use crate::patience;
 
 /// The devices of a run.
 pub(super) struct Devices {
@@ -27,7 +27,7 @@ pub(super) struct Devices {
 const PROCESS_PERIOD: Duration = Duration::from_millis(500);
 
 /// Opens the GPUs that the engine will see; without any, and unless one was named, the memory of the engine's processes.
-pub(super) fn open(args: &Args, request: &Request) -> anyhow::Result<Devices> {
+pub(super) fn open(args: &Args, request: &Request, note: &dyn Fn(&str)) -> anyhow::Result<Devices> {
     let own = &request.environment.given;
     // A container has an environment of its own, and a server that runs was started by somebody else.
     let here = request.place == Place::Process;
@@ -40,7 +40,7 @@ pub(super) fn open(args: &Args, request: &Request) -> anyhow::Result<Devices> {
         Err(none) if named(args) => return Err(none),
         Err(none) => {
             if !args.quiet {
-                output::say(&format!(
+                note(&format!(
                     "note: {}\nnote: the memory of the engine's processes is measured instead",
                     none.root_cause()
                 ));
@@ -96,10 +96,10 @@ impl Devices {
     }
 
     /// How often they are read.
-    pub(super) fn period(&self, args: &Args) -> Duration {
+    pub(super) fn period(&self, args: &Args, note: &dyn Fn(&str)) -> Duration {
         match (args.interval, &self.measured.processes) {
             (None, Some(_)) => PROCESS_PERIOD,
-            (asked, _) => backends::period(asked, self.sources.iter().map(|source| source.backend.as_ref())),
+            (asked, _) => backends::period(asked, self.sources.iter().map(|source| source.backend.as_ref()), note),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The request that the arguments make.
 
+use std::path::Path;
+
 use anyhow::bail;
 use jiff::Zoned;
 use vramscope_live::{
@@ -12,8 +14,8 @@ use super::Args;
 use super::args::{HostArgs, LimitArgs, WorkKind};
 use crate::exit::OrExit as _;
 
-/// The run that is asked for.
-pub(super) fn of(args: &Args) -> anyhow::Result<Request> {
+/// The run that is asked for, with its profile at `output`.
+pub(super) fn of(args: &Args, output: Option<&Path>) -> anyhow::Result<Request> {
     let work = &args.work;
     Ok(Request {
         model: AskedModel { name: args.model.name().map(str::to_owned), shape: args.model.shape() },
@@ -44,7 +46,7 @@ pub(super) fn of(args: &Args) -> anyhow::Result<Request> {
         },
         times: times(&args.limits),
         environment: environment(&args.host)?,
-        output: args.output.clone(),
+        output: output.map(Path::to_owned),
         repeat: args.repeat,
         stamp: Zoned::now().strftime("%Y%m%d_%H%M%S").to_string(),
         generator: Generator { name: "vramscope".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },

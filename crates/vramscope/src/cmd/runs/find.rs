@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use vramscope_runs::EvidenceFiles;
+use vramscope_runs::{EvidenceFiles, layout};
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;
@@ -47,8 +47,18 @@ fn below(folder: &Path, depth: usize, found: &mut Vec<Found>) -> anyhow::Result<
         let profile = path.extension().is_some_and(|extension| extension == "json");
         // What `profile --repeat` and `campaign` say of several runs is no run.
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let summary = [".repeat", ".runs", ".plan"].iter().any(|end| stem.ends_with(end));
-        if path.is_file() && profile && !summary {
+        let summary = layout::SUMMARIES.iter().any(|end| stem.ends_with(end));
+        // A run of a campaign that is complete is not told of with its failures.
+        let overcome =
+            stem.split_once(layout::FAILED).is_some_and(|(key, _)| folder.join(format!("{key}.json")).is_file());
+        if path.is_file() && profile && (summary || overcome) {
+            continue;
+        }
+        // What was published of a campaign's attempts stands for them.
+        if path.is_dir() && file_name(path) == layout::ATTEMPTS && folder.join(layout::CAMPAIGN_PLAN).is_file() {
+            continue;
+        }
+        if path.is_file() && profile {
             found.push(Found { path: path.clone(), named: false });
         } else if path.is_dir() && is_recording(path) {
             let beside = path.with_file_name(format!("{}.json", file_name(path)));

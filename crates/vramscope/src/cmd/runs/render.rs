@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anstyle::Style;
 use vramscope_compare::{AXES, Point, Row, Series, Sweep};
 use vramscope_core::Bytes;
+use vramscope_schema::RunState;
 use vramscope_schema::v3::RunStatus;
 
 use crate::cmd::compare::{label, value};
@@ -62,7 +63,17 @@ pub(super) fn sweep(sweep: &Sweep, width: usize) -> String {
             let _ = writeln!(text, "  {line}");
         }
     }
+    for (name, failure) in failures(sweep) {
+        for line in wrap(&format!("{name}: {failure}"), width.saturating_sub(2)) {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
     text
+}
+
+/// Why runs of a campaign did not go well.
+fn failures(sweep: &Sweep) -> impl Iterator<Item = (&str, &str)> {
+    sweep.rows.iter().filter_map(|row| Some((row.name.as_str(), row.campaign.as_ref()?.failure.as_deref()?)))
 }
 
 /// What is doubtful, each with the runs of which it holds. How a run ended stands in the table.
@@ -115,10 +126,12 @@ fn named(row: &Row, alone: bool, varying: &[&'static str]) -> String {
     let file = file.map(|name| name.trim_end_matches(".json").to_owned());
     let others = others(varying).take(SHOWN);
     let others = others.filter_map(|name| Some(format!("{name} {}", row.settings.get(name)?)));
-    let failed = match row.status {
-        Some(RunStatus::Failed) => Some("FAILED".to_owned()),
-        Some(RunStatus::Interrupted) => Some("interrupted".to_owned()),
-        _ => None,
+    let failed = match (row.campaign.as_ref().map(|run| run.state), row.status) {
+        (Some(RunState::Complete), _) => None,
+        (Some(RunState::Failed), _) | (None, Some(RunStatus::Failed)) => Some("FAILED".to_owned()),
+        (None, Some(RunStatus::Interrupted)) => Some("interrupted".to_owned()),
+        (Some(state), _) => Some(state.name().to_owned()),
+        (None, _) => None,
     };
     [file.unwrap_or_else(|| row.name.clone())].into_iter().chain(failed).chain(others).collect::<Vec<_>>().join(" · ")
 }

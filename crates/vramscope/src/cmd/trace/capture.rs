@@ -14,6 +14,8 @@ use super::render::Section;
 use super::{Format, base_options, sections};
 use crate::exit::{self, Failed, OrExit as _};
 use crate::output;
+use crate::progress::Progress;
+use crate::signals::Signals;
 
 /// Let vLLM record a trace of a few requests, and analyse it
 ///
@@ -33,7 +35,8 @@ Modes, with the overhead class of each:
   detailed  and shapes, FLOPs, memory and python stacks   about 10 to 20 %, for analysis
   deep      and a trace of every python function          about 50 to 100 %, for debugging only
 
-Exit codes: 0 recorded and analysed, 2 wrong command line, 3 no trace was found, 6 the engine failed.")]
+Exit codes: 0 recorded and analysed, 2 wrong command line, 3 no trace was found, 6 the engine failed, 130 stopped by \
+Ctrl-C.")]
 pub(super) struct Args {
     /// How much to record
     #[arg(long, value_enum, default_value = "light")]
@@ -89,6 +92,8 @@ impl Mode {
     }
 }
 
+/// Files that are named one by one.
+const SHOWN_FILES: usize = 8;
 /// Above this, a viewer in a browser gives up and requests should be fewer.
 const LARGE: u64 = 500 << 20;
 
@@ -96,7 +101,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("could not make a runtime")?;
     let capture = asked(args);
-    let traces = runtime.block_on(capture.execute(&mut |event| tell(args, &event)));
+    let mut progress = Progress::new();
+    let mut observe = |event: CaptureEvent| match event {
+        CaptureEvent::Waiting { since } => progress.waiting("waiting for the engine", since),
+        event => {
+            progress.end();
+            tell(args, &event);
+        }
+    };
+    let traces = runtime.block_on(async {
+        let signals = Signals::listen(|| output::say("stopping the engine; once more to leave at once"));
+        signals.until_stopped(capture.execute(&mut observe)).await
+    });
+    progress.end();
+    // With the runtime everything ends that was begun in it: an engine that was started too.
+    drop(runtime);
+    let stopped =
+        || anyhow!("stopped before a trace was recorded; what the engine wrote is in {}", capture.dir.display());
+    let traces = traces.ok_or_else(stopped).or_exit(ExitCode::Interrupted)?;
     let traces = traces.map_err(|error| {
         let code = exit::of_capture(&error);
         anyhow::Error::new(error).context(Failed { code })
@@ -138,6 +160,16 @@ fn tell(args: &Args, event: &CaptureEvent) {
         CaptureEvent::Recorded { requests, model } => {
             output::say(&format!("recorded {requests} requests of model {model}"));
         }
+        CaptureEvent::Left { files } => {
+            let all = files.iter().map(|(_, bytes)| bytes).fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+            output::say(&format!("the trace of every python function takes {} and may be removed:", size(all)));
+            for (path, bytes) in files.iter().take(SHOWN_FILES) {
+                output::say(&format!("  {} ({})", path.display(), size(*bytes)));
+            }
+            if files.len() > SHOWN_FILES {
+                output::say(&format!("  and {} more beside them", files.len() - SHOWN_FILES));
+            }
+        }
         _ => {}
     }
 }
@@ -166,6 +198,9 @@ fn analyse(args: &Args, traces: &[PathBuf]) -> anyhow::Result<ExitCode> {
             analysed.push((summary, None));
         }
     }
+    output::say(
+        "to look at a trace: open it in https://ui.perfetto.dev or chrome://tracing; again here: vramscope trace FILE",
+    );
     if analysed.is_empty() {
         let none = || anyhow!("no trace holds any work: did the requests reach the engine that was profiled?");
         return Err(none()).or_exit(ExitCode::BadInput);

@@ -37,14 +37,19 @@ impl Bench {
 
     /// The device of the stand-in library as the caller changes it.
     pub(super) fn with_nvml(script: &Script, change: impl FnOnce(&mut Value)) -> Self {
+        Self::with_library(script, |nvml| change(&mut nvml["devices"][0]))
+    }
+
+    /// The whole script of the stand-in library as the caller changes it.
+    pub(super) fn with_library(script: &Script, change: impl FnOnce(&mut Value)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let used = home.path().join("used");
         fs::write(&used, "0").unwrap();
-        let mut device = json!({
+        let device = json!({
             "name": "NVIDIA H200", "total": 150_754_820_096_u64, "reserved": 644_939_776_u64, "used_file": used,
         });
-        change(&mut device);
-        let nvml = json!({ "devices": [device] });
+        let mut nvml = json!({ "devices": [device] });
+        change(&mut nvml);
         let library = crate::gpus::stand_in(home.path(), "libstandin_nvml.so", "libnvidia-ml.so.1", &nvml);
         // A script that has a device says what its memory is beside the engine's.
         let mut devices = script.devices.clone();
@@ -57,6 +62,14 @@ impl Bench {
         fs::copy(crate::root().join("examples/noisy-neighbour/config.json"), model.join("config.json")).unwrap();
         fs::write(model.join("model.safetensors.index.none"), "").unwrap();
         Self { home, library }
+    }
+
+    /// From the engine's end on, memory stays in use that was not there before.
+    pub(super) fn leaves_memory(&self) {
+        let path = self.home.path().join("script.json");
+        let mut script: Script = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        script.devices.iter_mut().for_each(|device| device.left_bytes = 5 << 30);
+        fs::write(path, serde_json::to_vec(&script).unwrap()).unwrap();
     }
 
     /// Adds a device that does nothing and holds 5 GiB.
@@ -271,7 +284,7 @@ pub(super) fn adds_up(breakdown: &Value) {
 }
 
 /// Runs each case, a few at a time; the first that fails fails the test.
-pub(super) fn in_parallel<T: Sync>(cases: Vec<T>, run: impl Fn(&T) + Sync) {
+pub(crate) fn in_parallel<T: Sync>(cases: Vec<T>, run: impl Fn(&T) + Sync) {
     let next = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..4 {
