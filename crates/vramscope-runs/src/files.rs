@@ -28,6 +28,8 @@ pub struct EvidenceFiles {
     pub metrics: Option<PathBuf>,
     /// What the transformers probe wrote.
     pub probe: Option<PathBuf>,
+    /// The folder is of a run that was conducted and has no record: who conducted it was killed, or is still at it.
+    pub unfinished: bool,
 }
 
 /// A file that cannot be read.
@@ -100,6 +102,7 @@ impl EvidenceFiles {
             record: plain(layout::RECORD),
             metrics: plain(layout::METRICS),
             probe: plain(layout::PROBE),
+            unfinished: plain(layout::ROOM).is_some() && plain(layout::RECORD).is_none(),
         };
         if found.engine_logs.is_empty() && found.gpu_logs.is_empty() {
             return Err(FileError::NothingFound { path: folder.to_owned() });
