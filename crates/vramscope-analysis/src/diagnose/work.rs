@@ -1,5 +1,7 @@
 //! How the devices were used while the engine worked.
 
+use std::time::Duration;
+
 use vramscope_core::{Phase, Throttle, Window};
 use vramscope_schema::v3::{Diagnostic, Figures, LatencyStats, Severity};
 
@@ -9,6 +11,10 @@ use crate::known::Known;
 
 /// Below this share of the driver's windows with a kernel running, a device waits for work.
 const UNDERUSED_PCT: f64 = 50.0;
+/// A driver's share is a mean over up to a second before it is read: so much of the work is left out at its beginning,
+/// and less than so much behind that says nothing.
+const DRIVERS_WINDOW: Duration = Duration::from_secs(1);
+const LEAST_WORK: Duration = Duration::from_secs(2);
 /// Fewer readings than this say nothing of a share.
 const LEAST_READINGS: usize = 10;
 /// A reason that held the clocks for less than this share of the work is not worth a word.
@@ -30,7 +36,11 @@ fn work(known: &Known<'_>) -> Option<Window> {
 /// A device waited for work more than it worked.
 pub(super) fn underused(known: &Known<'_>) -> Option<Diagnostic> {
     let derived = known.derived.filter(|_| !known.is_on_cpu())?;
-    let window = work(known)?;
+    let whole = work(known)?;
+    let window = Window { start: whole.start + DRIVERS_WINDOW, ..whole };
+    if window.end < window.start + LEAST_WORK {
+        return None;
+    }
     let active = &derived.placement.active;
     let busy: Vec<f64> = derived
         .timeline
