@@ -1,6 +1,6 @@
 //! What to do about a finding, in the words of the engine that ran.
 
-use vramscope_core::EngineKind;
+use vramscope_core::{EngineFacts, EngineKind};
 
 use crate::vllm;
 
@@ -15,17 +15,32 @@ pub(crate) enum Topic {
     PoolFarTooLarge,
     /// The KV cache was in use almost whole.
     PoolNearlyFull,
+    /// Next to nothing of the device was free.
+    DeviceNearlyFull,
     /// The log's clock does not meet that of the samples.
     NoCommonClock,
     /// A part of the peak is explained by nothing.
     Unexplained,
+    /// The device waits for work.
+    Underused,
+}
+
+/// How a run was, as far as advice depends on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    /// The engine; `None` for one that is not known here, or not named.
+    pub(crate) engine: Option<EngineKind>,
+    /// What it is set to already.
+    pub(crate) facts: &'a EngineFacts,
+    /// There is no GPU.
+    pub(crate) on_cpu: bool,
 }
 
 /// The advice for an engine; for one that is not known here, or not named, what holds for any.
-pub(crate) fn advice(engine: Option<EngineKind>, topic: Topic) -> &'static str {
-    match engine {
-        Some(EngineKind::Vllm) => vllm::advice(topic),
-        _ => of_any(topic),
+pub(crate) fn advice(setting: Setting<'_>, topic: Topic) -> String {
+    match setting.engine {
+        Some(EngineKind::Vllm) => vllm::advice(setting, topic),
+        _ => of_any(topic).to_owned(),
     }
 }
 
@@ -41,8 +56,12 @@ fn of_any(topic: Topic) -> &'static str {
         Topic::PoolNearlyFull => {
             "give the KV cache more memory or a smaller element type, or let fewer requests run together"
         }
+        Topic::DeviceNearlyFull => {
+            "give the engine a smaller share of the memory: a larger batch or a fragmented cache would run out of it"
+        }
         Topic::NoCommonClock => "record both on one machine, and keep the engine's own line prefix",
         Topic::Unexplained => "compare with a run without graphs, and with the engine's most detailed log",
+        Topic::Underused => "send more requests at a time; vramscope trace shows what the device waits for",
     }
 }
 
@@ -50,23 +69,43 @@ fn of_any(topic: Topic) -> &'static str {
 mod tests {
     use super::*;
 
+    const ALL: [Topic; 8] = [
+        Topic::OthersHoldMemory,
+        Topic::PoolTooSmall,
+        Topic::PoolFarTooLarge,
+        Topic::PoolNearlyFull,
+        Topic::DeviceNearlyFull,
+        Topic::NoCommonClock,
+        Topic::Unexplained,
+        Topic::Underused,
+    ];
+
     #[test]
     fn settings_of_an_engine_are_advised_to_nobody_else() {
-        use Topic as T;
-        let all = [
-            T::OthersHoldMemory,
-            T::PoolTooSmall,
-            T::PoolFarTooLarge,
-            T::PoolNearlyFull,
-            T::NoCommonClock,
-            T::Unexplained,
-        ];
-        for topic in all {
-            for other in [None, Some(EngineKind::Transformers)] {
-                let said = advice(other, topic);
+        let facts = EngineFacts::default();
+        for topic in ALL {
+            for engine in [None, Some(EngineKind::Transformers)] {
+                let said = advice(Setting { engine, facts: &facts, on_cpu: false }, topic);
                 assert!(!said.contains("--") && !said.contains(EngineKind::Vllm.title()), "{said}");
             }
-            assert_ne!(advice(Some(EngineKind::Vllm), topic), of_any(topic));
+            let vllm = Setting { engine: Some(EngineKind::Vllm), facts: &facts, on_cpu: false };
+            assert_ne!(advice(vllm, topic), of_any(topic));
+        }
+    }
+
+    #[test]
+    fn what_is_of_a_gpu_is_not_advised_without_one_and_what_is_set_is_not_advised_again() {
+        use vramscope_core::{Fact, Origin, Scope};
+        let mut facts = EngineFacts::default();
+        for topic in ALL {
+            let said = advice(Setting { engine: Some(EngineKind::Vllm), facts: &facts, on_cpu: true }, topic);
+            assert!(!said.contains("--gpu") && !said.contains("FP8"), "{topic:?}: {said}");
+        }
+        let (value, scope, origin) = ("fp8_e5m2".to_owned(), Scope::AllRanks, Origin::default());
+        facts.kv_cache_dtype = Some(Fact { value, scope, resolution: None, origin });
+        for topic in [Topic::PoolTooSmall, Topic::PoolNearlyFull] {
+            let said = advice(Setting { engine: Some(EngineKind::Vllm), facts: &facts, on_cpu: false }, topic);
+            assert!(!said.contains("FP8"), "{said}");
         }
     }
 }

@@ -10,6 +10,8 @@ mod multi_gpu;
 mod outcome;
 mod timeline;
 
+pub(crate) use live::metrics as engine_metrics;
+
 use crate::attribution::RankEvidence;
 use vramscope_core::{EngineFacts, Milestone, Window};
 use vramscope_schema::Amount;
@@ -36,11 +38,14 @@ pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, De
         Some(Bench::Latency(latency)) => Some(latency),
         _ => inside.as_ref().or(facts.latency.as_ref()),
     };
+    let stated = evidence.metrics.as_deref().unwrap_or_default();
+    let block_tokens = stated.iter().find_map(|reading| reading.kv_block_tokens);
     let ranks = RankEvidence {
         facts,
-        kv: model::kv_geometry(evidence.architecture.as_ref(), facts),
+        kv: model::kv_geometry(evidence.architecture.as_ref(), facts, block_tokens),
         computed_weights: model::weights(evidence.architecture.as_ref(), facts),
         inside: framework::parts(evidence),
+        blocks: stated.iter().find_map(|reading| reading.kv_blocks),
     };
     let warmup_iterations = evidence.args.as_ref().and_then(|args| args.workload().warmup_iterations);
     let engine_pids = evidence.record.as_ref().map_or(&[][..], |record| &record.engine_pids);
@@ -103,6 +108,9 @@ impl Known<'_> {
         if let Some(record) = &self.evidence.record {
             return record.status;
         }
+        if self.evidence.unfinished && self.facts.failures.is_empty() {
+            return RunStatus::Interrupted;
+        }
         let ready = self.facts.event(Milestone::EngineReady).is_some() || self.facts.latency.is_some();
         if !self.facts.failures.is_empty() {
             RunStatus::Failed
@@ -123,7 +131,10 @@ impl Known<'_> {
     }
 
     fn raw_logs(&self) -> Option<RawLogs> {
-        let Some(engine) = &self.evidence.engine else { return self.unread_logs() };
+        let Some(engine) = &self.evidence.engine else {
+            let logs = self.unread_logs()?;
+            return Some(RawLogs { excerpts: outcome::excerpts(self), ..logs });
+        };
         let file =
             RawLogFile { file: engine.file.clone(), bytes: engine.bytes, lines: Some(engine.lines), sha256: None };
         Some(RawLogs { files: vec![file], excerpts: outcome::excerpts(self), ..RawLogs::default() })

@@ -63,6 +63,8 @@ pub struct RankEvidence<'a> {
     pub computed_weights: Option<Evidenced>,
     /// Parts that were measured inside the framework, or computed for it, by rank. They win over everything else.
     pub inside: Vec<(u32, ComponentKind, Evidenced)>,
+    /// Blocks of the KV cache on a rank, as the engine's own metrics state them.
+    pub blocks: Option<u64>,
 }
 
 /// A peak explained, by device and in total.
@@ -177,15 +179,20 @@ impl RankEvidence<'_> {
     fn exact_pool(&self) -> Option<(Evidenced, Bytes)> {
         let kv = self.kv?;
         let printed = self.facts.gpu_blocks.iter().min_by_key(|f| f.value);
-        let (blocks, line, how) = match printed {
-            Some(fact) => (fact.value, fact.origin.line, format!("{} blocks", fact.value)),
-            None => {
+        let (blocks, line, how) = match (printed, self.blocks) {
+            (Some(fact), _) => (fact.value, Some(fact.origin.line), format!("{} blocks", fact.value)),
+            (None, Some(blocks)) => (blocks, None, format!("{blocks} blocks by the engine's metrics")),
+            (None, None) => {
                 let fact = self.facts.kv_tokens.iter().min_by_key(|f| f.value)?;
                 if !kv.uniform || kv.block_size == 0 || fact.value % kv.block_size != 0 {
                     return None;
                 }
                 let blocks = fact.value / kv.block_size;
-                (blocks, fact.origin.line, format!("{} tokens in {blocks} blocks of {}", fact.value, kv.block_size))
+                (
+                    blocks,
+                    Some(fact.origin.line),
+                    format!("{} tokens in {blocks} blocks of {}", fact.value, kv.block_size),
+                )
             }
         };
         let amount = Evidenced {
@@ -195,7 +202,7 @@ impl RankEvidence<'_> {
             basis: Basis {
                 method: "blocks_times_bytes_per_block",
                 detail: format!("{how}, each {} bytes on a rank", kv.bytes_per_block.get()),
-                log_lines: vec![line],
+                log_lines: line.into_iter().collect(),
             },
         };
         Some((amount, kv.bytes_per_block))

@@ -107,6 +107,35 @@ impl LogClock {
     }
 }
 
+/// How far an engine log lies outside the recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// It ends so long before the recording begins.
+    Before(Duration),
+    /// It begins so long after the recording ends.
+    After(Duration),
+}
+
+/// How far the log lies outside the recording, where both clocks tell that and no zone makes them meet.
+pub(crate) fn age(facts: &EngineFacts, log: &GpuLog) -> Option<Age> {
+    let anchor = log.timeline.anchor_unix_ns()?;
+    let span = log.timeline.span()?;
+    let times: Vec<LogTime> = facts.events.iter().filter_map(|e| e.at).collect();
+    let (first, last) = (*times.first()?, *times.last()?);
+    let shift_s = first.utc_offset_minutes.map_or(0, |minutes| -60 * i64::from(minutes));
+    let clock = LogClock {
+        anchor_s: anchor.div_euclid(1_000_000_000),
+        anchor_ns: anchor.rem_euclid(1_000_000_000),
+        year: year_of(anchor)?,
+        shift_s,
+        alignment: Alignment::TimeZone(shift_s),
+    };
+    let time = |nanos: i64| u64::try_from(nanos).ok().filter(|nanos| *nanos > 0).map(Duration::from_nanos);
+    let before = nanoseconds(span.start).checked_sub(clock.signed_at(last)?).and_then(time);
+    let after = clock.signed_at(first)?.checked_sub(nanoseconds(span.end)).and_then(time);
+    before.map(Age::Before).or(after.map(Age::After))
+}
+
 /// Takes the shift with which memory rises most between the start of loading and the engine being ready.
 fn by_shape(candidates: &[LogClock], facts: &EngineFacts, timeline: &Timeline) -> Option<LogClock> {
     let start = facts.event(Milestone::LoadBegan).or(facts.events.first())?.at?;
@@ -189,7 +218,12 @@ mod tests {
     #[test]
     fn another_day_is_another_run() {
         let mut facts = engine(5, 0);
+        assert_eq!(age(&facts, &gpu_log(60, 30)), None);
         facts.events.iter_mut().for_each(|e| e.at.as_mut().unwrap().day = 20);
         assert!(LogClock::fit(&facts, &gpu_log(60, 30)).is_none());
+        let two_days = Duration::from_secs(2 * 86_400 - 40);
+        assert_eq!(age(&facts, &gpu_log(60, 30)), Some(Age::Before(two_days)));
+        facts.events.iter_mut().for_each(|e| e.at.as_mut().unwrap().day = 23);
+        assert!(matches!(age(&facts, &gpu_log(60, 30)), Some(Age::After(_))));
     }
 }

@@ -5,12 +5,17 @@
 
 mod engine;
 mod evidence;
+mod growth;
 mod memory;
+mod model;
+mod work;
+
+use std::time::Duration;
 
 use vramscope_core::{ByteDelta, Bytes};
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
-use crate::advice::{Topic, advice};
+use crate::advice::{Setting, Topic, advice};
 use crate::known::Known;
 
 /// A check; `None` is silence.
@@ -21,9 +26,11 @@ const CHECKS: &[Check] = &[
     engine::failed,
     engine::killed,
     engine::ended_badly,
+    engine::cut_off,
     engine::process_memory,
     engine::no_engine_log,
     engine::ranks_contradict_devices,
+    model::given_sizes,
     memory::weights_against_config,
     memory::kv_pool_against_workload,
     memory::kv_pool_nearly_full,
@@ -31,10 +38,16 @@ const CHECKS: &[Check] = &[
     memory::residual,
     memory::not_returned,
     memory::other_processes,
-    memory::nearly_full,
+    memory::headroom,
+    growth::grows,
+    work::underused,
+    work::held_back,
+    work::latency_varies,
+    work::cache_hits,
     evidence::no_baseline,
     evidence::no_clock,
     evidence::gaps,
+    evidence::few_samples,
     evidence::pool_not_seen,
 ];
 
@@ -58,12 +71,28 @@ fn advise(diagnostic: Diagnostic, advice: &str) -> Option<Diagnostic> {
 
 /// Adds the advice of the engine that ran.
 fn advise_on(diagnostic: Diagnostic, known: &Known<'_>, topic: Topic) -> Option<Diagnostic> {
-    advise(diagnostic, advice(known.evidence.engine_kind(), topic))
+    advise(diagnostic, &advice(setting(known), topic))
+}
+
+/// How the run was, as far as advice depends on it.
+fn setting<'a>(known: &'a Known<'_>) -> Setting<'a> {
+    Setting { engine: known.evidence.engine_kind(), facts: known.facts, on_cpu: known.is_on_cpu() }
 }
 
 /// A share in percent with one decimal.
 fn percent_of(part: f64, whole: Bytes) -> f64 {
     if whole == Bytes::ZERO { 0.0 } else { part / whole.as_f64() * 100.0 }
+}
+
+/// A time in the unit that reads best.
+fn long(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 /// A signed amount in words.

@@ -9,6 +9,7 @@ pub(crate) mod gpu_log;
 pub(crate) mod marks;
 pub(crate) mod metrics;
 pub(crate) mod probe;
+mod tail;
 
 use std::error::Error as _;
 use std::io::{self, Read as _};
@@ -16,9 +17,12 @@ use std::path::{Path, PathBuf};
 
 use vramscope_core::{Architecture, EngineFacts, EngineKind, redact};
 use vramscope_log::{LogParser, LogReport, ParseNote};
+use vramscope_models::Overrides;
 use vramscope_schema::v3::{Source, SourceKind};
 
 use gpu_log::{GpuLog, GpuLogError};
+pub use tail::LogTail;
+use tail::Tail;
 use vramscope_runs::{self as files, EvidenceFiles, FileError, RunRecord};
 
 /// No benchmark result, command line or list of marks is larger.
@@ -50,6 +54,12 @@ pub struct Evidence {
     pub sources: Vec<Source>,
     /// What was odd, each with the name of its file.
     pub notes: Vec<String>,
+    /// The last lines of the engine's log, whatever is understood of it.
+    pub log_tail: Option<LogTail>,
+    /// The folder is of a run that nobody ended: who conducted it was killed, or is still at it.
+    pub unfinished: bool,
+    /// What the model's config says where sizes were given by hand, without them.
+    pub own_architecture: Option<Architecture>,
 }
 
 /// An engine's log.
@@ -152,7 +162,7 @@ impl Evidence {
     /// # Errors
     /// [`EvidenceError`] for the first file that cannot be used.
     pub fn load(files: &EvidenceFiles, observe: &mut dyn FnMut(&Path, u64)) -> Result<Self, EvidenceError> {
-        let mut evidence = Self::default();
+        let mut evidence = Self { unfinished: files.unfinished, ..Self::default() };
         if let Some(path) = &files.record {
             evidence.record = Some(evidence.small(path, SourceKind::HostRecord, files::read_record)?);
         }
@@ -192,11 +202,11 @@ impl Evidence {
 
     /// A run that failed may have left a file that nobody could finish: it is noted, and the others tell their part.
     fn unless_cut_short<T>(&mut self, read: Result<T, EvidenceError>) -> Result<Option<T>, EvidenceError> {
-        let failed = self.record.as_ref().is_some_and(|record| record.failure.is_some());
+        let failed = self.unfinished || self.record.as_ref().is_some_and(|record| record.failure.is_some());
         match read {
             Err(error @ (EvidenceError::GpuLog { .. } | EvidenceError::Content { .. })) if failed => {
                 let because = error.source().map_or(String::new(), |cause| format!(": {cause}"));
-                self.notes.push(format!("failed to {error}{because}; the run failed, and it is left out"));
+                self.notes.push(format!("failed to {error}{because}; the run did not end well, and it is left out"));
                 Ok(None)
             }
             read => read.map(Some),
@@ -215,6 +225,7 @@ impl Evidence {
             return self.keep_unread(&engine, paths);
         }
         let mut parser = LogParser::new();
+        let mut tail = Tail::default();
         for path in paths {
             let mut source = files::open(path)?;
             let mut behind = 0;
@@ -224,6 +235,7 @@ impl Evidence {
                     Ok(0) => break,
                     Ok(n) => {
                         parser.push_bytes(&buffer[..n]);
+                        tail.push(&buffer[..n]);
                         behind += u64::try_from(n).unwrap_or(0);
                         observe(path, behind);
                     }
@@ -233,17 +245,33 @@ impl Evidence {
             }
             self.sources.push(source_of(path, SourceKind::EngineLog));
         }
-        self.engine = self.choose(parser.finish(), paths)?;
+        let report = parser.finish();
+        self.log_tail = tail.finish(names(paths), report.lines);
+        self.engine = self.choose(report, paths)?;
         Ok(())
     }
 
     /// Names a log that nothing is read from, and says why.
     fn keep_unread(&mut self, engine: &str, paths: &[PathBuf]) -> Result<(), EvidenceError> {
         let known = EngineKind::from_name(engine).is_some();
+        let (mut tail, mut lines) = (Tail::default(), 0);
+        let mut buffer = vec![0; 1 << 16];
         for path in paths {
-            drop(files::open(path)?);
+            let mut source = files::open(path)?;
+            loop {
+                match source.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(n) => {
+                        tail.push(&buffer[..n]);
+                        lines += buffer[..n].iter().filter(|byte| **byte == b'\n').fold(0, |n, _| n + 1);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(source) => return Err(FileError::Read { path: path.clone(), source }.into()),
+                }
+            }
             self.sources.push(source_of(path, SourceKind::EngineLog));
         }
+        self.log_tail = tail.finish(names(paths), lines);
         if !known {
             let known: Vec<&str> = EngineKind::ALL.iter().map(|kind| kind.name()).collect();
             self.notes.push(format!(
@@ -266,7 +294,7 @@ impl Evidence {
         let chosen = loaded.or(count.checked_sub(1));
         let engine = chosen.and_then(|place| report.engines.into_iter().nth(place));
         let Some(engine) = engine else {
-            if self.record.is_none() {
+            if self.record.is_none() && !self.unfinished {
                 return Err(EvidenceError::NoEngine { file, lines });
             }
             self.notes.push(format!("{file}: {}", of_no_engine(lines)));
@@ -314,6 +342,9 @@ impl Evidence {
         let shape = self.record.as_ref().and_then(|record| record.shape).unwrap_or_default();
         let (architecture, notes) = shape.overrides().on_config(&bytes).map_err(content)?;
         self.notes.extend(notes.iter().map(|note| format!("{file}: {}: {}", note.field, note.text)));
+        if shape != files::Shape::default() {
+            self.own_architecture = Overrides::default().on_config(&bytes).ok().map(|(own, _)| own);
+        }
         self.sources.push(source_of(&config, SourceKind::ModelConfig));
         self.architecture = Some(architecture);
         Ok(())

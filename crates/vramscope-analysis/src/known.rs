@@ -1,7 +1,7 @@
 //! Everything that is known of a run: what the sections of a profile and the diagnostics are drawn from.
 
 use crate::attribution::RankEvidence;
-use vramscope_core::{Bytes, EngineFacts, Failure, FailureKind, LatencyResult, Milestone, Phase};
+use vramscope_core::{Bytes, EngineFacts, Failure, FailureKind, LatencyResult, Milestone, Phase, Vendor};
 use vramscope_schema::v3::Figures;
 
 use crate::derive::Derived;
@@ -23,6 +23,23 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
+    /// Whether there is no GPU: what was sampled are processes of the host, or the engine says so.
+    pub(crate) fn is_on_cpu(&self) -> bool {
+        let devices = self.derived.map_or(&[][..], |derived| derived.timeline.devices());
+        let sampled = !devices.is_empty() && devices.iter().all(|device| device.vendor == Some(Vendor::Cpu));
+        sampled || self.facts.platform.as_ref().is_some_and(|platform| platform.value == "cpu")
+    }
+
+    /// Whether this program conducted the run, so that it knows all there is to know of it.
+    pub(crate) fn was_conducted(&self) -> bool {
+        self.evidence.record.as_ref().is_some_and(|record| record.host.kind != "attach")
+    }
+
+    /// Whether the engine ran already when the recording began.
+    pub(crate) fn was_attached(&self) -> bool {
+        self.evidence.record.as_ref().is_some_and(|record| record.host.kind == "attach")
+    }
+
     /// The failure of the engine's log that ended the run: the first one, since later ones are mostly its consequences.
     /// The log of a run that its conductor saw end well may still hold complaints of the shutdown, and who stops a run, or
     /// loses its device or its disk, makes the engine complain.

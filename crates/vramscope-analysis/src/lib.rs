@@ -44,7 +44,7 @@ pub use evidence::probe::{
     Probe, ProbeDevice, ProbeError, ProbeFailure, ProbeMark, ProbeModel, ProbeMoment, ProbePeak, ProbeProcess,
     ProbeProcessMoment, ProbeRequest, ProbeVersions, read as read_probe,
 };
-pub use evidence::{EngineLog, Evidence, EvidenceError};
+pub use evidence::{EngineLog, Evidence, EvidenceError, LogTail};
 pub use named::{ModelError, NamedModel};
 pub use phases::RETURNED_WITHIN;
 

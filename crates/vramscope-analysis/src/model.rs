@@ -42,9 +42,21 @@ fn element_type(word: &str) -> Option<ElementType> {
     })
 }
 
-/// How the KV cache is cut on one rank; `None` where the architecture is not known or not reproduced exactly.
-pub(crate) fn kv_geometry(model: Option<&Architecture>, facts: &EngineFacts) -> Option<KvGeometry> {
-    let plan = kv_plan(model?, &engine_args(facts)).ok()?;
+/// How the KV cache is cut on one rank, with the tokens of a block as the engine's metrics state them, where they do;
+/// `None` where the architecture is not known or not reproduced exactly. Without a GPU the engine takes larger blocks
+/// than its rules for devices say, so there nothing is computed from a size that nobody stated.
+pub(crate) fn kv_geometry(
+    model: Option<&Architecture>,
+    facts: &EngineFacts,
+    block_tokens: Option<u64>,
+) -> Option<KvGeometry> {
+    let mut args = engine_args(facts);
+    args.block_size = block_tokens.or(args.block_size);
+    let on_cpu = facts.platform.as_ref().is_some_and(|platform| platform.value == "cpu");
+    if on_cpu && args.block_size.is_none() {
+        return None;
+    }
+    let plan = kv_plan(model?, &args).ok()?;
     (!plan.approximate && plan.bytes_per_block > 0).then_some(KvGeometry {
         block_size: plan.block_size,
         bytes_per_block: Bytes::new(plan.bytes_per_block),

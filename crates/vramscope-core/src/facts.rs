@@ -257,6 +257,53 @@ pub struct Failure {
     pub message: String,
     /// Where it stands.
     pub origin: Origin,
+    /// The rank whose process failed, where its tag tells.
+    pub rank: Option<u32>,
+    /// What followed from it, in order: the same told again by another process, and processes that ended because of it.
+    pub consequences: Vec<Consequence>,
+}
+
+impl Failure {
+    /// A failure from which nothing has followed yet.
+    pub fn new(engine: Option<EngineKind>, kind: FailureKind, message: String, origin: Origin) -> Self {
+        Self { engine, kind, message, origin, rank: None, consequences: Vec::new() }
+    }
+}
+
+/// What an engine said because of a failure.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Consequence {
+    /// What it would be by itself.
+    pub kind: FailureKind,
+    /// The engine's message, shortened to a few hundred characters.
+    pub message: String,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+impl From<Failure> for Consequence {
+    fn from(failure: Failure) -> Self {
+        Self { kind: failure.kind, message: failure.message, origin: failure.origin }
+    }
+}
+
+/// What one of several data-parallel engines that share a log said of its own KV cache.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Replica {
+    /// Tokens that its KV cache holds.
+    pub kv_tokens: u64,
+    /// Requests of full length that it holds; where it did not print them, those of a replica that did, in proportion to
+    /// the tokens.
+    pub max_concurrency: Option<MaxConcurrency>,
+}
+
+impl Replica {
+    /// One that holds so much.
+    pub fn new(kv_tokens: u64, max_concurrency: Option<MaxConcurrency>) -> Self {
+        Self { kv_tokens, max_concurrency }
+    }
 }
 
 /// What one engine reported from its start to its end. Every value keeps the line it comes from. Memory figures are
@@ -342,6 +389,8 @@ pub struct EngineFacts {
     pub kv_tokens: Vec<Fact<u64>>,
     /// Requests of full length that fit.
     pub max_concurrency: Vec<Fact<MaxConcurrency>>,
+    /// What each data-parallel engine said of its own KV cache; empty unless several did.
+    pub replicas: Vec<Replica>,
     /// Largest KV usage seen in the periodic statistics, in percent of the pool.
     pub peak_kv_usage_pct: Option<Fact<f64>>,
     /// Most requests running together in the periodic statistics.
@@ -349,7 +398,7 @@ pub struct EngineFacts {
 
     /// What happened, in order.
     pub events: Vec<Event>,
-    /// Failures, in order; the first is usually the cause.
+    /// Failures, in order, each with what followed from it.
     pub failures: Vec<Failure>,
     /// What the engine's own benchmark printed.
     pub latency: Option<crate::LatencyResult>,
@@ -362,6 +411,29 @@ impl EngineFacts {
         let (tensor, pipeline) = (of(&self.parallel.tensor), of(&self.parallel.pipeline));
         tensor.or(pipeline)?;
         tensor.unwrap_or(1).checked_mul(pipeline.unwrap_or(1))
+    }
+
+    /// Tokens that the KV cache holds: that of all data-parallel engines together, where several share the log, and else
+    /// the smallest that is stated, which binds the engine.
+    pub fn kv_cache_tokens(&self) -> Option<u64> {
+        if self.replicas.is_empty() {
+            return self.kv_tokens.iter().map(|fact| fact.value).min();
+        }
+        self.replicas.iter().try_fold(0u64, |sum, replica| sum.checked_add(replica.kv_tokens))
+    }
+
+    /// Requests of full length that the KV cache holds, for the same engines as [`Self::kv_cache_tokens`].
+    pub fn full_length_requests(&self) -> Option<MaxConcurrency> {
+        if self.replicas.is_empty() {
+            let stated = self.max_concurrency.iter().map(|fact| fact.value);
+            return stated.min_by(|a, b| a.factor.total_cmp(&b.factor));
+        }
+        let each: Option<Vec<MaxConcurrency>> = self.replicas.iter().map(|replica| replica.max_concurrency).collect();
+        let each = each?;
+        let tokens = each.iter().map(|of_one| of_one.tokens).max()?;
+        // Replicas of one server have one length; else no number of requests is common to them.
+        let common = each.iter().all(|of_one| of_one.tokens == tokens);
+        common.then(|| MaxConcurrency { tokens, factor: each.iter().map(|of_one| of_one.factor).sum() })
     }
 
     /// The first event of a kind.

@@ -39,8 +39,8 @@ pub use bytes::{ByteDelta, ByteUnit, Bytes};
 pub use device::{Device, DeviceIndex, Partition, Vendor};
 pub use engine_kind::EngineKind;
 pub use facts::{
-    EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation, LogTime, MaxConcurrency, Milestone,
-    NamedFact, Origin, Parallel, Scope,
+    Consequence, EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation, LogTime, MaxConcurrency,
+    Milestone, NamedFact, Origin, Parallel, Replica, Scope,
 };
 pub use phase::{Phase, PhaseMark, UnknownPhase, Window};
 pub use reading::{GpuProcess, ProcessKind, Reading, Sample, SlowReading, SlowSample, Throttle};

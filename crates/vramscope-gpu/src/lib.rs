@@ -32,7 +32,7 @@ pub use cost::{CallCost, CallMeter};
 pub use error::{Attempt, GpuError, GpuErrorKind, OpenError};
 pub use fake::{FakeGpu, Pause, Step};
 pub use figure::Figure;
-pub use process_memory::{ProcessMemory, ProcessTree};
+pub use process_memory::{ProcessMemory, ProcessTree, machine_memory};
 pub use renumbered::Renumbered;
 pub use replay::{Pace, Replay};
 pub use select::{SelectError, Selector, Visible, select, visible, whole_devices};

@@ -57,8 +57,7 @@ impl ProcessMemory {
     /// What the system says if the machine's memory cannot be read, as on systems other than Linux.
     pub fn open(root: &Path, tree: ProcessTree) -> io::Result<Self> {
         let proc = root.join("proc");
-        let text = std::fs::read_to_string(proc.join("meminfo"))?;
-        let total = kib_of(&text, "MemTotal:").ok_or_else(|| io::Error::other("meminfo has no MemTotal"))?;
+        let total = machine_memory(root)?;
         let device = Device {
             name: Some(Self::DEVICE_NAME.to_owned()),
             vendor: Some(Vendor::Cpu),
@@ -124,6 +123,15 @@ impl ProcessMemory {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// The machine's own memory, by the kernel's `/proc/meminfo` under this root.
+///
+/// # Errors
+/// What the system says if it cannot be read, as on systems other than Linux.
+pub fn machine_memory(root: &Path) -> io::Result<Bytes> {
+    let text = std::fs::read_to_string(root.join("proc/meminfo"))?;
+    kib_of(&text, "MemTotal:").ok_or_else(|| io::Error::other("meminfo has no MemTotal"))
 }
 
 /// A line `name   123 kB`.

@@ -40,6 +40,8 @@ async fn read_once(client: &Client, file: &mut LineFile) -> Result<(), FolderErr
         preemptions: count(total.preemptions),
         prompt_tokens: count(total.prompt_tokens),
         generation_tokens: count(total.generation_tokens),
+        kv_blocks: metrics.engines.values().filter_map(|engine| engine.kv_blocks).min(),
+        kv_block_tokens: total.kv_block_tokens,
     };
     file.push_json(&reading)?;
     file.flush()

@@ -1,17 +1,17 @@
 //! What to do about a failure, in the words of the engine that failed.
 
-use vramscope_core::{EngineKind, Failure};
+use vramscope_core::{EngineFacts, EngineKind, Failure};
 
 use crate::vllm;
 
 /// The engines whose logs are read.
 pub const ENGINES: &[EngineKind] = &[vllm::rows::ENGINE];
 
-/// What to do about a failure, in one or two sentences; flags are those of the engine that failed. Of an engine that is
-/// not known here, what holds for any.
-pub fn advice(failure: &Failure) -> String {
+/// What to do about a failure, in one or two sentences; flags are those of the engine that failed, and none is advised
+/// that its facts show to be set already. Of an engine that is not known here, what holds for any.
+pub fn advice(failure: &Failure, facts: &EngineFacts) -> String {
     match failure.engine {
-        Some(EngineKind::Vllm) => vllm::failure::advice(&failure.kind),
+        Some(EngineKind::Vllm) => vllm::failure::advice(&failure.kind, facts),
         _ => "Read what the engine printed last, and its documentation of that message.".to_owned(),
     }
 }
@@ -23,15 +23,13 @@ mod tests {
 
     #[test]
     fn no_engine_is_advised_with_the_flags_of_another_one() {
-        let failure = |engine| Failure {
-            engine,
-            kind: FailureKind::NoKvCacheMemory,
-            message: String::new(),
-            origin: Origin::default(),
+        let advice = |engine| {
+            let failure = Failure::new(engine, FailureKind::NoKvCacheMemory, String::new(), Origin::default());
+            advice(&failure, &EngineFacts::default())
         };
-        assert!(advice(&failure(Some(EngineKind::Vllm))).contains("--gpu-memory-utilization"));
+        assert!(advice(Some(EngineKind::Vllm)).contains("--gpu-memory-utilization"));
         for other in [None, Some(EngineKind::Transformers)] {
-            assert!(!advice(&failure(other)).contains("--"), "{other:?}");
+            assert!(!advice(other).contains("--"), "{other:?}");
         }
     }
 }

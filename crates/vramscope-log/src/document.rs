@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use engine::{
-    BenchDocument, EngineDocument, EventDocument, FailureDocument, FigureDocument, PlacementDocument, ReportDocument,
-    ReportsDocument, ScopeName, SettingDocument, ValueDocument, event, failure, figure, milestone_name, setting,
-    time_text,
+    BenchDocument, ConsequenceDocument, EngineDocument, EventDocument, FailureDocument, FigureDocument,
+    PlacementDocument, ReportDocument, ReportsDocument, ScopeName, SettingDocument, ValueDocument, event, failure,
+    figure, milestone_name, setting, time_text,
 };
 
 use crate::log_report::LogReport;

@@ -1,8 +1,10 @@
 //! What has been read of one engine, from its start to its end.
 
+mod failures;
+
 use std::time::Duration;
 
-use vramscope_core::{Event, Failure, FailureKind, Generation, LogTime, Milestone, Origin, Scope};
+use vramscope_core::{Event, Failure, Generation, LogTime, Milestone, Origin, Scope};
 
 use crate::figure::{Figure, Value};
 use crate::key::Key;
@@ -11,16 +13,16 @@ use crate::note::ParseNote;
 use crate::pattern::Captured;
 use crate::report::Reports;
 use crate::vllm::bench::Bench;
-use crate::vllm::settings::{Setting, SettingSource};
+use crate::vllm::settings::{Setting, SettingSource, SettingValue};
 use crate::vllm::worker::{Placement, V0_WORKER, Worker};
+
+pub(crate) use failures::Failures;
 
 /// Most figures of one key that one engine keeps. Engines of a few hundred workers print a few hundred; a crash loop
 /// within one engine prints without end, and memory must not follow it.
 const MAX_FIGURES: usize = 512;
 /// Most events that are kept, of which no engine that starts once has more than about ten.
 const MAX_EVENTS: usize = 256;
-/// Most different failures that are kept.
-const MAX_FAILURES: usize = 64;
 
 /// A record's surroundings, as figures and events need them.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +68,7 @@ pub(crate) struct Engine {
     pub(crate) settings: Vec<Setting>,
     pub(crate) generation: Option<(Generation, Origin)>,
     pub(crate) events: Vec<Event>,
-    pub(crate) failures: Vec<Failure>,
+    pub(crate) failures: Failures,
     pub(crate) placements: Vec<Placement>,
     pub(crate) reports: Reports,
     pub(crate) bench: Bench,
@@ -156,6 +158,14 @@ impl Engine {
         self.settings.iter().filter(|s| s.name == name).min_by_key(|s| s.source)
     }
 
+    /// A size from the best source that states it.
+    fn size(&self, name: &str) -> Option<u32> {
+        match self.setting(name)?.value {
+            SettingValue::Count(count) => u32::try_from(count).ok(),
+            _ => None,
+        }
+    }
+
     /// Whether the configuration line was read.
     pub(crate) fn has_config(&self) -> bool {
         self.settings.iter().any(|s| s.source == SettingSource::Config)
@@ -202,54 +212,27 @@ impl Engine {
         self.event(Milestone::LastTraffic, None, place);
     }
 
-    /// Adds a failure; one that says the same as an earlier one is the same, printed by another process or again by
-    /// the traceback.
-    pub(crate) fn fail(&mut self, failure: Failure) {
-        // The first line of a refused configuration counts the errors; the next one says what they are.
-        let counted =
-            self.failures.iter_mut().find(|f| f.kind == failure.kind && f.message.contains(" validation error"));
-        if let Some(counted) = counted.filter(|_| failure.message.contains("Value error, ")) {
-            counted.message = failure.message;
-            return;
-        }
-        let known = self
-            .failures
-            .iter()
-            .any(|f| f.kind == failure.kind && (f.message == failure.message || failure.kind.name() != "other"));
-        if !known && self.failures.len() < MAX_FAILURES {
-            self.newsroom.push(|| News::Failure(failure.clone()));
-            self.failures.push(failure);
+    /// Adds a failure, or what another process tells of one.
+    pub(crate) fn fail(&mut self, failure: Failure, retold: bool) {
+        let advice = self.newsroom.is_open().then(|| crate::advice(&failure, &crate::vllm::facts::facts(self)));
+        let news = advice.map(|advice| News::Failure { failure: failure.clone(), advice });
+        if self.failures.add(failure, retold)
+            && let Some(news) = news
+        {
+            self.newsroom.push(|| news);
         }
     }
 
-    /// What came after a failure tells whether it was one: a shortage of devices may pass, and processes that end because
-    /// they were told to have not failed. An engine core that was ready did not fail to start.
-    pub(crate) fn settle_failures(&mut self) {
-        use FailureKind::{EngineCoreDied, EngineCoreFailed, WaitingForGpus, WorkerDied};
-        let line_of = |milestones: &[Milestone]| {
-            self.events.iter().filter(|e| milestones.contains(&e.milestone)).map(|e| e.origin.line).collect::<Vec<_>>()
-        };
-        let ready = line_of(&[Milestone::WeightsLoaded, Milestone::EngineReady]);
-        let at_work = line_of(&[Milestone::EngineReady, Milestone::ServerReady]);
-        let told_to_end = line_of(&[Milestone::ShutdownBegan]);
-        for mut failure in std::mem::take(&mut self.failures) {
-            let line = failure.origin.line;
-            let note = match failure.kind {
-                WaitingForGpus if ready.iter().any(|l| *l > line) => Some("the engine waited for devices, and went on"),
-                EngineCoreFailed | WorkerDied if told_to_end.iter().any(|l| *l < line) => {
-                    Some("processes of the engine complain here, after it was told to end")
-                }
-                _ => None,
-            };
-            if let Some(note) = note {
-                self.notes.push(ParseNote::new(line, note));
-                continue;
-            }
-            if failure.kind == EngineCoreFailed && at_work.iter().any(|l| *l < line) {
-                failure.kind = EngineCoreDied;
-            }
-            self.failures.push(failure);
+    /// The failures with what followed from each.
+    pub(crate) fn settled_failures(&mut self) -> Vec<Failure> {
+        let (mut failures, notes) = std::mem::take(&mut self.failures).settle(&self.events);
+        self.notes.extend(notes);
+        let tensor = self.size("tensor_parallel_size");
+        for failure in &mut failures {
+            let worker = failure.origin.worker.as_deref().map(Worker::of);
+            failure.rank = worker.and_then(|worker| worker.rank(&self.placements, tensor));
         }
+        failures
     }
 
     /// The clock of a line.
@@ -278,13 +261,9 @@ impl Engine {
 
     /// The ranks of the workers are known only at the end: gives every figure its scope.
     pub(crate) fn settle_scopes(&mut self) {
-        let size = |name: &str| match self.setting(name).map(|s| &s.value) {
-            Some(crate::vllm::settings::SettingValue::Count(count)) => u32::try_from(*count).ok(),
-            _ => None,
-        };
-        let tensor = size("tensor_parallel_size");
-        let in_order = self.workers_in_order(tensor, size("pipeline_parallel_size"));
-        let several = tensor.unwrap_or(1).max(size("pipeline_parallel_size").unwrap_or(1)) > 1;
+        let (tensor, pipeline) = (self.size("tensor_parallel_size"), self.size("pipeline_parallel_size"));
+        let in_order = self.workers_in_order(tensor, pipeline);
+        let several = tensor.unwrap_or(1).max(pipeline.unwrap_or(1)) > 1;
         let scopes: Vec<Scope> = self
             .figures
             .iter()

@@ -113,6 +113,8 @@ keys! {
     ConcurrencyTokens = "concurrency_tokens": Count,
     /// How many of them fit.
     ConcurrencyFactor = "concurrency_factor": Number,
+    /// Data-parallel replicas, from a line that is not the configuration.
+    DataParallel = "data_parallel_size": Count,
     /// Factor by which the tokens are multiplied for context parallelism.
     ContextParallel = "context_parallel_size": Count,
     /// Share of the KV cache that padding wastes, in percent.

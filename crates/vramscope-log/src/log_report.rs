@@ -69,10 +69,11 @@ impl LogReport {
 
 fn engine_report(mut engine: Engine) -> EngineReport {
     engine.settle_scopes();
-    engine.settle_failures();
+    let failures = engine.settled_failures();
     let contradictions = contradiction::notes(&engine);
     engine.notes.extend(contradictions);
-    let facts = facts::facts(&engine);
+    let mut facts = facts::facts(&engine);
+    facts.failures = failures;
     EngineReport {
         first_line: engine.first_line,
         last_line: engine.last_line,

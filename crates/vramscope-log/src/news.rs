@@ -20,8 +20,13 @@ pub enum News {
     Setting(Setting),
     /// Something happened.
     Event(Event),
-    /// The engine failed.
-    Failure(Failure),
+    /// The engine failed. What follows from a failure that was told is no news.
+    Failure {
+        /// How.
+        failure: Failure,
+        /// What to do about it.
+        advice: String,
+    },
 }
 
 /// Most news that are kept for one who does not ask.

@@ -146,10 +146,11 @@ impl LogParser {
     /// If the beginning shows that a terminal has wrapped the lines, reads it again as such.
     fn judge_head(&mut self) {
         let Some(head) = self.head.take() else { return };
-        let Some(width) = wrap::width(&head).filter(|_| !self.following) else { return };
-        let text = format!("lines are wrapped at {width} columns; they have been put together again");
+        let Some(layout) = wrap::layout(&head).filter(|_| !self.following) else { return };
+        let place = if layout.framed { "in a frame of" } else { "at" };
+        let text = format!("lines are wrapped {place} {} columns; they have been put together again", layout.width);
         *self =
-            Self { head: None, looked: true, unwrapper: Some(Unwrapper::new(width)), ..Self::with(self.keep_unknown) };
+            Self { head: None, looked: true, unwrapper: Some(Unwrapper::new(layout)), ..Self::with(self.keep_unknown) };
         self.reader.notes.push(ParseNote::new(0, text));
         self.feed(&head);
     }

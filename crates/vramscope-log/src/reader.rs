@@ -1,7 +1,7 @@
 //! From pieces of lines to engines.
 
 mod apply;
-mod join;
+pub(crate) mod join;
 mod json;
 mod route;
 
@@ -207,7 +207,7 @@ impl Reader {
         if record.level.is_none() && self.bar(engine, record.message, &place) {
             return;
         }
-        let (stripped, exception) = failure::strip_exceptions(record.message);
+        let failure::Heart { text: stripped, exception, .. } = failure::heart(record.message);
         let found = rows::find(candidates, record.message).map(|found| (found, record.message)).or_else(|| {
             let stripped = exception.and_then(|_| rows::find(candidates, stripped).map(|found| (found, stripped)));
             stripped.or_else(|| {

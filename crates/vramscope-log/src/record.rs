@@ -97,6 +97,15 @@ pub fn message(line: &str) -> String {
     said
 }
 
+/// A line to be shown as it is: without colours, secrets and what would steer a terminal, and shortened.
+///
+/// ```
+/// assert_eq!(vramscope_log::excerpt("\x1b[31mERROR\x1b[0m no\x07 room"), "ERROR no room");
+/// ```
+pub fn excerpt(line: &str) -> String {
+    crate::vllm::failure::message(&plain(line))
+}
+
 /// Calls `take` with each record of a piece of plain text. A record begins at a level with a clock; text before the
 /// first one (a progress bar, a line of a tool) is a record of its own.
 pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(Record<'a>)) {

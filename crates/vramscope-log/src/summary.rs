@@ -32,7 +32,7 @@ pub(crate) fn summary(report: &LogReport) -> Summary {
         kv_cache_dtype: log.setting_text("kv_cache_dtype").or_else(|| log.text(Key::KvCacheDtype)),
         tensor_parallel_size: log.setting_count("tensor_parallel_size"),
         pipeline_parallel_size: log.setting_count("pipeline_parallel_size"),
-        data_parallel_size: log.setting_count("data_parallel_size"),
+        data_parallel_size: log.setting_count("data_parallel_size").or_else(|| log.counts(Key::DataParallel).next()),
         max_model_len: log.max_model_len(),
         gpu_memory_utilization: log.utilization(),
         enforce_eager: log.setting_flag("enforce_eager"),
@@ -63,12 +63,12 @@ fn memory(log: &Log<'_>, summary: &mut Summary) {
         log.memories(Key::DeviceTotal).or(log.memories(Key::FailTotal)).and_then(OneOrMany::first);
     summary.num_gpu_blocks = log.counts(Key::GpuBlocks).min();
     summary.num_cpu_blocks = log.counts(Key::CpuBlocks).min();
-    summary.kv_cache_tokens = log.counts(Key::KvTokens).min();
+    summary.kv_cache_tokens = log.engines().filter_map(|e| e.facts.kv_cache_tokens()).min();
     summary.max_concurrency = log
         .engines()
-        .flat_map(|e| &e.facts.max_concurrency)
-        .min_by(|a, b| a.value.factor.total_cmp(&b.value.factor))
-        .map(|f| Concurrency { tokens: f.value.tokens, factor: f.value.factor });
+        .filter_map(|e| e.facts.full_length_requests())
+        .min_by(|a, b| a.factor.total_cmp(&b.factor))
+        .map(|most| Concurrency { tokens: most.tokens, factor: most.factor });
     summary.activations_gib = log.memories(Key::ActivationPeak).or(log.memories(Key::ActivationSummary));
     summary.non_torch_gib = log.memories(Key::NonTorch).or(log.memories(Key::NonTorchSummary));
     summary.cuda_graph_gib = log.memories(Key::Graphs).or(log.memories(Key::GraphPool));

@@ -9,6 +9,7 @@ use nvml_wrapper::error::NvmlError;
 use vramscope_core::{Bytes, Device, DeviceIndex, GpuProcess, Partition, Reading, SlowReading, Vendor};
 use vramscope_gpu::{BackendInfo, CallCost, CallMeter, GpuBackend, GpuError, OpenError, PowerKind};
 
+use crate::fast::INTEGRATED;
 use crate::ffi::{self, Handle, ProcessBuffer};
 use crate::open;
 use crate::support::Support;
@@ -52,6 +53,8 @@ pub(crate) struct Card {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
     pub(crate) memory_v2: Support,
+    /// The device's own memory, in either form.
+    pub(crate) memory: Support,
     pub(crate) utilization: Support,
     pub(crate) instant_power: Support,
     pub(crate) power: Support,
@@ -159,7 +162,15 @@ impl NvmlBackend {
             self.devices[place].total = reading.total;
             self.devices[place].reserved = reading.reserved;
             self.cards[place].total = reading.total;
-            apart &= reading.reserved.is_some();
+            // Memory that is shared with the CPU is none of the driver's to hold.
+            let shared = self.cards[place].support.memory == Support::Never;
+            apart &= reading.reserved.is_some() || shared;
+            if shared {
+                self.info.notes.push(format!(
+                    "GPU {index} shares the CPU's memory and the driver states none of its own: in use is the sum of what \
+                     it lists of processes, and the total is the machine's (/proc/meminfo)"
+                ));
+            }
             let slice = self.devices[place].is_slice();
             instant &= slice || self.cards[place].support.instant_power == Support::Open;
         }
@@ -173,6 +184,13 @@ impl NvmlBackend {
             self.info.notes.push("an old driver: memory in use includes what the driver holds".into());
         }
         self.meter = CallMeter::new(&CALLS);
+    }
+
+    /// Whether a device is known to share the CPU's memory, by its name.
+    pub(crate) fn is_integrated(&self, place: usize) -> bool {
+        let name = self.devices.get(place).and_then(|device| device.name.as_deref()).unwrap_or_default();
+        let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+        words.any(|word| INTEGRATED.contains(&word))
     }
 
     pub(crate) fn place(&self, device: DeviceIndex) -> Result<usize, GpuError> {

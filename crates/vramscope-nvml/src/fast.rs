@@ -1,9 +1,11 @@
 //! What is read at each tick: seven to nine calls of some microseconds each.
 
+use std::path::Path;
+
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
 use nvml_wrapper::error::NvmlError;
 use vramscope_core::{Bytes, DeviceIndex, Reading};
-use vramscope_gpu::GpuError;
+use vramscope_gpu::{GpuError, machine_memory};
 
 use crate::backend::{NvmlBackend, call, is_too_old};
 use crate::ffi::{self, Field};
@@ -16,6 +18,8 @@ const POWER_INSTANT: u32 = 186;
 const MEMORY_TEMPERATURE: u32 = 82;
 /// `NVML_POWER_SCOPE_GPU`: the GPU alone, not its module.
 const GPU_SCOPE: u32 = 0;
+/// Words in the names of GPUs that have no memory of their own.
+pub(crate) const INTEGRATED: [&str; 5] = ["GB10", "Orin", "Thor", "Xavier", "Tegra"];
 
 impl NvmlBackend {
     pub(crate) fn read_fast(&mut self, device: DeviceIndex) -> Result<Reading, GpuError> {
@@ -29,6 +33,9 @@ impl NvmlBackend {
 
     /// Memory in use, apart from what the driver holds where the driver tells them apart.
     fn memory(&mut self, place: usize) -> Result<Reading, GpuError> {
+        if self.cards[place].support.memory == Support::Never {
+            return self.shared_memory(place);
+        }
         let Self { nvml, cards, meter, .. } = self;
         let card = &mut cards[place];
         if card.support.memory_v2 == Support::Open {
@@ -46,9 +53,31 @@ impl NvmlBackend {
                 Err(error) => return Err(support::error(card.index, "memory", &error)),
             }
         }
-        let answer = meter.time(call::MEMORY, || ffi::memory_v1(nvml, card.handle));
-        let (total, used) = answer.map_err(|error| support::error(card.index, "memory", &error))?;
+        let (total, used) = match meter.time(call::MEMORY, || ffi::memory_v1(nvml, card.handle)) {
+            Ok(memory) => memory,
+            Err(NvmlError::NotSupported) => {
+                // Integrated GPUs (GB10, Jetson) have none of their own.
+                let reading = self.shared_memory(place)?;
+                self.cards[place].support.memory = Support::Never;
+                return Ok(reading);
+            }
+            Err(error) => return Err(support::error(card.index, "memory", &error)),
+        };
         Ok(Reading { used: Bytes::new(used), total: Some(Bytes::new(total)), ..Reading::default() })
+    }
+
+    /// Memory of a device that shares the CPU's: what the driver lists of its processes, out of the machine's.
+    fn shared_memory(&mut self, place: usize) -> Result<Reading, GpuError> {
+        let device = self.cards[place].index;
+        let unsupported = GpuError::Unsupported { device, what: "memory" };
+        let Some(processes) = self.list_processes(place)? else { return Err(unsupported) };
+        let used: Option<Vec<Bytes>> = processes.iter().map(|process| process.used).collect();
+        let Some(used) = used.and_then(Bytes::checked_sum) else { return Err(unsupported) };
+        // An idle device lists nothing, which is zero only where its memory is known to be the CPU's.
+        if processes.is_empty() && !self.is_integrated(place) {
+            return Err(unsupported);
+        }
+        Ok(Reading { used, total: machine_memory(Path::new("/")).ok(), ..Reading::default() })
     }
 
     fn utilization(&mut self, place: usize, reading: &mut Reading) -> Result<(), GpuError> {

@@ -28,6 +28,8 @@ pub struct EvidenceFiles {
     pub metrics: Option<PathBuf>,
     /// What the transformers probe wrote.
     pub probe: Option<PathBuf>,
+    /// The folder is of a run that was conducted and has no record: who conducted it was killed, or is still at it.
+    pub unfinished: bool,
 }
 
 /// A file that cannot be read.
@@ -90,6 +92,10 @@ impl EvidenceFiles {
         };
         let timeline = |name: &&String| name.ends_with(".jsonl") && *name != layout::METRICS;
         let any_timeline = || names.iter().find(timeline).map(|n| folder.join(n));
+        // Who conducts a run begins these before the engine is started, and writes its end last. Logs by another name are somebody's own.
+        let begun = [layout::ARGS, layout::TIMELINE].iter().all(|name| plain(name).is_some());
+        let log = layout::ENGINE_LOGS.iter().find(|name| packed(name).is_some());
+        let is_conducted = begun && log.is_none_or(|name| *name == layout::ENGINE_LOG);
         let found = Self {
             engine_logs: layout::ENGINE_LOGS.iter().find_map(|name| packed(name)).into_iter().collect(),
             gpu_logs: layout::GPU_LOGS.iter().find_map(|name| packed(name)).or_else(any_timeline).into_iter().collect(),
@@ -100,6 +106,7 @@ impl EvidenceFiles {
             record: plain(layout::RECORD),
             metrics: plain(layout::METRICS),
             probe: plain(layout::PROBE),
+            unfinished: is_conducted && plain(layout::RECORD).is_none(),
         };
         if found.engine_logs.is_empty() && found.gpu_logs.is_empty() {
             return Err(FileError::NothingFound { path: folder.to_owned() });

@@ -1,6 +1,6 @@
 //! What limits the GPU, by stated thresholds.
 
-use crate::summary::{DeviceSummary, DeviceTime, GraphSummary};
+use crate::summary::{DeviceSummary, DeviceTime, GraphSummary, Step};
 use crate::{Cause, LaunchDelay};
 
 /// What limits the GPU.
@@ -82,10 +82,13 @@ pub(crate) struct Facts {
 }
 
 /// Judges the devices of one trace together.
-pub(crate) fn judge(devices: &[DeviceSummary], facts: Facts) -> Verdict {
+pub(crate) fn judge(devices: &[DeviceSummary], steps: &[Step], facts: Facts) -> Verdict {
     let within_steps = !devices.is_empty() && devices.iter().any(|device| device.steps.is_some());
-    let times = devices.iter().filter_map(|d| if within_steps { d.steps.as_ref() } else { Some(&d.whole) });
-    let Some(time) = times.copied().reduce(|a, b| a.plus(&b)).filter(|time| time.span_ns > 0) else {
+    let times = devices.iter().filter_map(|device| {
+        let of_steps = || device.steps.map(|time| with_the_host(time, steps));
+        if within_steps { of_steps() } else { Some(device.whole) }
+    });
+    let Some(time) = times.reduce(|a, b| a.plus(&b)).filter(|time| time.span_ns > 0) else {
         return Verdict {
             bound: Bound::Undetermined,
             within_steps: false,
@@ -102,6 +105,25 @@ pub(crate) fn judge(devices: &[DeviceSummary], facts: Facts) -> Verdict {
         ];
     }
     Verdict { bound, within_steps, evidence: shares.evidence(), advice }
+}
+
+/// The time of the steps on a device, with what the host took before the first operation and behind the last one. A step
+/// begins where its mark does: of one that launches little and late, the device saw only the end.
+fn with_the_host(time: DeviceTime, steps: &[Step]) -> DeviceTime {
+    let marked = steps.iter().filter(|step| step.gpu.is_some()).filter_map(|step| {
+        let length = i64::try_from(step.cpu_ns?).ok()?;
+        Some((step.start_ns, step.start_ns.checked_add(length)?))
+    });
+    let Some((from, to)) = marked.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { return time };
+    let end = i64::try_from(time.span_ns).ok().and_then(|span| time.first_ns.checked_add(span));
+    let longer = |from: i64, to: i64| to.checked_sub(from).and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
+    let more = longer(from, time.first_ns).saturating_add(end.map_or(0, |end| longer(end, to)));
+    let mut idle_by_cause_ns = time.idle_by_cause_ns;
+    if let Some(host) = idle_by_cause_ns.get_mut(Cause::HostBound.place()) {
+        *host = host.saturating_add(more);
+    }
+    let (span_ns, idle_ns) = (time.span_ns.saturating_add(more), time.idle_ns.saturating_add(more));
+    DeviceTime { span_ns, idle_ns, idle_by_cause_ns, ..time }
 }
 
 struct Shares {
@@ -225,7 +247,44 @@ mod tests {
             idle_by_cause_ns: [host, 1000 - busy - host, 0, 0],
             ..DeviceTime::default()
         };
-        judge(&[device(time)], Facts { graphs: GraphSummary::default(), launch_delay: None }).bound
+        judge(&[device(time)], &[], Facts { graphs: GraphSummary::default(), launch_delay: None }).bound
+    }
+
+    /// A step of the host from 0 to 33 ms, of which the GPU worked as long as told.
+    fn step_with_kernels(work: &[(f64, f64)]) -> Verdict {
+        let events: Vec<String> = (7..)
+            .zip(work)
+            .flat_map(|(id, (at, length))| {
+                let call = format!(
+                    r#"{{"ph": "X", "cat": "cuda_runtime", "name": "cudaLaunchKernel", "pid": 1, "tid": 1, "ts": {},
+                    "dur": 4.0, "args": {{"correlation": {id}}}}}"#,
+                    at - 12.0
+                );
+                let kernel = format!(
+                    r#"{{"ph": "X", "cat": "kernel", "name": "k", "pid": 0, "tid": 7, "ts": {at}, "dur": {length},
+                    "args": {{"correlation": {id}, "device": 0, "stream": 7}}}}"#
+                );
+                [call, kernel]
+            })
+            .collect();
+        let trace = format!(
+            r#"{{"traceEvents": [{{"ph": "X", "cat": "user_annotation", "name": "ProfilerStep#1", "pid": 1, "tid": 1,
+            "ts": 0.0, "dur": 33000.0}}, {}]}}"#,
+            events.join(",")
+        );
+        let source = crate::Source::memory("made", trace.into_bytes());
+        crate::summarize(&source, &crate::Options::default()).unwrap().verdict
+    }
+
+    #[test]
+    fn a_step_that_hardly_uses_the_gpu_is_the_hosts() {
+        let verdict = step_with_kernels(&[(1702.0, 6.0), (1708.0, 6.0)]);
+        assert_eq!((verdict.bound, verdict.within_steps), (Bound::Cpu, true));
+        let busy = verdict.evidence.iter().find(|evidence| evidence.name == "busy").unwrap().share;
+        assert!((busy - 12.0 / 33_000.0).abs() < 1e-9, "{busy}");
+        assert_eq!(step_with_kernels(&[(32_000.0, 900.0)]).bound, Bound::Cpu, "the work may come late");
+        assert_eq!(step_with_kernels(&[(1000.0, 31_500.0)]).bound, Bound::Gpu);
+        assert_eq!(step_with_kernels(&[(20.0, 40_000.0)]).bound, Bound::Gpu, "it may outlast the mark");
     }
 
     #[test]
@@ -236,7 +295,7 @@ mod tests {
         assert_eq!(bound(950, 950, 500, 0), Bound::Communication);
         assert_eq!(bound(950, 500, 500, 0), Bound::MemoryCopy);
         assert_eq!(
-            judge(&[], Facts { graphs: GraphSummary::default(), launch_delay: None }).bound,
+            judge(&[], &[], Facts { graphs: GraphSummary::default(), launch_delay: None }).bound,
             Bound::Undetermined
         );
     }

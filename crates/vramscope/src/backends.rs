@@ -58,6 +58,13 @@ pub(crate) struct BackendArgs {
     pub(crate) sys_root: PathBuf,
 }
 
+impl BackendArgs {
+    /// Whether somebody asked for a GPU, or for a source that has some.
+    pub(crate) fn asks_for_a_gpu(&self) -> bool {
+        !self.gpu.is_empty() || self.backend != Choice::Auto || self.nvml_lib.is_some() || self.rocm_lib.is_some()
+    }
+}
+
 /// An opened source with the devices that were chosen of it.
 pub(crate) struct Opened {
     pub(crate) backend: Box<dyn GpuBackend>,

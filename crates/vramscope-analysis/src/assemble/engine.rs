@@ -19,13 +19,14 @@ pub(super) fn internal_metrics(run: &Known<'_>) -> Option<VllmInternalMetrics> {
     let pool = run.ranks.part(0, ComponentKind::KvCache).map(|a| a.size);
     let activations = budget::activation_peak(run).map(|a| a.size);
     let allocated = || Bytes::checked_sum([weights?, pool?, activations?]);
-    let concurrency = facts.max_concurrency.iter().map(|f| f.value).min_by(|a, b| a.factor.total_cmp(&b.factor));
+    let concurrency = facts.full_length_requests();
     let eager = value(&facts.enforce_eager);
+    let stated = run.evidence.metrics.iter().flatten().find_map(|reading| reading.kv_block_tokens);
     Some(VllmInternalMetrics {
         num_gpu_blocks: blocks(run),
         num_cpu_blocks: None,
-        block_size: value(&facts.block_size).or(run.ranks.kv.map(|kv| kv.block_size)),
-        total_gpu_kv_cache_tokens: facts.kv_tokens.iter().map(|f| f.value).min(),
+        block_size: value(&facts.block_size).or(run.ranks.kv.map(|kv| kv.block_size)).or(stated),
+        total_gpu_kv_cache_tokens: facts.kv_cache_tokens(),
         total_gpu_kv_cache_bytes: pool.map(Bytes::get),
         attention_backend: value(&facts.attention_backend),
         model_weights_bytes: weights.map(Bytes::get),
@@ -50,7 +51,7 @@ pub(super) fn internal_metrics(run: &Known<'_>) -> Option<VllmInternalMetrics> {
     })
 }
 
-/// Blocks as printed; else the pool over the bytes of a block, where the pool is exact.
+/// Blocks as printed, or as the engine's metrics state them; else the pool over the bytes of a block, where the pool is exact.
 pub(super) fn blocks(run: &Known<'_>) -> Option<u64> {
     let printed = run.facts.gpu_blocks.iter().map(|f| f.value).min();
     let counted = || {
@@ -58,7 +59,7 @@ pub(super) fn blocks(run: &Known<'_>) -> Option<u64> {
         let per_block = kv.bytes_per_block.get();
         (per_block > 0 && pool.size.get() % per_block == 0).then(|| pool.size.get() / per_block)
     };
-    printed.or_else(counted)
+    printed.or(run.ranks.blocks).or_else(counted)
 }
 
 pub(super) fn metadata(run: &Known<'_>) -> Option<EngineMetadata> {

@@ -56,7 +56,7 @@ fn whole_number(number: f64) -> Option<u64> {
 }
 
 /// The engine's metrics; counters are what they grew by between the first reading and the last.
-pub(super) fn metrics(run: &Known<'_>) -> Option<EngineMetricsInfo> {
+pub(crate) fn metrics(run: &Known<'_>) -> Option<EngineMetricsInfo> {
     let readings = run.evidence.metrics.as_deref().filter(|readings| !readings.is_empty())?;
     let grown = |of: fn(&MetricsReading) -> Option<f64>| {
         let seen: Vec<f64> = readings.iter().filter_map(of).collect();

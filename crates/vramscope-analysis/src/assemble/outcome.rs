@@ -1,7 +1,7 @@
 //! What the run cost in time, and why it failed.
 
 use vramscope_schema::Amount;
-use vramscope_schema::v3::{Failure, Figures, LatencyPercentile, LatencyStats, LogExcerpt};
+use vramscope_schema::v3::{Failure, Figures, LatencyPercentile, LatencyStats, LogExcerpt, RunStatus};
 
 use crate::evidence::bench::{Bench, Serve, Throughput};
 use crate::known::Known;
@@ -79,7 +79,7 @@ pub(super) fn failure(run: &Known<'_>) -> Option<Failure> {
     })
 }
 
-/// The failure in the engine's own words.
+/// The failure in the engine's own words, and of a run that did not end well the last lines of the log.
 pub(super) fn excerpts(run: &Known<'_>) -> Vec<LogExcerpt> {
     let file = run.evidence.engine.as_ref().map(|e| e.file.clone()).unwrap_or_default();
     let quote = |failure: &vramscope_core::Failure| LogExcerpt {
@@ -87,5 +87,12 @@ pub(super) fn excerpts(run: &Known<'_>) -> Vec<LogExcerpt> {
         first_line: failure.origin.line.max(1),
         text: failure.message.clone(),
     };
-    run.facts.failures.iter().take(3).map(quote).collect()
+    let mut excerpts: Vec<LogExcerpt> = run.facts.failures.iter().take(3).map(quote).collect();
+    let well = matches!(run.status(), RunStatus::Complete | RunStatus::Partial);
+    excerpts.extend(run.evidence.log_tail.as_ref().filter(|_| !well).map(|tail| LogExcerpt {
+        file: tail.file.clone(),
+        first_line: tail.first_line,
+        text: tail.lines.join("\n"),
+    }));
+    excerpts
 }

@@ -20,7 +20,7 @@ fn device(index: u32, ranks: &[u32], peak: u64, baseline: u64) -> DeviceObservat
 }
 
 fn explain(facts: &EngineFacts, devices: &[DeviceObservation], kv: Option<KvGeometry>) -> Attribution {
-    attribute(&RankEvidence { facts, kv, computed_weights: None, inside: Vec::new() }, devices).unwrap()
+    attribute(&RankEvidence { facts, kv, computed_weights: None, inside: Vec::new(), blocks: None }, devices).unwrap()
 }
 
 fn size(b: &Breakdown, kind: ComponentKind) -> Option<u64> {
@@ -102,12 +102,8 @@ fn an_engine_that_failed_holds_only_what_it_reached() {
     let mut facts = EngineFacts::default();
     facts.weights = vec![fact(Bytes::new(10 * MIB), Scope::PerRank, 1)];
     facts.kv_pool = vec![fact(Bytes::new(70 * MIB), Scope::PerRank, 2)];
-    facts.failures = vec![vramscope_core::Failure {
-        engine: None,
-        kind: vramscope_core::FailureKind::NoKvCacheMemory,
-        message: String::new(),
-        origin: Origin { line: 3, worker: None },
-    }];
+    let kind = vramscope_core::FailureKind::NoKvCacheMemory;
+    facts.failures = vec![vramscope_core::Failure::new(None, kind, String::new(), Origin { line: 3, worker: None })];
     let found = explain(&facts, &[device(0, &[0], 15 * MIB, 0)], None);
     assert_eq!(size(&found.total, ComponentKind::Weights), Some(10 * MIB));
     assert_eq!(size(&found.total, ComponentKind::KvCache), None, "the pool was sized and never allocated");

@@ -18,13 +18,15 @@ pub(super) fn failed(known: &Known<'_>) -> Option<Diagnostic> {
         let found = diagnostic(&seen.kind, Severity::Error, seen.message.clone());
         return advise(found, advice_of(&seen.kind));
     };
-    let message = format!("the engine failed in the phase {phase}: {}", failure.message);
+    let rank = failure.rank.map_or(String::new(), |rank| format!(" on rank {rank}"));
+    let message = format!("the engine failed in the phase {phase}{rank}: {}", failure.message);
+    let follows = failure.consequences.iter().map(|follows| follows.origin.line);
     let found = Diagnostic {
         evidence: failure_numbers(&failure.kind),
-        log_lines: vec![failure.origin.line],
+        log_lines: std::iter::once(failure.origin.line).chain(follows).collect(),
         ..diagnostic("engine_failed", Severity::Error, message)
     };
-    advise(found, &vramscope_log::advice(failure))
+    advise(found, &vramscope_log::advice(failure, known.facts))
 }
 
 /// The work was done, and the engine had to be killed.
@@ -56,6 +58,17 @@ pub(super) fn ended_badly(known: &Known<'_>) -> Option<Diagnostic> {
 /// Whether a program's exit code says that such a signal ended it: shells and containers add 128.
 fn stands_for_asked(code: i32) -> bool {
     ASKED.iter().any(|signal| code == 128 + signal)
+}
+
+/// The run has no end that anybody wrote down.
+pub(super) fn cut_off(known: &Known<'_>) -> Option<Diagnostic> {
+    if !known.evidence.unfinished {
+        return None;
+    }
+    let said = if known.evidence.log_tail.is_some() { "" } else { ", and the engine had said nothing" };
+    let message = format!("nobody wrote down how the run ended: vramscope was killed, or is still at it{said}");
+    let found = diagnostic("cut_off", Severity::Warning, message);
+    advise(found, "what was recorded until then is in the profile; run again for the rest")
 }
 
 /// What to do about a failure that its conductor saw from outside.
@@ -97,7 +110,7 @@ pub(super) fn process_memory(known: &Known<'_>) -> Option<Diagnostic> {
 /// Without the engine's log nothing tells what the memory is for.
 pub(super) fn no_engine_log(known: &Known<'_>) -> Option<Diagnostic> {
     // Plain transformers has none; its probe says what memory is for.
-    if known.evidence.has_engine_log() || known.evidence.is_transformers() {
+    if known.evidence.has_engine_log() || known.evidence.is_transformers() || known.evidence.unfinished {
         return None;
     }
     let message = "no engine log: memory is measured, and nothing says what it was used for".to_owned();

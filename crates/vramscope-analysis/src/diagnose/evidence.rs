@@ -5,8 +5,9 @@ use std::time::Duration;
 use vramscope_core::{ComponentKind, Milestone, Phase};
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
-use super::{advise, advise_on, diagnostic};
+use super::{advise, advise_on, diagnostic, long};
 use crate::advice::Topic;
+use crate::clock::{self, Age};
 use crate::known::Known;
 
 /// A gap of this length is worth a word even where few samples are missing in all.
@@ -27,8 +28,7 @@ pub(super) fn no_baseline(known: &Known<'_>) -> Option<Diagnostic> {
         )
     };
     let found = diagnostic("no_baseline", severity, message.to_owned());
-    let attached = known.evidence.record.as_ref().is_some_and(|record| record.host.kind == "attach");
-    let advice = if attached {
+    let advice = if known.was_attached() {
         "a server that runs already has no such time: let vramscope profile start the engine"
     } else {
         "start recording a second before the engine, and end it a few seconds after"
@@ -43,6 +43,9 @@ pub(super) fn no_clock(known: &Known<'_>) -> Option<Diagnostic> {
     if derived.alignment.is_some() {
         return None;
     }
+    if let Some(age) = known.evidence.gpu.as_ref().and_then(|gpu| clock::age(known.facts, gpu)) {
+        return log_of_another_time(known, age);
+    }
     let has_clock = known.facts.events.iter().any(|e| e.at.is_some());
     let message = if has_clock {
         "the times in the engine log do not meet those of the GPU log in any time zone; phases are told by the samples \
@@ -52,6 +55,53 @@ pub(super) fn no_clock(known: &Known<'_>) -> Option<Diagnostic> {
     };
     let found = diagnostic("no_common_clock", Severity::Warning, message.to_owned());
     advise_on(found, known, Topic::NoCommonClock)
+}
+
+/// The engine log is whole, and of another time than the recording.
+fn log_of_another_time(known: &Known<'_>, age: Age) -> Option<Diagnostic> {
+    let (how, by) = match age {
+        Age::Before(by) => ("ends", by),
+        Age::After(by) => ("begins", by),
+    };
+    let side = if matches!(age, Age::Before(_)) { "before the recording begins" } else { "after the recording ends" };
+    let message = format!(
+        "the engine log {how} {} {side}; its figures are of that time, and phases are told by the samples alone",
+        long(by)
+    );
+    let older = matches!(age, Age::Before(_));
+    let code = if older { "log_is_older" } else { "log_is_newer" };
+    let severity = if older && known.was_attached() { Severity::Info } else { Severity::Warning };
+    let found = Diagnostic { evidence: Figures::new().time("log_apart", by), ..diagnostic(code, severity, message) };
+    let advice = if known.was_attached() {
+        "that is how a server's log is that has written nothing since; it tells how the server was started"
+    } else {
+        "see whether it is the log of this run; if it is, the clocks of the two machines differ"
+    };
+    advise(found, advice)
+}
+
+/// A recording has fewer samples than this part of those that its period promises.
+const FEW: u64 = 2;
+/// Of fewer samples than this, no word is made.
+const MANY: u64 = 20;
+
+/// The recording has far fewer samples than the period that was asked for promises.
+pub(super) fn few_samples(known: &Known<'_>) -> Option<Diagnostic> {
+    let timeline = &known.derived?.timeline;
+    let (period, length) = (known.evidence.gpu.as_ref()?.asked_period?, timeline.span()?.length());
+    let promised = u64::try_from(length.as_nanos().checked_div(period.as_nanos())?).ok()?;
+    let there = u64::try_from(timeline.ticks().count()).ok()?;
+    if promised < MANY || there.saturating_mul(FEW) >= promised {
+        return None;
+    }
+    let message = format!(
+        "{there} samples are there, of {promised} that one each {} ms makes in {:.1} s: a peak between them is not seen",
+        period.as_millis(),
+        length.as_secs_f64()
+    );
+    let evidence = Figures::new().count("samples_count", there).count("promised_samples_count", promised);
+    let found = Diagnostic { evidence, ..diagnostic("few_samples", Severity::Warning, message) };
+    advise(found, "sample less often, or look for what kept the sampler from its work: a busy machine, a slow driver")
 }
 
 /// The recording has holes.
@@ -92,7 +142,12 @@ pub(super) fn pool_not_seen(known: &Known<'_>) -> Option<Diagnostic> {
                    not measured"
             .to_owned();
     let found = diagnostic("pool_step_not_seen", Severity::Info, message);
-    advise(found, "sample more often (100 ms or less) and from before the engine starts")
+    let advice = match (known.was_conducted(), known.was_attached()) {
+        (true, _) => "sample more often: --interval 20ms",
+        (_, true) => "a server that runs already has its pool: let vramscope profile start the engine",
+        _ => "sample more often (100 ms or less) and from before the engine starts",
+    };
+    advise(found, advice)
 }
 
 /// `1 gap`, `2 gaps`.

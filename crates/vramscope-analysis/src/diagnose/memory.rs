@@ -3,7 +3,7 @@
 use vramscope_core::{Bytes, ComponentKind, Milestone, Phase};
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
-use super::{advise, advise_on, diagnostic, percent_of, signed};
+use super::{advise, advise_on, diagnostic, percent_of, setting, signed};
 use crate::advice::{Topic, advice};
 use crate::budget;
 use crate::known::Known;
@@ -55,14 +55,16 @@ pub(super) fn other_processes(known: &Known<'_>) -> Option<Diagnostic> {
 pub(super) fn kv_pool_against_workload(known: &Known<'_>) -> Option<Diagnostic> {
     let workload = known.evidence.args.as_ref()?.workload();
     let needed = workload.peak_tokens().filter(|n| *n > 0)?;
-    let fact = known.facts.kv_tokens.iter().min_by_key(|f| f.value)?;
-    let held = fact.value;
+    let held = known.facts.kv_cache_tokens()?;
     let pool = known.ranks.part(0, ComponentKind::KvCache).map(|a| a.size);
     let mut evidence = Figures::new().count("workload_tokens", needed).count("kv_cache_tokens", held);
     if let Some(pool) = pool {
         evidence = evidence.bytes("kv_cache_per_rank", pool);
     }
-    let lines = vec![fact.origin.line];
+    // Of several data-parallel engines each says its part, and else the smallest binds.
+    let stated = known.facts.kv_tokens.iter().filter(|f| !known.facts.replicas.is_empty() || f.value == held);
+    let mut lines: Vec<u64> = stated.map(|fact| fact.origin.line).collect();
+    lines.truncate(known.facts.replicas.len().max(1));
     if held < needed {
         let message =
             format!("the KV cache holds {held} tokens, and the workload needs {needed} at once: requests wait");
@@ -179,6 +181,7 @@ pub(super) fn residual(known: &Known<'_>) -> Option<Diagnostic> {
         .map(ComponentKind::name)
         .collect();
     let held = retained_before_pool(known);
+    let unexplained = advice(setting(known), Topic::Unexplained);
     let mut evidence = Figures::new().delta("residual", total.residual()).number("residual_pct", share);
     let unfinished = !known.facts.failures.is_empty() && known.facts.event(Milestone::EngineReady).is_none();
     let (cause, advice) = if unfinished {
@@ -187,11 +190,16 @@ pub(super) fn residual(known: &Known<'_>) -> Option<Diagnostic> {
             "mend the failure first; the parts of a start that failed are not complete",
         )
     } else if !missing.is_empty() {
-        (
-            format!("; the evidence does not give {}", missing.join(" and ")),
-            "complete the evidence: the engine's whole log, \
-         and a recording from before its start",
-        )
+        let cause = format!("; the evidence does not give {}", missing.join(" and "));
+        // Of a run that was conducted there is no more evidence than the engine gives.
+        let advice = if known.was_conducted() {
+            unexplained.as_str()
+        } else if known.was_attached() {
+            "a server that runs already does not show what it took when it started: let vramscope profile start it"
+        } else {
+            "complete the evidence: the engine's whole log, and a recording from before its start"
+        };
+        (cause, advice)
     } else if let Some(held) = held {
         evidence = evidence.bytes("held_before_pool", held);
         (
@@ -207,7 +215,7 @@ pub(super) fn residual(known: &Known<'_>) -> Option<Diagnostic> {
             "read the parts as upper bounds",
         )
     } else {
-        (String::new(), advice(known.evidence.engine_kind(), Topic::Unexplained))
+        (String::new(), unexplained.as_str())
     };
     let message = format!("{} ({share:+.1} % of the peak) are explained by no part{cause}", total.residual());
     let found = Diagnostic { evidence, ..diagnostic("large_residual", Severity::Warning, message) };
@@ -250,20 +258,22 @@ pub(super) fn not_returned(known: &Known<'_>) -> Option<Diagnostic> {
     advise(found, "look for worker processes that outlived the engine, or record a few seconds longer")
 }
 
-/// Next to nothing was free at the peak.
-pub(super) fn nearly_full(known: &Known<'_>) -> Option<Diagnostic> {
-    let derived = known.derived?;
+/// What was free at the peak: the room that is left, or a word of caution where it is next to nothing.
+pub(super) fn headroom(known: &Known<'_>) -> Option<Diagnostic> {
+    // What processes of the host hold says nothing of what others leave of its memory.
+    let derived = known.derived.filter(|_| !known.is_on_cpu())?;
     let peak = derived.peak.as_ref()?;
     let tightest = peak.used.iter().filter_map(|&(device, used)| {
         let usable = derived.timeline.device(device)?.usable()?;
         Some((device, usable, usable.checked_sub(used)?))
     });
     let (device, usable, free) = tightest.min_by_key(|(_, _, free)| *free)?;
-    if percent_of(free.as_f64(), usable) >= DEVICE_NEARLY_FULL_PCT {
-        return None;
+    let share = percent_of(free.as_f64(), usable);
+    let message = format!("device {device} had {free} of {usable} free at the peak ({share:.1} %)");
+    let evidence = Figures::new().bytes("free", free).bytes("usable", usable).number("free_pct", share);
+    if share < DEVICE_NEARLY_FULL_PCT {
+        let found = Diagnostic { evidence, ..diagnostic("device_nearly_full", Severity::Warning, message) };
+        return advise_on(found, known, Topic::DeviceNearlyFull);
     }
-    let message = format!("device {device} had {free} of {usable} free at the peak");
-    let evidence = Figures::new().bytes("free", free).bytes("usable", usable);
-    let found = Diagnostic { evidence, ..diagnostic("device_nearly_full", Severity::Warning, message) };
-    advise(found, "lower --gpu-memory-utilization: a larger batch or a fragmented cache would run out of memory")
+    Some(Diagnostic { evidence, ..diagnostic("headroom", Severity::Info, message) })
 }

@@ -64,6 +64,8 @@ pub struct GpuLog {
     pub has_processes: bool,
     /// What was odd.
     pub notes: Vec<Note>,
+    /// The time between two samples as the recorder was asked for it, where the log says so.
+    pub asked_period: Option<Duration>,
 }
 
 /// Something odd in a GPU log that did not stop its reading.
@@ -212,7 +214,9 @@ impl GpuLog {
             }
         }
         let notes = recorded.notes.into_iter().map(|note| Note::Recorder { line: note.line, text: note.text });
+        let period_ms = recorded.header.period_ms.filter(|ms| *ms > 0.0);
         Self {
+            asked_period: period_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok()),
             notes: notes.collect(),
             clock: Clock::Utc,
             has_processes: !seen.is_empty(),

@@ -30,6 +30,10 @@ pub struct MetricsReading {
     pub prompt_tokens: Option<f64>,
     /// Generated tokens, since the engine started.
     pub generation_tokens: Option<f64>,
+    /// Blocks of the KV cache of one engine: of several, the fewest.
+    pub kv_blocks: Option<u64>,
+    /// Tokens of one block.
+    pub kv_block_tokens: Option<u64>,
 }
 
 /// Metrics that cannot be used.

@@ -7,6 +7,7 @@
 )]
 
 mod engines;
+mod findings;
 mod h200;
 mod made_up;
 

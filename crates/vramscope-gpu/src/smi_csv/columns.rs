@@ -162,14 +162,35 @@ impl<'t> Head<'t> {
 }
 
 /// Columns that nobody reads here, and by which a header line is known too.
-const UNREAD: [&str; 2] = ["pstate", "compute_cap"];
+const UNREAD: [&str; 7] =
+    ["pstate", "compute_cap", "persistence_mode", "compute_mode", "display_active", "display_mode", "vbios_version"];
 
 /// What such a column may begin with instead.
-const STARTS: [&str; 9] =
-    ["pci.", "memory.", "utilization.", "power.", "enforced.", "temperature.", "clocks", "fan.speed", "mig.mode."];
+const STARTS: [&str; 17] = [
+    "pci.",
+    "pcie.",
+    "memory.",
+    "utilization.",
+    "power.",
+    "enforced.",
+    "temperature.",
+    "clocks",
+    "fan.speed",
+    "mig.mode.",
+    "ecc.",
+    "encoder.",
+    "retired_pages",
+    "remapped_rows",
+    "inforom.",
+    "driver_model.",
+    "accounting.",
+];
 
-/// Whether a line, of which nothing else says what it is, names columns of nvidia-smi: only known spellings, and no cell
-/// that is a figure. A column `gpu` is amd-smi's.
+/// Columns that tables of anything have. A header of these alone is nvidia-smi's only if it has no other word.
+const OF_ANY_TABLE: [&str; 5] = ["timestamp", "index", "name", "uuid", "pid"];
+
+/// Whether a line, of which nothing else says what it is, names columns of nvidia-smi: a word of its own, or none but
+/// such as it uses too, and no cell that is a figure. A column `gpu` is amd-smi's.
 pub fn is_header(line: &str) -> bool {
     let cells: Vec<&str> = line.split(',').map(|cell| Head::parse(cell).name).collect();
     let spelled = |cell: &&str| cell.chars().all(|c| c.is_ascii_alphanumeric() || "._".contains(c)) && !cell.is_empty();
@@ -178,7 +199,9 @@ pub fn is_header(line: &str) -> bool {
         listed || STARTS.iter().any(|start| cell.starts_with(start))
     };
     let figure = cells.first().is_some_and(|cell| Figure::parse(cell).is_some());
-    cells.iter().all(spelled) && cells.iter().any(known) && !figure && !cells.contains(&"gpu")
+    let own = |cell: &&str| known(cell) && !OF_ANY_TABLE.contains(cell);
+    let named = cells.iter().any(own) || cells.iter().all(known);
+    cells.iter().all(spelled) && named && !figure && !cells.contains(&"gpu")
 }
 
 #[cfg(test)]
@@ -204,6 +227,12 @@ mod tests {
         let head = Head::parse(" utilization.gpu [%]");
         assert_eq!((head.name, head.what, head.unit), ("utilization.gpu", Some(What::Utilization), Some("%")));
         assert!(is_header("index, ecc.mode.current, memory.used [MiB]"));
+        for ours in ["name", "index, name, uuid", "name, ecc.mode.current", "pid, used_memory"] {
+            assert!(is_header(ours), "{ours:?}");
+        }
+        for of_anything in ["name,score", "index,name,age", "timestamp,value", "pid,user", "uuid,owner"] {
+            assert!(!is_header(of_anything), "{of_anything:?}");
+        }
         for other in ["0, Tesla T4, 3 MiB", "gpu, power.draw", "a, b", "index, some words", ""] {
             assert!(!is_header(other), "{other:?}");
         }

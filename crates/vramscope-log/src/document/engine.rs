@@ -160,6 +160,28 @@ pub struct FailureDocument {
     /// Other numbers, by name: lengths and tokens are counts, `utilization` is a share.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub numbers: std::collections::BTreeMap<String, f64>,
+    /// The rank whose process failed, where its tag tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
+    /// What followed from it: the same told again by another process, and processes that ended because of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consequences: Vec<ConsequenceDocument>,
+}
+
+/// What an engine said because of a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct ConsequenceDocument {
+    /// The kind that it would be by itself.
+    pub kind: String,
+    /// The engine's message, shortened.
+    pub message: String,
+    /// The line, counted from 1.
+    pub line: u64,
+    /// The process tag on the line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
 }
 
 /// Where a worker is.
@@ -271,13 +293,15 @@ impl EngineDocument {
         };
         let bench =
             |v: &crate::BenchValue| BenchDocument { label: v.label.clone(), value: v.value, line: v.origin.line };
+        let facts = &engine.facts;
+        let failures = facts.failures.iter().map(|known| failure(known, crate::advice(known, facts)));
         Self {
             first_line: engine.first_line,
             last_line: engine.last_line,
             figures: engine.figures.iter().map(figure).collect(),
             settings: engine.settings.iter().map(setting).collect(),
             events: engine.facts.events.iter().map(event).collect(),
-            failures: engine.facts.failures.iter().map(failure).collect(),
+            failures: failures.collect(),
             placements: engine.placements.iter().map(placement).collect(),
             reports: ReportsDocument {
                 seen: engine.reports_seen,
@@ -374,16 +398,24 @@ pub fn milestone_name(milestone: Milestone) -> &'static str {
     }
 }
 
-/// One failure, as it stands in the document.
-pub fn failure(failure: &Failure) -> FailureDocument {
+/// One failure, as it stands in the document, with what to do about it.
+pub fn failure(failure: &Failure, advice: String) -> FailureDocument {
+    let consequence = |follows: &vramscope_core::Consequence| ConsequenceDocument {
+        kind: follows.kind.name().to_owned(),
+        message: follows.message.clone(),
+        line: follows.origin.line,
+        worker: follows.origin.worker.clone(),
+    };
     let mut document = FailureDocument {
         kind: failure.kind.name().to_owned(),
         message: failure.message.clone(),
-        advice: crate::advice(failure),
+        advice,
         line: failure.origin.line,
         worker: failure.origin.worker.clone(),
         bytes: std::collections::BTreeMap::new(),
         numbers: std::collections::BTreeMap::new(),
+        rank: failure.rank,
+        consequences: failure.consequences.iter().map(consequence).collect(),
     };
     let mut bytes = |name: &str, amount: Option<Bytes>| {
         if let Some(amount) = amount {

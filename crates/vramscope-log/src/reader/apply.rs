@@ -77,13 +77,9 @@ impl Reader {
                 return;
             }
             Effect::Fails(fails) => {
-                let message = failure::message(record.message);
-                state.fail(Failure {
-                    engine: Some(rows::ENGINE),
-                    kind: failure::kind(fails, &captured),
-                    message,
-                    origin: place.origin(),
-                });
+                let retold = failure::heart(record.message).retold;
+                let (kind, message) = (failure::kind(fails, &captured), failure::message(record.message));
+                state.fail(Failure::new(Some(rows::ENGINE), kind, message, place.origin()), retold);
                 self.traceback = None;
             }
             Effect::Bench(part) => {
@@ -123,7 +119,7 @@ impl Reader {
     /// Reads a record that was cut together with what followed it, for the values that were missing.
     pub(super) fn again(&mut self, joined: &str, owner: Owner) {
         let candidates = self.needles.candidates(joined);
-        let (stripped, _) = failure::strip_exceptions(joined);
+        let stripped = failure::heart(joined).text;
         let found = rows::find(candidates, joined).or_else(|| rows::find(candidates, stripped));
         let Some((format, matched)) = found else { return };
         if matched.captured.len() <= owner.known {
@@ -156,7 +152,7 @@ impl Reader {
         let state = self.router.engine(engine);
         if let Effect::Fails(fails) = format.row.effect {
             let kind = failure::kind(fails, &matched.captured);
-            if let Some(known) = state.failures.iter_mut().rev().find(|f| f.origin.line == owner.line) {
+            if let Some(known) = state.failures.of_line(owner.line) {
                 known.kind = kind;
                 known.message = failure::message(joined);
             }
@@ -226,12 +222,9 @@ impl Reader {
             if LEFTOVERS.iter().any(|of_keeper| message.starts_with(of_keeper)) {
                 return;
             }
-            self.router.engine(engine).fail(Failure {
-                engine: Some(rows::ENGINE),
-                kind: FailureKind::Other,
-                message,
-                origin: place.origin(),
-            });
+            let retold = failure::heart(record.message).retold;
+            let failure = Failure::new(Some(rows::ENGINE), FailureKind::Other, message, place.origin());
+            self.router.engine(engine).fail(failure, retold);
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::figure::{Figure, Value};
 use crate::key::Key;
 use crate::note::ParseNote;
+use crate::vllm::worker::{Replica, Worker};
 
 /// What an engine can be only once.
 const ONE_PER_ENGINE: &[Key] = &[
@@ -43,7 +44,10 @@ pub(crate) fn notes(engine: &Engine) -> Vec<ParseNote> {
 fn contradiction(engine: &Engine, key: Key, per_worker: bool) -> Option<ParseNote> {
     let figures: Vec<&Figure> = engine.of(key).collect();
     figures.iter().enumerate().find_map(|(place, second)| {
-        let same_speaker = |first: &&&Figure| !per_worker || first.origin.worker == second.origin.worker;
+        let same_speaker = |first: &&&Figure| {
+            let (first, second) = (first.origin.worker.as_deref(), second.origin.worker.as_deref());
+            if per_worker { first == second } else { replica(first) == replica(second) }
+        };
         let first = figures[..place].iter().filter(same_speaker).find(|first| !agree(first, second))?;
         let text = format!(
             "`{}` is {} here and {} on line {}; both are kept",
@@ -54,6 +58,11 @@ fn contradiction(engine: &Engine, key: Key, per_worker: bool) -> Option<ParseNot
         );
         Some(ParseNote::new(second.origin.line, text))
     })
+}
+
+/// Data-parallel engines share a log, and each has its own cache.
+fn replica(tag: Option<&str>) -> Option<Replica<'_>> {
+    Worker::of(tag?).replica()
 }
 
 /// Whether two figures can both hold: the widths of their last digits overlap.
@@ -94,5 +103,17 @@ mod tests {
         assert!(notes(&(line("Worker_TP0 pid=1", "5.10") + &line("Worker_TP1 pid=2", "5.20"))).is_empty());
         let twice = notes(&(line("Worker_TP0 pid=1", "5.10") + &line("Worker_TP0 pid=1", "5.20")));
         assert!(twice[0].contains("5.20 GiB here and 5.10 GiB on line 1"), "{twice:?}");
+    }
+
+    #[test]
+    fn data_parallel_engines_may_differ_and_one_of_them_may_not() {
+        let line = |tag: &str, tokens: u64| {
+            format!("({tag}) INFO 01-02 03:04:05 [a.py:1] GPU KV cache size: {tokens} tokens\n")
+        };
+        for tags in [["EngineCore_DP0 pid=1", "EngineCore_DP1 pid=2"], ["EngineCore_0 pid=1", "EngineCore_1 pid=2"]] {
+            assert!(notes(&(line(tags[0], 160) + &line(tags[1], 176))).is_empty(), "{tags:?}");
+        }
+        assert_eq!(notes(&(line("EngineCore_DP1 pid=1", 160) + &line("EngineCore_DP1 pid=1", 176))).len(), 1);
+        assert_eq!(notes(&(line("EngineCore pid=1", 160) + &line("EngineCore pid=2", 176))).len(), 1, "no replica");
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use vramscope_core::{
-    Bytes, EngineFacts, Event, Fact, LatencyResult, LogTime, MaxConcurrency, Milestone, Origin, Parallel, Scope,
+    Bytes, EngineFacts, Event, Fact, LatencyResult, LogTime, MaxConcurrency, Milestone, Origin, Parallel, Replica,
+    Scope,
 };
 
 use crate::engine::Engine;
@@ -11,8 +12,9 @@ use crate::figure::{Figure, Value};
 use crate::key::Key;
 use crate::vllm::rows;
 use crate::vllm::settings::SettingValue;
+use crate::vllm::worker::{self, Worker};
 
-/// All facts of an engine.
+/// All facts of an engine but its failures, which are settled at its end.
 pub(crate) fn facts(engine: &Engine) -> EngineFacts {
     let mut facts = EngineFacts::default();
     facts.engine = Some(rows::ENGINE);
@@ -21,7 +23,6 @@ pub(crate) fn facts(engine: &Engine) -> EngineFacts {
     memory(engine, &mut facts);
     running(engine, &mut facts);
     facts.events = events(engine);
-    facts.failures.clone_from(&engine.failures);
     facts.latency = latency(engine);
     facts
 }
@@ -45,13 +46,16 @@ fn arguments(engine: &Engine, facts: &mut EngineFacts) {
         let setting = engine.setting("quantization").filter(|s| s.value == SettingValue::None)?;
         Some(stated("none".to_owned(), &setting.origin))
     });
-    facts.kv_cache_dtype = setting_text(engine, "kv_cache_dtype").or_else(|| text(engine, Key::KvCacheDtype));
+    // `auto` follows the checkpoint, which a line of its own names then.
+    let told = setting_text(engine, "kv_cache_dtype");
+    let named = text(engine, Key::KvCacheDtype);
+    facts.kv_cache_dtype = told.clone().filter(|dtype| dtype.value != "auto").or(named).or(told);
     facts.load_format = setting_text(engine, "load_format");
     let size = |name: &str| setting_count(engine, name).and_then(narrow);
     facts.parallel = Parallel {
         tensor: size("tensor_parallel_size"),
         pipeline: size("pipeline_parallel_size"),
-        data: size("data_parallel_size"),
+        data: size("data_parallel_size").or_else(|| first_count(engine, Key::DataParallel).and_then(narrow)),
     };
     facts.max_model_len = last_count(engine, Key::FittedMaxModelLen)
         .or_else(|| setting_count(engine, "max_model_len"))
@@ -101,6 +105,40 @@ fn memory(engine: &Engine, facts: &mut EngineFacts) {
             Some(Fact { value, scope: pair[1].scope, resolution, origin: pair[1].origin.clone() })
         })
         .collect();
+    facts.replicas = replicas(&facts.kv_tokens, &facts.max_concurrency);
+}
+
+/// What each of several data-parallel engines said of its own cache. Of one that says a thing twice the smaller counts.
+fn replicas(tokens: &[Fact<u64>], requests: &[Fact<MaxConcurrency>]) -> Vec<Replica> {
+    fn of<T>(fact: &Fact<T>) -> Option<worker::Replica<'_>> {
+        Worker::of(fact.origin.worker.as_deref()?).replica()
+    }
+    let mut each: Vec<(worker::Replica<'_>, u64)> = Vec::new();
+    for fact in tokens {
+        let Some(replica) = of(fact) else { continue };
+        match each.iter_mut().find(|(known, _)| *known == replica) {
+            Some((_, least)) => *least = fact.value.min(*least),
+            None => each.push((replica, fact.value)),
+        }
+    }
+    if each.len() < 2 {
+        return Vec::new();
+    }
+    let stated = |replica: worker::Replica<'_>| {
+        let own = requests.iter().filter(|fact| of(fact) == Some(replica)).map(|fact| fact.value);
+        own.min_by(|a, b| a.factor.total_cmp(&b.factor))
+    };
+    // A replica with as many tokens holds as many requests; one with other tokens, in proportion.
+    let by_another = |tokens: u64| {
+        let others = each.iter().filter_map(|(replica, held)| Some((stated(*replica)?, *held)));
+        let (nearest, held) = others.min_by_key(|(_, held)| held.abs_diff(tokens))?;
+        let share = Bytes::new(tokens).as_f64() / Bytes::new(held).as_f64();
+        (held > 0).then_some(MaxConcurrency { factor: nearest.factor * share, ..nearest })
+    };
+    let replica = |(replica, tokens): &(worker::Replica<'_>, u64)| {
+        Replica::new(*tokens, stated(*replica).or_else(|| by_another(*tokens)))
+    };
+    each.iter().map(replica).collect()
 }
 
 fn running(engine: &Engine, facts: &mut EngineFacts) {
@@ -260,6 +298,44 @@ fn counts(engine: &Engine, key: Key) -> Vec<Fact<u64>> {
 #[cfg(test)]
 mod tests {
     use crate::LogParser;
+
+    #[test]
+    fn data_parallel_engines_hold_together_what_each_of_them_holds() {
+        let line = |tag: &str, text: &str| format!("({tag}) INFO 08-07 21:34:01 [a.py:1] {text}\n");
+        let log = [
+            "INFO 08-07 21:32:22 [serve.py:119] Defaulting api_server_count to data_parallel_size (3).\n".to_owned(),
+            line("EngineCore_DP0 pid=1", "GPU KV cache size: 2,000 tokens"),
+            line("EngineCore_DP0 pid=1", "Maximum concurrency for 1,000 tokens per request: 2.00x"),
+            line("EngineCore_DP1 pid=2", "GPU KV cache size: 1,000 tokens"),
+            line(
+                "EngineCore_DP2 pid=3",
+                "GPU KV cache size: 3,000 tokens, Maximum concurrency for 1,000 tokens per request: 3.00x",
+            ),
+        ]
+        .concat();
+        let mut parser = LogParser::new();
+        parser.push_bytes(log.as_bytes());
+        let engine = parser.finish().engines.remove(0);
+        let facts = engine.facts;
+        assert_eq!((facts.kv_cache_tokens(), facts.replicas.len()), (Some(6_000), 3));
+        let requests = facts.full_length_requests().unwrap();
+        assert_eq!((requests.tokens, requests.factor), (1_000, 6.0));
+        assert_eq!(facts.parallel.data.unwrap().value, 3);
+        assert!(engine.notes.is_empty(), "{:?}", engine.notes);
+    }
+
+    #[test]
+    fn the_dtype_that_an_automatic_cache_takes_is_the_one_that_is_named() {
+        let config = "INFO 06-03 07:40:30 [core.py:93] Initializing a V1 LLM engine (v0.25.0) with config: model='/m', kv_cache_dtype=auto, device_config=cuda\n";
+        let named = "INFO 06-03 07:40:31 [cache.py:1] Using fp8 data type to store kv cache. It reduces the GPU memory footprint\n";
+        let dtype = |log: &str| {
+            let mut parser = LogParser::new();
+            parser.push_bytes(log.as_bytes());
+            parser.finish().engines.remove(0).facts.kv_cache_dtype.map(|dtype| dtype.value)
+        };
+        assert_eq!(dtype(&format!("{config}{named}")).as_deref(), Some("fp8"));
+        assert_eq!(dtype(config).as_deref(), Some("auto"));
+    }
 
     #[test]
     fn what_a_failed_allocation_found_free_is_not_what_the_worker_started_with() {

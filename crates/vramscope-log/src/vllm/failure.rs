@@ -1,6 +1,6 @@
 //! Failures: from the values of a line to a typed kind, and what to do about each.
 
-use vramscope_core::{Bytes, FailureKind};
+use vramscope_core::{Bytes, EngineFacts, FailureKind};
 
 use crate::figure::Value;
 use crate::key::Key;
@@ -87,17 +87,27 @@ pub(crate) fn rank(kind: &FailureKind) -> Rank {
     }
 }
 
-/// What to do about a failure, in one or two sentences.
-pub(crate) fn advice(kind: &FailureKind) -> String {
+/// What to do about a failure, in one or two sentences, as far as the engine is not set so already.
+pub(crate) fn advice(kind: &FailureKind, facts: &EngineFacts) -> String {
     let gib = |bytes: Bytes| bytes.to_string();
+    let on_cpu = facts.platform.as_ref().is_some_and(|platform| platform.value == "cpu");
+    let more_memory = if on_cpu { "raise VLLM_CPU_KVCACHE_SPACE" } else { "raise --gpu-memory-utilization" };
     match kind {
-        FailureKind::NoKvCacheMemory => "Weights and activations leave nothing for the KV cache: raise \
-             --gpu-memory-utilization, lower --max-num-batched-tokens or --max-num-seqs, use quantized weights, or \
-             spread the model over more GPUs with --tensor-parallel-size."
-            .to_owned(),
+        FailureKind::NoKvCacheMemory if on_cpu => {
+            format!("Weights and activations leave nothing for the KV cache: {more_memory}, or use a smaller model.")
+        }
+        FailureKind::NoKvCacheMemory => {
+            let quantized = facts.quantization.as_ref().is_some_and(|method| method.value != "none");
+            let smaller = if quantized { "" } else { "use quantized weights, " };
+            format!(
+                "Weights and activations leave nothing for the KV cache: {more_memory}, lower \
+                 --max-num-batched-tokens or --max-num-seqs, {smaller}or spread the model over more GPUs with \
+                 --tensor-parallel-size."
+            )
+        }
         FailureKind::MaxSeqLenExceedsKvCache { kv_cache_tokens, .. } => {
             let most = kv_cache_tokens.map_or(String::new(), |tokens| format!(" to at most {tokens}"));
-            format!("Lower --max-model-len{most}, or raise --gpu-memory-utilization.")
+            format!("Lower --max-model-len{most}, or {more_memory}.")
         }
         FailureKind::KvCacheTooSmallForMaxModelLen { needed, available, estimated_max_model_len, .. } => {
             let lower = estimated_max_model_len.map_or_else(
@@ -110,9 +120,18 @@ pub(crate) fn advice(kind: &FailureKind) -> String {
                     .map_or(String::new(), |lack| format!(" that frees {} more per GPU", gib(lack))),
                 _ => String::new(),
             };
-            format!(
-                "{lower}, or raise --gpu-memory-utilization to a share{more}; --kv-cache-dtype fp8 halves the need."
-            )
+            let to = if on_cpu { "to a size" } else { "to a share" };
+            let to = if more.is_empty() { String::new() } else { format!(" {to}{more}") };
+            let room = format!("{lower}, or {more_memory}{to}");
+            match facts.kv_cache_dtype.as_ref().map(|dtype| dtype.value.as_str()) {
+                Some(dtype) if is_narrow(dtype) && on_cpu => format!("{room}; the KV cache is {dtype} already."),
+                Some(dtype) if is_narrow(dtype) => format!(
+                    "{room}; the KV cache is {dtype} already. Spreading the model over more GPUs with \
+                     --tensor-parallel-size leaves more to each."
+                ),
+                _ if on_cpu => format!("{room}."),
+                _ => format!("{room}; --kv-cache-dtype fp8 halves the need."),
+            }
         }
         // A KV cache whose size was given asks for no share.
         FailureKind::FreeMemoryBelowUtilization { utilization: None, .. } => {
@@ -179,6 +198,13 @@ pub(crate) fn advice(kind: &FailureKind) -> String {
     }
 }
 
+/// Whether elements of this type, as the engine names it, have eight bits or fewer: a KV cache of them does not become
+/// smaller by another type.
+pub fn is_narrow(dtype: &str) -> bool {
+    let dtype = dtype.strip_prefix("torch.").unwrap_or(dtype).to_ascii_lowercase();
+    ["fp8", "float8", "nvfp4", "mxfp4", "fp4", "int8", "int4", "uint8"].iter().any(|narrow| dtype.starts_with(narrow))
+}
+
 /// The message without secrets, shortened, and without what would steer the terminal that it is shown on.
 pub(crate) fn message(text: &str) -> String {
     let mut end = text.len().min(MAX_MESSAGE);
@@ -201,6 +227,30 @@ pub(crate) fn strip_exceptions(text: &str) -> (&str, Option<usize>) {
         at += len;
     }
     (&text[at..], last)
+}
+
+/// What an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heart<'a> {
+    /// The text without the names of exceptions, and without the words of a process that passes on what another said.
+    pub(crate) text: &'a str,
+    /// Where the name of the exception begins, if there is one.
+    pub(crate) exception: Option<usize>,
+    /// One process tells what another one said.
+    pub(crate) retold: bool,
+}
+
+/// What the driver of several workers says before the words of the one that failed (`v1/executor/multiproc_executor.py`,
+/// since 0.8); the quotes are those of the text.
+const RETELLS: [&str; 2] = ["Worker failed with error '", "Worker failed with error \""];
+
+/// Finds what an error is about.
+pub(crate) fn heart(message: &str) -> Heart<'_> {
+    let (text, exception) = strip_exceptions(message);
+    match RETELLS.iter().find_map(|words| text.strip_prefix(words)) {
+        Some(told) => Heart { text: strip_exceptions(told).0, exception, retold: true },
+        None => Heart { text, exception, retold: false },
+    }
 }
 
 /// The length of `some.module.NameError: ` at the start.
@@ -242,6 +292,40 @@ mod tests {
             available: None,
             estimated_max_model_len: Some(90_208),
         };
-        assert!(advice(&kind).contains("90208"));
+        assert!(advice(&kind, &EngineFacts::default()).contains("90208"));
+    }
+
+    #[test]
+    fn nobody_is_advised_to_do_what_is_done_already() {
+        use vramscope_core::{Fact, Origin, Scope};
+        let kind = FailureKind::KvCacheTooSmallForMaxModelLen {
+            max_model_len: Some(131_072),
+            needed: Some(Bytes::new(1_438_814_044)),
+            available: Some(Bytes::new(322_122_547)),
+            estimated_max_model_len: Some(720),
+        };
+        let word = |text: &str| {
+            let (value, scope, origin) = (text.to_owned(), Scope::AllRanks, Origin::default());
+            Some(Fact { value, scope, resolution: None, origin })
+        };
+        let mut facts = EngineFacts::default();
+        let mut with = |dtype: &str| {
+            facts.kv_cache_dtype = word(dtype);
+            advice(&kind, &facts)
+        };
+        for dtype in ["fp8", "fp8_e4m3", "fp8_e5m2", "fp8_ds_mla", "nvfp4", "torch.float8_e4m3fn"] {
+            assert!(!with(dtype).contains("--kv-cache-dtype") && with(dtype).contains("already"), "{}", with(dtype));
+        }
+        for dtype in ["auto", "bfloat16", "float16"] {
+            assert!(with(dtype).contains("--kv-cache-dtype fp8"), "{}", with(dtype));
+        }
+        let mut facts = EngineFacts::default();
+        facts.platform = word("cpu");
+        let on_cpu = advice(&kind, &facts);
+        assert!(!on_cpu.to_lowercase().contains("gpu-"), "{on_cpu}");
+        let mut quantized = EngineFacts::default();
+        quantized.quantization = word("fp8");
+        assert!(!advice(&FailureKind::NoKvCacheMemory, &quantized).contains("quantized"));
+        assert!(advice(&FailureKind::NoKvCacheMemory, &EngineFacts::default()).contains("quantized"));
     }
 }

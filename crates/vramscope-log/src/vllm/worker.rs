@@ -15,6 +15,13 @@ pub(crate) struct Worker<'a> {
     pub(crate) pid: &'a str,
 }
 
+/// What tells the data-parallel engines of one log apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replica<'a> {
+    Number(u32),
+    Process(&'a str),
+}
+
 /// Names that all workers of an engine share: only the process id tells them apart.
 const SHARED_NAMES: &[&str] = &[
     "VllmWorkerProcess",
@@ -54,6 +61,16 @@ impl<'a> Worker<'a> {
     /// What tells it from the other processes: its name, or its process id where the name is shared by all.
     pub(crate) fn label(&self) -> &'a str {
         if SHARED_NAMES.contains(&self.name) { self.pid } else { self.name }
+    }
+
+    /// The data-parallel engine that it is, or belongs to, where its name tells: `EngineCore_DP1`, `Worker_DP1_TP0`,
+    /// `EngineCore_1` up to 0.10.1, and under Ray an actor that only its process id tells apart.
+    pub(crate) fn replica(&self) -> Option<Replica<'a>> {
+        let numbered = || self.name.strip_prefix("EngineCore_")?.parse().ok();
+        match self.part("DP").or_else(numbered) {
+            Some(number) => Some(Replica::Number(number)),
+            None => self.name.starts_with("DPEngineCoreActor").then_some(Replica::Process(self.pid)),
+        }
     }
 
     /// The number after a letter pair of the name (`TP0`, `PP1`).
@@ -101,6 +118,16 @@ pub struct Placement {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn data_parallel_engines_are_told_apart() {
+        let of = |tag| Worker::of(tag).replica();
+        assert_eq!(of("EngineCore_DP3 pid=14"), Some(Replica::Number(3)));
+        assert_eq!(of("EngineCore_1 pid=14"), Some(Replica::Number(1)));
+        assert_eq!(of("Worker_DP2_TP1_EP5 pid=14"), Some(Replica::Number(2)));
+        assert_eq!(of("DPEngineCoreActor pid=14, ip=192.0.2.10"), Some(Replica::Process("14")));
+        assert_eq!((of("EngineCore pid=14"), of("Worker_TP1 pid=14"), of("APIServer pid=1")), (None, None, None));
+    }
 
     #[test]
     fn tags_of_all_times() {

@@ -96,7 +96,7 @@ impl Writer {
         match value {
             Some(value) => {
                 self.begin_process(&name);
-                let _ = write!(self.xml, "<{name}>{}</{name}>", escaped(value));
+                let _ = write!(self.xml, "<{name}>{}</{name}>", escaped(without_remark(&name, value)));
             }
             // A section stands under a GPU or another section; other words are no part of the log.
             None if indent > 0 => {
@@ -156,6 +156,16 @@ fn element(section: &str, key: &str) -> Option<String> {
     let known = NAMES.iter().find(|(of, name, _)| (of.is_empty() || *of == section) && *name == plain);
     let name = known.map_or(plain, |(_, _, name)| (*name).to_owned());
     name.starts_with(|c: char| c.is_ascii_lowercase()).then_some(name)
+}
+
+/// Elements whose text is a name, which may hold brackets of its own.
+const NAMED: [&str; 2] = ["product_name", "process_name"];
+
+/// A value without the remark in brackets that newer drivers put behind it (`[Deprecated; will be removed in CUDA 14.0.
+/// Use KMD Version instead]`), whole or cut off. Brackets that are the whole value say that there is none.
+fn without_remark<'v>(name: &str, value: &'v str) -> &'v str {
+    let before = value.split_once(" [").map(|(before, _)| before.trim_end());
+    before.filter(|before| !before.is_empty() && !NAMED.contains(&name)).unwrap_or(value)
 }
 
 fn escaped(text: &str) -> String {
@@ -279,6 +289,25 @@ GPU 00000000:0B:00.0
         assert_eq!((processes[1].pid, processes[1].used_mib), (8, None));
         assert_eq!((old.power_w, old.power_kind.as_deref()), (Some(Figure::Real(27.05)), Some("power_draw")));
         assert_eq!(old.processes.as_ref().unwrap().iter().map(|p| p.pid).collect::<Vec<_>>(), [9, 10]);
+    }
+
+    #[test]
+    fn what_a_driver_remarks_on_a_value_is_no_part_of_it() {
+        let remarked = LOG
+            .replace("580.10", "610.57.04 [Deprecated; will be removed in CUDA 14.0. Use KMD Version instead]")
+            .replace("81559 MiB", "81559 MiB [Deprecated; use another name]")
+            .replace("NVIDIA Test 80GB", "NVIDIA Test [rev a] 80GB")
+            .replace("/a b & <c>", "/a b [c d]");
+        let snapshot = read_query(&remarked).unwrap();
+        assert_eq!(snapshot.driver_version.as_deref(), Some("610.57.04"));
+        let gpu = &snapshot.gpus[0];
+        assert_eq!(
+            (gpu.mem_total_mib, gpu.name.as_deref()),
+            (Some(Figure::Whole(81_559)), Some("NVIDIA Test [rev a] 80GB"))
+        );
+        assert_eq!(gpu.processes.as_ref().unwrap()[0].name.as_deref(), Some("/a b [c d]"));
+        let xml = "<nvidia_smi_log><driver_version>610.57.04 [Deprecated; use KMD]</driver_version></nvidia_smi_log>";
+        assert_eq!(read_xml(xml).unwrap().driver_version.as_deref(), Some("610.57.04"));
     }
 
     #[test]

@@ -44,7 +44,8 @@ pub fn read_xml(text: &str) -> Result<Snapshot, ReadError> {
     }
     let mut snapshot = Snapshot::from_source("nvidia-smi xml");
     let version = at(root, &["driver_version"]).or_else(|| at(root, &["kmd_version"]));
-    snapshot.driver_version = version.map(str::to_owned);
+    // Driver 610 puts a remark behind it.
+    snapshot.driver_version = version.and_then(|text| text.split_whitespace().next()).map(str::to_owned);
     snapshot.taken_at = at(root, &["timestamp"]).map(str::to_owned);
     let gpus = || root.children().filter(|node| node.has_tag_name("gpu"));
     if let Some(beyond) = gpus().nth(MAX_GPUS) {

@@ -47,6 +47,34 @@ fn an_old_driver_has_memory_without_reserved_and_one_kind_of_power() {
 }
 
 #[test]
+fn memory_that_is_shared_with_the_cpu_is_that_of_the_processes() {
+    // 3: not supported, as GB10 answers.
+    let none = json!({"nvmlDeviceGetMemoryInfo_v2": 3, "nvmlDeviceGetMemoryInfo": 3});
+    let processes = json!([{"pid": 41, "used": 5_368_709_120u64}, {"pid": 42, "used": 1_073_741_824u64}]);
+    let (_library, mut backend) = one(&json!({"codes": none, "processes": processes, "power_mw": [31_000]}));
+    let reading = backend.read(FIRST).unwrap();
+    assert_eq!((reading.used, reading.reserved), (Bytes::new(6_442_450_944), None));
+    assert_eq!(reading.total, vramscope_gpu::machine_memory(std::path::Path::new("/")).ok());
+    assert_eq!(reading.power_mw, Some(31_000), "what else it has is read");
+    let notes = backend.info().notes;
+    assert!(notes.iter().any(|note| note.contains("/proc/meminfo") && note.contains("processes")), "{notes:?}");
+    assert!(notes.iter().all(|note| !note.contains("old driver")), "{notes:?}");
+    // Idle, its name tells that zero is a reading.
+    let (_library, mut backend) = one(&json!({"codes": none, "name": "NVIDIA GB10"}));
+    assert_eq!(backend.read(FIRST).unwrap().used, Bytes::ZERO);
+    // A driver that lists no processes either leaves nothing to measure.
+    let lists = [
+        "nvmlDeviceGetComputeRunningProcesses_v3",
+        "nvmlDeviceGetGraphicsRunningProcesses_v3",
+        "nvmlDeviceGetMPSComputeRunningProcesses_v3",
+    ];
+    let mut codes = none.clone();
+    lists.iter().for_each(|list| codes[*list] = json!(3));
+    let (_library, mut backend) = one(&json!({"codes": codes, "name": "NVIDIA GB10"}));
+    assert_eq!(backend.read(FIRST).unwrap_err().kind(), GpuErrorKind::Unsupported);
+}
+
+#[test]
 fn what_a_device_lacks_is_absent_and_zero_is_a_reading() {
     let (_library, mut backend) = one(&json!({"codes": {"nvmlDeviceGetUtilizationRates": 3,
         "nvmlDeviceGetTemperature": 4, "nvmlDeviceGetClockInfo": 999}, "power_mw": [0], "memory_temperature": 0}));

@@ -10,7 +10,7 @@ use crate::metric::Metric;
 const MOST_POINTS: usize = 8192;
 /// Fewer points than this say nothing.
 const LEAST_POINTS: usize = 30;
-/// Fewer independent points than this say nothing.
+/// With fewer independent points than this, resampling blocks of them tells too narrow an interval.
 const LEAST_EFFECTIVE: f64 = 8.0;
 /// Resamples for the interval.
 const RESAMPLES: usize = 1000;
@@ -62,6 +62,7 @@ impl Pair {
             n,
             effective_n: None,
             not_enough: None,
+            caution: None,
             pearson: None,
             spearman: None,
         };
@@ -78,16 +79,19 @@ impl Pair {
         }
         let tau = memory_of(&xs, &ys);
         let effective = float(n) / tau;
-        if effective < LEAST_EFFECTIVE {
-            let report = not(format!("the {n} points are worth {effective:.0} independent ones"));
-            return CorrelationReport { effective_n: Some(effective), ..report };
-        }
         let block = block_length(n, tau);
         let (rank_x, rank_y) = (ranks(&xs), ranks(&ys));
+        let few = effective < LEAST_EFFECTIVE;
+        let of = |xs: &[f64], ys: &[f64]| {
+            let found = coefficient(xs, ys, block);
+            if few { found.or_else(|| plain(xs, ys)).map(|found| widened(found, effective)) } else { found }
+        };
         CorrelationReport {
             effective_n: Some(effective),
-            pearson: coefficient(&xs, &ys, block),
-            spearman: coefficient(&rank_x, &rank_y, block),
+            caution: few
+                .then(|| format!("the {n} points are worth {effective:.0} independent ones: the interval is wide")),
+            pearson: of(&xs, &ys),
+            spearman: of(&rank_x, &rank_y),
             ..empty
         }
     }
@@ -215,6 +219,26 @@ fn coefficient(xs: &[f64], ys: &[f64], block: usize) -> Option<Coefficient> {
     Some(Coefficient { value, low: at(0.025).min(value), high: at(0.975).max(value) })
 }
 
+/// Pearson's coefficient alone.
+fn plain(xs: &[f64], ys: &[f64]) -> Option<Coefficient> {
+    let mut all = Sums::default();
+    standard(xs).iter().zip(&standard(ys)).for_each(|(&x, &y)| all.add(x, y));
+    all.pearson().map(|value| Coefficient { value, low: value, high: value })
+}
+
+/// The interval that so few independent points leave (Fisher's transformation), where it is wider. A coefficient that is
+/// nearer to one than n points can tell counts as that far from it.
+fn widened(found: Coefficient, effective: f64) -> Coefficient {
+    let freedom = effective - 3.0;
+    if freedom <= 0.0 {
+        return Coefficient { low: -1.0, high: 1.0, ..found };
+    }
+    let nearest = 1.0 - 1.0 / effective;
+    let (centre, half) = (found.value.clamp(-nearest, nearest).atanh(), 1.96 / freedom.sqrt());
+    let (low, high) = ((centre - half).tanh(), (centre + half).tanh());
+    Coefficient { low: low.min(found.low), high: high.max(found.high), ..found }
+}
+
 fn standard(values: &[f64]) -> Vec<f64> {
     let centred = centred(values);
     let most = centred.iter().fold(0.0f64, |most, value| most.max(value.abs()));
@@ -293,7 +317,22 @@ mod tests {
         let few = report((0..10).map(|n| (u64::from(n), n)));
         assert!(few.not_enough.unwrap().contains("10 points"));
         let one_step = report((0..500u64).map(|n| (u64::from(n > 250) << 30, if n > 250 { 9 } else { 1 })));
-        assert!(one_step.not_enough.unwrap().contains("independent"), "one step is one event");
+        assert!(one_step.caution.unwrap().contains("independent"), "one step is one event");
+        let found = one_step.pearson.unwrap();
+        assert!((found.value - 1.0).abs() < 1e-9 && found.high - found.low > 0.5, "{found:?}");
+    }
+
+    #[test]
+    fn many_samples_of_few_events_have_an_estimate_with_a_wide_interval() {
+        // A server that loads, works and ends: thousands of samples of three levels.
+        let level = |n: u64| [1, 40, 60, 60, 1][usize::try_from(n / 700).unwrap()];
+        let mut y = noise(8);
+        let found = report((0..3479u64).map(|n| (level(n) << 30, u32::try_from(level(n) * 9000 + y() * 50).unwrap())));
+        assert_eq!((found.n, &found.not_enough), (3479, &None));
+        let pearson = found.pearson.unwrap();
+        assert!(pearson.low < pearson.value && pearson.value <= pearson.high, "{found:?}");
+        assert!(pearson.value > 0.8 && pearson.high - pearson.low > 0.2, "{found:?}");
+        assert!(found.spearman.is_some() && found.caution.is_some(), "{found:?}");
     }
 
     #[test]

@@ -154,6 +154,9 @@ pub struct CorrelationReport {
     /// Why there is no coefficient: there is not enough variation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_enough: Option<String>,
+    /// Why the coefficients are to be read with care: few independent points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caution: Option<String>,
     /// The linear coefficient (Pearson).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pearson: Option<Coefficient>,

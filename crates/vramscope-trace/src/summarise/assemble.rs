@@ -58,7 +58,8 @@ impl Parts {
             kernel_time_ns: ns(self.joined.graph_kernel_time),
         };
         let launch_delay = self.delay.map(|delay| LaunchDelay { median_ns: delay.middle, p95_ns: delay.p95 });
-        let verdict = judge(&devices, Facts { graphs, launch_delay });
+        let steps = self.steps();
+        let verdict = judge(&devices, &steps.list, Facts { graphs, launch_delay });
         let outside = self.joined.by_operator.get(&None).copied().unwrap_or_default();
         let file = FileSummary {
             name: name.to_owned(),
@@ -80,7 +81,7 @@ impl Parts {
             devices,
             launch_delay,
             moves: self.moves(),
-            steps: self.steps(),
+            steps,
             operators: self.operators(),
             outside_operators: share(&outside),
             calls: self.calls(&self.threads.calls),

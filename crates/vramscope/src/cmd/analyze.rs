@@ -75,6 +75,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     let failed = profile.metadata.status == Some(RunStatus::Failed);
+    if failed {
+        for log in &files.engine_logs {
+            output::say(&format!("the engine's log: {}", log.display()));
+        }
+    }
     Ok(if failed { ExitCode::EngineFailed } else { ExitCode::Success })
 }
 

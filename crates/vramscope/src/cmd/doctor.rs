@@ -25,7 +25,7 @@ Examples:
   vramscope doctor --results /data/runs --format json
   vramscope doctor --sys-root /host        in a container that mounts the host's files there
 
-Exit codes: 0 profiling can run, 7 no GPU can be read, 8 something else is missing (the last lines say what).")]
+Exit codes: 0 profiling can run (without a GPU on the memory of processes), 7 nothing can be measured, 8 something else is missing (the last lines say what).")]
 pub(crate) struct Args {
     /// The folder into which results would be written
     #[arg(long, value_name = "FOLDER", default_value = ".")]
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What is needed: a GPU that can be read, a way to start an engine, a folder that takes the result.
+/// What is needed: a GPU that can be read or else the memory of processes, a way to start an engine, a folder that takes the result.
 const NEEDED: [(Area, &str); 3] = [
     (Area::Gpu, "no GPU can be read"),
     (Area::Engine, "there is neither vLLM nor a Docker that answers (an engine that runs already can be attached to)"),

@@ -115,7 +115,7 @@ async fn profile(args: &Args, output: Option<&Path>, session: &Session) -> anyho
         let written = output::write_file(&paths.profile, |out| Ok(vramscope_schema::write(&profile, out)?));
         let code = outcome::exit_code(&profile);
         // What cannot be written can be seen at least.
-        let told = tell(args, &profile);
+        let told = tell(args, &profile, &paths.folder.join(vramscope_runs::layout::ENGINE_LOG));
         if let Err(error) = written {
             output::say(&format!(
                 "the recording is kept; analyze {} -o FILE derives the profile",
@@ -186,7 +186,7 @@ fn shown(spec: &vramscope_live::RunSpec, confinement: &[(String, String)]) -> St
 }
 
 /// Prints the profile of a single run, and says of any that did not go well why.
-fn tell(args: &Args, profile: &Profile) -> anyhow::Result<()> {
+fn tell(args: &Args, profile: &Profile, log: &Path) -> anyhow::Result<()> {
     if args.repeat == 1 && !args.part_of_campaign {
         match args.format {
             Format::Table => output::print(&super::analyze::render::profile(profile, output::width()))?,
@@ -199,6 +199,9 @@ fn tell(args: &Args, profile: &Profile) -> anyhow::Result<()> {
     }
     if let Some(sentence) = outcome::sentence(profile) {
         output::say(&sentence);
+        if log.exists() {
+            output::say(&format!("the engine's log: {}", log.display()));
+        }
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ fn a_neighbour_on_the_same_gpu() {
 fn a_failed_start_is_a_result_with_its_own_exit_code() {
     let output = vramscope(&["analyze", "examples/kv-cache-too-small"]);
     assert_eq!(output.status.code(), Some(6));
+    assert_eq!(stderr(&output), "the engine's log: examples/kv-cache-too-small/vllm.log\n");
     assert_data_eq!(stdout(&output), file!["data/analyze-kv-cache-too-small.txt"]);
 }
 

@@ -102,6 +102,21 @@ fn a_machine_without_a_gpu_cannot_and_says_why_and_what_to_do() {
 }
 
 #[test]
+fn a_machine_without_a_gpu_whose_processes_can_be_measured_is_told_from_one_that_cannot_profile() {
+    let machine = Machine::new();
+    machine.program("vllm", "#!/bin/sh\necho 0.25.1\n");
+    machine.write("proc/meminfo", "MemTotal:       24000000 kB\n");
+    let (code, report) = machine.report(&[]);
+    assert_eq!((code, &report["can_profile"], &report["missing"]), (Some(0), &json!(true), &json!([])));
+    assert!(check(&report, "process memory")["found"].as_str().unwrap().contains("processes is measured instead"));
+    let table = stdout(&machine.doctor(&[]));
+    assert!(table.ends_with("Profiling can run here on the memory of processes; no GPU can be read.\n"), "{table}");
+    // Who asks for a GPU gets no other thing.
+    let (code, report) = machine.report(&["--backend", "nvml"]);
+    assert_eq!((code, &report["can_profile"]), (Some(7), &json!(false)));
+}
+
+#[test]
 fn a_driver_that_opens_and_denies_its_readings_is_not_enough() {
     let machine = Machine::new();
     machine.program("vllm", "#!/bin/sh\necho 0.25.1\n");

@@ -57,6 +57,26 @@ fn a_profile_with_its_recording_beside_it_is_one_run() {
 }
 
 #[test]
+fn served_runs_show_what_their_requests_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = serde_json::json!({
+        "schema_version": "3.1",
+        "profiler_version": "3.1",
+        "generator": {"name": "vramscope", "version": "0"},
+        "metadata": {"status": "complete"},
+        "served_stats": {"time_to_first_token": {"median_ms": 12.5}, "time_per_output_token": {"median_ms": 3.25}},
+    });
+    fs::write(folder.path().join("served.json"), served.to_string()).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let table = stdout(&vramscope(&["runs", path]));
+    assert!(table.contains("TTFT ms") && table.contains("TPOT ms"), "{table}");
+    assert!(table.contains("12.50") && table.contains("3.25"), "{table}");
+    fs::write(folder.path().join("served.json"), document(1, 1.0)).unwrap();
+    let table = stdout(&vramscope(&["runs", path]));
+    assert!(!table.contains("TTFT"), "{table}");
+}
+
+#[test]
 fn what_is_named_must_be_readable_and_a_folder_must_hold_something() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("broken.json"), "{").unwrap();

@@ -43,7 +43,14 @@ pub(crate) fn assemble(mut rows: Vec<Row>, details: Details, clock: Clock, mut n
         first_seen: since(first),
         last_seen: since(last),
     });
-    GpuLog { timeline, clock, processes: processes.collect(), has_processes: details.has_processes, notes }
+    GpuLog {
+        timeline,
+        clock,
+        processes: processes.collect(),
+        has_processes: details.has_processes,
+        notes,
+        asked_period: None,
+    }
 }
 
 /// So many rows of a device must lie before its latest one for a clock that was set back.

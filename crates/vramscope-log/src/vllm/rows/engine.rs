@@ -29,6 +29,7 @@ pub(super) const ROWS: &[Row] = &[
     row("0.5.3.post1-", "max_num_", "Chunked prefill is enabled with max_num_batched_tokens={max_num_batched_tokens}."),
     row("0.25.0-", "max_num_", "Defaulting max_num_batched_tokens to {max_num_batched_tokens} for"),
     row("0.25.0-", "max_num_", "Defaulting max_num_seqs to {max_num_seqs} for"),
+    row("0.10.0-", "data_parallel", "Defaulting api_server_count to data_parallel_size ({data_parallel_size})."),
     row("0.12.0-", "el Runner", "Using V{model_runner} Model Runner"),
     row(
         "0.8.0-",

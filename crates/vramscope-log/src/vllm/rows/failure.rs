@@ -80,6 +80,25 @@ pub(super) const ROWS: &[Row] = &[
     .fails(Fails::OutOfMemory),
     // The runtime's words, and those of the engine's allocator for sleep mode.
     row("", "emory", "{CUDA|HIP} {error|Error}: out of memory").fails(Fails::OutOfMemory),
+    // Kernels that are built against torch's stable interface get no exception of it, but the text of the call that
+    // failed (`torch/csrc/stable/ops.h`, `aoti_torch/utils.h`). Of one that only allocates there is one reason to fail.
+    row(
+        "",
+        "API call failed",
+        "{aoti_torch_call_dispatcher|torch_call_dispatcher}({..}\"aten::{new_empty_strided|new_empty|new_zeros|new_ones|new_full|empty_strided|empty_like|empty|zeros_like|zeros|ones_like|ones|full_like|full}\"{..}API call failed at",
+    )
+    .fails(Fails::OutOfMemory),
+    row(
+        "",
+        "API call failed",
+        "{aoti_torch_empty|aoti_torch_new_empty|aoti_torch_new_uninitialized|torch_empty|torch_new_empty}{..}API call failed at",
+    )
+    .fails(Fails::OutOfMemory),
+    // NCCL and RCCL allocate on the device for each communicator.
+    row("", "emory", "{Cuda|CUDA|Hip|HIP} failure {..}out of memory").fails(Fails::OutOfMemory),
+    row("", "emory", "{..}NCCL WARN {Cuda|CUDA|Hip|HIP} failure {..}out of memory").fails(Fails::OutOfMemory),
+    row("", "NCCL WARN", "{..}NCCL WARN Failed to {CUDA|HIP} {malloc|calloc}").fails(Fails::OutOfMemory),
+    row("", "emory", "NCCL error{..} failure {..}out of memory").fails(Fails::OutOfMemory),
     // Communication.
     row("", RAISED, "NCCL error").fails(Fails::Collective),
     row("", "collective op", "{..}Watchdog caught collective operation timeout").fails(Fails::Collective),

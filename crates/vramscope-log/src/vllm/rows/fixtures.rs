@@ -138,7 +138,7 @@ fn every_format_has_a_fixture_and_is_found_by_its_needle() {
         let plain = record::plain(line);
         record::each(&plain, |record| {
             let candidates = Needles::with_figures().candidates(record.message);
-            let (stripped, _) = failure::strip_exceptions(record.message);
+            let stripped = failure::heart(record.message).text;
             let found = find(candidates, record.message).or_else(|| find(candidates, stripped));
             let within = || record.level.is_none().then(|| find_within(candidates, record.message)).flatten();
             let found = found.map(|(format, _)| format).or_else(|| within().map(|(format, _, _)| format));

@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use vramscope_core::{ByteDelta, Bytes};
-use vramscope_schema::v3::{Diagnostic, MemoryBreakdown, PartKind, PhaseInfo, Profile, Severity};
+use vramscope_schema::v3::{
+    Diagnostic, LatencyStats, MemoryBreakdown, PartKind, PhaseInfo, Profile, RunStatus, Severity,
+};
 
 use crate::table::{Align, Table, wrap};
 
@@ -26,8 +28,20 @@ pub(crate) fn profile(profile: &Profile, width: usize) -> String {
         phase_table(&mut text, phases, width);
     }
     diagnostics(&mut text, profile.diagnostics.as_deref().unwrap_or_default(), width);
+    log_end(&mut text, profile, width);
     notes(&mut text, &profile.metadata.notes, width);
     text
+}
+
+/// What the engine said last, where the run did not end well.
+fn log_end(text: &mut String, profile: &Profile, width: usize) {
+    let well = matches!(profile.metadata.status, None | Some(RunStatus::Complete | RunStatus::Partial));
+    let last = profile.raw_logs.as_ref().and_then(|logs| logs.excerpts.last()).filter(|_| !well);
+    let Some(last) = last else { return };
+    title(text, &format!("The end of {}, from line {}", last.file, last.first_line));
+    for line in last.text.lines() {
+        paragraph(text, "  ", line, width);
+    }
 }
 
 /// What ran where, in two lines.
@@ -63,10 +77,28 @@ fn head(text: &mut String, profile: &Profile, width: usize) {
     let timeline = profile.memory_timeline.as_ref();
     let recorded = timeline.and_then(|t| Some((t.num_samples?, t.period_ms?)));
     let recorded = recorded.map(|(n, period)| format!("{n} samples, one each {:.0} ms", period.get()));
-    let latency = profile.latency_stats.as_ref().and_then(|l| l.mean_latency_ms);
-    let latency = latency.map(|ms| format!("mean latency {:.1} ms", ms.get()));
-    let facts: Vec<String> = [status, gpus, recorded, latency].into_iter().flatten().collect();
+    let rate = profile.latency_stats.as_ref().filter(|_| profile.served_stats.is_none());
+    let rate = rate.and_then(|l| l.tokens_per_second).map(|rate| format!("{:.1} tokens/s", rate.get()));
+    let latency = profile.latency_stats.as_ref().and_then(latency);
+    let facts: Vec<String> = [status, gpus, recorded, latency, rate].into_iter().flatten().collect();
     paragraph(text, "", &facts.join(" · "), width);
+}
+
+/// The mean latency with how far the iterations lie apart, where that is known.
+fn latency(stats: &LatencyStats) -> Option<String> {
+    let mean = stats.mean_latency_ms?.get();
+    let percentile = |percent: f64| {
+        let found = stats.percentiles.iter().find(|p| (p.percentile.get() - percent).abs() < 0.05);
+        found.map(|p| p.latency_ms.get())
+    };
+    let spread = match (stats.min_latency_ms, stats.max_latency_ms, percentile(10.0), percentile(90.0)) {
+        (Some(least), Some(most), ..) => format!(" ({:.1} to {:.1}", least.get(), most.get()),
+        (_, _, Some(p10), Some(p90)) => format!(" (p10 {p10:.1}, p90 {p90:.1}"),
+        _ => return Some(format!("mean latency {mean:.1} ms")),
+    };
+    let of =
+        stats.num_iterations.map_or(String::new(), |n| format!(" in {n} iteration{}", if n == 1 { "" } else { "s" }));
+    Some(format!("mean latency {mean:.1} ms{spread}{of})"))
 }
 
 /// `1.24 B parameters`, `0.68 M parameters`.

@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use vramscope_core::{ByteUnit, Bytes, Partition};
-use vramscope_gpu::GpuBackend;
+use vramscope_gpu::{GpuBackend, ProcessMemory, ProcessTree};
 use vramscope_schema::doctor::{Area, Check, Status};
 
 use crate::backends::{self, BackendArgs};
 use crate::patience;
+
+/// The check of what is measured where there is no GPU.
+pub(super) const PROCESS_MEMORY: &str = "process memory";
 
 pub(super) fn checks(args: &BackendArgs) -> Vec<Check> {
     let mut checks = drivers(&args.sys_root);
@@ -19,6 +22,9 @@ pub(super) fn checks(args: &BackendArgs) -> Vec<Check> {
         }
         Err(why) => absent(probe.vendor, &why),
     }));
+    if !checks.iter().any(|check| check.serves && check.status != Status::Failed) {
+        checks.push(process_memory(args));
+    }
     checks
         .extend(["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"].into_iter().filter_map(hides));
     checks
@@ -87,6 +93,25 @@ fn opened(mut backend: Box<dyn GpuBackend>) -> Check {
     let check = Check::ok(Area::Gpu, backend.name(), found.join("; ")).status(status);
     let check = check.version(info.library_version);
     if reads { check.serving() } else { check }
+}
+
+/// What is left where no GPU can be read: `profile` measures the engine's processes then, unless a GPU was asked for.
+fn process_memory(args: &BackendArgs) -> Check {
+    let name = PROCESS_MEMORY;
+    if args.asks_for_a_gpu() {
+        return Check::ok(Area::Gpu, name, "not used, since a GPU is asked for").status(Status::Absent);
+    }
+    match ProcessMemory::open(&args.sys_root, ProcessTree::new()) {
+        Ok(_) => {
+            let found = "no GPU can be read; the memory of the engine's processes is measured instead \
+                         (/proc/PID/smaps_rollup)";
+            Check::ok(Area::Gpu, name, found).status(Status::Note).serving()
+        }
+        Err(why) => {
+            let found = format!("the memory of processes cannot be measured either: {why}");
+            Check::ok(Area::Gpu, name, found).status(Status::Absent)
+        }
+    }
 }
 
 /// A source that did not open. The message says what was tried and what to do.

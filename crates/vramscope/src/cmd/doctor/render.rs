@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use vramscope_schema::doctor::{Area, DoctorReport, Status};
 
+use super::gpu::PROCESS_MEMORY;
 use crate::table::{Align, Table, wrap};
 
 pub(super) fn table(report: &DoctorReport, width: usize) -> String {
@@ -35,7 +36,9 @@ pub(super) fn table(report: &DoctorReport, width: usize) -> String {
         let _ = writeln!(text, "{}", table.render(width));
     }
     if report.can_profile {
-        text.push_str("Profiling can run here.\n");
+        let only = report.checks.iter().any(|check| check.name == PROCESS_MEMORY && check.serves);
+        let on = if only { " on the memory of processes; no GPU can be read" } else { "" };
+        let _ = writeln!(text, "Profiling can run here{on}.");
         return text;
     }
     text.push_str("Profiling cannot run here:\n");

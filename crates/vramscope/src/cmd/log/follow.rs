@@ -96,7 +96,7 @@ fn tell(parser: &mut LogParser, format: Format) -> anyhow::Result<bool> {
     let mut failed = false;
     let mut text = String::new();
     for news in parser.take_news() {
-        failed |= matches!(news, News::Failure(_));
+        failed |= matches!(news, News::Failure { .. });
         match format {
             Format::Table => text.push_str(&render::news(&news)),
             Format::Json => {
@@ -119,7 +119,9 @@ fn object(news: &News) -> anyhow::Result<Option<Json>> {
         News::Figure(known) => json!({"figure": serde_json::to_value(figure(known))?}),
         News::Setting(known) => json!({"setting": serde_json::to_value(setting(known))?}),
         News::Event(known) => json!({"event": serde_json::to_value(event(known))?}),
-        News::Failure(known) => json!({"failure": serde_json::to_value(failure(known))?}),
+        News::Failure { failure: known, advice } => {
+            json!({"failure": serde_json::to_value(failure(known, advice.clone()))?})
+        }
         _ => return Ok(None),
     }))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use vramscope_core::{Bytes, EngineFacts, Fact, Generation, Milestone, Scope};
+use vramscope_core::{Bytes, EngineFacts, Fact, Failure, Generation, Milestone, Scope};
 use vramscope_log::document::{milestone_name, time_text};
 use vramscope_log::{EngineReport, Figure, Key, LogReport, News, ParseNote, Value, advice};
 
@@ -69,6 +69,7 @@ fn headline(facts: &EngineFacts) -> String {
     }));
     parts.extend(facts.model.as_ref().map(|m| m.value.clone()));
     parts.extend(facts.architecture.as_ref().map(|a| format!("({})", a.value)));
+    parts.extend((facts.replicas.len() > 1).then(|| format!("{} data-parallel engines", facts.replicas.len())));
     parts.join("  ")
 }
 
@@ -76,11 +77,25 @@ fn failures(engine: &EngineReport, width: usize) -> String {
     let mut text = String::new();
     for failure in &engine.facts.failures {
         let worker = failure.origin.worker.as_ref().map_or(String::new(), |w| format!(" ({w})"));
-        let _ = writeln!(text, "  {}, line {}{worker}", failure.kind.name().replace('_', " "), failure.origin.line);
+        let rank = failure.rank.map_or(String::new(), |rank| format!(" on rank {rank}"));
+        let kind = failure.kind.name().replace('_', " ");
+        let _ = writeln!(text, "  {kind}{rank}, line {}{worker}", failure.origin.line);
         paragraph(&mut text, &failure.message, width);
-        paragraph(&mut text, &format!("→ {}", advice(failure)), width);
+        paragraph(&mut text, &format!("→ {}", advice(failure, &engine.facts)), width);
+        if !failure.consequences.is_empty() {
+            paragraph(&mut text, &follows(failure), width);
+        }
     }
     text
+}
+
+/// What followed from a failure, in a line.
+fn follows(failure: &Failure) -> String {
+    let of = |follows: &vramscope_core::Consequence| {
+        format!("{} (line {})", follows.kind.name().replace('_', " "), follows.origin.line)
+    };
+    let all: Vec<String> = failure.consequences.iter().map(of).collect();
+    format!("What followed from it: {}.", all.join(", "))
 }
 
 fn paragraph(text: &mut String, body: &str, width: usize) {
@@ -201,13 +216,34 @@ fn kv_cache(facts: &EngineFacts, width: usize) -> String {
     let least = |facts: &[Fact<u64>]| facts.iter().min_by_key(|f| f.value).map(|f| (thousands(f.value), f.origin.line));
     row("blocks on each device", least(&facts.gpu_blocks));
     row("tokens in a block", facts.block_size.as_ref().map(|f| (f.value.to_string(), f.origin.line)));
-    row("tokens", least(&facts.kv_tokens));
-    let fewest = facts.max_concurrency.iter().min_by(|a, b| a.value.factor.total_cmp(&b.value.factor));
+    // Of several engines each said its own part; the line is that of the first.
+    let line = |facts: &[Fact<u64>]| facts.first().map_or(0, |fact| fact.origin.line);
+    let together = together(facts);
+    let tokens = facts.kv_cache_tokens().map(|tokens| (thousands(tokens), line(&facts.kv_tokens)));
+    let tokens = if together.is_empty() { least(&facts.kv_tokens) } else { tokens };
+    row(&format!("tokens{together}"), tokens);
+    let most = facts.full_length_requests();
+    let line = facts
+        .max_concurrency
+        .iter()
+        .find(|fact| !together.is_empty() || Some(fact.value) == most)
+        .map_or(0, |fact| fact.origin.line);
     row(
-        "requests of full length",
-        fewest.map(|f| (format!("{:.2} x {} tokens", f.value.factor, thousands(f.value.tokens)), f.origin.line)),
+        &format!("requests of full length{together}"),
+        most.map(|most| (format!("{:.2} x {} tokens", most.factor, thousands(most.tokens)), line)),
     );
     if rows == 0 { String::new() } else { without_head(&table.render(width)) }
+}
+
+/// Whose cache the rows speak of, where several data-parallel engines share the log.
+fn together(facts: &EngineFacts) -> String {
+    let seen = facts.replicas.len();
+    let of = facts.parallel.data.as_ref().and_then(|size| usize::try_from(size.value).ok()).filter(|size| *size > seen);
+    match (seen, of) {
+        (0, _) => String::new(),
+        (_, Some(size)) => format!(", {seen} of {size} engines"),
+        (_, None) => format!(", {seen} engines"),
+    }
 }
 
 /// A table whose columns need no heads.
@@ -393,9 +429,9 @@ pub(super) fn news(news: &News) -> String {
             let name = milestone_name(event.milestone).replace('_', " ");
             format!("{:>8}  {name}{at}{took}{}\n", event.origin.line, by(&event.origin.worker))
         }
-        News::Failure(failure) => {
+        News::Failure { failure, advice } => {
             let lead = format!("{:>8}  FAILED  {}", failure.origin.line, failure.kind.name().replace('_', " "));
-            format!("{lead}  {}\n          → {}\n", failure.message, advice(failure))
+            format!("{lead}  {}\n          → {advice}\n", failure.message)
         }
         _ => String::new(),
     }

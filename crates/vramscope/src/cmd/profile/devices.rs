@@ -11,7 +11,7 @@ use vramscope_sampler::Source;
 use vramscope_schema::ExitCode;
 
 use super::Args;
-use crate::backends::{self, Choice, Opened};
+use crate::backends::{self, Opened};
 use crate::exit::OrExit as _;
 use crate::patience;
 
@@ -37,7 +37,7 @@ pub(super) fn open(args: &Args, request: &Request, note: &dyn Fn(&str)) -> anyho
     };
     let opened = match backends::open_within(&args.devices, &variable) {
         Ok(opened) => opened,
-        Err(none) if named(args) => return Err(none),
+        Err(none) if args.devices.asks_for_a_gpu() => return Err(none),
         Err(none) => {
             if !args.quiet {
                 note(&format!(
@@ -61,12 +61,6 @@ pub(super) fn open(args: &Args, request: &Request, note: &dyn Fn(&str)) -> anyho
         devices.sources.push(Source { backend: opened.backend, devices: opened.chosen });
     }
     Ok(devices)
-}
-
-/// Whether somebody asked for a GPU.
-fn named(args: &Args) -> bool {
-    let asked = &args.devices;
-    !asked.gpu.is_empty() || asked.backend != Choice::Auto || asked.nvml_lib.is_some() || asked.rocm_lib.is_some()
 }
 
 fn process_memory() -> anyhow::Result<Devices> {

@@ -14,9 +14,11 @@ use crate::cmd::compare::{label, value};
 use crate::table::{Align, Table, wrap};
 
 /// Figures of the table, the most wanted first; what does not fit the terminal is left out from the end.
-const COLUMNS: [(&str, &str); 6] = [
+const COLUMNS: [(&str, &str); 8] = [
     ("peak_bytes", "peak GiB"),
     ("tokens_per_second", "tokens/s"),
+    ("time_to_first_token_median_ms", "TTFT ms"),
+    ("time_per_output_token_median_ms", "TPOT ms"),
     ("mean_latency_ms", "latency ms"),
     ("kv_cache_bytes", "KV GiB"),
     ("model_weights_bytes", "weights GiB"),

@@ -78,7 +78,7 @@ fn correlations(text: &mut String, report: &TimelineReport, width: usize) {
         let index = device.device.gpu_index;
         for pair in &device.correlations {
             table.row(correlation(index, pair));
-            let why = pair.not_enough.as_ref();
+            let why = pair.not_enough.as_ref().or(pair.caution.as_ref());
             said.extend(why.map(|why| format!("GPU {index}, {} and {}: {why}", short(&pair.x), short(&pair.y))));
         }
     }

@@ -87,7 +87,9 @@ fn verdict(summary: &Summary) -> Section {
     let title = format!("Verdict: {}{scope}", verdict.bound.name().replace('_', "-"));
     let mut section = Section::new(title, &[("share", Right), ("evidence", Left)]);
     for evidence in &verdict.evidence {
-        section.row([format!("{:.1} %", evidence.share * 100.0), evidence.meaning.to_owned()]);
+        // A share that is there is not shown as none.
+        let digits = if evidence.share > 0.0 && evidence.share < 0.01 { 2 } else { 1 };
+        section.row([format!("{:.digits$} %", evidence.share * 100.0), evidence.meaning.to_owned()]);
     }
     for advice in &verdict.advice {
         section.text(format!("-> {advice}"));

@@ -9,6 +9,9 @@ use crate::table::{Align, Table};
 /// A sender that keeps up is not worth a line; its timer is good to a millisecond or two.
 const LATE_MS: f64 = 5.0;
 
+/// A largest value of fewer readings than this is said to be of so few.
+const FEW_READINGS: u64 = 10;
+
 /// The tables; nothing where no server was asked.
 pub(super) fn table(text: &mut String, profile: &Profile, width: usize) {
     if let Some(served) = &profile.served_stats {
@@ -53,6 +56,10 @@ pub(super) fn table(text: &mut String, profile: &Profile, width: usize) {
         parts.extend(metrics.waiting_requests_max.map(|n| format!("{:.0} waiting at most", n.get())));
         parts.extend(percent(metrics.prefix_cache_hit_pct).map(|hits| format!("prefix cache hits {hits}")));
         parts.extend(metrics.preemptions.filter(|n| *n > 0).map(|n| format!("{n} preempted")));
+        let readings = metrics.num_samples;
+        if readings < FEW_READINGS && !parts.is_empty() {
+            parts.push(format!("of {readings} reading{} only", if readings == 1 { "" } else { "s" }));
+        }
         if !parts.is_empty() {
             paragraph(text, "  engine: ", &parts.join(" · "), width);
         }
