@@ -12,6 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
+use vramscope_core::escape_controls;
 use vramscope_host::is_signal_ignored;
 use vramscope_live::{
     CancelHandle, CancelToken, Finding, Found, Plan, PlanError, Request, Run, RunError, RunPaths, cancel,
@@ -197,7 +198,7 @@ fn tell(args: &Args, profile: &Profile) -> anyhow::Result<()> {
             Format::Json => {
                 let mut document = Vec::new();
                 vramscope_schema::write(profile, &mut document)?;
-                output::print(&String::from_utf8(document)?)?;
+                output::print(&escape_controls(&String::from_utf8(document)?))?;
             }
         }
     }
