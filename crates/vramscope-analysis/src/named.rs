@@ -1,6 +1,5 @@
 //! A model as somebody names it: a folder, a file, a hub id, or a shape given by hand.
 
-use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use vramscope_models::{
     ConfigError, HeaderError, MOST_CONFIG_BYTES, Note, Overrides, TensorTable, UnknownModel, find_model, read_gguf,
     read_safetensors, read_safetensors_index,
 };
-use vramscope_runs::Shape;
+use vramscope_runs::{OpenedFile, Shape, open_file};
 
 /// A model, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,8 +157,8 @@ fn read_named(name: &str, overrides: &Overrides) -> Result<NamedModel, ModelErro
     Ok(NamedModel { name: name.to_owned(), architecture, notes })
 }
 
-fn open(path: &Path) -> Result<File, ModelError> {
-    File::open(path).map_err(|source| ModelError::Open { path: path.to_owned(), source })
+fn open(path: &Path) -> Result<OpenedFile, ModelError> {
+    open_file(path).map_err(|source| ModelError::Open { path: path.to_owned(), source })
 }
 
 fn read_config_file(path: &Path, overrides: &Overrides) -> Result<NamedModel, ModelError> {
@@ -195,11 +194,16 @@ fn read_folder(folder: &Path, overrides: &Overrides) -> Result<NamedModel, Model
     Ok(model)
 }
 
+/// The largest index that is read; the reader of its text refuses it from there on.
+const MOST_INDEX_BYTES: u64 = 100_000_000;
+
 /// The tensor table of a folder; `None` without safetensors files.
 fn tensors(folder: &Path) -> Result<Option<TensorTable>, ModelError> {
     let index = folder.join("model.safetensors.index.json");
     let files = if index.is_file() {
-        let json = fs::read(&index).map_err(|source| ModelError::Read { path: index.clone(), source })?;
+        let mut json = Vec::new();
+        let read = open(&index)?.take(MOST_INDEX_BYTES + 1).read_to_end(&mut json);
+        read.map_err(|source| ModelError::Read { path: index.clone(), source })?;
         read_safetensors_index(&json).map_err(|source| ModelError::Header { path: index, source })?
     } else if folder.join("model.safetensors").is_file() {
         vec!["model.safetensors".to_owned()]
@@ -214,7 +218,7 @@ fn tensors(folder: &Path) -> Result<Option<TensorTable>, ModelError> {
 }
 
 fn one_file(path: PathBuf) -> Result<TensorTable, ModelError> {
-    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let opened = open_file(&path).and_then(|file| Ok((path.metadata()?.len(), file)));
     let (size, file) = opened.map_err(|source| ModelError::Weights { path: path.clone(), source })?;
     read_safetensors(io::BufReader::new(file), size).map_err(|source| ModelError::Header { path, source })
 }
@@ -226,6 +230,7 @@ fn sentences(notes: Vec<Note>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn shape() -> Shape {
         Shape { layers: Some(2), heads: Some(4), hidden_size: Some(64), ..Shape::default() }

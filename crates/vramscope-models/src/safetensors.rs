@@ -1,9 +1,13 @@
 //! Headers of safetensors files, and the index of a checkpoint in several files.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::Read;
 
-use serde_json::{Map, Value};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use vramscope_core::ElementType;
 
 use crate::checkpoint::{HeaderError, StoredTensor, TensorTable};
@@ -34,7 +38,7 @@ pub fn read_safetensors(mut file: impl Read, file_bytes: u64) -> Result<TensorTa
     if length > limit {
         return Err(HeaderError::TooLarge { what: "the length of the header", value: length, limit });
     }
-    let mut header = Vec::new();
+    let mut header = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     file.take(length).read_to_end(&mut header)?;
     if header.len() as u64 != length {
         return Err(HeaderError::Read(std::io::ErrorKind::UnexpectedEof.into()));
@@ -43,16 +47,94 @@ pub fn read_safetensors(mut file: impl Read, file_bytes: u64) -> Result<TensorTa
         let found = header.first().map_or_else(|| "nothing".to_owned(), |byte| format!("byte {byte:#04x}"));
         return Err(HeaderError::NotOne { expected: "`{`", found });
     }
-    let root: Map<String, Value> =
-        serde_json::from_slice(&header).map_err(|error| HeaderError::Json { reason: error.to_string() })?;
-    if root.len() > MOST_TENSORS {
-        let limit = MOST_TENSORS as u64;
-        return Err(HeaderError::TooLarge { what: "the number of tensors", value: root.len() as u64, limit });
+    let mut entries = Entries { data: room - length, tensors: Vec::new(), problem: None, reading: None };
+    let mut json = serde_json::Deserializer::from_slice(&header);
+    let read = (&mut entries).deserialize(&mut json).and_then(|()| json.end());
+    if let Err(error) = read {
+        return Err(match (entries.problem, entries.reading) {
+            (Some(problem), _) => problem,
+            (None, Some(name)) if error.is_data() => HeaderError::tensor(&name, error.to_string()),
+            _ => HeaderError::Json { reason: error.to_string() },
+        });
     }
-    let data = room - length;
-    let entries = root.iter().filter(|(name, _)| *name != "__metadata__");
-    let tensors = entries.map(|(name, entry)| tensor(name, entry, data)).collect::<Result<_, _>>()?;
+    drop(header);
+    let mut tensors = entries.tensors;
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    // Of a name that stands there twice, the last is meant, as readers of JSON take it.
+    tensors.dedup_by(|later, kept| {
+        let same = later.name == kept.name;
+        if same {
+            std::mem::swap(later, kept);
+        }
+        same
+    });
     Ok(TensorTable { tensors })
+}
+
+/// Takes the entries of a header one by one: all of them as JSON values would take sixteen times the header.
+struct Entries {
+    /// Bytes of data behind the header.
+    data: u64,
+    tensors: Vec<StoredTensor>,
+    /// What is wrong with an entry.
+    problem: Option<HeaderError>,
+    /// The tensor that is being read.
+    reading: Option<String>,
+}
+
+/// What a header says of a tensor.
+#[derive(Deserialize)]
+struct Entry<'h> {
+    #[serde(borrow)]
+    dtype: Option<Cow<'h, str>>,
+    shape: Option<Vec<u64>>,
+    data_offsets: Option<Vec<u64>>,
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Entries {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, header: D) -> Result<(), D::Error> {
+        header.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Entries {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut header: A) -> Result<(), A::Error> {
+        while let Some(name) = header.next_key::<String>()? {
+            if name == "__metadata__" {
+                header.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let entry: Entry<'de> = match header.next_value() {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.reading = Some(name);
+                    return Err(error);
+                }
+            };
+            let (value, limit) = (self.tensors.len() as u64 + 1, MOST_TENSORS as u64);
+            let read = if value > limit {
+                Err(HeaderError::TooLarge { what: "the number of tensors", value, limit })
+            } else {
+                tensor(name, entry, self.data)
+            };
+            match read {
+                Ok(tensor) => self.tensors.push(tensor),
+                Err(problem) => {
+                    self.problem = Some(problem);
+                    return Err(A::Error::custom("an entry makes no sense"));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads `model.safetensors.index.json`: the names of the files that a checkpoint consists of, in order.
@@ -76,26 +158,26 @@ pub fn read_safetensors_index(json: &[u8]) -> Result<Vec<String>, HeaderError> {
     Ok(files.into_iter().collect())
 }
 
-fn tensor(name: &str, entry: &Value, data: u64) -> Result<StoredTensor, HeaderError> {
-    let wrong = |reason: &str| HeaderError::tensor(name, reason);
-    let kind = entry["dtype"].as_str().ok_or_else(|| wrong("it has no dtype"))?;
-    let bits = bits(kind).ok_or_else(|| HeaderError::tensor(name, format!("the dtype {kind:.40} is not known")))?;
-    let shape = entry["shape"].as_array().ok_or_else(|| wrong("it has no shape"))?;
-    let shape: Option<Vec<u64>> = shape.iter().map(Value::as_u64).collect();
-    let shape = shape.ok_or_else(|| wrong("its shape is not of whole numbers"))?;
-    let offsets = entry["data_offsets"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let [Some(begin), Some(end)] = [0, 1].map(|i| offsets.get(i).and_then(Value::as_u64)) else {
-        return Err(wrong("it has no two data_offsets"));
-    };
+fn tensor(name: String, entry: Entry<'_>, data: u64) -> Result<StoredTensor, HeaderError> {
+    let wrong = |reason: &str| HeaderError::tensor(&name, reason);
+    let kind = entry.dtype.ok_or_else(|| wrong("it has no dtype"))?;
+    let bits = bits(&kind).ok_or_else(|| HeaderError::tensor(&name, format!("the dtype {kind:.40} is not known")))?;
+    let mut shape = entry.shape.ok_or_else(|| wrong("it has no shape"))?;
+    shape.shrink_to_fit();
+    let offsets = entry.data_offsets.unwrap_or_default();
+    let [begin, end] = offsets[..] else { return Err(wrong("it has no two data_offsets")) };
     let bytes = end.checked_sub(begin).ok_or_else(|| wrong("its data ends before it begins"))?;
     if end > data {
         return Err(HeaderError::TooLarge { what: "the end of a tensor's data", value: end, limit: data });
     }
-    let stored = StoredTensor { name: name.to_owned(), kind: kind.to_owned(), element: element(kind), shape, bytes };
+    let element = element(&kind);
+    let mut stored = StoredTensor { name: String::new(), kind: kind.into_owned(), element, shape, bytes };
     let expected = stored.elements().and_then(|n| n.checked_mul(bits)).map(|n| n.div_ceil(8));
     if expected != Some(bytes) {
         return Err(wrong("its size does not follow from its dtype and shape"));
     }
+    stored.name = name;
+    stored.name.shrink_to_fit();
     Ok(stored)
 }
 

@@ -1,10 +1,10 @@
 //! Which files of a folder are evidence, and how they are opened.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::layout;
+use crate::opened::open_file;
 use crate::utf16::{Order, Utf16};
 
 /// Files that speak of one run.
@@ -122,7 +122,7 @@ impl EvidenceFiles {
 /// [`FileError::Read`].
 pub fn open(path: &Path) -> Result<Box<dyn Read>, FileError> {
     let failed = |source| FileError::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = open_file(path).map_err(failed)?;
     let mut magic = [0; 4];
     let mut got = 0;
     while got < magic.len() {
@@ -137,10 +137,35 @@ pub fn open(path: &Path) -> Result<Box<dyn Read>, FileError> {
     }
     let whole = io::Cursor::new(magic).take(u64::try_from(got).unwrap_or(0)).chain(file);
     Ok(match magic {
-        [0x1F, 0x8B, ..] => Box::new(flate2::read::MultiGzDecoder::new(whole)),
-        [0x28, 0xB5, 0x2F, 0xFD] => Box::new(zstd::Decoder::new(whole).map_err(failed)?),
+        [0x1F, 0x8B, ..] => Box::new(Unpacked { format: "gzip", source: flate2::read::MultiGzDecoder::new(whole) }),
+        [0x28, 0xB5, 0x2F, 0xFD] => {
+            Box::new(Unpacked { format: "zstd", source: zstd::Decoder::new(whole).map_err(failed)? })
+        }
         _ => Box::new(whole),
     })
+}
+
+/// A decoder whose errors speak of the file and not of the decoder's own terms.
+struct Unpacked<R> {
+    format: &'static str,
+    source: R,
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.source.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            io::ErrorKind::UnexpectedEof => io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("its {} stream is cut short: copy the file again, or wait for its writer", self.format),
+            ),
+            kind => {
+                let unpack = if self.format == "gzip" { "gzip -t" } else { "zstd -t" };
+                let what = format!("its {} stream is damaged: copy the file again; `{unpack}` tests it", self.format);
+                io::Error::new(kind, what)
+            }
+        })
+    }
 }
 
 /// A source that says how much was read from it.
@@ -181,6 +206,7 @@ pub fn read_whole(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Write as _;
 
     #[test]
@@ -214,5 +240,27 @@ mod tests {
         std::fs::write(&path, b"h").unwrap();
         assert_eq!(read_whole(&path, 5).unwrap(), b"h");
         assert!(matches!(read_whole(&path, 0), Err(FileError::TooLarge { limit: 0, .. })));
+    }
+
+    #[test]
+    fn a_damaged_file_is_told_by_what_happened_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let text: Vec<u8> = (0..40_000_u32).flat_map(u32::to_le_bytes).collect();
+        let zstd = zstd::encode_all(&text[..], 1).unwrap();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(&text).unwrap();
+        let gz = gz.finish().unwrap();
+        let bad = |packed: &[u8]| [&packed[..6], &[0xFF; 200][..], &packed[206..]].concat();
+        for (packed, says) in [
+            (zstd[..zstd.len() / 2].to_vec(), "zstd stream is cut short"),
+            (gz[..gz.len() / 2].to_vec(), "gzip stream is cut short"),
+            (bad(&zstd), "zstd stream is damaged"),
+            (bad(&gz), "gzip stream is damaged"),
+        ] {
+            std::fs::write(&path, packed).unwrap();
+            let Err(FileError::Read { source, .. }) = read_whole(&path, 1 << 20) else { panic!("{says}") };
+            assert!(source.to_string().contains(says), "{source}: {says}");
+        }
     }
 }

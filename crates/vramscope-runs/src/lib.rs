@@ -11,6 +11,7 @@ mod engine_config;
 mod files;
 mod folder;
 pub mod layout;
+mod opened;
 mod record;
 mod utf16;
 
@@ -25,6 +26,7 @@ pub use campaign::{campaign_json_schema, campaign_plan_json_schema};
 pub use engine_config::{EngineConfigError, MOST_ENGINE_CONFIG_BYTES, engine_config_words};
 pub use files::{EvidenceFiles, FileError, Observed, open, read_whole};
 pub use folder::{FolderError, LineFile, RecordingFolder};
+pub use opened::{OpenedFile, open_file};
 #[cfg(feature = "json-schema")]
 pub use record::record_json_schema;
 pub use record::{HostFailure, RECORD_VERSION, RecordError, RunRecord, Shape, read as read_record};

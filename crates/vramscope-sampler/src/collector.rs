@@ -396,7 +396,7 @@ impl Collector {
             dropped: self.dropped,
             failed: self.failed,
             lateness: percentiles(&self.lateness),
-            tick: percentiles(&self.tick_time),
+            tick_time: percentiles(&self.tick_time),
             calls: self.calls.values().flatten().map(call).collect(),
         }
     }

@@ -5,6 +5,8 @@ mod unknown;
 
 pub(crate) use unknown::UnknownField;
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -131,7 +133,24 @@ pub fn read(json: &[u8]) -> Result<Loaded, ReadError> {
     if json.iter().all(u8::is_ascii_whitespace) {
         return Err(ReadError::Empty);
     }
-    let from = version(json)?;
+    let (from, told) = version(json)?;
+    let json = if told || from != Version::WRITTEN { Cow::Borrowed(json) } else { with_version(json, from) };
+    let mut loaded = of_version(&json, from)?;
+    if !told && from.major == 3 {
+        loaded.notes.insert(0, format!("it has no schema_version; by its keys it is of version {from}"));
+    }
+    Ok(loaded)
+}
+
+/// The document with the version that its keys tell, on the line on which it begins: all lines keep their numbers.
+fn with_version(json: &[u8], version: Version) -> Cow<'_, [u8]> {
+    let begins = json.iter().position(|b| *b == b'{').map_or(0, |at| at + 1);
+    let field = format!("\"schema_version\": \"{version}\",");
+    Cow::Owned([&json[..begins], field.as_bytes(), &json[begins..]].concat())
+}
+
+/// Reads a document that is of a version.
+fn of_version(json: &[u8], from: Version) -> Result<Loaded, ReadError> {
     match from {
         Version { major: 1, .. } => {
             let (old, unknown) = typed::<v1::Profile>(json, from)?;
@@ -164,22 +183,32 @@ fn current(json: &[u8], from: Version) -> Result<Loaded, ReadError> {
 struct Head {
     schema_version: Option<Value>,
     profiler_version: Option<Value>,
+    generator: Option<serde::de::IgnoredAny>,
     memory_breakdown: Option<serde::de::IgnoredAny>,
     memory_measurements: Option<serde::de::IgnoredAny>,
+    vllm_internal_metrics: Option<serde::de::IgnoredAny>,
+    memory_timeline: Option<serde::de::IgnoredAny>,
+    detailed_gpu_metrics: Option<serde::de::IgnoredAny>,
 }
 
-/// Looks at the version alone.
-fn version(json: &[u8]) -> Result<Version, ReadError> {
+/// Looks at the version alone. Gives whether the document states it.
+fn version(json: &[u8]) -> Result<(Version, bool), ReadError> {
     let head: Head = serde_json::from_slice(json).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => ReadError::NotAProfile { reason: reason(&error) },
         _ => not_json(&error),
     })?;
+    let of_third = [&head.vllm_internal_metrics, &head.memory_timeline, &head.detailed_gpu_metrics];
+    let of_third = of_third.iter().any(|key| key.is_some());
+    let told = head.schema_version.is_some();
     match (head.schema_version, head.profiler_version) {
         (Some(Value::String(text)), _) => {
             text.parse().map_err(|_| ReadError::BadVersion { found: short(&format!("{text:?}")) })
         }
         (Some(other), _) => Err(ReadError::BadVersion { found: short(&other.to_string()) }),
         (None, Some(Value::String(profiler))) if profiler.starts_with("1.") => Ok(Version::V1),
+        // What version 3 alone has, whoever has left out the version; `generator` came with 3.1.
+        (None, _) if head.generator.is_some() => Ok(Version::WRITTEN),
+        (None, _) if of_third => Ok(Version { major: 3, minor: 0 }),
         (None, Some(profiler)) => {
             let reason =
                 format!("it has no schema_version, though its profiler_version is {}", short(&profiler.to_string()));
@@ -195,6 +224,7 @@ fn version(json: &[u8]) -> Result<Version, ReadError> {
             Err(ReadError::NotAProfile { reason })
         }
     }
+    .map(|version| (version, told))
 }
 
 /// Parses exactly one type, and lists what it does not know.

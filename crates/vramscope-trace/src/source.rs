@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -66,16 +66,30 @@ impl Source {
         match &self.place {
             Place::File(path) => {
                 let failed = |source| TraceError::Open { path: path.clone(), source };
+                check_kind(path).map_err(failed)?;
                 let file = File::open(path).map_err(failed)?;
-                let about = file.metadata().map_err(failed)?;
-                if about.is_dir() {
-                    return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "this is a folder, not a file")));
-                }
                 Input::new(self.name.clone(), Box::new(file))
             }
             Place::Memory(bytes) => Input::new(self.name.clone(), Box::new(io::Cursor::new(Arc::clone(bytes)))),
         }
     }
+}
+
+/// Refuses what is no file before it is opened: a named pipe waits for its writer, and a device has no end. What was
+/// opened for this process is let through: `/dev/stdin` and the `/dev/fd/N` of a shell's `<(…)`.
+fn check_kind(path: &Path) -> io::Result<()> {
+    if ["/dev/stdin", "/dev/fd", "/proc/self/fd"].iter().any(|place| path.starts_with(place)) {
+        return Ok(());
+    }
+    let about = path.metadata()?;
+    if about.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a folder, not a file"));
+    }
+    if !about.is_file() {
+        let what = "this is a pipe, a socket or a device, not a file: a trace is read more than once; pipe it to `-`";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    Ok(())
 }
 
 /// What a trace may at most grow to when it is unpacked, as a multiple of its packed size. Real traces grow 12 to 21

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use vramscope_analysis::ModelError;
+use vramscope_core::{REDACTED, redact, redact_args, secrets_in, shortened};
 use vramscope_host::EngineError;
 use vramscope_live::{CaptureError, PlanError};
 use vramscope_schema::ExitCode;
@@ -145,8 +146,75 @@ pub(crate) fn report(error: &anyhow::Error) -> std::process::ExitCode {
     if error.chain().any(closed) {
         return process(ExitCode::Success);
     }
-    crate::output::say(&format!("error: {}", causes(error).collect::<Vec<_>>().join("\n  because: ")));
+    let said: Vec<String> = causes(error).map(|cause| presentable(&cause)).collect();
+    crate::output::say(&format!("error: {}", said.join("\n  because: ")));
     process(code(error))
+}
+
+/// One cause says no more than a screen holds: what it quotes may be of any length.
+const MOST_OF_CAUSE: usize = 4000;
+
+/// A secret that is shorter would be found in words that have nothing to do with it.
+const LEAST_SECRET: usize = 4;
+
+/// A message without secrets and at a length that can be read.
+pub(crate) fn presentable(message: &str) -> String {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let short = shortened(message, MOST_OF_CAUSE);
+    without(&redact(&short), &secret_words(&words))
+}
+
+/// The words, and parts of words, of a command line whose values are not to be seen: errors quote the command line. The
+/// value of a flag that is not known is one too: it may be a secret's flag with a slip in it.
+fn secret_words(words: &[String]) -> Vec<String> {
+    let shown = redact_args(words.iter().map(String::as_str));
+    let mut secret: Vec<String> = Vec::new();
+    for (word, shown) in words.iter().zip(&shown).filter(|(word, shown)| word != shown) {
+        secret.extend(secrets_in(word));
+        if shown == REDACTED {
+            secret.push(word.clone());
+        } else if let Some((_, value)) = word.split_once('=') {
+            secret.push(value.to_owned());
+        }
+    }
+    secret.retain(|word| word.len() >= LEAST_SECRET && word != REDACTED);
+    secret.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    secret
+}
+
+fn without(message: &str, secrets: &[String]) -> String {
+    secrets.iter().fold(message.to_owned(), |message, secret| message.replace(secret.as_str(), REDACTED))
+}
+
+/// Ends the process as clap would, where it has the last word: with help, a version, or a mistake of the command line.
+/// A mistake is told without the secrets that stand beside it.
+pub(crate) fn of_command_line(error: &clap::Error) -> std::process::ExitCode {
+    let text = crate::help::as_written(&error.render().ansi().to_string());
+    let plain = anstream::adapter::strip_str(&text).to_string();
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        crate::output::say(plain.trim_end());
+        return process(ExitCode::Usage);
+    }
+    if error.use_stderr() {
+        crate::output::say(presentable(&hide_unknown_value(plain)).trim_end());
+        return process(ExitCode::Usage);
+    }
+    let printed = crate::output::print_help(&text);
+    printed.map_or_else(|error| report(&error), |()| process(ExitCode::Success))
+}
+
+/// A message without the values of flags that clap does not know.
+fn hide_unknown_value(message: String) -> String {
+    let mut message = message;
+    for word in std::env::args_os().map(|word| word.to_string_lossy().into_owned()) {
+        let value = word.strip_prefix("--").and_then(|flag| flag.split_once('=')).map(|(_, value)| value);
+        if let Some(value) = value.filter(|value| value.len() >= LEAST_SECRET)
+            && message.contains(&word)
+        {
+            message = message.replace(&format!("={value}"), &format!("={REDACTED}"));
+        }
+    }
+    message
 }
 
 /// What an error says, its causes behind it.
@@ -168,4 +236,29 @@ pub(crate) fn help() -> String {
         let _ = writeln!(text, "  {:>3}  {}", code.code(), code.meaning());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_secret_on_the_command_line_is_secret_in_a_message_about_it() {
+        let words = ["profile", "--api-key", "plainword", "--hf-token=other-word", "--port", "plain", "-k"];
+        let secrets = secret_words(&words.map(str::to_owned));
+        assert_eq!(
+            without("unexpected argument 'plainword' near other-word of plain, --hf-token=other-word", &secrets),
+            "unexpected argument '[redacted]' near [redacted] of plain, --hf-token=[redacted]"
+        );
+        assert!(secret_words(&["--token=abc".to_owned()]).is_empty(), "too short to be looked for");
+    }
+
+    #[test]
+    fn a_message_is_as_long_as_a_screen_whatever_it_quotes() {
+        let long = format!("expected a number, found {:?}; write digits", "9".repeat(10_000_000));
+        let said = presentable(&long);
+        assert!(
+            said.len() < 2 * MOST_OF_CAUSE && said.ends_with("write digits") && said.starts_with("expected a number")
+        );
+    }
 }

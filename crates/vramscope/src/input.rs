@@ -1,7 +1,6 @@
 //! Documents that the command reads.
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -62,7 +61,24 @@ pub(crate) fn bounded(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     let mut text = Vec::new();
     let source: Box<dyn io::Read> =
-        if is_stdin(path) { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
+        if is_stdin(path) { Box::new(io::stdin().lock()) } else { Box::new(vramscope_runs::open_file(path)?) };
     source.take(limit).read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// A table that a person writes by hand is not larger.
+const MOST_TABLE_BYTES: usize = 4 << 20;
+
+/// Reads a table of settings, or of rules, as text.
+pub(crate) fn table(path: &Path) -> anyhow::Result<String> {
+    let read = || -> anyhow::Result<String> {
+        let bytes = bounded(path, MOST_TABLE_BYTES)?;
+        anyhow::ensure!(
+            bytes.len() <= MOST_TABLE_BYTES,
+            "it is larger than {} MiB, which no such table is",
+            MOST_TABLE_BYTES >> 20
+        );
+        String::from_utf8(bytes).context("it is not UTF-8 text")
+    };
+    read().with_context(|| format!("could not read {}", path.display())).or_exit(ExitCode::BadInput)
 }

@@ -5,6 +5,7 @@ mod cmd;
 mod containers;
 mod docker;
 mod exit;
+mod help;
 mod input;
 mod output;
 mod patience;
@@ -15,7 +16,7 @@ mod table;
 mod time;
 mod timeline_report;
 
-use clap::{CommandFactory as _, Parser};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 /// Where did my GPU memory go, will this model fit, and what did that cost in time?
 #[derive(Parser)]
@@ -26,14 +27,18 @@ struct Cli {
 }
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return exit::of_command_line(&error),
+    };
     match cmd::run(cli.command) {
         Ok(answer) => exit::process(answer),
         Err(error) => exit::report(&error),
     }
 }
 
-/// The whole command line, for completions.
+/// The whole command line.
 fn command_line() -> clap::Command {
-    Cli::command()
+    help::kept_together(Cli::command())
 }

@@ -4,6 +4,8 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use vramscope_core::without_controls;
+
 /// Nothing is shown before, and not more often than this after.
 const QUIET: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(200);
@@ -29,6 +31,7 @@ impl Progress {
         self.next = Some(Instant::now() + STEP);
         self.shown = true;
         let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let name = without_controls(&name);
         let whole = file.metadata().map_or(0, |m| m.len());
         let share = behind.saturating_mul(100).checked_div(whole).filter(|s| *s <= 100);
         let share = share.map_or(String::new(), |s| format!(" ({s} %)"));
@@ -44,6 +47,7 @@ impl Progress {
         self.next = Some(Instant::now() + STEP);
         self.shown = true;
         let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let name = without_controls(&name);
         anstream::eprint!("\r\x1b[Kreading {name}: {behind} samples");
     }
 

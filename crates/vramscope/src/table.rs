@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use vramscope_core::{shortened, without_controls};
+
 /// Where a column's cells stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Align {
@@ -125,17 +127,26 @@ impl Table {
     }
 }
 
-/// The text without what would steer a terminal: names and settings come from documents of anybody.
+/// A cell holds a name, a setting or a sentence; a longer one is a mistake or worse, and would hide its table.
+const MOST_OF_CELL: usize = 2000;
+
+/// The text of a cell, on one line and without what would steer a terminal: names and settings come from documents of
+/// anybody.
 fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
+    let mut text = without_controls(&shortened(text, MOST_OF_CELL)).into_owned();
+    text.retain(|c| !c.is_control());
+    text
 }
+
+/// The same for text of several lines.
+const MOST_OF_TEXT: usize = 10_000;
 
 /// Breaks text at spaces into lines of at most `width` characters; a longer word stays whole.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut used = 0;
-    for word in text.split_whitespace().map(plain) {
+    for word in shortened(text, MOST_OF_TEXT).split_whitespace().map(plain) {
         let length = word.chars().count();
         if used > 0 && used + 1 + length > width {
             lines.push(std::mem::take(&mut line));
@@ -193,7 +204,10 @@ mod tests {
         let mut t = Table::new(&[("model", Align::Left), ("run", Align::Left)]);
         t.row(["a\u{1b}[2Jb\n".into(), "c\u{7}d".into()]);
         assert!(t.render(80).ends_with("  a[2Jb  cd\n"), "{:?}", t.render(80));
-        assert_eq!(wrap("e\u{9b}f g", 80), ["ef g"]);
+        assert_eq!(wrap("e\u{9b}f g\u{202e}", 80), ["ef g"]);
+        let mut long = Table::new(&[("model", Align::Left)]);
+        long.row(["x".repeat(1 << 20)]);
+        assert!(long.render(80).len() < 10_000 && wrap(&"y ".repeat(1 << 20), 80).len() < 1000);
     }
 
     #[test]

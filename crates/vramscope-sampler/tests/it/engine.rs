@@ -58,7 +58,7 @@ fn a_slow_call_costs_ticks_that_are_counted_and_stated_as_a_gap() {
     let gap = Gap { window, device: None, cause: GapCause::MissedTicks, missed: 3 };
     assert_eq!(finished.timeline.gaps(), [gap]);
     assert!(finished.cost.lateness.max_us >= 50_000.0, "{:?}", finished.cost.lateness);
-    assert!(finished.cost.tick.max_us >= 450_000.0, "{:?}", finished.cost.tick);
+    assert!(finished.cost.tick_time.max_us >= 450_000.0, "{:?}", finished.cost.tick_time);
 }
 
 #[test]

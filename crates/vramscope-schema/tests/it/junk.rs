@@ -87,6 +87,20 @@ fn what_is_no_profile_at_all_is_told_apart() {
 }
 
 #[test]
+fn a_document_that_has_lost_its_version_is_told_by_its_keys() {
+    let whole = include_str!("data/every_field.json");
+    let without: String =
+        whole.lines().filter(|line| !line.contains("\"schema_version\"")).map(|l| format!("{l}\n")).collect();
+    assert_ne!(whole.trim_end(), without.trim_end());
+    let (told, guessed) = (read(whole.as_bytes()).unwrap(), read(without.as_bytes()).unwrap());
+    assert_eq!((told.profile, told.from), (guessed.profile, guessed.from));
+    assert!(guessed.notes[0].contains("no schema_version"), "{:?}", guessed.notes);
+    let older = read(br#"{"profiler_version": "3.0", "memory_timeline": {"max_gb": 12.5}}"#).unwrap();
+    assert_eq!(older.from.to_string(), "3.0");
+    assert!(older.notes[0].contains("by its keys it is of version 3.0"), "{:?}", older.notes);
+}
+
+#[test]
 fn size_and_depth_are_bounded() {
     let large = vec![b' '; MAX_DOCUMENT_BYTES + 1];
     assert!(matches!(read(&large), Err(ReadError::TooLarge { .. })));

@@ -328,8 +328,10 @@ pub struct Cost {
     pub failed: u64,
     /// How late after its deadline a tick began.
     pub lateness: Percentiles,
-    /// How long a tick took over all devices.
-    pub tick: Percentiles,
+    /// How long a tick took over all devices. Recordings of the first builds have it as `tick`, which is a number in
+    /// the lines of samples.
+    #[serde(alias = "tick")]
+    pub tick_time: Percentiles,
     /// Each kind of driver call.
     #[serde(default)]
     pub calls: Vec<Call>,

@@ -151,3 +151,17 @@ fn a_sample_before_the_anchor_is_an_error() {
     let text = "{\"vramscope_timeline\":1,\"anchor_unix_ns\":100}\n{\"t\":\"sample\",\"timestamp_ns\":5,\"tick\":0,\"gpu_index\":0,\"used_bytes\":9}\n";
     assert!(matches!(read(text.as_bytes()), Err(ReadError::Contradiction { line: 2, .. })));
 }
+
+#[test]
+fn the_time_of_ticks_is_read_by_its_earlier_name_too() {
+    let time = r#"{"p50_us":1.0,"p99_us":2.0,"max_us":3.0}"#;
+    let cost = |name: &str| {
+        let text = format!(
+            r#"{{"t":"cost","timestamp_ns":1,"wall_ms":1.0,"ticks":1,"missed":0,"dropped":0,"failed":0,"lateness":{time},"{name}":{time}}}"#
+        );
+        serde_json::from_str::<Line>(&text).unwrap()
+    };
+    assert_eq!(cost("tick"), cost("tick_time"));
+    let written = serde_json::to_value(cost("tick")).unwrap();
+    assert!(written.get("tick").is_none() && written["tick_time"]["max_us"] == 3.0, "{written}");
+}

@@ -41,7 +41,8 @@ impl Stacks {
     }
 
     /// Writes one line a stack: frames from the outermost, joined by `;`, a blank, and nanoseconds. Flame graph tools
-    /// read this form. Lines are in order of their text; the number of lines is returned.
+    /// read this form. A stack stands before those within it, and those beside each other in order of their names; the
+    /// number of lines is returned. No more than one line is held.
     ///
     /// # Errors
     /// When `out` cannot be written.
@@ -50,38 +51,51 @@ impl Stacks {
             StackWeight::Cpu => &self.inner.cpu,
             StackWeight::Gpu => &self.inner.gpu,
         };
-        // Different stacks can read the same once separators are replaced.
-        let mut lines: BTreeMap<String, u64> = BTreeMap::new();
-        for (&node, &time) in times.iter().filter(|(_, time)| **time > 0) {
-            *lines.entry(self.line(node)).or_default() += time;
+        let below = self.inner.tree.below();
+        let inside = |nodes: &[NodeId]| -> Vec<NodeId> {
+            nodes.iter().filter_map(|node| below.get(&Some(*node))).flatten().copied().collect()
+        };
+        let mut written = 0;
+        let mut line = String::new();
+        // How long the line is up to each level, and what is still to be written there.
+        let roots = self.by_name(below.get(&None).map(Vec::as_slice).unwrap_or_default());
+        let mut levels = vec![(0, roots.into_iter())];
+        while let Some((length, groups)) = levels.last_mut() {
+            let Some((name, nodes)) = groups.next() else {
+                levels.pop();
+                continue;
+            };
+            line.truncate(*length);
+            if levels.len() > 1 {
+                line.push(';');
+            }
+            line.push_str(&name);
+            let time =
+                nodes.iter().filter_map(|node| times.get(node)).fold(0_u64, |sum, time| sum.saturating_add(*time));
+            if time > 0 {
+                writeln!(out, "{line} {time}")?;
+                written += 1;
+            }
+            levels.push((line.len(), self.by_name(&inside(&nodes)).into_iter()));
         }
-        for (line, time) in &lines {
-            writeln!(out, "{line} {time}")?;
-        }
-        Ok(lines.len())
+        Ok(written)
     }
 
-    fn line(&self, node: NodeId) -> String {
-        let name = |id: u32| usize::try_from(id).ok().and_then(|at| self.inner.names.get(at));
-        let mut frames: Vec<String> = self.inner.tree.up(node).filter_map(name).map(|raw| frame(&kept(raw))).collect();
-        frames.reverse();
-        frames.join(";")
+    /// Places by what is written of their names: different ones can read the same once separators are replaced.
+    fn by_name(&self, nodes: &[NodeId]) -> BTreeMap<String, Vec<NodeId>> {
+        let mut groups: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
+        for &node in nodes {
+            let id = self.inner.tree.name(node).and_then(|id| usize::try_from(id).ok());
+            let name = id.and_then(|at| self.inner.names.get(at)).map(|raw| frame(&kept(raw))).unwrap_or_default();
+            groups.entry(name).or_default().push(node);
+        }
+        groups
     }
 }
 
-/// A frame's name without what separates frames and lines.
+/// A frame's name without what separates frames and lines, or steers a terminal.
 fn frame(name: &str) -> String {
-    name.chars()
-        .map(|c| {
-            if c == ';' {
-                ':'
-            } else if c.is_control() {
-                ' '
-            } else {
-                c
-            }
-        })
-        .collect()
+    vramscope_core::without_controls(name).replace(';', ":").replace(['\n', '\t'], " ")
 }
 
 impl fmt::Debug for Stacks {

@@ -5,6 +5,7 @@ pub(crate) mod render;
 use std::path::PathBuf;
 
 use anyhow::bail;
+use vramscope_core::escape_controls;
 use vramscope_runs::EvidenceFiles;
 use vramscope_schema::ExitCode;
 use vramscope_schema::v3::RunStatus;
@@ -71,7 +72,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Format::Json => {
             let mut document = Vec::new();
             vramscope_schema::write(&profile, &mut document)?;
-            output::print(&String::from_utf8(document)?)?;
+            output::print(&escape_controls(&String::from_utf8(document)?))?;
         }
     }
     let failed = profile.metadata.status == Some(RunStatus::Failed);

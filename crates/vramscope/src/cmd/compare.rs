@@ -27,6 +27,7 @@ Examples:
   vramscope compare before.json after.json --fail-above 5%
   vramscope compare before.json after.json --fail-above mean_latency_ms=2% --fail-above peak_bytes=1%
   vramscope compare llama-2-7b.json --calc-weights 13.5 --calc-kv 0.4 --calc-activations 0.9 --calc-overhead 0.6
+  vramscope compare llama-2-7b.json --calc-weights 13.5 --fail-above model_weights=2%
 
 More than two runs, or a sweep: vramscope runs.
 
@@ -37,7 +38,8 @@ pub(crate) struct Args {
     #[arg(value_name = "PROFILE", required = true)]
     profiles: Vec<PathBuf>,
     /// Fail when a figure becomes worse by more than this: 5% for every figure that has a better direction, or
-    /// NAME=5% for one. Repeat for more
+    /// NAME=5% for one. With --calc-…: when the calculator is off by more, on every part or on the one named. Repeat
+    /// for more
     #[arg(long, value_name = "[NAME=]SHARE", value_parser = limit)]
     fail_above: Vec<Limit>,
     #[command(flatten)]
@@ -52,19 +54,19 @@ pub(crate) struct Args {
 #[command(next_help_heading = "What a calculator said; a bare number is in GB of 10^9 bytes")]
 struct CalculatedArgs {
     /// The weights on all GPUs together
-    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "fail_above")]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     calc_weights: Option<Bytes>,
     /// The KV cache on all GPUs together
-    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "fail_above")]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     calc_kv: Option<Bytes>,
     /// The activations on all GPUs together
-    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "fail_above")]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     calc_activations: Option<Bytes>,
     /// Everything else that the run adds to the GPUs
-    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "fail_above")]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     calc_overhead: Option<Bytes>,
     /// All of it [default: the sum, where the other four are given]
-    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "fail_above")]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     calc_total: Option<Bytes>,
 }
 
@@ -81,15 +83,20 @@ impl CalculatedArgs {
     }
 }
 
+/// The parts of a calculator's answer on which a limit may be set.
+const PARTS: [&str; 5] = ["model_weights", "kv_cache", "activations", "framework_overhead", "total"];
+
 /// `5%`, `0.05`, `mean_latency_ms=5%`.
 fn limit(text: &str) -> Result<Limit, String> {
     let (figure, share) = match text.split_once('=') {
         Some((name, share)) => (Some(name.trim()), share),
         None => (None, text),
     };
-    if let Some(name) = figure.filter(|name| figures().iter().all(|figure| figure.name != *name)) {
+    let known = |name: &&str| figures().iter().any(|figure| figure.name == *name) || PARTS.contains(name);
+    if let Some(name) = figure.filter(|name| !known(name)) {
         let names: Vec<&str> = figures().iter().map(|figure| figure.name).collect();
-        return Err(format!("there is no figure {name:?}; there are {}", names.join(", ")));
+        let (names, parts) = (names.join(", "), PARTS.join(", "));
+        return Err(format!("there is no figure {name:?}; there are {names}, and with --calc-…: {parts}"));
     }
     Ok(Limit { figure: figure.map(str::to_owned), share: super::share(share)? })
 }
@@ -142,10 +149,53 @@ fn judged(verdict: &Verdict) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Success)
 }
 
+/// What limits find in a calculator's answer, each as a sentence.
+#[derive(Debug, Default, PartialEq)]
+struct Judged {
+    exceeded: Vec<String>,
+    unjudged: Vec<String>,
+}
+
+/// Holds limits against a check. The KV cache and the total are as far off as they are at best: a calculator means the
+/// engine's pool or what the workload fills of it.
+fn judge(check: &Check, limits: &[Limit]) -> Judged {
+    let mut judged = Judged::default();
+    for name in PARTS {
+        let wanted = |limit: &&Limit| limit.figure.as_deref().is_none_or(|figure| figure == name);
+        let Some(share) = limits.iter().filter(wanted).map(|limit| limit.share).reduce(f64::min) else { continue };
+        let of_workload = format!("{name}_of_workload");
+        let parts = || check.parts.iter().filter(|part| [name, &of_workload].contains(&part.part.name()));
+        let off = parts().filter_map(|part| part.relative()).min_by(|a, b| a.abs().total_cmp(&b.abs()));
+        let named = limits.iter().any(|limit| limit.figure.as_deref() == Some(name));
+        match off {
+            Some(off) if off.abs() > share => {
+                let (off, share) = (off * 100.0, share * 100.0);
+                judged.exceeded.push(format!("the calculator is off by {off:+.1} % on {name}, more than {share} %"));
+            }
+            Some(_) => {}
+            None if named || parts().next().is_some() => judged.unjudged.push(name.to_owned()),
+            None => {}
+        }
+    }
+    judged
+}
+
 fn calculator(args: &Args, said: &Calculated) -> anyhow::Result<ExitCode> {
+    let of_profiles = |limit: &&Limit| limit.figure.as_deref().is_some_and(|name| !PARTS.contains(&name));
+    if let Some(limit) = args.fail_above.iter().find(of_profiles) {
+        let name = limit.figure.as_deref().unwrap_or_default();
+        let parts = PARTS.join(", ");
+        let none = anyhow!("a calculator does not answer for {name}; with --calc-… a limit may be set on {parts}");
+        return Err(none).or_exit(ExitCode::Usage);
+    }
     let mut documents = Vec::new();
+    let mut judged = Judged::default();
     for path in &args.profiles {
         let check = Check::of(&input::profile_or_recording(path)?, said);
+        let found = judge(&check, &args.fail_above);
+        let of_path = |text: String| format!("{}: {text}", path.display());
+        judged.exceeded.extend(found.exceeded.into_iter().map(of_path));
+        judged.unjudged.extend(found.unjudged.into_iter().map(of_path));
         match args.format {
             Format::Json => documents.push(CalculatorDocument::of(&name(path), &check)),
             Format::Table => output::print(&render::check(&name(path), &check, output::width()))?,
@@ -156,6 +206,16 @@ fn calculator(args: &Args, said: &Calculated) -> anyhow::Result<ExitCode> {
         // One profile is one document.
         (Format::Json, [one]) => output::print_json(one)?,
         (Format::Json, many) => output::print_json(&many)?,
+    }
+    judged.exceeded.iter().for_each(|text| output::say(text));
+    if !judged.exceeded.is_empty() {
+        return Ok(ExitCode::Negative);
+    }
+    if !judged.unjudged.is_empty() {
+        let parts = judged.unjudged.join(", ");
+        let unjudged =
+            anyhow!("a limit cannot be checked on {parts}: the profile does not say it, or --calc-… does not");
+        return Err(unjudged).or_exit(ExitCode::BadInput);
     }
     Ok(ExitCode::Success)
 }

@@ -23,7 +23,7 @@ use crate::output::{self, Format};
 Examples:
   vramscope doctor
   vramscope doctor --results /data/runs --format json
-  vramscope doctor --sys-root /host        in a container that mounts the host's files there
+  vramscope doctor --sys-root /host        # in a container that mounts the host's files there
 
 Exit codes: 0 profiling can run (without a GPU on the memory of processes), 7 nothing can be measured, 8 something else is missing (the last lines say what).")]
 pub(crate) struct Args {
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let report = verdict(checks);
     let text = match args.format {
         Format::Table => render::table(&report, output::width()),
-        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+        Format::Json => output::json_text(&report)?,
     };
     output::print(&text)?;
     Ok(if report.can_profile {

@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 used,
                 line.ignored,
             );
-            output::print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
+            output::print(&output::json_text(&document)?)?;
         }
     }
     let within = used.is_none_or(|used| used.within_model_len);

@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     match args.format {
         Format::Table => output::print(&render::fit(&document, output::width()))?,
-        Format::Json => output::print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?,
+        Format::Json => output::print(&output::json_text(&document)?)?,
     }
     let way = document.fewest.is_some() || document.changes.iter().any(|row| row.fits);
     let way = way || document.devices.iter().any(|row| row.placed.is_some());

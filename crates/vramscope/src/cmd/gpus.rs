@@ -19,10 +19,10 @@ use crate::patience;
 
 const EXAMPLES: &str = "\
 Examples:
-  vramscope gpus                                   what is on this machine's GPUs now
-  vramscope gpus --gpu GPU-8932f937 --format json  one GPU, for a program
-  vramscope gpus --from report.txt                 a pasted nvidia-smi, amd-smi or rocm-smi output
-  vramscope gpus --from query.csv --from apps.csv  two outputs of one machine together
+  vramscope gpus                                   # what is on this machine's GPUs now
+  vramscope gpus --gpu GPU-8932f937 --format json  # one GPU, for a program
+  vramscope gpus --from report.txt                 # a pasted nvidia-smi, amd-smi or rocm-smi output
+  vramscope gpus --from query.csv --from apps.csv  # two outputs of one machine together
 
 Exit codes: 0 done, 3 a saved output that is none or cannot be read, 7 no GPU, driver or permission.";
 
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         if args.from.is_empty() { now(&args.devices)? } else { chosen(from::read(&args.from)?, &args.devices.gpu)? };
     let text = match args.format {
         Format::Table => render::table(&document, output::width()),
-        Format::Json => serde_json::to_string_pretty(&document)? + "\n",
+        Format::Json => output::json_text(&document)?,
     };
     output::print(&text)?;
     Ok(ExitCode::Success)

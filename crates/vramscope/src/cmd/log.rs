@@ -29,8 +29,8 @@ Examples:
   docker logs vllm 2>&1 | vramscope log -
   vramscope log vllm.log --format json | jq .summary.kv_cache_gib
   vramscope log --follow vllm.log
-  vramscope log --unknown vllm.log          lines to report where a new release prints something new
-  vramscope log --formats                   every format that this build knows, with the releases that print it
+  vramscope log --unknown vllm.log          # lines to report where a new release prints something new
+  vramscope log --formats                   # every format that this build knows
 
 With --follow and --format json, each thing learned is one JSON object on a line of its own.
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use vramscope_core::escape_controls;
 use vramscope_schema::{ExitCode, Loaded, Version, WriteError};
 
 use crate::exit::OrExit as _;
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let document = written(&loaded)?;
     match &args.output {
         Some(path) => output::write_file(path, |out| Ok(out.write_all(&document)?))?,
-        None => output::print(&String::from_utf8(document)?)?,
+        None => output::print(&escape_controls(&String::from_utf8(document)?))?,
     }
     report(args, &loaded);
     Ok(ExitCode::Success)

@@ -24,6 +24,7 @@ use vramscope_timeline::{AnalysisOptions, JsonLines};
 use crate::backends::{self, BackendArgs, Opened};
 use crate::containers::Containers;
 use crate::exit::{Answer, OrExit as _};
+use crate::output::EscapedJson;
 use crate::{output, time};
 use command::Accompanied;
 use outputs::{Destination, Outputs};
@@ -35,12 +36,12 @@ use watch::Watch;
 
 const EXAMPLES: &str = "\
 Examples:
-  vramscope monitor                                      watch all GPUs of this machine; q ends
-  vramscope monitor --duration 60s -o run.jsonl          record a minute of it
-  vramscope monitor -o run.csv -- vllm serve MODEL       record for as long as the program runs
-  vramscope monitor --container vllm --format lines      the GPUs of one container, a line a second
+  vramscope monitor                                      # watch all GPUs of this machine; q ends
+  vramscope monitor --duration 60s -o run.jsonl          # record a minute of it
+  vramscope monitor -o run.csv -- vllm serve MODEL       # record for as long as the program runs
+  vramscope monitor --container vllm --format lines      # the GPUs of one container, a line a second
   vramscope monitor --format json | jq 'select(.t == \"sample\")'
-  vramscope monitor --listen 127.0.0.1:9400              metrics for Prometheus at /metrics
+  vramscope monitor --listen 127.0.0.1:9400              # metrics for Prometheus at /metrics
 
 Exit code: that of COMMAND where there is one (127 if it is not there, 126 if it cannot be run, 128 and the signal
 if one ended it). Otherwise 0 after --duration or q, 130 after Ctrl-C or a termination signal, 4 if the file could not
@@ -126,9 +127,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Answer> {
     let file = args.output.as_ref().map(create).transpose()?;
     let stream = (format == Some(Format::Json)).then(|| -> Box<dyn vramscope_timeline::Sink> {
         if args.command.is_empty() {
-            Box::new(JsonLines::new(std::io::stdout()))
+            Box::new(JsonLines::new(EscapedJson::new(std::io::stdout())))
         } else {
-            Box::new(JsonLines::new(std::io::stderr()))
+            Box::new(JsonLines::new(EscapedJson::new(std::io::stderr())))
         }
     });
     let outputs = Outputs::new(file, stream);

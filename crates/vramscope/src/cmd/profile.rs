@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::anyhow;
+use vramscope_core::escape_controls;
 use vramscope_live::{Finding, Found, Plan, PlanError, Request, Run, RunError, RunPaths};
 use vramscope_sampler::{Sampler, SamplerConfig, SamplerError};
 use vramscope_schema::ExitCode;
@@ -193,7 +194,7 @@ fn tell(args: &Args, profile: &Profile, log: &Path) -> anyhow::Result<()> {
             Format::Json => {
                 let mut document = Vec::new();
                 vramscope_schema::write(profile, &mut document)?;
-                output::print(&String::from_utf8(document)?)?;
+                output::print(&escape_controls(&String::from_utf8(document)?))?;
             }
         }
     }

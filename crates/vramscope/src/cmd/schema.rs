@@ -132,12 +132,12 @@ fn names() -> clap::builder::PossibleValuesParser {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = match &args.name {
-        Some(name) => pretty(&schema(name)?)?,
+        Some(name) => output::json_text(&schema(name)?)?,
         None => match args.format {
             Format::Table => table(),
-            Format::Json => {
-                pretty(&json!(DOCUMENTS.iter().map(|d| json!({"name": d.name, "about": d.about})).collect::<Vec<_>>()))?
-            }
+            Format::Json => output::json_text(&json!(
+                DOCUMENTS.iter().map(|d| json!({"name": d.name, "about": d.about})).collect::<Vec<_>>()
+            ))?,
         },
     };
     output::print(&text)?;
@@ -154,12 +154,6 @@ fn schema(name: &str) -> anyhow::Result<serde_json::Value> {
     Ok(schema.to_value())
 }
 
-fn pretty(value: &serde_json::Value) -> anyhow::Result<String> {
-    let mut text = serde_json::to_string_pretty(value)?;
-    text.push('\n');
-    Ok(text)
-}
-
 fn table() -> String {
     let mut table = Table::new(&[("name", Align::Left), ("document", Align::Left)]);
     for document in DOCUMENTS {
@@ -170,7 +164,47 @@ fn table() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::Value;
+
     use super::*;
+
+    /// Whether a property is an object, a list, text, a number or a truth value.
+    fn kinds(whole: &Value, property: &Value) -> BTreeSet<String> {
+        if let Some(place) = property["$ref"].as_str() {
+            return whole.pointer(place.trim_start_matches('#')).map(|there| kinds(whole, there)).unwrap_or_default();
+        }
+        let any = ["anyOf", "oneOf"].iter().filter_map(|key| property[*key].as_array()).flatten();
+        let mut found: BTreeSet<String> = any.flat_map(|one| kinds(whole, one)).collect();
+        let named = property["type"].as_array().cloned().unwrap_or_else(|| vec![property["type"].clone()]);
+        let named = named.iter().filter_map(Value::as_str).filter(|kind| *kind != "null");
+        found.extend(named.map(|kind| if kind == "integer" { "number" } else { kind }.to_owned()));
+        found
+    }
+
+    /// Readers of whole tables, as polars and pyarrow, give each name of a file of JSON lines one type.
+    #[test]
+    fn a_name_has_one_type_in_all_lines_of_a_recording() {
+        let whole = schema("timeline").unwrap();
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut variants = vec![&whole];
+        let mut lines = 0;
+        while let Some(one) = variants.pop() {
+            variants.extend(["anyOf", "oneOf", "allOf"].iter().filter_map(|key| one[*key].as_array()).flatten());
+            if let Some(place) = one["$ref"].as_str() {
+                variants.extend(whole.pointer(place.trim_start_matches('#')));
+            }
+            let properties = one["properties"].as_object();
+            lines += usize::from(properties.is_some());
+            for (name, property) in properties.into_iter().flatten() {
+                names.entry(name.clone()).or_default().extend(kinds(&whole, property));
+            }
+        }
+        assert!(lines > 8 && names.contains_key("tick"), "{lines} kinds of lines, {names:?}");
+        names.retain(|_, kinds| kinds.len() > 1);
+        assert_eq!(names, BTreeMap::new());
+    }
 
     #[test]
     fn every_document_has_a_schema_of_the_draft_that_validators_are_told() {

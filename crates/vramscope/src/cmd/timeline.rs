@@ -27,7 +27,7 @@ Examples:
   vramscope timeline run.jsonl
   vramscope timeline run.parquet --correlate
   vramscope timeline gpu.csv --idle-below 10 --format json
-  vramscope timeline run.jsonl -o run.parquet      the same recording for data tools
+  vramscope timeline run.jsonl -o run.parquet      # the same recording for data tools
 
 CSV holds samples alone: what it cannot hold is counted on stderr. JSON lines and Parquet hold the same.
 
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let text = match args.format {
         Format::Table => render::table(&report, recording.header().backends.as_slice(), output::width()),
-        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+        Format::Json => output::json_text(&report)?,
     };
     output::print(&text)?;
     Ok(ExitCode::Success)

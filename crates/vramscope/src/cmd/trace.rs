@@ -163,13 +163,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// An answer of the library; an error that says only where in a file it is gets the file's name.
 fn in_file<T>(answer: Result<T, TraceError>, source: &Source) -> anyhow::Result<T> {
+    let code = match &answer {
+        // What is read is sound; what is made of it finds no room.
+        Err(TraceError::Write(_) | TraceError::Spill { .. }) => ExitCode::CannotWrite,
+        _ => ExitCode::BadInput,
+    };
     let named = |error| match error {
         TraceError::Time { .. } | TraceError::Span { .. } => {
             anyhow::Error::new(error).context(format!("in {}", source.name()))
         }
         other => other.into(),
     };
-    answer.map_err(named).or_exit(ExitCode::BadInput)
+    answer.map_err(named).or_exit(code)
 }
 
 /// How to analyse, as far as it is the same for all files.
@@ -185,9 +190,7 @@ fn options(args: &Args) -> anyhow::Result<Options> {
 fn base_options(rules: Option<&Path>) -> anyhow::Result<Options> {
     let mut options = Options { working_folder: Some(std::env::temp_dir()), ..Options::default() };
     if let Some(path) = rules {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("could not read the rules {}", path.display()));
-        let text = text.or_exit(ExitCode::BadInput)?;
+        let text = crate::input::table(path)?;
         options.rules =
             Rules::parse(&text).with_context(|| format!("in {}", path.display())).or_exit(ExitCode::BadInput)?;
     }
@@ -269,12 +272,11 @@ fn documents(top: Option<usize>, analysed: &[Analysed]) -> Vec<TraceDocument> {
 
 fn json(top: Option<usize>, analysed: &[Analysed]) -> anyhow::Result<String> {
     let mut documents = documents(top, analysed);
-    let text = match (documents.pop(), documents.is_empty()) {
-        (Some(document), true) => serde_json::to_string_pretty(&document)?,
+    match (documents.pop(), documents.is_empty()) {
+        (Some(document), true) => output::json_text(&document),
         (last, _) => {
             documents.extend(last);
-            serde_json::to_string_pretty(&RanksDocument::of(documents))?
+            output::json_text(&RanksDocument::of(documents))
         }
-    };
-    Ok(text + "\n")
+    }
 }

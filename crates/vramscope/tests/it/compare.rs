@@ -59,6 +59,20 @@ fn a_profile_beside_a_calculator() {
 }
 
 #[test]
+fn a_calculator_is_held_to_a_limit() {
+    let run = |words: &[&str]| vramscope(&[&["compare", ONE][..], words].concat());
+    let code = |words: &[&str]| run(words).status.code();
+    assert_eq!(code(&["--calc-weights", "16.06", "--fail-above", "1%"]), Some(0));
+    let off = run(&["--calc-weights", "20", "--fail-above", "model_weights=5%"]);
+    assert_eq!(off.status.code(), Some(8));
+    assert!(stderr(&off).contains("on model_weights, more than 5 %"), "{}", stderr(&off));
+    let unsaid = run(&["--calc-weights", "16.06", "--fail-above", "activations=5%"]);
+    assert_eq!(unsaid.status.code(), Some(3), "a limit that nothing can be held against is not kept");
+    let other = run(&["--calc-weights", "16.06", "--fail-above", "mean_latency_ms=5%"]);
+    assert_eq!(other.status.code(), Some(2), "{}", stderr(&other));
+}
+
+#[test]
 fn other_numbers_of_profiles_are_told_what_to_do() {
     let output = vramscope(&["compare", ONE]);
     assert_eq!(output.status.code(), Some(2));

@@ -424,6 +424,10 @@ fn prometheus_gets_what_the_device_says_in_its_own_format() {
     let (head, body) = ask(port, "HEAD /metrics HTTP/1.1\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200") && body.is_empty());
     drop(silent);
+    // However many say nothing: one after the other they would be waited for longer than anybody asks.
+    let silent: Vec<_> = (0..200).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    assert!(ask(port, "GET /metrics HTTP/1.1\r\n\r\n").0.starts_with("HTTP/1.1 200"));
+    drop(silent);
     send(&child, Signal::INT);
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
 }

@@ -70,6 +70,8 @@ enum Manner<'a> {
 pub(super) struct Steps<'a> {
     manner: Manner<'a>,
     work: Vec<StepWork>,
+    /// The steps that have work on the device that is walked over, in the order of their first; neighbours once.
+    touched: Vec<usize>,
     refused: u64,
 }
 
@@ -108,17 +110,24 @@ impl<'a> Steps<'a> {
         if let Manner::GpuMarks { marks, .. } = &manner {
             work.extend((0..marks.len()).map(|at| StepWork { gpu_mark: Some(at), ..StepWork::NEW }));
         }
-        Self { manner, work, refused: 0 }
+        Self { manner, work, touched: Vec::new(), refused: 0 }
     }
 
     /// Steps are told anew on each device.
     pub(super) fn begin_device(&mut self) {
-        for step in &mut self.work {
-            step.end_device();
-        }
+        self.end_device();
         if let Manner::Detected(detector) = &mut self.manner {
             detector.sampled = false;
             self.work.push(StepWork::NEW);
+        }
+    }
+
+    /// Ends the steps that have work on this device. Looking at all of them for each device would take their product.
+    fn end_device(&mut self) {
+        for place in self.touched.drain(..) {
+            if let Some(step) = self.work.get_mut(place) {
+                step.end_device();
+            }
         }
     }
 
@@ -143,7 +152,11 @@ impl<'a> Steps<'a> {
                 self.work.len().checked_sub(1)
             }
         };
-        if let Some(step) = place.and_then(|place| self.work.get_mut(place)) {
+        let Some(place) = place else { return };
+        if let Some(step) = self.work.get_mut(place) {
+            if step.busy == Union::EMPTY {
+                self.touched.push(place);
+            }
             step.add(op);
         }
     }
@@ -159,9 +172,7 @@ impl<'a> Steps<'a> {
 
     /// The work of all steps: of marked ones one each, also if it is empty.
     pub(super) fn finish(mut self) -> Vec<StepWork> {
-        for step in &mut self.work {
-            step.end_device();
-        }
+        self.end_device();
         match self.manner {
             Manner::Marked => self.work,
             Manner::GpuMarks { .. } => self.work.into_iter().filter(|step| !step.is_empty()).collect(),

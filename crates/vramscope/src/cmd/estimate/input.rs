@@ -1,6 +1,5 @@
 //! The arguments that `estimate` and `fit` share: a model, a device, an engine.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
@@ -188,9 +187,7 @@ impl DeviceArgs {
 
     pub(crate) fn calibration(&self) -> anyhow::Result<Calibration> {
         let Some(path) = &self.calibration else { return Ok(Calibration::embedded().clone()) };
-        let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()));
-        let table = text.or_exit(ExitCode::BadInput)?;
-        Calibration::read(&table)
+        Calibration::read(&input::table(path)?)
             .with_context(|| format!("could not use {}", path.display()))
             .or_exit(ExitCode::BadInput)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value as Json, json};
+use vramscope_core::escape_controls;
 use vramscope_log::document::{event, failure, figure, setting};
 use vramscope_log::{LogParser, News};
 use vramscope_schema::ExitCode;
@@ -101,7 +102,7 @@ fn tell(parser: &mut LogParser, format: Format) -> anyhow::Result<bool> {
             Format::Table => text.push_str(&render::news(&news)),
             Format::Json => {
                 if let Some(value) = object(&news)? {
-                    text.push_str(&value.to_string());
+                    text.push_str(&escape_controls(&value.to_string()));
                     text.push('\n');
                 }
             }

@@ -1,5 +1,7 @@
-//! Answers Prometheus: one request a connection, one connection after the other, each bounded in size and time.
+//! Answers Prometheus: one request a connection, each bounded in size and time, and so many beside each other. Who
+//! connects and says nothing makes way for who comes next.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -16,6 +18,9 @@ const MOST_HEAD: usize = 8 << 10;
 const MOST_HEADERS: usize = 64;
 /// A client has this long to ask, and as long to take the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// So many are heard at once. A scraper needs milliseconds; of more, the one that has waited longest is sent away.
+const MOST_CLIENTS: usize = 64;
 
 /// Where to listen: on this machine alone, unless another address is written out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,11 +70,12 @@ impl Server {
 
     /// Answers from now on, until the program ends.
     pub(super) fn start(self, watch: Arc<Mutex<Watch>>) -> io::Result<()> {
+        let clients = Arc::new(Mutex::new(VecDeque::new()));
         let serve = move || {
-            for stream in self.listener.incoming() {
+            for (number, stream) in self.listener.incoming().enumerate() {
                 match stream {
                     // A client that breaks off is no concern of the recording.
-                    Ok(stream) => drop(answer(stream, &watch)),
+                    Ok(stream) => drop(hear(stream, number, &watch, &clients)),
                     // Too many open files, for example: it passes.
                     Err(_) => std::thread::sleep(Duration::from_millis(100)),
                 }
@@ -78,6 +84,33 @@ impl Server {
         std::thread::Builder::new().name("vs-metrics".into()).spawn(serve)?;
         Ok(())
     }
+}
+
+/// The clients that are heard, the first to come first.
+type Clients = Mutex<VecDeque<(usize, TcpStream)>>;
+
+/// Hears a client on a thread of its own.
+fn hear(stream: TcpStream, number: usize, watch: &Arc<Mutex<Watch>>, clients: &Arc<Clients>) -> io::Result<()> {
+    let entry = (number, stream.try_clone()?);
+    let oldest = {
+        let mut heard = clients.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.push_back(entry);
+        if heard.len() > MOST_CLIENTS { heard.pop_front() } else { None }
+    };
+    if let Some((_, oldest)) = oldest {
+        // Its thread waits for it and ends by this.
+        let _ = oldest.shutdown(Shutdown::Both);
+    }
+    let (watch, heard) = (Arc::clone(watch), Arc::clone(clients));
+    let work = move || {
+        let _ = answer(stream, &watch);
+        heard.lock().unwrap_or_else(PoisonError::into_inner).retain(|(other, _)| *other != number);
+    };
+    let started = std::thread::Builder::new().name("vs-scrape".into()).stack_size(256 << 10).spawn(work);
+    if started.is_err() {
+        clients.lock().unwrap_or_else(PoisonError::into_inner).retain(|(other, _)| *other != number);
+    }
+    started.map(drop)
 }
 
 fn answer(mut stream: TcpStream, watch: &Mutex<Watch>) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use vramscope_core::DeviceIndex;
+use vramscope_core::{DeviceIndex, escape_controls};
 use vramscope_sampler::{Finished, Live, Recording, SamplerError};
 use vramscope_schema::ExitCode;
 use vramscope_timeline::document::{Ending, Line, TimelineReport};
@@ -250,7 +250,7 @@ fn summary(
         _ => kept,
     };
     let text = if as_json {
-        serde_json::to_string(&Line::Summary(Box::new(report)))? + "\n"
+        escape_controls(&(serde_json::to_string(&Line::Summary(Box::new(report)))? + "\n")).into_owned()
     } else {
         people(&report, moment, setup)
     };

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use vramscope_core::{Bytes, Phase};
+use vramscope_core::{Bytes, Phase, without_controls};
 use vramscope_live::RunEvent;
 
 use crate::output;
@@ -122,7 +122,7 @@ impl State {
         }
         let last = vramscope_log::message(&self.last.borrow());
         // A terminal must not be steered by what an engine prints.
-        let last: String = last.chars().filter(|c| !c.is_control()).collect();
+        let last = without_controls(&last).replace(['\n', '\t'], " ");
         if !last.is_empty() {
             parts.push(last);
         }

@@ -1,6 +1,5 @@
 //! A recording of any form, told by its content.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +58,7 @@ impl Recording {
 /// Whether the content begins as JSON lines or Parquet do.
 fn is_ours(path: &Path) -> anyhow::Result<bool> {
     let mut start = Vec::new();
-    File::open(path)?.take(64).read_to_end(&mut start)?;
+    vramscope_runs::open_file(path)?.take(64).read_to_end(&mut start)?;
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start).trim_ascii_start();
     Ok(text.starts_with(b"{") || start.starts_with(b"PAR1"))
 }

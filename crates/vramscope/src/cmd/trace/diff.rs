@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Format::Json => {
             let names = (&before.file.name, &after.file.name);
             let document = DiffDocument::of(names.0, names.1, &difference, args.fail_above, &exceeded);
-            serde_json::to_string_pretty(&document)? + "\n"
+            output::json_text(&document)?
         }
         Format::Csv => csv(&difference)?,
         Format::Markdown => render::markdown(&sections(args, &difference, &exceeded, 160)),

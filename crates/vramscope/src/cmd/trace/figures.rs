@@ -1,5 +1,7 @@
 //! Figures as people read them.
 
+use vramscope_core::without_controls;
+
 /// A part of a whole; 0 of nothing.
 #[expect(clippy::cast_precision_loss, reason = "for display")]
 pub(super) fn ratio(part: u64, whole: u64) -> f64 {
@@ -49,7 +51,7 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// A name cut to a length.
 pub(super) fn short(name: &str, length: usize) -> String {
-    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let name = without_controls(name).replace(['\n', '\t'], " ");
     if name.chars().count() <= length {
         return name;
     }
