@@ -167,7 +167,7 @@ impl NvmlBackend {
             apart &= reading.reserved.is_some() || shared;
             if shared {
                 self.info.notes.push(format!(
-                    "GPU {index} shares the CPU's memory and the driver states none of its own: in use is the sum of what \
+                    "device {index} shares the CPU's memory and the driver states none of its own: in use is the sum of what \
                      it lists of processes, and the total is the machine's (/proc/meminfo)"
                 ));
             }

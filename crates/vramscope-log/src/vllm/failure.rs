@@ -153,6 +153,11 @@ pub(crate) fn advice(kind: &FailureKind, facts: &EngineFacts) -> String {
         FailureKind::FreeMemoryGrew { .. } => "Another process on this GPU gave memory back while the engine measured \
              its own use: start the engine when the others have started or stopped, or give it a GPU of its own."
             .to_owned(),
+        FailureKind::OutOfMemory { .. } if on_cpu => {
+            "Lower VLLM_CPU_KVCACHE_SPACE to leave room outside the KV cache, or lower --max-num-seqs and \
+             --max-num-batched-tokens, or close other programs."
+                .to_owned()
+        }
         FailureKind::OutOfMemory { reserved_unallocated, tried, .. } => {
             let fragmented = matches!((reserved_unallocated, tried), (Some(held), Some(tried)) if held >= tried);
             let hint = if fragmented {
@@ -323,6 +328,9 @@ mod tests {
         facts.platform = word("cpu");
         let on_cpu = advice(&kind, &facts);
         assert!(!on_cpu.to_lowercase().contains("gpu-"), "{on_cpu}");
+        let (tried, capacity, free, process, allocated) = (None, None, None, None, None);
+        let out = FailureKind::OutOfMemory { tried, capacity, free, process, allocated, reserved_unallocated: None };
+        assert!(!advice(&out, &facts).contains("--gpu") && advice(&out, &EngineFacts::default()).contains("--gpu"));
         let mut quantized = EngineFacts::default();
         quantized.quantization = word("fp8");
         assert!(!advice(&FailureKind::NoKvCacheMemory, &quantized).contains("quantized"));

@@ -116,6 +116,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Answer> {
         return Ok(not_started(&args.command, &io::ErrorKind::NotFound.into()));
     }
     let mut opened = backends::open(&args.devices)?;
+    // What a device's figures are, where they are not what they are of any other.
+    let notes = opened.iter().flat_map(|opened| opened.backend.info().notes);
+    for note in notes.filter(|note| note.starts_with("device ")) {
+        output::say(&format!("note: {note}"));
+    }
     let mut containers = Containers::new(&args.devices.sys_root);
     let membership = args.target().map(|target| Membership::new(target, &args.devices.sys_root));
     if let Some(membership) = &membership {

@@ -228,6 +228,29 @@ pub(crate) fn stand_in(folder: &Path, built: &str, name: &str, script: &Value) -
 }
 
 #[test]
+fn a_gpu_that_shares_the_memory_of_the_cpu_is_read_by_its_processes_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = json!({"nvmlDeviceGetMemoryInfo_v2": 3, "nvmlDeviceGetMemoryInfo": 3});
+    let script = json!({"devices": [{"name": "NVIDIA GB10", "codes": none,
+        "processes": [{"pid": 4711, "used": 3_221_225_472u64}]}]});
+    let nvml = stand_in(folder.path(), "libstandin_nvml.so", "libnvidia-ml.so.1", &script);
+    let source = ["--backend", "nvml", "--nvml-lib", nvml.as_str()];
+    let found = document(&source);
+    assert_eq!(found["gpus"][0]["mem_used_mib"], 3072);
+    let said = |words: &str| words.contains("/proc/meminfo") && words.contains("processes");
+    assert!(said(&found["notes"].to_string()), "{}", found["notes"]);
+    let run = |command: &str, more: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_vramscope")).arg(command).args(source).args(more).output().unwrap();
+        let text = [out.stdout, out.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let monitored = run("monitor", &["--duration", "300ms", "--format", "lines"]);
+    assert!(said(&monitored) && monitored.contains("3.00"), "{monitored}");
+    let looked_at = run("doctor", &["--format", "json"]);
+    assert!(said(&looked_at) && looked_at.contains("3.00 of"), "{looked_at}");
+}
+
+#[test]
 fn devices_of_two_vendors_are_counted_on_and_processes_have_their_container() {
     let folder = tempfile::tempdir().unwrap();
     let id = "0123456789abcdef".repeat(4);
