@@ -4,6 +4,7 @@ use std::path::Path;
 
 use vramscope_compare::document::RunsDocument;
 use vramscope_compare::{CampaignRun, Row, Sweep};
+use vramscope_core::without_controls;
 use vramscope_runs::{CampaignFolder, RunKey, layout};
 use vramscope_schema::RunState;
 use vramscope_schema::v3::{Profile, RunStatus};
@@ -65,8 +66,7 @@ fn state_of(profile: &Profile) -> RunState {
 }
 
 fn one_line(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = without_controls(text).split_whitespace().collect::<Vec<_>>().join(" ");
     words.chars().take(REASON).collect()
 }
 
