@@ -118,7 +118,7 @@ def exactness(kit, seconds=60, interval_ms=10, load=None):
     result = checks.verdict_memory(found, steps, interval_ms)
     result |= {"interval_ms": interval_ms, "base_bytes": level, "ticks": end["ticks"], "missed": end["missed"]}
     result |= {"missed_when": checks.missed_when(gaps, held["steps"], held["end_ns"])}
-    result |= {"lateness": cost["lateness"], "tick": cost["tick"], "calls": cost["calls"], "seconds": cost["wall_ms"] / 1e3}
+    result |= {"lateness": cost["lateness"], "tick": cost.get("tick_time") or cost["tick"], "calls": cost["calls"], "seconds": cost["wall_ms"] / 1e3}
     return result | {"all_plateaus": found, "all_steps": steps}
 
 
