@@ -92,7 +92,8 @@ impl EvidenceFiles {
         };
         let timeline = |name: &&String| name.ends_with(".jsonl") && *name != layout::METRICS;
         let any_timeline = || names.iter().find(timeline).map(|n| folder.join(n));
-        // Who conducts a run begins these before the engine is started, and writes its end last. Logs by another name are somebody's own.
+        // Who conducts a run begins these before the engine is started, and writes its end last. Logs by another name are
+        // somebody's own.
         let begun = [layout::ARGS, layout::TIMELINE].iter().all(|name| plain(name).is_some());
         let log = layout::ENGINE_LOGS.iter().find(|name| packed(name).is_some());
         let is_conducted = begun && log.is_none_or(|name| *name == layout::ENGINE_LOG);

@@ -2,7 +2,7 @@
 
 mod assemble;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -86,6 +86,7 @@ pub fn summarize(source: &Source, options: &Options) -> Result<Summary, TraceErr
     let manner = Manner { threads: options.threads.max(1), block_bytes: options.block_bytes.max(1) };
     let mut reading = read::read(source, manner, || Shard::new(&names, &pool, keep))?;
     let mut collected = collect(std::mem::take(&mut reading.sinks))?;
+    no_categories(source.name(), &collected.counts)?;
 
     let table: Arc<[Arc<[u8]>]> = names.all().into();
     let mut notes = std::mem::take(&mut collected.notes);
@@ -163,6 +164,18 @@ pub fn extent(source: &Source, options: &Options) -> Result<Option<(i64, i64)>, 
     let mut extent = Extent::default();
     reading.sinks.iter().for_each(|sink| extent.merge(sink.extent));
     extent.checked()
+}
+
+/// What happened stands in a category in every trace of torch.profiler; traces of other programs have none.
+fn no_categories(name: &str, counts: &BTreeMap<String, u64>) -> Result<(), TraceError> {
+    let happened = || counts.iter().filter(|(kind, _)| kind.starts_with("X|"));
+    if happened().next().is_none() || happened().any(|(kind, _)| !kind.ends_with("|None")) {
+        return Ok(());
+    }
+    let all: u64 = happened().map(|(_, count)| count).sum();
+    let problem =
+        format!("none of its {all} events of some length has a category (`cat`): it is no trace of torch.profiler");
+    Err(TraceError::NotATrace { name: name.to_owned(), problem })
 }
 
 fn collect(mut shards: Vec<Shard>) -> Result<Collected, TraceError> {

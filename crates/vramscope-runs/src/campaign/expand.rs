@@ -256,6 +256,9 @@ mod tests {
         assert!(said("models:\n- model_id: m\n  batch_sizes: [one]\n").contains("line 3"));
         assert!(said("models:\n- model_id: m\n  batch_sizes: [-1]\n").contains("line 3"));
         assert!(said("models:\n- model_id: m\n  batch_sizes: []\n").contains("m: batch_sizes"));
+        let field = said("models:\n- model_id: m\n- model_id: n\n  batch_sizes: [1, one]\n");
+        assert!(field.contains("models[1].batch_sizes") && field.contains("line 4"), "{field}");
+        assert!(said("models: [{model: m}]\n---\nmodels: []\n").contains("several documents"));
         assert!(said("models: []\n").contains("no model"));
         assert!(said("").contains("read the campaign"));
         assert!(said("model_id,batch_size\nm,many\n").contains("line 2: batch_size is \"many\""));

@@ -143,6 +143,20 @@ pub fn campaign_json_schema() -> schemars::Schema {
 /// Reads the YAML. Anchors, depth and size are bounded by the reader's own budget.
 pub(super) fn read(text: &str) -> Result<CampaignFile, CampaignError> {
     let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| CampaignError::Yaml { reason: error.to_string().trim_end().to_owned() })
+    let mut field = None;
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
+        serde_path_to_error::deserialize(yaml).map_err(|error| {
+            field = Some(error.path().to_string()).filter(|path| path != ".");
+            error.into_inner()
+        })
+    });
+    read.map_err(|error| {
+        let said = match error {
+            serde_saphyr::Error::MultipleDocuments { .. } => {
+                "it has several documents with --- between them; put all models below one `models:`".to_owned()
+            }
+            error => error.to_string().trim_end().to_owned(),
+        };
+        CampaignError::Yaml { reason: field.map_or(said.clone(), |field| format!("{field}: {said}")) }
+    })
 }

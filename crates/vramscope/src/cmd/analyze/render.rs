@@ -194,6 +194,19 @@ fn part_name(kind: PartKind) -> &'static str {
     }
 }
 
+/// The letter of a part in the bar.
+fn part_letter(kind: PartKind) -> char {
+    match kind {
+        PartKind::ModelWeights => 'w',
+        PartKind::KvCache => 'K',
+        PartKind::Activations => 'a',
+        PartKind::CudaGraphs => 'g',
+        PartKind::RuntimeContext => 'c',
+        PartKind::Collectives => 'x',
+        _ => 'o',
+    }
+}
+
 fn part_color(kind: PartKind) -> AnsiColor {
     match kind {
         PartKind::ModelWeights => AnsiColor::Blue,
@@ -211,23 +224,29 @@ fn bar(text: &mut String, breakdown: &MemoryBreakdown, width: usize) {
     let Some(peak) = breakdown.total_measured_bytes.filter(|p| *p > 0) else { return };
     let residual = breakdown.residual_bytes.and_then(|r| u64::try_from(r).ok()).unwrap_or(0);
     let dim = Style::new().dimmed();
-    let mut parts = vec![('b', breakdown.baseline_bytes.unwrap_or(0), dim)];
+    let mut parts = vec![('b', "baseline", breakdown.baseline_bytes.unwrap_or(0), dim)];
     for part in &breakdown.components {
-        let letter = part_name(part.kind).chars().next().unwrap_or('?');
-        parts.push((letter, part.size_bytes, Style::new().fg_color(Some(part_color(part.kind).into()))));
+        let style = Style::new().fg_color(Some(part_color(part.kind).into()));
+        parts.push((part_letter(part.kind), part_name(part.kind), part.size_bytes, style));
     }
-    parts.push(('.', residual, dim));
+    parts.push(('.', "residual", residual, dim));
     let cells = u128::try_from(width.saturating_sub(4)).unwrap_or(76);
     let (mut drawn, mut sum) = (0, 0_u128);
+    let mut legend: Vec<String> = Vec::new();
     text.push_str("  ");
-    for (letter, bytes, style) in parts {
+    for (letter, name, bytes, style) in parts {
         sum += u128::from(bytes);
         let end = usize::try_from(sum * cells * 2 / u128::from(peak)).unwrap_or(0).div_ceil(2).min(width);
         let cell: String = std::iter::repeat_n(letter, end.saturating_sub(drawn)).collect();
+        if end > drawn {
+            legend.push(format!("{letter} {name}"));
+        }
         drawn = drawn.max(end);
         let _ = write!(text, "{style}{cell}{style:#}");
     }
-    text.push_str("\n\n");
+    text.push('\n');
+    paragraph(text, "  ", &legend.join(" · "), width);
+    text.push('\n');
 }
 
 fn gib(bytes: u64) -> String {
