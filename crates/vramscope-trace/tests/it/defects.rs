@@ -22,6 +22,14 @@ fn trace(events: &[String]) -> String {
 }
 
 #[test]
+fn a_trace_of_another_program_is_said_to_be_none() {
+    let plain = |name: &str| format!(r#"{{"ph": "X", "name": "{name}", "pid": 0, "tid": 7, "ts": 1, "dur": 2}}"#);
+    let failed = read(trace(&[plain("a"), plain("b")])).unwrap_err();
+    assert!(failed.to_string().contains("none of its 2 events"), "{failed}");
+    assert_eq!(read(trace(&[plain("a"), kernel("k", "1", "2")])).unwrap().kernel_totals.count, 1);
+}
+
+#[test]
 fn the_defects_that_profilers_write_cost_nothing_but_a_note() {
     let text = trace(&[
         kernel("a", "1.5", "1"),
