@@ -198,7 +198,7 @@ fn what_looks_like_a_secret_and_is_none_stays() {
         "npm_config_registry=https://registry.npmjs.org/",
         "pypi-publish-workflow-action",
         "r8_layers_of_a_long_model_name",
-        "PWD=/root/vllm",
+        "PWD=/srv/vllm",
         "ssl_keyfile=/etc/x.pem",
         "--ssl-keyfile /etc/x.pem",
         "sort_key=duration",
