@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use vramscope_core::{Architecture, EngineFacts, EngineKind, redact};
 use vramscope_log::{LogParser, LogReport, ParseNote};
-use vramscope_models::Overrides;
+use vramscope_models::{Overrides, QUANTIZATION_FILE, with_quantization};
 use vramscope_schema::v3::{Source, SourceKind};
 
 use gpu_log::{GpuLog, GpuLogError};
@@ -337,8 +337,13 @@ impl Evidence {
         }
         let file = name(&config);
         let limit = u64::try_from(vramscope_models::MOST_CONFIG_BYTES).unwrap_or(u64::MAX);
-        let bytes = files::read_whole(&config, limit)?;
+        let mut bytes = files::read_whole(&config, limit)?;
         let content = |source| EvidenceError::Content { file: file.clone(), source: Box::new(source) };
+        let beside = config.with_file_name(QUANTIZATION_FILE);
+        if beside.is_file() {
+            bytes = with_quantization(&bytes, &files::read_whole(&beside, limit)?).map_err(content)?;
+            self.sources.push(source_of(&beside, SourceKind::ModelConfig));
+        }
         let shape = self.record.as_ref().and_then(|record| record.shape).unwrap_or_default();
         let (architecture, notes) = shape.overrides().on_config(&bytes).map_err(content)?;
         self.notes.extend(notes.iter().map(|note| format!("{file}: {}: {}", note.field, note.text)));

@@ -7,8 +7,8 @@ use vramscope_core::Architecture;
 use vramscope_estimate::document::ModelDocument;
 use vramscope_estimate::{EstimateError, parameter_count};
 use vramscope_models::{
-    ConfigError, HeaderError, MOST_CONFIG_BYTES, Note, Overrides, TensorTable, UnknownModel, find_model, read_gguf,
-    read_safetensors, read_safetensors_index,
+    ConfigError, HeaderError, MOST_CONFIG_BYTES, Note, Overrides, QUANTIZATION_FILE, TensorTable, UnknownModel,
+    find_model, read_gguf, read_safetensors, read_safetensors_index, with_quantization,
 };
 use vramscope_runs::{OpenedFile, Shape, open_file};
 
@@ -161,12 +161,30 @@ fn open(path: &Path) -> Result<OpenedFile, ModelError> {
     open_file(path).map_err(|source| ModelError::Open { path: path.to_owned(), source })
 }
 
-fn read_config_file(path: &Path, overrides: &Overrides) -> Result<NamedModel, ModelError> {
+fn config_text(path: &Path) -> Result<Vec<u8>, ModelError> {
     let mut json = Vec::new();
     // One byte more than a config may have, so that a larger one is seen to be larger and is not read.
     let limit = MOST_CONFIG_BYTES as u64 + 1;
     let read = open(path)?.take(limit).read_to_end(&mut json);
     read.map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    Ok(json)
+}
+
+/// The text of a `config.json`, with the quantization that a file beside it states.
+///
+/// # Errors
+/// [`ModelError`] names the file of the two that cannot be used.
+pub fn read_config_text(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let config = config_text(path)?;
+    let beside = path.with_file_name(QUANTIZATION_FILE);
+    if !beside.is_file() {
+        return Ok(config);
+    }
+    with_quantization(&config, &config_text(&beside)?).map_err(|source| ModelError::Config { path: beside, source })
+}
+
+fn read_config_file(path: &Path, overrides: &Overrides) -> Result<NamedModel, ModelError> {
+    let json = read_config_text(path)?;
     let used = overrides.on_config(&json).map_err(|source| ModelError::Config { path: path.to_owned(), source });
     let (architecture, notes) = used?;
     Ok(NamedModel { name: path.display().to_string(), architecture, notes: sentences(notes) })

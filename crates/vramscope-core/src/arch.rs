@@ -1,5 +1,7 @@
 //! The shape of a model.
 
+use crate::stored::{Stored, StoredAs};
+
 /// How one number is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -51,12 +53,14 @@ pub enum WeightFormat {
         /// A scale of the inputs is stored too.
         static_input_scale: bool,
     },
-    /// 8-bit floats with one 32-bit scale per block.
+    /// 8-bit floats with one scale per block.
     ByteBlocks {
         /// Output rows of a block.
         rows: u64,
         /// Input columns of a block.
         columns: u64,
+        /// Bytes of a scale: 4, or 1 where it is an exponent (MXFP8).
+        scale: u64,
     },
     /// Integers of `bits`, packed, with a 16-bit scale per group of inputs (AWQ, GPTQ, compressed-tensors).
     Packed {
@@ -82,28 +86,17 @@ pub enum WeightFormat {
     Unknown,
 }
 
-/// Which parts of a model a quantized checkpoint stores in the plain format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Kept {
-    /// The layer's attention or recurrence.
-    pub mixer: bool,
-    /// The layer's dense feed-forward part.
-    pub feed_forward: bool,
-    /// The routed experts.
-    pub experts: bool,
-    /// The shared experts.
-    pub shared: bool,
-}
-
 /// The quantization that a checkpoint declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quantization {
     /// The method as the config spells it (`awq`, `fp8`, `compressed-tensors`).
     pub method: String,
-    /// How linear layers are stored.
+    /// How linear layers are stored unless a layer says otherwise.
     pub format: WeightFormat,
-    /// The head is quantized too; most methods keep it.
-    pub head: bool,
+    /// The further formats of a mixed checkpoint, which layers name by their place here.
+    pub others: Vec<WeightFormat>,
+    /// How the head is stored; most methods leave it plain.
+    pub head: StoredAs,
     /// The element type that the checkpoint wants for the KV cache, where it says so (`fp8`).
     pub kv_cache: Option<String>,
 }
@@ -130,6 +123,18 @@ pub enum QkNorm {
     FullWidth,
 }
 
+/// A gate over what attention puts out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OutputGate {
+    /// None.
+    None,
+    /// One number per element, made beside the queries (Qwen3-Next).
+    PerElement,
+    /// One number per head, by a projection of its own (Laguna, Step).
+    PerHead,
+}
+
 /// Attention with keys and values per head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Attention {
@@ -151,8 +156,10 @@ pub struct Attention {
     pub qk_norm: QkNorm,
     /// One sink logit a head.
     pub sinks: bool,
-    /// The query projection also makes a gate of the same width.
-    pub output_gate: bool,
+    /// The gate over the output.
+    pub gate: OutputGate,
+    /// Values are the keys: there is no projection of their own (Gemma 4's global layers).
+    pub value_is_key: bool,
     /// The layer reads another layer's cache and has none of its own.
     pub shares_cache: bool,
 }
@@ -174,6 +181,8 @@ pub struct LatentAttention {
     pub value_dim: u64,
     /// Sparse attention's index: its heads and width. It has a cache of its own.
     pub indexer: Option<Indexer>,
+    /// The layer selects tokens, by its own index or by another layer's.
+    pub sparse: bool,
 }
 
 /// The index by which sparse latent attention selects tokens.
@@ -320,6 +329,8 @@ pub struct Experts {
     pub shared_gate: bool,
     /// The router has a bias or a correction per expert.
     pub router_bias: bool,
+    /// Routed experts work on vectors of this width, into which and out of which one matrix each leads (latent experts).
+    pub latent: Option<u64>,
 }
 
 /// One layer of the decoder.
@@ -329,10 +340,12 @@ pub struct Layer {
     pub mixer: Mixer,
     /// What happens to each token.
     pub feed_forward: FeedForward,
+    /// A dense part beside routed experts, over the same tokens (Gemma 4).
+    pub beside: Option<Dense>,
     /// Parameters of the layer's own norms.
     pub norm_parameters: u64,
-    /// What a quantized checkpoint keeps in the plain format here.
-    pub kept: Kept,
+    /// How a quantized checkpoint stores the layer's matrices.
+    pub stored: Stored,
 }
 
 /// A table of rotary positions, kept on every device in the model's element type.
@@ -351,7 +364,9 @@ pub struct RotaryTable {
 pub struct Tower {
     /// Parameters.
     pub parameters: u64,
-    /// Counted from the config's own tower section; else a figure of the family.
+    /// Those of them that tensor-parallel ranks split; the others stand whole on every rank.
+    pub split: u64,
+    /// Counted from the config's own sections by rules for this kind of tower; else a figure that comes near, or none.
     pub counted: bool,
 }
 
@@ -428,6 +443,9 @@ pub struct Architecture {
     pub stored_bytes: Option<u64>,
     /// Extra layers that predict further tokens; loaded only for speculative decoding.
     pub draft_layers: u64,
+    /// Keys of the config that are not understood here and by their names and values could shape weights or cache, with
+    /// the sections that they stand in (`text_config.swa_rank`). Figures of such a model are estimates.
+    pub unread: Vec<String>,
 }
 
 impl Architecture {

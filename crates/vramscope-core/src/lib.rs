@@ -27,13 +27,14 @@ mod phase;
 mod reading;
 mod redact;
 mod stats;
+mod stored;
 mod timeline;
 mod words;
 mod workload;
 
 pub use arch::{
-    Architecture, Attention, Dense, ElementType, Experts, FeedForward, Indexer, Kept, LatentAttention, Layer, Lengths,
-    Mixer, QkNorm, Quantization, Recurrent, Residual, RotaryTable, Span, Tower, WeightFormat,
+    Architecture, Attention, Dense, ElementType, Experts, FeedForward, Indexer, LatentAttention, Layer, Lengths, Mixer,
+    OutputGate, QkNorm, Quantization, Recurrent, Residual, RotaryTable, Span, Tower, WeightFormat,
 };
 pub use breakdown::{Basis, Breakdown, BreakdownError, Component, ComponentKind, Confidence};
 pub use bytes::{ByteDelta, ByteUnit, Bytes};
@@ -48,6 +49,7 @@ pub use phase::{Phase, PhaseMark, UnknownPhase, Window};
 pub use reading::{GpuProcess, ProcessKind, Reading, Sample, SlowReading, SlowSample, Throttle};
 pub use redact::{REDACTED, is_secret_name, redact, redact_args, secrets_in, shown_env};
 pub use stats::{Spread, Stats, Summary, quantile_sorted, upper_median};
+pub use stored::{Matrix, Stored, StoredAs};
 pub use timeline::{Gap, GapCause, TickTotal, Timeline, TimelineError};
 pub use words::{Flag, Grammar, Part};
 pub use workload::{LatencyResult, Workload};

@@ -71,6 +71,9 @@ const PARTS: [Part; 13] = [
     Part::Rounding,
 ];
 
+/// How a model was counted of which not all is understood.
+const UNREAD: &str = "sum over the tensors of one rank, without what the keys mean that are not understood";
+
 const OVERFLOW: EstimateError = EstimateError::Overflow { what: "the weights" };
 
 impl Sums {
@@ -184,8 +187,11 @@ fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<We
     let stored = stored_share(model, storage)?;
     for (index, layers) in ranges.into_iter().enumerate() {
         let place = Place { first: index == 0, last: index == last, layers };
-        let counted = if stored.is_some() { Storage { format: WeightFormat::Plain, ..storage } } else { storage };
-        let sums = Loading::new(model, args, split, counted).run(args, &place)?;
+        let loading = match stored {
+            Some(_) => Loading::new(model, args, split, Storage { format: WeightFormat::Plain, ..storage }).uniform(),
+            None => Loading::new(model, args, split, storage),
+        };
+        let sums = loading.run(args, &place)?;
         let bytes = match stored {
             Some(share) => share.of(&sums)?,
             None => figure(model, args, storage, sums.total()?),
@@ -233,6 +239,14 @@ impl StoredShare {
 /// The interval: none for plain weights of a known family, whose allocations are followed one by one.
 fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, total: u64) -> Figure {
     let counted = model.tower.is_none_or(|tower| tower.counted);
+    if !model.unread.is_empty() {
+        // What the keys mean is not known, so neither is how much of the model they shape.
+        return Figure::exact(total, "loaded_tensors", UNREAD).within(
+            total / 3,
+            total.saturating_mul(2),
+            Confidence::Assumed,
+        );
+    }
     let followed = match storage.format {
         WeightFormat::Plain => true,
         WeightFormat::Packed { .. } => storage.kernel == Kernel::Machete,
@@ -262,7 +276,7 @@ pub(crate) fn format_of(model: &Architecture, args: &EngineArgs) -> Result<Weigh
         (Some("fp8_per_channel" | "ptpc_fp8" | "int8_per_channel_weight_only"), None) => {
             WeightFormat::Byte { per_channel: true, static_input_scale: false }
         }
-        (Some("fp8_per_block"), None) => WeightFormat::ByteBlocks { rows: 128, columns: 128 },
+        (Some("fp8_per_block"), None) => WeightFormat::ByteBlocks { rows: 128, columns: 128, scale: 4 },
         (Some("bitsandbytes"), None) => WeightFormat::Nf4 { double_quantized: false },
         (Some("mxfp4"), None) => WeightFormat::Mxfp4,
         (Some(method), None) => return Err(EstimateError::UnknownWeightFormat { method: method.to_owned() }),

@@ -1,16 +1,21 @@
 //! Reads a model's `config.json`.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 use vramscope_core::{Architecture, ElementType, QkNorm};
 
 use crate::family::{self, Family};
 use crate::fields::{Fields, shortened};
-use crate::ignore::Ignored;
-use crate::{ConfigError, JsonError, Note, layers, lengths, quantization, rotary, tower};
+use crate::stored::StorageRules;
+use crate::{ConfigError, JsonError, Note, layers, lengths, quantization, rotary, tower, unread};
 
 /// The largest config that is read. Real ones have a few kilobytes; those with long lists of ignored modules a few
 /// hundred.
 pub const MOST_CONFIG_BYTES: usize = 8 << 20;
+
+/// The file beside a `config.json` in which ModelOpt's checkpoints state their quantization.
+pub const QUANTIZATION_FILE: &str = "hf_quant_config.json";
 
 /// Sections that hold the language model of a multimodal one, in order of preference.
 const TEXT_SECTIONS: [&str; 4] = ["text_config", "llm_config", "language_config", "thinker_config"];
@@ -40,7 +45,8 @@ pub(crate) fn parse(json: &[u8]) -> Result<Map<String, Value>, ConfigError> {
     if json.len() > MOST_CONFIG_BYTES {
         return Err(ConfigError::TooLarge { bytes: json.len(), limit: MOST_CONFIG_BYTES });
     }
-    let value: Value = serde_json::from_slice(json).map_err(|error| ConfigError::Syntax {
+    let plain = without_words_for_numbers(json);
+    let value: Value = serde_json::from_slice(&plain).map_err(|error| ConfigError::Syntax {
         line: error.line(),
         column: error.column(),
         source: JsonError(error.to_string()),
@@ -49,6 +55,47 @@ pub(crate) fn parse(json: &[u8]) -> Result<Map<String, Value>, ConfigError> {
         Value::Object(root) => Ok(root),
         other => Err(ConfigError::NotAnObject { field: String::new(), found: shortened(&other) }),
     }
+}
+
+/// Python writes `Infinity`, `-Infinity` and `NaN`, which are no JSON: they become `null`, in the same place.
+fn without_words_for_numbers(json: &[u8]) -> Cow<'_, [u8]> {
+    const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+    let mut plain = Cow::Borrowed(json);
+    let (mut at, mut in_text) = (0, false);
+    while let Some(&byte) = json.get(at) {
+        match byte {
+            b'"' => in_text = !in_text,
+            b'\\' if in_text => at += 1,
+            b'-' | b'I' | b'N' if !in_text => {
+                if let Some(word) = WORDS.iter().find(|word| json[at..].starts_with(word)) {
+                    let place = &mut plain.to_mut()[at..at + word.len()];
+                    place.fill(b' ');
+                    // `NaN` has no room for `null`; zero is as little a size.
+                    let instead: &[u8] = if word.len() < 4 { b"0" } else { b"null" };
+                    place[..instead.len()].copy_from_slice(instead);
+                    at += word.len() - 1;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    plain
+}
+
+/// One config of a `config.json` and the [`QUANTIZATION_FILE`] beside it. A config that states its own quantization keeps
+/// it, as engines do.
+///
+/// # Errors
+/// As [`read_config`], for either text.
+pub fn with_quantization(config: &[u8], beside: &[u8]) -> Result<Vec<u8>, ConfigError> {
+    let mut root = parse(config)?;
+    let has_own = |section: &Map<String, Value>| section.get("quantization_config").is_some_and(|own| !own.is_null());
+    if has_own(&root) || text_section(&root).is_some_and(|(_, own)| has_own(own)) {
+        return Ok(config.to_vec());
+    }
+    root.insert("quantization_config".to_owned(), Value::Object(parse(beside)?));
+    Ok(Value::Object(root).to_string().into_bytes())
 }
 
 /// The section with the language model's fields, and its prefix in messages.
@@ -84,12 +131,12 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
         Some(section) => quantization::read(section, &mut notes)?,
         None => None,
     };
-    let (quantization, ignored) = match declared {
-        Some(declared) => (Some(declared.quantization), declared.ignored),
-        None => (None, Ignored::default()),
+    let (quantization, rules) = match declared {
+        Some(declared) => (Some(declared.quantization), declared.rules),
+        None => (None, StorageRules::default()),
     };
     let hidden = fields.required(&["hidden_size", "n_embd", "d_model", "dim"])?;
-    let layers = layers::read(&mut fields, family, hidden, &ignored)?;
+    let layers = layers::read(&mut fields, family, hidden, &rules)?;
     let mut model = Architecture {
         class: outer.list("architectures")?.and_then(|l| l.first()?.as_str()).map(str::to_owned),
         family: model_type.map(str::to_owned),
@@ -109,12 +156,26 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
         scaled_embedding: family.scaled_embedding,
         rotary: Vec::new(),
         quantization,
-        recurrent_state: fields.text(&["mamba_ssm_cache_dtype"])?.and_then(element_type),
+        recurrent_state: fields.text(&["mamba_ssm_cache_dtype", "mamba_ssm_dtype"])?.and_then(element_type),
         tower: tower::read(&fields, root, hidden)?,
         stored_bytes: None,
         draft_layers: fields.number(&["num_nextn_predict_layers", "mtp_num_hidden_layers"])?.unwrap_or(0),
+        unread: Vec::new(),
     };
     model.rotary = rotary::read(&fields, &model)?;
+    unread::collect(&fields, own, prefix, &mut model.unread);
+    if !std::ptr::eq(own, root) {
+        unread::collect(&fields, root, "", &mut model.unread);
+    }
+    if model.tower.is_some_and(|tower| tower.parameters == 0) {
+        model.unread.push("vision_config".to_owned());
+    }
+    if !model.unread.is_empty() {
+        let names = model.unread.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let more = model.unread.len().saturating_sub(8);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        fields.note("config", format!("not understood, so every figure is an estimate: {names}{more}"));
+    }
     if model.layers.iter().any(|l| l.norm_parameters > 0) && family.qk_norm == QkNorm::None && known.is_none() {
         fields.note("model_type", "biases and norms of queries and keys are taken as in Llama");
     }
@@ -153,7 +214,8 @@ pub(crate) fn element_type(name: &str) -> Option<ElementType> {
 }
 
 fn tied(fields: &Fields<'_>, family: &Family) -> Result<bool, ConfigError> {
-    let Some(value) = fields.value_anywhere(&["tie_word_embeddings"]) else { return Ok(family.tied) };
+    // The outer section decides where both state it.
+    let Some(value) = fields.value_above(&["tie_word_embeddings", "tie_embedding"]) else { return Ok(family.tied) };
     value.as_bool().ok_or_else(|| fields.wrong("tie_word_embeddings", "true or false", value))
 }
 
@@ -189,6 +251,28 @@ mod tests {
         let (model, notes) = read_config(config).unwrap();
         let linear: Vec<bool> = model.layers.iter().map(|layer| matches!(layer.mixer, Mixer::Recurrent(_))).collect();
         assert_eq!((linear, model.known_family, notes.len()), (vec![true, false, true], true, 0));
+    }
+
+    #[test]
+    fn pythons_words_for_numbers_are_read_over_and_text_is_left_alone() {
+        let json = br#"{"a": [0.0, Infinity], "b": -Infinity, "c": NaN, "Infinity": "say \"NaN\" and Infinity"}"#;
+        let root = parse(json).unwrap();
+        assert_eq!(root["a"], serde_json::json!([0.0, null]));
+        assert_eq!((&root["b"], &root["c"]), (&Value::Null, &Value::from(0)));
+        assert_eq!(root["Infinity"], "say \"NaN\" and Infinity");
+        assert!(matches!(parse(br#"{"a": Infinit}"#), Err(ConfigError::Syntax { line: 1, .. })));
+    }
+
+    #[test]
+    fn the_quantization_beside_a_config_counts_unless_it_states_its_own() {
+        let beside = br#"{"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8", "exclude_modules": []}}"#;
+        let config = br#"{"model_type": "llama", "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1,
+            "num_attention_heads": 1, "vocab_size": 64}"#;
+        let (model, _) = read_config(&with_quantization(config, beside).unwrap()).unwrap();
+        let quantization = model.quantization.unwrap();
+        assert_eq!((quantization.method.as_str(), quantization.kv_cache.as_deref()), ("modelopt", Some("fp8")));
+        let own = br#"{"quantization_config": {"quant_method": "awq"}}"#;
+        assert_eq!(with_quantization(own, beside).unwrap(), own);
     }
 
     #[test]

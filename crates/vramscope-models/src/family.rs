@@ -53,6 +53,10 @@ pub(crate) struct Family {
     /// The first product of a feed-forward part is held while the last is computed.
     pub(crate) holds_first_product: bool,
     pub(crate) scaled_embedding: bool,
+    /// A layer is a mixer or a feed-forward part, not both.
+    pub(crate) lone_parts: bool,
+    /// A feed-forward part whose width the config does not state has four times that of the residual stream.
+    pub(crate) four_times_wide: bool,
     /// Values that a config may leave out.
     pub(crate) defaults: &'static [(&'static str, u64)],
 }
@@ -75,6 +79,8 @@ pub(crate) const GENERAL: Family = Family {
     residual: Residual::InPlace,
     holds_first_product: true,
     scaled_embedding: false,
+    lone_parts: false,
+    four_times_wide: false,
     defaults: &[],
 };
 
@@ -94,6 +100,7 @@ const CLASSIC: Family = Family {
     outer_norm_vectors: 2,
     gated: false,
     mlp_bias: Bias::Field("use_bias", true),
+    four_times_wide: true,
     ..GENERAL
 };
 
@@ -127,14 +134,13 @@ const FAMILIES: &[Family] = &[
             "mamba",
             "mamba2",
             "falcon_mamba",
-            "lfm2",
             "granitemoehybrid",
         ],
         ..GENERAL
     },
     Family { names: &["jamba"], qkv_bias: Bias::Never, output_bias: Bias::Never, ..GENERAL },
     Family { names: &["qwen2", "qwen2_vl", "qwen2_5_vl", "qwen2_vl_text", "qwen2_5_vl_text"], ..QWEN2 },
-    Family { names: &["qwen2_moe"], ..QWEN2 },
+    Family { names: &["qwen2_moe", "mimo"], ..QWEN2 },
     Family { names: &["qwen3", "qwen3_moe", "qwen3_vl_text", "qwen3_vl_moe_text"], ..QWEN3 },
     Family { names: &["qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"], windows: Windows::Never, ..QWEN3 },
     Family { names: &["gemma"], windows: Windows::Never, ..GEMMA },
@@ -177,15 +183,32 @@ const FAMILIES: &[Family] = &[
     Family { names: &["kimi_linear"], windows: Windows::Never, router_bias: true, ..GENERAL },
     // Lightning attention beside full attention.
     Family { names: &["minimax", "minimax_text_01", "minimax_m1"], windows: Windows::Never, ..GENERAL },
+    Family { names: &["minimax_m2"], qk_norm: QkNorm::FullWidth, windows: Windows::Never, ..GENERAL },
     Family { names: &["glm"], output_bias: Bias::Never, ..GENERAL },
     Family { names: &["glm4"], norm_vectors: 4, output_bias: Bias::Never, ..GENERAL },
     Family { names: &["glm4_moe"], output_bias: Bias::Never, router_bias: true, ..GENERAL },
     Family { names: &["llama4", "llama4_text"], windows: Windows::Chunks, ..GENERAL },
-    Family { names: &["nemotron_h"], gated: false, norm_vectors: 1, router_bias: true, ..GENERAL },
+    Family { names: &["nemotron_h"], gated: false, norm_vectors: 1, router_bias: true, lone_parts: true, ..GENERAL },
     Family { names: &["nemotron"], gated: false, norm_vectors: 4, outer_norm_vectors: 2, ..GENERAL },
     Family { names: &["cohere"], norm_vectors: 1, tied: true, ..GENERAL },
     Family { names: &["cohere2"], norm_vectors: 1, tied: true, windows: Windows::AllButEvery(4), ..GENERAL },
     Family { names: &["starcoder2"], ..CLASSIC },
+    Family { names: &["gpt2", "gpt_bigcode"], tied: true, ..CLASSIC },
+    // Attention and feed-forward part side by side, behind one LayerNorm.
+    Family {
+        names: &["falcon"],
+        qkv_bias: Bias::Field("bias", false),
+        output_bias: Bias::Field("bias", false),
+        mlp_bias: Bias::Field("bias", false),
+        norm_vectors: 2,
+        tied: true,
+        ..CLASSIC
+    },
+    Family { names: &["lfm2", "lfm2_moe"], tied: true, qk_norm: QkNorm::PerHead, ..GENERAL },
+    Family { names: &["mimo_v2_flash"], router_bias: true, ..GENERAL },
+    Family { names: &["laguna"], qk_norm: QkNorm::PerHead, ..GENERAL },
+    Family { names: &["glm_moe_dsa"], windows: Windows::Never, router_bias: true, ..GENERAL },
+    Family { names: &["gemma4_text"], qk_norm: QkNorm::PerHead, windows: Windows::AllButEvery(6), ..GEMMA2 },
     Family {
         names: &["seed_oss"],
         qkv_bias: Bias::Field("attention_bias", true),

@@ -1,5 +1,7 @@
 //! Fields of a config, read with their names, types and bounds in mind.
 
+use std::cell::RefCell;
+
 use serde_json::{Map, Value};
 
 use crate::{ConfigError, Note};
@@ -15,6 +17,8 @@ pub(crate) struct Fields<'a> {
     prefix: &'static str,
     defaults: &'static [(&'static str, u64)],
     notes: Vec<Note>,
+    /// Where the names of the keys lie that were looked at: cheaper than the names themselves.
+    seen: RefCell<Vec<usize>>,
 }
 
 impl<'a> Fields<'a> {
@@ -24,7 +28,12 @@ impl<'a> Fields<'a> {
         prefix: &'static str,
         defaults: &'static [(&'static str, u64)],
     ) -> Self {
-        Self { own, outer, prefix, defaults, notes: Vec::new() }
+        Self { own, outer, prefix, defaults, notes: Vec::new(), seen: RefCell::new(Vec::new()) }
+    }
+
+    /// The section itself.
+    pub(crate) fn own(&self) -> &'a Map<String, Value> {
+        self.own
     }
 
     pub(crate) fn note(&mut self, field: &str, text: impl Into<String>) {
@@ -38,14 +47,35 @@ impl<'a> Fields<'a> {
         self.notes
     }
 
+    /// The value of a key of a section that is not null. The key then counts as read.
+    fn get(&self, section: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+        let (key, value) = section.get_key_value(name)?;
+        self.seen.borrow_mut().push(key.as_ptr() as usize);
+        Some(value).filter(|v| !v.is_null())
+    }
+
+    /// The keys of a section that nobody has looked at.
+    pub(crate) fn unseen(&self, section: &'a Map<String, Value>) -> Vec<(&'a str, &'a Value)> {
+        let mut seen = self.seen.borrow().clone();
+        seen.sort_unstable();
+        let unseen = |key: &str| seen.binary_search(&(key.as_ptr() as usize)).is_err();
+        section.iter().filter(|(key, _)| unseen(key)).map(|(key, value)| (key.as_str(), value)).collect()
+    }
+
     /// The value of the first name that is there and not null.
     pub(crate) fn value(&self, names: &[&str]) -> Option<&'a Value> {
-        names.iter().find_map(|name| self.own.get(*name).filter(|v| !v.is_null()))
+        names.iter().find_map(|name| self.get(self.own, name))
+    }
+
+    /// The value in the section above, or in this one where there is none above or it has no such key.
+    pub(crate) fn value_above(&self, names: &[&str]) -> Option<&'a Value> {
+        let above = |name: &&str| self.outer.and_then(|outer| self.get(outer, name));
+        names.iter().find_map(above).or_else(|| self.value(names))
     }
 
     /// As [`Self::value`], and in the section above where this one does not have it.
     pub(crate) fn value_anywhere(&self, names: &[&str]) -> Option<&'a Value> {
-        let outer = |name: &&str| self.outer.and_then(|o| o.get(*name)).filter(|v| !v.is_null());
+        let outer = |name: &&str| self.outer.and_then(|outer| self.get(outer, name));
         self.value(names).or_else(|| names.iter().find_map(outer))
     }
 
@@ -57,7 +87,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn number(&self, names: &[&str]) -> Result<Option<u64>, ConfigError> {
         let mut found: Option<(&str, u64)> = None;
         for name in names {
-            let Some(value) = self.own.get(*name).filter(|v| !v.is_null()) else { continue };
+            let Some(value) = self.get(self.own, name) else { continue };
             let number = whole(value).ok_or_else(|| self.wrong(name, "a whole number from 0", value))?;
             let number = self.bounded(name, number, 0, MOST)?;
             match found {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use serde_json::{Map, Value};
-use vramscope_core::{Architecture, ElementType, Quantization, WeightFormat};
+use vramscope_core::{Architecture, ElementType, Quantization, StoredAs, WeightFormat};
 
 use crate::checkpoint::{HeaderError, StoredTensor, TensorTable};
 use crate::config::read_root;
@@ -112,7 +112,13 @@ impl Gguf {
         let (mut model, notes) = read_root(&root)?;
         model.stored_bytes = self.table.bytes();
         let method = "gguf".to_owned();
-        model.quantization = Some(Quantization { method, format: WeightFormat::Unknown, head: true, kv_cache: None });
+        model.quantization = Some(Quantization {
+            method,
+            format: WeightFormat::Unknown,
+            others: Vec::new(),
+            head: StoredAs::Usual,
+            kv_cache: None,
+        });
         Ok((model, notes))
     }
 

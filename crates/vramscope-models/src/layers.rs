@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use vramscope_core::{Dense, Experts, FeedForward, Layer, Mixer, Span};
+use vramscope_core::{FeedForward, Layer, Mixer, Span};
 
 use crate::ConfigError;
 use crate::family::{Bias, Family, Windows};
+use crate::feed_forward::FeedForwards;
 use crate::fields::Fields;
-use crate::ignore::Ignored;
 use crate::mixers;
+use crate::stored::StorageRules;
 
 /// No model has more layers.
 const MOST_LAYERS: u64 = 1024;
@@ -32,33 +33,45 @@ pub(crate) fn read(
     fields: &mut Fields<'_>,
     family: &Family,
     hidden: u64,
-    ignored: &Ignored,
+    storage: &StorageRules,
 ) -> Result<Vec<Layer>, ConfigError> {
     let declared = fields.positive(&["num_hidden_layers", "n_layer", "n_layers", "num_layers"])?;
-    let count = match (declared, pattern_text(fields)?) {
-        (Some(count), _) => count,
-        (None, Some(pattern)) => pattern.chars().count() as u64,
-        (None, None) => fields.required(&["num_hidden_layers"])?,
+    let count = match (declared, pattern_text(fields)?, fields.list(LIST_OF_BLOCKS)?) {
+        (Some(count), _, _) => count,
+        (None, Some(pattern), _) => pattern.chars().count() as u64,
+        (None, None, Some(list)) => list.len() as u64,
+        (None, None, None) => fields.required(&["num_hidden_layers"])?,
     };
     let count = fields.bounded("num_hidden_layers", count, 1, MOST_LAYERS)?;
     let kinds = kinds(fields, family, count)?;
     let mixers = mixers::Mixers::read(fields, family, hidden)?;
-    let feed_forward = FeedForwards::read(fields, family)?;
-    let lone = fields.has("hybrid_override_pattern");
+    let feed_forward = FeedForwards::read(fields, family, count)?;
+    let lone = family.lone_parts || fields.has("hybrid_override_pattern");
+    let beside_experts = feed_forward.beside_experts(fields)?;
     let mut layers = Vec::with_capacity(kinds.len());
     for (index, kind) in (0_u64..).zip(kinds) {
         let mixer = mixers.of(fields, kind, index, count)?;
         let with_mixer_only = lone && mixer != Mixer::None;
         let feed_forward = if with_mixer_only { FeedForward::None } else { feed_forward.of(fields, kind, index)? };
+        let beside = match feed_forward {
+            FeedForward::Experts(_) => beside_experts,
+            _ => None,
+        };
+        // Each of the two parts side by side has norms of its own, and the router a scale.
+        let norms = family.norm_vectors + if beside.is_some() { 4 } else { 0 };
         layers.push(Layer {
             mixer,
             feed_forward,
-            norm_parameters: family.norm_vectors * hidden,
-            kept: ignored.kept(index),
+            beside,
+            norm_parameters: norms * hidden,
+            stored: storage.of_layer(index),
         });
     }
     Ok(layers)
 }
+
+/// Where hybrids list the kinds of their blocks; some then state no number of layers.
+const LIST_OF_BLOCKS: &str = "layers_block_type";
 
 /// Nemotron-H names its layers by letters.
 fn pattern_text<'a>(fields: &Fields<'a>) -> Result<Option<&'a str>, ConfigError> {
@@ -69,10 +82,16 @@ fn kinds(fields: &mut Fields<'_>, family: &Family, count: u64) -> Result<Vec<Kin
     if let Some(pattern) = pattern_text(fields)? {
         return from_letters(fields, pattern, count);
     }
-    for name in ["layer_types", "layers_block_type"] {
+    for name in ["layer_types", LIST_OF_BLOCKS] {
         if let Some(list) = fields.list(name)? {
             return from_list(fields, name, list, count);
         }
+    }
+    if let Some(list) = fields.list("hybrid_layer_pattern")? {
+        // MiMo: 1 has a window, 0 sees all.
+        expect_length(fields, "hybrid_layer_pattern", list.len(), count)?;
+        let kind = |v: &Value| if v.as_u64() == Some(0) { Kind::Full } else { Kind::Sliding };
+        return Ok(list.iter().map(kind).collect());
     }
     if let Some(interval) = fields.positive(&["full_attention_interval"])? {
         return Ok(every(count, interval, Kind::Recurrent));
@@ -156,11 +175,19 @@ fn from_letters(fields: &Fields<'_>, pattern: &str, count: u64) -> Result<Vec<Ki
 fn from_list(fields: &mut Fields<'_>, name: &str, list: &[Value], count: u64) -> Result<Vec<Kind>, ConfigError> {
     expect_length(fields, name, list.len(), count)?;
     let kind = |value: &Value| match value.as_str()? {
-        "full_attention" | "attention" | "global_attention" | "global" | "hybrid" => Some(Kind::Full),
+        "full_attention"
+        | "attention"
+        | "global_attention"
+        | "global"
+        | "hybrid"
+        | "indexed_attention"
+        | "deepseek_sparse_attention" => Some(Kind::Full),
         "sliding_attention" | "local_attention" | "local" | "sliding_window" => Some(Kind::Sliding),
         "chunked_attention" => Some(Kind::Chunked),
         "linear_attention" | "mamba" | "mamba2" | "recurrent" | "gated_delta_net" | "m" => Some(Kind::Recurrent),
         "conv" => Some(Kind::Conv),
+        "moe" => Some(Kind::ExpertsOnly),
+        "mlp" => Some(Kind::DenseOnly),
         _ => None,
     };
     let unknown =
@@ -168,7 +195,7 @@ fn from_list(fields: &mut Fields<'_>, name: &str, list: &[Value], count: u64) ->
     list.iter().map(|value| kind(value).ok_or_else(|| unknown(value))).collect()
 }
 
-fn expect_length(fields: &Fields<'_>, name: &str, length: usize, count: u64) -> Result<(), ConfigError> {
+pub(crate) fn expect_length(fields: &Fields<'_>, name: &str, length: usize, count: u64) -> Result<(), ConfigError> {
     if length as u64 == count {
         return Ok(());
     }
@@ -182,121 +209,6 @@ pub(crate) fn bias(fields: &Fields<'_>, rule: Bias) -> Result<bool, ConfigError>
         Bias::Always => Ok(true),
         Bias::Field(name, default) => Ok(fields.flag(name)?.unwrap_or(default)),
     }
-}
-
-/// The feed-forward parts that a model has, and which layer has which.
-struct FeedForwards {
-    dense: Option<Dense>,
-    experts: Option<Experts>,
-    first_dense: u64,
-    step: u64,
-    offset: u64,
-    /// Layers that are dense although the pattern gives them experts.
-    listed_dense: BTreeSet<u64>,
-}
-
-impl FeedForwards {
-    fn read(fields: &mut Fields<'_>, family: &Family) -> Result<Self, ConfigError> {
-        let gated = gated(fields, family)?;
-        let experts = experts(fields, family, gated)?;
-        // Granite's hybrids name the dense width as that of a shared expert, where they have no routed ones.
-        let shared_width = if experts.is_none() { fields.positive(&["shared_intermediate_size"])? } else { None };
-        let named = fields.positive(&["intermediate_size_mlp"])?;
-        let width = match named.or(shared_width) {
-            Some(width) => Some(width),
-            None => fields.positive(&["intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim"])?,
-        };
-        let bias = bias(fields, family.mlp_bias)?;
-        let dense = width.map(|width| Dense { width, gated, bias });
-        let sparse = fields.positive(&["decoder_sparse_step", "interleave_moe_layer_step", "expert_layer_period"])?;
-        let frequency = fields.positive(&["moe_layer_freq"]).ok().flatten();
-        let offset = match (fields.number(&["expert_layer_offset"])?, frequency) {
-            (Some(offset), _) => offset,
-            (None, Some(_)) => 0,
-            (None, None) => sparse.unwrap_or(1).saturating_sub(1),
-        };
-        Ok(Self {
-            dense,
-            experts,
-            first_dense: fields
-                .number(&["first_k_dense_replace", "num_dense_layers", "moe_layer_start_index"])?
-                .unwrap_or(0),
-            step: sparse.or(frequency).unwrap_or(1),
-            offset,
-            listed_dense: fields.list("mlp_only_layers")?.into_iter().flatten().filter_map(Value::as_u64).collect(),
-        })
-    }
-
-    fn of(&self, fields: &Fields<'_>, kind: Kind, index: u64) -> Result<FeedForward, ConfigError> {
-        let dense = || self.dense.map(FeedForward::Dense).ok_or_else(|| fields.missing(&["intermediate_size"]));
-        let Some(experts) = self.experts else {
-            // A purely recurrent model has no feed-forward part at all.
-            let none = kind == Kind::Recurrent && mixers::only_recurrent(fields);
-            return if none { Ok(FeedForward::None) } else { dense() };
-        };
-        let sparse = index >= self.first_dense
-            && index % self.step == self.offset % self.step
-            && !self.listed_dense.contains(&index);
-        match kind {
-            Kind::DenseOnly => dense(),
-            Kind::ExpertsOnly => Ok(FeedForward::Experts(experts)),
-            _ if sparse => Ok(FeedForward::Experts(experts)),
-            _ => dense(),
-        }
-    }
-}
-
-fn gated(fields: &Fields<'_>, family: &Family) -> Result<bool, ConfigError> {
-    let activation = fields.text(&["hidden_act", "hidden_activation", "activation_function", "mlp_hidden_act"])?;
-    Ok(family.gated && !matches!(activation, Some("relu2" | "relu" | "gelu_new")))
-}
-
-fn experts(fields: &mut Fields<'_>, family: &Family, gated: bool) -> Result<Option<Experts>, ConfigError> {
-    const COUNT: [&str; 5] =
-        ["num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts"];
-    const PER_TOKEN: [&str; 6] = [
-        "num_experts_per_tok",
-        "num_experts_per_token",
-        "experts_per_token",
-        "moe_topk",
-        "moe_k",
-        "num_selected_experts",
-    ];
-    let Some(count) = fields.number(&COUNT)?.filter(|&n| n > 1) else { return Ok(None) };
-    let count = fields.bounded("num_experts", count, 1, 1 << 16)?;
-    let per_token = fields.positive(&PER_TOKEN)?.ok_or_else(|| fields.missing(&PER_TOKEN[..1]))?;
-    if per_token > count {
-        let reason = format!("a token cannot visit {per_token} of {count} experts");
-        return Err(fields.contradiction("num_experts_per_tok", "num_experts", reason));
-    }
-    let width = match fields.positive(&["moe_intermediate_size", "expert_intermediate_size"])? {
-        Some(width) => width,
-        None => fields.required(&["intermediate_size"])?,
-    };
-    let named = fields.number(&["shared_expert_intermediate_size", "shared_intermediate_size"])?;
-    let each = fields.number(&["moe_shared_expert_intermediate_size"])?.unwrap_or(width);
-    let shared =
-        fields.number(&["n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts"])?;
-    let llama4 = matches!(family.windows, Windows::Chunks);
-    let shared_width = match (named, shared) {
-        (Some(width), _) => width,
-        (None, Some(number)) => number * each,
-        // Llama 4 has one shared expert and no field for it.
-        (None, None) if llama4 => width,
-        (None, None) => 0,
-    };
-    let shared_gate = fields.has("shared_expert_intermediate_size");
-    let corrected = fields.text(&["topk_method"])? == Some("noaux_tc");
-    Ok(Some(Experts {
-        count,
-        per_token,
-        width,
-        gated,
-        bias: family.expert_bias,
-        shared_width,
-        shared_gate,
-        router_bias: family.router_bias || corrected,
-    }))
 }
 
 /// The window that a kind of layer has.

@@ -1,6 +1,7 @@
 //! Attention and recurrences, as a config describes them.
 
-use vramscope_core::{Attention, Indexer, LatentAttention, Mixer, QkNorm, Recurrent, Span};
+use serde_json::Value;
+use vramscope_core::{Attention, Indexer, LatentAttention, Mixer, OutputGate, QkNorm, Recurrent, Span};
 
 use crate::ConfigError;
 use crate::family::{Family, Windows};
@@ -10,7 +11,13 @@ use crate::layers::{Kind, bias, span};
 /// The mixers that a model's layers are made of; each is read once.
 pub(crate) struct Mixers {
     attention: Option<Attention>,
+    /// What layers with a window have in its place (MiMo), or those that see all (Gemma 4).
+    windowed: Option<Attention>,
+    /// Query heads, layer by layer, where a list states them.
+    heads: Option<Vec<u64>>,
     latent: Option<LatentAttention>,
+    /// Which layers have an index of their own; all where it is empty.
+    indexed: Vec<bool>,
     recurrent: Option<Recurrent>,
     conv: Option<Recurrent>,
     spans: Vec<(Kind, Span)>,
@@ -31,8 +38,15 @@ impl Mixers {
         let recurrent = recurrent(fields, hidden)?;
         let attention =
             if latent.is_some() || only_recurrent(fields) { None } else { Some(attention(fields, family, hidden)?) };
+        let (attention, windowed) = match attention {
+            Some(attention) => by_span(fields, attention)?,
+            None => (None, None),
+        };
         Ok(Self {
             attention,
+            windowed,
+            heads: heads_by_layer(fields)?,
+            indexed: if latent.is_some_and(|l| l.indexer.is_some()) { indexed(fields)? } else { Vec::new() },
             latent,
             recurrent,
             conv: short_conv(fields, hidden)?,
@@ -51,16 +65,24 @@ impl Mixers {
             Kind::Conv => return self.conv.map(Mixer::Recurrent).ok_or_else(|| fields.missing(&["conv_L_cache"])),
             Kind::Full | Kind::Sliding | Kind::Chunked => {}
         }
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
         if let Some(latent) = self.latent {
-            return Ok(Mixer::Latent(latent));
+            let own = self.indexed.get(place).copied().unwrap_or(true);
+            return Ok(Mixer::Latent(LatentAttention { indexer: latent.indexer.filter(|_| own), ..latent }));
         }
         let span = self.spans.iter().find(|(k, _)| *k == kind).map(|(_, span)| *span);
         let span = span.ok_or_else(|| {
             fields.missing(&[if kind == Kind::Sliding { "sliding_window" } else { "attention_chunk_size" }])
         })?;
         let shares_cache = self.shared_from.is_some_and(|n| index >= count.saturating_sub(n));
-        let attention = self.attention.ok_or_else(|| fields.missing(&["num_attention_heads"]))?;
-        let attention = Attention { span, shares_cache, ..attention };
+        let attention = if span == Span::Full { self.attention } else { self.windowed.or(self.attention) };
+        let attention = attention.ok_or_else(|| fields.missing(&["num_attention_heads"]))?;
+        let heads = self.heads.as_ref().and_then(|list| list.get(place)).copied().unwrap_or(attention.heads);
+        if heads % attention.kv_heads != 0 {
+            let reason = format!("{heads} query heads cannot share {} key-value heads evenly", attention.kv_heads);
+            return Err(fields.contradiction("num_attention_heads_per_layer", "num_key_value_heads", reason));
+        }
+        let attention = Attention { heads, span, shares_cache, ..attention };
         match self.recurrent {
             Some(recurrent) if self.parallel => Ok(Mixer::Parallel(attention, recurrent)),
             _ => Ok(Mixer::Attention(attention)),
@@ -77,13 +99,74 @@ pub(crate) fn only_recurrent(fields: &Fields<'_>) -> bool {
     matches!(model_type(fields), Ok(Some("mamba" | "mamba2" | "falcon_mamba")))
 }
 
+/// Attention of the layers that see all, and of those with a window where that differs.
+fn by_span(fields: &Fields<'_>, usual: Attention) -> Result<(Option<Attention>, Option<Attention>), ConfigError> {
+    let mut full = usual;
+    let mut windowed = usual;
+    // MiMo states the windowed layers' shape apart.
+    windowed.heads = fields.positive(&["swa_num_attention_heads"])?.unwrap_or(usual.heads);
+    windowed.kv_heads = fields.positive(&["swa_num_key_value_heads"])?.unwrap_or(usual.kv_heads);
+    windowed.head_dim = fields.positive(&["swa_head_dim"])?.unwrap_or(usual.head_dim);
+    windowed.value_dim = fields.positive(&["swa_v_head_dim"])?.unwrap_or(if fields.has("swa_head_dim") {
+        windowed.head_dim
+    } else {
+        usual.value_dim
+    });
+    windowed.sinks = fields.flag("add_swa_attention_sink_bias")?.unwrap_or(usual.sinks);
+    full.sinks = fields.flag("add_full_attention_sink_bias")?.unwrap_or(usual.sinks);
+    // Gemma 4 states that of the global ones, whose values may be their keys.
+    if let Some(head_dim) = fields.positive(&["global_head_dim"])? {
+        (full.head_dim, full.value_dim) = (head_dim, head_dim);
+    }
+    full.kv_heads = fields.positive(&["num_global_key_value_heads"])?.unwrap_or(full.kv_heads);
+    full.value_is_key = fields.flag("attention_k_eq_v")?.unwrap_or(false);
+    for (attention, name) in [(&full, "num_global_key_value_heads"), (&windowed, "swa_num_key_value_heads")] {
+        if attention.kv_heads > attention.heads || attention.heads % attention.kv_heads != 0 {
+            let (heads, kv_heads) = (attention.heads, attention.kv_heads);
+            let reason = format!("{heads} query heads cannot share {kv_heads} key-value heads evenly");
+            return Err(fields.contradiction(name, "num_attention_heads", reason));
+        }
+    }
+    Ok((Some(full), Some(windowed).filter(|windowed| *windowed != full)))
+}
+
+/// Query heads of each layer, where a list states them (Laguna).
+fn heads_by_layer(fields: &Fields<'_>) -> Result<Option<Vec<u64>>, ConfigError> {
+    const NAME: &str = "num_attention_heads_per_layer";
+    let Some(list) = fields.list(NAME)? else { return Ok(None) };
+    let heads = |value: &Value| {
+        let heads = value.as_u64().ok_or_else(|| fields.wrong(NAME, "a list of numbers of heads", value))?;
+        fields.bounded(NAME, heads, 1, 1 << 17)
+    };
+    list.iter().map(heads).collect::<Result<_, _>>().map(Some)
+}
+
+/// Which layers have an index of their own: those listed as `full`, or every so manieth after the first few, which
+/// all have one (GLM 5; vLLM `models/deepseek_v2.py`). The others select by the index before them.
+fn indexed(fields: &Fields<'_>) -> Result<Vec<bool>, ConfigError> {
+    if let Some(list) = fields.list("indexer_types")? {
+        let kind = |value: &Value| match value.as_str() {
+            Some("full") => Ok(true),
+            Some("shared") => Ok(false),
+            _ => Err(fields.wrong("indexer_types", "full or shared", value)),
+        };
+        return list.iter().map(kind).collect();
+    }
+    let Some(step) = fields.positive(&["index_topk_freq"])? else { return Ok(Vec::new()) };
+    let first = fields.number(&["index_skip_topk_offset"])?.unwrap_or(1).max(1);
+    let count = fields.number(&["num_hidden_layers"])?.unwrap_or(0).min(1024);
+    Ok((0..count).map(|i| i < first || (i + 1 - first) % step == 0).collect())
+}
+
 /// The sliding window; zero and null mean none.
 pub(crate) fn window(fields: &mut Fields<'_>) -> Result<Option<u64>, ConfigError> {
-    const NAMES: [&str; 2] = ["sliding_window", "sliding_window_size"];
+    // Where both stand, the first is transformers' own, which counts one token more for some families (MiMo).
+    const NAMES: [&str; 2] = ["sliding_window_size", "sliding_window"];
     if fields.has(NAMES[0]) || fields.has(NAMES[1]) {
         // Some checkpoints write -1 for none.
-        let negative = fields.value(&NAMES).and_then(serde_json::Value::as_i64).is_some_and(|n| n < 0);
-        return if negative { Ok(None) } else { Ok(fields.number(&NAMES)?.filter(|&w| w > 0)) };
+        let negative = fields.value(&NAMES).and_then(Value::as_i64).is_some_and(|n| n < 0);
+        let named = if fields.has(NAMES[0]) { NAMES[0] } else { NAMES[1] };
+        return if negative { Ok(None) } else { Ok(fields.number(&[named])?.filter(|&w| w > 0)) };
     }
     Ok(fields.default_of("sliding_window"))
 }
@@ -93,9 +176,11 @@ fn attention(fields: &mut Fields<'_>, family: &Family, hidden: u64) -> Result<At
     let named = fields.positive(&["num_key_value_heads", "num_kv_heads", "n_kv_heads", "multi_query_group_num"])?;
     let kv_heads = match named.or_else(|| fields.default_of("num_key_value_heads")) {
         Some(kv_heads) => kv_heads,
-        None if fields.flag("multi_query")? == Some(true) => 1,
         None => heads,
     };
+    // Falcon states all heads beside it.
+    let many = fields.flag("new_decoder_architecture")? == Some(true);
+    let kv_heads = if fields.flag("multi_query")? == Some(true) && !many { 1 } else { kv_heads };
     if kv_heads > heads || heads % kv_heads != 0 {
         let reason = format!("{heads} query heads cannot share {kv_heads} key-value heads evenly");
         return Err(fields.contradiction("num_key_value_heads", "num_attention_heads", reason));
@@ -125,11 +210,20 @@ fn attention(fields: &mut Fields<'_>, family: &Family, hidden: u64) -> Result<At
         output_bias: bias(fields, family.output_bias)?,
         qk_norm,
         sinks: family.sinks,
-        output_gate: fields
-            .flag("attn_output_gate")?
-            .unwrap_or(matches!(model_type(fields)?, Some("qwen3_next" | "qwen3_5_text" | "qwen3_5_moe_text"))),
+        gate: gate(fields)?,
+        value_is_key: false,
         shares_cache: false,
     })
+}
+
+fn gate(fields: &Fields<'_>) -> Result<OutputGate, ConfigError> {
+    let gated = matches!(model_type(fields)?, Some("qwen3_next" | "qwen3_5_text" | "qwen3_5_moe_text"));
+    if fields.flag("attn_output_gate")?.unwrap_or(gated) {
+        return Ok(OutputGate::PerElement);
+    }
+    let per_head = fields.value(&["gating"]).and_then(Value::as_bool) == Some(true)
+        || fields.flag("use_head_wise_attn_gate")? == Some(true);
+    Ok(if per_head { OutputGate::PerHead } else { OutputGate::None })
 }
 
 fn latent(fields: &mut Fields<'_>) -> Result<Option<LatentAttention>, ConfigError> {
@@ -145,6 +239,7 @@ fn latent(fields: &mut Fields<'_>) -> Result<Option<LatentAttention>, ConfigErro
         rope_dim: fields.required(&["qk_rope_head_dim"])?,
         nope_dim: fields.required(&["qk_nope_head_dim"])?,
         value_dim: fields.required(&["v_head_dim"])?,
+        sparse: indexer.is_some(),
         indexer,
     }))
 }
@@ -156,6 +251,14 @@ fn recurrent(fields: &mut Fields<'_>, hidden: u64) -> Result<Option<Recurrent>, 
             value_heads,
             key_dim: fields.required(&["linear_key_head_dim"])?,
             value_dim: fields.required(&["linear_value_head_dim"])?,
+            conv: fields.required(&["linear_conv_kernel_dim"])?,
+        }));
+    }
+    if let Some(heads) = fields.positive(&["linear_num_heads"])? {
+        // Kimi's, as transformers 5 writes it.
+        return Ok(Some(Recurrent::KimiDelta {
+            heads,
+            head_dim: fields.required(&["linear_head_dim"])?,
             conv: fields.required(&["linear_conv_kernel_dim"])?,
         }));
     }
@@ -181,7 +284,7 @@ fn mamba1(fields: &mut Fields<'_>, hidden: u64) -> Result<Recurrent, ConfigError
     let jamba = model_type(fields)? == Some("jamba");
     let expand = fields.positive(&["mamba_expand", "expand"])?.unwrap_or(2);
     let own = if jamba { None } else { fields.positive(&["intermediate_size"])? };
-    let rank = match fields.value(&["mamba_dt_rank", "time_step_rank"]).and_then(serde_json::Value::as_u64) {
+    let rank = match fields.value(&["mamba_dt_rank", "time_step_rank"]).and_then(Value::as_u64) {
         Some(rank) => fields.bounded("time_step_rank", rank, 1, crate::fields::MOST)?,
         None => hidden.div_ceil(16),
     };

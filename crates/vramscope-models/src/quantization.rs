@@ -1,43 +1,87 @@
 //! The `quantization_config` section: what format the linear layers have, and which parts are kept plain.
 
 use serde_json::{Map, Value};
-use vramscope_core::{Quantization, WeightFormat};
+use vramscope_core::{Matrix, Quantization, StoredAs, WeightFormat};
 
 use crate::fields::Fields;
-use crate::ignore::{Ignored, MOST_EXPRESSIONS, MOST_PATTERNS};
+use crate::stored::{MOST_EXPRESSIONS, MOST_PATTERNS, StorageRules};
 use crate::{ConfigError, Note};
 
-/// A checkpoint's quantization with the list of modules that it leaves alone.
+/// A checkpoint's quantization, and which matrices it stores otherwise.
 pub(crate) struct Declared {
     pub(crate) quantization: Quantization,
-    pub(crate) ignored: Ignored,
+    pub(crate) rules: StorageRules,
+}
+
+/// The head's name.
+const HEAD: &str = "lm_head";
+
+/// The formats of a checkpoint: the usual one, and those that entries name.
+struct Formats {
+    usual: WeightFormat,
+    others: Vec<WeightFormat>,
+    rules: StorageRules,
+    head: StoredAs,
+}
+
+impl Formats {
+    /// One format for all, but for what a list leaves alone.
+    fn one(usual: WeightFormat) -> Self {
+        Self { usual, others: Vec::new(), rules: StorageRules::default(), head: StoredAs::Plain }
+    }
+
+    /// States the format of what an entry names.
+    fn name(&mut self, name: &str, format: StoredAs) {
+        if name == HEAD || name.strip_suffix(HEAD).is_some_and(|before| before.ends_with('.')) {
+            self.head = format;
+        } else {
+            self.rules.add(name, format);
+        }
+    }
+
+    /// The place of a further format; as the usual one past the number that a layer can name.
+    fn place(&mut self, format: WeightFormat) -> StoredAs {
+        if format == WeightFormat::Plain {
+            return StoredAs::Plain;
+        }
+        let known = self.others.iter().position(|other| *other == format).unwrap_or_else(|| {
+            self.others.push(format);
+            self.others.len() - 1
+        });
+        u8::try_from(known).map_or(StoredAs::Usual, StoredAs::Other)
+    }
 }
 
 /// Reads the section; `None` where a config has none, or one that says that nothing is quantized.
 pub(crate) fn read(section: &Map<String, Value>, notes: &mut Vec<Note>) -> Result<Option<Declared>, ConfigError> {
     let mut fields = Fields::new(section, None, "quantization_config.", &[]);
     let method = method(&fields)?.to_ascii_lowercase();
-    let format = match method.as_str() {
+    let ignored = ignored(&fields)?;
+    let mut formats = match method.as_str() {
         "none" => return Ok(None),
-        "awq" | "awq_marlin" => packed(&fields, fields.flag("zero_point")?.unwrap_or(true), false)?,
-        "gptq" | "gptq_marlin" => packed(&fields, true, fields.flag("desc_act")?.unwrap_or(false))?,
-        "auto-round" | "auto_round" | "inc" => packed(&fields, !fields.flag("sym")?.unwrap_or(true), false)?,
-        "fp8" | "deepseek_v4_fp8" => float8(&fields)?,
-        "fbgemm_fp8" | "ptpc_fp8" => WeightFormat::Byte { per_channel: true, static_input_scale: false },
-        "mxfp4" | "gpt_oss_mxfp4" => WeightFormat::Mxfp4,
-        "bitsandbytes" => bitsandbytes(&fields)?,
+        "awq" | "awq_marlin" => Formats::one(packed(&fields, fields.flag("zero_point")?.unwrap_or(true), false)?),
+        "gptq" | "gptq_marlin" => gptq(&fields)?,
+        "auto-round" | "auto_round" | "inc" => {
+            Formats::one(packed(&fields, !fields.flag("sym")?.unwrap_or(true), false)?)
+        }
+        "fp8" | "deepseek_v4_fp8" => Formats::one(float8(&fields)?),
+        "fbgemm_fp8" | "ptpc_fp8" => Formats::one(WeightFormat::Byte { per_channel: true, static_input_scale: false }),
+        "mxfp4" | "gpt_oss_mxfp4" => experts_only(WeightFormat::Mxfp4),
+        "bitsandbytes" => Formats::one(bitsandbytes(&fields)?),
         "modelopt" | "modelopt_fp4" | "modelopt_mixed" => modelopt(&fields)?,
-        "compressed-tensors" | "compressed_tensors" => compressed_tensors(&fields)?,
-        _ => WeightFormat::Unknown,
+        "compressed-tensors" | "compressed_tensors" => compressed_tensors(&fields, &ignored)?,
+        _ => Formats::one(WeightFormat::Unknown),
     };
-    if format == WeightFormat::Unknown {
+    ignored.iter().for_each(|pattern| formats.rules.add(pattern, StoredAs::Plain));
+    let unknown = |format: &WeightFormat| *format == WeightFormat::Unknown;
+    if unknown(&formats.usual) || formats.others.iter().any(unknown) {
+        formats.usual = WeightFormat::Unknown;
         fields.note("quant_method", format!("the size of weights stored by `{method}` is not known"));
     }
-    let head = fields.flag("lm_head")?.unwrap_or(false);
-    let declared = Declared {
-        ignored: ignored(&fields)?,
-        quantization: Quantization { method, format, head, kv_cache: kv_cache(&fields)? },
-    };
+    let head = if fields.flag("lm_head")? == Some(true) { StoredAs::Usual } else { formats.head };
+    let Formats { usual: format, others, rules, .. } = formats;
+    let declared =
+        Declared { rules, quantization: Quantization { method, format, others, head, kv_cache: kv_cache(&fields)? } };
     notes.extend(fields.into_notes());
     Ok(Some(declared))
 }
@@ -50,6 +94,49 @@ fn method<'a>(fields: &Fields<'a>) -> Result<&'a str, ConfigError> {
         return Ok("modelopt");
     }
     Err(fields.missing(&["quant_method"]))
+}
+
+/// A format that only routed experts are stored in.
+fn experts_only(format: WeightFormat) -> Formats {
+    let mut formats = Formats::one(format);
+    for matrix in Matrix::ALL {
+        if !matches!(matrix, Matrix::ExpertsGateUp | Matrix::ExpertsDown) {
+            formats.rules.set(matrix, StoredAs::Plain);
+        }
+    }
+    formats
+}
+
+/// GPTQ, with GPTQModel's overrides: `-:EXPRESSION` leaves modules alone, `+:EXPRESSION` (or a bare one) gives them
+/// other bits or groups. The first that matches from the beginning of a name holds.
+fn gptq(fields: &Fields<'_>) -> Result<Formats, ConfigError> {
+    let index = fields.flag("desc_act")?.unwrap_or(false);
+    let usual = packed(fields, true, index)?;
+    let mut formats = Formats::one(usual);
+    let Some(dynamic) = fields.section("dynamic")? else { return Ok(formats) };
+    fields.bounded("dynamic", dynamic.len() as u64, 0, MOST_EXPRESSIONS as u64)?;
+    for (key, value) in dynamic {
+        let (left_alone, expression) = match key.split_once(':') {
+            Some(("-", expression)) => (true, expression),
+            Some(("+", expression)) => (false, expression),
+            _ => (false, key.as_str()),
+        };
+        let format = match (left_alone, value.as_object()) {
+            (true, _) => StoredAs::Plain,
+            (false, Some(own)) => {
+                let own = Fields::new(own, None, "quantization_config.dynamic.*.", &[]);
+                let WeightFormat::Packed { bits, group, .. } = usual else { continue };
+                let bits = own.positive(&["bits"])?.unwrap_or(bits);
+                let bits = own.bounded("bits", bits, 1, 8)?;
+                let group = if own.has("group_size") { group_size(&own)? } else { group };
+                let group_index = own.flag("desc_act")?.unwrap_or(index);
+                formats.place(WeightFormat::Packed { bits, group, zero_point: true, group_index })
+            }
+            (false, None) => return Err(fields.wrong("dynamic", "an object for every expression", value)),
+        };
+        formats.rules.add(&format!("re:{expression}"), format);
+    }
+    Ok(formats)
 }
 
 fn packed(fields: &Fields<'_>, zero_point: bool, group_index: bool) -> Result<WeightFormat, ConfigError> {
@@ -78,7 +165,7 @@ fn blocks(fields: &Fields<'_>, name: &str, block: &[Value]) -> Result<WeightForm
     let side = |value: &Value| value.as_u64().filter(|side| (1..=1 << 20).contains(side));
     match block {
         [rows, columns] => match (side(rows), side(columns)) {
-            (Some(rows), Some(columns)) => Ok(WeightFormat::ByteBlocks { rows, columns }),
+            (Some(rows), Some(columns)) => Ok(WeightFormat::ByteBlocks { rows, columns, scale: 4 }),
             _ => Err(fields.wrong(name, "two positive numbers", rows)),
         },
         _ => Err(fields.wrong(name, "two positive numbers", &Value::Array(block.to_vec()))),
@@ -93,27 +180,73 @@ fn bitsandbytes(fields: &Fields<'_>) -> Result<WeightFormat, ConfigError> {
     Ok(WeightFormat::Nf4 { double_quantized })
 }
 
-fn modelopt(fields: &Fields<'_>) -> Result<WeightFormat, ConfigError> {
+fn modelopt(fields: &Fields<'_>) -> Result<Formats, ConfigError> {
     let nested = fields.section("quantization")?;
-    let algorithm = match nested {
-        Some(section) => Fields::new(section, None, "quantization_config.quantization.", &[]).text(&["quant_algo"])?,
-        None => fields.text(&["quant_algo"])?,
+    let inner = nested.map(|section| Fields::new(section, None, "quantization_config.quantization.", &[]));
+    let fields = inner.as_ref().unwrap_or(fields);
+    let algorithm = fields.text(&["quant_algo"])?.unwrap_or_default();
+    if !algorithm.eq_ignore_ascii_case("MIXED_PRECISION") {
+        return Ok(Formats::one(modelopt_format(algorithm)));
+    }
+    // Only what is listed is quantized, each module by its own method.
+    let mut formats = Formats::one(WeightFormat::Plain);
+    formats.rules = StorageRules::otherwise(StoredAs::Plain);
+    let Some(layers) = fields.section("quantized_layers")? else {
+        return Ok(Formats::one(WeightFormat::Unknown));
     };
-    Ok(match algorithm.map(str::to_ascii_uppercase).as_deref() {
-        Some("NVFP4" | "FP4") => WeightFormat::Nvfp4,
-        Some("FP8") => WeightFormat::Byte { per_channel: false, static_input_scale: true },
-        Some("FP8_PER_CHANNEL_PER_TOKEN") => WeightFormat::Byte { per_channel: true, static_input_scale: false },
-        Some("FP8_PB_WO") => WeightFormat::ByteBlocks { rows: 128, columns: 128 },
-        Some("MXFP8") => WeightFormat::ByteBlocks { rows: 1, columns: 32 },
-        _ => WeightFormat::Unknown,
-    })
+    fields.bounded("quantized_layers", layers.len() as u64, 0, MOST_PATTERNS as u64)?;
+    for (name, value) in layers {
+        let algorithm = value.get("quant_algo").and_then(Value::as_str).unwrap_or_default();
+        let format = formats.place(modelopt_format(algorithm));
+        formats.name(name, format);
+    }
+    Ok(formats)
 }
 
-/// The first config group decides: mixed checkpoints name theirs by target, which only the tensor table resolves.
-fn compressed_tensors(fields: &Fields<'_>) -> Result<WeightFormat, ConfigError> {
-    let Some(groups) = fields.section("config_groups")? else { return Ok(WeightFormat::Unknown) };
-    let Some(Value::Object(group)) = groups.values().next() else { return Ok(WeightFormat::Unknown) };
-    let group = Fields::new(group, None, "quantization_config.config_groups.*.", &[]);
+fn modelopt_format(algorithm: &str) -> WeightFormat {
+    match algorithm.to_ascii_uppercase().as_str() {
+        "NVFP4" | "FP4" | "W4A16_NVFP4" => WeightFormat::Nvfp4,
+        "FP8" => WeightFormat::Byte { per_channel: false, static_input_scale: true },
+        "FP8_PER_CHANNEL_PER_TOKEN" => WeightFormat::Byte { per_channel: true, static_input_scale: false },
+        "FP8_PB_WO" => WeightFormat::ByteBlocks { rows: 128, columns: 128, scale: 4 },
+        "MXFP8" => WeightFormat::ByteBlocks { rows: 1, columns: 32, scale: 1 },
+        _ => WeightFormat::Unknown,
+    }
+}
+
+/// Groups name their modules by class (`Linear` is every one), by name, or by expression; a name rules over a class,
+/// and the list of ignored modules over all. Where no group says `Linear`, what is not named is plain.
+fn compressed_tensors(fields: &Fields<'_>, ignored: &[&str]) -> Result<Formats, ConfigError> {
+    let Some(groups) = fields.section("config_groups")? else { return Ok(Formats::one(WeightFormat::Unknown)) };
+    fields.bounded("config_groups", groups.len() as u64, 0, 64)?;
+    let mut formats = Formats::one(WeightFormat::Plain);
+    formats.rules = StorageRules::otherwise(StoredAs::Plain);
+    ignored.iter().for_each(|pattern| formats.rules.add(pattern, StoredAs::Plain));
+    let mut usual = None;
+    let mut entries = 0;
+    for group in groups.values().filter_map(Value::as_object) {
+        let group = Fields::new(group, None, "quantization_config.config_groups.*.", &[]);
+        let format = group_format(&group)?;
+        let targets: Vec<&str> = group.list("targets")?.into_iter().flatten().filter_map(Value::as_str).collect();
+        entries += targets.len();
+        fields.bounded("targets", entries as u64, 0, MOST_PATTERNS as u64)?;
+        let (classes, names): (Vec<&str>, Vec<&str>) = targets
+            .into_iter()
+            .partition(|target| !target.contains('.') && !target.starts_with("re:") && *target != HEAD);
+        if !classes.is_empty() || names.is_empty() {
+            usual = usual.or(Some(format));
+        }
+        let place = formats.place(format);
+        names.into_iter().for_each(|name| formats.name(name, place));
+    }
+    if let Some(usual) = usual {
+        formats.usual = usual;
+        formats.rules.usual(StoredAs::Usual);
+    }
+    Ok(formats)
+}
+
+fn group_format(group: &Fields<'_>) -> Result<WeightFormat, ConfigError> {
     let Some(weights) = group.section("weights")? else { return Ok(WeightFormat::Plain) };
     let weights = Fields::new(weights, None, "quantization_config.config_groups.*.weights.", &[]);
     let bits = weights.positive(&["num_bits"])?.unwrap_or(8);
@@ -127,11 +260,16 @@ fn compressed_tensors(fields: &Fields<'_>) -> Result<WeightFormat, ConfigError> 
     Ok(match (bits, float, strategy) {
         (4, true, _) if group_size(&weights)? == Some(32) => WeightFormat::Mxfp4,
         (4, true, _) => WeightFormat::Nvfp4,
+        (8, true, Some("group")) if group_size(&weights)? == Some(32) => {
+            WeightFormat::ByteBlocks { rows: 1, columns: 32, scale: 1 }
+        }
         (8, _, Some("block")) => match weights.list("block_structure")? {
             Some(block) => blocks(&weights, "block_structure", block)?,
             None => WeightFormat::Unknown,
         },
         (8, _, Some("tensor")) => WeightFormat::Byte { per_channel: false, static_input_scale },
+        // ModelOpt's own groups name no strategy: one scale per tensor, for weights and inputs.
+        (8, true, None) => WeightFormat::Byte { per_channel: false, static_input_scale },
         (8, _, Some("channel") | None) => WeightFormat::Byte { per_channel: true, static_input_scale },
         (bits, false, _) => WeightFormat::Packed {
             bits,
@@ -145,6 +283,11 @@ fn compressed_tensors(fields: &Fields<'_>) -> Result<WeightFormat, ConfigError> 
 
 /// What the checkpoint wants the KV cache to be stored in.
 fn kv_cache(fields: &Fields<'_>) -> Result<Option<String>, ConfigError> {
+    // Some write the type's name in place of its description.
+    let name = fields.value(&["kv_cache_scheme"]).and_then(Value::as_str).map(str::to_ascii_lowercase);
+    if let Some(name) = name {
+        return Ok(Some(name).filter(|name| name == "fp8" || name == "nvfp4"));
+    }
     if let Some(scheme) = fields.section("kv_cache_scheme")? {
         let bits = Fields::new(scheme, None, "quantization_config.kv_cache_scheme.", &[]).number(&["num_bits"])?;
         return Ok((bits == Some(8)).then(|| "fp8".to_owned()));
@@ -156,7 +299,8 @@ fn kv_cache(fields: &Fields<'_>) -> Result<Option<String>, ConfigError> {
     Ok(algorithm.map(str::to_ascii_lowercase).filter(|a| a == "fp8" || a == "nvfp4"))
 }
 
-fn ignored(fields: &Fields<'_>) -> Result<Ignored, ConfigError> {
+/// The modules that the checkpoint leaves alone.
+fn ignored<'a>(fields: &Fields<'a>) -> Result<Vec<&'a str>, ConfigError> {
     const NAMES: [&str; 6] = [
         "ignore",
         "ignored_layers",
@@ -180,5 +324,5 @@ fn ignored(fields: &Fields<'_>) -> Result<Ignored, ConfigError> {
         _ => (expressions, MOST_EXPRESSIONS),
     };
     fields.bounded("ignore", count as u64, 0, most as u64)?;
-    Ok(Ignored::new(&patterns))
+    Ok(patterns)
 }

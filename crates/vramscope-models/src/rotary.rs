@@ -3,19 +3,24 @@
 //! Sizes follow vLLM 0.25, `model_executor/layers/rotary_embedding/*`: one table per distinct setting, shared by layers.
 
 use serde_json::{Map, Value};
-use vramscope_core::{Architecture, Mixer, RotaryTable};
+use vramscope_core::{Architecture, Mixer, RotaryTable, Span};
 
 use crate::ConfigError;
 use crate::fields::{Fields, MOST};
 
 /// The distinct tables of a model.
 pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<RotaryTable>, ConfigError> {
-    let Some(width) = width(fields, model)? else { return Ok(Vec::new()) };
+    if !rotates(fields, model)? {
+        return Ok(Vec::new());
+    }
     let Some(positions) = model.max_positions else { return Ok(Vec::new()) };
     if fields.text(&["position_embedding_type"]).ok().flatten() == Some("nope") || model.learned_positions > 0 {
         return Ok(Vec::new());
     }
-    let local = fields.has("rope_local_base_freq");
+    // Layers with a window have a table of their own.
+    let local = fields.has("rope_local_base_freq")
+        || fields.has("swa_rope_theta")
+        || (model.family.as_deref() == Some("gemma4_text") && !fields.has("rope_parameters"));
     let mut tables = Vec::new();
     for (windowed, scaling) in scalings(fields)? {
         let scaled = scaling.map_or(Some(positions), |section| scaled(section, positions));
@@ -27,9 +32,11 @@ pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<Rota
             most: MOST,
         })?;
         let windowed = if local { Some(false) } else { windowed };
-        tables.push(RotaryTable { positions: scaled, width, windowed });
+        if let Some(width) = width(fields, model, scaling, windowed) {
+            tables.push(RotaryTable { positions: scaled, width, windowed });
+        }
     }
-    if local {
+    if let Some(width) = width(fields, model, None, Some(true)).filter(|_| local) {
         tables.push(RotaryTable { positions, width, windowed: Some(true) });
     }
     Ok(tables)
@@ -76,22 +83,40 @@ fn scaled(section: &Map<String, Value>, positions: u64) -> Option<u64> {
     }
 }
 
-/// The rotated width of a head; `None` where no layer rotates.
-fn width(fields: &Fields<'_>, model: &Architecture) -> Result<Option<u64>, ConfigError> {
+/// Whether any layer rotates.
+fn rotates(fields: &Fields<'_>, model: &Architecture) -> Result<bool, ConfigError> {
+    // Nemotron's and Jamba's hybrids attend without positions, Kimi's where its config says so.
+    let plain = matches!(model.family.as_deref(), Some("nemotron_h" | "jamba" | "kimi_linear"))
+        || fields.flag("mla_use_nope")? == Some(true)
+        || fields.flag("alibi")? == Some(true);
+    Ok(!plain)
+}
+
+/// The rotated width of a head in the layers that a table is for; `None` where there are none.
+fn width(
+    fields: &Fields<'_>,
+    model: &Architecture,
+    scaling: Option<&Map<String, Value>>,
+    windowed: Option<bool>,
+) -> Option<u64> {
     let of = |mixer: &Mixer| match mixer {
-        Mixer::Attention(a) | Mixer::Parallel(a, _) => Some((a.head_dim, false)),
-        Mixer::Latent(l) => Some((l.rope_dim, true)),
+        Mixer::Attention(a) | Mixer::Parallel(a, _) => Some((a.head_dim, false, a.span != Span::Full)),
+        Mixer::Latent(l) => Some((l.rope_dim, true, false)),
         Mixer::None | Mixer::Recurrent(_) => None,
     };
-    // Nemotron's and Jamba's hybrids attend without positions.
-    let plain = matches!(model.family.as_deref(), Some("nemotron_h" | "jamba"));
-    let Some((width, latent)) = model.layers.iter().find_map(|l| of(&l.mixer)).filter(|_| !plain) else {
-        return Ok(None);
-    };
-    let share = fields.value(&["partial_rotary_factor", "rotary_pct"]).and_then(Value::as_f64);
-    let Some(share) = share.filter(|s| !latent && (0.0..=1.0).contains(s)) else { return Ok(Some(width)) };
+    let mut layers = model.layers.iter().filter_map(|layer| of(&layer.mixer));
+    let (width, latent, _) = layers.find(|(.., own)| windowed.is_none_or(|wanted| wanted == *own))?;
+    if let Some(stated) = fields.value(&["rotary_dim"]).and_then(Value::as_u64).filter(|own| *own <= width) {
+        return Some(stated);
+    }
+    let key = ["partial_rotary_factor", "rotary_pct"];
+    let kind = scaling.and_then(|section| section.get("rope_type")).and_then(Value::as_str);
+    let stated = scaling.and_then(|section| section.get(key[0])).or_else(|| fields.value(&key)).and_then(Value::as_f64);
+    // A proportional table is as wide as the head; what is not rotated has angle zero.
+    let share = stated.filter(|share| !latent && kind != Some("proportional") && (0.0..=1.0).contains(share));
+    let Some(share) = share else { return Some(width) };
     #[expect(clippy::cast_precision_loss, reason = "a head's width is below 2^31")]
     let part = width as f64 * share;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not above the width")]
-    Ok(Some(part as u64))
+    Some(part as u64)
 }

@@ -1,4 +1,10 @@
-//! Vision towers: counted from their own section where it has the fields of a vision transformer.
+//! Towers: what a multimodal model has beside its decoder, counted from its own sections.
+//!
+//! Shapes follow the classes of transformers 4.57 to 5.24; vLLM's own hold the same tensors. Ranks split the matrices of
+//! a tower and the biases of their outputs as they split a decoder's (`mm_encoder_tp_mode="weights"`).
+
+mod audio;
+mod vision;
 
 use serde_json::{Map, Value};
 use vramscope_core::Tower;
@@ -6,36 +12,101 @@ use vramscope_core::Tower;
 use crate::ConfigError;
 use crate::fields::Fields;
 
-/// The tower of a multimodal model with its projector; `None` for a language model.
+/// Parameters of a tower while they are counted. Sums of products of three numbers below 2^31.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    all: u128,
+    /// Those that ranks split.
+    split: u128,
+}
+
+impl Count {
+    /// What stands whole on every rank.
+    fn whole(&mut self, parameters: u128) {
+        self.all += parameters;
+    }
+
+    /// What ranks split.
+    fn split(&mut self, parameters: u128) {
+        self.all += parameters;
+        self.split += parameters;
+    }
+
+    fn add(&mut self, other: Self, times: u64) {
+        self.all += other.all * u128::from(times);
+        self.split += other.split * u128::from(times);
+    }
+
+    /// A matrix whose outputs are split, with its bias.
+    fn up(&mut self, from: u64, to: u64, bias: bool) {
+        self.split(wide(from) * wide(to) + if bias { wide(to) } else { 0 });
+    }
+
+    /// A matrix whose inputs are split; its bias is whole.
+    fn down(&mut self, from: u64, to: u64, bias: bool) {
+        self.split(wide(from) * wide(to));
+        self.whole(if bias { wide(to) } else { 0 });
+    }
+}
+
+fn wide(number: u64) -> u128 {
+    u128::from(number)
+}
+
+/// What was found of a section.
+struct Found {
+    count: Count,
+    /// By rules for this kind of tower.
+    known: bool,
+}
+
+/// The towers of a multimodal model with their projectors; `None` for a language model.
 ///
-/// The count follows SigLIP with the projector of Gemma 3, and is near for other vision transformers.
+/// A kind that is not known is counted as a plain vision transformer where it has the fields of one.
 pub(crate) fn read(fields: &Fields<'_>, root: &Map<String, Value>, hidden: u64) -> Result<Option<Tower>, ConfigError> {
     if let Some(parameters) = fields.number(&["tower_parameters"])? {
-        return Ok(Some(Tower { parameters, counted: true }));
+        return Ok(Some(Tower { parameters, split: 0, counted: true }));
     }
-    let Some(section) = root.get("vision_config").and_then(Value::as_object) else { return Ok(None) };
-    let siglip = section.get("model_type").and_then(Value::as_str) == Some("siglip_vision_model");
-    let vision = Fields::new(section, None, "vision_config.", &[]);
-    let number = |names: &[&str]| vision.positive(names);
-    let (Some(width), Some(layers)) =
-        (number(&["hidden_size", "embed_dim"])?, number(&["num_hidden_layers", "depth"])?)
-    else {
-        return Ok(Some(Tower { parameters: 0, counted: false }));
+    let outer = Fields::new(root, None, "", &[]);
+    let model_type = outer.text(&["model_type"])?.unwrap_or_default();
+    let mut found = Vec::new();
+    match section(root, "vision_config") {
+        Some(own) => found.push(vision::read(&Fields::new(own, None, "vision_config.", &[]), model_type, hidden)?),
+        None if model_type == "llama4" => found.push(vision::llama4(&Fields::new(root, None, "", &[]), hidden)?),
+        None => {}
+    }
+    if let Some(own) = section(root, "audio_config") {
+        found.push(audio::read(&Fields::new(own, None, "audio_config.", &[]), model_type, hidden)?);
+    }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let mut count = Count::default();
+    found.iter().for_each(|found| count.add(found.count, 1));
+    let narrow = |sum: u128| {
+        u64::try_from(sum).ok().filter(|sum| *sum < 1 << 50).ok_or(ConfigError::OutOfRange {
+            field: "vision_config.hidden_size".to_owned(),
+            value: u64::MAX,
+            least: 1,
+            most: 1 << 20,
+        })
     };
-    let inner = number(&["intermediate_size"])?.unwrap_or(4 * width);
-    let patch = number(&["patch_size", "spatial_patch_size"])?.unwrap_or(14);
-    let image = number(&["image_size"])?.unwrap_or(0);
-    let wide = |n: u64| u128::from(n);
-    let layer = 4 * wide(width) * wide(width) + 9 * wide(width) + 2 * wide(width) * wide(inner) + wide(inner);
-    let patches = 3 * wide(patch) * wide(patch) * wide(width) + wide(width);
-    let positions = wide(image / patch) * wide(image / patch) * wide(width);
-    let projector = wide(width) * wide(hidden) + wide(width);
-    let sum = wide(layers) * layer + patches + positions + 2 * wide(width) + projector;
-    let parameters = u64::try_from(sum).map_err(|_| ConfigError::OutOfRange {
-        field: "vision_config.hidden_size".to_owned(),
-        value: width,
-        least: 1,
-        most: 1 << 20,
-    })?;
-    Ok(Some(Tower { parameters, counted: siglip }))
+    let counted = found.iter().all(|found| found.known);
+    Ok(Some(Tower { parameters: narrow(count.all)?, split: narrow(count.split)?, counted }))
+}
+
+fn section<'a>(root: &'a Map<String, Value>, name: &str) -> Option<&'a Map<String, Value>> {
+    root.get(name)?.as_object()
+}
+
+/// A number, or the first of a list of them: widths and heights are mostly alike.
+fn side(fields: &Fields<'_>, names: &[&str]) -> Result<Option<u64>, ConfigError> {
+    let first = fields.value(names).and_then(Value::as_array).and_then(|list| list.first());
+    match first {
+        Some(value) => {
+            let number = value.as_u64().ok_or_else(|| fields.wrong(names[0], "a number or a list of two", value))?;
+            fields.bounded(names[0], number, 1, 1 << 20).map(Some)
+        }
+        None => fields.positive(names),
+    }
 }

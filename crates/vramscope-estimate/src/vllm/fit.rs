@@ -73,7 +73,13 @@ impl Change {
             }
         };
         if let Some((method, format)) = weights {
-            let quantization = Quantization { method: method.to_owned(), format, head: false, kv_cache: None };
+            let quantization = Quantization {
+                method: method.to_owned(),
+                format,
+                others: Vec::new(),
+                head: vramscope_core::StoredAs::Plain,
+                kv_cache: None,
+            };
             model.quantization = plain.then_some(quantization);
             model.quantization.as_ref()?;
         }

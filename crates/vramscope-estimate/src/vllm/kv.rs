@@ -55,8 +55,8 @@ pub struct KvPlan {
     /// The layout is one that is not reproduced exactly.
     pub approximate: bool,
     in_flight: Option<u64>,
-    speculative: u64,
-    aligned_states: bool,
+    /// Blocks that a request's state takes in a recurrent group.
+    state_blocks: u64,
 }
 
 /// One layer's cache before grouping.
@@ -76,7 +76,9 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
     crate::shape::check(model)?;
     let split = Split { tensor: args.tensor_parallel_size, experts: 1, padded: true };
     let element = CacheElement::resolve(model, args)?;
-    let mut block_size = args.block_size.unwrap_or(16);
+    let sparse = model.layers.iter().any(|layer| matches!(layer.mixer, Mixer::Latent(l) if l.sparse));
+    // The kernels of sparse attention have one size of block.
+    let mut block_size = args.block_size.unwrap_or(if sparse { 64 } else { 16 });
     let mut state_page = None;
     if model.has_recurrence() {
         let aligned = state::align(model, args, split, element, block_size)?;
@@ -117,10 +119,9 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
         groups: Vec::new(),
         block_size,
         bytes_per_block: 0,
-        approximate: indexed > 0,
+        approximate: !state::is_checked(model, args),
         in_flight: args.max_num_batched_tokens.and_then(|step| in_flight(step, args)),
-        speculative: args.num_speculative_tokens,
-        aligned_states: args.enable_prefix_caching.unwrap_or(args.version.from_minor(30)),
+        state_blocks: args.num_speculative_tokens.saturating_add(state::blocks(model, args)),
     };
     group(&mut plan, buckets, model, args)?;
     plan.bytes_per_block = plan.bytes_per_block.checked_add(indexed).ok_or(OVERFLOW)?;
@@ -148,10 +149,11 @@ fn in_flight(step: u64, args: &EngineArgs) -> Option<u64> {
     step.checked_mul(overlapping)
 }
 
-/// With chunked layers the engine does not use its hybrid manager unless told to.
+/// Engines before 0.25 do not use their hybrid manager with chunked layers unless told to
+/// (`VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE`, which is on by default in 0.25.1, 0.32.0 and 0.33.0).
 fn hybrid_manager_off(buckets: &[(Spec, u64)], args: &EngineArgs) -> bool {
     let chunked = buckets.iter().any(|(spec, _)| matches!(spec.kind, CacheKind::Chunked(_)));
-    args.disable_hybrid_kv_cache_manager.unwrap_or(chunked)
+    args.disable_hybrid_kv_cache_manager.unwrap_or(chunked && !args.version.from_minor(25))
 }
 
 /// Layers with a window become full ones, where full ones exist beside them.
@@ -265,7 +267,7 @@ impl KvPlan {
                 held.min(tokens).div_ceil(group.block_size).checked_add(1)?
             }
             CacheKind::Chunked(chunk) => chunk.checked_add(self.in_flight?)?.min(tokens).div_ceil(group.block_size),
-            CacheKind::Recurrent => self.speculative + if self.aligned_states { 2 } else { 1 },
+            CacheKind::Recurrent => self.state_blocks,
         })
     }
 }

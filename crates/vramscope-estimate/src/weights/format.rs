@@ -95,9 +95,9 @@ pub(crate) fn pieces(tensor: &Tensor, storage: Storage) -> Option<Pieces> {
             let inputs = if static_input_scale { 4 * copies } else { 0 };
             Pieces::alike([elements, 0, scales.checked_mul(4 * copies)?, inputs])
         }
-        WeightFormat::ByteBlocks { rows: high, columns: wide } => {
+        WeightFormat::ByteBlocks { rows: high, columns: wide, scale } => {
             let blocks = rows.div_ceil(high).checked_mul(columns.div_ceil(wide))?;
-            Pieces::alike([elements, 0, blocks.checked_mul(4 * copies)?, 0])
+            Pieces::alike([elements, 0, blocks.checked_mul(scale.checked_mul(copies)?)?, 0])
         }
         WeightFormat::Packed { bits, group, zero_point, group_index } => {
             packed(tensor, storage, elements, Groups { bits, group, zero_point, group_index })?
@@ -107,8 +107,10 @@ pub(crate) fn pieces(tensor: &Tensor, storage: Storage) -> Option<Pieces> {
             let bytes = if double_quantized { scales + 4 * scales.div_ceil(256) } else { 4 * scales };
             Pieces::alike([elements.div_ceil(2), 0, bytes, 0])
         }
-        // Only experts are stored so; whatever else a checkpoint has is 16 bits wide.
-        WeightFormat::Mxfp4 if tensor.part != Part::Experts => Pieces::alike([elements.checked_mul(plain)?, 0, 0, 0]),
+        WeightFormat::Mxfp4 if tensor.part != Part::Experts => {
+            let scales = rows.checked_mul(columns.div_ceil(32))?.checked_mul(copies)?;
+            Pieces::alike([elements.div_ceil(2), 0, scales, 0])
+        }
         WeightFormat::Mxfp4 => mxfp4(tensor, storage)?,
         WeightFormat::Nvfp4 => {
             let scales = rows.checked_mul(columns.div_ceil(16))?.checked_mul(copies)?;
@@ -175,7 +177,7 @@ mod tests {
     use super::*;
 
     fn square(side: u64, part: Part) -> Tensor {
-        Tensor { part, copies: 1, rows: side, columns: side, linear: true, joined: 1 }
+        Tensor { part, copies: 1, rows: side, columns: side, linear: true, place: None, joined: 1 }
     }
 
     fn storage(format: WeightFormat, kernel: Kernel) -> Storage {
@@ -195,7 +197,8 @@ mod tests {
         let packed = |zero_point| WeightFormat::Packed { bits: 4, group: Some(128), zero_point, group_index: false };
         let table = [
             (WeightFormat::Plain, 16.0),
-            (WeightFormat::ByteBlocks { rows: 128, columns: 128 }, 8.0 + 32.0 / 16384.0),
+            (WeightFormat::ByteBlocks { rows: 128, columns: 128, scale: 4 }, 8.0 + 32.0 / 16384.0),
+            (WeightFormat::ByteBlocks { rows: 1, columns: 32, scale: 1 }, 8.25),
             (packed(true), 4.0 + 16.0 / 128.0 + 4.0 / 128.0),
             (packed(false), 4.125),
             (WeightFormat::Nf4 { double_quantized: false }, 4.5),
@@ -216,8 +219,5 @@ mod tests {
         let plain = pieces(&norm, storage(WeightFormat::Nvfp4, Kernel::Marlin)).unwrap();
         assert_eq!(plain.kept_bytes(), Some(20));
         assert_eq!(pieces(&square(64, Part::Attention), storage(WeightFormat::Unknown, Kernel::Marlin)), None);
-        let attention = square(64, Part::Attention);
-        let kept = pieces(&attention, storage(WeightFormat::Mxfp4, Kernel::Marlin)).unwrap();
-        assert_eq!(kept.kept_bytes(), Some(64 * 64 * 2), "MXFP4 checkpoints quantize experts only");
     }
 }

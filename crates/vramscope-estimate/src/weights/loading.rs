@@ -1,6 +1,6 @@
 //! Loading, allocation by allocation: what the engine reports as the size of the loaded model.
 
-use vramscope_core::{Architecture, Layer, Mixer, RotaryTable, Span, WeightFormat};
+use vramscope_core::{Architecture, Layer, Mixer, RotaryTable, Span, StoredAs, WeightFormat};
 
 use super::format::{Pieces, Repack, Storage, pieces};
 use super::tensors::{self, Part, Split, Tensor};
@@ -29,6 +29,8 @@ pub(crate) struct Loading<'a> {
     model: &'a Architecture,
     split: Split,
     storage: Storage,
+    /// The further formats of a mixed checkpoint.
+    others: &'a [WeightFormat],
     allocator: Allocator,
     sums: Sums,
     /// Packed weights and their zero points.
@@ -67,6 +69,7 @@ impl<'a> Loading<'a> {
             model,
             split,
             storage,
+            others: model.quantization.as_ref().map_or(&[][..], |q| &q.others),
             allocator: Allocator::new(unsplit),
             sums: Sums::default(),
             repacks: Vec::new(),
@@ -75,6 +78,11 @@ impl<'a> Loading<'a> {
             literal: false,
             known: Vec::new(),
         }
+    }
+
+    /// The same, with every matrix in the one format.
+    pub(crate) fn uniform(self) -> Self {
+        Self { others: &[], ..self }
     }
 
     /// Goes through the allocations of a stage; returns the bytes by part, with the allocator's rounding among them.
@@ -89,11 +97,16 @@ impl<'a> Loading<'a> {
             self.keep(Part::Buffers, storage.dtype.bits() / 8)?;
         }
         if place.last {
+            let head = model.quantization.as_ref().map_or(StoredAs::Plain, |q| q.head);
+            let storage = Storage { format: self.stored_as(head), ..storage };
             tensors::head(model, split, !model.tied_head, &mut |t| failed = also(&mut failed, self.make(t, storage)));
         }
         failed?;
         if place.first && !args.language_model_only {
-            let parameters = self.model.tower.map_or(0, |tower| tower.parameters);
+            let parameters = self.model.tower.map_or(0, |tower| {
+                let split = tower.split.min(tower.parameters);
+                tower.parameters - split + split.div_ceil(self.split.tensor)
+            });
             let bytes = parameters.checked_mul(self.storage.dtype.bits() / 8).ok_or(super::OVERFLOW)?;
             self.keep(Part::Tower, bytes)?;
         }
@@ -169,14 +182,7 @@ impl<'a> Loading<'a> {
                 // Tables are made within the first attention that needs them, before the feed-forward part.
                 needs.tables_at = Some(needs.large.len());
             }
-            let kept = match tensor.part {
-                Part::Attention | Part::Recurrence => layer.kept.mixer,
-                Part::FeedForward => layer.kept.feed_forward,
-                Part::Experts => layer.kept.experts,
-                Part::SharedExperts => layer.kept.shared,
-                _ => false,
-            };
-            let format = if kept { WeightFormat::Plain } else { self.storage.format };
+            let format = self.format_of(layer, &tensor);
             failed = also(&mut failed, needs.add(tensor, Storage { format, ..self.storage }));
         })?;
         if matches!(layer.mixer, Mixer::Attention(_) | Mixer::Parallel(..) | Mixer::Latent(_)) {
@@ -184,6 +190,19 @@ impl<'a> Loading<'a> {
             needs.small = needs.small.saturating_add(SCALES_PER_LAYER * allocator::occupied(4));
         }
         failed.map(|()| needs)
+    }
+
+    /// The format of a layer's tensor.
+    fn format_of(&self, layer: &Layer, tensor: &Tensor) -> WeightFormat {
+        self.stored_as(tensor.place.map_or(StoredAs::Usual, |place| layer.stored.of(place)))
+    }
+
+    fn stored_as(&self, stored: StoredAs) -> WeightFormat {
+        match stored {
+            StoredAs::Plain => WeightFormat::Plain,
+            StoredAs::Other(place) => self.others.get(usize::from(place)).copied().unwrap_or(self.storage.format),
+            _ => self.storage.format,
+        }
     }
 
     /// Allocates what a layer needs.

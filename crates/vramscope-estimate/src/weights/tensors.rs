@@ -4,7 +4,8 @@
 //! share an input are one tensor.
 
 use vramscope_core::{
-    Architecture, Attention, Dense, Experts, FeedForward, LatentAttention, Layer, Mixer, QkNorm, Recurrent,
+    Architecture, Attention, Dense, Experts, FeedForward, LatentAttention, Layer, Matrix, Mixer, OutputGate, QkNorm,
+    Recurrent, StoredAs,
 };
 
 use crate::EstimateError;
@@ -70,6 +71,8 @@ pub(crate) struct Tensor {
     pub(crate) columns: u64,
     /// Weight of a linear layer, which a quantized checkpoint stores in its format.
     pub(crate) linear: bool,
+    /// Which of a layer's matrices it is, where a checkpoint may store it by itself.
+    pub(crate) place: Option<Matrix>,
     /// The matrices that were joined into this one.
     pub(crate) joined: u64,
 }
@@ -124,20 +127,32 @@ impl Split {
 
 type Take<'a> = &'a mut dyn FnMut(Tensor);
 
-fn matrix(part: Part, rows: u64, columns: u64) -> Tensor {
-    Tensor { part, copies: 1, rows, columns, linear: true, joined: 1 }
+/// The weight of a linear layer.
+fn linear(place: Matrix, rows: u64, columns: u64) -> Tensor {
+    let part = match place {
+        Matrix::RecurrentIn | Matrix::RecurrentGates | Matrix::RecurrentOut => Part::Recurrence,
+        Matrix::GateUp | Matrix::Down => Part::FeedForward,
+        Matrix::ExpertsGateUp | Matrix::ExpertsDown | Matrix::LatentExperts => Part::Experts,
+        Matrix::SharedGateUp | Matrix::SharedDown => Part::SharedExperts,
+        _ => Part::Attention,
+    };
+    Tensor { part, copies: 1, rows, columns, linear: true, place: Some(place), joined: 1 }
+}
+
+/// A matrix that no method quantizes.
+fn table(part: Part, rows: u64, columns: u64) -> Tensor {
+    Tensor { part, copies: 1, rows, columns, linear: false, place: None, joined: 1 }
 }
 
 fn vector(part: Part, length: u64) -> Tensor {
-    Tensor { part, copies: 1, rows: length, columns: 1, linear: false, joined: 1 }
+    table(part, length, 1)
 }
 
 /// The embedding, with a learned table of positions.
 pub(crate) fn embedding(model: &Architecture, split: Split, take: Take<'_>) {
-    let table = matrix(Part::Embedding, split.vocabulary(model.vocab_size), model.hidden_size);
-    take(Tensor { linear: false, ..table });
+    take(table(Part::Embedding, split.vocabulary(model.vocab_size), model.hidden_size));
     if model.learned_positions > 0 {
-        take(Tensor { linear: false, ..matrix(Part::Embedding, model.learned_positions, model.hidden_size) });
+        take(table(Part::Embedding, model.learned_positions, model.hidden_size));
     }
 }
 
@@ -145,8 +160,8 @@ pub(crate) fn embedding(model: &Architecture, split: Split, take: Take<'_>) {
 pub(crate) fn head(model: &Architecture, split: Split, own: bool, take: Take<'_>) {
     let rows = split.vocabulary(model.vocab_size);
     if own {
-        let quantized = model.quantization.as_ref().is_some_and(|q| q.head);
-        take(Tensor { linear: quantized, ..matrix(Part::Head, rows, model.hidden_size) });
+        let quantized = model.quantization.as_ref().is_some_and(|q| q.head != StoredAs::Plain);
+        take(Tensor { linear: quantized, ..table(Part::Head, rows, model.hidden_size) });
     }
     if model.head_bias {
         take(vector(Part::Head, rows));
@@ -168,8 +183,11 @@ pub(crate) fn layer(layer: &Layer, hidden: u64, split: Split, take: Take<'_>) ->
     }
     match &layer.feed_forward {
         FeedForward::None => {}
-        FeedForward::Dense(dense) => self::dense(dense, Part::FeedForward, hidden, split, take)?,
+        FeedForward::Dense(dense) => self::dense(dense, DENSE, hidden, split, take)?,
         FeedForward::Experts(experts) => self::experts(experts, hidden, split, take)?,
+    }
+    if let Some(dense) = &layer.beside {
+        self::dense(dense, DENSE, hidden, split, take)?;
     }
     norms(layer.norm_parameters, hidden, take);
     Ok(())
@@ -185,10 +203,15 @@ fn norms(parameters: u64, hidden: u64, take: Take<'_>) {
 fn attention(a: &Attention, hidden: u64, split: Split, take: Take<'_>) -> Result<(), EstimateError> {
     let heads = split.of("the attention heads", a.heads)?;
     let kv_heads = split.kv_heads(a.kv_heads)?;
-    let query = heads * a.head_dim * if a.output_gate { 2 } else { 1 };
-    let rows = query + kv_heads * (a.head_dim + a.value_dim);
-    take(Tensor { joined: 3, ..matrix(Part::Attention, rows, hidden) });
-    take(matrix(Part::Attention, hidden, heads * a.value_dim));
+    let query = heads * a.head_dim * if a.gate == OutputGate::PerElement { 2 } else { 1 };
+    // A checkpoint has no values of their own where they are the keys; the engine makes room for both.
+    let values = if a.value_is_key && !split.padded { 0 } else { a.value_dim };
+    let rows = query + kv_heads * (a.head_dim + values);
+    take(Tensor { joined: 3, ..linear(Matrix::QueryKeyValue, rows, hidden) });
+    take(linear(Matrix::Output, hidden, heads * a.value_dim));
+    if a.gate == OutputGate::PerHead {
+        take(table(Part::Attention, heads, hidden));
+    }
     if a.qkv_bias {
         take(vector(Part::Attention, rows));
     }
@@ -214,34 +237,40 @@ fn latent(l: &LatentAttention, hidden: u64, split: Split, take: Take<'_>) -> Res
     let query_width = heads * (l.nope_dim + l.rope_dim);
     match l.query_rank {
         Some(rank) => {
-            take(Tensor { joined: 2, ..matrix(Part::Attention, rank + l.kv_rank + l.rope_dim, hidden) });
+            take(Tensor { joined: 2, ..linear(Matrix::LatentDown, rank + l.kv_rank + l.rope_dim, hidden) });
             take(vector(Part::Norms, rank));
-            take(matrix(Part::Attention, query_width, rank));
+            take(linear(Matrix::QueryUp, query_width, rank));
         }
         None => {
-            take(matrix(Part::Attention, query_width, hidden));
-            take(matrix(Part::Attention, l.kv_rank + l.rope_dim, hidden));
+            take(linear(Matrix::QueryUp, query_width, hidden));
+            take(linear(Matrix::LatentDown, l.kv_rank + l.rope_dim, hidden));
         }
     }
     take(vector(Part::Norms, l.kv_rank));
-    take(matrix(Part::Attention, heads * (l.nope_dim + l.value_dim), l.kv_rank));
-    take(matrix(Part::Attention, hidden, heads * l.value_dim));
+    take(linear(Matrix::KeyValueUp, heads * (l.nope_dim + l.value_dim), l.kv_rank));
+    take(linear(Matrix::Output, hidden, heads * l.value_dim));
     if let Some(index) = l.indexer {
-        take(matrix(Part::Attention, index.heads * index.head_dim, l.query_rank.unwrap_or(hidden)));
-        take(matrix(Part::Attention, index.head_dim + index.heads, hidden));
+        take(linear(Matrix::Index, index.heads * index.head_dim, l.query_rank.unwrap_or(hidden)));
+        take(linear(Matrix::Index, index.head_dim + index.heads, hidden));
         take(vector(Part::Norms, 2 * index.head_dim));
     }
     Ok(())
 }
 
-fn dense(d: &Dense, part: Part, hidden: u64, split: Split, take: Take<'_>) -> Result<(), EstimateError> {
+/// A dense part's two places: gate with first product, and the last.
+const DENSE: [Matrix; 2] = [Matrix::GateUp, Matrix::Down];
+/// Those of shared experts.
+const SHARED: [Matrix; 2] = [Matrix::SharedGateUp, Matrix::SharedDown];
+
+fn dense(d: &Dense, places: [Matrix; 2], hidden: u64, split: Split, take: Take<'_>) -> Result<(), EstimateError> {
     let width = split.of("the feed-forward width", d.width)?;
     let up = if d.gated { 2 } else { 1 };
-    take(Tensor { joined: up, ..matrix(part, up * width, hidden) });
-    take(matrix(part, hidden, width));
+    let first = linear(places[0], up * width, hidden);
+    take(Tensor { joined: up, ..first });
+    take(linear(places[1], hidden, width));
     if d.bias {
-        take(vector(part, up * width));
-        take(vector(part, hidden));
+        take(vector(first.part, up * width));
+        take(vector(first.part, hidden));
     }
     Ok(())
 }
@@ -253,39 +282,45 @@ fn experts(e: &Experts, hidden: u64, split: Split, take: Take<'_>) -> Result<(),
         (e.count, split.of("the experts' width", e.width)?)
     };
     let up = if e.gated { 2 } else { 1 };
-    take(Tensor { linear: false, ..matrix(Part::Router, e.count, hidden) });
+    take(table(Part::Router, e.count, hidden));
     if e.router_bias {
         take(vector(Part::Router, e.count));
     }
     if e.shared_width > 0 {
         let shared = Dense { width: e.shared_width, gated: e.gated, bias: false };
-        dense(&shared, Part::SharedExperts, hidden, split, take)?;
+        dense(&shared, SHARED, hidden, split, take)?;
         if e.shared_gate {
-            take(Tensor { linear: false, ..matrix(Part::Router, 1, hidden) });
+            take(table(Part::Router, 1, hidden));
         }
     }
-    take(Tensor { copies, joined: up, ..matrix(Part::Experts, up * width, hidden) });
-    take(Tensor { copies, ..matrix(Part::Experts, hidden, width) });
+    let inner = e.latent.unwrap_or(hidden);
+    if let Some(latent) = e.latent {
+        take(linear(Matrix::LatentExperts, latent, hidden));
+        take(linear(Matrix::LatentExperts, hidden, latent));
+    }
+    take(Tensor { copies, joined: up, ..linear(Matrix::ExpertsGateUp, up * width, inner) });
+    take(Tensor { copies, ..linear(Matrix::ExpertsDown, inner, width) });
     if e.bias {
         take(Tensor { copies, ..vector(Part::Experts, up * width) });
-        take(Tensor { copies, ..vector(Part::Experts, hidden) });
+        take(Tensor { copies, ..vector(Part::Experts, inner) });
     }
     Ok(())
 }
 
 fn recurrent(r: &Recurrent, hidden: u64, split: Split, take: Take<'_>) -> Result<(), EstimateError> {
+    use Matrix::{RecurrentGates, RecurrentIn, RecurrentOut};
     let part = Part::Recurrence;
     match *r {
         Recurrent::Mamba1 { inner, state, conv, time_step_rank, conv_bias, projection_bias, norms } => {
             let inner = split.of("the recurrence's width", inner)?;
-            take(Tensor { joined: 2, ..matrix(part, 2 * inner, hidden) });
-            take(Tensor { linear: false, ..matrix(part, inner, conv) });
-            take(matrix(part, time_step_rank + 2 * state, inner));
-            take(matrix(part, inner, time_step_rank));
-            take(Tensor { linear: false, ..matrix(part, inner, state) });
+            take(Tensor { joined: 2, ..linear(RecurrentIn, 2 * inner, hidden) });
+            take(table(part, inner, conv));
+            take(linear(RecurrentGates, time_step_rank + 2 * state, inner));
+            take(linear(RecurrentGates, inner, time_step_rank));
+            take(table(part, inner, state));
             // Time-step bias and skip connection.
             take(vector(part, 2 * inner + if conv_bias { inner } else { 0 }));
-            take(matrix(part, hidden, inner));
+            take(linear(RecurrentOut, hidden, inner));
             if projection_bias {
                 take(vector(part, 2 * inner + hidden));
             }
@@ -299,13 +334,13 @@ fn recurrent(r: &Recurrent, hidden: u64, split: Split, take: Take<'_>) -> Result
             let groups = if groups.is_multiple_of(split.tensor) { groups / split.tensor } else { 1 };
             let inner = heads * head_dim;
             let channels = inner + 2 * groups * state;
-            take(Tensor { joined: 5, ..matrix(part, 2 * inner + 2 * groups * state + heads, hidden) });
-            take(Tensor { linear: false, ..matrix(part, channels, conv) });
+            take(Tensor { joined: 5, ..linear(RecurrentIn, 2 * inner + 2 * groups * state + heads, hidden) });
+            take(table(part, channels, conv));
             take(vector(part, 3 * heads + if conv_bias { channels } else { 0 }));
             if gated_norm {
                 take(vector(Part::Norms, inner));
             }
-            take(matrix(part, hidden, inner));
+            take(linear(RecurrentOut, hidden, inner));
             if projection_bias {
                 take(vector(part, 2 * inner + 2 * groups * state + heads + hidden));
             }
@@ -314,37 +349,37 @@ fn recurrent(r: &Recurrent, hidden: u64, split: Split, take: Take<'_>) -> Result
             let keys = split.of("the recurrence's key heads", key_heads)? * key_dim;
             let heads = split.of("the recurrence's value heads", value_heads)?;
             let values = heads * value_dim;
-            take(Tensor { joined: 4, ..matrix(part, 2 * keys + 2 * values, hidden) });
-            take(Tensor { joined: 2, ..matrix(part, 2 * heads, hidden) });
-            take(Tensor { linear: false, ..matrix(part, 2 * keys + values, conv) });
+            take(Tensor { joined: 4, ..linear(RecurrentIn, 2 * keys + 2 * values, hidden) });
+            take(Tensor { joined: 2, ..linear(RecurrentGates, 2 * heads, hidden) });
+            take(table(part, 2 * keys + values, conv));
             take(vector(part, 2 * heads));
             take(vector(Part::Norms, value_dim));
-            take(matrix(part, hidden, values));
+            take(linear(RecurrentOut, hidden, values));
         }
         Recurrent::KimiDelta { heads, head_dim, conv } => {
             let heads = split.of("the recurrence's heads", heads)?;
             let width = heads * head_dim;
-            take(Tensor { joined: 3, ..matrix(part, 3 * width, hidden) });
-            take(Tensor { linear: false, ..matrix(part, 3 * width, conv) });
+            take(Tensor { joined: 3, ..linear(RecurrentIn, 3 * width, hidden) });
+            take(table(part, 3 * width, conv));
             // Two low-rank gates, the rate and its bias.
-            take(Tensor { joined: 2, ..matrix(part, 2 * head_dim + heads, hidden) });
-            take(Tensor { copies: 2, ..matrix(part, width, head_dim) });
+            take(Tensor { joined: 2, ..linear(RecurrentGates, 2 * head_dim + heads, hidden) });
+            take(Tensor { copies: 2, ..linear(RecurrentGates, width, head_dim) });
             take(vector(part, width + heads));
             take(vector(Part::Norms, head_dim));
-            take(matrix(part, hidden, width));
+            take(linear(RecurrentOut, hidden, width));
         }
         Recurrent::Linear { heads, head_dim } => {
             let width = split.of("the recurrence's heads", heads)? * head_dim;
-            take(Tensor { joined: 3, ..matrix(part, 3 * width, hidden) });
-            take(matrix(part, width, hidden));
-            take(matrix(part, hidden, width));
+            take(Tensor { joined: 3, ..linear(RecurrentIn, 3 * width, hidden) });
+            take(linear(RecurrentIn, width, hidden));
+            take(linear(RecurrentOut, hidden, width));
             take(vector(Part::Norms, width));
         }
         Recurrent::ShortConv { channels, conv, bias } => {
             let channels = split.of("the convolution's channels", channels)?;
-            take(Tensor { joined: 3, ..matrix(part, 3 * channels, hidden) });
-            take(Tensor { linear: false, ..matrix(part, channels, conv) });
-            take(matrix(part, hidden, channels));
+            take(Tensor { joined: 3, ..linear(RecurrentIn, 3 * channels, hidden) });
+            take(table(part, channels, conv));
+            take(linear(RecurrentOut, hidden, channels));
             if bias {
                 take(vector(part, 5 * channels));
             }

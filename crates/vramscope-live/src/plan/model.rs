@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use vramscope_analysis::read_config_text;
 use vramscope_core::Architecture;
 use vramscope_host::EngineHost;
-use vramscope_models::{MOST_CONFIG_BYTES, find_model};
+use vramscope_models::{MOST_CONFIG_BYTES, QUANTIZATION_FILE, find_model, with_quantization};
 use vramscope_runs::Shape;
 
 use super::PlanError;
@@ -19,7 +20,7 @@ pub(super) fn here(request: &Request, named: Option<&str>, folder: Option<&Path>
         return Ok((None, None));
     }
     let config = match folder {
-        Some(folder) => std::fs::read(folder.join("config.json")).ok(),
+        Some(folder) => read_config_text(&folder.join("config.json")).ok(),
         None => named.and_then(|name| find_model(name).ok()).map(|known| known.config_json()),
     };
     match request.model.read() {
@@ -34,6 +35,10 @@ pub(super) fn here(request: &Request, named: Option<&str>, folder: Option<&Path>
 pub(super) async fn inside(request: &Request, host: &EngineHost, folder: &Path) -> Result<Known, PlanError> {
     let limit = u64::try_from(MOST_CONFIG_BYTES).unwrap_or(u64::MAX);
     let Ok(config) = host.read_file(&folder.join("config.json"), limit).await else { return Ok((None, None)) };
+    let config = match host.read_file(&folder.join(QUANTIZATION_FILE), limit).await {
+        Ok(beside) => with_quantization(&config, &beside).map_err(PlanError::ModelInside)?,
+        Err(_) => config,
+    };
     let read = request.model.shape.overrides().on_config(&config);
     let (architecture, _) = read.map_err(PlanError::ModelInside)?;
     Ok((Some(architecture), Some(config)))

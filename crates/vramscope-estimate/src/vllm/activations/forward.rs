@@ -3,9 +3,9 @@
 //! What is alive together follows from `model_executor/models/*`: the caller of a layer still holds what it passed in,
 //! a layer holds what its parts return, and a product is let go when its name is given to the next one.
 
-use vramscope_core::{Architecture, WeightFormat};
 use vramscope_core::{
-    Attention, Dense, Experts, FeedForward, LatentAttention, Layer, Mixer, QkNorm, Recurrent, Residual,
+    Architecture, Attention, Dense, Experts, FeedForward, LatentAttention, Layer, Matrix, Mixer, OutputGate, QkNorm,
+    Recurrent, Residual, StoredAs, WeightFormat,
 };
 
 use super::{Context, OVERFLOW};
@@ -110,7 +110,11 @@ impl Widths<'_> {
         let t = self.split.tensor;
         let (heads, kv_heads) = (a.heads.div_ceil(t), self.split.kv_heads(a.kv_heads)?);
         let query = heads * a.head_dim;
-        let gate = if a.output_gate { 2 * query } else { 0 };
+        let gate = match a.gate {
+            OutputGate::PerElement => 2 * query,
+            OutputGate::PerHead => heads,
+            _ => 0,
+        };
         let normed = if a.qk_norm == QkNorm::None { 0 } else { query + kv_heads * a.head_dim };
         let kv = kv_heads * (a.head_dim + a.value_dim);
         Ok(query + gate + kv + normed + heads * a.value_dim + self.model.hidden_size)
@@ -233,7 +237,7 @@ fn eight_bits(format: WeightFormat) -> bool {
 /// a byte an element, and for weights in blocks a scale for every 128.
 fn quantized_inputs(context: &Context<'_>, layer: &Layer, split: Split) -> u64 {
     let FeedForward::Experts(e) = &layer.feed_forward else { return 0 };
-    if !eight_bits(context.engine.format) || layer.kept.experts {
+    if !eight_bits(context.engine.format) || layer.stored.of(Matrix::ExpertsGateUp) == StoredAs::Plain {
         return 0;
     }
     let width = if split.experts > 1 { e.width } else { e.width.div_ceil(split.tensor) };

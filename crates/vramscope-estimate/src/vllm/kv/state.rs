@@ -42,10 +42,52 @@ pub(crate) fn align(
         // Without attention nothing has to match.
         return Ok(Aligned { block_size, page: state });
     }
-    let smallest = if model.has_latent_attention() { 128 } else { 16 };
+    let smallest = if model.has_latent_attention() {
+        128
+    } else if checkpointed_delta(model, args) {
+        64
+    } else {
+        16
+    };
     let unit = block_size.max(smallest);
     let block_size = unit.checked_mul(state.div_ceil(unit * token)).ok_or(OVERFLOW)?.max(block_size);
     Ok(Aligned { block_size, page: block_size.checked_mul(token).ok_or(OVERFLOW)? })
+}
+
+/// The kinds of recurrence in a model.
+fn kinds(model: &Architecture) -> impl Iterator<Item = Recurrent> {
+    model.runs().filter_map(|(layer, _)| match layer.mixer {
+        Mixer::Recurrent(r) | Mixer::Parallel(_, r) => Some(r),
+        _ => None,
+    })
+}
+
+/// States stand at block boundaries, so that prefixes can be shared: by default since 0.28 (0.25 does not).
+fn aligned(args: &EngineArgs) -> bool {
+    args.enable_prefix_caching.unwrap_or(args.version.from_minor(28))
+}
+
+/// Since 0.33 gated delta nets keep checkpoints of a long prompt where their prefill kernel is FlashInfer's, as it is on
+/// Hopper by default (`qwen_gdn_linear_attn.py`); its steps are 64 tokens.
+fn checkpointed_delta(model: &Architecture, args: &EngineArgs) -> bool {
+    let delta = kinds(model).any(|kind| matches!(kind, Recurrent::GatedDelta { .. }));
+    delta && aligned(args) && args.version.from_minor(33)
+}
+
+/// Blocks of a recurrent group that a request takes, without those of drafts.
+pub(crate) fn blocks(model: &Architecture, args: &EngineArgs) -> u64 {
+    if !aligned(args) {
+        return 1;
+    }
+    // Mamba 2 keeps one block of checkpoints since 0.32 (`mamba_mixer2.py`, `num_prefill_checkpoint_blocks`).
+    let mamba2 = kinds(model).any(|kind| matches!(kind, Recurrent::Mamba2 { .. })) && args.version.from_minor(32);
+    2 + u64::from(mamba2 || checkpointed_delta(model, args))
+}
+
+/// Whether the rules for states were checked against the release: 0.26 and 0.27 were not.
+pub(crate) fn is_checked(model: &Architecture, args: &EngineArgs) -> bool {
+    let between = args.version.from_minor(26) && !args.version.from_minor(28);
+    !(between && args.enable_prefix_caching.is_none() && model.has_recurrence())
 }
 
 /// Bytes of one sequence's state in one layer, per rank.

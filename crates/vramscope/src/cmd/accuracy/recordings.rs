@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde_json::Value;
+use vramscope_analysis::read_config_text;
 use vramscope_core::{Architecture, Bytes, EngineFacts};
 use vramscope_estimate::{CommandLine, EngineArgs};
 use vramscope_log::LogParser;
@@ -70,7 +71,7 @@ fn recording(folder: &Path) -> anyhow::Result<Recording> {
     let words: Vec<&str> = told["argv"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let version = told["vllm"].as_str().context("args.json does not say the engine's version")?.parse()?;
     let args = CommandLine::read(&words, EngineArgs { version, ..EngineArgs::default() })?.args;
-    let (architecture, _) = vramscope_models::read_config(&fs::read(folder.join("config.json"))?)?;
+    let (architecture, _) = vramscope_models::read_config(&read_config_text(&folder.join("config.json"))?)?;
     let mut parser = LogParser::new();
     parser.push_bytes(&fs::read(folder.join("vllm.log")).unwrap_or_default());
     let facts = parser.finish().engines.into_iter().next().map(|engine| engine.facts).unwrap_or_default();

@@ -1,0 +1,135 @@
+//! Models of 2026 against what transformers counts and what vLLM creates and plans.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use vramscope_core::{Architecture, Confidence};
+use vramscope_estimate::{EngineArgs, EngineVersion, Part, kv_plan, parameter_count, weights_per_rank};
+
+/// The folders of models, with the names.
+fn cases() -> Vec<(String, PathBuf, Value)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models");
+    let folders = std::fs::read_dir(root).unwrap().filter_map(|entry| Some(entry.ok()?.path()).filter(|p| p.is_dir()));
+    let mut cases: Vec<_> = folders
+        .map(|folder| {
+            let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+            let expected = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+            (name, folder, expected)
+        })
+        .collect();
+    cases.sort_by(|a, b| a.0.cmp(&b.0));
+    assert!(cases.len() > 30, "{} cases", cases.len());
+    cases
+}
+
+fn read(folder: &Path) -> Result<Architecture, vramscope_models::ConfigError> {
+    let config = std::fs::read(folder.join("config.json")).unwrap();
+    let config = match std::fs::read(folder.join("hf_quant_config.json")) {
+        Ok(beside) => vramscope_models::with_quantization(&config, &beside)?,
+        Err(_) => config,
+    };
+    vramscope_models::read_config(&config).map(|(model, _)| model)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
+fn off(ours: u64, truth: u64) -> f64 {
+    (ours as f64 - truth as f64) / truth as f64 * 100.0
+}
+
+/// What is said in one place: nothing wrong is certain.
+struct Said {
+    lines: Vec<String>,
+    wrong: usize,
+}
+
+impl Said {
+    fn add(&mut self, wrong: bool, line: String) {
+        self.wrong += usize::from(wrong);
+        self.lines.push(format!("{} {line}", if wrong { "WRONG" } else { "     " }));
+    }
+}
+
+fn args_of(entry: &Value) -> EngineArgs {
+    let args = &entry["args"];
+    EngineArgs {
+        version: entry["vllm"].as_str().unwrap().parse::<EngineVersion>().unwrap(),
+        tensor_parallel_size: args["tensor_parallel_size"].as_u64().unwrap_or(1),
+        kv_cache_dtype: args["kv_cache_dtype"].as_str().map(str::to_owned),
+        block_size: args["block_size"].as_u64(),
+        max_model_len: args["max_model_len"].as_u64().or(Some(8192)),
+        max_num_batched_tokens: Some(8192),
+        ..EngineArgs::default()
+    }
+}
+
+#[test]
+fn parameters_are_those_that_transformers_counts() {
+    let mut said = Said { lines: Vec::new(), wrong: 0 };
+    for (name, folder, expected) in cases() {
+        let Some(truth) = expected["parameters"].as_u64() else { continue };
+        match read(&folder) {
+            Err(error) => said.add(true, format!("{name}: refused: {error}")),
+            Ok(model) => {
+                let ours = parameter_count(&model).unwrap();
+                let error = off(ours.total, truth);
+                let sure = model.unread.is_empty() && model.known_family;
+                let line =
+                    format!("{name}: {} for {truth}: {error:+.3} % {:?} {:?}", ours.total, model.unread, ours.parts);
+                said.add(error.abs() > 0.1 && sure || error.abs() > 10.0, line);
+            }
+        }
+    }
+    assert!(said.wrong == 0, "{} wrong\n{}", said.wrong, said.lines.join("\n"));
+}
+
+#[test]
+fn weights_and_plans_are_those_of_the_engine() {
+    let mut said = Said { lines: Vec::new(), wrong: 0 };
+    for (name, folder, expected) in cases() {
+        let Ok(model) = read(&folder) else { continue };
+        for entry in expected["vllm"].as_array().into_iter().flatten() {
+            let args = args_of(entry);
+            let label = format!("{name} {} {}", entry["vllm"].as_str().unwrap(), entry["args"]);
+            if let (Some(created), Some(buffers)) =
+                (entry["weights_bytes_created"].as_u64(), entry["buffers_bytes"].as_u64())
+            {
+                let truth = created + buffers;
+                let weights = weights_per_rank(&model, &args).unwrap();
+                let stage = &weights.stages[0];
+                let rounding =
+                    stage.parts.iter().find(|(part, _)| *part == Part::Rounding).map_or(0, |(_, bytes)| *bytes);
+                let error = off(stage.bytes.value - rounding, truth);
+                let certain = stage.bytes.confidence == Confidence::Computed;
+                let inside = stage.bytes.low <= truth + (128 << 20) && stage.bytes.high >= truth;
+                said.add(
+                    error.abs() > 0.5 && (certain || !inside),
+                    format!("{label}: weights {error:+.3} % {:?} {:?}", model.unread, stage.parts),
+                );
+            }
+            let plan = kv_plan(&model, &args).unwrap();
+            let (Some(blocks), Some(available)) = (entry["num_blocks"].as_u64(), entry["available_bytes"].as_u64())
+            else {
+                continue;
+            };
+            let length = entry["max_model_len"].as_u64().unwrap();
+            let request = plan.blocks_per_request(length).unwrap();
+            #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+            let concurrency = plan.blocks_in(available) as f64 / request as f64;
+            let truth = entry["max_concurrency"].as_f64().unwrap();
+            let alike = plan.block_size == entry["block_size"].as_u64().unwrap()
+                && plan.blocks_in(available) == blocks
+                && (concurrency / truth - 1.0).abs() < 1e-6;
+            said.add(
+                !alike && !plan.approximate && model.unread.is_empty(),
+                format!(
+                    "{label}: block {} for {}, blocks {} for {blocks}, requests {concurrency:.3} for {truth:.3}, {:?}",
+                    plan.block_size,
+                    entry["block_size"],
+                    plan.blocks_in(available),
+                    plan.groups
+                ),
+            );
+        }
+    }
+    assert!(said.wrong == 0, "{} wrong\n{}", said.wrong, said.lines.join("\n"));
+}
