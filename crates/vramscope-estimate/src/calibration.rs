@@ -35,6 +35,18 @@ pub struct Calibration {
     pub graphs_v1: Constant,
     /// The first runner's own estimate of its graphs, per layer and size.
     pub graphs_v1_estimate: Constant,
+    /// What grows outside the allocator in engines that count all that is gone from the device.
+    pub non_torch_consumed: Constant,
+    /// What the allocator holds in reserve beyond its tensors after the profile run.
+    pub allocator_slack: Constant,
+    /// Since 0.33: captured graphs of the second runner, per size.
+    pub graphs_kept_size: Constant,
+    /// Since 0.33: the same, further per layer and size.
+    pub graphs_kept_layer: Constant,
+    /// Since 0.33: the engine's estimate by its trial capture, per size.
+    pub graphs_trial_size: Constant,
+    /// Since 0.33: the same, further per layer and size.
+    pub graphs_trial_layer: Constant,
 }
 
 /// A table that is not one of constants.
@@ -94,6 +106,12 @@ impl Calibration {
             graphs_v2: get("graphs_v2")?,
             graphs_v1: get("graphs_v1")?,
             graphs_v1_estimate: get("graphs_v1_estimate")?,
+            non_torch_consumed: get("non_torch_consumed")?,
+            allocator_slack: get("allocator_slack")?,
+            graphs_kept_size: get("graphs_kept_size")?,
+            graphs_kept_layer: get("graphs_kept_layer")?,
+            graphs_trial_size: get("graphs_trial_size")?,
+            graphs_trial_layer: get("graphs_trial_layer")?,
         })
     }
 
@@ -109,7 +127,7 @@ impl Calibration {
     }
 
     /// The rows with their names, in the table's order.
-    pub fn rows(&self) -> [(&'static str, &Constant); 8] {
+    pub fn rows(&self) -> [(&'static str, &Constant); 14] {
         [
             ("context", &self.context),
             ("non_torch", &self.non_torch),
@@ -119,6 +137,12 @@ impl Calibration {
             ("graphs_v2", &self.graphs_v2),
             ("graphs_v1", &self.graphs_v1),
             ("graphs_v1_estimate", &self.graphs_v1_estimate),
+            ("non_torch_consumed", &self.non_torch_consumed),
+            ("allocator_slack", &self.allocator_slack),
+            ("graphs_kept_size", &self.graphs_kept_size),
+            ("graphs_kept_layer", &self.graphs_kept_layer),
+            ("graphs_trial_size", &self.graphs_trial_size),
+            ("graphs_trial_layer", &self.graphs_trial_layer),
         ]
     }
 }

@@ -154,7 +154,10 @@ pub struct BudgetDocument {
     pub requested_bytes: FigureDocument,
     /// Weights as loaded, in bytes.
     pub weights_bytes: FigureDocument,
-    /// The transient peak of the profile run, in bytes.
+    /// What a rank keeps beside its weights after the profile run, in bytes: tables, workspaces, the allocator's reserve.
+    /// Zero for engines that do not count it (before 0.28).
+    pub held_bytes: FigureDocument,
+    /// The transient peak of the profile run, in bytes; where `held_bytes` counts, above what stays.
     pub activation_peak_bytes: FigureDocument,
     /// Captured graphs as they end up on the device, in bytes.
     pub cuda_graphs_bytes: FigureDocument,
@@ -302,6 +305,7 @@ impl EstimateDocument {
             budget: BudgetDocument {
                 requested_bytes: (&budget.requested).into(),
                 weights_bytes: (&budget.weights).into(),
+                held_bytes: (&budget.held).into(),
                 activation_peak_bytes: (&budget.activation_peak).into(),
                 cuda_graphs_bytes: (&budget.cuda_graphs).into(),
                 cuda_graphs_budgeted_bytes: (&budget.cuda_graphs_budgeted).into(),

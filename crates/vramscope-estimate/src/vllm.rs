@@ -5,6 +5,7 @@ pub(crate) mod budget;
 pub(crate) mod fit;
 pub(crate) mod grammar;
 pub(crate) mod graphs;
+pub(crate) mod held;
 pub(crate) mod input;
 pub(crate) mod kv;
 pub(crate) mod lengths;

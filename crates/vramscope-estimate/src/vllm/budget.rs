@@ -12,7 +12,8 @@ use crate::vllm::activations::{self, Context};
 use crate::vllm::input::EngineArgs;
 use crate::vllm::kv::KvPlan;
 use crate::vllm::resolve::{self, Resolved};
-use crate::{EstimateError, Weights, kv_plan, vllm::graphs, weights, weights_on_device};
+use crate::vllm::{graphs, held};
+use crate::{EstimateError, Weights, kv_plan, weights, weights_on_device};
 
 const OVERFLOW: EstimateError = EstimateError::Overflow { what: "the budget" };
 
@@ -46,6 +47,8 @@ pub struct Budget {
     pub weights: Figure,
     /// Parameters of the whole model.
     pub parameters: u64,
+    /// What the rank keeps beside its weights after the profile run; zero for engines that do not count it.
+    pub held: Figure,
     /// The transient peak of the profile run.
     pub activation_peak: Figure,
     /// Captured graphs as they end up on the device.
@@ -109,6 +112,7 @@ pub struct WorkloadUse {
 /// One stage's figures.
 struct Stage {
     weights: Figure,
+    held: Figure,
     activation_peak: Figure,
     available: (u64, u64, u64),
 }
@@ -159,7 +163,7 @@ pub fn budget_of_loaded(
     for (index, stage) in loaded.stages.iter().enumerate() {
         let what = Context { model, engine: &engine, device, plain };
         let peak = activations::peak(what, stage.layers.clone(), index == last)?;
-        let held = persistent(model, &engine, peak.stays);
+        let held = held::held(model, &engine, peak.workspace, setting.calibration);
         let taken = [&stage.bytes, &peak.figure, &non_torch, &graphs_budgeted, &held];
         let left = |of: fn(&Figure) -> u64, from: u64| {
             taken.iter().try_fold(from, |left, part| Some(left.saturating_sub(of(part))))
@@ -172,7 +176,7 @@ pub fn budget_of_loaded(
                 left(|f| f.low, requested.high).unwrap_or(0),
             ),
         };
-        let next = Stage { weights: stage.bytes.clone(), activation_peak: peak.figure, available };
+        let next = Stage { weights: stage.bytes.clone(), held, activation_peak: peak.figure, available };
         if least.as_ref().is_none_or(|least| next.available.0 < least.available.0) {
             least = Some(next);
         }
@@ -184,6 +188,7 @@ pub fn budget_of_loaded(
         requested,
         parameters: weights::parameter_count(model)?.total,
         weights: stage.weights,
+        held: stage.held,
         activation_peak: stage.activation_peak,
         cuda_graphs: graphs::captured(model, &engine, setting.calibration),
         cuda_graphs_budgeted: graphs_budgeted,
@@ -216,23 +221,6 @@ fn requested(engine: &Resolved, device: &GpuModel) -> Result<Figure, EstimateErr
         share(total.saturating_add(spread))?,
         confidence,
     ))
-}
-
-/// What the runner keeps beside the weights. Until 0.27 the engine does not count it; since then it measures all that
-/// is gone from the device (`utils/mem_utils.py`, `total_consumed`).
-fn persistent(model: &Architecture, engine: &Resolved, stays: u64) -> Figure {
-    if !engine.version.from_minor(28) {
-        return Figure::exact(0, "not_counted", "this engine does not count what its runner keeps");
-    }
-    // The peak already holds what stays of it; the runner's tables come on top: a count and a bit per token of the
-    // vocabulary, and three tables of positions, for every request.
-    let row = model.vocab_size.saturating_mul(4) + model.vocab_size / 8 + engine.max_model_len.saturating_mul(12);
-    let tables = engine.max_num_seqs.saturating_mul(row).saturating_add(16 << 20);
-    Figure::exact(tables, "runner_tables", "requests x (vocabulary x 4.125 + max_model_len x 12)").within(
-        0,
-        tables.saturating_add(stays / 4),
-        Confidence::Assumed,
-    )
 }
 
 /// The KV cache in all its units.
@@ -299,7 +287,10 @@ fn verdict(
     };
     let free = total.saturating_sub(context.value).saturating_sub(setting.others.get());
     let loaded = stage.weights.value.saturating_add(context.value).saturating_add(setting.others.get());
-    let profiled = loaded.saturating_add(stage.activation_peak.value).saturating_add(non_torch.value);
+    let profiled = loaded
+        .saturating_add(stage.held.value)
+        .saturating_add(stage.activation_peak.value)
+        .saturating_add(non_torch.value);
     let longest = longest(plan, sizes.blocks.value.saturating_sub(reserve), engine.max_model_len);
     let share = Some(engine.gpu_memory_utilization);
     let failure = if free < requested.value {

@@ -2,7 +2,7 @@
 //!
 //! Neither follows from shapes: both are measured sizes, scaled by the number of layers and of captured sizes.
 
-use vramscope_core::{Architecture, Confidence};
+use vramscope_core::{Architecture, Confidence, Vendor};
 
 use crate::calibration::{Calibration, Constant};
 use crate::device::GpuModel;
@@ -12,6 +12,10 @@ use crate::vllm::resolve::{Resolved, estimates_graphs};
 
 /// Graphs as they end up on the device.
 pub(crate) fn captured(model: &Architecture, engine: &Resolved, calibration: &Calibration) -> Figure {
+    if by_trial(engine) {
+        let (size, layer) = (&calibration.graphs_kept_size, &calibration.graphs_kept_layer);
+        return sized(size, layer, model, engine, "sizes_and_layers");
+    }
     let each = match engine.runner {
         Runner::V1 => &calibration.graphs_v1,
         Runner::V2 => &calibration.graphs_v2,
@@ -26,6 +30,17 @@ pub(crate) fn budgeted(
     device: &GpuModel,
     calibration: &Calibration,
 ) -> Figure {
+    if by_trial(engine) && device.vendor == Vendor::Nvidia {
+        let (size, layer) = (&calibration.graphs_trial_size, &calibration.graphs_trial_layer);
+        let figure = sized(size, layer, model, engine, "engine_trial_capture");
+        // Between 0.25, which takes nothing off for this runner, and 0.33 it is not known since when it does.
+        return if engine.version.from_minor(33) {
+            figure
+        } else {
+            let (value, high) = (figure.value / 2, figure.high);
+            Figure { value, ..figure }.within(0, high, Confidence::Assumed)
+        };
+    }
     if !estimates_graphs(engine, device) {
         return Figure::exact(0, "not_budgeted", "this engine sets nothing aside for graphs");
     }
@@ -37,6 +52,33 @@ pub(crate) fn budgeted(
     let floor = engine.capture_sizes.saturating_sub(1) << 21;
     (figure.value, figure.low, figure.high) = (figure.value.max(floor), figure.low.max(floor), figure.high.max(floor));
     figure
+}
+
+/// Whether the second runner's graphs are those of 0.33, captured once by trial and then for good. Releases since 0.28 are
+/// nearer to it than to 0.25.
+fn by_trial(engine: &Resolved) -> bool {
+    engine.runner == Runner::V2 && engine.version.from_minor(28)
+}
+
+/// Graphs by their number and by layers: what each size takes, and what each layer adds to it.
+fn sized(size: &Constant, layer: &Constant, model: &Architecture, engine: &Resolved, method: &'static str) -> Figure {
+    let layers = (model.layers.len() as u64).div_ceil(engine.pipeline_parallel_size.max(1));
+    let sizes = engine.capture_sizes;
+    if sizes == 0 {
+        return Figure::exact(0, "eager", "no graphs are captured");
+    }
+    let of = |of: fn(&Constant) -> u64| of(layer).saturating_mul(layers).saturating_add(of(size)).saturating_mul(sizes);
+    // Recurrent layers hold what their kernels were captured with: a small hybrid had nearly twice as much.
+    let more = if model.has_recurrence() || engine.tensor_parallel_size > 1 { 2 } else { 1 };
+    let less = if model.has_experts() { of(|c| c.low) / 4 } else { 0 };
+    let recorded = engine.version.is_recorded() && more == 1;
+    Figure::exact(of(|c| c.value), method, "captured sizes x (bytes of a size + layers of a stage x bytes of a layer)")
+        .with(&[("layers", layers), ("captured_sizes", sizes)])
+        .within(
+            of(|c| c.low).saturating_sub(less),
+            of(|c| c.high).saturating_mul(more),
+            if recorded { Confidence::Estimated } else { Confidence::Assumed },
+        )
 }
 
 fn scaled(
@@ -64,9 +106,13 @@ fn scaled(
 
 /// Growth outside the framework's allocator while the engine profiles.
 pub(crate) fn non_torch(engine: &Resolved, device: &GpuModel, calibration: &Calibration) -> Figure {
-    // Recorded on Hopper with 0.25; elsewhere the same figure stands with a wide interval.
-    let recorded = device.is_hopper() && engine.version.minor == 25 && engine.version.major == 0;
-    let base = if recorded { &calibration.non_torch } else { &calibration.non_torch_other };
+    // Recorded on Hopper with 0.25 and 0.33; elsewhere the same figure stands with a wide interval.
+    let recorded = device.is_hopper() && engine.version.is_recorded();
+    let base = match (engine.version.from_minor(28), recorded) {
+        (true, _) => &calibration.non_torch_consumed,
+        (false, true) => &calibration.non_torch,
+        (false, false) => &calibration.non_torch_other,
+    };
     let mut parts = vec![base];
     if estimates_graphs(engine, device) {
         parts.push(&calibration.non_torch_graphs);

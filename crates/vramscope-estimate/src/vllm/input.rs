@@ -36,6 +36,11 @@ impl EngineVersion {
         if self.from_minor(20) { 0.92 } else { 0.9 }
     }
 
+    /// Whether engines of this release were recorded: 0.25 and 0.33.
+    pub const fn is_recorded(self) -> bool {
+        self.major == 0 && matches!(self.minor, 25 | 33)
+    }
+
     /// Whether this is `minor` of the `0.x` line or later.
     pub const fn from_minor(self, minor: u16) -> bool {
         self.major > 0 || self.minor >= minor

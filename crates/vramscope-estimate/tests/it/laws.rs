@@ -218,7 +218,8 @@ fn check(model: &Architecture, args: &EngineArgs, setting: Setting<'_>) -> Resul
         prop_assert!(found.kv_cache.value <= found.available.value, "blocks do not exceed what is left");
     }
     if args.kv_cache_memory.is_none() && args.num_gpu_blocks_override.is_none() && found.available.value > 0 {
-        let taken = [&found.weights, &found.activation_peak, &found.cuda_graphs_budgeted, &found.non_torch];
+        let taken =
+            [&found.weights, &found.held, &found.activation_peak, &found.cuda_graphs_budgeted, &found.non_torch];
         let sum: u128 = taken.iter().map(|part| u128::from(part.value)).sum::<u128>() + bytes;
         prop_assert!(sum <= u128::from(found.requested.value), "parts exceed what was requested");
     }

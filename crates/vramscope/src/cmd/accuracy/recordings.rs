@@ -110,8 +110,13 @@ fn from_log(facts: &EngineFacts) -> Truth {
 fn from_inside(truth: &mut Truth, read: &Value, shared: bool) {
     let figure = |name: &str| read[name].as_u64();
     truth.weights = figure("model_memory_usage").map(Known::exact).or(truth.weights);
-    truth.activation_peak = figure("peak_activation_memory").map(Known::exact);
-    truth.non_torch = figure("non_torch_memory");
+    // Since 0.28 the engine's own figure of the peak holds its estimate of the graphs too; the trial run's does not.
+    let run = &read["profile"];
+    let transient = run["transient_peak_headroom"].as_u64().or(figure("peak_activation_memory"));
+    truth.activation_peak = transient.map(Known::exact);
+    truth.non_torch = run["non_torch_increase"].as_u64().or(figure("non_torch_memory"));
+    // The log tells of a trial capture first, which is given back.
+    truth.graphs = read["graphs"]["capture_model"]["returned"].as_u64().or(truth.graphs);
     truth.graphs_budgeted = figure("cudagraph_memory_estimate");
     truth.kv_cache = figure("kv_tensor_bytes").filter(|bytes| *bytes > 0).map(Known::exact).or(truth.kv_cache);
     truth.blocks = figure("num_gpu_blocks").or(truth.blocks);

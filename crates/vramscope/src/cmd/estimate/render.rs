@@ -68,10 +68,11 @@ fn head(model: &NamedModel, budget: &Budget, setting: Setting<'_>, width: usize)
 /// The card from left to right, and what each sign stands for.
 fn bar(budget: &Budget, setting: Setting<'_>, width: usize) -> String {
     let total = setting.device.total;
-    let spans: [(char, &str, u64); 7] = [
+    let spans: [(char, &str, u64); 8] = [
         ('o', "others", setting.others.get()),
         ('c', "context", budget.runtime_context.value),
         ('W', "weights", budget.weights.value),
+        ('k', "kept", budget.held.value),
         ('A', "activations", budget.activation_peak.value),
         ('n', "non-torch", budget.non_torch.value),
         ('G', "graphs", budget.cuda_graphs.value),
@@ -117,6 +118,9 @@ fn parts(budget: &Budget) -> Table {
     };
     row("requested", &budget.requested, "");
     row("weights", &budget.weights, "-");
+    if budget.held.value > 0 {
+        row("kept beside them", &budget.held, "-");
+    }
     row("activation peak", &budget.activation_peak, "-");
     row("non-torch", &budget.non_torch, "-");
     if budget.cuda_graphs_budgeted.value > 0 {
@@ -136,6 +140,9 @@ fn how(figure: &Figure) -> &'static str {
         "tensor_table" => "the checkpoint's tensor table",
         "sampler_phase" => "the sampler's phase: requests x vocabulary",
         "forward_phase" => "the forward phase: tokens x widths",
+        "runner_and_workspaces" => "the runner's tables, workspaces, the allocator's reserve",
+        "engine_trial_capture" => "the engine's trial capture, as recorded",
+        "sizes_and_layers" => "captured sizes and layers, as recorded",
         "measured_growth" => "as recorded",
         "engine_estimate" => "the engine's estimate, as recorded",
         "layers_times_sizes" => "layers x captured sizes, as recorded",
