@@ -194,7 +194,7 @@ fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<We
         let sums = loading.run(args, &place)?;
         let bytes = match stored {
             Some(share) => share.of(&sums)?,
-            None => figure(model, args, storage, sums.total()?),
+            None => figure(model, args, storage, &sums, sums.total()?),
         };
         stages.push(StageWeights { bytes, parts: loading::parts(&sums), layers: place.layers });
     }
@@ -237,7 +237,7 @@ impl StoredShare {
 }
 
 /// The interval: none for plain weights of a known family, whose allocations are followed one by one.
-fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, total: u64) -> Figure {
+fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums, total: u64) -> Figure {
     let counted = model.tower.is_none_or(|tower| tower.counted);
     if !model.unread.is_empty() {
         // What the keys mean is not known, so neither is how much of the model they shape.
@@ -253,11 +253,17 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, total: u64)
         _ => false,
     };
     let permille = |n: u64| total / 1000 * n;
-    let (low, high, confidence) = match (model.known_family && counted, followed && args.lora.is_none()) {
+    // A tower that was counted by general rules may be half as large or twice.
+    let tower = if counted { 0 } else { sums.0[Part::Tower as usize] };
+    // What loading other formats leaves behind in the allocator was not recorded.
+    let rounding = if followed { 0 } else { sums.0[Part::Rounding as usize] };
+    let (low, high, confidence) = match (model.known_family, followed && args.lora.is_none()) {
         (true, true) => (permille(1) / 10, permille(1) / 10, Confidence::Computed),
-        (true, false) => (permille(2), permille(5), Confidence::Computed),
-        (false, _) => (permille(20), permille(40), Confidence::Estimated),
+        (true, false) => (permille(2).max(rounding), permille(5), Confidence::Computed),
+        (false, _) => (permille(50).max(rounding), permille(100), Confidence::Estimated),
     };
+    let (low, high) = (low + tower / 2, high.saturating_add(tower));
+    let confidence = if counted { confidence } else { confidence.min(Confidence::Estimated) };
     Figure::exact(
         total,
         "loaded_tensors",

@@ -128,7 +128,7 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
     }
     let mut notes = Vec::new();
     let declared = match fields.section("quantization_config")? {
-        Some(section) => quantization::read(section, &mut notes)?,
+        Some(section) => quantization::read(section, fields.flag("enable_moe_block")? == Some(true), &mut notes)?,
         None => None,
     };
     let (quantization, rules) = match declared {
@@ -156,7 +156,11 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
         scaled_embedding: family.scaled_embedding,
         rotary: Vec::new(),
         quantization,
-        recurrent_state: fields.text(&["mamba_ssm_cache_dtype", "mamba_ssm_dtype"])?.and_then(element_type),
+        recurrent_state: match fields.text(&["mamba_ssm_cache_dtype", "mamba_ssm_dtype"])? {
+            Some(name) => element_type(name),
+            // The engine's own default for this class (`models/config.py`).
+            None => (model_type == Some("nemotron_h")).then_some(ElementType::F32),
+        },
         tower: tower::read(&fields, root, hidden)?,
         stored_bytes: None,
         draft_layers: fields.number(&["num_nextn_predict_layers", "mtp_num_hidden_layers"])?.unwrap_or(0),
@@ -265,7 +269,7 @@ mod tests {
 
     #[test]
     fn the_quantization_beside_a_config_counts_unless_it_states_its_own() {
-        let beside = br#"{"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8", "exclude_modules": []}}"#;
+        let beside = br#"{"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8", "exclude_modules": []}}"#;
         let config = br#"{"model_type": "llama", "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1,
             "num_attention_heads": 1, "vocab_size": 64}"#;
         let (model, _) = read_config(&with_quantization(config, beside).unwrap()).unwrap();

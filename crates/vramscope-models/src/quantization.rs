@@ -53,9 +53,20 @@ impl Formats {
 }
 
 /// Reads the section; `None` where a config has none, or one that says that nothing is quantized.
-pub(crate) fn read(section: &Map<String, Value>, notes: &mut Vec<Note>) -> Result<Option<Declared>, ConfigError> {
+///
+/// `experts_apart` is set where experts stand beside a dense part.
+pub(crate) fn read(
+    section: &Map<String, Value>,
+    experts_apart: bool,
+    notes: &mut Vec<Note>,
+) -> Result<Option<Declared>, ConfigError> {
     let mut fields = Fields::new(section, None, "quantization_config.", &[]);
-    let method = method(&fields)?.to_ascii_lowercase();
+    let Some(method) = method(&fields)? else {
+        fields.note("quant_method", "absent, so the engine takes the checkpoint for one that is not quantized");
+        notes.extend(fields.into_notes());
+        return Ok(None);
+    };
+    let method = method.to_ascii_lowercase();
     let ignored = ignored(&fields)?;
     let mut formats = match method.as_str() {
         "none" => return Ok(None),
@@ -80,20 +91,25 @@ pub(crate) fn read(section: &Map<String, Value>, notes: &mut Vec<Note>) -> Resul
     }
     let head = if fields.flag("lm_head")? == Some(true) { StoredAs::Usual } else { formats.head };
     let Formats { usual: format, others, rules, .. } = formats;
-    let declared =
-        Declared { rules, quantization: Quantization { method, format, others, head, kv_cache: kv_cache(&fields)? } };
+    let declared = Declared {
+        rules: rules.sorted(experts_apart),
+        quantization: Quantization { method, format, others, head, kv_cache: kv_cache(&fields)? },
+    };
     notes.extend(fields.into_notes());
     Ok(Some(declared))
 }
 
-fn method<'a>(fields: &Fields<'a>) -> Result<&'a str, ConfigError> {
+/// The method. A section without its name is ModelOpt's older form if it says so (`producer`) and holds a section of its
+/// own; of one that does not, vLLM takes no notice (`config/model.py`, 0.33).
+fn method<'a>(fields: &Fields<'a>) -> Result<Option<&'a str>, ConfigError> {
     if let Some(method) = fields.text(&["quant_method"])? {
-        return Ok(method);
+        return Ok(Some(method));
     }
-    if fields.has("quant_algo") || fields.has("quantization") {
-        return Ok("modelopt");
+    if !fields.has("quant_algo") && !fields.has("quantization") {
+        return Err(fields.missing(&["quant_method"]));
     }
-    Err(fields.missing(&["quant_method"]))
+    let producer = fields.section("producer")?.and_then(|section| section.get("name")).and_then(Value::as_str);
+    Ok((producer == Some("modelopt") && fields.has("quantization")).then_some("modelopt"))
 }
 
 /// A format that only routed experts are stored in.
@@ -190,7 +206,7 @@ fn modelopt(fields: &Fields<'_>) -> Result<Formats, ConfigError> {
     }
     // Only what is listed is quantized, each module by its own method.
     let mut formats = Formats::one(WeightFormat::Plain);
-    formats.rules = StorageRules::otherwise(StoredAs::Plain);
+    formats.rules.usual(StoredAs::Plain);
     let Some(layers) = fields.section("quantized_layers")? else {
         return Ok(Formats::one(WeightFormat::Unknown));
     };
@@ -220,7 +236,7 @@ fn compressed_tensors(fields: &Fields<'_>, ignored: &[&str]) -> Result<Formats, 
     let Some(groups) = fields.section("config_groups")? else { return Ok(Formats::one(WeightFormat::Unknown)) };
     fields.bounded("config_groups", groups.len() as u64, 0, 64)?;
     let mut formats = Formats::one(WeightFormat::Plain);
-    formats.rules = StorageRules::otherwise(StoredAs::Plain);
+    formats.rules.usual(StoredAs::Plain);
     ignored.iter().for_each(|pattern| formats.rules.add(pattern, StoredAs::Plain));
     let mut usual = None;
     let mut entries = 0;

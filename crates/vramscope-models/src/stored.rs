@@ -92,24 +92,36 @@ const fn names(matrix: Matrix) -> &'static [&'static str] {
     }
 }
 
-/// Sections of a multimodal model that are no part of its decoder.
-const TOWERS: [&str; 6] = ["vision_tower", "vision_model", "visual", "vision", "audio_tower", "audio_model"];
+/// Where experts stand beside the dense part, not within it (Gemma 4).
+const EXPERTS_APART: [&str; 3] = ["experts", "experts.0.gate_up_proj", "moe.experts"];
+
+/// Sections that are no part of the decoder: those of other senses, and layers for drafts.
+const TOWERS: [&str; 8] =
+    ["vision_tower", "vision_model", "visual", "vision", "audio_tower", "audio_model", "embed_vision", "mtp"];
 
 /// The entries, sorted by the layer that they name. What is added first stands.
 #[derive(Debug, Default)]
 pub(crate) struct StorageRules {
+    /// What is not sorted yet.
+    entries: Vec<(String, StoredAs)>,
     everywhere: Vec<(Matrix, StoredAs)>,
     by_layer: BTreeMap<u64, Vec<(Matrix, StoredAs)>>,
     /// Expressions over a whole name: only trying says which layers they mean.
     expressions: Vec<(Regex, StoredAs)>,
     /// What holds for matrices that no entry names.
     usual: StoredAs,
+    /// Experts stand beside the dense part.
+    experts_apart: bool,
 }
 
 impl StorageRules {
-    /// Rules for a checkpoint that stores so what no entry names.
-    pub(crate) fn otherwise(usual: StoredAs) -> Self {
-        Self { usual, ..Self::default() }
+    /// Sorts the entries, for a model whose experts stand within its feed-forward part, or beside it.
+    pub(crate) fn sorted(mut self, experts_apart: bool) -> Self {
+        self.experts_apart = experts_apart;
+        for (pattern, format) in std::mem::take(&mut self.entries) {
+            self.sort(&pattern, format);
+        }
+        self
     }
 
     /// States how matrices are stored that no entry names.
@@ -117,9 +129,14 @@ impl StorageRules {
         self.usual = usual;
     }
 
-    /// Adds an entry: a dotted name, or an expression (`re:…`). One that names no part of a layer is passed over, as the
-    /// engine does; so is an expression that it could not read either.
+    /// Adds an entry: a dotted name, or an expression (`re:…`). It counts once entries are sorted.
     pub(crate) fn add(&mut self, pattern: &str, format: StoredAs) {
+        self.entries.push((pattern.to_owned(), format));
+    }
+
+    /// Sorts an entry by what it names. One that names no part of a layer is passed over, as the engine does; so is an
+    /// expression that it could not read either.
+    fn sort(&mut self, pattern: &str, format: StoredAs) {
         match pattern.strip_prefix("re:") {
             // The engine matches from the beginning of the name.
             Some(text) if text.len() <= MOST_EXPRESSION_BYTES => {
@@ -153,7 +170,7 @@ impl StorageRules {
             let same = |(own, wanted): (&&str, &&str)| *wanted == "*" || own == wanted;
             own.windows(parts.len()).any(|window| window.iter().zip(&parts).all(same))
         };
-        let found = covered(&covers).map(|matrix| (matrix, format));
+        let found = covered(self.experts_apart, &covers).map(|matrix| (matrix, format));
         match layer {
             Some(layer) => self.by_layer.entry(layer).or_default().extend(found),
             None => self.everywhere.extend(found),
@@ -173,14 +190,18 @@ impl StorageRules {
         own.into_iter().flatten().chain(&self.everywhere).for_each(|(matrix, format)| state(*matrix, *format));
         for (expression, format) in &self.expressions {
             let covers = |name: &str| expression.is_match(&format!("model.layers.{layer}.{name}"));
-            covered(&covers).for_each(|matrix| state(matrix, *format));
+            covered(self.experts_apart, &covers).for_each(|matrix| state(matrix, *format));
         }
         stored
     }
 }
 
 /// The matrices of which a name is covered.
-fn covered(covers: &dyn Fn(&str) -> bool) -> impl Iterator<Item = Matrix> {
+fn covered(experts_apart: bool, covers: &dyn Fn(&str) -> bool) -> impl Iterator<Item = Matrix> {
+    let names = move |matrix: Matrix| match matrix {
+        Matrix::ExpertsGateUp | Matrix::ExpertsDown if experts_apart => &EXPERTS_APART[..],
+        _ => names(matrix),
+    };
     Matrix::ALL.into_iter().filter(move |matrix| names(*matrix).iter().any(|name| covers(name)))
 }
 
@@ -191,7 +212,7 @@ mod tests {
     fn kept(patterns: &[&str], layer: u64) -> Vec<Matrix> {
         let mut rules = StorageRules::default();
         patterns.iter().for_each(|pattern| rules.add(pattern, StoredAs::Plain));
-        let stored = rules.of_layer(layer);
+        let stored = rules.sorted(false).of_layer(layer);
         Matrix::ALL.into_iter().filter(|matrix| stored.of(*matrix) == StoredAs::Plain).collect()
     }
 
@@ -232,11 +253,21 @@ mod tests {
     }
 
     #[test]
+    fn layers_for_drafts_are_not_the_first_ones_and_experts_may_stand_apart() {
+        assert_eq!(kept(&["mtp.layers.0*"], 0), []);
+        let mut rules = StorageRules::default();
+        rules.add("model.language_model.layers.0.mlp*", StoredAs::Plain);
+        let stored = rules.sorted(true).of_layer(0);
+        assert_eq!((stored.of(Matrix::Down), stored.of(Matrix::ExpertsDown)), (StoredAs::Plain, StoredAs::Usual));
+    }
+
+    #[test]
     fn what_is_stated_first_stands() {
-        let mut rules = StorageRules::otherwise(StoredAs::Plain);
+        let mut rules = StorageRules::default();
+        rules.usual(StoredAs::Plain);
         rules.add("re:.*down_proj", StoredAs::Other(1));
         rules.add("re:.*mlp.*", StoredAs::Other(0));
-        let stored = rules.of_layer(0);
+        let stored = rules.sorted(false).of_layer(0);
         assert_eq!(stored.of(Matrix::Down), StoredAs::Other(1));
         assert_eq!((stored.of(Matrix::GateUp), stored.of(Matrix::Output)), (StoredAs::Other(0), StoredAs::Plain));
     }

@@ -76,9 +76,7 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
     crate::shape::check(model)?;
     let split = Split { tensor: args.tensor_parallel_size, experts: 1, padded: true };
     let element = CacheElement::resolve(model, args)?;
-    let sparse = model.layers.iter().any(|layer| matches!(layer.mixer, Mixer::Latent(l) if l.sparse));
-    // The kernels of sparse attention have one size of block.
-    let mut block_size = args.block_size.unwrap_or(if sparse { 64 } else { 16 });
+    let mut block_size = args.block_size.unwrap_or_else(|| usual_block(model, args, element));
     let mut state_page = None;
     if model.has_recurrence() {
         let aligned = state::align(model, args, split, element, block_size)?;
@@ -126,6 +124,19 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
     group(&mut plan, buckets, model, args)?;
     plan.bytes_per_block = plan.bytes_per_block.checked_add(indexed).ok_or(OVERFLOW)?;
     Ok(plan)
+}
+
+/// Tokens of a block where nobody states them: what the kernel wants that the engine takes on Hopper.
+fn usual_block(model: &Architecture, args: &EngineArgs, element: CacheElement) -> u64 {
+    let eight_bits = element == CacheElement::Bits(8);
+    let any = |wanted: &dyn Fn(&Mixer) -> bool| model.layers.iter().any(|layer| wanted(&layer.mixer));
+    // FlashMLA's: for sparse attention, and for latents of 8 bits.
+    let latent = any(&|mixer| matches!(mixer, Mixer::Latent(l) if l.sparse || eight_bits));
+    // Triton's, since 0.33, for wide heads of 8 bits.
+    let wide = eight_bits
+        && args.version.from_minor(33)
+        && any(&|mixer| matches!(mixer, Mixer::Attention(a) if a.head_dim > 256));
+    if latent || wide { 64 } else { 16 }
 }
 
 const OVERFLOW: EstimateError = EstimateError::Overflow { what: "the KV cache" };

@@ -81,7 +81,8 @@ pub(crate) fn blocks(model: &Architecture, args: &EngineArgs) -> u64 {
     }
     // Mamba 2 keeps one block of checkpoints since 0.32 (`mamba_mixer2.py`, `num_prefill_checkpoint_blocks`).
     let mamba2 = kinds(model).any(|kind| matches!(kind, Recurrent::Mamba2 { .. })) && args.version.from_minor(32);
-    2 + u64::from(mamba2 || checkpointed_delta(model, args))
+    let kimi = kinds(model).any(|kind| matches!(kind, Recurrent::KimiDelta { .. })) && args.version.from_minor(33);
+    2 + u64::from(mamba2 || kimi || checkpointed_delta(model, args))
 }
 
 /// Whether the rules for states were checked against the release: 0.26 and 0.27 were not.
