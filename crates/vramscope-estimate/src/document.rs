@@ -86,6 +86,12 @@ pub struct EngineDocument {
     pub enforce_eager: bool,
     /// Sizes for which graphs are captured.
     pub cuda_graph_sizes: u64,
+    /// How well the rules for this release are known: `recorded`, `planned` (compared with the release's own planner),
+    /// `between`, `newer` or `before`.
+    pub checked: String,
+    /// What to know of a release that is neither recorded nor planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Arguments that were given and are not used here.
     pub ignored: Vec<String>,
 }
@@ -338,6 +344,8 @@ fn engine(budget: &Budget, args: &EngineArgs, ignored: Vec<String>) -> EngineDoc
         gpu_memory_utilization: engine.gpu_memory_utilization,
         enforce_eager: args.enforce_eager,
         cuda_graph_sizes: engine.capture_sizes,
+        checked: engine.version.checked().name().to_owned(),
+        note: budget.note.clone(),
         ignored,
     }
 }

@@ -42,6 +42,7 @@ pub use vllm::input::{EngineArgs, EngineVersion, Lora, Usage};
 pub use vllm::kv::{CacheKind, KvGroup, KvPlan, kv_plan};
 pub use vllm::lengths::{ALLOWS_LONG, ModelLengths, model_lengths};
 pub use vllm::resolve::Resolved;
+pub use vllm::trust::Checked;
 pub use vllm::words::{CommandLine, human_readable_int};
 pub use weights::tensors::Part;
 pub use weights::{ParameterCount, StageWeights, Weights, parameter_count, weights_on_device, weights_per_rank};

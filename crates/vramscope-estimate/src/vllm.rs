@@ -10,4 +10,5 @@ pub(crate) mod input;
 pub(crate) mod kv;
 pub(crate) mod lengths;
 pub(crate) mod resolve;
+pub(crate) mod trust;
 pub(crate) mod words;

@@ -248,7 +248,7 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         );
     }
     let followed = match storage.format {
-        WeightFormat::Plain => true,
+        WeightFormat::Plain => model.quantization.as_ref().is_none_or(|declared| declared.others.is_empty()),
         WeightFormat::Packed { .. } => storage.kernel == Kernel::Machete,
         _ => false,
     };

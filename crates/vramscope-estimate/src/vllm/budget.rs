@@ -12,6 +12,7 @@ use crate::vllm::activations::{self, Context};
 use crate::vllm::input::EngineArgs;
 use crate::vllm::kv::KvPlan;
 use crate::vllm::resolve::{self, Resolved};
+use crate::vllm::trust::Doubts;
 use crate::vllm::{graphs, held};
 use crate::{EstimateError, Weights, kv_plan, weights, weights_on_device};
 
@@ -75,6 +76,8 @@ pub struct Budget {
     pub plan: KvPlan,
     /// Whether the engine starts.
     pub verdict: Verdict,
+    /// What to know of the release, where it was neither recorded nor compared with its own planner.
+    pub note: Option<String>,
 }
 
 /// Whether the engine starts, and how it refuses if not.
@@ -182,8 +185,10 @@ pub fn budget_of_loaded(
         }
     }
     let stage = least.ok_or(OVERFLOW)?;
-    let sizes = Sizes::of(&plan, &engine, args, stage.available)?;
-    let verdict = verdict(&stage, &sizes, &plan, &engine, &requested, &non_torch, &context, setting);
+    let doubts = Doubts::of(model, engine.version, &plan);
+    let sizes = Sizes::of(&plan, &engine, args, stage.available, doubts)?;
+    let mut verdict = verdict(&stage, &sizes, &plan, &engine, &requested, &non_torch, &context, setting);
+    verdict.certain &= doubts.none();
     Ok(Budget {
         requested,
         parameters: weights::parameter_count(model)?.total,
@@ -197,7 +202,11 @@ pub fn budget_of_loaded(
         available: sizes.available,
         kv_cache: sizes.kv_cache,
         num_gpu_blocks: sizes.blocks,
-        block_size: Figure::exact(plan.block_size, "engine_block_size", "tokens of one block"),
+        block_size: match args.block_size.filter(|_| !model.has_recurrence()) {
+            Some(_) => Figure::exact(plan.block_size, "engine_block_size", "tokens of one block"),
+            None => doubts.widen(Figure::exact(plan.block_size, "engine_block_size", "tokens of one block")),
+        },
+        note: doubts.note(engine.version),
         kv_cache_tokens: sizes.tokens,
         max_concurrency_milli: sizes.concurrency,
         plan,
@@ -238,6 +247,7 @@ impl Sizes {
         engine: &Resolved,
         args: &EngineArgs,
         available: (u64, u64, u64),
+        doubts: Doubts,
     ) -> Result<Self, EstimateError> {
         let figure = |method, formula, of: &dyn Fn(u64) -> Option<u64>| -> Result<Figure, EstimateError> {
             let (value, low, high) = available;
@@ -257,14 +267,19 @@ impl Sizes {
             available: figure("requested_less_taken", "requested - weights - activations - non-torch - graphs", &Some)?,
             kv_cache: figure("whole_blocks", "blocks x bytes per block", &|b| plan.pool_bytes(blocks(b)))?
                 .with(&[("bytes_per_block", plan.bytes_per_block)]),
-            blocks: figure("available_over_block", "available / bytes per block, rounded down", &|b| Some(blocks(b)))?
+            blocks: doubts
+                .widen(figure("available_over_block", "available / bytes per block, rounded down", &|b| {
+                    Some(blocks(b))
+                })?)
                 .with(&[("bytes_per_block", plan.bytes_per_block)]),
-            tokens: figure("engine_tokens", "blocks x max_model_len / blocks of such a request", &tokens)?
+            tokens: doubts
+                .widen(figure("engine_tokens", "blocks x max_model_len / blocks of such a request", &tokens)?)
                 .with(&[("blocks_per_request", request)]),
-            concurrency: figure("engine_concurrency", "blocks / blocks of a request of max_model_len", &|b| {
-                u64::try_from(concurrency(b)).ok()
-            })?
-            .with(&[("blocks_per_request", request)]),
+            concurrency: doubts
+                .widen(figure("engine_concurrency", "blocks / blocks of a request of max_model_len", &|b| {
+                    u64::try_from(concurrency(b)).ok()
+                })?)
+                .with(&[("blocks_per_request", request)]),
         })
     }
 }

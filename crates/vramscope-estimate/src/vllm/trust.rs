@@ -1,0 +1,135 @@
+//! How far a figure can be trusted: what of the model is understood, and which release the rules were checked against.
+
+use vramscope_core::{Architecture, Confidence};
+
+use crate::figure::Figure;
+use crate::vllm::input::EngineVersion;
+use crate::vllm::kv::KvPlan;
+
+/// How well the rules for a release are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Checked {
+    /// The engine before the present one (to 0.7): other rules, which are not known here.
+    Before,
+    /// Newer than any release that was looked at.
+    Newer,
+    /// Older or between releases that were checked; the rules were read in part.
+    Between,
+    /// Cache and weights were compared with the release's own planner: 0.28, 0.30, 0.32.
+    Planned,
+    /// Engines of it were recorded: 0.25 and 0.33.
+    Recorded,
+}
+
+impl Checked {
+    /// The name as documents spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::Newer => "newer",
+            Self::Between => "between",
+            Self::Planned => "planned",
+            Self::Recorded => "recorded",
+        }
+    }
+}
+
+impl EngineVersion {
+    /// How well the rules for this release are known.
+    pub const fn checked(self) -> Checked {
+        if self.is_recorded() {
+            return Checked::Recorded;
+        }
+        match (self.major, self.minor) {
+            (0, 0..8) => Checked::Before,
+            (0, 28 | 30 | 32) => Checked::Planned,
+            (0, 8..33) => Checked::Between,
+            _ => Checked::Newer,
+        }
+    }
+}
+
+/// What stands against the certainty of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Doubts {
+    unread: bool,
+    unknown_family: bool,
+    unlike_plan: bool,
+    checked: Checked,
+}
+
+impl Doubts {
+    pub(crate) fn of(model: &Architecture, version: EngineVersion, plan: &KvPlan) -> Self {
+        Self {
+            unread: !model.unread.is_empty(),
+            unknown_family: !model.known_family,
+            unlike_plan: plan.approximate,
+            checked: version.checked(),
+        }
+    }
+
+    /// Whether an answer may be called certain where its interval allows it.
+    pub(crate) fn none(self) -> bool {
+        !self.unread && !self.unknown_family && !self.unlike_plan && self.checked >= Checked::Between
+    }
+
+    /// By how much a figure of the cache may be off, as a divisor below and a factor above, in thousandths.
+    fn factors(self) -> Option<(u64, Confidence)> {
+        if self.unread || self.checked == Checked::Before {
+            // Layers taken for windowed ones halved a cache; an index or a compression may quarter it.
+            Some((4000, Confidence::Assumed))
+        } else if self.unlike_plan || self.checked == Checked::Newer {
+            Some((2000, Confidence::Assumed))
+        } else if self.unknown_family {
+            Some((1250, Confidence::Estimated))
+        } else {
+            None
+        }
+    }
+
+    /// Widens a figure of the cache.
+    pub(crate) fn widen(self, figure: Figure) -> Figure {
+        let Some((factor, confidence)) = self.factors() else { return figure };
+        let low = u128::from(figure.low) * 1000 / u128::from(factor);
+        let high = u128::from(figure.high) * u128::from(factor) / 1000;
+        let narrow = |wide: u128| u64::try_from(wide).unwrap_or(u64::MAX);
+        let confidence = figure.confidence.min(confidence);
+        figure.within(narrow(low), narrow(high), confidence)
+    }
+
+    /// What to tell of the release, where it was neither recorded nor compared.
+    pub(crate) fn note(self, version: EngineVersion) -> Option<String> {
+        let newest = EngineVersion::NEWEST;
+        Some(match self.checked {
+            Checked::Recorded | Checked::Planned => return None,
+            Checked::Between => {
+                format!("vLLM {version} was not checked: its budget follows the releases before and after it")
+            }
+            Checked::Newer => format!(
+                "vLLM {version} is newer than {newest}, the newest release that was checked: computed as that one, and \
+                 never certain"
+            ),
+            Checked::Before => {
+                format!("vLLM {version} has the engine before the present one, whose rules are not known here")
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_stand_where_they_were_looked_at() {
+        let checked = |text: &str| text.parse::<EngineVersion>().unwrap().checked();
+        assert_eq!(checked("0.25.1"), Checked::Recorded);
+        assert_eq!(checked("0.33.0"), Checked::Recorded);
+        assert_eq!(checked("0.30.2"), Checked::Planned);
+        assert_eq!(checked("0.27.0"), Checked::Between);
+        assert_eq!(checked("0.6.3"), Checked::Before);
+        assert_eq!(checked("0.34.0"), Checked::Newer);
+        assert_eq!(checked("1.0.0"), Checked::Newer);
+    }
+}
