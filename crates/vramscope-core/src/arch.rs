@@ -431,6 +431,8 @@ pub struct Architecture {
     pub holds_first_product: bool,
     /// Embeddings are multiplied by a stored scalar (Gemma).
     pub scaled_embedding: bool,
+    /// Embedding and head stand on every stage of a pipeline, not on the first and the last alone.
+    pub ends_on_every_stage: bool,
     /// Distinct tables of rotary positions.
     pub rotary: Vec<RotaryTable>,
     /// How a checkpoint's linear layers are stored, where it says so.

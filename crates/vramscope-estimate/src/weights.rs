@@ -179,8 +179,15 @@ fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<We
         kernel,
     };
     let ranks = args.tensor_parallel_size.saturating_mul(args.data_parallel_size);
-    let experts = if args.enable_expert_parallel && model.has_experts() { ranks } else { 1 };
-    let split = Split { tensor: args.tensor_parallel_size, experts, padded: true };
+    let dealt = args.enable_expert_parallel;
+    if dealt && ranks > 1 && !model.has_experts() {
+        return Err(EstimateError::BadArgument {
+            name: "--enable-expert-parallel",
+            value: "on".to_owned(),
+            expected: "a model with experts; the engine refuses it for others",
+        });
+    }
+    let split = Split::of_engine(args.tensor_parallel_size, args.data_parallel_size, dealt);
     let ranges = stages_of(model.layers.len(), args.pipeline_parallel_size)?;
     let last = ranges.len() - 1;
     let mut stages = Vec::with_capacity(ranges.len());

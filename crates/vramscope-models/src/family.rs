@@ -225,6 +225,16 @@ const FAMILIES: &[Family] = &[
     Family { names: &["hunyuan_v1_dense", "hunyuan_v1_moe"], qk_norm: QkNorm::PerHead, ..GENERAL },
 ];
 
+/// Families whose classes make embedding and head on every stage of a pipeline: they do not ask which stage they are
+/// (vLLM 0.25 and 0.33, `model_executor/models/{qwen3_moe,qwen3_next,gemma2,gemma3,nemotron_h,gpt_oss}.py`).
+const ENDS_ON_EVERY_STAGE: [&str; 7] =
+    ["qwen3_moe", "qwen3_next", "gemma2", "gemma3", "gemma3_text", "nemotron_h", "gpt_oss"];
+
+/// Whether a family's classes make embedding and head on every stage of a pipeline.
+pub(crate) fn has_ends_on_every_stage(model_type: &str) -> bool {
+    ENDS_ON_EVERY_STAGE.contains(&model_type)
+}
+
 /// The rules of a family, or `None` for one that is not known.
 pub(crate) fn find(model_type: &str) -> Option<&'static Family> {
     FAMILIES.iter().find(|family| family.names.contains(&model_type))

@@ -217,7 +217,7 @@ fn sampler_margins(context: &Context<'_>, workspace: u64) -> Margins {
 
 #[cfg(test)]
 mod tests {
-    use crate::{EngineArgs, Setting, budget, find_device};
+    use crate::{EngineArgs, EngineVersion, Setting, budget, find_device};
 
     #[test]
     fn a_model_smaller_than_the_tuning_buffer_may_have_no_peak_at_all() {
@@ -226,7 +226,8 @@ mod tests {
             "num_attention_heads": 1, "vocab_size": 8, "max_position_embeddings": 16, "quantization_config":
             {"quant_method": "awq", "bits": 4, "group_size": 8}}"#;
         let (model, _) = vramscope_models::read_config(config).unwrap();
-        let args = EngineArgs { max_num_batched_tokens: Some(16), ..EngineArgs::default() };
+        let args =
+            EngineArgs { version: EngineVersion::RECORDED, max_num_batched_tokens: Some(16), ..EngineArgs::default() };
         let found = budget(&model, &args, Setting::alone(find_device("h200").unwrap())).unwrap();
         let peak = &found.activation_peak;
         assert!(peak.low < 1 << 20, "{peak:?}");

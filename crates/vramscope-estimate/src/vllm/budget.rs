@@ -180,7 +180,9 @@ pub fn budget_of_loaded(
             ),
         };
         let next = Stage { weights: stage.bytes.clone(), held, activation_peak: peak.figure, available };
-        if least.as_ref().is_none_or(|least| next.available.0 < least.available.0) {
+        // Where the size of the cache is given, the heaviest stage is the one to look at.
+        let room = |stage: &Stage| (stage.available.0, u64::MAX - stage.weights.value);
+        if least.as_ref().is_none_or(|least| room(&next) < room(least)) {
             least = Some(next);
         }
     }

@@ -20,10 +20,10 @@ pub struct EngineVersion {
 }
 
 impl EngineVersion {
-    /// The newest release whose rules are known here.
+    /// The newest release whose rules are known here; every default here stands for it.
     pub const NEWEST: Self = Self::new(0, 33, 0);
 
-    /// The release that recordings were made with; every default here stands for it.
+    /// The release that most recordings were made with.
     pub const RECORDED: Self = Self::new(0, 25, 1);
 
     /// A release by its numbers.
@@ -157,7 +157,7 @@ pub struct EngineArgs {
 impl Default for EngineArgs {
     fn default() -> Self {
         Self {
-            version: EngineVersion::RECORDED,
+            version: EngineVersion::NEWEST,
             usage: Usage::Server,
             tensor_parallel_size: 1,
             pipeline_parallel_size: 1,

@@ -74,7 +74,7 @@ struct Spec {
 pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, EstimateError> {
     args.check()?;
     crate::shape::check(model)?;
-    let split = Split { tensor: args.tensor_parallel_size, experts: 1, padded: true };
+    let split = Split::ranks(args.tensor_parallel_size);
     let element = CacheElement::resolve(model, args)?;
     let mut block_size = args.block_size.unwrap_or_else(|| usual_block(model, args, element));
     let mut state_page = None;

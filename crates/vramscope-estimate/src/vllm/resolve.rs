@@ -25,6 +25,8 @@ pub struct Resolved {
     pub tensor_parallel_size: u64,
     /// Ranks that split the sequence of layers.
     pub pipeline_parallel_size: u64,
+    /// Replicas, which share the experts.
+    pub data_parallel_size: u64,
     /// Ranks over which whole experts are dealt; 1 where each expert is split.
     pub expert_ranks: u64,
     /// Element type of activations.
@@ -68,6 +70,7 @@ pub(crate) fn resolve(
         runner: Runner::of(model, args.version),
         tensor_parallel_size: args.tensor_parallel_size,
         pipeline_parallel_size: args.pipeline_parallel_size,
+        data_parallel_size: args.data_parallel_size,
         expert_ranks: if args.enable_expert_parallel && model.has_experts() { ranks } else { 1 },
         element: args.element_type(model),
         format: weights::format_of(model, args)?,

@@ -89,14 +89,15 @@ impl<'a> Loading<'a> {
     pub(crate) fn run(mut self, args: &EngineArgs, place: &Place) -> Result<Sums, EstimateError> {
         let (model, split, storage) = (self.model, self.split, self.storage);
         let mut failed = Ok(());
-        if place.first || (place.last && model.tied_head) {
+        let everywhere = model.ends_on_every_stage;
+        if place.first || everywhere || (place.last && model.tied_head) {
             tensors::embedding(model, split, &mut |t| failed = also(&mut failed, self.make(t, storage)));
         }
         self.layers(&model.layers[place.layers.clone()])?;
         if model.scaled_embedding {
             self.keep(Part::Buffers, storage.dtype.bits() / 8)?;
         }
-        if place.last {
+        if place.last || everywhere {
             let head = model.quantization.as_ref().map_or(StoredAs::Plain, |q| q.head);
             let storage = Storage { format: self.stored_as(head), ..storage };
             tensors::head(model, split, !model.tied_head, &mut |t| failed = also(&mut failed, self.make(t, storage)));
@@ -448,7 +449,7 @@ mod tests {
     fn load(model: &Architecture, storage: Storage, literal: bool) -> Vec<(Part, u64)> {
         let args = EngineArgs::default();
         let place = Place { first: true, last: true, layers: 0..model.layers.len() };
-        let mut loading = Loading::new(model, &args, Split { tensor: 1, experts: 1, padded: true }, storage);
+        let mut loading = Loading::new(model, &args, Split::ranks(1), storage);
         loading.literal = literal;
         parts(&loading.run(&args, &place).unwrap())
     }

@@ -89,12 +89,49 @@ pub(crate) struct Split {
     pub(crate) tensor: u64,
     /// Ranks over which whole experts are dealt; 1 splits each expert's width instead.
     pub(crate) experts: u64,
+    /// Ranks over which an expert's width is split where experts are not dealt whole: those of all replicas.
+    pub(crate) expert_width: u64,
+    /// Shared experts stand whole on every rank.
+    pub(crate) shared_whole: bool,
     pub(crate) padded: bool,
 }
 
 impl Split {
     /// The model as its checkpoint counts it.
-    pub(crate) const WHOLE: Self = Self { tensor: 1, experts: 1, padded: false };
+    pub(crate) const WHOLE: Self = Self { tensor: 1, experts: 1, expert_width: 1, shared_whole: false, padded: false };
+
+    /// What each of so many ranks holds on a device, of everything but experts.
+    pub(crate) fn ranks(tensor: u64) -> Self {
+        Self { tensor, experts: 1, expert_width: tensor, shared_whole: false, padded: true }
+    }
+
+    /// The same, where replicas share the experts, whole ones (`dealt`) or parts of each.
+    ///
+    /// Replicas split experts between them with and without expert parallelism (`fused_moe/config.py`,
+    /// `FusedMoEParallelConfig.make`). Whole ones under tensor and data parallelism see sequences that are split, and
+    /// then shared experts are not (`config/parallel.py`, `use_sequence_parallel_moe`).
+    pub(crate) fn of_engine(tensor: u64, replicas: u64, dealt: bool) -> Self {
+        let all = tensor.saturating_mul(replicas);
+        Self {
+            experts: if dealt { all } else { 1 },
+            expert_width: all,
+            shared_whole: dealt && tensor > 1 && replicas > 1,
+            ..Self::ranks(tensor)
+        }
+    }
+
+    /// An expert's width on one rank.
+    pub(crate) fn width_of_experts(self, width: u64) -> Result<u64, EstimateError> {
+        match width.is_multiple_of(self.expert_width) {
+            true => Ok(width / self.expert_width),
+            false => Err(EstimateError::NotDivisible {
+                what: "the experts' width",
+                size: width,
+                name: "--tensor-parallel-size x --data-parallel-size",
+                ways: self.expert_width,
+            }),
+        }
+    }
 
     fn of(self, what: &'static str, size: u64) -> Result<u64, EstimateError> {
         if size.is_multiple_of(self.tensor) {
@@ -279,7 +316,7 @@ fn experts(e: &Experts, hidden: u64, split: Split, take: Take<'_>) -> Result<(),
     let (copies, width) = if split.experts > 1 {
         (e.count.div_ceil(split.experts), e.width)
     } else {
-        (e.count, split.of("the experts' width", e.width)?)
+        (e.count, split.width_of_experts(e.width)?)
     };
     let up = if e.gated { 2 } else { 1 };
     take(table(Part::Router, e.count, hidden));
@@ -288,7 +325,8 @@ fn experts(e: &Experts, hidden: u64, split: Split, take: Take<'_>) -> Result<(),
     }
     if e.shared_width > 0 {
         let shared = Dense { width: e.shared_width, gated: e.gated, bias: false };
-        dense(&shared, SHARED, hidden, split, take)?;
+        let own = if split.shared_whole { Split { tensor: 1, ..split } } else { split };
+        dense(&shared, SHARED, hidden, own, take)?;
         if e.shared_gate {
             take(table(Part::Router, 1, hidden));
         }

@@ -30,7 +30,8 @@ pub(super) struct Step {
 
 pub(super) fn peak(context: &Context<'_>, layers: std::ops::Range<usize>) -> Result<Step, EstimateError> {
     let engine = context.engine;
-    let split = Split { tensor: engine.tensor_parallel_size, experts: engine.expert_ranks, padded: true };
+    let replicas = engine.data_parallel_size;
+    let split = Split::of_engine(engine.tensor_parallel_size, replicas, engine.expert_ranks > 1);
     let widths = Widths { model: context.model, split, holds: Holds::of(context.model), compiled: engine.compiled };
     let unit = engine.max_num_batched_tokens.checked_mul(engine.element.bits() / 8).ok_or(OVERFLOW)?;
     let mut workspace = 0;
@@ -240,7 +241,7 @@ fn quantized_inputs(context: &Context<'_>, layer: &Layer, split: Split) -> u64 {
     if !eight_bits(context.engine.format) || layer.stored.of(Matrix::ExpertsGateUp) == StoredAs::Plain {
         return 0;
     }
-    let width = if split.experts > 1 { e.width } else { e.width.div_ceil(split.tensor) };
+    let width = if split.experts > 1 { e.width } else { e.width.div_ceil(split.expert_width) };
     let elements = context.model.hidden_size + e.per_token * width;
     let scales =
         if matches!(context.engine.format, WeightFormat::ByteBlocks { .. }) { elements.div_ceil(32) } else { 4 };
@@ -254,7 +255,7 @@ fn workspace_of(context: &Context<'_>, layer: &Layer, split: Split) -> Result<u6
         return Ok(0);
     }
     let hidden = context.model.hidden_size;
-    let width = if split.experts > 1 { e.width } else { e.width.div_ceil(split.tensor) };
+    let width = if split.experts > 1 { e.width } else { e.width.div_ceil(split.expert_width) };
     let up = if e.gated { 2 * width } else { width };
     let widths = match context.engine.format {
         WeightFormat::Packed { .. } => width.max(hidden) + (2 * width).max(hidden),

@@ -78,7 +78,7 @@ pub(crate) struct DeviceArgs {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineFlags {
-    /// The release of vLLM, whose defaults and bookkeeping differ [default: 0.25.1; profile asks the engine]
+    /// The release of vLLM, whose defaults and bookkeeping differ [default: 0.33.0; profile asks the engine]
     #[arg(long, value_name = "VERSION")]
     vllm_version: Option<String>,
     /// Ranks that split each layer
