@@ -1,5 +1,7 @@
 //! Prints the parts of a model's weights on one rank: `cargo run --example parts -- config.json [hf_quant_config.json]`.
 
+#![expect(clippy::print_stdout, reason = "an example may print")]
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut names = std::env::args().skip(1);
     let mut config = std::fs::read(names.next().ok_or("name a config.json")?)?;
