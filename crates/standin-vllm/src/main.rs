@@ -4,6 +4,7 @@ mod bench;
 mod engine;
 mod flags;
 mod http;
+mod profiler;
 mod recording;
 mod serve;
 

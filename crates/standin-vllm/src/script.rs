@@ -43,6 +43,9 @@ pub struct Script {
     pub measure_from_request: u64,
     /// Prompts that are lists of token ids are refused.
     pub refuses_token_ids: bool,
+    /// With `VLLM_TRACE_FUNCTION=1`, the trace of python functions grows until somebody cuts it, or up to about so many
+    /// bytes.
+    pub function_trace_bytes: u64,
 }
 
 /// A device as the stand-in NVML library reads it.
@@ -123,6 +126,7 @@ impl Default for Script {
             tokens_per_chunk: 1,
             measure_from_request: 6,
             refuses_token_ids: false,
+            function_trace_bytes: 0,
         }
     }
 }

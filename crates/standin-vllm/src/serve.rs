@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::engine::{Engine, hang};
 use crate::flags::Given;
 use crate::http::{Connection, Request};
+use crate::profiler::Profiler;
 
 /// What the server knows.
 struct State {
@@ -24,6 +25,7 @@ struct State {
     api_key: Option<String>,
     /// What the script has for the health check.
     health: Option<How>,
+    profiler: Option<Profiler>,
     asked: AtomicU64,
     counts: Counts,
 }
@@ -64,6 +66,8 @@ pub(crate) async fn serve(engine: Engine, given: Given) -> io::Result<()> {
         max_model_len: flag("--max-model-len").and_then(|text| text.parse().ok()).unwrap_or(8192),
         api_key: flag("--api-key").or_else(|| std::env::var("VLLM_API_KEY").ok()),
         health: None,
+        profiler: flag("--profiler-config")
+            .and_then(|config| Profiler::of(&config, engine.script.function_trace_bytes)),
         asked: AtomicU64::new(0),
         counts: Counts::default(),
         engine,
@@ -142,6 +146,12 @@ async fn converse(state: &State, mut connection: Connection) -> io::Result<()> {
             }
             ("GET", "/metrics") => plain(&mut connection, 200, &metrics(state)).await?,
             ("POST", "/v1/completions") => complete(state, &mut connection, &request).await?,
+            ("POST", "/start_profile") if state.profiler.is_some() => plain(&mut connection, 200, "").await?,
+            ("POST", "/stop_profile") if state.profiler.is_some() => {
+                let written = tokio::task::block_in_place(|| state.profiler.as_ref().map(Profiler::write));
+                state.engine.log(&written.transpose()?.unwrap_or_default());
+                plain(&mut connection, 200, "").await?
+            }
             _ => {
                 connection.answer(404, "application/json", r#"{"detail":"Not Found"}"#).await?;
                 404

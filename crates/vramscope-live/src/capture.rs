@@ -4,13 +4,15 @@ mod api;
 mod engine;
 mod error;
 mod files;
+mod functions;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::vllm::profiler::{Profiled, Version};
 use api::Api;
 use engine::Engine;
+use functions::FunctionTrace;
 
 pub use error::CaptureError;
 
@@ -56,10 +58,13 @@ pub enum Captured {
 pub enum CaptureMode {
     /// Operators, calls and kernels.
     Light,
-    /// And shapes, FLOPs, memory and python stacks.
+    /// And shapes, memory and python stacks; torch counts FLOPs too, and writes no count into a trace.
     Detailed,
-    /// And every python function.
-    Deep,
+    /// And every python function, in a trace of its own beside the others.
+    Deep {
+        /// How much of that trace is kept: its beginning. Unit: bytes.
+        keep: u64,
+    },
 }
 
 /// What a capture tells while it goes on.
@@ -87,10 +92,12 @@ pub enum CaptureEvent {
         /// Of which model.
         model: String,
     },
-    /// The engine wrote more than its traces, elsewhere.
-    Left {
+    /// The trace of python functions lies beside the others.
+    Functions {
         /// Each file, with its size in bytes.
         files: Vec<(PathBuf, u64)>,
+        /// There was more than was to be kept: these are the beginnings.
+        cut: bool,
     },
 }
 
@@ -111,16 +118,27 @@ impl Capture {
                 self.record(&api, observe).await?;
             }
             started @ Captured::Started { .. } => {
-                let begun = SystemTime::now();
-                let mut engine = self.start(started, &dir, observe).await?;
-                let recorded = self.with(&mut engine, observe).await;
-                let stopped = engine.stop().await;
-                let left = files::function_traces(begun);
-                if !left.is_empty() {
-                    observe(CaptureEvent::Left { files: left });
+                let mut functions = match started {
+                    Captured::Started { mode: CaptureMode::Deep { keep }, .. } => Some(FunctionTrace::new(*keep)?),
+                    _ => None,
+                };
+                let mut engine = self.start(started, &dir, functions.as_ref(), observe).await?;
+                let work = async {
+                    let recorded = self.with(&mut engine, observe).await;
+                    (recorded, engine.stop().await)
+                };
+                let (recorded, stopped) = match &mut functions {
+                    Some(functions) => functions.bounding(work).await,
+                    None => work.await,
+                };
+                let kept = functions.map(|functions| functions.keep_in(&dir)).transpose();
+                if let Ok(Some(kept)) = &kept {
+                    observe(CaptureEvent::Functions { files: kept.files.clone(), cut: kept.cut });
                 }
+                // Why nothing was recorded matters more than what became of the rest.
                 recorded?;
                 stopped?;
+                kept?;
             }
         }
         files::wait_for_new(&dir, &before, self.timeout).await
@@ -131,6 +149,7 @@ impl Capture {
         &self,
         engine: &Captured,
         dir: &Path,
+        functions: Option<&FunctionTrace>,
         observe: &mut (dyn FnMut(CaptureEvent) + Send),
     ) -> Result<Engine, CaptureError> {
         let Captured::Started { command, version, mode, scopes } = engine else { return Err(CaptureError::NoCommand) };
@@ -138,7 +157,8 @@ impl Capture {
             Some(text) => Version::parse(text).ok_or_else(|| CaptureError::NoVersion { text: text.clone() })?,
             None => engine::ask_version(command).await?,
         };
-        let profiled = Profiled::new(version, *mode, *scopes, dir, command)?;
+        let mut profiled = Profiled::new(version, *mode, *scopes, dir, command)?;
+        profiled.environment.extend(functions.map(FunctionTrace::environment));
         observe(CaptureEvent::Starting { version: version.to_string(), setup: profiled.describe() });
         Engine::start(&profiled, &dir.join("engine.log")).await
     }

@@ -56,7 +56,7 @@ pub struct StoredTensor {
     /// Its name.
     pub name: String,
     /// How it is stored: `BF16`, `F8_E4M3`, `Q4_K`.
-    pub kind: String,
+    pub kind: &'static str,
     /// Its element type, where each element is stored by itself.
     pub element: Option<ElementType>,
     /// Its shape.
@@ -83,7 +83,12 @@ pub struct TensorTable {
 impl TensorTable {
     /// Puts the tensors of another file to these.
     pub fn extend(&mut self, other: Self) {
-        self.tensors.extend(other.tensors);
+        if self.tensors.is_empty() {
+            // A list of millions is not copied to be put to nothing.
+            self.tensors = other.tensors;
+        } else {
+            self.tensors.extend(other.tensors);
+        }
     }
 
     /// Bytes of all tensors; `None` past 64 bits.
@@ -109,12 +114,12 @@ impl TensorTable {
     }
 
     /// Bytes by how tensors are stored, the largest first.
-    pub fn by_kind(&self) -> Vec<(&str, u64)> {
-        let mut kinds: Vec<(&str, u64)> = Vec::new();
+    pub fn by_kind(&self) -> Vec<(&'static str, u64)> {
+        let mut kinds: Vec<(&'static str, u64)> = Vec::new();
         for tensor in &self.tensors {
             match kinds.iter_mut().find(|(kind, _)| *kind == tensor.kind) {
                 Some((_, bytes)) => *bytes = bytes.saturating_add(tensor.bytes),
-                None => kinds.push((&tensor.kind, tensor.bytes)),
+                None => kinds.push((tensor.kind, tensor.bytes)),
             }
         }
         kinds.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));

@@ -270,7 +270,7 @@ impl<R: Read> Reader<R> {
         let _offset = u64::from_le_bytes(self.bytes()?);
         let (kind_name, block, bytes, element) =
             block(kind).ok_or_else(|| HeaderError::tensor(&name, format!("its kind {kind} is not known")))?;
-        let mut tensor = StoredTensor { name, kind: kind_name.to_owned(), element, shape, bytes: 0 };
+        let mut tensor = StoredTensor { name, kind: kind_name, element, shape, bytes: 0 };
         let elements = tensor.elements().filter(|n| n.is_multiple_of(block));
         let size = elements.and_then(|n| (n / block).checked_mul(bytes));
         tensor.bytes = size.ok_or_else(|| HeaderError::tensor(&tensor.name, "its shape is not one of whole blocks"))?;

@@ -70,6 +70,16 @@ fn special(path: &Path, _: &std::fs::Metadata) -> io::Result<OpenedFile> {
     Ok(OpenedFile { first: None, file: File::open(path)? })
 }
 
+impl OpenedFile {
+    /// What the system says of the file, whatever bears its name by now.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn metadata(&self) -> io::Result<std::fs::Metadata> {
+        self.file.metadata()
+    }
+}
+
 impl Read for OpenedFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match (self.first, buffer.first_mut()) {

@@ -10,8 +10,9 @@ pub(crate) use counts::Counts;
 pub(crate) use memory::MemoryLog;
 pub(crate) use times::{Extent, ExtentSink};
 
+use crate::analyse::join::FlopTally;
 use crate::analyse::threads::Tally;
-use crate::event::{Event, Kind, correlation, gpu_args, memory_args};
+use crate::event::{Event, Kind, correlation, flops, gpu_args, memory_args};
 use crate::names::{NameCache, NameId, Names};
 use crate::read::Sink;
 use crate::record::{GpuOp, Span, SpanKind, Work};
@@ -52,6 +53,8 @@ pub(crate) struct Shard {
     pub memory: MemoryLog,
     /// Time of the profiler itself, by name.
     pub overhead: HashMap<NameId, Tally>,
+    /// Floating-point operations that operators state, by name.
+    pub flops: HashMap<NameId, FlopTally>,
     pub notes: Notes,
     last_thread: (Vec<u8>, NameId),
 }
@@ -68,6 +71,7 @@ impl Shard {
             gpu_steps: Vec::new(),
             memory: MemoryLog::default(),
             overhead: HashMap::new(),
+            flops: HashMap::new(),
             notes: Notes::default(),
             last_thread: (Vec::new(), NameId::MAX),
         }
@@ -113,9 +117,8 @@ impl Shard {
         let name = self.name(event.name.unwrap_or_default(), offset);
         let device = self.name(args.device.or(event.pid).unwrap_or_default(), offset);
         let stream = self.name(args.stream.or(event.tid).unwrap_or_default(), offset);
-        let bytes = args.bytes;
-        let correlation = args.correlation;
-        self.gpu.push(GpuOp { correlation, start, end, work, name, device, stream, bytes, place: offset })
+        let (correlation, bytes, flops) = (args.correlation, args.bytes, args.flops);
+        self.gpu.push(GpuOp { correlation, start, end, work, name, device, stream, bytes, flops, place: offset })
     }
 
     fn span(&mut self, event: &Event<'_>, kind: SpanKind, offset: u64) -> Result<(), TraceError> {
@@ -123,9 +126,15 @@ impl Shard {
         let name = self.name(event.name.unwrap_or_default(), offset);
         let thread = self.thread(event, offset);
         let mut correlation_id = 0;
-        if kind == SpanKind::Call {
+        match kind {
             // A call without a correlation launches nothing; the largest number stands for none.
-            correlation_id = event.args.and_then(correlation).unwrap_or(u64::MAX);
+            SpanKind::Call => correlation_id = event.args.and_then(correlation).unwrap_or(u64::MAX),
+            SpanKind::Operator => {
+                if let Some(stated) = event.args.and_then(flops) {
+                    self.flops.entry(name).or_default().add(stated, 0);
+                }
+            }
+            SpanKind::Annotation | SpanKind::Python => {}
         }
         self.spans.push(Span { thread, start, end, kind, name, place: offset, correlation: correlation_id })
     }

@@ -6,6 +6,7 @@
 mod convert;
 mod diff;
 mod exact;
+mod flops;
 mod ranks;
 mod rows;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use diff::{ChangeDocument, DiffDocument, ExceededRow, SideRow, TotalChange};
 pub use exact::{Exact, ExactDevice, ExactKernel, ExactMove, ExactStream};
+pub use flops::{FlopsDocument, FlopsRow};
 pub use ranks::{Rank, RanksDocument, Spread};
 pub use rows::{
     CallRow, CategoryRow, CopyRow, Graphs, KernelRow, LayerRow, MemoryDevice, MemoryStep, OperatorRow, ScopeRow, Share,
@@ -74,6 +76,9 @@ pub struct TraceDocument {
     pub calls: Vec<CallRow>,
     /// Launches of whole graphs (CUDA graphs, HIP graphs).
     pub graphs: Graphs,
+    /// Floating-point operations, where the trace states any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flops: Option<FlopsDocument>,
     /// Spans that the program named, except steps.
     pub scopes: Vec<ScopeRow>,
     /// Layers of the model, where the trace names them.
@@ -127,7 +132,7 @@ pub struct About {
     /// Whether memory was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile_memory: Option<bool>,
-    /// Whether FLOP counts were recorded.
+    /// Whether the profiler was told to count FLOPs. It writes no count into a trace; `flops` holds what the trace states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub with_flops: Option<bool>,
     /// The GPUs of the host.

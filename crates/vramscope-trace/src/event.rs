@@ -3,7 +3,7 @@
 mod args;
 mod salvage;
 
-pub(crate) use args::{MemoryArgs, correlation, gpu_args, memory_args};
+pub(crate) use args::{MemoryArgs, correlation, flops, gpu_args, memory_args};
 pub(crate) use salvage::{last_boundary, lookup, next_boundary, salvage};
 
 use crate::json::{Cursor, Stop, Value};

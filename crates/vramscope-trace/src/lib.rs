@@ -54,9 +54,9 @@ pub use source::{Compression, Source};
 pub use steps::{StepKind, StepSource};
 pub use summarise::{Options, extent, summarize};
 pub use summary::{
-    CallSummary, CategorySummary, DeviceSummary, DeviceTime, FileSummary, GapSummary, GpuShare, GraphSummary,
-    KernelSummary, KernelTotals, LaunchDelay, LayerSummary, MemoryPoint, MemorySummary, MoveSummary, OperatorSummary,
-    ScopeSummary, StackWeight, Stacks, Step, StepGpu, Steps, StreamSummary, Summary,
+    CallSummary, CategorySummary, DeviceSummary, DeviceTime, FileSummary, FlopRow, FlopSource, FlopSummary, GapSummary,
+    GpuShare, GraphSummary, KernelSummary, KernelTotals, LaunchDelay, LayerSummary, MemoryPoint, MemorySummary,
+    MoveSummary, OperatorSummary, ScopeSummary, StackWeight, Stacks, Step, StepGpu, Steps, StreamSummary, Summary,
 };
 pub use verdict::{BUSY, Bound, EXPOSED, Evidence, HOST, Verdict, WAITING};
 pub use window::Window;

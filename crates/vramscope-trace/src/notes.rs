@@ -25,6 +25,8 @@ pub enum Oddity {
     NoTime,
     /// A copy or fill states no size.
     NoBytes,
+    /// The profiler counted floating-point operations, and wrote none.
+    NoFlops,
     /// A GPU operation began before the call that launched it: two clocks disagree.
     StartsBeforeLaunch,
     /// Begin and end events (`B`, `E`) are counted but not paired.
@@ -54,6 +56,7 @@ impl Oddity {
             Self::NotAnEvent => "not_an_event",
             Self::NoTime => "no_time",
             Self::NoBytes => "no_bytes",
+            Self::NoFlops => "no_flops",
             Self::StartsBeforeLaunch => "starts_before_launch",
             Self::BeginEnd => "begin_end_events",
             Self::TooManyNames => "too_many_names",
@@ -66,7 +69,7 @@ impl Oddity {
 
     /// Whether it is met at a place in the file. The others are found when everything has been read.
     pub(crate) const fn has_place(self) -> bool {
-        !matches!(self, Self::StartsBeforeLaunch | Self::TooManySteps | Self::TooManyStacks)
+        !matches!(self, Self::NoFlops | Self::StartsBeforeLaunch | Self::TooManySteps | Self::TooManyStacks)
     }
 
     /// What it means, in one sentence.
@@ -84,6 +87,10 @@ impl Oddity {
             Self::NotAnEvent => "elements of the event array are not objects and were left out",
             Self::NoTime => "GPU operations or calls have no ts or dur; they are counted but have no time",
             Self::NoBytes => "copies or fills state no size; byte totals leave them out",
+            Self::NoFlops => {
+                "the profiler was told to count floating-point operations (`with_flops`) and the trace holds none: torch \
+                 shows the counts in its own tables (`key_averages`) and writes them into no trace"
+            }
             Self::StartsBeforeLaunch => {
                 "GPU operations begin before the call that launched them: the clocks of host and GPU disagree"
             }

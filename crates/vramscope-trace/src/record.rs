@@ -137,6 +137,8 @@ pub(crate) struct GpuOp {
     pub stream: NameId,
     /// Bytes copied or filled, where stated.
     pub bytes: Option<u64>,
+    /// Floating-point operations, where stated.
+    pub flops: Option<u64>,
     /// Where it stands in the file.
     pub place: u64,
 }
@@ -146,8 +148,10 @@ impl Packed for GpuOp {
 
     fn pack(&self, (correlation, start, place): &mut Self::State, out: &mut Vec<u8>) {
         let work = Work::ALL.iter().position(|&w| w == self.work).unwrap_or_default() as u64;
-        let has = u64::from(self.correlation.is_some()) << 3 | u64::from(self.bytes.is_some()) << 2;
-        put(out, u64::from(self.name) << 4 | has | work);
+        let has = u64::from(self.flops.is_some()) << 4
+            | u64::from(self.correlation.is_some()) << 3
+            | u64::from(self.bytes.is_some()) << 2;
+        put(out, u64::from(self.name) << 5 | has | work);
         if let Some(own) = self.correlation {
             put(out, own.wrapping_sub(*correlation));
             *correlation = own;
@@ -156,8 +160,8 @@ impl Packed for GpuOp {
         put_signed(out, self.end.wrapping_sub(self.start));
         put(out, u64::from(self.device));
         put(out, u64::from(self.stream));
-        if let Some(bytes) = self.bytes {
-            put(out, bytes);
+        for stated in [self.bytes, self.flops].into_iter().flatten() {
+            put(out, stated);
         }
         put_place(out, place, self.place);
         *start = self.start;
@@ -177,10 +181,11 @@ impl Packed for GpuOp {
             start: *start,
             end: start.wrapping_add(get_signed(input)?),
             work: *Work::ALL.get(usize::from(packed.to_le_bytes()[0] & 3))?,
-            name: NameId::try_from(packed >> 4).ok()?,
+            name: NameId::try_from(packed >> 5).ok()?,
             device: NameId::try_from(get(input)?).ok()?,
             stream: NameId::try_from(get(input)?).ok()?,
             bytes: if has(4) { Some(get(input)?) } else { None },
+            flops: if has(16) { Some(get(input)?) } else { None },
             place: get_place(input, place)?,
         })
     }
@@ -304,28 +309,61 @@ impl Packed for TimedOp {
     }
 }
 
-/// A call that waits for the GPU, in order of time.
+/// A call that waits for the GPU, in order of thread and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Wait {
+    pub thread: NameId,
     pub start: i64,
     pub end: i64,
-    pub thread: NameId,
 }
 
 impl Packed for Wait {
-    type State = i64;
+    type State = (NameId, i64);
 
-    fn pack(&self, start: &mut i64, out: &mut Vec<u8>) {
+    fn pack(&self, (thread, start): &mut Self::State, out: &mut Vec<u8>) {
+        put_signed(out, i64::from(self.thread) - i64::from(*thread));
         put_signed(out, self.start.wrapping_sub(*start));
         put_signed(out, self.end.wrapping_sub(self.start));
-        put(out, u64::from(self.thread));
-        *start = self.start;
+        (*thread, *start) = (self.thread, self.start);
     }
 
-    fn unpack(start: &mut i64, input: &mut &[u8]) -> Option<Self> {
+    fn unpack((thread, start): &mut Self::State, input: &mut &[u8]) -> Option<Self> {
+        *thread = small(i64::from(*thread).wrapping_add(get_signed(input)?))?;
         *start = start.wrapping_add(get_signed(input)?);
-        let end = start.wrapping_add(get_signed(input)?);
-        Some(Self { start: *start, end, thread: NameId::try_from(get(input)?).ok()? })
+        Some(Self { thread: *thread, start: *start, end: start.wrapping_add(get_signed(input)?) })
+    }
+}
+
+/// The part of a pause until the call that ended it, in order of the call's thread and of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Unlaunched {
+    pub thread: NameId,
+    pub from: i64,
+    pub to: i64,
+    /// The device that pauses, by its place among the devices.
+    pub device: u32,
+    /// It counts within the steps too.
+    pub in_steps: bool,
+}
+
+impl Packed for Unlaunched {
+    type State = (NameId, i64);
+
+    fn pack(&self, (thread, from): &mut Self::State, out: &mut Vec<u8>) {
+        put_signed(out, i64::from(self.thread) - i64::from(*thread));
+        put_signed(out, self.from.wrapping_sub(*from));
+        put_signed(out, self.to.wrapping_sub(self.from));
+        put(out, u64::from(self.device) << 1 | u64::from(self.in_steps));
+        (*thread, *from) = (self.thread, self.from);
+    }
+
+    fn unpack((thread, from): &mut Self::State, input: &mut &[u8]) -> Option<Self> {
+        *thread = small(i64::from(*thread).wrapping_add(get_signed(input)?))?;
+        *from = from.wrapping_add(get_signed(input)?);
+        let to = from.wrapping_add(get_signed(input)?);
+        let packed = get(input)?;
+        let device = u32::try_from(packed >> 1).ok()?;
+        Some(Self { thread: *thread, from: *from, to, device, in_steps: packed & 1 == 1 })
     }
 }
 
@@ -395,7 +433,11 @@ mod tests {
                 correlation: if kind == SpanKind::Call { correlation } else { 0 },
             }).collect());
             round_trip(ops.iter().map(|&(correlation, [start, end, place], work, [name, device, stream], bytes, ..)| GpuOp {
-                correlation, start, end, work, name, device, stream, bytes, place: place.cast_unsigned(),
+                correlation, start, end, work, name, device, stream, bytes, flops: bytes.and(correlation),
+                place: place.cast_unsigned(),
+            }).collect());
+            round_trip(ops.iter().map(|&(_, [from, to, _], _, [thread, device, _], bytes, ..)| Unlaunched {
+                thread, from, to, device, in_steps: bytes.is_some(),
             }).collect());
             round_trip(ops.iter().map(|&(_, [start, end, place], work, [name, device, stream], _, launched, step)| TimedOp {
                 device, start, end, place: place.cast_unsigned(), stream, name, work, launched, step: step.map(u32::from),

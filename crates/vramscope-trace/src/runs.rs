@@ -9,6 +9,8 @@ mod pack;
 mod pool;
 
 pub(crate) use merge::Merged;
+#[cfg(test)]
+pub(crate) use merge::records_read;
 pub(crate) use pack::{Packed, get, get_signed, put, put_signed};
 pub(crate) use pool::Pool;
 

@@ -133,13 +133,15 @@ impl Sink for SliceSink<'_> {
 }
 
 /// Arguments that are kept of an event that is written anew: those with a meaning to an analysis or a viewer.
-const KEPT_ARGUMENTS: [&str; 16] = [
+const KEPT_ARGUMENTS: [&str; 18] = [
     "External id",
     "correlation",
     "device",
     "context",
     "stream",
     "bytes",
+    "kernel_flop",
+    "flops",
     "Device Type",
     "Device Id",
     "Total Allocated",

@@ -1,6 +1,7 @@
 //! From a source to a summary.
 
 mod assemble;
+mod flops;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -63,6 +64,7 @@ struct Collected {
     extent: Option<(i64, i64)>,
     memory: MemoryLog,
     overhead: HashMap<NameId, threads::Tally>,
+    flops: HashMap<NameId, join::FlopTally>,
     notes: Notes,
 }
 
@@ -130,10 +132,14 @@ pub fn summarize(source: &Source, options: &Options) -> Result<Summary, TraceErr
         regions: &joined.regions,
         marked_steps: marked.len(),
         gpu_steps: &gpu_steps,
+        pool: &pool,
     })?;
     notes.add_count(Oddity::TooManySteps, timeline.too_many_steps);
     let durations = lengths::quantiles(&joined.durations, |id| joined.kernels.get(&id).map_or(0, |k| k.count))?;
     let delays = lengths::quantiles(&joined.delays, |_| joined.delays.len())?;
+    if reading.info.with_flops == Some(true) && joined.flops.is_empty() && collected.flops.is_empty() {
+        notes.add_count(Oddity::NoFlops, 1);
+    }
     let parts = assemble::Parts {
         table,
         reading,
@@ -148,6 +154,7 @@ pub fn summarize(source: &Source, options: &Options) -> Result<Summary, TraceErr
         delay: delays.get(&0).copied(),
         notes,
         with_stacks: options.stacks,
+        all_devices: options.device.is_none(),
         spilled_bytes: pool.spilled_bytes(),
     };
     Ok(parts.summary(source.name()))
@@ -183,6 +190,7 @@ fn collect(mut shards: Vec<Shard>) -> Result<Collected, TraceError> {
     let mut extent = Extent::default();
     let mut memory = MemoryLog::default();
     let mut overhead: HashMap<NameId, threads::Tally> = HashMap::new();
+    let mut flops: HashMap<NameId, join::FlopTally> = HashMap::new();
     let mut notes = Notes::default();
     for shard in &mut shards {
         extent.merge(shard.extent);
@@ -193,9 +201,12 @@ fn collect(mut shards: Vec<Shard>) -> Result<Collected, TraceError> {
             ours.total = ours.total.saturating_add(theirs.total);
             ours.max = ours.max.max(theirs.max);
         }
+        for (&name, theirs) in &shard.flops {
+            flops.entry(name).or_default().merge(theirs);
+        }
         notes.merge(&shard.notes);
     }
-    Ok(Collected { shards, counts, extent: extent.checked()?, memory, overhead, notes })
+    Ok(Collected { shards, counts, extent: extent.checked()?, memory, overhead, flops, notes })
 }
 
 /// A name as people read it.

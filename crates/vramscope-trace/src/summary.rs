@@ -1,11 +1,13 @@
 //! What a trace says, as figures. Times are integer nanoseconds of the trace's clock, sizes are bytes.
 
+mod flops;
 mod stacks;
 
 use std::collections::BTreeMap;
 
 use vramscope_core::Bytes;
 
+pub use flops::{FlopRow, FlopSource, FlopSummary};
 pub use stacks::{StackWeight, Stacks};
 
 use crate::{Category, Cause, Compression, Notes, StepKind, StepSource, TraceInfo, Verdict};
@@ -46,6 +48,8 @@ pub struct Summary {
     pub calls: Vec<CallSummary>,
     /// Launches of whole graphs.
     pub graphs: GraphSummary,
+    /// Floating-point operations, where the trace states any.
+    pub flops: Option<FlopSummary>,
     /// Spans that the program named, except steps; the longest total first.
     pub scopes: Vec<ScopeSummary>,
     /// Layers of the model in their order, where the trace names them.

@@ -42,6 +42,14 @@ pub enum CaptureError {
     /// The listing of the folder for traces broke off.
     #[error(transparent)]
     Entry(io::Error),
+    /// The trace of python functions cannot be kept.
+    #[error("could not keep the trace of python functions as {}: check that the disk has room", path.display())]
+    KeepFunctions {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The address is not one of `http://`.
     #[error("only http:// on this machine is supported")]
     NotHttp,

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::CaptureError;
-use crate::vllm::profiler::FUNCTION_TRACE;
 
 /// What tells one version of a file from another.
 type Mark = (u64, Option<SystemTime>);
@@ -54,31 +53,6 @@ pub(super) async fn wait_for_new(
             return Err(CaptureError::NoTrace { dir: dir.to_owned(), after: timeout });
         }
         tokio::time::sleep(STEP).await;
-    }
-}
-
-/// Folders below the one for temporary files that are looked into.
-const DEPTH: usize = 4;
-
-/// The traces of python functions that engines have written since then, where temporary files go, with their sizes.
-pub(super) fn function_traces(since: SystemTime) -> Vec<(PathBuf, u64)> {
-    let mut found = Vec::new();
-    below(&std::env::temp_dir(), DEPTH, since, &mut found);
-    found.sort();
-    found
-}
-
-fn below(folder: &Path, depth: usize, since: SystemTime, found: &mut Vec<(PathBuf, u64)>) {
-    // What cannot be listed is somebody else's.
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let Ok(about) = entry.path().symlink_metadata() else { continue };
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let is_new = about.modified().is_ok_and(|changed| changed >= since);
-        if about.is_file() && is_new && name.starts_with(FUNCTION_TRACE) {
-            found.push((entry.path(), about.len()));
-        } else if about.is_dir() && is_new && depth > 1 {
-            below(&entry.path(), depth - 1, since, found);
-        }
     }
 }
 

@@ -100,7 +100,7 @@ impl Profiled {
                 plan.environment.push((name, flag.to_owned()));
             }
         }
-        if mode == CaptureMode::Deep {
+        if matches!(mode, CaptureMode::Deep { .. }) {
             // The engine reads a number here; the word `all` of older guides stops it when it starts.
             plan.environment.push((FUNCTION_TRACE, "1".to_owned()));
         }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn deep_and_scopes_are_numbers_to_the_engine() {
-        let deep = plan("0.32.0", CaptureMode::Deep, true);
+        let deep = plan("0.32.0", CaptureMode::Deep { keep: 0 }, true);
         assert!(deep.environment.contains(&("VLLM_TRACE_FUNCTION", "1".into())));
         assert!(deep.environment.contains(&("VLLM_CUSTOM_SCOPES_FOR_PROFILING", "1".into())));
     }

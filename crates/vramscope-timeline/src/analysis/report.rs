@@ -59,7 +59,10 @@ pub fn analyse(recording: &mut dyn Passes, options: &AnalysisOptions) -> Result<
         recording.pass(&mut |item| work.second(&item))?;
     }
     let mut report = work.report(&header);
-    report.notes.extend(recording.notes().into_iter().map(|note| format!("line {}: {}", note.line, note.text)));
+    report.notes.extend(recording.notes().into_iter().map(|note| match note.line {
+        0 => note.text,
+        line => format!("line {line}: {}", note.text),
+    }));
     if !report.complete {
         report.notes.push("the recording has no end: it was cut short, and is good up to there".into());
     }

@@ -5,6 +5,8 @@
 //! in the same order: `t` and `timestamp_ns` as there; of a `sample` every figure in a column of the same name, absent
 //! figures null; of every other kind the whole line as JSON in the column `line`. So
 //! `select timestamp_ns, gpu_index, used_bytes from 'x.parquet' where t = 'sample'` is the series of memory.
+//!
+//! What such a tool writes of it is read too, as far as it goes: `timestamp_ns`, `gpu_index` and `used_bytes` are enough.
 
 use parquet::basic::{LogicalType, Repetition, Type as PhysicalType};
 use parquet::schema::types::{Type, TypePtr};
@@ -12,8 +14,10 @@ use vramscope_core::Throttle;
 
 use super::lines::Sample;
 
+mod columns;
 mod file;
 mod read;
+mod rewritten;
 mod write;
 
 pub use file::ParquetFile;
@@ -24,6 +28,8 @@ pub use write::ParquetWriter;
 const HEADER_KEY: &str = "vramscope_timeline";
 /// The kind of a row that is a sample.
 const SAMPLE: &str = "sample";
+/// How the writer of our own files begins to name itself.
+const WRITER: &str = "vramscope ";
 
 /// The columns before the figures of a sample: `t`, `timestamp_ns`, `gpu_index`, `line`, `throttle`.
 const LEADING: [(&str, Width, bool); 5] = [
@@ -33,6 +39,15 @@ const LEADING: [(&str, Width, bool); 5] = [
     ("line", Width::Text, false),
     ("throttle", Width::Text, false),
 ];
+
+/// The places of some columns among [`LEADING`] and [`FIGURES`] together.
+const KIND: usize = 0;
+const AT: usize = 1;
+const DEVICE: usize = 2;
+const LINE: usize = 3;
+const THROTTLE: usize = 4;
+const TICK: usize = LEADING.len();
+const USED: usize = TICK + 1;
 
 /// How a column's values are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -77,6 +77,41 @@ pub enum ReadError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A Parquet file whose columns are not enough for a timeline.
+    #[error(
+        "find a timeline in the Parquet file: it has no column {missing}{}; expected what `vramscope` wrote, or of it at \
+         least timestamp_ns, gpu_index and used_bytes",
+        lacks_key(key)
+    )]
+    ParquetColumns {
+        /// The columns that are not there.
+        missing: String,
+        /// The key that its metadata lacks too; empty if it has it.
+        key: &'static str,
+    },
+    /// A column of a Parquet file is packed in a way that few writers use.
+    #[error(
+        "unpack the column {column} of the Parquet file: it is compressed with {codec}, which is not read here; write the \
+         file anew with zstd, snappy, lz4, gzip or no compression (pandas and polars: compression=\"zstd\"; DuckDB: \
+         compression zstd)"
+    )]
+    ParquetCompression {
+        /// The first such column.
+        column: String,
+        /// How it is packed.
+        codec: String,
+    },
+    /// The rows of a Parquet file are not in the order of time, and too many to be put in it.
+    #[error(
+        "read the Parquet file: its {rows} rows are not in the order of time, and no more than {limit} are put in order \
+         here; write it anew ordered by timestamp_ns"
+    )]
+    ParquetOrder {
+        /// How many there are.
+        rows: u64,
+        /// How many there may be.
+        limit: u64,
+    },
     /// A Parquet file, and this program was built without what reads them.
     #[error("read the Parquet file: this program was built without it (feature parquet)")]
     NoParquet,
@@ -94,6 +129,10 @@ pub enum ReadError {
     /// More samples than fit memory.
     #[error("read the timeline into memory: it has more than {MAX_SAMPLES} samples")]
     TooMany,
+}
+
+fn lacks_key(key: &str) -> String {
+    if key.is_empty() { String::new() } else { format!(", and no metadata under the key `{key}`") }
 }
 
 /// Where in a Parquet file.

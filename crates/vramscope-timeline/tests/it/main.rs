@@ -5,3 +5,6 @@ mod document;
 #[cfg(feature = "parquet")]
 #[cfg(test)]
 mod parquet;
+#[cfg(feature = "parquet")]
+#[cfg(test)]
+mod rewritten;

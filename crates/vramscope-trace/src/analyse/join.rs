@@ -34,6 +34,26 @@ impl GpuTally {
     }
 }
 
+/// What states floating-point operations: how many there are, all operations, and the time of GPU work among them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FlopTally {
+    pub count: u64,
+    pub flops: u64,
+    pub time: i64,
+}
+
+impl FlopTally {
+    pub(crate) fn add(&mut self, flops: u64, time: i64) {
+        self.merge(&Self { count: 1, flops, time });
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.flops = self.flops.saturating_add(other.flops);
+        self.time = self.time.saturating_add(other.time);
+    }
+}
+
 /// Copies or fills of one name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct MoveTally {
@@ -60,6 +80,8 @@ pub(crate) struct Joined {
     pub by_layer: HashMap<NameId, GpuTally>,
     pub by_scope: HashMap<NodeId, GpuTally>,
     pub by_stack: HashMap<Option<NodeId>, i64>,
+    /// Floating-point operations that kernels state, by name.
+    pub flops: HashMap<NameId, FlopTally>,
     pub linked_kernels: u64,
     pub graph_kernels: u64,
     pub graph_kernel_time: i64,
@@ -165,6 +187,7 @@ struct Join {
     by_layer: HashMap<NameId, GpuTally>,
     by_scope: HashMap<NodeId, GpuTally>,
     by_stack: HashMap<Option<NodeId>, i64>,
+    flops: HashMap<NameId, FlopTally>,
     linked_kernels: u64,
     graph_kernels: u64,
     graph_kernel_time: i64,
@@ -184,6 +207,7 @@ impl Join {
             by_layer: HashMap::new(),
             by_scope: HashMap::new(),
             by_stack: HashMap::new(),
+            flops: HashMap::new(),
             linked_kernels: 0,
             graph_kernels: 0,
             graph_kernel_time: 0,
@@ -226,6 +250,9 @@ impl Join {
         let length = op.end - op.start;
         self.kernels.entry(op.name).or_default().add(length);
         self.durations.push(Length { group: op.name, nanos: length })?;
+        if let Some(flops) = op.flops {
+            self.flops.entry(op.name).or_default().add(flops, length);
+        }
         self.by_operator.entry(launch.and_then(|l| l.operator)).or_default().add(length);
         let around = self.by_stack.entry(launch.and_then(|l| l.stack)).or_default();
         *around = around.saturating_add(length);
@@ -253,6 +280,7 @@ impl Join {
             by_layer: self.by_layer,
             by_scope: self.by_scope,
             by_stack: self.by_stack,
+            flops: self.flops,
             linked_kernels: self.linked_kernels,
             graph_kernels: self.graph_kernels,
             graph_kernel_time: self.graph_kernel_time,

@@ -15,10 +15,9 @@ use super::join::Region;
 
 use crate::collect::GpuStep;
 use crate::names::NameId;
-use crate::record::{TimedOp, Wait, Work};
-use crate::runs::Sorted;
+use crate::record::{TimedOp, Unlaunched, Wait, Work};
+use crate::runs::{Pool, Runs, Sorted};
 use crate::{Category, Cause, TraceError};
-use idle::Waits;
 
 /// What the GPU did in some time: lengths of unions, in nanoseconds. Shares of two kinds follow from them, because
 /// |A and B| = |A| + |B| - |A or B|.
@@ -91,6 +90,8 @@ pub(crate) struct Question<'a> {
     /// Steps marked on the CPU: how many. Without any, marks of the GPU count, and without those, steps are detected.
     pub marked_steps: usize,
     pub gpu_steps: &'a [GpuStep],
+    /// Where records are kept.
+    pub pool: &'a Pool,
 }
 
 /// What the walk found.
@@ -104,41 +105,44 @@ pub(crate) struct Timeline {
 /// Walks over all devices.
 pub(crate) fn walk(question: &Question<'_>) -> Result<Timeline, TraceError> {
     let mut steps = Steps::new(question.marked_steps, question.gpu_steps);
-    let mut devices = Vec::new();
-    let mut current: Option<Walk<'_>> = None;
+    let mut devices: Vec<DeviceWork> = Vec::new();
+    let mut unlaunched = Runs::new(question.pool);
+    let mut current: Option<Walk> = None;
     let mut reader = question.ops.read()?;
     while let Some(op) = reader.next()? {
         if current.as_ref().is_none_or(|walk| walk.work.device != op.device) {
-            devices.extend(current.take().map(Walk::finish));
-            current = Some(Walk::new(question, op.device)?);
+            devices.extend(current.take().map(|walk| walk.work));
+            current = Some(Walk::new(question, op.device, devices.len()));
             steps.begin_device();
         }
         if let Some(walk) = &mut current {
             let category = if op.work == Work::Kernel { Some((question.category)(op.name)) } else { None };
-            walk.add(&op, category == Some(Category::Communication))?;
+            walk.add(&op, category == Some(Category::Communication), &mut unlaunched)?;
             steps.add(&op, category);
         }
     }
-    devices.extend(current.take().map(Walk::finish));
+    devices.extend(current.take().map(|walk| walk.work));
+    idle::settle(&mut devices, &Runs::sorted([unlaunched])?, question.waits)?;
     let detected = steps.are_detected();
     let too_many_steps = steps.refused();
     Ok(Timeline { devices, steps: steps.finish(), detected, too_many_steps })
 }
 
-struct Walk<'a> {
+struct Walk {
     work: DeviceWork,
+    /// The device's place among the devices.
+    place: u32,
     region: Option<Region>,
-    waits: Waits<'a>,
     last_name: Option<NameId>,
 }
 
 /// Gaps that are shown one by one.
 const LONGEST_GAPS: usize = 10;
 
-impl<'a> Walk<'a> {
-    fn new(question: &Question<'a>, device: NameId) -> Result<Self, TraceError> {
+impl Walk {
+    fn new(question: &Question<'_>, device: NameId, place: usize) -> Self {
         let region = question.regions.get(&device).copied();
-        Ok(Self {
+        Self {
             work: DeviceWork {
                 device,
                 whole: Unions::default(),
@@ -146,27 +150,33 @@ impl<'a> Walk<'a> {
                 streams: HashMap::new(),
                 longest_gaps: Vec::new(),
             },
+            // Devices have names, and names are numbered in as many bits.
+            place: u32::try_from(place).unwrap_or(u32::MAX),
             region,
-            waits: Waits::new(question.waits.read()?),
             last_name: None,
-        })
+        }
     }
 
-    fn add(&mut self, op: &TimedOp, communication: bool) -> Result<(), TraceError> {
+    /// Adds an operation; what of a pause before it was not launched yet is put to the others of its kind.
+    fn add(&mut self, op: &TimedOp, communication: bool, unlaunched: &mut Runs<Unlaunched>) -> Result<(), TraceError> {
         let mut causes = None;
+        let counts_in_steps = self.work.steps.is_some_and(|steps| steps.first.is_some()) && self.touches_steps(op);
         if let Some(from) = self.work.whole.all.end().filter(|&end| end < op.start) {
-            let parts = self.waits.split(from, op)?;
+            let (parts, host) = idle::split(from, op);
+            if let Some((thread, to)) = host {
+                let (device, in_steps) = (self.place, counts_in_steps);
+                unlaunched.push(Unlaunched { thread, from, to, device, in_steps })?;
+            }
             self.note_gap(Gap { from, to: op.start, parts, before: self.last_name, after: op.name });
             causes = Some(parts);
         }
         self.work.whole.add(op, communication, causes.as_ref());
-        if let (Some(region), Some(steps)) = (self.region, &mut self.work.steps) {
+        let touches = self.touches_steps(op);
+        if let (Some(region), Some(steps), true) = (self.region, &mut self.work.steps, touches) {
             // Work that began before the first step or goes on after the last one counts as far as it lies between.
-            if region.from <= op.end && op.start <= region.to {
-                let clipped = TimedOp { start: op.start.max(region.from), end: op.end.min(region.to), ..*op };
-                let between = causes.filter(|_| steps.first.is_some());
-                steps.add(&clipped, communication, between.as_ref());
-            }
+            let clipped = TimedOp { start: op.start.max(region.from), end: op.end.min(region.to), ..*op };
+            let between = causes.filter(|_| counts_in_steps);
+            steps.add(&clipped, communication, between.as_ref());
         }
         let stream = self.work.streams.entry(op.stream).or_default();
         stream.busy.add(op.start, op.end);
@@ -191,7 +201,8 @@ impl<'a> Walk<'a> {
         gaps.truncate(LONGEST_GAPS);
     }
 
-    fn finish(self) -> DeviceWork {
-        self.work
+    /// Whether an operation lies in the steps, wholly or in part.
+    fn touches_steps(&self, op: &TimedOp) -> bool {
+        self.region.is_some_and(|region| region.from <= op.end && op.start <= region.to)
     }
 }

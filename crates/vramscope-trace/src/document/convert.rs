@@ -1,9 +1,9 @@
 //! From a summary to its document.
 
 use super::{
-    About, Between, CallRow, CategoryRow, CopyRow, Delay, Device, EvidenceRow, Exact, Extract, File, Gpu, Graphs,
-    IdleByCause, KernelRow, LayerRow, MemoryDevice, MemoryStep, Note, OperatorRow, Pause, ScopeRow, Share, StepKindRow,
-    StepRow, StepsDocument, Stream, Time, TraceDocument, VERSION, VerdictDocument,
+    About, Between, CallRow, CategoryRow, CopyRow, Delay, Device, EvidenceRow, Exact, Extract, File, FlopsDocument,
+    Gpu, Graphs, IdleByCause, KernelRow, LayerRow, MemoryDevice, MemoryStep, Note, OperatorRow, Pause, ScopeRow, Share,
+    StepKindRow, StepRow, StepsDocument, Stream, Time, TraceDocument, VERSION, VerdictDocument,
 };
 use crate::summary::{
     CallSummary, DeviceSummary, DeviceTime, GpuShare, KernelSummary, MemorySummary, MoveSummary, Step, StepGpu, Steps,
@@ -67,6 +67,7 @@ impl TraceDocument {
                 kernels: summary.graphs.kernels,
                 kernel_time_ns: summary.graphs.kernel_time_ns,
             },
+            flops: summary.flops.as_ref().map(|flops| FlopsDocument::of(flops, top)),
             scopes: summary
                 .scopes
                 .iter()

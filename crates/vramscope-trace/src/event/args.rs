@@ -10,6 +10,7 @@ pub(crate) struct GpuArgs<'a> {
     pub stream: Option<&'a [u8]>,
     pub correlation: Option<u64>,
     pub bytes: Option<u64>,
+    pub flops: Option<u64>,
 }
 
 /// What a memory event states.
@@ -45,13 +46,39 @@ fn each<'a>(args: &'a [u8], wanted: &[&'static [u8]], mut take: impl FnMut(&[u8]
     }
 }
 
+/// Where floating-point operations stand: as torch's compiler writes them for its kernels (torch 2.11,
+/// `_inductor/runtime/triton_heuristics.py` and `_inductor/analysis/profile_analysis.py`), and as other tools that
+/// annotate traces spell it.
+const FLOPS: [&[u8]; 2] = [b"kernel_flop", b"flops"];
+/// What each of those keys holds, by which the few that have one are told from the many that have none.
+const FLOPS_MARK: &[u8] = b"flop";
+
+/// A whole number of operations; some writers spell it as a float.
+fn operations(value: &[u8]) -> Option<u64> {
+    integer(value.strip_suffix(b".0").unwrap_or(value))
+}
+
+/// The floating-point operations that an operator states.
+pub(crate) fn flops(args: &[u8]) -> Option<u64> {
+    memchr::memmem::find(args, FLOPS_MARK)?;
+    let mut found = None;
+    each(args, &FLOPS, |key, value| {
+        if FLOPS.contains(&key) {
+            found = operations(value);
+        }
+    });
+    found
+}
+
 pub(crate) fn gpu_args(args: &[u8]) -> GpuArgs<'_> {
     let mut found = GpuArgs::default();
-    each(args, &[b"device", b"stream", b"correlation", b"bytes"], |key, value| match key {
+    let wanted: &[&[u8]] = &[b"device", b"stream", b"correlation", b"bytes", FLOPS[0], FLOPS[1]];
+    each(args, wanted, |key, value| match key {
         b"device" => found.device = Some(value),
         b"stream" => found.stream = Some(value),
         b"correlation" => found.correlation = integer(value),
         b"bytes" => found.bytes = integer(value),
+        key if FLOPS.contains(&key) => found.flops = operations(value),
         _ => {}
     });
     found

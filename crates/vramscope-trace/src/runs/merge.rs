@@ -8,6 +8,17 @@ use super::Packed;
 use super::pool::Window;
 use crate::TraceError;
 
+#[cfg(test)]
+thread_local! {
+    static READ: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Records that this thread has read back so far: what a law about work counts, where time would depend on the machine.
+#[cfg(test)]
+pub(crate) fn records_read() -> u64 {
+    READ.with(std::cell::Cell::get)
+}
+
 /// All records of several batches in order.
 pub(crate) struct Merged<'a, T: Packed> {
     heads: BinaryHeap<Reverse<Head<T>>>,
@@ -49,6 +60,8 @@ impl<'a, T: Packed> Merged<'a, T> {
     /// The next record.
     pub(crate) fn next(&mut self) -> Result<Option<T>, TraceError> {
         let Some(mut top) = self.heads.peek_mut() else { return Ok(None) };
+        #[cfg(test)]
+        READ.with(|read| read.set(read.get() + 1));
         let record = top.0.record;
         // A batch mostly goes on being the first, and then the heap need not move anything.
         match self.batches[top.0.batch].next()? {

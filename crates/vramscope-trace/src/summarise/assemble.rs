@@ -39,11 +39,13 @@ pub(super) struct Parts {
     pub delay: Option<Quantiles>,
     pub notes: Notes,
     pub with_stacks: bool,
+    /// Whether the work of all devices counts.
+    pub all_devices: bool,
     pub spilled_bytes: u64,
 }
 
 /// A length in nanoseconds; lengths are differences of times in order, so none is negative.
-fn ns(length: i64) -> u64 {
+pub(super) fn ns(length: i64) -> u64 {
     u64::try_from(length).unwrap_or(0)
 }
 
@@ -86,6 +88,7 @@ impl Parts {
             outside_operators: share(&outside),
             calls: self.calls(&self.threads.calls),
             graphs,
+            flops: self.flops(),
             scopes: self.scopes(),
             layers: self.layers(),
             memory: self.memory(),
@@ -99,7 +102,7 @@ impl Parts {
         }
     }
 
-    fn text(&self, id: NameId) -> String {
+    pub(super) fn text(&self, id: NameId) -> String {
         text(&self.table, id)
     }
 

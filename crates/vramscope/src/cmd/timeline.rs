@@ -21,6 +21,9 @@ use source::Recording;
 /// dmon -s pucm -o DT), compressed (gzip, zstd) or not. Which one it is, is seen from its content. A recording that was
 /// cut short, by a kill or a full disk, is read up to its last whole line. Quantiles are exact, and the memory that this
 /// takes does not grow with the length of a recording in JSON lines or Parquet.
+///
+/// Of a Parquet recording that another program wrote anew (DuckDB, polars, pandas, pyarrow) the columns timestamp_ns,
+/// gpu_index and used_bytes are enough; most such programs drop the header, and what stood there is not known then.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

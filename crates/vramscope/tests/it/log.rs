@@ -126,3 +126,17 @@ fn formats_are_listed_with_their_releases() {
     let text = stdout(&vramscope(&["log", "--formats"]));
     assert!(text.contains("Available KV cache memory: {kv_pool~2}") && text.contains("0.9.1-"), "{text}");
 }
+
+#[cfg(unix)]
+#[test]
+fn what_has_no_end_and_what_nobody_writes_to_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (file, says) in [("/dev/zero", "device"), (pipe.to_str().unwrap(), "nobody writes")] {
+        let output = vramscope(&["log", "--follow", file]);
+        assert_eq!(output.status.code(), Some(3), "{file}");
+        let said = stderr(&output);
+        assert!(said.contains(file) && said.contains(says), "{said}");
+    }
+}

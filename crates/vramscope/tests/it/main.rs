@@ -5,6 +5,7 @@
     reason = "a test that cannot go on panics, and says so when it skips"
 )]
 
+mod accuracy;
 mod analyze;
 #[cfg(unix)]
 mod campaign;

@@ -3,6 +3,7 @@
 
 mod attached;
 pub(crate) mod bench;
+mod captured;
 mod disk;
 mod ends;
 mod refused;

@@ -248,3 +248,25 @@ fn a_device_of_which_nothing_was_read_has_no_empty_table() {
     );
     assert!(!text.contains("median"), "{text}");
 }
+
+#[test]
+fn what_data_tools_wrote_anew_is_shown_with_what_is_not_known() {
+    let data = crate::root().join("crates/vramscope-timeline/tests/it/data");
+    let shown = |name: &str| {
+        let ran = vramscope(&["timeline", data.join(name).to_str().unwrap(), "--format", "json"]);
+        assert_eq!(ran.status.code(), Some(0), "{name}: {}", stderr(&ran));
+        serde_json::from_str::<Value>(&stdout(&ran)).unwrap()
+    };
+    let first = shown("recording.jsonl");
+    for name in ["duckdb.parquet", "polars.parquet", "pandas.parquet", "pyarrow.parquet"] {
+        let report = shown(name);
+        for key in ["complete", "start_unix_ns", "samples", "phases", "gaps"] {
+            assert_eq!(report[key], first[key], "{name}: {key}");
+        }
+        let noted = report["notes"].to_string().contains("`vramscope_timeline`");
+        assert_eq!(noted, name != "pyarrow.parquet", "{name}: {}", report["notes"]);
+    }
+    let ran = vramscope(&["timeline", data.join("duckdb-two.parquet").to_str().unwrap()]);
+    assert_eq!(ran.status.code(), Some(3));
+    assert!(stderr(&ran).contains("no column gpu_index"), "{}", stderr(&ran));
+}

@@ -157,3 +157,35 @@ fn mistakes_say_what_is_wrong_and_leave_no_file() {
     }
     assert!(!Path::new(&part).exists());
 }
+
+#[test]
+fn operations_that_a_trace_states_are_shown_and_absent_ones_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = write(folder.path(), "plain.json", &trace(1));
+    let stated = trace(1).replace(r#""dur":20}"#, r#""dur":20,"args":{"kernel_flop":1000000000}}"#);
+    let stated = write(folder.path(), "stated.json", &stated);
+    let document = json(&["trace", &stated, "--format", "json"]);
+    let flops = &document["flops"];
+    assert_eq!((&flops["total"], &flops["stated_by"]), (&2_000_000_000_u64.into(), &"operators".into()));
+    assert_eq!((&flops["operators"][0]["name"], &flops["busy_ns"]), (&"aten::mm".into(), &71_000.into()));
+    let table = stdout(&vramscope(&["trace", &stated]));
+    assert!(table.contains("2.00 GFLOP in all, by operators; 28.17 TFLOP/s"), "{table}");
+    assert_eq!(json(&["trace", &plain, "--format", "json"]).get("flops"), None);
+    assert!(!stdout(&vramscope(&["trace", &plain])).contains("FLOP"), "what is not there has no row");
+}
+
+/// A disk that is full is no fault of the trace.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_slice_onto_a_full_disk_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "t.json", &trace(1));
+    for name in ["full", "full.json.gz", "full.json.zst"] {
+        let full = folder.path().join(name);
+        std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+        let ran = vramscope(&["trace", "slice", &file, "--between", "0us..95us", "-o", &full.display().to_string()]);
+        assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(4), ""), "{name}: {}", stderr(&ran));
+        let said = stderr(&ran);
+        assert!(said.contains(name) && said.contains("has room") && said.contains("No space left"), "{name}: {said}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Recorded engines: what they were told, and what they did.
 
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -9,6 +10,12 @@ use vramscope_analysis::read_config_text;
 use vramscope_core::{Architecture, Bytes, EngineFacts};
 use vramscope_estimate::{CommandLine, EngineArgs};
 use vramscope_log::LogParser;
+use vramscope_runs::{FileError, read_whole};
+
+/// What was told and what was read inside is some kilobytes; a larger file is no recording's.
+const MOST_TOLD_BYTES: u64 = 64 << 20;
+/// What is read of a log at a time.
+const PIECE: usize = 256 << 10;
 
 /// One engine.
 pub(super) struct Recording {
@@ -67,16 +74,16 @@ pub(super) fn load(folder: &Path) -> anyhow::Result<Vec<Recording>> {
 }
 
 fn recording(folder: &Path) -> anyhow::Result<Recording> {
-    let told: Value = serde_json::from_slice(&fs::read(folder.join("args.json"))?)?;
+    let told: Value = serde_json::from_slice(&read_whole(&folder.join("args.json"), MOST_TOLD_BYTES)?)?;
     let words: Vec<&str> = told["argv"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let version = told["vllm"].as_str().context("args.json does not say the engine's version")?.parse()?;
     let args = CommandLine::read(&words, EngineArgs { version, ..EngineArgs::default() })?.args;
     let (architecture, _) = vramscope_models::read_config(&read_config_text(&folder.join("config.json"))?)?;
-    let mut parser = LogParser::new();
-    parser.push_bytes(&fs::read(folder.join("vllm.log")).unwrap_or_default());
-    let facts = parser.finish().engines.into_iter().next().map(|engine| engine.facts).unwrap_or_default();
-    let read: Option<Value> =
-        fs::read(folder.join("truth.json")).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    let facts = facts(&folder.join("vllm.log"))?;
+    let read = match read_whole(&folder.join("truth.json"), MOST_TOLD_BYTES) {
+        Err(error) if is_absent(&error) => None,
+        read => Some(serde_json::from_slice::<Value>(&read?).context("truth.json is no JSON")?),
+    };
     let hog = told["hog_gib"].as_u64().map(|gib| Bytes::new(gib << 30));
     let mut truth = from_log(&facts);
     if let Some(read) = &read {
@@ -90,6 +97,29 @@ fn recording(folder: &Path) -> anyhow::Result<Recording> {
         others: hog.unwrap_or(Bytes::ZERO),
         truth,
     })
+}
+
+/// What the log states, read a piece at a time; an engine may have left none.
+fn facts(log: &Path) -> anyhow::Result<EngineFacts> {
+    let mut source = match vramscope_runs::open(log) {
+        Err(error) if is_absent(&error) => return Ok(EngineFacts::default()),
+        source => source?,
+    };
+    let mut parser = LogParser::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        match source.read(&mut piece) {
+            Ok(0) => break,
+            Ok(got) => parser.push_bytes(&piece[..got]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).context("vllm.log cannot be read to its end"),
+        }
+    }
+    Ok(parser.finish().engines.into_iter().next().map(|engine| engine.facts).unwrap_or_default())
+}
+
+fn is_absent(error: &FileError) -> bool {
+    matches!(error, FileError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 fn from_log(facts: &EngineFacts) -> Truth {

@@ -1,7 +1,6 @@
 //! Facts as they come.
 
-use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use serde_json::{Value as Json, json};
 use vramscope_core::escape_controls;
 use vramscope_log::document::{event, failure, figure, setting};
 use vramscope_log::{LogParser, News};
+use vramscope_runs::{OpenedFile, open_file};
 use vramscope_schema::ExitCode;
 
 use super::render;
@@ -54,9 +54,10 @@ fn stream(parser: &mut LogParser, source: &mut dyn Read, format: Format) -> anyh
     Ok(failed | tell(parser, format)?)
 }
 
-/// Reads a file as it grows; a file that has become shorter, or another one under the name, is read from its start.
+/// Reads a file as it grows, as much of it at a time as the buffer takes; the parser keeps no line beyond its own bound.
+/// What has no end, and a pipe that nobody writes to, is refused as everywhere. A file that has become shorter, or another one under the name, is read from its start.
 fn grow(parser: &mut LogParser, path: &Path, format: Format) -> anyhow::Result<bool> {
-    let open = || File::open(path).with_context(|| format!("could not open {}", path.display()));
+    let open = || open_file(path).with_context(|| format!("could not open {}", path.display()));
     let mut file = open().or_exit(ExitCode::BadInput)?;
     let mut behind = 0u64;
     let mut buffer = vec![0; 64 * 1024];
@@ -74,7 +75,6 @@ fn grow(parser: &mut LogParser, path: &Path, format: Format) -> anyhow::Result<b
         let Ok(now) = path.metadata() else { continue };
         if now.len() < behind || is_other(&file, &now) {
             file = open().or_exit(ExitCode::BadInput)?;
-            file.seek(SeekFrom::Start(0))?;
             behind = 0;
             parser.push_bytes(b"\n");
         }
@@ -82,13 +82,13 @@ fn grow(parser: &mut LogParser, path: &Path, format: Format) -> anyhow::Result<b
 }
 
 #[cfg(unix)]
-fn is_other(file: &File, now: &std::fs::Metadata) -> bool {
+fn is_other(file: &OpenedFile, now: &std::fs::Metadata) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     file.metadata().is_ok_and(|ours| (ours.ino(), ours.dev()) != (now.ino(), now.dev()))
 }
 
 #[cfg(not(unix))]
-fn is_other(_: &File, _: &std::fs::Metadata) -> bool {
+fn is_other(_: &OpenedFile, _: &std::fs::Metadata) -> bool {
     false
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
+use vramscope_core::Bytes;
 use vramscope_live::{Capture, CaptureEvent, CaptureMode, Captured};
 use vramscope_schema::ExitCode;
 use vramscope_trace::{Source, Summary, summarize};
@@ -32,8 +33,12 @@ Examples:
 
 Modes, with the overhead class of each:
   light     operators, calls and kernels                  about 2 to 5 %, for continuous monitoring
-  detailed  and shapes, FLOPs, memory and python stacks   about 10 to 20 %, for analysis
+  detailed  and shapes, memory and python stacks          about 10 to 20 %, for analysis
   deep      and a trace of every python function          about 50 to 100 %, for debugging only
+
+The trace of python functions grows by megabytes a second, from the engine's start on. Its beginning is kept in the
+folder of the traces, up to --keep-functions, and the rest is cut off while the engine runs; deep mode gives the
+engine a folder of its own for temporary files (TMPDIR), which is removed at the end.
 
 Exit codes: 0 recorded and analysed, 2 wrong command line, 3 no trace was found, 6 the engine failed, 130 stopped by \
 Ctrl-C.")]
@@ -59,6 +64,9 @@ pub(super) struct Args {
     /// vLLM's version, where `vllm --version` cannot be asked
     #[arg(long, value_name = "VERSION")]
     vllm_version: Option<String>,
+    /// With --mode deep: how much of the trace of python functions is kept, all files together; 0 keeps none
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = crate::cmd::estimate::input::size)]
+    keep_functions: Bytes,
     /// Seconds to wait for the engine to be ready, and for the profiler to write
     #[arg(long, value_name = "S", default_value = "600")]
     timeout: u64,
@@ -75,7 +83,7 @@ pub(super) struct Args {
 enum Mode {
     /// Operators, calls and kernels
     Light,
-    /// And shapes, FLOPs, memory and python stacks
+    /// And shapes, memory and python stacks
     Detailed,
     /// And every python function
     Deep,
@@ -134,7 +142,7 @@ fn asked(args: &Args) -> Capture {
         mode: match args.mode {
             Mode::Light => CaptureMode::Light,
             Mode::Detailed => CaptureMode::Detailed,
-            Mode::Deep => CaptureMode::Deep,
+            Mode::Deep => CaptureMode::Deep { keep: args.keep_functions.get() },
         },
         scopes: !args.scopes.is_empty(),
     };
@@ -160,9 +168,11 @@ fn tell(args: &Args, event: &CaptureEvent) {
         CaptureEvent::Recorded { requests, model } => {
             output::say(&format!("recorded {requests} requests of model {model}"));
         }
-        CaptureEvent::Left { files } => {
+        CaptureEvent::Functions { files, cut } => {
             let all = files.iter().map(|(_, bytes)| bytes).fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
-            output::say(&format!("the trace of every python function takes {} and may be removed:", size(all)));
+            let limit = size(args.keep_functions.get());
+            let cut = if *cut { format!(", cut off at {limit} (--keep-functions)") } else { String::new() };
+            output::say(&format!("the trace of every python function takes {}{cut}:", size(all)));
             for (path, bytes) in files.iter().take(SHOWN_FILES) {
                 output::say(&format!("  {} ({})", path.display(), size(*bytes)));
             }

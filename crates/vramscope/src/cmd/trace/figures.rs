@@ -43,6 +43,13 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
+/// A number with the prefix of its magnitude, for a unit behind it.
+pub(super) fn scaled(number: f64) -> String {
+    let prefixes = [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let fitting = prefixes.into_iter().find(|(least, _)| number >= *least);
+    fitting.map_or_else(|| format!("{number:.0} "), |(least, prefix)| format!("{:.2} {prefix}", number / least))
+}
+
 pub(super) fn size(bytes: u64) -> String {
     let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let unit = units.into_iter().find(|(unit, _)| bytes >= *unit);

@@ -1,5 +1,6 @@
 //! What an analysis shows to people.
 
+mod flops;
 mod scopes;
 mod steps;
 
@@ -29,6 +30,7 @@ pub(super) fn of(summary: &Summary, group: Option<GroupBy>, top: Option<usize>) 
             sections.extend([devices(summary), idle(summary), overlap(summary)]);
             sections.push(categories(summary));
             sections.push(top_kernels(summary, rows));
+            sections.push(flops::stated(summary, rows));
             sections.push(copies(summary));
             sections.push(step_kinds(summary));
             sections.push(operators(summary, rows));

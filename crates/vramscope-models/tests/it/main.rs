@@ -1,0 +1,4 @@
+//! What the crate costs, from outside.
+
+#[cfg(test)]
+mod memory;
