@@ -1,4 +1,5 @@
-//! How fast engine logs are read, in bytes a second: a start with little else, and the DEBUG log of an engine at work.
+//! How fast engine logs are read, and how fast they are searched for secrets, in bytes a second: a start with little
+//! else, and the DEBUG log of an engine at work.
 //!
 //! The DEBUG log is made of the lines of recorded engines (`data/debug-lines.txt`). For whole processes, with the memory
 //! that they need, and beside the usual Python script: `benches/vllm_log.py`; what it printed stands in
@@ -105,5 +106,18 @@ fn vllm_log(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, vllm_log);
+/// How fast a log is searched for secrets, which every line that is shown goes through. Nothing of these logs is one, as in
+/// nearly all.
+fn redaction(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("redaction");
+    let log = at_work(10_000_000);
+    group.throughput(Throughput::Bytes(log.len().try_into().unwrap_or(u64::MAX)));
+    group.sample_size(20);
+    group.bench_function("10 MB of a vLLM log", |bench| bench.iter(|| vramscope_core::redact(black_box(&log))));
+    let secret = format!("{log}Authorization: Bearer {}\n", "a".repeat(64));
+    assert!(!vramscope_core::redact(&secret).contains(&"a".repeat(64)));
+    group.finish();
+}
+
+criterion_group!(benches, vllm_log, redaction);
 criterion_main!(benches);

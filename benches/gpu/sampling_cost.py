@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what sampling costs and how exact it is, on a machine with an NVIDIA GPU that nothing else uses.
 
-    benches/gpu/sampling_cost.py target/release/vramscope OUT_FOLDER [--only a,b,c,e,f,g] [--pairs 10]
+    benches/gpu/sampling_cost.py target/release/vramscope OUT_FOLDER [--only a,b,c,e,f,g] [--pairs 10] [--gpus 2]
 
 Needs nvidia-smi, and a Python with torch (and nvidia-ml-py for the comparison). Takes about six minutes. Prints a
 table in Markdown, and writes it with all figures into OUT_FOLDER as sampling-cost.md and sampling-cost.json; the
@@ -9,7 +9,7 @@ recordings and logs behind them stay there too. Ends with 1 if a figure is not a
 
   a  `gpus` against nvidia-smi in the same second
   b  60 s at 10 ms beside a program that allocates and frees known amounts (d, the cost of each driver call, is its)
-  c  share of a core at 100 ms and at 10 ms
+  c  share of a core at 100 ms and at 10 ms, and of two GPUs (--gpus N) at 100 ms
   e  a GPU-bound program with the sampler on at 100 ms and off, in pairs
   f  the share of a core of a pynvml loop and of `nvidia-smi -lms`, at 100 ms
   g  60 s at 10 ms on an idle machine
@@ -39,9 +39,10 @@ class Kit:
     def __init__(self, vramscope, out, extra=(), python=sys.executable):
         self.vramscope, self.out, self.extra, self.python = vramscope, out, list(extra), python
 
-    def monitor(self, interval_ms, recording, duration_s=None):
-        """Starts a recording of the first GPU; without a duration it ends by Ctrl-C."""
-        command = [self.vramscope, "monitor", "--gpu", "0", "--interval", f"{interval_ms}ms", "--format", "lines"]
+    def monitor(self, interval_ms, recording, duration_s=None, gpus=1):
+        """Starts a recording of the first GPUs; without a duration it ends by Ctrl-C."""
+        chosen = ",".join(map(str, range(gpus)))
+        command = [self.vramscope, "monitor", "--gpu", chosen, "--interval", f"{interval_ms}ms", "--format", "lines"]
         command += ["-o", str(recording), *self.extra]
         if duration_s is not None:
             command += ["--duration", f"{duration_s}s"]
@@ -131,15 +132,17 @@ def idle(kit, seconds=60, interval_ms=10):
     return {"interval_ms": interval_ms, "ticks": end["ticks"], "missed": end["missed"], "lateness": stated["lateness"]}
 
 
-def cost(kit, interval_ms, seconds=15):
+def cost(kit, interval_ms, seconds=30, gpus=1):
     """(c) Share of a core: by the recording's own account, and by the kernel's while it runs."""
-    recording = kit.out / f"cost-{interval_ms}ms.jsonl"
-    monitor = kit.monitor(interval_ms, recording, seconds + 4)
+    # As many seconds as rare readings need to come with each device as often as they do in the long run.
+    recording = kit.out / f"cost-{interval_ms}ms-{gpus}-gpus.jsonl"
+    monitor = kit.monitor(interval_ms, recording, seconds + 4, gpus)
     kernel = share_while_it_runs(monitor.pid, 2, seconds)
     wait(monitor, seconds + 20)
     _, stated, end, _ = kit.recorded(recording)
     return {
         "interval_ms": interval_ms,
+        "gpus": gpus,
         "own_share": stated["cpu_ms"] / stated["wall_ms"],
         "kernel_share": kernel,
         "lateness": stated["lateness"],
@@ -147,6 +150,18 @@ def cost(kit, interval_ms, seconds=15):
         "ticks": end["ticks"],
         "calls": stated["calls"],
     }
+
+
+def count_gpus():
+    """Two at most: what the second one adds every further one does."""
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True).stdout
+    return min(2, max(1, len(listed.strip().splitlines())))
+
+
+def costs(kit, gpus):
+    """(c) One GPU at both intervals, and where there are more of them those at 100 ms too."""
+    found = [cost(kit, 100), cost(kit, 10)]
+    return found + ([cost(kit, 100, gpus=gpus)] if gpus > 1 else [])
 
 
 def slowdown(kit, pairs, seconds=4.0, interval_ms=100):
@@ -243,9 +258,11 @@ def markdown(result):
     if g := result.get("g"):
         row(f"no missed tick in 60 s at {g['interval_ms']} ms on an idle machine", f"{g['missed']} of {g['ticks'] + g['missed']}", g["missed"] == 0)
         row("lateness p99 under 1 ms there", f"{g['lateness']['p99_us'] / 1e3:.3f} ms", g["lateness"]["p99_us"] < 1000)
-    for c, limit in zip(result.get("c", []), (0.01, 0.03)):
+    for c in result.get("c", []):
+        limit = 0.01 if c["interval_ms"] >= 100 else 0.03
         share = max(c["own_share"], c["kernel_share"])
-        row(f"under {limit * 100:.0f} % of one core at {c['interval_ms']} ms", f"{percent(c['own_share'])} by its own account, {percent(c['kernel_share'])} by the kernel's", share < limit)
+        gpus = c.get("gpus", 1)
+        row(f"under {limit * 100:.0f} % of one core at {c['interval_ms']} ms" + (f", {gpus} GPUs" if gpus > 1 else ""), f"{percent(c['own_share'])} by its own account, {percent(c['kernel_share'])} by the kernel's", share < limit)
     if e := result.get("e"):
         spread = f"{e['median']:.5f} (quartiles {e['q1']:.5f} to {e['q3']:.5f}, all {e['min']:.5f} to {e['max']:.5f})"
         row(f"a GPU-bound program slower by at most 0.5 %, median of {e['pairs']} pairs", spread, e["median"] <= 1.005)
@@ -277,6 +294,7 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--only", default="a,b,c,e,f,g")
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--gpus", type=int, choices=range(1, 65), metavar="N", help="GPUs in part c; all, at most 2, if not given")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     kit = Kit(os.path.abspath(args.vramscope), args.out)
@@ -287,7 +305,7 @@ def main():
     parts = {
         "a": lambda: snapshot(kit),
         "b": lambda: exactness(kit),
-        "c": lambda: [cost(kit, 100), cost(kit, 10)],
+        "c": lambda: costs(kit, args.gpus or count_gpus()),
         "e": lambda: slowdown(kit, args.pairs),
         "f": lambda: others(kit),
         "g": lambda: idle(kit),

@@ -108,7 +108,12 @@ class Checks(unittest.TestCase):
         result["g"] = {"interval_ms": 10, "missed": 2, "ticks": 8, "lateness": {"p99_us": 1200.0}}
         result["b"] |= {"lateness": {"p99_us": 100.0}, "calls": [{"call": "memory", "count": 9, "p50_us": 5, "p99_us": 6, "max_us": 7}]}
         result["e"] = checks.ratios([(1.0, 1.0)])
+        costs = [(100, 1, 0.005), (10, 1, 0.02), (100, 2, 0.0125)]
+        result["c"] = [{"interval_ms": ms, "gpus": gpus, "own_share": share - 0.001, "kernel_share": share} for ms, gpus, share in costs]
         text = sampling_cost.markdown(result)
+        self.assertIn("| under 1 % of one core at 100 ms | 0.40 % by its own account, 0.50 % by the kernel's | yes |", text)
+        self.assertIn("| under 3 % of one core at 10 ms | 1.90 % by its own account, 2.00 % by the kernel's | yes |", text)
+        self.assertIn("at 100 ms, 2 GPUs | 1.15 % by its own account, 1.25 % by the kernel's | **no** |", text)
         self.assertIn("| 1 of 10: 1 while it was starting, 0 while it was at work, 0 while it was ending | |", text)
         self.assertIn("on an idle machine | 2 of 10 | **no** |", text)
         self.assertIn("| lateness p99 under 1 ms there | 1.200 ms | **no** |", text)

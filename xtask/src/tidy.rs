@@ -1,6 +1,7 @@
 //! House rules that no compiler checks.
 
 mod engines;
+mod foreign;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub(crate) fn run(_: &[String]) -> anyhow::Result<()> {
         let name = path.strip_prefix(&root).unwrap_or(path).to_string_lossy().into_owned();
         source(&name, &text, &mut wrong);
         engines::check(&name, &text, &mut wrong);
+        foreign::check(&name, &text, &mut wrong);
     }
     if wrong.is_empty() {
         println!("tidy: {} source files", sources.len());

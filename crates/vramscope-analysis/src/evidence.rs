@@ -119,6 +119,9 @@ pub enum EvidenceError {
 
 /// What is said of a log in which nothing is known.
 fn of_no_engine(lines: u64) -> String {
+    if lines == 0 {
+        return "the log is empty".to_owned();
+    }
     let known: Vec<&str> = vramscope_log::ENGINES.iter().map(|engine| engine.title()).collect();
     format!("none of its {lines} lines is from a {} engine", known.join(" or "))
 }

@@ -33,6 +33,11 @@ pub fn without_controls(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter_map(shown).collect())
 }
 
+/// The same on one line: line feeds and tabs become spaces, so that words stay apart.
+pub fn on_one_line(text: &str) -> String {
+    without_controls(text).replace(['\n', '\t'], " ")
+}
+
 /// JSON text with the same characters as `\u` escapes, as which a parser reads them back. Sound JSON has them within
 /// strings alone; serde_json escapes only those of C0.
 pub fn escape_controls(json: &str) -> Cow<'_, str> {
@@ -96,6 +101,11 @@ mod tests {
             assert_eq!(without_controls(text), shown);
         }
         assert!(matches!(without_controls("plain"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn one_line_has_no_second() {
+        assert_eq!(on_one_line("a\tb\nc\r\nd\u{2028}e\u{9b}f"), "a b c d ef");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub use facts::{
     Consequence, EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation, LogTime, MaxConcurrency,
     Milestone, NamedFact, Origin, Parallel, Replica, Scope,
 };
-pub use foreign::{escape_controls, shortened, without_controls};
+pub use foreign::{escape_controls, on_one_line, shortened, without_controls};
 pub use phase::{Phase, PhaseMark, UnknownPhase, Window};
 pub use reading::{GpuProcess, ProcessKind, Reading, Sample, SlowReading, SlowSample, Throttle};
 pub use redact::{REDACTED, is_secret_name, redact, redact_args, secrets_in, shown_env};

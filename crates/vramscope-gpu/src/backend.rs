@@ -92,7 +92,7 @@ pub trait GpuBackend: Send {
     /// [`GpuError`] if the driver does not list them.
     fn processes(&mut self, device: DeviceIndex) -> Result<Vec<GpuProcess>, GpuError>;
 
-    /// Reads what is dear or slow: energy, processes, PCIe, ECC. The default lists the processes.
+    /// Reads what is dear or slow: processes, memory errors, limits. The default lists the processes.
     ///
     /// # Errors
     /// [`GpuError`] if the device does not answer at all.

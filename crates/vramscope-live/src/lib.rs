@@ -53,7 +53,7 @@ pub use event::RunEvent;
 pub use measured::{Measured, confinement};
 pub use paths::RunPaths;
 pub use plan::{Plan, PlanError};
-pub use preflight::{DeviceNow, Finding, Longest, Preflight};
+pub use preflight::{DeviceNow, DiskRoom, Finding, Longest, Preflight};
 pub use request::{AskedEngine, AskedModel, AskedWork, Environment, Place, Request, Watched, WorkKind};
 pub use secrets::Secrets;
 pub use spec::{RunSpec, Times, Workload};

@@ -14,7 +14,7 @@ use vramscope_load::Client;
 use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, engine_config_words};
 
 use crate::paths::{RESULTS, free_beside};
-use crate::vllm::words::{dummy_weights, given_twice, told, told_by_us};
+use crate::vllm::words::{dummy_weights, given_twice, load_format, told, told_by_us};
 use crate::{DeviceNow, Found, Longest, Measured, Place, Preflight, Request, Secrets, WorkKind, place};
 
 pub use error::PlanError;
@@ -126,6 +126,7 @@ impl Plan {
             devices,
             architecture: self.architecture.as_ref().filter(|_| started && self.budgeted),
             dummy_weights: dummy_weights(&request.engine.words.all()),
+            load_format: load_format(&request.engine.words.all()).map(str::to_owned),
             disk_free: free_beside(request.output.as_deref().unwrap_or(Path::new(RESULTS))),
             // A server that runs has read its weights, wherever they are.
             model_folder: self.folder.as_deref().or(self.absent_folder()).filter(|_| starts),

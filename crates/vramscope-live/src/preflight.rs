@@ -1,11 +1,14 @@
 //! What can be known before an engine is started: whether the run makes sense, and what will become of it.
 
+mod model;
+
 use std::path::Path;
 
 use vramscope_analysis::gpu_model;
 use vramscope_core::{Architecture, Bytes, Device, FailureKind, GpuProcess, ProcessKind, Vendor};
 use vramscope_estimate::{Budget, Calibration, EngineArgs, EstimateError, Setting, budget};
 
+use crate::paths::free_beside;
 use crate::vllm::words::LET_IT_BE_LONGER;
 
 /// A process with less than this is a desktop's, and does no harm.
@@ -13,6 +16,24 @@ const HARMLESS: Bytes = Bytes::new(512 << 20);
 /// Recordings are small; logs of a bad day are not.
 const LITTLE_DISK: Bytes = Bytes::new(1 << 30);
 const NO_DISK: Bytes = Bytes::new(64 << 20);
+
+/// Room on a disk beside what several runs may leave there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DiskRoom {
+    /// What the runs may leave together: for each as much as one is refused without.
+    pub needed: Bytes,
+    /// What is free.
+    pub free: Bytes,
+}
+
+impl DiskRoom {
+    /// For so many runs in this folder, or the one that it will be made in; `None` where the system does not tell.
+    pub fn of_runs(runs: usize, folder: &Path) -> Option<Self> {
+        let needed = NO_DISK.get().checked_mul(u64::try_from(runs).ok()?)?;
+        Some(Self { needed: Bytes::new(needed), free: free_beside(folder)? })
+    }
+}
 
 /// A device as it is now.
 #[derive(Debug, Clone)]
@@ -42,6 +63,8 @@ pub struct Preflight<'p> {
     pub model_folder: Option<&'p Path>,
     /// Whether weights are made up (`--load-format dummy`).
     pub dummy_weights: bool,
+    /// How weights are to be loaded, where somebody says it.
+    pub load_format: Option<String>,
     /// The engine's processes that are there already: those of a server that runs, none of one that is to be started.
     /// `None` where nothing says which they are.
     pub own_processes: Option<Vec<u32>>,
@@ -91,6 +114,7 @@ impl Preflight<'_> {
             self.too_long(),
             self.others(),
             self.model(),
+            self.other_quantization(),
             self.disk(),
         ];
         found.into_iter().flatten().collect()
@@ -222,30 +246,6 @@ impl Preflight<'_> {
         })
     }
 
-    fn model(&self) -> Option<Finding> {
-        let folder = self.model_folder?;
-        if !folder.is_dir() {
-            return no_folder(folder);
-        }
-        if !folder.join("config.json").is_file() {
-            return Some(Finding {
-                code: "no_model_config",
-                refuses: true,
-                message: format!("{} has no config.json", folder.display()),
-                advice: "name the folder that holds config.json and the weights",
-            });
-        }
-        let weights = |name: &str| [".safetensors", ".bin", ".gguf", ".pt"].iter().any(|end| name.ends_with(end));
-        let listed = folder.read_dir().ok()?.flatten();
-        let has_weights = listed.filter_map(|entry| entry.file_name().into_string().ok()).any(|name| weights(&name));
-        (!has_weights && !self.dummy_weights).then(|| Finding {
-            code: "no_weights",
-            refuses: true,
-            message: format!("{} holds no weights (*.safetensors, *.bin, *.gguf)", folder.display()),
-            advice: "download them, or measure without them: -- --load-format dummy",
-        })
-    }
-
     fn disk(&self) -> Option<Finding> {
         let free = self.disk_free.filter(|free| *free < LITTLE_DISK)?;
         Some(Finding {
@@ -271,26 +271,6 @@ fn missing(failure: &FailureKind) -> Option<Bytes> {
         .map(Bytes::new)
 }
 
-/// A model that was named by a path, where no folder is.
-fn no_folder(path: &Path) -> Option<Finding> {
-    if !path.exists() {
-        return Some(Finding {
-            code: "no_model_folder",
-            refuses: true,
-            message: format!("there is no folder {}", path.display()),
-            advice: "name the folder that holds config.json and the weights, or a Hugging Face id as OWNER/NAME",
-        });
-    }
-    // A file of this kind is a whole model.
-    let whole = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf"));
-    (!whole).then(|| Finding {
-        code: "model_is_a_file",
-        refuses: true,
-        message: format!("{} is a file, and an engine reads a folder (or a .gguf)", path.display()),
-        advice: "name the folder that holds config.json and the weights",
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,7 +293,7 @@ mod tests {
         vramscope_models::read_config(json).unwrap().0
     }
 
-    fn preflight<'p>(devices: &'p [DeviceNow], architecture: Option<&'p Architecture>) -> Preflight<'p> {
+    pub(super) fn preflight<'p>(devices: &'p [DeviceNow], architecture: Option<&'p Architecture>) -> Preflight<'p> {
         let args = EngineArgs::default();
         Preflight {
             devices,
@@ -322,6 +302,7 @@ mod tests {
             disk_free: None,
             model_folder: None,
             dummy_weights: false,
+            load_format: None,
             own_processes: Some(vec![]),
             request_tokens: None,
             longest: None,

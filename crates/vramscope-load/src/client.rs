@@ -15,6 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use vramscope_core::without_controls;
 
 use crate::address::Address;
 use crate::completion;
@@ -229,8 +230,7 @@ impl Client {
             Some(key) => text.replace(key.as_str(), "***"),
             None => text.to_owned(),
         };
-        let words = masked.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-        let line = words.collect::<Vec<_>>().join(" ");
+        let line = without_controls(&masked).split_whitespace().collect::<Vec<_>>().join(" ");
         let mut quoted: String = line.chars().take(MAX_MESSAGE).collect();
         if quoted.len() < line.len() {
             quoted.push('…');
@@ -283,7 +283,7 @@ mod tests {
     async fn the_api_key_is_in_no_text() {
         let client = Client::new("http://h:1", Some("sk-hunter2".into())).unwrap();
         assert!(!format!("{client:?} {:?}", client.shared.authorization).contains("hunter2"));
-        assert_eq!(client.quote("bad key\n sk-hunter2\u{1b}[1m!"), "bad key *** [1m!");
+        assert_eq!(client.quote("bad key\n sk-hunter2\u{1b}[1m!"), "bad key ***[1m!");
         let error = Client::new("http://h:1", Some("hunter2\n".into())).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }

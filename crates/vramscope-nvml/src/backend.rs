@@ -19,7 +19,7 @@ use crate::support::Support;
 pub struct NvmlOptions {
     /// The library to load instead of the installed one.
     pub library: Option<PathBuf>,
-    /// Whether slow readings may measure the PCIe rate where the device has no byte counters. Each such reading blocks
+    /// Whether rare readings may measure the PCIe rate where the device has no byte counters. Each such reading blocks
     /// for about 40 ms in the driver.
     pub pcie_rate: bool,
 }

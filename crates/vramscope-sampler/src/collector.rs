@@ -16,17 +16,17 @@ use crate::live::Live;
 use crate::sampler::Keep;
 use crate::stream::Listeners;
 use gaps::DeviceGaps;
-use vramscope_timeline::Sketch;
 use vramscope_timeline::document::{
     Call, Clock as ClockLine, Cost, End, Ending, Failure, Header, Line, Percentiles, TimelineReport,
 };
-use vramscope_timeline::{AnalysisOptions, Item, RunningAnalysis};
-use vramscope_timeline::{Event, Sink};
+use vramscope_timeline::{AnalysisOptions, Event, Item, RunningAnalysis, Sink, Sketch};
 
 /// Files are flushed this often; a kill loses no more.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 /// The wall clock and the cost are stated this often.
 const STATE_EVERY: Duration = Duration::from_secs(10);
+/// The cost is counted up for live views this often: all of its quantiles are looked for in their sketches.
+const COST_EVERY: Duration = Duration::from_secs(5);
 /// Ticks that wait for another source's part of them, at most.
 const MAX_PENDING: usize = 64;
 /// Gaps and marks that a recording without a whole timeline keeps in memory, at most.
@@ -87,6 +87,7 @@ pub(crate) struct Collector {
     slow_failed: BTreeMap<(DeviceIndex, Part), GpuError>,
     next_flush: Duration,
     next_state: Duration,
+    next_cost: Duration,
     cpu_before: Option<Duration>,
 }
 
@@ -118,6 +119,7 @@ impl Collector {
             slow_failed: BTreeMap::new(),
             next_flush: FLUSH_EVERY,
             next_state: Duration::ZERO,
+            next_cost: Duration::ZERO,
             cpu_before: thread_cpu(),
             setup,
         };
@@ -349,11 +351,14 @@ impl Collector {
         if now >= self.next_flush {
             self.next_flush = now + FLUSH_EVERY;
             self.flush();
-            let cost = self.cost(now);
+            let cost = (now >= self.next_cost).then(|| self.cost(now));
+            if cost.is_some() {
+                self.next_cost = now + COST_EVERY;
+            }
             let stalled = self.stalled(now);
             let mut live = self.live();
             live.now = now;
-            live.cost = Some(cost);
+            live.cost = cost.or(live.cost.take());
             live.stalled = stalled;
         }
     }

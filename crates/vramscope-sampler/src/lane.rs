@@ -9,7 +9,7 @@ use vramscope_core::{DeviceIndex, PhaseMark, Reading, SlowReading};
 use vramscope_gpu::{CallCost, GpuBackend, GpuError, GpuErrorKind};
 
 use crate::clock::{Clock, Stop, nanoseconds, thread_cpu};
-use crate::schedule::{Due, Schedule};
+use crate::schedule::{Due, Schedule, is_rare};
 
 /// What the reading threads tell the collecting one.
 #[derive(Debug)]
@@ -128,9 +128,6 @@ pub(crate) struct Lane {
     dropped: u64,
 }
 
-/// Of so many slow readings one has the rare figures too.
-const RARE_EVERY: u64 = 5;
-
 impl Lane {
     pub(crate) fn new(number: usize, speed: Speed, backend: Box<dyn GpuBackend>, devices: Vec<DeviceIndex>) -> Self {
         let lost = vec![None; devices.len()];
@@ -179,27 +176,33 @@ impl Lane {
 
     /// Reads all devices' slow figures once, and the rare ones when it is their turn.
     pub(crate) fn slow_tick(&mut self, clock: &dyn Clock, state: &LaneState, tell: impl FnMut(SlowReport)) {
-        let rare = self.slow_ticks.is_multiple_of(RARE_EVERY);
+        let tick = self.slow_ticks;
         self.slow_ticks += 1;
-        self.read_slowly(rare, clock, state, tell);
+        self.read_slowly(|place| is_rare(tick, place), clock, state, tell);
     }
 
     /// Reads all devices' slow and rare figures once more at the end, so that counters cover the whole recording. A
     /// thread that has read nothing slow has nothing to end.
     pub(crate) fn last_slow_tick(&mut self, clock: &dyn Clock, state: &LaneState, tell: impl FnMut(SlowReport)) {
         if self.slow_ticks > 0 {
-            self.read_slowly(true, clock, state, tell);
+            self.read_slowly(|_| true, clock, state, tell);
         }
     }
 
-    fn read_slowly(&mut self, rare: bool, clock: &dyn Clock, state: &LaneState, mut tell: impl FnMut(SlowReport)) {
+    fn read_slowly(
+        &mut self,
+        rare: impl Fn(usize) -> bool,
+        clock: &dyn Clock,
+        state: &LaneState,
+        mut tell: impl FnMut(SlowReport),
+    ) {
         for (place, &device) in self.devices.iter().enumerate() {
             if self.lost[place].is_some() {
                 continue;
             }
             let before = clock.now();
             state.enter(before);
-            let (reading, parts) = read_parts(self.backend.as_mut(), device, rare);
+            let (reading, parts) = read_parts(self.backend.as_mut(), device, rare(place));
             state.leave();
             self.lost[place] = parts.iter().find_map(|(_, outcome)| lost(outcome)).cloned();
             tell(SlowReport { device, at: middle(before, clock.now()), reading, parts });

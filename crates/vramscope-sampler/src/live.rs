@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use vramscope_core::{Device, DeviceIndex, Sample, SlowSample};
+use vramscope_core::{Device, DeviceIndex, Sample, SlowReading, SlowSample};
 
 use vramscope_timeline::Metric;
 use vramscope_timeline::Sketch;
@@ -44,6 +44,8 @@ pub struct LiveDevice {
     pub last: Option<Sample>,
     /// The last slow reading.
     pub last_slow: Option<SlowSample>,
+    /// The last slow reading that had a counter of energy or of bytes, which not each of them has.
+    pub last_counters: Option<SlowSample>,
     /// The energy counter at the first and at the last reading that had it, in millijoules.
     pub energy_counts_mj: Option<(u64, u64)>,
     /// Why it is gone, if it is.
@@ -61,6 +63,7 @@ impl LiveDevice {
             device,
             last: None,
             last_slow: None,
+            last_counters: None,
             energy_counts_mj: None,
             lost: None,
             failed: 0,
@@ -89,6 +92,10 @@ impl LiveDevice {
 
     pub(crate) fn add_slow(&mut self, sample: SlowSample) {
         self.count_energy(sample.reading.energy_mj);
+        let SlowReading { energy_mj, pcie_tx_bytes, pcie_rx_bytes, link_tx_bytes, link_rx_bytes, .. } = sample.reading;
+        if [energy_mj, pcie_tx_bytes, pcie_rx_bytes, link_tx_bytes, link_rx_bytes].iter().any(Option::is_some) {
+            self.last_counters = Some(sample.clone());
+        }
         self.last_slow = Some(sample);
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use vramscope_core::{shortened, without_controls};
+use vramscope_core::{on_one_line, shortened};
 
 /// Where a column's cells stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,9 +133,7 @@ const MOST_OF_CELL: usize = 2000;
 /// The text of a cell, on one line and without what would steer a terminal: names and settings come from documents of
 /// anybody.
 fn plain(text: &str) -> String {
-    let mut text = without_controls(&shortened(text, MOST_OF_CELL)).into_owned();
-    text.retain(|c| !c.is_control());
-    text
+    on_one_line(&shortened(text, MOST_OF_CELL)).trim_end().to_owned()
 }
 
 /// The same for text of several lines.

@@ -196,7 +196,7 @@ fn damage_names_its_file_and_what_was_expected() {
         (&[("gpu.csv", "")][..], &["gpu.csv", "empty"][..]),
         (&[("gpu.csv", "\u{0}\u{1}\u{2}junk")], &["gpu.csv", "column"]),
         (&[("gpu.csv", "timestamp_ns,used_bytes\nx,y\n1,")], &["gpu.csv", "no line is a row"]),
-        (&[("vllm.log", "")], &["vllm.log", "vLLM engine"]),
+        (&[("vllm.log", "")], &["vllm.log", "empty"]),
         (&[("vllm.log", "hello\nworld\n")], &["vllm.log", "vLLM engine"]),
         (&[("gpu.csv", csv.as_str()), ("config.json", "{\"hidden_size\": ")], &["config.json"]),
         (

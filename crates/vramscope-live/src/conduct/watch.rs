@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use vramscope_core::{Bytes, DeviceIndex, Milestone, Phase, SlowSample};
+use vramscope_core::{Bytes, DeviceIndex, Milestone, Phase, SlowSample, on_one_line};
 use vramscope_host::{Engine, EngineEvent, Exit, LogLine};
 use vramscope_load::{Client, LoadEvent, LoadPlan};
 use vramscope_log::News;
@@ -296,10 +296,10 @@ impl Conductor<'_> {
         }
         if let Some(why) = probe::failure_of(shown) {
             self.probe_failed = true;
-            self.first_error = Some(plain(why));
+            self.first_error = Some(on_one_line(why));
         }
         if self.first_error.is_none() {
-            self.first_error = exception(shown).map(plain);
+            self.first_error = exception(shown).map(on_one_line);
         }
         if !shown.is_empty() {
             (self.observe)(RunEvent::Line(shown.to_owned()));
@@ -431,11 +431,6 @@ fn exception(line: &str) -> Option<&str> {
     text.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_lowercase()).then(|| &text[..bound])
 }
 
-/// The text without what would steer the terminal that it is shown on.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
 /// The next event, if there are any to come.
 async fn next_of(events: &mut Option<&mut UnboundedReceiver<LoadEvent>>) -> LoadEvent {
     if let Some(events) = events
@@ -448,7 +443,9 @@ async fn next_of(events: &mut Option<&mut UnboundedReceiver<LoadEvent>>) -> Load
 
 #[cfg(test)]
 mod tests {
-    use super::{exception, plain};
+    use vramscope_core::on_one_line;
+
+    use super::exception;
 
     #[test]
     fn an_exception_is_found_behind_what_a_logger_puts_before_it() {
@@ -462,7 +459,7 @@ mod tests {
             "WARNING 11-26 01:34:21 [system_utils.py:255] This can cause errors like `OSError: [Errno 24] Too many`.";
         assert_eq!(exception(quoted), None);
         assert_eq!(exception("ERROR 11-25 19:51:38 [core.py:1510]     raise RuntimeError("), None);
-        assert_eq!(plain("ValueError: a\u{1b}[2Jb"), "ValueError: a[2Jb");
+        assert_eq!(on_one_line("ValueError: a\u{1b}[2Jb"), "ValueError: a[2Jb");
         assert_eq!(exception(&format!("ValueError: {}", "x".repeat(900))).map(str::len), Some(400));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use vramscope_core::on_one_line;
 use vramscope_host::{Command, Output};
 
 use crate::plan::{Plan, PlanError};
@@ -81,7 +82,7 @@ async fn ask(plan: &Plan, words: &[&str]) -> Result<Output, PlanError> {
 fn last_words(output: &Output) -> Option<String> {
     let text = String::from_utf8_lossy(&output.stderr);
     let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(last.chars().filter(|c| !c.is_control()).take(MOST_WORDS).collect())
+    Some(on_one_line(last).chars().take(MOST_WORDS).collect())
 }
 
 /// The last word of the text that begins like a release; engines print warnings before it.

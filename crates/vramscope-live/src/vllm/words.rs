@@ -107,10 +107,14 @@ pub(crate) fn told(words: &[String], wanted: impl Fn(&str) -> bool) -> Vec<Strin
     COMMAND_LINE.flags(words).into_iter().filter(|flag| wanted(&flag.name)).flat_map(values).collect()
 }
 
-/// Whether weights are made up in place of being loaded: the last word on it counts.
+/// How weights are to be loaded: the last word on it counts.
+pub(crate) fn load_format(words: &[String]) -> Option<&str> {
+    COMMAND_LINE.flags(words).into_iter().rev().find(|flag| flag.name == "load-format")?.value
+}
+
+/// Whether weights are made up in place of being loaded.
 pub(crate) fn dummy_weights(words: &[String]) -> bool {
-    let flags = COMMAND_LINE.flags(words);
-    flags.iter().rev().find(|flag| flag.name == "load-format").is_some_and(|flag| flag.value == Some("dummy"))
+    load_format(words) == Some("dummy")
 }
 
 #[cfg(test)]

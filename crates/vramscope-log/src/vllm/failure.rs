@@ -217,9 +217,7 @@ pub(crate) fn message(text: &str) -> String {
         end -= 1;
     }
     let more = if end < text.len() { " …" } else { "" };
-    let plain: String =
-        text[..end].chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect();
-    vramscope_core::redact(&plain) + more
+    vramscope_core::redact(&vramscope_core::on_one_line(&text[..end])) + more
 }
 
 /// Strips the names of exceptions from the left (`torch._inductor.exc.InductorError: OutOfMemoryError: `); gives the

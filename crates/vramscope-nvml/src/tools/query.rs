@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use vramscope_core::on_one_line;
 use vramscope_gpu::document::{MAX_GPUS, Snapshot};
 
 use super::{ReadError, read_xml};
@@ -169,8 +170,7 @@ fn without_remark<'v>(name: &str, value: &'v str) -> &'v str {
 }
 
 fn escaped(text: &str) -> String {
-    let shown = text.chars().filter(|c| !c.is_control());
-    shown.fold(String::with_capacity(text.len()), |mut out, c| {
+    on_one_line(text).chars().fold(String::with_capacity(text.len()), |mut out, c| {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),

@@ -111,7 +111,7 @@ fn slow_figures_are_read_at_their_own_pace_with_and_without_a_second_handle() {
 fn what_is_dear_is_read_first_last_and_seldom_between() {
     let dear = FakeGpu::steady(1).rare_energy(FIRST, (1..).take(4).map(|count| Ok(count * 1_000)));
     let config = SamplerConfig { summary: Some(AnalysisOptions::default()), ..SamplerConfig::default() };
-    let finished = Simulation::new().run(vec![source(dear)], &config, ms(12_500), None).unwrap();
+    let finished = Simulation::new().run(vec![source(dear)], &config, ms(22_500), None).unwrap();
     let counted = finished.timeline.slow_samples().iter().filter_map(|slow| slow.reading.energy_mj);
     let seconds: Vec<u64> = finished
         .timeline
@@ -121,7 +121,7 @@ fn what_is_dear_is_read_first_last_and_seldom_between() {
         .map(|slow| slow.at.as_secs())
         .collect();
     assert_eq!(counted.collect::<Vec<_>>(), [1_000, 2_000, 3_000, 4_000]);
-    assert_eq!(seconds, [0, 5, 10, 12]);
+    assert_eq!(seconds, [0, 10, 20, 22]);
     let report = finished.summary.unwrap();
     let energy = report.devices[0].energy.as_ref().unwrap();
     assert_eq!(energy.counter_j, Some(3.0));
@@ -133,13 +133,13 @@ fn a_rare_reading_that_fails_costs_nothing_else_and_is_stated() {
     let slow = SlowReading { power_limit_mw: Some(700_000), ..SlowReading::default() };
     let gpu = FakeGpu::steady(1).slow(FIRST, slow).rare_energy(FIRST, [Ok(1_000), failure(), failure(), Ok(9_000)]);
     let mut file = Vec::new();
-    let finished = written(gpu, ms(12_500), &mut file);
+    let finished = written(gpu, ms(22_500), &mut file);
     let kept = finished.timeline.slow_samples();
-    assert_eq!(kept.len(), 14, "one each second, and one at the end");
+    assert_eq!(kept.len(), 24, "one each second, and one at the end");
     assert!(kept.iter().all(|slow| slow.reading.power_limit_mw == Some(700_000)));
     let counted: Vec<_> = kept.iter().filter_map(|slow| slow.reading.energy_mj).collect();
     assert_eq!((counted, finished.cost.failed), (vec![1_000, 9_000], 2));
-    assert_eq!(failures(&file), [(5_000, "read energy of device 0: the driver did not answer in time".to_owned())]);
+    assert_eq!(failures(&file), [(10_000, "read energy of device 0: the driver did not answer in time".to_owned())]);
 }
 
 #[test]
@@ -147,10 +147,10 @@ fn a_rare_reading_is_kept_where_the_slow_one_fails() {
     let denied = GpuError::Driver { device: FIRST, what: "processes", detail: "a list that cannot be".into() };
     let gpu = FakeGpu::steady(1).slow_fails(FIRST, denied.clone()).rare_energy(FIRST, [Ok(1_000), Ok(2_000)]);
     let mut file = Vec::new();
-    let finished = written(gpu, ms(6_500), &mut file);
+    let finished = written(gpu, ms(11_500), &mut file);
     let counted: Vec<_> = finished.timeline.slow_samples().iter().map(|slow| slow.reading.energy_mj).collect();
-    assert_eq!(counted, [Some(1_000), Some(2_000), Some(2_000)], "at the beginning, after five seconds, at the end");
-    assert_eq!(finished.cost.failed, 8, "each of them");
+    assert_eq!(counted, [Some(1_000), Some(2_000), Some(2_000)], "at the beginning, after ten seconds, at the end");
+    assert_eq!(finished.cost.failed, 13, "each of them");
     assert_eq!(failures(&file), [(0, denied.to_string())], "stated once, since it stays the same");
 }
 

@@ -1,5 +1,7 @@
 //! Times and log texts of earlier documents.
 
+use vramscope_core::redact;
+
 use crate::earlier::Time;
 
 /// The most text of one log that a migrated document keeps: its end, where engines say why they failed.
@@ -21,7 +23,7 @@ pub(super) fn timestamp(time: &Time) -> Option<String> {
     }
 }
 
-/// The end of a log, from the start of a line, with everything that looks like a credential struck out.
+/// The end of a log, from the start of a line, without secrets.
 pub(super) fn kept(log: &str) -> String {
     let mut start = log.len().saturating_sub(KEPT_LOG_BYTES);
     while !log.is_char_boundary(start) {
@@ -32,34 +34,7 @@ pub(super) fn kept(log: &str) -> String {
         Some((_, whole_lines)) if start > 0 => whole_lines,
         _ => tail,
     };
-    tail.lines().map(struck).collect::<Vec<_>>().join("\n")
-}
-
-/// A line without its credentials. A word is one if it begins like a token, or follows a name that announces one.
-fn struck(line: &str) -> String {
-    const BEGINNINGS: [&str; 7] = ["hf_", "sk-", "ghp_", "github_pat_", "glpat-", "nvapi-", "AKIA"];
-    const ANNOUNCERS: [&str; 6] = ["token", "api_key", "api-key", "apikey", "password", "secret"];
-    let mut out = String::with_capacity(line.len());
-    let mut announced = false;
-    for part in line.split_inclusive(|c: char| c.is_whitespace() || "=:,;'\"()[]{}<>".contains(c)) {
-        let end = part.chars().next_back().filter(|c| c.is_whitespace() || "=:,;'\"()[]{}<>".contains(*c));
-        let word = end.map_or(part, |end| &part[..part.len() - end.len_utf8()]);
-        let lower = word.to_ascii_lowercase();
-        let token = BEGINNINGS.iter().any(|b| word.starts_with(b)) && word.len() >= 12;
-        let nothing = ["none", "null", "true", "false"].contains(&lower.as_str());
-        let between = word.is_empty() || lower == "bearer";
-        if token || (announced && !nothing && !between) {
-            out.push_str("[struck out]");
-            out.extend(end);
-            announced = false;
-            continue;
-        }
-        out.push_str(part);
-        let assigned = word.starts_with("--") || end.is_some_and(|c| "=:'\"".contains(c));
-        let announces = lower == "bearer" || (assigned && ANNOUNCERS.iter().any(|name| lower.ends_with(name)));
-        announced = announces || (announced && between);
-    }
-    out
+    redact(tail.trim_end())
 }
 
 #[cfg(test)]
@@ -79,16 +54,20 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_struck_out_and_the_rest_stays() {
-        assert_eq!(struck("HF_TOKEN=hf_abcdefghijkl ok"), "HF_TOKEN=[struck out] ok");
-        assert_eq!(struck("api_key='abc', port=8000"), "api_key='[struck out]', port=8000");
-        assert_eq!(struck("Authorization: Bearer abc.def"), "Authorization: Bearer [struck out]");
-        assert_eq!(struck("hf_token: None, seed=0"), "hf_token: None, seed=0");
-        assert_eq!(struck("--api-key s3cret --port 1"), "--api-key [struck out] --port 1");
-        assert_eq!(struck(r#"{"token": "abc", "n": 1}"#), r#"{"token": "[struck out]", "n": 1}"#);
-        assert_eq!(struck("the first token takes 5 ms"), "the first token takes 5 ms");
-        assert_eq!(struck("Model loading took 15.0 GiB"), "Model loading took 15.0 GiB");
-        assert_eq!(struck("max_num_batched_tokens=8192"), "max_num_batched_tokens=8192");
+    fn secrets_are_hidden_as_everywhere_and_the_rest_stays() {
+        for (line, shown) in [
+            ("HF_TOKEN=hf_abcdefghijkl ok", "HF_TOKEN=[redacted] ok"),
+            ("api_key='abc', port=8000", "api_key='[redacted]', port=8000"),
+            ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),
+            ("hf_token: None, seed=0", "hf_token: None, seed=0"),
+            ("--api-key s3cret --port 1", "--api-key [redacted] --port 1"),
+            (r#"{"token": "abc", "n": 1}"#, r#"{"token": "[redacted]", "n": 1}"#),
+            ("https://me:s3cret@host/v1", "https://[redacted]@host/v1"),
+            ("the first token takes 5 ms", "the first token takes 5 ms"),
+            ("max_num_batched_tokens=8192", "max_num_batched_tokens=8192"),
+        ] {
+            assert_eq!(kept(line), shown);
+        }
     }
 
     #[test]

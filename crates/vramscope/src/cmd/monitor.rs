@@ -4,6 +4,7 @@ mod command;
 mod lines;
 mod metrics;
 mod outputs;
+mod row;
 mod serve;
 mod session;
 mod signals;

@@ -140,3 +140,41 @@ fn what_has_no_end_and_what_nobody_writes_to_is_not_followed() {
         assert!(said.contains(file) && said.contains(says), "{said}");
     }
 }
+
+/// Two engines that serve together, each of which states itself alone, as vLLM 0.25 prints them.
+const TOGETHER: &str = "\
+(EngineCore_DP0 pid=11) INFO 08-07 21:32:23 [core.py:114] Initializing a V1 LLM engine (v0.25.1) with config: model='org/name', dtype=torch.bfloat16, max_seq_len=8192, tensor_parallel_size=1, pipeline_parallel_size=1, data_parallel_size=1, quantization=None
+(EngineCore_DP0 pid=11) INFO 08-07 21:33:00 [gpu_model_runner.py:5335] Model loading took 60.12 GiB memory and 50.000000 seconds
+(EngineCore_DP1 pid=12) INFO 08-07 21:33:01 [gpu_model_runner.py:5335] Model loading took 60.12 GiB memory and 51.000000 seconds
+(EngineCore_DP0 pid=11) INFO 08-07 21:34:00 [gpu_worker.py:560] Available KV cache memory: 100.00 GiB
+(EngineCore_DP1 pid=12) INFO 08-07 21:34:00 [gpu_worker.py:560] Available KV cache memory: 99.50 GiB
+(EngineCore_DP0 pid=11) INFO 08-07 21:34:01 [kv_cache_utils.py:2216] GPU KV cache size: 2,000,000 tokens
+(EngineCore_DP1 pid=12) INFO 08-07 21:34:01 [kv_cache_utils.py:2216] GPU KV cache size: 1,990,000 tokens
+";
+
+#[test]
+fn engines_that_serve_together_have_each_its_memory_and_together_their_tokens() {
+    let text = stdout(&piped(&["log", "-"], TOGETHER.as_bytes()));
+    let rows: Vec<String> = text.lines().map(|row| row.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let row = |beginning: &str| rows.iter().find(|row| row.starts_with(beginning)).unwrap_or_else(|| panic!("{text}"));
+    assert!(row("weights 60.12").ends_with("EngineCore_DP0 pid=11 and 1"), "{text}");
+    assert!(
+        row("KV-cache pool 100.00").contains("EngineCore_DP0") && row("99.50").contains("EngineCore_DP1"),
+        "{text}"
+    );
+    assert_eq!(
+        row("Each of the 2 engines"),
+        "Each of the 2 engines holds this on devices of its own: nothing is added up"
+    );
+    assert_eq!(row("tokens, each engine"), "tokens, each engine 1,990,000 to 2,000,000 6");
+    assert_eq!(row("tokens, 2 engines"), "tokens, 2 engines 3,990,000 6");
+    assert!(text.contains("data parallel 2"), "each engine states itself alone: {text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn an_empty_log_is_called_empty() {
+    let text = stdout(&piped(&["log", "-"], b""));
+    assert_eq!(text, "The log is empty.\n");
+    assert!(stdout(&piped(&["log", "-"], b"\n")).contains("Nothing in these 1 lines"), "a line is no nothing");
+}

@@ -1,5 +1,6 @@
 //! The columns of a GPU log: those of our own recordings, beside those of nvidia-smi, which `vramscope-gpu` names.
 
+use vramscope_core::on_one_line;
 use vramscope_gpu::smi_csv::{Head, What};
 
 use crate::evidence::gpu_log::{Clock, GpuLogError, Note};
@@ -112,9 +113,8 @@ impl Columns {
             None => Ok(columns),
             Some(what) => {
                 // The file may be anything, and a terminal obeys what it is shown.
-                let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-                let found =
-                    columns.heads.iter().take(12).map(|h| h.name.chars().take(40).map(shown).collect()).collect();
+                let shown = |name: &str| on_one_line(&name.chars().take(40).collect::<String>());
+                let found = columns.heads.iter().take(12).map(|h| shown(&h.name)).collect();
                 Err(GpuLogError::MissingColumn { what, found })
             }
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use vramscope_live::Finding;
+use vramscope_live::{DiskRoom, Finding};
 use vramscope_runs::{CampaignFolder, CheckDocument, PlanDocument};
 use vramscope_schema::{ExitCode, RunState};
 
@@ -142,8 +142,20 @@ fn table(plan: &[Planned], document: &PlanDocument, path: &Path, width: usize) -
             say(format!("note: {}: {note}", planned.run.model));
         }
     }
-    let _ = writeln!(text, "{}", total(document));
+    let due = plan.iter().zip(&document.runs).filter(|(_, run)| run.state != Some(RunState::Complete)).count();
+    let room = DiskRoom::of_runs(due, path).filter(|_| due > 0);
+    let total = [Some(total(document)), room.map(room_words)].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    wrap(&total, width).iter().for_each(|line| {
+        let _ = writeln!(text, "{line}");
+    });
     text
+}
+
+/// Each run finds room for itself; together they may not.
+fn room_words(room: DiskRoom) -> String {
+    let DiskRoom { needed, free, .. } = room;
+    let less = if free < needed { "warning: only " } else { "" };
+    format!("together they may leave {needed}, and {less}{free} are free there")
 }
 
 /// `12 runs: 3 complete already, 8 ready, 1 certainly fails`.
@@ -156,4 +168,21 @@ fn total(document: &PlanDocument) -> String {
     let parts = [(complete, "complete already"), (ready, "ready"), (fails, "certain to fail")];
     let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_of_all_runs_is_compared_with_what_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut room = DiskRoom::of_runs(3, &folder.path().join("not/made/yet")).unwrap();
+        assert_eq!(room.needed.get(), 3 * (64 << 20));
+        room.free = vramscope_core::Bytes::new(room.needed.get());
+        assert!(!room_words(room).contains("warning"), "{}", room_words(room));
+        room.free = vramscope_core::Bytes::new(room.needed.get() - 1);
+        assert!(room_words(room).contains("warning: only"), "{}", room_words(room));
+        assert_eq!(DiskRoom::of_runs(usize::MAX, folder.path()), None, "no sum");
+    }
 }

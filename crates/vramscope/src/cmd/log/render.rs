@@ -19,7 +19,9 @@ fn section(text: &mut String, title: &str, body: &str) {
 /// The whole report.
 pub(super) fn report(report: &LogReport, width: usize) -> String {
     let mut text = String::new();
-    if report.engines.is_empty() {
+    if report.lines == 0 {
+        text.push_str("The log is empty.\n");
+    } else if report.engines.is_empty() {
         let _ = writeln!(text, "Nothing in these {} lines is known to come from vLLM.", report.lines);
     }
     for (place, one) in report.engines.iter().enumerate() {
@@ -164,7 +166,19 @@ fn memory(engine: &EngineReport, width: usize) -> String {
             table.row([String::new(), String::new(), String::new(), String::new(), String::new(), text]);
         }
     }
-    if rows == 0 { String::new() } else { table.render(width) }
+    if rows == 0 {
+        return String::new();
+    }
+    let mut text = table.render(width);
+    let engines = engine.facts.replicas.len();
+    if engines > 1 {
+        // A rank of each engine is called rank 0, and equal values are one row.
+        let told = format!("Each of the {engines} engines holds this on devices of its own: nothing is added up here.");
+        for line in wrap(&told, width.saturating_sub(2)) {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    text
 }
 
 /// Most values of one part that the table shows; the JSON document has them all.
@@ -221,6 +235,9 @@ fn kv_cache(facts: &EngineFacts, width: usize) -> String {
     let together = together(facts);
     let tokens = facts.kv_cache_tokens().map(|tokens| (thousands(tokens), line(&facts.kv_tokens)));
     let tokens = if together.is_empty() { least(&facts.kv_tokens) } else { tokens };
+    if facts.replicas.len() > 1 {
+        row("tokens, each engine", of_each(facts).map(|tokens| (tokens, line(&facts.kv_tokens))));
+    }
     row(&format!("tokens{together}"), tokens);
     let most = facts.full_length_requests();
     let line = facts
@@ -244,6 +261,13 @@ fn together(facts: &EngineFacts) -> String {
         (_, Some(size)) => format!(", {seen} of {size} engines"),
         (_, None) => format!(", {seen} engines"),
     }
+}
+
+/// What one engine of several holds, from the least to the most.
+fn of_each(facts: &EngineFacts) -> Option<String> {
+    let tokens = || facts.replicas.iter().map(|replica| replica.kv_tokens);
+    let (least, most) = (tokens().min()?, tokens().max()?);
+    Some(if least == most { thousands(most) } else { format!("{} to {}", thousands(least), thousands(most)) })
 }
 
 /// A table whose columns need no heads.
@@ -275,7 +299,7 @@ fn settings(facts: &EngineFacts, width: usize) -> String {
         ("load format", text(&facts.load_format)),
         ("tensor parallel", size(&facts.parallel.tensor)),
         ("pipeline parallel", size(&facts.parallel.pipeline)),
-        ("data parallel", size(&facts.parallel.data)),
+        ("data parallel", data_parallel(facts)),
         ("max model length", count(&facts.max_model_len)),
         ("max batched tokens", count(&facts.max_num_batched_tokens)),
         ("max sequences", count(&facts.max_num_seqs)),
@@ -294,6 +318,13 @@ fn settings(facts: &EngineFacts, width: usize) -> String {
         let _ = writeln!(text, "  {line}");
     }
     text
+}
+
+/// Engines that serve together: as many as are stated or, where each engine states itself alone, as many as speak.
+fn data_parallel(facts: &EngineFacts) -> Option<String> {
+    let stated = facts.parallel.data.as_ref().map(|size| u64::from(size.value));
+    let seen = u64::try_from(facts.replicas.len()).ok().filter(|seen| *seen > 1);
+    stated.max(seen).map(|engines| engines.to_string())
 }
 
 /// Joins cells with commas, as many to a line as fit.

@@ -14,16 +14,19 @@ use vramscope_timeline::document::{Ending, Line, TimelineReport};
 use vramscope_timeline::{AnalysisOptions, RecordingFile, analyse};
 
 use super::command::Accompanied;
-use super::lines::{self, gib};
+use super::lines;
 use super::outputs::{Destination, Failures, Kind};
+use super::row::gib;
 use super::signals::Signals;
 use super::watch::{Moment, Watch};
 use crate::exit::Answer;
 use crate::output;
 use crate::timeline_report;
 
-/// What ends a recording is looked for this often.
-pub(super) const LOOK: Duration = Duration::from_millis(50);
+/// What ends a recording is looked for this often: each look costs about as much as a reading.
+const LOOK: Duration = Duration::from_millis(250);
+/// As often where a program runs, whose end nobody likes to wait for.
+const LOOK_AT_PROGRAM: Duration = Duration::from_millis(100);
 
 /// Why a recording ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,13 +160,21 @@ impl<'s> Session<'s> {
         (file.is_some(), closed)
     }
 
+    /// How long to wait before the next look: not beyond the end, nor beyond what is to be done at this time.
+    pub(super) fn pause(&self, until: Option<Duration>) -> Duration {
+        let usual = if self.setup.command.is_some() { LOOK_AT_PROGRAM } else { LOOK };
+        let now = self.recording.elapsed();
+        let ends = self.duration.into_iter().chain(until).map(|end| end.saturating_sub(now));
+        ends.fold(usual, Duration::min)
+    }
+
     /// Waits for the end and shows nothing.
     pub(super) fn wait(&mut self) -> anyhow::Result<Why> {
         loop {
             if let Some(why) = self.over()? {
                 return Ok(why);
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(self.pause(None));
         }
     }
 
@@ -186,7 +197,7 @@ impl<'s> Session<'s> {
                     return Ok(Why::Closed);
                 }
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(self.pause(Some(next)));
         }
     }
 

@@ -12,9 +12,10 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline, SparklineBar};
 use ratatui::{DefaultTerminal, Frame};
+use vramscope_core::on_one_line;
 
-use super::lines::{fit, gib, memory};
-use super::session::{LOOK, Session, Why};
+use super::row::{self, Part, Says, gib};
+use super::session::{Session, Why};
 use super::watch::{DeviceMoment, History, Moment};
 use crate::timeline_report::clock;
 
@@ -25,6 +26,10 @@ const LABEL: u16 = 8;
 const SCALE: u16 = 12;
 /// The most rows of one history; more say nothing more.
 const MOST_ROWS: u16 = 6;
+
+/// Columns for the name of a program before its container gets any, and the least of those.
+const LEAST_OF_PROGRAM: usize = 14;
+const LEAST_OF_PLACE: usize = 9;
 
 /// What is drawn.
 pub(super) struct Picture<'p> {
@@ -78,7 +83,8 @@ fn watch(mut terminal: DefaultTerminal, session: &mut Session<'_>, period: Durat
             let picture = Picture { moment: &moment, histories: &histories, period, destination, own, message };
             terminal.draw(|frame| draw(frame, &picture)).context("could not draw on the terminal")?;
         }
-        if event::poll(LOOK).context("could not read the keyboard")? {
+        let pause = session.pause(None).min(next.saturating_duration_since(Instant::now()));
+        if event::poll(pause).context("could not read the keyboard")? {
             match event::read().context("could not read the keyboard")? {
                 Event::Key(key) if key.kind == KeyEventKind::Press => match key.code {
                     KeyCode::Char('q' | 'Q') | KeyCode::Esc => return Ok(Why::Done),
@@ -106,7 +112,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture<'_>) {
     draw_list(frame, list, rows);
     let warning = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
     let foot_text = match picture.message {
-        Some(message) => Span::styled(message.lines().next().unwrap_or_default(), warning),
+        Some(message) => Span::styled(on_one_line(message.lines().next().unwrap_or_default()), warning),
         None => Span::styled("q ends and prints the summary", dim()),
     };
     frame.render_widget(Paragraph::new(foot_text), foot);
@@ -126,9 +132,23 @@ fn headline(picture: &Picture<'_>, width: u16) -> Line<'static> {
         format!("{} gap{}", moment.gaps, if moment.gaps == 1 { "" } else { "s" }),
     ];
     parts.extend(moment.stalled.map(|time| format!("driver silent for {:.0} s", time.as_secs_f64())));
-    parts.extend(picture.own.map(str::to_owned));
-    parts.extend(picture.destination.as_ref().map(|path| format!("into {path}")));
-    Line::styled(fit(&parts, usize::from(width)), Style::new().add_modifier(Modifier::BOLD))
+    parts.extend(picture.own.map(on_one_line));
+    parts.extend(picture.destination.as_ref().map(|path| format!("into {}", on_one_line(path))));
+    Line::styled(beginning(&parts, usize::from(width)), Style::new().add_modifier(Modifier::BOLD))
+}
+
+/// As many parts as fit, from the left.
+fn beginning(parts: &[String], width: usize) -> String {
+    let mut line = String::new();
+    for part in parts {
+        let gap = if line.is_empty() { "" } else { "  " };
+        if line.chars().count() + gap.len() + part.chars().count() > width {
+            break;
+        }
+        line.push_str(gap);
+        line.push_str(part);
+    }
+    line
 }
 
 fn draw_devices(frame: &mut Frame<'_>, area: Rect, picture: &Picture<'_>) {
@@ -212,21 +232,23 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, chart: &Chart<'_>) {
 }
 
 fn title(device: &DeviceMoment, width: u16) -> Line<'static> {
-    let name: String = device.device.name.as_deref().unwrap_or("").chars().take(22).collect();
-    let mut parts = vec![format!("GPU {} {name}", device.device.index).trim_end().to_owned()];
+    let short = format!("GPU {}", device.device.index);
+    let name: String = on_one_line(device.device.name.as_deref().unwrap_or_default()).chars().take(22).collect();
+    let named = format!("{short} {name}").trim_end().to_owned();
+    let mut parts = vec![Part::new(Says::Device, short).or_longer(Says::Name, named)];
     let Some(reading) = &device.reading else {
-        parts.push(if device.lost.is_some() { "LOST" } else { "no answer" }.into());
-        return Line::styled(fit(&parts, usize::from(width)), Style::new().fg(Color::Red));
+        parts.push(Part::new(Says::Memory, if device.lost.is_some() { "LOST" } else { "no answer" }));
+        return Line::styled(row::fit(&parts, usize::from(width)), Style::new().fg(Color::Red));
     };
-    parts.push(memory(device).trim_start().to_owned());
-    parts.extend(device.peak.map(|peak| format!("peak {}", gib(peak.reading.used))));
-    parts.extend(device.own.map(|own| format!("own {}", gib(own))));
-    let watts = |mw: u32| mw.saturating_add(500) / 1000;
-    parts.extend(reading.power_mw.map(|mw| format!("{} W", watts(mw))));
-    parts.extend(reading.utilization_pct.map(|share| format!("{share} %")));
-    parts.extend(reading.temperature_c.map(|degrees| format!("{degrees} C")));
-    parts.extend(reading.sm_clock_mhz.map(|mhz| format!("{mhz} MHz")));
-    Line::styled(fit(&parts, usize::from(width)), Style::new().add_modifier(Modifier::BOLD))
+    parts.push(Part::memory(device, 0));
+    let mut add = |says, text: Option<String>| parts.extend(text.map(|text| Part::new(says, text)));
+    add(Says::Peak, device.peak.map(|peak| format!("peak {}", gib(peak.reading.used))));
+    add(Says::Own, device.own.map(|own| format!("own {}", gib(own))));
+    add(Says::Power, reading.power_mw.map(|mw| format!("{} W", mw.saturating_add(500) / 1000)));
+    add(Says::Utilization, reading.utilization_pct.map(|share| format!("{share} %")));
+    add(Says::Temperature, reading.temperature_c.map(|degrees| format!("{degrees} C")));
+    add(Says::Clock, reading.sm_clock_mhz.map(|mhz| format!("{mhz} MHz")));
+    Line::styled(row::fit(&parts, usize::from(width)), Style::new().add_modifier(Modifier::BOLD))
 }
 
 /// The processes of all devices, those that hold most first, under a line of heads.
@@ -237,8 +259,12 @@ fn processes(picture: &Picture<'_>, width: u16) -> Vec<Line<'static>> {
         .flat_map(|device| device.processes.iter().flatten().map(|process| (device.device.index, process)))
         .collect();
     rows.sort_by_key(|(_, process)| std::cmp::Reverse(process.used));
+    // Who it is says more than where it runs.
+    let place_width = usize::from(width).saturating_sub(4 + 1 + 9 + 1 + 9 + 2 + 1 + LEAST_OF_PROGRAM).min(20);
     let line = |gpu: String, pid: String, used: String, place: String, program: String| {
-        let text = format!("{gpu:>4} {pid:>9} {used:>9}  {place:<20} {program}");
+        let place: String = place.chars().take(place_width).collect();
+        let place = if place_width < LEAST_OF_PLACE { String::new() } else { format!("{place:<place_width$} ") };
+        let text = format!("{gpu:>4} {pid:>9} {used:>9}  {place}{program}");
         text.chars().take(usize::from(width)).collect::<String>()
     };
     let head = line("GPU".into(), "PID".into(), "GiB".into(), "container".into(), "program".into());
@@ -250,8 +276,8 @@ fn processes(picture: &Picture<'_>, width: u16) -> Vec<Line<'static>> {
     };
     let row = |(index, process): (vramscope_core::DeviceIndex, &super::watch::ProcessRow)| {
         let used = process.used.map_or_else(|| "-".into(), gib);
-        let place: String = process.container.as_deref().unwrap_or("-").chars().take(20).collect();
-        let program = process.program.clone().unwrap_or_else(|| "-".into());
+        let place = on_one_line(process.container.as_deref().unwrap_or("-"));
+        let program = on_one_line(process.program.as_deref().unwrap_or("-"));
         let text = line(index.to_string(), process.pid.to_string(), used, place, program);
         if process.own { Line::styled(text, Style::new().fg(Color::Cyan)) } else { Line::raw(text) }
     };
@@ -269,183 +295,5 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, mut rows: Vec<Line<'static>>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cmd::monitor::watch::ProcessRow;
-    use ratatui::Terminal;
-    use ratatui::backend::TestBackend;
-    use snapbox::{assert_data_eq, str};
-    use vramscope_core::{Bytes, Device, DeviceIndex, Reading, Sample};
-
-    const GIB: u64 = 1 << 30;
-
-    fn reading(gib: u64) -> Reading {
-        Reading {
-            used: Bytes::new(gib * GIB),
-            total: Some(Bytes::new(80 * GIB)),
-            power_mw: Some(412_300),
-            temperature_c: Some(64),
-            utilization_pct: Some(98),
-            sm_clock_mhz: Some(1980),
-            ..Reading::default()
-        }
-    }
-
-    fn device(index: u32) -> DeviceMoment {
-        let peak = Sample { at: Duration::ZERO, tick: 0, device: DeviceIndex(index), reading: reading(71) };
-        let row = |pid, program: &str, gib: u64, own: bool| ProcessRow {
-            pid,
-            program: Some(program.into()),
-            container: own.then(|| "vllm-prod".into()),
-            used: Some(Bytes::new(gib * GIB)),
-            own,
-        };
-        DeviceMoment {
-            device: Device { name: Some("Stand-in GPU".into()), ..Device::unnamed(DeviceIndex(index)) },
-            reading: Some(reading(60)),
-            slow: None,
-            energy_mj: None,
-            peak: Some(peak),
-            most_power_mw: Some(700_000),
-            failed: 0,
-            lost: None,
-            processes: Some(vec![row(4711, "VLLM::Worker", 58, true), row(99, "Xorg", 1, false)]),
-            own: Some(Bytes::new(58 * GIB)),
-            own_peak: None,
-        }
-    }
-
-    fn drawn(width: u16, height: u16, devices: Vec<DeviceMoment>) -> String {
-        let moment = Moment {
-            now: Duration::from_secs(75),
-            ticks: 750,
-            missed: 2,
-            dropped: 0,
-            gaps: 1,
-            stalled: None,
-            cost: None,
-            devices,
-        };
-        let steps = usize::from(width.saturating_sub(LABEL + SCALE));
-        let ramp = |most: u64| -> Vec<Option<u64>> {
-            let value = |step: usize| (step % 10 != 9).then(|| most * (step as u64) / (steps.max(1) as u64));
-            (0..steps).map(value).collect()
-        };
-        let history = History { memory: ramp(80 * GIB), power: ramp(700_000), utilization: vec![None; steps] };
-        let histories = vec![history; moment.devices.len()];
-        let picture = Picture {
-            moment: &moment,
-            histories: &histories,
-            period: Duration::from_millis(100),
-            destination: Some("run.jsonl".into()),
-            own: None,
-            message: None,
-        };
-        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| draw(frame, &picture)).unwrap();
-        let buffer = terminal.backend().buffer().clone();
-        let rows = buffer.content.chunks(usize::from(width.max(1)));
-        let text = |row: &[ratatui::buffer::Cell]| row.iter().map(|cell| cell.symbol()).collect::<String>();
-        rows.map(|row| text(row).trim_end().to_owned() + "\n").collect()
-    }
-
-    #[test]
-    fn one_device_fills_the_usual_terminal() {
-        assert_data_eq!(
-            drawn(80, 24, vec![device(0)]),
-            str![[r#"
-vramscope monitor  1:15  each 100 ms  2 missed  1 gap  into run.jsonl
-GPU 0 Stand-in GPU  60.00 of 80.00 GiB  peak 71.00  own 58.00  412 W  98 %  64 C
- memory                                                     ▁▂▃▃▄▅▆  80.00 GiB
-                                                  ▁▂▃▄▄▅▆ ▇████████
-                                        ▁▂▃▃▄▅▆ ▇████████ █████████
-                              ▁▂▃▃▄▅▆ █████████ █████████ █████████
-                    ▁▂▃▄▄▅▆ ▇████████ █████████ █████████ █████████
-          ▁▂▃▃▄▅▆ ▇████████ █████████ █████████ █████████ █████████
- power                                                      ▁▂▃▃▄▅▆  700 W
-                                                  ▁▂▃▄▄▅▆ ▇████████
-                                        ▁▂▃▃▄▅▆ ▇████████ █████████
-                              ▁▂▃▃▄▅▆ █████████ █████████ █████████
-                    ▁▂▃▄▄▅▆ ▇████████ █████████ █████████ █████████
-          ▁▂▃▃▄▅▆ ▇████████ █████████ █████████ █████████ █████████
- util                                                                not stated
-
-
-
-
-
- GPU       PID       GiB  container            program
-   0      4711     58.00  vllm-prod            VLLM::Worker
-   0        99      1.00  -                    Xorg
-q ends and prints the summary
-
-"#]]
-        );
-    }
-
-    #[test]
-    fn eight_devices_share_a_large_one() {
-        let mut devices: Vec<_> = (0..8).map(device).collect();
-        (devices[3].reading, devices[3].processes) = (None, None);
-        devices[3].lost = Some("so the driver says".into());
-        assert_data_eq!(
-            drawn(120, 40, devices),
-            str![[r#"
-vramscope monitor  1:15  each 100 ms  2 missed  1 gap  into run.jsonl
-GPU 0 Stand-in GPU  60.00 of 80.00 GiB  peak 71.00  own 58.00  412 W  98 %  64 C  1980 MHz
- memory                                                          ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇  80.00 GiB
-               ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇ █████████ █████████ █████████ █████████ █████████
-GPU 1 Stand-in GPU  60.00 of 80.00 GiB  peak 71.00  own 58.00  412 W  98 %  64 C  1980 MHz
- memory                                                          ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇  80.00 GiB
-               ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇ █████████ █████████ █████████ █████████ █████████
-GPU 2 Stand-in GPU  60.00 of 80.00 GiB  peak 71.00  own 58.00  412 W  98 %  64 C  1980 MHz
- memory                                                          ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇  80.00 GiB
-               ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇ █████████ █████████ █████████ █████████ █████████
-GPU 3 Stand-in GPU  LOST
- memory                                                   ▁▁▁▁▁▁▂▂▂ ▂▂▃▃▃▃▃▄▄ ▄▄▄▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇ █████████  71.00 GiB
-              ▁▁▁ ▁▁▂▂▂▂▂▃▃ ▃▃▃▄▄▄▄▄▅ ▅▅▅▅▆▆▆▆▆ ▇▇▇▇▇████ █████████ █████████ █████████ █████████ █████████
-GPU 4 Stand-in GPU  60.00 of 80.00 GiB  peak 71.00  own 58.00  412 W  98 %  64 C  1980 MHz
- memory                                                          ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇  80.00 GiB
-               ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇ █████████ █████████ █████████ █████████ █████████
-GPU 5 Stand-in GPU  60.00 of 80.00 GiB  peak 71.00  own 58.00  412 W  98 %  64 C  1980 MHz
- memory                                                          ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇  80.00 GiB
-               ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇ █████████ █████████ █████████ █████████ █████████
-GPU 6 Stand-in GPU  60.00 of 80.00 GiB  peak 71.00  own 58.00  412 W  98 %  64 C  1980 MHz
- memory                                                          ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇  80.00 GiB
-               ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇ █████████ █████████ █████████ █████████ █████████
-GPU 7 Stand-in GPU  60.00 of 80.00 GiB  peak 71.00  own 58.00  412 W  98 %  64 C  1980 MHz
- memory                                                          ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇  80.00 GiB
-               ▁▁ ▁▁▁▂▂▂▂▂▂ ▃▃▃▃▃▄▄▄▄ ▄▄▅▅▅▅▅▅▆ ▆▆▆▆▇▇▇▇▇ █████████ █████████ █████████ █████████ █████████
-
-
- GPU       PID       GiB  container            program
-   0      4711     58.00  vllm-prod            VLLM::Worker
-   1      4711     58.00  vllm-prod            VLLM::Worker
-   2      4711     58.00  vllm-prod            VLLM::Worker
-   4      4711     58.00  vllm-prod            VLLM::Worker
-   5      4711     58.00  vllm-prod            VLLM::Worker
-   6      4711     58.00  vllm-prod            VLLM::Worker
-   7      4711     58.00  vllm-prod            VLLM::Worker
-   0        99      1.00  -                    Xorg
-   1        99      1.00  -                    Xorg
-   2        99      1.00  -                    Xorg
-4 more
-q ends and prints the summary
-
-"#]]
-        );
-    }
-
-    #[test]
-    fn what_does_not_fit_is_counted() {
-        let text = drawn(60, 6, (0..8).map(device).collect());
-        assert!(text.contains("5 more: make the window taller"), "{text}");
-    }
-
-    #[test]
-    fn every_size_can_be_drawn() {
-        for (width, height) in (0..30).flat_map(|width| (0..30).map(move |height| (width, height))) {
-            drawn(width, height, vec![device(0), device(1), device(2)]);
-        }
-    }
-}
+#[path = "tui/tests.rs"]
+mod tests;

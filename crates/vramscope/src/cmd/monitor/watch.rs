@@ -67,6 +67,8 @@ pub(super) struct DeviceMoment {
     pub(super) slow: Option<SlowReading>,
     /// The energy counter when it was read last, which is not with each reading; under the same condition.
     pub(super) energy_mj: Option<u64>,
+    /// The last slow reading that had counters, which not each has; under the same condition.
+    pub(super) counters: Option<SlowReading>,
     /// When memory in use was largest.
     pub(super) peak: Option<Sample>,
     /// The highest power so far, in milliwatts.
@@ -179,6 +181,7 @@ fn device(live: &LiveDevice, now: Duration, limit: Duration) -> DeviceMoment {
     DeviceMoment {
         device: live.device.clone(),
         energy_mj: live.energy_counts_mj.filter(|_| answers).map(|(_, last)| last),
+        counters: live.last_counters.as_ref().filter(|_| answers).map(|slow| slow.reading.clone()),
         reading: last.map(|sample| sample.reading),
         slow: slow.map(|slow| slow.reading.clone()),
         peak: live.peak,

@@ -1,5 +1,6 @@
 //! Sections as terminal tables or Markdown, and lists as CSV.
 
+use vramscope_core::on_one_line;
 use vramscope_trace::{Summary, Window};
 
 use super::GroupBy;
@@ -121,11 +122,11 @@ pub(super) fn markdown(sections: &[Section]) -> String {
 /// Text that Markdown shows as it is.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in on_one_line(text).chars() {
         if matches!(c, '|' | '<' | '>' | '*' | '_' | '`' | '\\' | '[' | ']' | '#' | '~') {
             escaped.push('\\');
         }
-        escaped.push(if c.is_control() { ' ' } else { c });
+        escaped.push(c);
     }
     escaped
 }
