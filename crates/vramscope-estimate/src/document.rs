@@ -89,9 +89,9 @@ pub struct EngineDocument {
     /// How well the rules for this release are known: `recorded`, `planned` (compared with the release's own planner),
     /// `between`, `newer` or `before`.
     pub checked: String,
-    /// What to know of a release that is neither recorded nor planned.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    /// What to know of options that are not modelled, and of a release that is neither recorded nor planned.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub notes: Vec<String>,
     /// Arguments that were given and are not used here.
     pub ignored: Vec<String>,
 }
@@ -345,7 +345,7 @@ fn engine(budget: &Budget, args: &EngineArgs, ignored: Vec<String>) -> EngineDoc
         enforce_eager: args.enforce_eager,
         cuda_graph_sizes: engine.capture_sizes,
         checked: engine.version.checked().name().to_owned(),
-        note: budget.note.clone(),
+        notes: budget.notes.clone(),
         ignored,
     }
 }

@@ -269,7 +269,10 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         (true, false) => (permille(2).max(rounding), permille(5), Confidence::Computed),
         (false, _) => (permille(50).max(rounding), permille(100), Confidence::Estimated),
     };
-    let (low, high) = (low + tower / 2, high.saturating_add(tower));
+    // A draft or another config may weigh a quarter of the model more.
+    let (more, confidence) =
+        if args.unmodelled.is_empty() { (0, confidence) } else { (total / 4, confidence.min(Confidence::Estimated)) };
+    let (low, high) = (low + tower / 2, high.saturating_add(tower).saturating_add(more));
     let confidence = if counted { confidence } else { confidence.min(Confidence::Estimated) };
     Figure::exact(
         total,

@@ -64,19 +64,29 @@ impl<'a> Fields<'a> {
 
     /// The value of the first name that is there and not null.
     pub(crate) fn value(&self, names: &[&str]) -> Option<&'a Value> {
-        names.iter().find_map(|name| self.get(self.own, name))
+        self.first(self.own, names)
+    }
+
+    /// The value of the first of several spellings. All of them count as read.
+    fn first(&self, section: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
+        let mut found = None;
+        for name in names {
+            let value = self.get(section, name);
+            found = found.or(value);
+        }
+        found
     }
 
     /// The value in the section above, or in this one where there is none above or it has no such key.
     pub(crate) fn value_above(&self, names: &[&str]) -> Option<&'a Value> {
-        let above = |name: &&str| self.outer.and_then(|outer| self.get(outer, name));
-        names.iter().find_map(above).or_else(|| self.value(names))
+        let own = self.value(names);
+        self.outer.and_then(|outer| self.first(outer, names)).or(own)
     }
 
     /// As [`Self::value`], and in the section above where this one does not have it.
     pub(crate) fn value_anywhere(&self, names: &[&str]) -> Option<&'a Value> {
-        let outer = |name: &&str| self.outer.and_then(|outer| self.get(outer, name));
-        self.value(names).or_else(|| names.iter().find_map(outer))
+        let outer = self.outer.and_then(|outer| self.first(outer, names));
+        self.value(names).or(outer)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

@@ -76,8 +76,9 @@ pub struct Budget {
     pub plan: KvPlan,
     /// Whether the engine starts.
     pub verdict: Verdict,
-    /// What to know of the release, where it was neither recorded nor compared with its own planner.
-    pub note: Option<String>,
+    /// What to know of options that are not modelled, and of a release that was neither recorded nor compared with its own
+    /// planner.
+    pub notes: Vec<String>,
 }
 
 /// Whether the engine starts, and how it refuses if not.
@@ -187,7 +188,7 @@ pub fn budget_of_loaded(
         }
     }
     let stage = least.ok_or(OVERFLOW)?;
-    let doubts = Doubts::of(model, engine.version, &plan);
+    let doubts = Doubts::of(model, args, &plan);
     let sizes = Sizes::of(&plan, &engine, args, stage.available, doubts)?;
     let mut verdict = verdict(&stage, &sizes, &plan, &engine, &requested, &non_torch, &context, setting);
     verdict.certain &= doubts.none();
@@ -208,7 +209,7 @@ pub fn budget_of_loaded(
             Some(_) => Figure::exact(plan.block_size, "engine_block_size", "tokens of one block"),
             None => doubts.widen(Figure::exact(plan.block_size, "engine_block_size", "tokens of one block")),
         },
-        note: doubts.note(engine.version),
+        notes: doubts.notes(args),
         kv_cache_tokens: sizes.tokens,
         max_concurrency_milli: sizes.concurrency,
         plan,

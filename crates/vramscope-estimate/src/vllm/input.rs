@@ -152,6 +152,10 @@ pub struct EngineArgs {
     pub num_speculative_tokens: u64,
     /// Only the language part of a multimodal model is loaded.
     pub language_model_only: bool,
+    /// Element type of recurrent states, in place of the model's.
+    pub mamba_ssm_cache_dtype: Option<ElementType>,
+    /// Options that were given, matter for memory, and are not modelled here: nothing is certain beside them.
+    pub unmodelled: Vec<String>,
 }
 
 impl Default for EngineArgs {
@@ -181,6 +185,8 @@ impl Default for EngineArgs {
             lora: None,
             num_speculative_tokens: 0,
             language_model_only: false,
+            mamba_ssm_cache_dtype: None,
+            unmodelled: Vec::new(),
         }
     }
 }

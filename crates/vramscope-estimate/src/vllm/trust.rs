@@ -3,7 +3,7 @@
 use vramscope_core::{Architecture, Confidence};
 
 use crate::figure::Figure;
-use crate::vllm::input::EngineVersion;
+use crate::vllm::input::{EngineArgs, EngineVersion};
 use crate::vllm::kv::KvPlan;
 
 /// How well the rules for a release are known.
@@ -56,22 +56,28 @@ pub(crate) struct Doubts {
     unread: bool,
     unknown_family: bool,
     unlike_plan: bool,
+    unmodelled: bool,
     checked: Checked,
 }
 
 impl Doubts {
-    pub(crate) fn of(model: &Architecture, version: EngineVersion, plan: &KvPlan) -> Self {
+    pub(crate) fn of(model: &Architecture, args: &EngineArgs, plan: &KvPlan) -> Self {
         Self {
             unread: !model.unread.is_empty(),
             unknown_family: !model.known_family,
             unlike_plan: plan.approximate,
-            checked: version.checked(),
+            unmodelled: !args.unmodelled.is_empty(),
+            checked: args.version.checked(),
         }
     }
 
     /// Whether an answer may be called certain where its interval allows it.
     pub(crate) fn none(self) -> bool {
-        !self.unread && !self.unknown_family && !self.unlike_plan && self.checked >= Checked::Between
+        !self.unread
+            && !self.unknown_family
+            && !self.unlike_plan
+            && !self.unmodelled
+            && self.checked >= Checked::Between
     }
 
     /// By how much a figure of the cache may be off, as a divisor below and a factor above, in thousandths.
@@ -79,7 +85,7 @@ impl Doubts {
         if self.unread || self.checked == Checked::Before {
             // Layers taken for windowed ones halved a cache; an index or a compression may quarter it.
             Some((4000, Confidence::Assumed))
-        } else if self.unlike_plan || self.checked == Checked::Newer {
+        } else if self.unlike_plan || self.unmodelled || self.checked == Checked::Newer {
             Some((2000, Confidence::Assumed))
         } else if self.unknown_family {
             Some((1250, Confidence::Estimated))
@@ -98,22 +104,28 @@ impl Doubts {
         figure.within(narrow(low), narrow(high), confidence)
     }
 
-    /// What to tell of the release, where it was neither recorded nor compared.
-    pub(crate) fn note(self, version: EngineVersion) -> Option<String> {
-        let newest = EngineVersion::NEWEST;
-        Some(match self.checked {
-            Checked::Recorded | Checked::Planned => return None,
+    /// What to tell of options that are not modelled, and of a release that was neither recorded nor compared.
+    pub(crate) fn notes(self, args: &EngineArgs) -> Vec<String> {
+        let (version, newest) = (args.version, EngineVersion::NEWEST);
+        let mut notes = Vec::new();
+        if self.unmodelled {
+            let options = args.unmodelled.join(", ");
+            notes.push(format!("not modelled, so that nothing is certain: {options}"));
+        }
+        notes.extend(match self.checked {
+            Checked::Recorded | Checked::Planned => None,
             Checked::Between => {
-                format!("vLLM {version} was not checked: its budget follows the releases before and after it")
+                Some(format!("vLLM {version} was not checked: its budget follows the releases before and after it"))
             }
-            Checked::Newer => format!(
+            Checked::Newer => Some(format!(
                 "vLLM {version} is newer than {newest}, the newest release that was checked: computed as that one, and \
                  never certain"
-            ),
+            )),
             Checked::Before => {
-                format!("vLLM {version} has the engine before the present one, whose rules are not known here")
+                Some(format!("vLLM {version} has the engine before the present one, whose rules are not known here"))
             }
-        })
+        });
+        notes
     }
 }
 

@@ -18,6 +18,25 @@ pub struct CommandLine {
     pub ignored: Vec<String>,
 }
 
+/// Options that matter for memory and are not modelled: drafts with their weights and cache, other splits, other graphs,
+/// another config, memory of the host.
+const UNMODELLED: [&str; 14] = [
+    "speculative-config",
+    "speculative-model",
+    "fully-sharded-loras",
+    "hf-overrides",
+    "compilation-config",
+    "optimization-level",
+    "performance-mode",
+    "cpu-offload-gb",
+    "decode-context-parallel-size",
+    "prefill-context-parallel-size",
+    "enable-eplb",
+    "enable-dbo",
+    "kv-transfer-config",
+    "mm-encoder-tp-mode",
+];
+
 impl CommandLine {
     /// Reads words such as `vllm serve MODEL --tensor-parallel-size 2 --max-model-len=32k`. The program's and the
     /// subcommand's names may be absent. Words override what `base` says.
@@ -111,6 +130,10 @@ impl CommandLine {
                 }
             }
             "num-speculative-tokens" => args.num_speculative_tokens = count("--num-speculative-tokens")?,
+            "mamba-ssm-cache-dtype" => args.mamba_ssm_cache_dtype = element(value)?,
+            _ if UNMODELLED.contains(&name.split('.').next().unwrap_or(name)) => {
+                args.unmodelled.push(format!("--{name}"));
+            }
             _ => self.ignored.push(name.to_owned()),
         }
         Ok(())
@@ -206,7 +229,8 @@ mod tests {
     fn a_switch_takes_no_value_and_a_field_is_no_switch() {
         let read = read("vllm serve --enable-log-outputs a/b -tp 2 -O3 --compilation-config.mode 3").unwrap();
         assert_eq!((read.model.as_deref(), read.args.tensor_parallel_size), (Some("a/b"), 2));
-        assert_eq!(read.ignored, ["enable-log-outputs", "optimization-level", "compilation-config.mode"]);
+        assert_eq!(read.ignored, ["enable-log-outputs"]);
+        assert_eq!(read.args.unmodelled, ["--optimization-level", "--compilation-config.mode"]);
     }
 
     #[test]

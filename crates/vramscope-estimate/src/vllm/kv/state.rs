@@ -99,7 +99,8 @@ pub(crate) fn bytes(
     split: Split,
 ) -> Result<u64, EstimateError> {
     let own = args.element_type(model).bits() / 8;
-    let recurrent = model.recurrent_state.map_or(own, |t| t.bits() / 8);
+    let told = args.mamba_ssm_cache_dtype.or(model.recurrent_state);
+    let recurrent = told.map_or(own, |t| t.bits() / 8);
     let t = split.tensor;
     let extra = args.num_speculative_tokens;
     let (conv, state, state_bytes) = match *r {
@@ -116,10 +117,10 @@ pub(crate) fn bytes(
         }
         Recurrent::KimiDelta { heads, head_dim, conv } => {
             let width = (heads / t) * head_dim;
-            (3 * width * (conv - 1 + extra), width * head_dim, model.recurrent_state.map_or(4, |e| e.bits() / 8))
+            (3 * width * (conv - 1 + extra), width * head_dim, told.map_or(4, |e| e.bits() / 8))
         }
         Recurrent::Linear { heads, head_dim } => {
-            (0, (heads / t) * head_dim * head_dim, model.recurrent_state.unwrap_or(ElementType::F32).bits() / 8)
+            (0, (heads / t) * head_dim * head_dim, told.unwrap_or(ElementType::F32).bits() / 8)
         }
         Recurrent::ShortConv { channels, conv, .. } => ((channels / t) * (conv - 1 + extra), 0, own),
     };

@@ -27,7 +27,7 @@ pub(super) fn budget(
         paragraph(&mut text, &line, width);
     }
     paragraph(&mut text, &verdict(budget, setting), width);
-    for note in model.notes.iter().chain(&budget.note) {
+    for note in model.notes.iter().chain(&budget.notes) {
         paragraph(&mut text, &format!("Note: {note}"), width);
     }
     if !ignored.is_empty() {
