@@ -29,6 +29,8 @@ pub struct Calibration {
     pub non_torch_graphs: Constant,
     /// What further tensor-parallel ranks add to it on each device.
     pub non_torch_ranks: Constant,
+    /// The same in place of `non_torch` where stages of a pipeline have one rank each.
+    pub non_torch_pipeline: Constant,
     /// Captured graphs of the second runner, per layer and size.
     pub graphs_v2: Constant,
     /// Captured graphs of the first runner, per layer and size.
@@ -103,6 +105,7 @@ impl Calibration {
             non_torch_other: get("non_torch_other")?,
             non_torch_graphs: get("non_torch_graphs")?,
             non_torch_ranks: get("non_torch_ranks")?,
+            non_torch_pipeline: get("non_torch_pipeline")?,
             graphs_v2: get("graphs_v2")?,
             graphs_v1: get("graphs_v1")?,
             graphs_v1_estimate: get("graphs_v1_estimate")?,
@@ -127,13 +130,14 @@ impl Calibration {
     }
 
     /// The rows with their names, in the table's order.
-    pub fn rows(&self) -> [(&'static str, &Constant); 14] {
+    pub fn rows(&self) -> [(&'static str, &Constant); 15] {
         [
             ("context", &self.context),
             ("non_torch", &self.non_torch),
             ("non_torch_other", &self.non_torch_other),
             ("non_torch_graphs", &self.non_torch_graphs),
             ("non_torch_ranks", &self.non_torch_ranks),
+            ("non_torch_pipeline", &self.non_torch_pipeline),
             ("graphs_v2", &self.graphs_v2),
             ("graphs_v1", &self.graphs_v1),
             ("graphs_v1_estimate", &self.graphs_v1_estimate),

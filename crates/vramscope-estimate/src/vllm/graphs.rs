@@ -108,8 +108,10 @@ fn scaled(
 pub(crate) fn non_torch(engine: &Resolved, device: &GpuModel, calibration: &Calibration) -> Figure {
     // Recorded on Hopper with 0.25 and 0.33; elsewhere the same figure stands with a wide interval.
     let recorded = device.is_hopper() && engine.version.is_recorded();
+    let staged = engine.pipeline_parallel_size > 1 && engine.tensor_parallel_size == 1;
     let base = match (engine.version.from_minor(28), recorded) {
         (true, _) => &calibration.non_torch_consumed,
+        (false, true) if staged => &calibration.non_torch_pipeline,
         (false, true) => &calibration.non_torch,
         (false, false) => &calibration.non_torch_other,
     };
