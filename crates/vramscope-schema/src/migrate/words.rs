@@ -61,7 +61,7 @@ mod tests {
             ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),
             ("hf_token: None, seed=0", "hf_token: None, seed=0"),
             ("--api-key s3cret --port 1", "--api-key [redacted] --port 1"),
-            (r#"{"token": "abc", "n": 1}"#, r#"{"token": "[redacted]", "n": 1}"#),
+            (r#"{"api_token": "s3cr3tvalue", "n": 1}"#, r#"{"api_token": "[redacted]", "n": 1}"#),
             ("https://me:s3cret@host/v1", "https://[redacted]@host/v1"),
             ("the first token takes 5 ms", "the first token takes 5 ms"),
             ("max_num_batched_tokens=8192", "max_num_batched_tokens=8192"),

@@ -78,7 +78,8 @@ fn recording(folder: &Path) -> anyhow::Result<Recording> {
     let words: Vec<&str> = told["argv"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let version = told["vllm"].as_str().context("args.json does not say the engine's version")?.parse()?;
     let args = CommandLine::read(&words, EngineArgs { version, ..EngineArgs::default() })?.args;
-    let (architecture, _) = vramscope_models::read_config(&read_config_text(&folder.join("config.json"))?)?;
+    let (architecture, _) = vramscope_models::read_config(&read_config_text(&folder.join("config.json"))?)
+        .context("config.json cannot be used")?;
     let facts = facts(&folder.join("vllm.log"))?;
     let read = match read_whole(&folder.join("truth.json"), MOST_TOLD_BYTES) {
         Err(error) if is_absent(&error) => None,

@@ -82,7 +82,10 @@ fn a_full_disk_has_room_left_for_the_outcome_and_the_profile() {
         let output = apart.stdin(std::process::Stdio::null()).output().unwrap();
         let said = crate::stderr(&output);
         assert_eq!(output.status.code(), Some(4), "{name}: {said}");
-        assert!(said.contains(name) && said.contains("No space left on device"), "{name}: {said}");
+        // On a machine that is busy with other things the engine's few lines may come to the end of the room first.
+        let names = |file: &str| said.contains(file);
+        assert!(names("engine.log") || names(name), "{name}: {said}");
+        assert!(said.contains("No space left on device"), "{name}: {said}");
         bench.nothing_is_left();
         let kept = place.with_file_name("disk.kept");
         let document: Value = serde_json::from_slice(&fs::read(kept.join("profile.json")).unwrap()).unwrap();
