@@ -206,12 +206,12 @@ fn gemma4(fields: &Fields<'_>, hidden: u64) -> Result<Count, ConfigError> {
 
 /// SigLIP with the projector of Gemma 3; near for other vision transformers.
 fn plain(fields: &Fields<'_>, hidden: u64, siglip: bool) -> Result<Found, ConfigError> {
-    let width = fields.positive(&["hidden_size", "embed_dim"]).ok().flatten();
-    let layers = fields.positive(&["num_hidden_layers", "depth"]).ok().flatten();
+    let width = fields.positive(&["hidden_size", "embed_dim", "vt_hidden_size"]).ok().flatten();
+    let layers = fields.positive(&["num_hidden_layers", "depth", "vt_num_hidden_layers"]).ok().flatten();
     let (Some(width), Some(layers)) = (width, layers) else {
         return Ok(Found { count: Count::default(), known: false });
     };
-    let inner = fields.positive(&["intermediate_size"])?.unwrap_or(4 * width);
+    let inner = fields.positive(&["intermediate_size", "vt_intermediate_size"])?.unwrap_or(4 * width);
     let mut count = blocks(fields, width, layers, inner)?.count();
     let grid = side(fields, &["image_size"])?.unwrap_or(0) / side(fields, &["patch_size"])?.unwrap_or(14);
     count.whole(patch(fields)? * wide(width) + wide(width) + wide(grid) * wide(grid) * wide(width));
