@@ -34,7 +34,7 @@ pub fn find_device(name: &str) -> Option<&'static GpuModel> {
 fn bare(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
     let without_maker =
-        ["nvidia", "geforce", "amd", "instinct", "radeon"].iter().fold(lower, |n, maker| n.replace(maker, ""));
+        ["nvidia", "tesla", "geforce", "amd", "instinct", "radeon"].iter().fold(lower, |n, maker| n.replace(maker, ""));
     without_maker.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
@@ -65,6 +65,11 @@ fn row(line: &'static str) -> Option<GpuModel> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_driver_may_say_tesla() {
+        assert_eq!(find_device("Tesla T4").map(|device| device.key), Some("t4"));
+    }
 
     #[test]
     fn every_row_is_a_device_with_a_source() {

@@ -1,5 +1,6 @@
 //! What can be known before an engine is started: whether the run makes sense, and what will become of it.
 
+mod dtype;
 mod model;
 
 use std::path::Path;
@@ -115,6 +116,7 @@ impl Preflight<'_> {
             self.others(),
             self.model(),
             self.other_quantization(),
+            self.dtype(),
             self.disk(),
         ];
         found.into_iter().flatten().collect()
@@ -276,7 +278,7 @@ mod tests {
     use super::*;
     use vramscope_core::DeviceIndex;
 
-    fn gpu(total_gib: u64, processes: Vec<GpuProcess>) -> DeviceNow {
+    pub(super) fn gpu(total_gib: u64, processes: Vec<GpuProcess>) -> DeviceNow {
         let device = Device { total: Some(Bytes::new(total_gib << 30)), ..Device::unnamed(DeviceIndex(0)) };
         DeviceNow { device, used: Some(Bytes::ZERO), processes: Some(processes) }
     }

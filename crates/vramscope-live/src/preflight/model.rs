@@ -23,11 +23,17 @@ fn kind(method: &str) -> Option<&'static str> {
     KINDS.iter().find(|names| names.iter().any(|name| name.eq_ignore_ascii_case(method)))?.first().copied()
 }
 
+/// Whether two names are of one kind of checkpoint.
+pub(super) fn same_kind(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other) || kind(one).is_some_and(|known| kind(other) == Some(known))
+}
+
 /// The endings of the files that a load format reads, one of which must be there: `_prepare_weights` of vLLM's
-/// `default_loader.py` (0.25). `None` for formats that take several or read elsewhere.
+/// `default_loader.py`, `runai_streamer_loader.py` and `sharded_state_loader.py` (0.25 and 0.33). `None` for formats that take several or read elsewhere.
 fn endings(load_format: &str) -> Option<&'static [&'static str]> {
     match load_format.to_ascii_lowercase().as_str() {
         "safetensors" | "fastsafetensors" | "instanttensor" | "mistral" => Some(&[".safetensors", ".pt"]),
+        "runai_streamer" | "sharded_state" => Some(&[".safetensors"]),
         "npcache" => Some(&[".bin", ".pt"]),
         "pt" => Some(&[".pt"]),
         _ => None,
@@ -164,6 +170,7 @@ mod tests {
         for (format, found) in [
             (Some("safetensors"), Some("load_format_without_files")),
             (Some("pt"), Some("load_format_without_files")),
+            (Some("runai_streamer"), Some("load_format_without_files")),
             (Some("npcache"), None),
             (Some("auto"), None),
             (Some("something_new"), None),
