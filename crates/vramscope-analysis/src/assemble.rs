@@ -22,7 +22,7 @@ use crate::diagnose;
 use crate::evidence::Evidence;
 use crate::evidence::bench::Bench;
 use crate::evidence::gpu_log::Clock;
-use crate::known::Known;
+use crate::known::{self, Known};
 use crate::model;
 
 /// Turns evidence into a profile. The same evidence always gives the same profile: nothing of the present moment
@@ -50,7 +50,8 @@ pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, De
     let warmup_iterations = evidence.args.as_ref().and_then(|args| args.workload().warmup_iterations);
     let engine_pids = evidence.record.as_ref().map_or(&[][..], |record| &record.engine_pids);
     let marks = evidence.marks.as_ref();
-    let inputs = Inputs { ranks: ranks.clone(), marks, latency, warmup_iterations, engine_pids };
+    let was_there = known::attached(evidence);
+    let inputs = Inputs { ranks: ranks.clone(), marks, latency, warmup_iterations, engine_pids, was_there };
     let derived = evidence.gpu.as_ref().map(|gpu| derive(gpu, &inputs)).transpose()?;
     let run = Known { evidence, facts, ranks: &ranks, derived: derived.as_ref(), latency };
     Ok(run.profile(generator))

@@ -27,6 +27,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) warmup_iterations: Option<u64>,
     /// The engine's processes, where whoever ran it wrote them down.
     pub(crate) engine_pids: &'a [u32],
+    /// The engine held its memory already when the recording began.
+    pub(crate) was_there: bool,
 }
 
 /// Memory in use at one instant, by device.
@@ -88,7 +90,7 @@ pub enum DeriveError {
 /// # Errors
 /// [`DeriveError`] if sums do not fit 64 bits.
 pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, DeriveError> {
-    let (own, left_out) = of_the_engine(gpu, inputs.engine_pids);
+    let (own, left_out) = of_the_engine(gpu, inputs);
     let gpu = own.as_ref().unwrap_or(gpu);
     let facts = inputs.ranks.facts;
     let clock = LogClock::fit(facts, gpu);
@@ -132,9 +134,10 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
 
 /// The log of the devices on which the driver listed a process of the engine, if those are some of many, and the others.
 /// What other programs do on other devices is no part of the run. A driver may number processes otherwise than this machine,
-/// as it does for a container; a number that is another process's by chance is told by memory that does not rise.
-fn of_the_engine(gpu: &GpuLog, pids: &[u32]) -> (Option<GpuLog>, Vec<DeviceIndex>) {
-    let pids: BTreeSet<u32> = pids.iter().copied().collect();
+/// as it does for a container; a number that is another process's by chance is told by memory that does not rise. That of
+/// an engine that ran already need not rise.
+fn of_the_engine(gpu: &GpuLog, inputs: &Inputs<'_>) -> (Option<GpuLog>, Vec<DeviceIndex>) {
+    let pids: BTreeSet<u32> = inputs.engine_pids.iter().copied().collect();
     let of_engine = |slow: &&SlowSample| slow.reading.processes.iter().flatten().any(|p| pids.contains(&p.pid));
     let own: BTreeSet<DeviceIndex> = gpu.timeline.slow_samples().iter().filter(of_engine).map(|s| s.device).collect();
     let all = gpu.timeline.devices().iter().map(|device| device.index);
@@ -144,7 +147,7 @@ fn of_the_engine(gpu: &GpuLog, pids: &[u32]) -> (Option<GpuLog>, Vec<DeviceIndex
         let span = used.get(device).and_then(|used| used.max.checked_sub(used.min));
         span.is_some_and(|span| span >= placement::LEAST_RISE)
     };
-    if others.is_empty() || !own.iter().any(rises) {
+    if others.is_empty() || own.is_empty() || !(inputs.was_there || own.iter().any(rises)) {
         return (None, Vec::new());
     }
     (Some(GpuLog { timeline: gpu.timeline.of_devices(&own), ..gpu.clone() }), others)

@@ -22,6 +22,11 @@ pub(crate) struct Known<'a> {
     pub(crate) latency: Option<&'a LatencyResult>,
 }
 
+/// Whether the engine ran already when the recording began.
+pub(crate) fn attached(evidence: &Evidence) -> bool {
+    evidence.record.as_ref().is_some_and(|record| record.host.kind == "attach")
+}
+
 impl Known<'_> {
     /// Whether there is no GPU: what was sampled are processes of the host, or the engine says so.
     pub(crate) fn is_on_cpu(&self) -> bool {
@@ -37,7 +42,7 @@ impl Known<'_> {
 
     /// Whether the engine ran already when the recording began.
     pub(crate) fn was_attached(&self) -> bool {
-        self.evidence.record.as_ref().is_some_and(|record| record.host.kind == "attach")
+        attached(self.evidence)
     }
 
     /// The failure of the engine's log that ended the run: the first one, since later ones are mostly its consequences.

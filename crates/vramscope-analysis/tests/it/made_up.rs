@@ -329,3 +329,45 @@ fn what_others_do_on_other_devices_is_no_part_of_a_run_whose_processes_are_known
     assert!(unknown.memory_breakdown.as_ref().unwrap().components.is_empty());
     assert!(unknown.diagnostics.iter().flatten().any(|d| d.code == "ranks_contradict_devices"));
 }
+
+/// A server that was there before it was recorded, of process 41: it holds 30 GiB on device 1 and does not rise, while a
+/// stranger's 20 GiB are on device 0. The driver may not say how much a process holds.
+fn beside_a_server(says_sizes: bool) -> String {
+    let mut text: String = timeline_with_a_neighbour().lines().take(1).map(|line| format!("{line}\n")).collect();
+    for tick in 0..100_u64 {
+        let at = START * 1_000_000_000 + tick * 100_000_000;
+        for (gpu, pid, used) in [(0, 99, 20 * GIB), (1, 41, 30 * GIB)] {
+            let size = if says_sizes { format!(",\"used_bytes\":{used}") } else { String::new() };
+            let _ = writeln!(
+                text,
+                "{{\"t\":\"sample\",\"timestamp_ns\":{at},\"tick\":{tick},\"gpu_index\":{gpu},\"used_bytes\":{used}}}"
+            );
+            if tick % 10 == 0 {
+                let _ = writeln!(
+                    text,
+                    "{{\"t\":\"slow\",\"timestamp_ns\":{at},\"gpu_index\":{gpu},\"processes\":[{{\"pid\":{pid}{size}}}]}}"
+                );
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn the_devices_of_a_server_that_runs_are_those_on_which_it_holds_memory_though_nothing_rises() {
+    for says_sizes in [true, false] {
+        let timeline = beside_a_server(says_sizes);
+        let of = |kind: &str, pids: &str| {
+            let record = format!(
+                "{{\"vramscope_run\":1,\"generator\":\"test 0\",\"status\":\"complete\",\"host\":{{\"kind\":\"{kind}\"}},\
+                 \"engine_type\":\"vllm\",\"engine_pids\":{pids}}}"
+            );
+            let folder = folder(&[("timeline.jsonl", &timeline), ("run.json", &record)]);
+            analyze(folder.path()).unwrap().memory_breakdown.unwrap().total_measured_bytes
+        };
+        assert_eq!(of("attach", "[40, 41]"), Some(30 * GIB), "{says_sizes}");
+        assert_eq!(of("attach", "[40]"), Some(50 * GIB), "nothing tells the two apart");
+        // An engine that was started would have risen: the number is another's by chance.
+        assert_eq!(of("docker", "[41]"), Some(50 * GIB), "{says_sizes}");
+    }
+}

@@ -56,7 +56,10 @@ impl Preflight<'_> {
         Some(Finding {
             code: "dtype_is_cast",
             refuses: false,
-            message: format!("--dtype is {shown}, and the model's config.json says {}: the engine casts", word(stored)?),
+            message: format!(
+                "--dtype is {shown}, and the model's config.json says {}: the engine casts",
+                word(stored)?
+            ),
             advice: "leave the flag out to measure the model as it was made",
         })
         .filter(|_| narrow)

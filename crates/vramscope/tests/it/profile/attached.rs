@@ -122,6 +122,83 @@ fn the_server_is_asked_what_it_serves() {
     bench.is_derived_again();
 }
 
+/// What a device of the library holds: bytes, the process whose they are, and what is nobody's.
+fn holds(pid: u32, gib: u64) -> String {
+    format!("{} {pid} 0\n", gib << 30)
+}
+
+#[test]
+fn a_strangers_device_is_not_measured_beside_a_server_that_is_named_by_its_process() {
+    let home = tempfile::tempdir().unwrap();
+    let strangers = home.path().join("strangers");
+    // The stranger's device comes first.
+    let bench = Bench::with_library(&Script { speed: 100.0, ..Script::default() }, |nvml| {
+        let mut other = nvml["devices"][0].clone();
+        other["uuid"] = "GPU-stranger".into();
+        other["used_file"] = strangers.display().to_string().into();
+        nvml["devices"].as_array_mut().unwrap().insert(0, other);
+    });
+    let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
+    fs::write(&strangers, holds(stranger.id(), 20)).unwrap();
+    let server = Server::start(&bench);
+    let (url, pid) = (server.url(), server.child.id().to_string());
+    let load = ["--num-prompts", "4", "--batch-size", "2", "--pid", &pid, "--url", &url];
+    let asked = bench.command(&bench.file(), Kind::Serve, &load);
+    let words: Vec<_> = asked.get_args().take_while(|word| *word != "--").map(ToOwned::to_owned).collect();
+    // The first requests of a server raise its memory, later ones do not.
+    for served in ["before", "already"] {
+        let output = Command::new(asked.get_program()).args(&words).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{served}: {}", crate::stderr(&output));
+        let document: Value = serde_json::from_slice(&fs::read(bench.file()).unwrap()).unwrap();
+        let measured = document["memory_breakdown"]["total_measured_bytes"].as_u64().unwrap();
+        let held: u64 = fs::read_to_string(bench.file().with_file_name("used"))
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert_eq!(measured, held, "{served}: what the server's process holds");
+        assert_eq!(document["gpu_info"]["num_gpus"], 1, "{served}");
+        let notes = document["metadata"]["notes"].to_string();
+        assert!(notes.contains("the engine had no process there: GPU 0"), "{served}: {notes}");
+        bench.is_derived_again();
+        fs::remove_dir_all(bench.folder()).unwrap();
+        fs::remove_file(bench.file()).unwrap();
+    }
+    drop(server);
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
+fn an_engine_of_one_rank_may_start_beside_a_stranger_on_another_device() {
+    let home = tempfile::tempdir().unwrap();
+    let strangers = home.path().join("strangers");
+    let bench = Bench::with_library(&Script { speed: 60.0, ..Script::default() }, |nvml| {
+        let mut other = nvml["devices"][0].clone();
+        other["uuid"] = "GPU-stranger".into();
+        other["used_file"] = strangers.display().to_string().into();
+        nvml["devices"].as_array_mut().unwrap().push(other);
+    });
+    let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
+    fs::write(&strangers, holds(stranger.id(), 20)).unwrap();
+    let (one, _) = bench.run(Kind::Latency, &[]);
+    assert_eq!(one.status.code(), Some(0), "{}", crate::stderr(&one));
+    for (more, why) in [
+        (&["--tensor-parallel-size", "2"][..], "two ranks take both devices"),
+        (&["--gpu", "1"], "the stranger's device is asked for"),
+    ] {
+        let file = bench.file().with_file_name("refused.json");
+        let (output, _) = bench.run_to(&file, Kind::Latency, more);
+        assert_eq!(output.status.code(), Some(8), "{why}: {}", crate::stderr(&output));
+        let said = format!("process {} on device 1 with 20.00 GiB", stranger.id());
+        assert!(crate::stderr(&output).contains(&said), "{why}: {}", crate::stderr(&output));
+    }
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
 /// Paths, and what a server answers there: status, type and body.
 type Answers = &'static [(&'static str, &'static str)];
 
