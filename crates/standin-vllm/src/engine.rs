@@ -28,11 +28,15 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn start(script: Script, recording: Recording) -> io::Result<Self> {
-        let serving = recording.events.iter().filter(|e| (Phase::Ready..=Phase::Measure).contains(&e.phase));
-        let serving_bytes = serving.filter_map(|event| match event.what {
-            What::Level(used) => Some(used),
+        let levels = recording.events.iter().filter_map(|event| match event.what {
+            What::Level(used) => Some((event.phase, used)),
             What::Line(_) => None,
         });
+        let (loading, serving): (Vec<_>, Vec<_>) =
+            levels.filter(|(phase, _)| *phase <= Phase::Measure).partition(|(phase, _)| *phase < Phase::Ready);
+        // A recording that says nothing of its serving stays where its load ended.
+        let most = serving.iter().map(|(_, used)| *used).max();
+        let serving_bytes = most.or(loading.last().map(|(_, used)| *used)).unwrap_or(0);
         let mut workers = Vec::new();
         for _ in 0..script.workers {
             let mut worker = Command::new(std::env::current_exe()?);
@@ -46,7 +50,6 @@ impl Engine {
         if pids.is_empty() {
             pids.push(std::process::id());
         }
-        let serving_bytes = serving_bytes.max().unwrap_or(0);
         let events = Mutex::new(recording.events.into_iter());
         Ok(Self { script, events, serving_bytes, workers: Mutex::new(workers), pids })
     }

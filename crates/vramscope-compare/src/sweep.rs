@@ -54,6 +54,8 @@ pub struct CampaignRun {
     pub attempts: u64,
     /// Why the last attempt did not go well, in one line.
     pub failure: Option<String>,
+    /// The log of the engine that did not do its work in that attempt.
+    pub log: Option<String>,
     /// The profile, or the recording of an attempt that has left none.
     pub path: Option<String>,
 }

@@ -60,6 +60,8 @@ pub struct CampaignRunDocument {
     pub attempts: u64,
     /// Why the last attempt did not go well, in one line.
     pub failure: Option<String>,
+    /// The log of the engine that did not do its work in that attempt.
+    pub log: Option<String>,
     /// The profile, or the recording of an attempt that has left none.
     pub path: Option<String>,
 }
@@ -122,6 +124,7 @@ impl RunsDocument {
                     attempt: run.attempt.clone(),
                     attempts: run.attempts,
                     failure: run.failure.clone(),
+                    log: run.log.clone(),
                     path: run.path.clone(),
                 }),
             }

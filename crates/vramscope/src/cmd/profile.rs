@@ -188,21 +188,24 @@ fn shown(spec: &vramscope_live::RunSpec, confinement: &[(String, String)]) -> St
 
 /// Prints the profile of a single run, and says of any that did not go well why.
 fn tell(args: &Args, profile: &Profile, log: &Path) -> anyhow::Result<()> {
-    if args.repeat == 1 && !args.part_of_campaign {
-        match args.format {
-            Format::Table => output::print(&super::analyze::render::profile(profile, output::width()))?,
-            Format::Json => {
-                let mut document = Vec::new();
-                vramscope_schema::write(profile, &mut document)?;
-                output::print(&escape_controls(&String::from_utf8(document)?))?;
-            }
-        }
-    }
+    let shown = if args.repeat == 1 && !args.part_of_campaign { show(args, profile) } else { Ok(()) };
+    // Whoever does not read the result may still read why there is none.
     if let Some(sentence) = outcome::sentence(profile) {
         output::say(&sentence);
         if log.exists() {
             output::say(&format!("the engine's log: {}", log.display()));
         }
     }
-    Ok(())
+    shown
+}
+
+fn show(args: &Args, profile: &Profile) -> anyhow::Result<()> {
+    match args.format {
+        Format::Table => output::print(&super::analyze::render::profile(profile, output::width())),
+        Format::Json => {
+            let mut document = Vec::new();
+            vramscope_schema::write(profile, &mut document)?;
+            output::print(&escape_controls(&String::from_utf8(document)?))
+        }
+    }
 }

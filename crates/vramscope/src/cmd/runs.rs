@@ -87,7 +87,7 @@ pub(crate) fn csv(sweep: &Sweep) -> anyhow::Result<String> {
     let figures: Vec<_> = figures.filter(|name| rows.iter().any(|row| row.figures.contains_key(name))).collect();
     // Of a campaign's runs the table says how far each is.
     let places = rows.iter().any(|row| row.campaign.is_some());
-    let heads = ["state", "attempt", "attempts", "failure", "path", "key"].into_iter().filter(|_| places);
+    let heads = ["state", "attempt", "attempts", "failure", "log", "path", "key"].into_iter().filter(|_| places);
     let mut out = csv::Writer::from_writer(Vec::new());
     out.write_record(
         ["run", "status"].into_iter().chain(heads).chain(settings.iter().copied()).chain(figures.iter().copied()),
@@ -100,7 +100,8 @@ pub(crate) fn csv(sweep: &Sweep) -> anyhow::Result<String> {
         let place = row.campaign.as_ref().map_or_else(Default::default, |run| {
             let text = |value: &Option<String>| value.clone().unwrap_or_default();
             let state = run.state.name().to_owned();
-            [state, text(&run.attempt), run.attempts.to_string(), text(&run.failure), text(&run.path), run.key.clone()]
+            let (attempt, failure) = (text(&run.attempt), text(&run.failure));
+            [state, attempt, run.attempts.to_string(), failure, text(&run.log), text(&run.path), run.key.clone()]
         });
         let place = place.into_iter().filter(|_| places);
         out.write_record([row.name.clone(), status].into_iter().chain(place).chain(set).chain(figure))?;

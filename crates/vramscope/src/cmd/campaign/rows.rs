@@ -33,6 +33,7 @@ fn look(folder: &CampaignFolder, key: &RunKey, name: &str, asked: &[(&str, Strin
         attempt: last.map(|attempt| attempt.id.clone()),
         attempts: u64::try_from(attempts.len()).unwrap_or(u64::MAX),
         failure: None,
+        log: None,
         path: None,
     };
     // The first complete attempt stands for the run, whatever came later.
@@ -49,8 +50,10 @@ fn look(folder: &CampaignFolder, key: &RunKey, name: &str, asked: &[(&str, Strin
         Some(profile) => Row::of(name.to_owned(), profile),
         None => Row::without_profile(name.to_owned(), asked),
     };
+    let log = last.map(|last| last.recording.join(layout::ENGINE_LOG)).filter(|log| log.is_file());
     if let Some(profile) = profile.filter(|_| run.state != RunState::Complete) {
         run.state = state_of(&profile);
+        run.log = log.map(|log| without_controls(&log.display().to_string()).into_owned());
         run.failure = profile.failure.map(|failure| one_line(&format!("{}: {}", failure.kind, failure.message)));
     }
     row.campaign = Some(run);

@@ -65,17 +65,28 @@ pub(super) fn sweep(sweep: &Sweep, width: usize) -> String {
             let _ = writeln!(text, "  {line}");
         }
     }
-    for (name, failure) in failures(sweep) {
-        for line in wrap(&format!("{name}: {failure}"), width.saturating_sub(2)) {
-            let _ = writeln!(text, "  {line}");
+    for (name, failure, log) in failures(sweep) {
+        let _ = writeln!(text, "  {}", one_line(&format!("{name}: {failure}"), width.saturating_sub(2)));
+        if let Some(log) = log {
+            let _ = writeln!(text, "    the engine's log: {log}");
         }
     }
     text
 }
 
-/// Why runs of a campaign did not go well.
-fn failures(sweep: &Sweep) -> impl Iterator<Item = (&str, &str)> {
-    sweep.rows.iter().filter_map(|row| Some((row.name.as_str(), row.campaign.as_ref()?.failure.as_deref()?)))
+/// Why runs of a campaign did not go well, and the log that tells more of it.
+fn failures(sweep: &Sweep) -> impl Iterator<Item = (&str, &str, Option<&str>)> {
+    sweep.rows.iter().filter_map(|row| {
+        let run = row.campaign.as_ref()?;
+        Some((row.name.as_str(), run.failure.as_deref()?, run.log.as_deref()))
+    })
+}
+
+/// As much of a text as there is room for in a line.
+fn one_line(text: &str, width: usize) -> String {
+    let mut lines = wrap(text, width.saturating_sub(2)).into_iter();
+    let first = lines.next().unwrap_or_default();
+    if lines.next().is_some() { format!("{first} …") } else { first }
 }
 
 /// What is doubtful, each with the runs of which it holds. How a run ended stands in the table.

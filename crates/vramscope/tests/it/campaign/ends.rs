@@ -184,6 +184,28 @@ fn a_second_campaign_in_the_folder_is_refused_by_the_name_of_the_process() {
 }
 
 #[test]
+fn the_table_has_a_line_for_each_failure_and_names_the_engines_log() {
+    let machine = Machine::new();
+    machine.script(&Script { fail: vec![Fail { at: Phase::Load, how: How::OutOfMemory }], ..machine.healthy() });
+    let output = machine.campaign(&[&TWO[..], &["2"]].concat());
+    assert_eq!(output.status.code(), Some(6), "{}", crate::stderr(&output));
+    let (table, rows) = (crate::stdout(&output), super::rows(&machine));
+    for row in &rows {
+        let failure = format!("  {}: out_of_memory: ", row["run"]);
+        let mut lines = table.lines().skip_while(|line| !line.starts_with(&failure));
+        let (told, log) = (lines.next().unwrap(), lines.next().unwrap());
+        assert!(told.chars().count() <= 80 && told.ends_with('…'), "{table}");
+        assert_eq!(log, format!("    the engine's log: {}", row["log"]), "{table}");
+        let text = fs::read_to_string(machine.home.path().join(&row["log"])).unwrap();
+        assert!(text.contains("CUDA out of memory"), "{text}");
+    }
+    machine.script(&machine.healthy());
+    let again = machine.campaign(&[&TWO[..], &["2"]].concat());
+    assert!(!crate::stdout(&again).contains("out_of_memory"), "{}", crate::stdout(&again));
+    assert!(super::rows(&machine).iter().all(|row| row["log"].is_empty() && row["failure"].is_empty()));
+}
+
+#[test]
 fn what_is_not_to_be_tried_anew_is_left_as_it_is() {
     let machine = Machine::new();
     machine.script(&Script { fail: vec![Fail { at: Phase::Load, how: How::OutOfMemory }], ..machine.healthy() });

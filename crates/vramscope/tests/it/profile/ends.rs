@@ -174,7 +174,30 @@ fn a_failed_run_has_failed_whether_or_not_its_table_is_read() {
     let output = bench::under(&command, "{ \"$@\"; echo \"code $?\" >&2; } | true").output().unwrap();
     let said = crate::stderr(&output);
     assert!(said.contains("code 6") && said.contains("profile written to"), "{said}");
+    assert!(said.contains("error in the phase"), "{said}");
     bench.nothing_is_left();
+}
+
+#[test]
+fn the_log_of_an_engine_that_failed_is_named_and_its_last_lines_are_shown() {
+    let bench = Bench::new(&failing(Phase::Load, How::Exit(3)));
+    let (output, document) = bench.profile(Kind::Latency, &[]);
+    let (screen, said) = (crate::stdout(&output), crate::stderr(&output));
+    let log = bench.folder().join("engine.log");
+    let line = format!("the engine's log: {}", log.display());
+    assert!(said.lines().any(|shown| shown == line), "{said}");
+    let last = fs::read_to_string(&log).unwrap().lines().last().unwrap().to_owned();
+    assert!(last.ends_with(document["failure"]["message"].as_str().unwrap()), "{last}: {}", document["failure"]);
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat(&screen).contains(&flat(&last)), "{screen}");
+    assert!(!screen.contains("no_engine_log"), "{screen}");
+    // `analyze` of what it left says the same.
+    let again = crate::vramscope(&["analyze", bench.folder().to_str().unwrap()]);
+    assert!(crate::stderr(&again).contains(&line), "{}", crate::stderr(&again));
+    // One that did its work is asked for no log.
+    let well = Bench::new(&Script { speed: 60.0, ..Script::default() });
+    let (output, _) = well.run(Kind::Latency, &[]);
+    assert!(!crate::stderr(&output).contains("the engine's log"), "{}", crate::stderr(&output));
 }
 
 #[test]
