@@ -249,6 +249,101 @@ fn a_dry_run_makes_the_checks_of_each_run() {
     assert_eq!(states(&machine)[4], "unfit", "{}", stderr(&skipped));
 }
 
+/// A copy of the model's folder whose weights are such files, with more in its config.
+fn model_with(machine: &Machine, name: &str, weights: &str, more: &Value) {
+    let folder = machine.home.path().join(name);
+    fs::create_dir(&folder).unwrap();
+    let path = machine.home.path().join("llama-3.2-1b/config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    fs::write(folder.join(weights), "").unwrap();
+}
+
+#[test]
+fn arguments_that_contradict_the_folder_are_found_by_a_dry_run_and_refused_by_a_profile() {
+    let machine = Machine::new();
+    let awq = json!({"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": true}});
+    let gemma = json!({"architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2", "query_pre_attn_scalar": 64});
+    model_with(&machine, "awq", "pytorch_model.bin", &awq);
+    model_with(&machine, "bin", "pytorch_model.bin", &json!({}));
+    model_with(&machine, "gemma", "pytorch_model.bin", &gemma);
+    let cases = [
+        ("./awq", "[--quantization, gptq]", Some(("other_quantization", true))),
+        ("./awq", "[--quantization, awq_marlin]", None),
+        ("./awq", "[--dtype, float32]", Some(("dtype_not_supported", true))),
+        ("./bin", "[--load-format, safetensors]", Some(("load_format_without_files", true))),
+        ("./bin", "[--load-format, auto]", None),
+        ("./gemma", "[--dtype, float16]", Some(("dtype_not_supported", true))),
+        ("./gemma", "[--dtype=bfloat16]", None),
+        ("./bin", "[--dtype, half]", Some(("dtype_is_cast", false))),
+    ];
+    let mut text = "models:\n".to_owned();
+    for (model, args, _) in cases {
+        use std::fmt::Write as _;
+        let _ = writeln!(
+            text,
+            "- {{model_id: {model}, input_lengths: [16], output_lengths: [8], batch_sizes: [1], engine_args: {args}}}"
+        );
+    }
+    let file = written(machine.home.path(), &text);
+    let mut command = machine.command(&[&file, "--dry-run", "--format", "json"], &[]);
+    // Behind the last -- stands that weights are made up, and here they are not.
+    let words: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    command = Command::new(command.get_program());
+    command.args(&words[..words.len() - 3]).current_dir(machine.home.path());
+    command.env(SCRIPT_VARIABLE, machine.home.path().join("script.json"));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(8), "{}", stderr(&output));
+    let plan: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    for (at, (model, args, found)) in cases.into_iter().enumerate() {
+        let checks = &plan["runs"][at]["checks"];
+        let told = found.map(|(code, refuses)| json!([{"code": code, "refuses": refuses}]));
+        let seen: Vec<Value> = checks
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|check| json!({"code": check["code"], "refuses": check["refuses"]}))
+            .collect();
+        assert_eq!(Value::from(seen), told.unwrap_or(json!([])), "{model} {args}: {checks}");
+        // `profile` finds the same before it starts anything.
+        let mut profile = Command::new(env!("CARGO_BIN_EXE_vramscope"));
+        let engine = args.trim_matches(['[', ']']).replace(',', "");
+        profile.current_dir(machine.home.path()).args(["profile", "--model", model, "--dry-run", "--engine"]);
+        profile.arg(standin_vllm::executable()).args(["--backend", "nvml", "--nvml-lib", &machine.library, "--"]);
+        let output = profile.args(engine.split_whitespace()).output().unwrap();
+        let code = if found.is_some_and(|(_, refuses)| refuses) { 8 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{model} {args}: {}", stderr(&output));
+        let word = found.map_or(String::new(), |(code, refuses)| {
+            format!("{} {code}: ", if refuses { "refused" } else { "warning" })
+        });
+        assert!(stderr(&output).contains(&word), "{model} {args}: {}", stderr(&output));
+    }
+    assert!(!machine.home.path().join("out").exists(), "nothing was started");
+}
+
+#[test]
+fn a_dry_run_holds_the_room_of_all_runs_against_the_disk() {
+    let machine = Machine::new();
+    let roomy = machine.campaign(&[&TWO[..], &["2", "4", "--dry-run"]].concat());
+    assert!(stdout(&roomy).contains("together they may leave 0.19 GiB"), "{}", stdout(&roomy));
+    let allowed = Command::new("unshare").args(["-Urm", "true"]).output().is_ok_and(|tried| tried.status.success());
+    if !allowed {
+        println!("skipped: this system does not let a user mount a file system of his own (unshare -Urm)");
+        return;
+    }
+    // Room for one run, and not for three.
+    let command = machine.command(&[&TWO[..], &["2", "4", "--dry-run"]].concat(), &[]);
+    let script = "mkdir -p out && mount -t tmpfs -o size=100m none out && \"$@\"";
+    let mut apart = Command::new("unshare");
+    apart.args(["-Urm", "sh", "-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
+    apart.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(machine.home.path());
+    let output = apart.output().unwrap();
+    let table = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(output.status.code(), Some(0), "{table}{}", stderr(&output));
+    assert!(table.contains("leave 0.19 GiB, and warning: only 0.10 GiB are free there"), "{table}");
+}
+
 #[test]
 fn what_is_wrong_is_said_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();

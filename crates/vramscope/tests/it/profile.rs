@@ -52,11 +52,15 @@ fn a_served_run_has_its_requests_and_the_engines_metrics() {
     let served = &document["served_stats"];
     assert_eq!((&served["completed_requests"], &served["output_tokens"]), (&12.into(), &(12 * 8).into()));
     assert!(served["time_to_first_token"]["p99_ms"].as_f64().unwrap() > 0.0);
-    assert!(document["engine_metrics"]["num_samples"].as_u64().unwrap() > 0, "{}", document["engine_metrics"]);
+    let readings = document["engine_metrics"]["num_samples"].as_u64().unwrap();
+    assert!(readings > 0, "{}", document["engine_metrics"]);
     assert!(bench::phases(&document).contains(&"measure".to_owned()));
     bench::adds_up(&document["memory_breakdown"]);
     let screen = crate::stdout(&output);
     assert!(screen.contains("first token (TTFT)") && screen.contains("Predicted beside measured"), "{screen}");
+    // The largest of few readings is said to be of so few.
+    let few = format!("of {readings} reading{} only", if readings == 1 { "" } else { "s" });
+    assert_eq!(screen.contains(&few), readings < 10, "{screen}");
     bench.nothing_is_left();
     bench.is_derived_again();
 }

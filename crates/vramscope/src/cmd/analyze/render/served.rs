@@ -69,3 +69,29 @@ pub(super) fn table(text: &mut String, profile: &Profile, width: usize) {
 fn is_late(spread: &TimeSpread) -> bool {
     spread.p99_ms.is_some_and(|ms| ms.get() >= LATE_MS)
 }
+
+#[cfg(test)]
+mod tests {
+    use vramscope_schema::v3::{EngineMetricsInfo, Generator, Metadata};
+
+    use super::*;
+
+    #[test]
+    fn the_largest_of_few_readings_is_said_to_be_of_so_few() {
+        let shown = |num_samples, known: bool| {
+            let most = known.then(|| Amount::new(12.5).unwrap());
+            let metrics =
+                EngineMetricsInfo { num_samples, kv_cache_usage_max_pct: most, ..EngineMetricsInfo::default() };
+            let generator = Generator { name: "test".to_owned(), version: "0".to_owned() };
+            let mut profile = Profile::new(generator, Metadata::default());
+            profile.engine_metrics = Some(metrics);
+            let mut text = String::new();
+            table(&mut text, &profile, 80);
+            text
+        };
+        assert_eq!(shown(1, true), "  engine: KV cache used at most 12.5 % · of 1 reading only\n");
+        assert_eq!(shown(9, true), "  engine: KV cache used at most 12.5 % · of 9 readings only\n");
+        assert_eq!(shown(10, true), "  engine: KV cache used at most 12.5 %\n");
+        assert_eq!(shown(1, false), "", "nothing that would be a largest value");
+    }
+}
