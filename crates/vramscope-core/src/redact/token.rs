@@ -13,6 +13,8 @@ enum Of {
     Hex,
     /// Capital letters and digits.
     Capitals,
+    /// The rest of an address: letters, digits, `_`, `-`, `/` and `:`.
+    Address,
 }
 
 /// Beginnings by which services mark their tokens, what follows them, and of that the fewest characters.
@@ -69,6 +71,11 @@ const TOKENS: &[(&str, Of, usize)] = &[
     ("ya29.", Of::Words, 20),
     ("GOCSPX-", Of::Words, 20),
     ("dop_v1_", Of::Hex, 32),
+    ("doo_v1_", Of::Hex, 32),
+    ("dor_v1_", Of::Hex, 32),
+    // Alibaba, Tencent
+    ("LTAI", Of::Letters, 16),
+    ("AKID", Of::Letters, 28),
     // Databricks, Vault, Stripe, Twilio, SendGrid, Shopify, Atlassian
     ("dapi", Of::Hex, 32),
     ("hvs.", Of::Words, 20),
@@ -81,6 +88,22 @@ const TOKENS: &[(&str, Of, usize)] = &[
     ("SG.", Of::Words, 40),
     ("shpat_", Of::Hex, 32),
     ("ATATT3", Of::Words, 20),
+    // Grafana, Docker, Tailscale, Linear, Notion, Tavily, Fireworks, Supabase, Pulumi, age
+    ("glsa_", Of::Words, 20),
+    ("dckr_pat_", Of::Words, 20),
+    ("tskey-", Of::Words, 16),
+    ("lin_api_", Of::Letters, 20),
+    ("ntn_", Of::Letters, 20),
+    ("tvly-", Of::Words, 16),
+    ("fw_", Of::Letters, 20),
+    ("sbp_", Of::Hex, 32),
+    ("pul-", Of::Hex, 32),
+    ("AGE-SECRET-KEY-1", Of::Capitals, 58),
+    // Addresses that whoever knows them may write to, or speak as
+    ("hooks.slack.com/services/", Of::Address, 20),
+    ("discord.com/api/webhooks/", Of::Address, 20),
+    ("discordapp.com/api/webhooks/", Of::Address, 20),
+    ("api.telegram.org/bot", Of::Address, 20),
     // A JSON web token: `{"` in base64
     ("eyJ", Of::Words, 40),
 ];
@@ -114,7 +137,7 @@ pub(super) fn token_at(text: &str, at: usize) -> Option<usize> {
         // A full stop behind a token is the sentence's.
         let body = run.strip_suffix(b".").unwrap_or(run);
         let is_token = match of {
-            Of::Words => true,
+            Of::Words | Of::Address => true,
             Of::Letters | Of::Hex => ends,
             Of::Capitals => ends && body.len() == *least,
         };
@@ -130,6 +153,7 @@ impl Of {
             Self::Words => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'),
             Self::Hex => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
             Self::Capitals => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
+            Self::Address => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'/' | b':'),
         }
     }
 }
