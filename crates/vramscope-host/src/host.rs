@@ -220,6 +220,10 @@ async fn collect(mut engine: Engine, command: &Command, limit: Duration) -> Resu
 fn read_here(path: &Path, most_bytes: u64) -> Result<Vec<u8>, EngineError> {
     use std::io::Read as _;
     let failed = |source| EngineError::Read { path: path.to_owned(), source };
+    // To open a pipe waits for a writer, and a device may have no end.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")));
+    }
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(most_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;

@@ -71,8 +71,9 @@ async fn prepare(args: &Args, output: Option<&Path>, session: &Session) -> anyho
         let mut engines = session.engines.lock().await;
         engines.ask(&plan, &mut |event| view.show(event)).await.or_planned()
     };
-    let found = session.before(asked).await?;
+    let found = session.before(asked).await;
     view.clear();
+    let found = found?;
     let checks = plan.preflight(Some(&found), &devices.measured.devices);
     // What only the engine knows: its release, and of a server how long requests may be.
     findings.extend(checks.check_place().into_iter().chain(checks.check_fit()));

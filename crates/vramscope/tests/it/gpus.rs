@@ -297,3 +297,16 @@ fn a_device_that_is_not_there_is_named_with_those_that_are() {
     assert_eq!(out.status.code(), Some(7));
     assert!(String::from_utf8_lossy(&out.stderr).contains("there are: 0 GPU-0000"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_nobody_writes_to_and_a_device_are_no_saved_output() {
+    let home = tempfile::tempdir().unwrap();
+    let pipe = home.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (path, said) in [(pipe.to_str().unwrap(), "nobody writes to"), ("/dev/zero", "this is a device")] {
+        let output = crate::vramscope(&["gpus", "--from", path]);
+        assert_eq!(output.status.code(), Some(3), "{path}: {}", crate::stderr(&output));
+        assert!(crate::stderr(&output).contains(said), "{path}: {}", crate::stderr(&output));
+    }
+}

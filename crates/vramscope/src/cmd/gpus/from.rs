@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use vramscope_gpu::document::Snapshot;
+use vramscope_runs::open_file;
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;
@@ -89,7 +90,7 @@ fn load(path: &Path) -> anyhow::Result<Vec<(Kind, PathBuf, String)>> {
         files.sort();
         let mut found = Vec::new();
         for file in files.into_iter().filter(|file| file.is_file()) {
-            let Ok(bytes) = std::fs::File::open(&file).map_err(anyhow::Error::from).and_then(limited) else { continue };
+            let Ok(bytes) = open_file(&file).map_err(anyhow::Error::from).and_then(limited) else { continue };
             let text = text::decode(&bytes);
             match recognise(&text) {
                 Some(kind) => found.push((kind, file, text)),
@@ -98,7 +99,7 @@ fn load(path: &Path) -> anyhow::Result<Vec<(Kind, PathBuf, String)>> {
         }
         return Ok(found);
     }
-    let bytes = std::fs::File::open(path).map_err(anyhow::Error::from).and_then(limited).with_context(failed)?;
+    let bytes = open_file(path).map_err(anyhow::Error::from).and_then(limited).with_context(failed)?;
     let text = text::decode(&bytes);
     Ok(vec![(known(path, &text)?, path.to_owned(), text)])
 }

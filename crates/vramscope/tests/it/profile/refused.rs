@@ -99,6 +99,18 @@ fn what_can_be_refused_without_the_engine_is_refused_before_it_is_asked() {
 }
 
 #[test]
+fn a_configuration_of_the_engine_that_is_no_file_is_refused_at_once() {
+    let bench = Bench::new(&Script::default());
+    let pipe = bench.file().with_file_name("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for config in [pipe.to_str().unwrap(), "/dev/zero"] {
+        let (output, _) = bench.run(Kind::Latency, &["--dry-run", "--", "--config", config]);
+        assert!(!output.status.success(), "{config}");
+        assert!(crate::stderr(&output).contains("it is no regular file"), "{config}: {}", crate::stderr(&output));
+    }
+}
+
+#[test]
 fn an_engine_is_found_in_a_folder_with_a_space_and_quoted_when_it_is_none() {
     let bench = Bench::new(&Script::default());
     let folder = bench.file().with_file_name("with a space");

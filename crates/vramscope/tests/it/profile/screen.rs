@@ -47,3 +47,24 @@ fn a_terminal_that_cannot_write_over_its_lines_has_one_for_each_phase() {
     }
     assert!(!screen.contains('\x1b'), "{screen:?}");
 }
+
+#[test]
+fn what_goes_on_leaves_the_line_before_a_result_is_shown_though_the_engine_could_not_be_asked() {
+    if Command::new("script").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "script (util-linux) is absent");
+        println!("skipped: script (util-linux) is absent");
+        return;
+    }
+    let line = format!(
+        "'{}' campaign --dry-run --model m/x --output there -- --engine no-such-engine",
+        env!("CARGO_BIN_EXE_vramscope")
+    );
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env("TERM", "xterm");
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let screen = crate::stdout(&output);
+    assert_eq!(output.status.code(), Some(8), "{screen}");
+    assert!(screen.contains("asking the engine"), "{screen:?}");
+    let head = screen.lines().find(|line| line.contains("1 run, to there")).unwrap();
+    assert!(head.rsplit("\x1b[2K").next().unwrap().starts_with("1 run"), "{head:?}");
+}
