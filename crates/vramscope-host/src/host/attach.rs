@@ -126,10 +126,11 @@ struct Follower {
 
 impl Follower {
     fn open(log: &LogFile) -> io::Result<Self> {
-        let mut file = File::open(&log.path)?;
-        if !file.metadata()?.is_file() {
+        // Before it is opened: to open a pipe waits for a writer.
+        if !log.path.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
         }
+        let mut file = File::open(&log.path)?;
         let read = match log.from {
             LogStart::Beginning => 0,
             LogStart::End => file.seek(SeekFrom::End(0))?,

@@ -49,7 +49,10 @@ fn what_is_to_be_watched_must_be_there() {
     let server = Server::start(&bench);
     let (url, home) = (server.url(), bench.file().with_file_name("."));
     let absent = bench.file().with_file_name("absent.log").display().to_string();
-    let cases: [(&[&str], &str); 3] = [
+    let pipe = bench.file().with_file_name("pipe").display().to_string();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let cases: [(&[&str], &str); 4] = [
+        (&["--log-file", &pipe], "it is no regular file"),
         (&["--pid", "4194304"], "watch process 4194304: it is not there"),
         (&["--log-file", &absent], "absent.log"),
         (&["--log-file", home.to_str().unwrap()], "it is no regular file"),
