@@ -1,5 +1,6 @@
 //! Weights: how many parameters a model has, and what one rank holds of them.
 
+mod drafts;
 mod format;
 mod loading;
 pub(crate) mod tensors;
@@ -9,6 +10,7 @@ use vramscope_core::{Architecture, Confidence, Layer, WeightFormat};
 use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::input::EngineArgs;
+use crate::vllm::trust::unmodelled;
 use crate::{EstimateError, Part, shape};
 use format::{Kernel, Storage};
 use loading::{Loading, Place};
@@ -55,7 +57,7 @@ impl Weights {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Sums([u64; PARTS.len()]);
 
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 14] = [
     Part::Embedding,
     Part::Head,
     Part::Attention,
@@ -68,6 +70,7 @@ const PARTS: [Part; 13] = [
     Part::Tower,
     Part::Buffers,
     Part::Adapters,
+    Part::Drafter,
     Part::Rounding,
 ];
 
@@ -230,7 +233,7 @@ impl StoredShare {
     fn of(self, sums: &Sums) -> Result<Figure, EstimateError> {
         // The parts of a sum that fits 64 bits fit together.
         let total = sums.total()?;
-        let extra = sums.0[Part::Buffers as usize] + sums.0[Part::Adapters as usize];
+        let extra = [Part::Buffers, Part::Adapters, Part::Drafter].map(|part| sums.0[part as usize]).iter().sum::<u64>();
         let weights = total - extra - sums.0[Part::Rounding as usize];
         let scaled = u128::from(weights) * u128::from(self.stored) / u128::from(self.plain);
         let value = u64::try_from(scaled).ok().and_then(|bytes| bytes.checked_add(extra)).ok_or(OVERFLOW)?;
@@ -270,9 +273,15 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         (false, _) => (permille(50).max(rounding), permille(100), Confidence::Estimated),
     };
     // A draft or another config may weigh a quarter of the model more.
-    let (more, confidence) =
-        if args.unmodelled.is_empty() { (0, confidence) } else { (total / 4, confidence.min(Confidence::Estimated)) };
+    let (more, confidence) = match unmodelled(model, args).is_empty() {
+        true => (0, confidence),
+        false => (total / 4, confidence.min(Confidence::Estimated)),
+    };
     let (low, high) = (low + tower / 2, high.saturating_add(tower).saturating_add(more));
+    // A head's own output may be the model's, and its embedding its own.
+    let apart = sums.0[Part::Drafter as usize] / 2;
+    let (low, high) = (low + apart, high.saturating_add(apart));
+    let confidence = if apart > 0 { confidence.min(Confidence::Estimated) } else { confidence };
     let confidence = if counted { confidence } else { confidence.min(Confidence::Estimated) };
     Figure::exact(
         total,

@@ -11,7 +11,9 @@ use vramscope_core::{Architecture, Confidence, WeightFormat};
 use crate::EstimateError;
 use crate::device::GpuModel;
 use crate::figure::Figure;
+use crate::vllm::drafts::{Draft, DraftMethod};
 use crate::vllm::held;
+use crate::vllm::input::EngineArgs;
 use crate::vllm::resolve::Resolved;
 
 const OVERFLOW: EstimateError = EstimateError::Overflow { what: "the activation peak" };
@@ -25,6 +27,9 @@ pub enum Runner {
     V2,
 }
 
+/// The variable that decides which runner is taken.
+pub(crate) const CHOOSES_RUNNER: &str = "VLLM_USE_V2_MODEL_RUNNER";
+
 /// Classes for which the second runner is the default although they have experts (0.24 to 0.29).
 const SECOND_RUNNER: [&str; 6] = [
     "DeepseekV2ForCausalLM",
@@ -36,8 +41,16 @@ const SECOND_RUNNER: [&str; 6] = [
 ];
 
 impl Runner {
-    /// The runner that an engine takes by default (`config/vllm.py`, `use_v2_model_runner`).
-    pub(crate) fn of(model: &Architecture, version: crate::EngineVersion) -> Self {
+    /// The runner that an engine takes (`config/vllm.py`, `use_v2_model_runner`): as a variable says, else the second one
+    /// where it serves the model and its drafter.
+    pub(crate) fn of(model: &Architecture, args: &EngineArgs) -> Self {
+        let version = args.version;
+        if let Some(second) = args.second_runner {
+            return if second { Self::V2 } else { Self::V1 };
+        }
+        if !Self::second_drafts(args) {
+            return Self::V1;
+        }
         let class = model.class.as_deref().unwrap_or_default();
         let plain = !model.has_experts() && model.quantization.is_none();
         let second = match version.minor {
@@ -53,6 +66,19 @@ impl Runner {
             _ => false,
         };
         if second { Self::V2 } else { Self::V1 }
+    }
+
+    /// Whether the second runner knows the drafter (`_get_v2_model_runner_unsupported_features`).
+    fn second_drafts(args: &EngineArgs) -> bool {
+        let Some(drafter) = &args.drafter else { return true };
+        let whole = args.pipeline_parallel_size == 1;
+        match drafter.method {
+            DraftMethod::Eagle | DraftMethod::OwnLayers => true,
+            DraftMethod::Eagle3 => whole || args.version.from_minor(33),
+            DraftMethod::Suffix => false,
+            // Read in 0.25 and 0.33; between them as in the former.
+            DraftMethod::Lookup | DraftMethod::Model | DraftMethod::Other => args.version.from_minor(33),
+        }
     }
 }
 
@@ -72,6 +98,18 @@ pub(crate) struct Peak {
     pub(crate) figure: Figure,
     /// The experts' workspace, which stays allocated after the run.
     pub(crate) workspace: u64,
+}
+
+/// The peak beside a drafter: the model's states that it takes in stay meanwhile, and its own step, which was recorded once,
+/// may take as much again.
+pub(crate) fn beside(peak: Peak, draft: &Draft<'_>, engine: &Resolved, hidden: u64) -> Peak {
+    let unit = engine.max_num_batched_tokens.saturating_mul(engine.element.bits() / 8);
+    let (states, joined) = (draft.states().saturating_mul(unit), draft.joined(hidden).saturating_mul(unit));
+    let Figure { value, low, high, .. } = peak.figure;
+    let confidence = peak.figure.confidence.min(Confidence::Assumed);
+    let figure = Figure { value: value.saturating_add(states), ..peak.figure };
+    let high = high.saturating_add(states).saturating_add(joined);
+    Peak { figure: figure.within(low, high, confidence), ..peak }
 }
 
 /// Computes the peak of a pipeline stage.

@@ -9,6 +9,7 @@ use crate::calibration::Calibration;
 use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::activations::{self, Context};
+use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
 use crate::vllm::kv::KvPlan;
 use crate::vllm::resolve::{self, Resolved};
@@ -158,15 +159,20 @@ pub fn budget_of_loaded(
     let engine = resolve::resolve(model, args, device, &plan)?;
     plan.set_step(engine.max_num_batched_tokens, args);
     let requested = requested(&engine, device)?;
-    let graphs_budgeted = graphs::budgeted(model, &engine, device, setting.calibration);
+    let graphs_budgeted = graphs::beside(graphs::budgeted(model, &engine, device, setting.calibration), args);
     let non_torch = graphs::non_torch(&engine, device, setting.calibration);
     let context = graphs::context(setting.calibration);
     let plain = matches!(engine.format, vramscope_core::WeightFormat::Plain | vramscope_core::WeightFormat::Mxfp4);
     let last = loaded.stages.len().saturating_sub(1);
+    let draft = Draft::of(model, args.drafter.as_ref());
     let mut least: Option<Stage> = None;
     for (index, stage) in loaded.stages.iter().enumerate() {
         let what = Context { model, engine: &engine, device, plain };
         let peak = activations::peak(what, stage.layers.clone(), index == last)?;
+        let peak = match draft.as_ref().filter(|_| index == last) {
+            Some(draft) => activations::beside(peak, draft, &engine, model.hidden_size),
+            None => peak,
+        };
         let held = held::held(model, &engine, peak.workspace, setting.calibration);
         let taken = [&stage.bytes, &peak.figure, &non_torch, &graphs_budgeted, &held];
         let left = |of: fn(&Figure) -> u64, from: u64| {
@@ -198,7 +204,7 @@ pub fn budget_of_loaded(
         weights: stage.weights,
         held: stage.held,
         activation_peak: stage.activation_peak,
-        cuda_graphs: graphs::captured(model, &engine, setting.calibration),
+        cuda_graphs: graphs::beside(graphs::captured(model, &engine, setting.calibration), args),
         cuda_graphs_budgeted: graphs_budgeted,
         non_torch,
         runtime_context: context,
@@ -209,7 +215,7 @@ pub fn budget_of_loaded(
             Some(_) => Figure::exact(plan.block_size, "engine_block_size", "tokens of one block"),
             None => doubts.widen(Figure::exact(plan.block_size, "engine_block_size", "tokens of one block")),
         },
-        notes: doubts.notes(args),
+        notes: doubts.notes(model, args),
         kv_cache_tokens: sizes.tokens,
         max_concurrency_milli: sizes.concurrency,
         plan,

@@ -8,6 +8,7 @@ use crate::calibration::{Calibration, Constant};
 use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::activations::Runner;
+use crate::vllm::input::EngineArgs;
 use crate::vllm::resolve::{Resolved, estimates_graphs};
 
 /// Graphs as they end up on the device.
@@ -52,6 +53,15 @@ pub(crate) fn budgeted(
     let floor = engine.capture_sizes.saturating_sub(1) << 21;
     (figure.value, figure.low, figure.high) = (figure.value.max(floor), figure.low.max(floor), figure.high.max(floor));
     figure
+}
+
+/// Graphs beside a drafter, which has its own: they were not recorded alone.
+pub(crate) fn beside(figure: Figure, args: &EngineArgs) -> Figure {
+    if args.drafter.is_none() || figure.value == 0 {
+        return figure;
+    }
+    let (low, high) = (figure.low, figure.high.saturating_mul(2));
+    figure.within(low, high, Confidence::Assumed)
 }
 
 /// Whether the second runner's graphs are those of 0.33, captured once by trial and then for good. Releases since 0.28 are

@@ -67,7 +67,7 @@ pub(crate) fn resolve(
     let compiled = !args.enforce_eager;
     Ok(Resolved {
         version: args.version,
-        runner: Runner::of(model, args.version),
+        runner: Runner::of(model, args),
         tensor_parallel_size: args.tensor_parallel_size,
         pipeline_parallel_size: args.pipeline_parallel_size,
         data_parallel_size: args.data_parallel_size,

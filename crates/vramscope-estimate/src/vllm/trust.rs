@@ -3,6 +3,7 @@
 use vramscope_core::{Architecture, Confidence};
 
 use crate::figure::Figure;
+use crate::vllm::drafts;
 use crate::vllm::input::{EngineArgs, EngineVersion};
 use crate::vllm::kv::KvPlan;
 
@@ -50,6 +51,18 @@ impl EngineVersion {
     }
 }
 
+/// What was given, matters for memory and is not modelled, by name.
+pub(crate) fn unmodelled(model: &Architecture, args: &EngineArgs) -> Vec<String> {
+    let mut found = args.unmodelled.clone();
+    let Some(drafter) = &args.drafter else { return found };
+    found.extend_from_slice(&drafter.unmodelled);
+    if found.is_empty() && !drafts::is_modelled(model, Some(drafter)) {
+        let why = if drafter.wants_model() { "its model's config is not at hand" } else { "such a drafter is not known" };
+        found.push(format!("--speculative-config ({why})"));
+    }
+    found
+}
+
 /// What stands against the certainty of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Doubts {
@@ -66,7 +79,7 @@ impl Doubts {
             unread: !model.unread.is_empty(),
             unknown_family: !model.known_family,
             unlike_plan: plan.approximate,
-            unmodelled: !args.unmodelled.is_empty(),
+            unmodelled: !unmodelled(model, args).is_empty(),
             checked: args.version.checked(),
         }
     }
@@ -105,11 +118,11 @@ impl Doubts {
     }
 
     /// What to tell of options that are not modelled, and of a release that was neither recorded nor compared.
-    pub(crate) fn notes(self, args: &EngineArgs) -> Vec<String> {
+    pub(crate) fn notes(self, model: &Architecture, args: &EngineArgs) -> Vec<String> {
         let (version, newest) = (args.version, EngineVersion::NEWEST);
         let mut notes = Vec::new();
         if self.unmodelled {
-            let options = args.unmodelled.join(", ");
+            let options = unmodelled(model, args).join(", ");
             notes.push(format!("not modelled, so that nothing is certain: {options}"));
         }
         notes.extend(match self.checked {

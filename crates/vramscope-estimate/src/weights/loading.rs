@@ -2,11 +2,13 @@
 
 use vramscope_core::{Architecture, Layer, Mixer, RotaryTable, Span, StoredAs, WeightFormat};
 
+use super::drafts;
 use super::format::{Pieces, Repack, Storage, pieces};
 use super::tensors::{self, Part, Split, Tensor};
 use super::{PARTS, Sums};
 use crate::EstimateError;
 use crate::allocator::{self, Allocator, Block, Mark};
+use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
 
 /// vLLM's `max_split_size_mb` while it loads.
@@ -114,6 +116,9 @@ impl<'a> Loading<'a> {
         self.repack();
         if let Some(lora) = args.lora {
             self.adapters(lora, place)?;
+        }
+        if let Some(draft) = Draft::of(self.model, args.drafter.as_ref()).filter(|_| place.last) {
+            self.draft(&draft, args)?;
         }
         let rounding = self.allocator.allocated().saturating_sub(self.sums.total()?);
         self.sums.add(Part::Rounding, Some(rounding))?;
@@ -371,6 +376,30 @@ impl<'a> Loading<'a> {
         let converted = self.allocator.take(2 * repack.scales);
         self.allocator.take(2 * repack.scales);
         self.give_all([Some(scaled), Some(converted), Some(unpacked), zeros]);
+    }
+
+    /// What guesses tokens ahead, loaded when the model is there.
+    fn draft(&mut self, draft: &Draft<'_>, args: &EngineArgs) -> Result<(), EstimateError> {
+        let (model, split, storage) = (self.model, self.split, self.storage);
+        let mut failed = Ok(());
+        // Layers of the model's own kind are stored as the model is, a draft's own in plain elements.
+        let own = matches!(draft, Draft::OwnLayers { .. });
+        drafts::tensors(draft, model, split, !args.dummy_weights, &mut |layer, tensor| {
+            let format = match layer.filter(|_| own) {
+                Some(layer) => self.format_of(layer, &tensor),
+                None => WeightFormat::Plain,
+            };
+            let tensor = Tensor { part: Part::Drafter, ..tensor };
+            failed = also(&mut failed, self.make(tensor, Storage { format, ..storage }));
+        })?;
+        failed?;
+        if let Some(own) = draft.own_model() {
+            for table in &own.rotary {
+                let width = table.width.checked_mul(storage.dtype.bits() / 8).ok_or(super::OVERFLOW)?;
+                self.keep(Part::Drafter, table.positions.checked_mul(width).ok_or(super::OVERFLOW)?)?;
+            }
+        }
+        Ok(())
     }
 
     /// Room for adapters on every linear layer, the embedding and the head.
