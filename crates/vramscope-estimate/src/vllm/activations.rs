@@ -247,6 +247,8 @@ fn sampler_margins(context: &Context<'_>, workspace: u64) -> Margins {
     let kernel = workspace == 0 || matches!(engine.format, WeightFormat::Plain | WeightFormat::Packed { .. });
     match (is_read(engine), kernel && engine.tensor_parallel_size == 1) {
         (true, true) if engine.runner == Runner::V2 => Margins::new(5, 10, Confidence::Computed),
+        // Recorded once, with drafts that are looked up.
+        (true, _) if engine.drafted => Margins::new(100, 100, Confidence::Estimated),
         (true, true) => Margins::new(20, 30, Confidence::Computed),
         (true, false) => Margins::new(40, 60, Confidence::Estimated),
         (false, _) => Margins::new(150, 200, Confidence::Estimated),

@@ -45,9 +45,15 @@ pub(crate) fn budgeted(
     if !estimates_graphs(engine, device) {
         return Figure::exact(0, "not_budgeted", "this engine sets nothing aside for graphs");
     }
+    // What the second of two graphs took, times the sizes: segments of the allocator decide it, not layers.
     let each = &calibration.graphs_v1_estimate;
-    let formula = "layers of a stage x captured sizes x measured share of the estimate";
-    let mut figure = scaled(each, model, engine, "engine_estimate", formula);
+    let sizes = engine.capture_sizes;
+    let of = |bytes: u64| bytes.saturating_mul(sizes);
+    let ranks = if engine.tensor_parallel_size > 1 { 2 } else { 1 };
+    let formula = "captured sizes x measured bytes of each in the engine's estimate";
+    let mut figure = Figure::exact(of(each.value), "engine_estimate", formula)
+        .with(&[("captured_sizes", sizes), ("bytes_each", each.value)])
+        .within(of(each.low), of(each.high).saturating_mul(ranks), Confidence::Assumed);
     // The engine counts at least 1 MiB for every graph but the first, once in pieces and once whole
     // (`v1/worker/gpu_model_runner.py`, `profile_cudagraph_memory`).
     let floor = engine.capture_sizes.saturating_sub(1) << 21;

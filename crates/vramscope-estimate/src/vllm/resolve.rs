@@ -43,6 +43,8 @@ pub struct Resolved {
     pub block_size: u64,
     /// Share of the device.
     pub gpu_memory_utilization: f64,
+    /// Tokens are guessed ahead and then checked.
+    pub drafted: bool,
     /// Layers are compiled and graphs captured.
     pub compiled: bool,
     /// Sizes for which graphs are captured.
@@ -81,6 +83,7 @@ pub(crate) fn resolve(
         gpu_memory_utilization: args
             .gpu_memory_utilization
             .unwrap_or_else(|| args.version.default_gpu_memory_utilization()),
+        drafted: args.drafter.is_some(),
         compiled,
         capture_sizes: if compiled { capture_sizes(model, args, max_num_seqs, max_num_batched_tokens) } else { 0 },
     })
