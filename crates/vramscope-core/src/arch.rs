@@ -357,6 +357,8 @@ pub struct RotaryTable {
     pub positions: u64,
     /// Rotated width.
     pub width: u64,
+    /// Positions have sections (time, height, width) that may run ahead of the tokens; engines make the table longer.
+    pub sectioned: bool,
     /// Used only by layers with a window (`Some(true)`), only by those without (`Some(false)`), or by all.
     pub windowed: Option<bool>,
 }

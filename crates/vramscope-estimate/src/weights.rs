@@ -233,7 +233,8 @@ impl StoredShare {
     fn of(self, sums: &Sums) -> Result<Figure, EstimateError> {
         // The parts of a sum that fits 64 bits fit together.
         let total = sums.total()?;
-        let extra = [Part::Buffers, Part::Adapters, Part::Drafter].map(|part| sums.0[part as usize]).iter().sum::<u64>();
+        let extra =
+            [Part::Buffers, Part::Adapters, Part::Drafter].map(|part| sums.0[part as usize]).iter().sum::<u64>();
         let weights = total - extra - sums.0[Part::Rounding as usize];
         let scaled = u128::from(weights) * u128::from(self.stored) / u128::from(self.plain);
         let value = u64::try_from(scaled).ok().and_then(|bytes| bytes.checked_add(extra)).ok_or(OVERFLOW)?;
@@ -262,6 +263,8 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         WeightFormat::Packed { .. } => storage.kernel == Kernel::Machete,
         _ => false,
     };
+    // A tower's tensors are counted together, not block by block.
+    let followed = followed && model.tower.is_none();
     let permille = |n: u64| total / 1000 * n;
     // A tower that was counted by general rules may be half as large or twice.
     let tower = if counted { 0 } else { sums.0[Part::Tower as usize] };

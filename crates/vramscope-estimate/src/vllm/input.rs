@@ -245,6 +245,16 @@ impl EngineArgs {
                 });
             }
         }
+        if let Some(draft) = self.drafter.as_ref().and_then(|drafter| drafter.draft.as_deref()) {
+            crate::shape::check(&draft.architecture)?;
+            if draft.inputs > 1 << 32 || draft.draft_vocab_size.is_some_and(|words| words > 1 << 30) {
+                return Err(EstimateError::BadArgument {
+                    name: "--speculative-config",
+                    value: format!("a head over {} values", draft.inputs),
+                    expected: "a drafter of a plausible size",
+                });
+            }
+        }
         if self.num_speculative_tokens > 1 << 20 {
             return Err(EstimateError::BadArgument {
                 name: "--num-speculative-tokens",

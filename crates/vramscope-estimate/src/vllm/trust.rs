@@ -57,7 +57,8 @@ pub(crate) fn unmodelled(model: &Architecture, args: &EngineArgs) -> Vec<String>
     let Some(drafter) = &args.drafter else { return found };
     found.extend_from_slice(&drafter.unmodelled);
     if found.is_empty() && !drafts::is_modelled(model, Some(drafter)) {
-        let why = if drafter.wants_model() { "its model's config is not at hand" } else { "such a drafter is not known" };
+        let why =
+            if drafter.wants_model() { "its model's config is not at hand" } else { "such a drafter is not known" };
         found.push(format!("--speculative-config ({why})"));
     }
     found

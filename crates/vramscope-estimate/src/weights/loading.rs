@@ -39,6 +39,8 @@ pub(crate) struct Loading<'a> {
     repacks: Vec<(Repack, [Option<Block>; 2])>,
     tables_made: Vec<bool>,
     tables_left: usize,
+    /// How many times longer a table is whose positions have sections.
+    ahead: u64,
     /// Follows every allocation, also those that can be shown to change nothing: for tests of that.
     literal: bool,
     /// What the layers so far needed, one entry for all that are alike.
@@ -77,6 +79,7 @@ impl<'a> Loading<'a> {
             repacks: Vec::new(),
             tables_made: vec![false; model.rotary.len()],
             tables_left: model.rotary.len(),
+            ahead: ahead(model, args),
             literal: false,
             known: Vec::new(),
         }
@@ -261,7 +264,10 @@ impl<'a> Loading<'a> {
             return Ok(());
         }
         for place in 0..self.model.rotary.len() {
-            let table = self.model.rotary[place];
+            let mut table = self.model.rotary[place];
+            if table.sectioned {
+                table.positions = table.positions.checked_mul(self.ahead).ok_or(super::OVERFLOW)?;
+            }
             let wanted = table.windowed.is_none_or(|only| only == windowed);
             if wanted && !std::mem::replace(&mut self.tables_made[place], true) {
                 self.tables_left -= 1;
@@ -422,6 +428,14 @@ impl<'a> Loading<'a> {
         }
         Ok(())
     }
+}
+
+/// Positions of images and films may run four times ahead of the tokens (`rotary_embedding/mrope.py`). Qwen's classes
+/// since the third generation know in 0.33 that theirs do not (`qwen3_vl.py`, `mrope_positions_factor`), in 0.25 not.
+fn ahead(model: &Architecture, args: &EngineArgs) -> u64 {
+    let family = model.family.as_deref().unwrap_or_default();
+    let knows = ["qwen3_vl", "qwen3_5"].iter().any(|known| family.starts_with(known));
+    if knows && args.version.from_minor(33) { 1 } else { 4 }
 }
 
 impl Need {

@@ -53,8 +53,8 @@ fn graphs(runs: &[&Recording], table: &mut Calibration) {
     }
     let other = table.graphs_v2.clone();
     table.graphs_v1 = lone_or(&first, &table.graphs_v1, &other);
-    let unseen = Constant { high: 2 * table.graphs_v1_estimate.high, ..table.graphs_v1_estimate.clone() };
-    table.graphs_v1_estimate = lone_or(&estimate, &table.graphs_v1_estimate, &unseen);
+    let unseen = table.graphs_v1_estimate.clone();
+    table.graphs_v1_estimate = lone_or(&estimate, &unseen, &unseen);
 }
 
 /// A size from few recordings: a factor up and down. Without any, all that is known is that it lies between the engine's
