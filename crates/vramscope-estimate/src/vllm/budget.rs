@@ -159,7 +159,7 @@ pub fn budget_of_loaded(
     let engine = resolve::resolve(model, args, device, &plan)?;
     plan.set_step(engine.max_num_batched_tokens, args);
     let requested = requested(&engine, device)?;
-    let graphs_budgeted = graphs::beside(graphs::budgeted(model, &engine, device, setting.calibration), args);
+    let graphs_budgeted = graphs::told(graphs::budgeted(model, &engine, device, setting.calibration), args);
     let non_torch = graphs::non_torch(&engine, device, setting.calibration);
     let context = graphs::context(setting.calibration);
     let plain = matches!(engine.format, vramscope_core::WeightFormat::Plain | vramscope_core::WeightFormat::Mxfp4);
@@ -204,7 +204,7 @@ pub fn budget_of_loaded(
         weights: stage.weights,
         held: stage.held,
         activation_peak: stage.activation_peak,
-        cuda_graphs: graphs::beside(graphs::captured(model, &engine, setting.calibration), args),
+        cuda_graphs: graphs::told(graphs::captured(model, &engine, setting.calibration), args),
         cuda_graphs_budgeted: graphs_budgeted,
         non_torch,
         runtime_context: context,
