@@ -9,6 +9,7 @@ use vramscope_core::{Architecture, Confidence, Layer, WeightFormat};
 
 use crate::device::GpuModel;
 use crate::figure::Figure;
+use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
 use crate::vllm::trust::unmodelled;
 use crate::{EstimateError, Part, shape};
@@ -282,10 +283,9 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         false => (total / 4, confidence.min(Confidence::Estimated)),
     };
     let (low, high) = (low + tower / 2, high.saturating_add(tower).saturating_add(more));
-    // A head's own output may be the model's, and its embedding its own.
-    let apart = sums.0[Part::Drafter as usize] / 2;
-    let (low, high) = (low + apart, high.saturating_add(apart));
-    let confidence = if apart > 0 { confidence.min(Confidence::Estimated) } else { confidence };
+    let (less, own) = shared_by_drafter(model, args, storage, sums.0[Part::Drafter as usize]);
+    let (low, high) = (low + less, high.saturating_add(own));
+    let confidence = if less > 0 { confidence.min(Confidence::Estimated) } else { confidence };
     let confidence = if counted { confidence } else { confidence.min(Confidence::Estimated) };
     Figure::exact(
         total,
@@ -293,6 +293,22 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         "sum over the tensors of one rank of their blocks in the framework's allocator",
     )
     .within(total - low, total.saturating_add(high), confidence)
+}
+
+/// What a drafter may hold less and more, as it shares its output and embedding with the model or not: a head's checkpoint
+/// decides that, and it is not read.
+fn shared_by_drafter(model: &Architecture, args: &EngineArgs, storage: Storage, held: u64) -> (u64, u64) {
+    match Draft::of(model, args.drafter.as_ref()) {
+        Some(Draft::Head { draft, .. }) => {
+            let ranks = args.tensor_parallel_size.max(1);
+            let table =
+                |words: u64| words.saturating_mul(draft.architecture.hidden_size * storage.dtype.bits() / 8) / ranks;
+            let head = draft.draft_vocab_size.filter(|_| !args.dummy_weights).map_or(0, table);
+            (head.min(held) + held / 100, table(draft.architecture.vocab_size).saturating_add(held / 100))
+        }
+        Some(_) => (held / 100, held / 100),
+        None => (0, 0),
+    }
 }
 
 /// The storage format: what the engine is told, else what the checkpoint declares.
