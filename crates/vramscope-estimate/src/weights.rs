@@ -10,6 +10,7 @@ use vramscope_core::{Architecture, Confidence, Layer, WeightFormat};
 use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::drafts::Draft;
+use crate::vllm::dropped;
 use crate::vllm::input::EngineArgs;
 use crate::vllm::trust::unmodelled;
 use crate::{EstimateError, Part, shape};
@@ -175,6 +176,7 @@ pub fn weights_on_device(model: &Architecture, args: &EngineArgs, device: &GpuMo
 fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<Weights, EstimateError> {
     args.check()?;
     shape::check(model)?;
+    dropped::check(model, args)?;
     let method = model.quantization.as_ref().map_or("", |q| q.method.as_str());
     let storage = Storage {
         format: format_of(model, args)?,
