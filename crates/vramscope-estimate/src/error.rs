@@ -57,7 +57,9 @@ pub enum EstimateError {
         most: u64,
     },
     /// The release no longer loads what the checkpoint is stored in.
-    #[error("load the weights: vLLM {version} refuses {what} of `{method}`; take another checkpoint, or an older release")]
+    #[error(
+        "load the weights: vLLM {version} refuses {what} of `{method}`; take another checkpoint, or an older release"
+    )]
     DroppedFormat {
         /// What it refuses.
         what: &'static str,

@@ -5,7 +5,7 @@ mod format;
 mod loading;
 pub(crate) mod tensors;
 
-use vramscope_core::{Architecture, Confidence, Layer, WeightFormat};
+use vramscope_core::{Architecture, Confidence, Layer, Mixer, Recurrent, WeightFormat};
 
 use crate::device::GpuModel;
 use crate::figure::Figure;
@@ -267,8 +267,9 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         WeightFormat::Packed { .. } => storage.kernel == Kernel::Machete && !args.version.from_minor(28),
         _ => false,
     };
-    // A tower's tensors are counted together, not block by block.
-    let followed = followed && model.tower.is_none();
+    // A tower's tensors are counted together, not block by block; one recording of Kimi's recurrence had 8 MB more.
+    let delta = |layer: &Layer| matches!(layer.mixer, Mixer::Recurrent(Recurrent::KimiDelta { .. }));
+    let followed = followed && model.tower.is_none() && !model.layers.iter().any(delta);
     let permille = |n: u64| total / 1000 * n;
     // A tower that was counted by general rules may be half as large or twice.
     let tower = if counted { 0 } else { sums.0[Part::Tower as usize] };
@@ -286,7 +287,7 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
     };
     let (low, high) = (low + tower / 2, high.saturating_add(tower).saturating_add(more));
     let (less, own) = shared_by_drafter(model, args, storage, sums.0[Part::Drafter as usize]);
-    let (low, high) = (low + less, high.saturating_add(own));
+    let (low, high) = (low + less, high.saturating_add(own).saturating_add(sparse_copies(model, args)));
     let confidence = if less > 0 { confidence.min(Confidence::Estimated) } else { confidence };
     let confidence = if counted { confidence } else { confidence.min(Confidence::Estimated) };
     Figure::exact(
@@ -295,6 +296,25 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         "sum over the tensors of one rank of their blocks in the framework's allocator",
     )
     .within(total - low, total.saturating_add(high), confidence)
+}
+
+/// What sparse attention may hold beside its weights: its projections once more in 16 bits, as they are and transposed, and
+/// the places that each token of a step attends to. Recorded once, where 374 MB of this were there for 17 GB.
+fn sparse_copies(model: &Architecture, args: &EngineArgs) -> u64 {
+    /// Tokens of a step, and places of a token (`index_topk`), at most.
+    const PLACES: u64 = 16_384 * 2048 * 4;
+    let copies = model.layers.iter().filter_map(|layer| match layer.mixer {
+        Mixer::Latent(l) if l.sparse => {
+            Some(l.heads.saturating_mul(l.nope_dim + l.value_dim).saturating_mul(l.kv_rank))
+        }
+        _ => None,
+    });
+    let elements = copies.fold(0_u64, u64::saturating_add);
+    if elements == 0 {
+        0
+    } else {
+        (elements / args.tensor_parallel_size.max(1)).saturating_mul(4).saturating_add(PLACES)
+    }
 }
 
 /// What a drafter may hold less and more, as it shares its output and embedding with the model or not: a head's checkpoint
@@ -308,6 +328,8 @@ fn shared_by_drafter(model: &Architecture, args: &EngineArgs, storage: Storage, 
             let head = draft.draft_vocab_size.filter(|_| !args.dummy_weights).map_or(0, table);
             (head.min(held) + held / 100, table(draft.architecture.vocab_size).saturating_add(held / 100))
         }
+        // Checkpoints of 8 and 4 bits may keep the further layers in 16.
+        Some(Draft::OwnLayers { .. }) if storage.format != WeightFormat::Plain => (held / 100, held.saturating_mul(3)),
         Some(_) => (held / 100, held / 100),
         None => (0, 0),
     }

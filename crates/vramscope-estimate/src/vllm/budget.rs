@@ -159,7 +159,9 @@ pub fn budget_of_loaded(
     let engine = resolve::resolve(model, args, device, &plan)?;
     plan.set_step(engine.max_num_batched_tokens, args);
     let requested = requested(&engine, device)?;
+    let doubts = Doubts::of(model, args, &plan);
     let graphs_budgeted = graphs::told(graphs::budgeted(model, &engine, device, setting.calibration), args);
+    let graphs_budgeted = doubts.widen_part(graphs_budgeted);
     let non_torch = graphs::non_torch(&engine, device, setting.calibration);
     let context = graphs::context(setting.calibration);
     let plain = matches!(engine.format, vramscope_core::WeightFormat::Plain | vramscope_core::WeightFormat::Mxfp4);
@@ -174,7 +176,8 @@ pub fn budget_of_loaded(
             None => peak,
         };
         let held = held::held(model, &engine, peak.workspace, setting.calibration);
-        let taken = [&stage.bytes, &peak.figure, &non_torch, &graphs_budgeted, &held];
+        let (peak_figure, held) = (doubts.widen_part(peak.figure), doubts.widen_part(held));
+        let taken = [&stage.bytes, &peak_figure, &non_torch, &graphs_budgeted, &held];
         let left = |of: fn(&Figure) -> u64, from: u64| {
             taken.iter().try_fold(from, |left, part| Some(left.saturating_sub(of(part))))
         };
@@ -186,7 +189,7 @@ pub fn budget_of_loaded(
                 left(|f| f.low, requested.high).unwrap_or(0),
             ),
         };
-        let next = Stage { weights: stage.bytes.clone(), held, activation_peak: peak.figure, available };
+        let next = Stage { weights: stage.bytes.clone(), held, activation_peak: peak_figure, available };
         // Where the size of the cache is given, the heaviest stage is the one to look at.
         let room = |stage: &Stage| (stage.available.0, u64::MAX - stage.weights.value);
         if least.as_ref().is_none_or(|least| room(&next) < room(least)) {
@@ -194,7 +197,6 @@ pub fn budget_of_loaded(
         }
     }
     let stage = least.ok_or(OVERFLOW)?;
-    let doubts = Doubts::of(model, args, &plan);
     let sizes = Sizes::of(&plan, &engine, args, stage.available, doubts)?;
     let mut verdict = verdict(&stage, &sizes, &plan, &engine, &requested, &non_torch, &context, setting);
     verdict.certain &= doubts.none();
@@ -204,7 +206,7 @@ pub fn budget_of_loaded(
         weights: stage.weights,
         held: stage.held,
         activation_peak: stage.activation_peak,
-        cuda_graphs: graphs::told(graphs::captured(model, &engine, setting.calibration), args),
+        cuda_graphs: doubts.widen_part(graphs::told(graphs::captured(model, &engine, setting.calibration), args)),
         cuda_graphs_budgeted: graphs_budgeted,
         non_torch,
         runtime_context: context,

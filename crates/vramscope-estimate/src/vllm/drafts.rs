@@ -127,9 +127,7 @@ impl Join {
     /// That of a family whose further layers are like its last one, or `None` for others.
     fn of(model: &Architecture) -> Option<Self> {
         match model.family.as_deref()? {
-            "deepseek_v3" | "deepseek_v32" | "glm_moe_dsa" | "kimi_k2" | "glm4_moe" | "glm4_moe_lite" | "mimo" => {
-                Some(Self::Whole)
-            }
+            "deepseek_v3" | "deepseek_v32" | "glm_moe_dsa" | "glm4_moe" | "glm4_moe_lite" | "mimo" => Some(Self::Whole),
             "qwen3_next" | "qwen3_5_text" | "qwen3_5_moe_text" => Some(Self::Split),
             _ => None,
         }

@@ -6,6 +6,7 @@ use vramscope_core::{Architecture, ElementType, Vendor, WeightFormat};
 
 use crate::device::GpuModel;
 use crate::vllm::activations::Runner;
+use crate::vllm::drafts::DraftMethod;
 use crate::vllm::input::{EngineArgs, EngineVersion, Usage};
 use crate::vllm::kv::KvPlan;
 use crate::vllm::lengths::max_model_len;
@@ -45,6 +46,10 @@ pub struct Resolved {
     pub gpu_memory_utilization: f64,
     /// Tokens are guessed ahead and then checked.
     pub drafted: bool,
+    /// They are guessed from the model's states.
+    pub drafts_from_states: bool,
+    /// Only the language part of a multimodal model is loaded.
+    pub language_model_only: bool,
     /// Layers are compiled and graphs captured.
     pub compiled: bool,
     /// Sizes for which graphs are captured.
@@ -84,6 +89,8 @@ pub(crate) fn resolve(
             .gpu_memory_utilization
             .unwrap_or_else(|| args.version.default_gpu_memory_utilization()),
         drafted: args.drafter.is_some(),
+        drafts_from_states: args.drafter.as_ref().is_some_and(|drafter| drafter.method != DraftMethod::Lookup),
+        language_model_only: args.language_model_only,
         compiled,
         capture_sizes: if compiled { capture_sizes(model, args, max_num_seqs, max_num_batched_tokens) } else { 0 },
     })

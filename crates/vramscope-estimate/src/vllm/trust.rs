@@ -111,6 +111,15 @@ impl Doubts {
         }
     }
 
+    /// Widens a figure of a part that the model's shape decides, where not all of the shape is understood.
+    pub(crate) fn widen_part(self, figure: Figure) -> Figure {
+        if !self.unread || figure.value == 0 {
+            return figure;
+        }
+        let (low, high) = (figure.low / 3, figure.high.saturating_mul(3));
+        figure.within(low, high, Confidence::Assumed)
+    }
+
     /// Widens a figure of the cache.
     pub(crate) fn widen(self, figure: Figure) -> Figure {
         let Some((factor, confidence)) = self.factors() else { return figure };
