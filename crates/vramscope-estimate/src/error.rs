@@ -58,7 +58,7 @@ pub enum EstimateError {
     },
     /// The release no longer loads what the checkpoint is stored in.
     #[error(
-        "load the weights: vLLM {version} refuses {what} of `{method}`; take another checkpoint, or an older release"
+        "load the weights: {version} of the engine refuses {what} of `{method}`; take another checkpoint, or an older release"
     )]
     DroppedFormat {
         /// What it refuses.
