@@ -45,7 +45,7 @@ pub use evidence::probe::{
     ProbeProcessMoment, ProbeRequest, ProbeVersions, read as read_probe,
 };
 pub use evidence::{EngineLog, Evidence, EvidenceError, LogTail};
-pub use named::{ModelError, NamedModel, read_config_text};
+pub use named::{ModelError, NamedModel, read_config_text, read_draft};
 pub use phases::RETURNED_WITHIN;
 
 /// The example of the README, which is a test.

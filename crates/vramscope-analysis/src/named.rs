@@ -3,12 +3,12 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use vramscope_core::Architecture;
+use vramscope_core::{Architecture, DraftModel};
 use vramscope_estimate::document::ModelDocument;
-use vramscope_estimate::{EstimateError, parameter_count};
+use vramscope_estimate::{EngineArgs, EstimateError, parameter_count};
 use vramscope_models::{
     ConfigError, HeaderError, MOST_CONFIG_BYTES, Note, Overrides, QUANTIZATION_FILE, TensorTable, UnknownModel,
-    find_model, read_gguf, read_safetensors, read_safetensors_index, with_quantization,
+    find_model, read_draft_config, read_gguf, read_safetensors, read_safetensors_index, with_quantization,
 };
 use vramscope_runs::{OpenedFile, Shape, open_file};
 
@@ -128,6 +128,33 @@ impl NamedModel {
         }
         Ok(())
     }
+}
+
+/// Puts the shape of a drafter's model to the engine's arguments, where they name one that is at hand: a folder, a
+/// config.json or an id of the database. One that is not leaves the drafter unmodelled, which a budget says.
+///
+/// # Errors
+/// [`ModelError`], where a config is there and says nothing that can be used.
+pub fn read_draft(args: &mut EngineArgs) -> Result<(), ModelError> {
+    let Some(drafter) = args.drafter.as_mut().filter(|drafter| drafter.wants_model()) else { return Ok(()) };
+    let Some(name) = drafter.model.as_deref() else { return Ok(()) };
+    let path = Path::new(name);
+    let path = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
+    let read = match path.is_file() {
+        true => {
+            let json = config_text(&path)?;
+            read_draft_config(&json).map_err(|source| ModelError::Config { path, source })?.0
+        }
+        false => match find_model(name) {
+            Ok(known) => {
+                let (architecture, _) = known.architecture()?;
+                DraftModel { inputs: 2 * architecture.hidden_size, draft_vocab_size: None, architecture }
+            }
+            Err(_) => return Ok(()),
+        },
+    };
+    drafter.draft = Some(Box::new(read));
+    Ok(())
 }
 
 fn by_shape(name: &str, overrides: &Overrides, absent: bool) -> Result<NamedModel, ModelError> {

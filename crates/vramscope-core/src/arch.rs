@@ -329,6 +329,8 @@ pub struct Experts {
     pub shared_gate: bool,
     /// The router has a bias or a correction per expert.
     pub router_bias: bool,
+    /// The router's matrix stays in 32 bits on a device, whatever the model's type.
+    pub router_in_32_bits: bool,
     /// Routed experts work on vectors of this width, into which and out of which one matrix each leads (latent experts).
     pub latent: Option<u64>,
 }
@@ -355,6 +357,8 @@ pub struct RotaryTable {
     pub positions: u64,
     /// Rotated width.
     pub width: u64,
+    /// Positions have sections (time, height, width) that may run ahead of the tokens; engines make the table longer.
+    pub sectioned: bool,
     /// Used only by layers with a window (`Some(true)`), only by those without (`Some(false)`), or by all.
     pub windowed: Option<bool>,
 }

@@ -20,6 +20,7 @@ mod arch;
 mod breakdown;
 mod bytes;
 mod device;
+mod draft;
 mod engine_kind;
 mod facts;
 mod foreign;
@@ -39,6 +40,7 @@ pub use arch::{
 pub use breakdown::{Basis, Breakdown, BreakdownError, Component, ComponentKind, Confidence};
 pub use bytes::{ByteDelta, ByteUnit, Bytes};
 pub use device::{Device, DeviceIndex, Partition, Vendor};
+pub use draft::DraftModel;
 pub use engine_kind::EngineKind;
 pub use facts::{
     Consequence, EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation, LogTime, MaxConcurrency,

@@ -56,6 +56,18 @@ pub enum EstimateError {
         /// What the engine derives, in tokens.
         most: u64,
     },
+    /// The release no longer loads what the checkpoint is stored in.
+    #[error(
+        "load the weights: {version} of the engine refuses {what} of `{method}`; take another checkpoint, or an older release"
+    )]
+    DroppedFormat {
+        /// What it refuses.
+        what: &'static str,
+        /// The method's name.
+        method: String,
+        /// The release.
+        version: String,
+    },
     /// The storage format of weights is not known.
     #[error("size the weights: the format `{method}` is not known; give the tensor table of the checkpoint")]
     UnknownWeightFormat {

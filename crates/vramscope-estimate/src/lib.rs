@@ -33,6 +33,7 @@ pub use error::EstimateError;
 pub use figure::Figure;
 pub use vllm::activations::Runner;
 pub use vllm::budget::{Budget, Setting, Verdict, WorkloadUse, budget, budget_of_loaded};
+pub use vllm::drafts::{DraftMethod, Drafter};
 pub use vllm::fit::{
     Change, DeviceFit, Placement, Wish, changes, fewest_gpus, longest_model_len, lowest_utilization, on_every_device,
     serve_command,

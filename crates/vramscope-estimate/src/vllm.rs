@@ -2,6 +2,8 @@
 
 pub(crate) mod activations;
 pub(crate) mod budget;
+pub(crate) mod drafts;
+pub(crate) mod dropped;
 pub(crate) mod fit;
 pub(crate) mod grammar;
 pub(crate) mod graphs;

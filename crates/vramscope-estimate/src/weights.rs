@@ -1,14 +1,18 @@
 //! Weights: how many parameters a model has, and what one rank holds of them.
 
+mod drafts;
 mod format;
 mod loading;
 pub(crate) mod tensors;
 
-use vramscope_core::{Architecture, Confidence, Layer, WeightFormat};
+use vramscope_core::{Architecture, Confidence, Layer, Mixer, Recurrent, WeightFormat};
 
 use crate::device::GpuModel;
 use crate::figure::Figure;
+use crate::vllm::drafts::Draft;
+use crate::vllm::dropped;
 use crate::vllm::input::EngineArgs;
+use crate::vllm::trust::unmodelled;
 use crate::{EstimateError, Part, shape};
 use format::{Kernel, Storage};
 use loading::{Loading, Place};
@@ -55,7 +59,7 @@ impl Weights {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Sums([u64; PARTS.len()]);
 
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 14] = [
     Part::Embedding,
     Part::Head,
     Part::Attention,
@@ -68,6 +72,7 @@ const PARTS: [Part; 13] = [
     Part::Tower,
     Part::Buffers,
     Part::Adapters,
+    Part::Drafter,
     Part::Rounding,
 ];
 
@@ -171,6 +176,7 @@ pub fn weights_on_device(model: &Architecture, args: &EngineArgs, device: &GpuMo
 fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<Weights, EstimateError> {
     args.check()?;
     shape::check(model)?;
+    dropped::check(model, args)?;
     let method = model.quantization.as_ref().map_or("", |q| q.method.as_str());
     let storage = Storage {
         format: format_of(model, args)?,
@@ -230,7 +236,8 @@ impl StoredShare {
     fn of(self, sums: &Sums) -> Result<Figure, EstimateError> {
         // The parts of a sum that fits 64 bits fit together.
         let total = sums.total()?;
-        let extra = sums.0[Part::Buffers as usize] + sums.0[Part::Adapters as usize];
+        let extra =
+            [Part::Buffers, Part::Adapters, Part::Drafter].map(|part| sums.0[part as usize]).iter().sum::<u64>();
         let weights = total - extra - sums.0[Part::Rounding as usize];
         let scaled = u128::from(weights) * u128::from(self.stored) / u128::from(self.plain);
         let value = u64::try_from(scaled).ok().and_then(|bytes| bytes.checked_add(extra)).ok_or(OVERFLOW)?;
@@ -256,9 +263,13 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
     }
     let followed = match storage.format {
         WeightFormat::Plain => model.quantization.as_ref().is_none_or(|declared| declared.others.is_empty()),
-        WeightFormat::Packed { .. } => storage.kernel == Kernel::Machete,
+        // What rewriting for the kernel leaves behind was followed in 0.25; in 0.33 it was 12 MiB less.
+        WeightFormat::Packed { .. } => storage.kernel == Kernel::Machete && !args.version.from_minor(28),
         _ => false,
     };
+    // A tower's tensors are counted together, not block by block; one recording of Kimi's recurrence had 8 MB more.
+    let delta = |layer: &Layer| matches!(layer.mixer, Mixer::Recurrent(Recurrent::KimiDelta { .. }));
+    let followed = followed && model.tower.is_none() && !model.layers.iter().any(delta);
     let permille = |n: u64| total / 1000 * n;
     // A tower that was counted by general rules may be half as large or twice.
     let tower = if counted { 0 } else { sums.0[Part::Tower as usize] };
@@ -270,9 +281,14 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         (false, _) => (permille(50).max(rounding), permille(100), Confidence::Estimated),
     };
     // A draft or another config may weigh a quarter of the model more.
-    let (more, confidence) =
-        if args.unmodelled.is_empty() { (0, confidence) } else { (total / 4, confidence.min(Confidence::Estimated)) };
+    let (more, confidence) = match unmodelled(model, args).is_empty() {
+        true => (0, confidence),
+        false => (total / 4, confidence.min(Confidence::Estimated)),
+    };
     let (low, high) = (low + tower / 2, high.saturating_add(tower).saturating_add(more));
+    let (less, own) = shared_by_drafter(model, args, storage, sums.0[Part::Drafter as usize]);
+    let (low, high) = (low + less, high.saturating_add(own).saturating_add(sparse_copies(model, args)));
+    let confidence = if less > 0 { confidence.min(Confidence::Estimated) } else { confidence };
     let confidence = if counted { confidence } else { confidence.min(Confidence::Estimated) };
     Figure::exact(
         total,
@@ -280,6 +296,43 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         "sum over the tensors of one rank of their blocks in the framework's allocator",
     )
     .within(total - low, total.saturating_add(high), confidence)
+}
+
+/// What sparse attention may hold beside its weights: its projections once more in 16 bits, as they are and transposed, and
+/// the places that each token of a step attends to. Recorded once, where 374 MB of this were there for 17 GB.
+fn sparse_copies(model: &Architecture, args: &EngineArgs) -> u64 {
+    /// Tokens of a step, and places of a token (`index_topk`), at most.
+    const PLACES: u64 = 16_384 * 2048 * 4;
+    let copies = model.layers.iter().filter_map(|layer| match layer.mixer {
+        Mixer::Latent(l) if l.sparse => {
+            Some(l.heads.saturating_mul(l.nope_dim + l.value_dim).saturating_mul(l.kv_rank))
+        }
+        _ => None,
+    });
+    let elements = copies.fold(0_u64, u64::saturating_add);
+    if elements == 0 {
+        0
+    } else {
+        (elements / args.tensor_parallel_size.max(1)).saturating_mul(4).saturating_add(PLACES)
+    }
+}
+
+/// What a drafter may hold less and more, as it shares its output and embedding with the model or not: a head's checkpoint
+/// decides that, and it is not read.
+fn shared_by_drafter(model: &Architecture, args: &EngineArgs, storage: Storage, held: u64) -> (u64, u64) {
+    match Draft::of(model, args.drafter.as_ref()) {
+        Some(Draft::Head { draft, .. }) => {
+            let ranks = args.tensor_parallel_size.max(1);
+            let table =
+                |words: u64| words.saturating_mul(draft.architecture.hidden_size * storage.dtype.bits() / 8) / ranks;
+            let head = draft.draft_vocab_size.filter(|_| !args.dummy_weights).map_or(0, table);
+            (head.min(held) + held / 100, table(draft.architecture.vocab_size).saturating_add(held / 100))
+        }
+        // Checkpoints of 8 and 4 bits may keep the further layers in 16.
+        Some(Draft::OwnLayers { .. }) if storage.format != WeightFormat::Plain => (held / 100, held.saturating_mul(3)),
+        Some(_) => (held / 100, held / 100),
+        None => (0, 0),
+    }
 }
 
 /// The storage format: what the engine is told, else what the checkpoint declares.

@@ -48,6 +48,8 @@ pub(crate) struct Family {
     pub(crate) windows: Windows,
     pub(crate) sinks: bool,
     pub(crate) router_bias: bool,
+    /// The router's matrix is made in 32 bits (`params_dtype=torch.float32` of its class).
+    pub(crate) router_in_32_bits: bool,
     pub(crate) expert_bias: bool,
     pub(crate) residual: Residual,
     /// The first product of a feed-forward part is held while the last is computed.
@@ -75,6 +77,7 @@ pub(crate) const GENERAL: Family = Family {
     windows: Windows::All,
     sinks: false,
     router_bias: false,
+    router_in_32_bits: false,
     expert_bias: false,
     residual: Residual::InPlace,
     holds_first_product: true,
@@ -183,10 +186,22 @@ const FAMILIES: &[Family] = &[
     Family { names: &["kimi_linear"], windows: Windows::Never, router_bias: true, ..GENERAL },
     // Lightning attention beside full attention.
     Family { names: &["minimax", "minimax_text_01", "minimax_m1"], windows: Windows::Never, ..GENERAL },
-    Family { names: &["minimax_m2"], qk_norm: QkNorm::FullWidth, windows: Windows::Never, ..GENERAL },
+    Family {
+        names: &["minimax_m2"],
+        qk_norm: QkNorm::FullWidth,
+        windows: Windows::Never,
+        router_in_32_bits: true,
+        ..GENERAL
+    },
     Family { names: &["glm"], output_bias: Bias::Never, ..GENERAL },
     Family { names: &["glm4"], norm_vectors: 4, output_bias: Bias::Never, ..GENERAL },
-    Family { names: &["glm4_moe"], output_bias: Bias::Never, router_bias: true, ..GENERAL },
+    Family {
+        names: &["glm4_moe"],
+        output_bias: Bias::Never,
+        router_bias: true,
+        router_in_32_bits: true,
+        ..GENERAL
+    },
     Family { names: &["llama4", "llama4_text"], windows: Windows::Chunks, ..GENERAL },
     Family { names: &["nemotron_h"], gated: false, norm_vectors: 1, router_bias: true, lone_parts: true, ..GENERAL },
     Family { names: &["nemotron"], gated: false, norm_vectors: 4, outer_norm_vectors: 2, ..GENERAL },
@@ -220,6 +235,7 @@ const FAMILIES: &[Family] = &[
         qkv_bias: Bias::Field("use_bias", false),
         output_bias: Bias::Field("use_bias", false),
         router_bias: true,
+        router_in_32_bits: true,
         ..GENERAL
     },
     Family { names: &["hunyuan_v1_dense", "hunyuan_v1_moe"], qk_norm: QkNorm::PerHead, ..GENERAL },

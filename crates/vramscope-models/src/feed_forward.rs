@@ -187,6 +187,7 @@ fn experts(fields: &mut Fields<'_>, family: &Family, gated: bool) -> Result<Opti
         shared_width,
         shared_gate,
         router_bias: family.router_bias || corrected,
+        router_in_32_bits: family.router_in_32_bits,
         latent: fields.positive(&["moe_latent_size", "routed_expert_hidden_size"])?,
     }))
 }

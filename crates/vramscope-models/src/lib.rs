@@ -11,6 +11,7 @@
 mod checkpoint;
 mod config;
 mod database;
+mod draft;
 mod error;
 mod family;
 mod feed_forward;
@@ -30,6 +31,7 @@ mod unread;
 pub use checkpoint::{HeaderError, StoredTensor, TensorTable};
 pub use config::{MOST_CONFIG_BYTES, QUANTIZATION_FILE, read_config, with_quantization};
 pub use database::{KnownModel, UnknownModel, find_model, known_models};
+pub use draft::read_draft_config;
 pub use error::{ConfigError, JsonError, Note};
 pub use gguf::{Gguf, read_gguf};
 pub use overrides::Overrides;

@@ -33,11 +33,12 @@ pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<Rota
         })?;
         let windowed = if local { Some(false) } else { windowed };
         if let Some(width) = width(fields, model, scaling, windowed) {
-            tables.push(RotaryTable { positions: scaled, width, windowed });
+            let sectioned = scaling.is_some_and(|section| section.contains_key("mrope_section"));
+            tables.push(RotaryTable { positions: scaled, width, sectioned, windowed });
         }
     }
     if let Some(width) = width(fields, model, None, Some(true)).filter(|_| local) {
-        tables.push(RotaryTable { positions, width, windowed: Some(true) });
+        tables.push(RotaryTable { positions, width, sectioned: false, windowed: Some(true) });
     }
     Ok(tables)
 }

@@ -9,6 +9,7 @@ use crate::calibration::Calibration;
 use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::activations::{self, Context};
+use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
 use crate::vllm::kv::KvPlan;
 use crate::vllm::resolve::{self, Resolved};
@@ -158,17 +159,25 @@ pub fn budget_of_loaded(
     let engine = resolve::resolve(model, args, device, &plan)?;
     plan.set_step(engine.max_num_batched_tokens, args);
     let requested = requested(&engine, device)?;
-    let graphs_budgeted = graphs::budgeted(model, &engine, device, setting.calibration);
+    let doubts = Doubts::of(model, args, &plan);
+    let graphs_budgeted = graphs::told(graphs::budgeted(model, &engine, device, setting.calibration), args);
+    let graphs_budgeted = doubts.widen_part(graphs_budgeted);
     let non_torch = graphs::non_torch(&engine, device, setting.calibration);
     let context = graphs::context(setting.calibration);
     let plain = matches!(engine.format, vramscope_core::WeightFormat::Plain | vramscope_core::WeightFormat::Mxfp4);
     let last = loaded.stages.len().saturating_sub(1);
+    let draft = Draft::of(model, args.drafter.as_ref());
     let mut least: Option<Stage> = None;
     for (index, stage) in loaded.stages.iter().enumerate() {
         let what = Context { model, engine: &engine, device, plain };
         let peak = activations::peak(what, stage.layers.clone(), index == last)?;
+        let peak = match draft.as_ref().filter(|_| index == last) {
+            Some(draft) => activations::beside(peak, draft, &engine, model.hidden_size),
+            None => peak,
+        };
         let held = held::held(model, &engine, peak.workspace, setting.calibration);
-        let taken = [&stage.bytes, &peak.figure, &non_torch, &graphs_budgeted, &held];
+        let (peak_figure, held) = (doubts.widen_part(peak.figure), doubts.widen_part(held));
+        let taken = [&stage.bytes, &peak_figure, &non_torch, &graphs_budgeted, &held];
         let left = |of: fn(&Figure) -> u64, from: u64| {
             taken.iter().try_fold(from, |left, part| Some(left.saturating_sub(of(part))))
         };
@@ -180,7 +189,7 @@ pub fn budget_of_loaded(
                 left(|f| f.low, requested.high).unwrap_or(0),
             ),
         };
-        let next = Stage { weights: stage.bytes.clone(), held, activation_peak: peak.figure, available };
+        let next = Stage { weights: stage.bytes.clone(), held, activation_peak: peak_figure, available };
         // Where the size of the cache is given, the heaviest stage is the one to look at.
         let room = |stage: &Stage| (stage.available.0, u64::MAX - stage.weights.value);
         if least.as_ref().is_none_or(|least| room(&next) < room(least)) {
@@ -188,7 +197,6 @@ pub fn budget_of_loaded(
         }
     }
     let stage = least.ok_or(OVERFLOW)?;
-    let doubts = Doubts::of(model, args, &plan);
     let sizes = Sizes::of(&plan, &engine, args, stage.available, doubts)?;
     let mut verdict = verdict(&stage, &sizes, &plan, &engine, &requested, &non_torch, &context, setting);
     verdict.certain &= doubts.none();
@@ -198,7 +206,7 @@ pub fn budget_of_loaded(
         weights: stage.weights,
         held: stage.held,
         activation_peak: stage.activation_peak,
-        cuda_graphs: graphs::captured(model, &engine, setting.calibration),
+        cuda_graphs: doubts.widen_part(graphs::told(graphs::captured(model, &engine, setting.calibration), args)),
         cuda_graphs_budgeted: graphs_budgeted,
         non_torch,
         runtime_context: context,
@@ -209,7 +217,7 @@ pub fn budget_of_loaded(
             Some(_) => Figure::exact(plan.block_size, "engine_block_size", "tokens of one block"),
             None => doubts.widen(Figure::exact(plan.block_size, "engine_block_size", "tokens of one block")),
         },
-        notes: doubts.notes(args),
+        notes: doubts.notes(model, args),
         kv_cache_tokens: sizes.tokens,
         max_concurrency_milli: sizes.concurrency,
         plan,

@@ -8,6 +8,7 @@ use crate::calibration::{Calibration, Constant};
 use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::activations::Runner;
+use crate::vllm::input::EngineArgs;
 use crate::vllm::resolve::{Resolved, estimates_graphs};
 
 /// Graphs as they end up on the device.
@@ -44,14 +45,38 @@ pub(crate) fn budgeted(
     if !estimates_graphs(engine, device) {
         return Figure::exact(0, "not_budgeted", "this engine sets nothing aside for graphs");
     }
+    // What the second of two graphs took, times the sizes: segments of the allocator decide it, not layers.
     let each = &calibration.graphs_v1_estimate;
-    let formula = "layers of a stage x captured sizes x measured share of the estimate";
-    let mut figure = scaled(each, model, engine, "engine_estimate", formula);
+    let sizes = engine.capture_sizes;
+    let of = |bytes: u64| bytes.saturating_mul(sizes);
+    let ranks = if engine.tensor_parallel_size > 1 { 2 } else { 1 };
+    let formula = "captured sizes x measured bytes of each in the engine's estimate";
+    let mut figure = Figure::exact(of(each.value), "engine_estimate", formula)
+        .with(&[("captured_sizes", sizes), ("bytes_each", each.value)])
+        .within(of(each.low), of(each.high).saturating_mul(ranks), Confidence::Assumed);
     // The engine counts at least 1 MiB for every graph but the first, once in pieces and once whole
     // (`v1/worker/gpu_model_runner.py`, `profile_cudagraph_memory`).
     let floor = engine.capture_sizes.saturating_sub(1) << 21;
     (figure.value, figure.low, figure.high) = (figure.value.max(floor), figure.low.max(floor), figure.high.max(floor));
     figure
+}
+
+/// Graphs under what changes their number or adds others: a drafter has its own, adapters are captured with and without,
+/// ranks of one layer had 0.7 times as much as one on two H200, and a compilation that is told may capture next to none.
+pub(crate) fn told(figure: Figure, args: &EngineArgs) -> Figure {
+    const TOLD: [&str; 3] = ["--compilation-config", "--optimization-level", "--performance-mode"];
+    let others = args.unmodelled.iter().any(|option| TOLD.iter().any(|name| option.starts_with(name)));
+    let more = args.drafter.is_some() || args.lora.is_some();
+    if figure.value == 0 || !(others || more || args.tensor_parallel_size > 1) {
+        return figure;
+    }
+    let low = match (others, args.tensor_parallel_size > 1) {
+        (true, _) => 0,
+        (false, true) => figure.low / 10 * 6,
+        (false, false) => figure.low,
+    };
+    let high = if more || others { figure.high.saturating_mul(2) } else { figure.high };
+    figure.within(low, high, Confidence::Assumed)
 }
 
 /// Whether the second runner's graphs are those of 0.33, captured once by trial and then for good. Releases since 0.28 are
@@ -71,12 +96,14 @@ fn sized(size: &Constant, layer: &Constant, model: &Architecture, engine: &Resol
     // Recurrent layers hold what their kernels were captured with: a small hybrid had nearly twice as much.
     let more = if model.has_recurrence() || engine.tensor_parallel_size > 1 { 2 } else { 1 };
     let less = if model.has_experts() { of(|c| c.low) / 4 } else { 0 };
+    // Few sizes or heads have less, a later stage of a pipeline more, than the two models that the sizes were fitted to.
+    let (least, most) = (of(|c| c.value) / 100 * 55, of(|c| c.value) / 100 * 150);
     let recorded = engine.version.is_recorded() && more == 1;
     Figure::exact(of(|c| c.value), method, "captured sizes x (bytes of a size + layers of a stage x bytes of a layer)")
         .with(&[("layers", layers), ("captured_sizes", sizes)])
         .within(
-            of(|c| c.low).saturating_sub(less),
-            of(|c| c.high).saturating_mul(more),
+            of(|c| c.low).saturating_sub(less).min(least),
+            of(|c| c.high).max(most).saturating_mul(more),
             if recorded { Confidence::Estimated } else { Confidence::Assumed },
         )
 }

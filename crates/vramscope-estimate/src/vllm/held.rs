@@ -16,6 +16,8 @@ use crate::vllm::resolve::Resolved;
 /// Workspaces of matrix products and two megabytes of the sampler's, kept after the profile run: 66 MiB in six of seven
 /// recordings, 34 MiB for LFM2.
 const WORKSPACES: u64 = (66 << 20) + 2048;
+/// How much less and more was kept of the run in 17 recordings of as many models and settings: 32 to 144 MiB.
+const WORKSPACES_DIFFER: (u64, u64) = (40 << 20, 100 << 20);
 /// Bytes of a request's own rows: tables of allowed tokens, biases, stop tokens and bad words (17,412), and what the
 /// second runner keeps of a request beside (548, as recorded).
 const PER_REQUEST: u64 = 17_960;
@@ -41,13 +43,16 @@ pub(crate) fn held(model: &Architecture, engine: &Resolved, workspace: u64, cali
     }
     let slack = &calibration.allocator_slack;
     let run = of_the_run(model, engine).saturating_add(workspace);
-    let value = runner(model, engine).saturating_add(run).saturating_add(slack.value);
-    let recorded = engine.version.is_recorded() && engine.runner == Runner::V2 && engine.tensor_parallel_size == 1;
+    let value =
+        runner(model, engine).saturating_add(states(model, engine)).saturating_add(run).saturating_add(slack.value);
+    let one = engine.tensor_parallel_size == 1 && engine.pipeline_parallel_size == 1;
+    let recorded = engine.version.is_recorded() && engine.runner == Runner::V2 && one;
     let (below, above) = match (recorded, model.has_experts()) {
-        (true, false) => (slack.value + (32 << 20), slack.high - slack.value),
+        (true, false) => (slack.value + WORKSPACES_DIFFER.0, slack.high + WORKSPACES_DIFFER.1),
         // Kernels of experts differ in what they keep.
-        (true, true) => (slack.value + (32 << 20), slack.high + run / 50),
-        (false, _) => (value / 2, value / 3),
+        (true, true) => (slack.value + WORKSPACES_DIFFER.0, slack.high + WORKSPACES_DIFFER.1 + run / 50),
+        // Tables stand on the last stage, states on all but the first.
+        (false, _) => (value / 10 * 9, value / 2),
     };
     let confidence = if recorded { Confidence::Estimated } else { Confidence::Assumed };
     Figure::exact(
@@ -62,6 +67,17 @@ pub(crate) fn held(model: &Architecture, engine: &Resolved, workspace: u64, cali
         ("workspaces", run),
     ])
     .within(value.saturating_sub(below), value.saturating_add(above), confidence)
+}
+
+/// States of a step's tokens that the runner keeps room for: what pictures and sounds are merged into, what a head drafts
+/// from, what the stage before sends (twice).
+fn states(model: &Architecture, engine: &Resolved) -> u64 {
+    let merged = u64::from(model.tower.is_some() && !engine.language_model_only);
+    let drafted = u64::from(engine.drafts_from_states);
+    let sent = if engine.pipeline_parallel_size > 1 { 2 } else { 0 };
+    let each =
+        engine.max_num_batched_tokens.saturating_mul(model.hidden_size).saturating_mul(engine.element.bits() / 8);
+    each.saturating_mul(merged + drafted + sent)
 }
 
 /// The runner's tables: counts of generated tokens, a bit for each token of the prompt and of a grammar, and the rows of

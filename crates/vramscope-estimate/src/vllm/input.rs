@@ -6,6 +6,9 @@ use std::str::FromStr;
 use vramscope_core::{Architecture, Bytes, ElementType};
 
 use crate::EstimateError;
+use crate::vllm::activations::CHOOSES_RUNNER;
+use crate::vllm::drafts::Drafter;
+use crate::vllm::lengths::ALLOWS_LONG;
 
 /// A release of vLLM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,6 +153,12 @@ pub struct EngineArgs {
     pub lora: Option<Lora>,
     /// Tokens guessed ahead by a drafter.
     pub num_speculative_tokens: u64,
+    /// What guesses them.
+    pub drafter: Option<Drafter>,
+    /// Weights are made up, not read (`--load-format dummy`).
+    pub dummy_weights: bool,
+    /// The second runner as the variable VLLM_USE_V2_MODEL_RUNNER says, where it is set.
+    pub second_runner: Option<bool>,
     /// Only the language part of a multimodal model is loaded.
     pub language_model_only: bool,
     /// Element type of recurrent states, in place of the model's.
@@ -184,6 +193,9 @@ impl Default for EngineArgs {
             disable_hybrid_kv_cache_manager: None,
             lora: None,
             num_speculative_tokens: 0,
+            drafter: None,
+            dummy_weights: false,
+            second_runner: None,
             language_model_only: false,
             mamba_ssm_cache_dtype: None,
             unmodelled: Vec::new(),
@@ -192,6 +204,13 @@ impl Default for EngineArgs {
 }
 
 impl EngineArgs {
+    /// Takes what the engine's environment says, by the variables' names.
+    pub fn take_environment(&mut self, value: impl Fn(&str) -> Option<String>) {
+        let switch = |name: &str| value(name).map(|set| !["", "0", "false", "False"].contains(&set.as_str()));
+        self.allow_long_max_model_len |= switch(ALLOWS_LONG) == Some(true);
+        self.second_runner = switch(CHOOSES_RUNNER).or(self.second_runner);
+    }
+
     /// The element type that the engine uses: as told, else the model's; 32-bit models run in 16 bits, and a config
     /// that says nothing is taken as bfloat16.
     pub fn element_type(&self, model: &Architecture) -> ElementType {
@@ -223,6 +242,16 @@ impl EngineArgs {
                     name,
                     value: value.to_string(),
                     expected: "a positive number",
+                });
+            }
+        }
+        if let Some(draft) = self.drafter.as_ref().and_then(|drafter| drafter.draft.as_deref()) {
+            crate::shape::check(&draft.architecture)?;
+            if draft.inputs > 1 << 32 || draft.draft_vocab_size.is_some_and(|words| words > 1 << 30) {
+                return Err(EstimateError::BadArgument {
+                    name: "--speculative-config",
+                    value: format!("a head over {} values", draft.inputs),
+                    expected: "a drafter of a plausible size",
                 });
             }
         }

@@ -9,6 +9,7 @@ mod state;
 use vramscope_core::{Architecture, Attention, Mixer, Span};
 
 use crate::EstimateError;
+use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
 use crate::weights::stages_of;
 use crate::weights::tensors::Split;
@@ -85,7 +86,9 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
     }
     let mut buckets: Vec<(Spec, u64)> = Vec::new();
     let mut indexed = 0_u64;
-    for (layer, times) in model.runs() {
+    let draft = Draft::of(model, args.drafter.as_ref());
+    let drafted = draft.iter().flat_map(Draft::layers);
+    for (layer, times) in model.runs().chain(drafted) {
         let add = |spec: Spec, buckets: &mut Vec<(Spec, u64)>| match buckets.iter_mut().find(|(s, _)| *s == spec) {
             Some((_, count)) => *count += times,
             None => buckets.push((spec, times)),
@@ -117,7 +120,8 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
         groups: Vec::new(),
         block_size,
         bytes_per_block: 0,
-        approximate: !state::is_checked(model, args),
+        // A drafter's layers stand on the last stage alone, which the shares of stages do not know.
+        approximate: !state::is_checked(model, args) || (draft.is_some() && args.pipeline_parallel_size > 1),
         in_flight: args.max_num_batched_tokens.and_then(|step| in_flight(step, args)),
         state_blocks: args.num_speculative_tokens.saturating_add(state::blocks(model, args)),
     };

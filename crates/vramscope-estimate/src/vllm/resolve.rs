@@ -6,6 +6,7 @@ use vramscope_core::{Architecture, ElementType, Vendor, WeightFormat};
 
 use crate::device::GpuModel;
 use crate::vllm::activations::Runner;
+use crate::vllm::drafts::DraftMethod;
 use crate::vllm::input::{EngineArgs, EngineVersion, Usage};
 use crate::vllm::kv::KvPlan;
 use crate::vllm::lengths::max_model_len;
@@ -43,6 +44,12 @@ pub struct Resolved {
     pub block_size: u64,
     /// Share of the device.
     pub gpu_memory_utilization: f64,
+    /// Tokens are guessed ahead and then checked.
+    pub drafted: bool,
+    /// They are guessed from the model's states.
+    pub drafts_from_states: bool,
+    /// Only the language part of a multimodal model is loaded.
+    pub language_model_only: bool,
     /// Layers are compiled and graphs captured.
     pub compiled: bool,
     /// Sizes for which graphs are captured.
@@ -67,7 +74,7 @@ pub(crate) fn resolve(
     let compiled = !args.enforce_eager;
     Ok(Resolved {
         version: args.version,
-        runner: Runner::of(model, args.version),
+        runner: Runner::of(model, args),
         tensor_parallel_size: args.tensor_parallel_size,
         pipeline_parallel_size: args.pipeline_parallel_size,
         data_parallel_size: args.data_parallel_size,
@@ -81,6 +88,9 @@ pub(crate) fn resolve(
         gpu_memory_utilization: args
             .gpu_memory_utilization
             .unwrap_or_else(|| args.version.default_gpu_memory_utilization()),
+        drafted: args.drafter.is_some(),
+        drafts_from_states: args.drafter.as_ref().is_some_and(|drafter| drafter.method != DraftMethod::Lookup),
+        language_model_only: args.language_model_only,
         compiled,
         capture_sizes: if compiled { capture_sizes(model, args, max_num_seqs, max_num_batched_tokens) } else { 0 },
     })

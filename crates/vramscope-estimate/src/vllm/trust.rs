@@ -3,6 +3,7 @@
 use vramscope_core::{Architecture, Confidence};
 
 use crate::figure::Figure;
+use crate::vllm::drafts;
 use crate::vllm::input::{EngineArgs, EngineVersion};
 use crate::vllm::kv::KvPlan;
 
@@ -50,6 +51,22 @@ impl EngineVersion {
     }
 }
 
+/// What was given, matters for memory and is not modelled, by name.
+pub(crate) fn unmodelled(model: &Architecture, args: &EngineArgs) -> Vec<String> {
+    let mut found = args.unmodelled.clone();
+    if model.quantization.as_ref().is_some_and(|own| own.method == "gguf") && args.version.from_minor(25) {
+        found.push("a GGUF file, for which vLLM 0.25.1 and 0.33.0 have no loader".to_owned());
+    }
+    let Some(drafter) = &args.drafter else { return found };
+    found.extend_from_slice(&drafter.unmodelled);
+    if found.is_empty() && !drafts::is_modelled(model, Some(drafter)) {
+        let why =
+            if drafter.wants_model() { "its model's config is not at hand" } else { "such a drafter is not known" };
+        found.push(format!("--speculative-config ({why})"));
+    }
+    found
+}
+
 /// What stands against the certainty of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Doubts {
@@ -66,7 +83,7 @@ impl Doubts {
             unread: !model.unread.is_empty(),
             unknown_family: !model.known_family,
             unlike_plan: plan.approximate,
-            unmodelled: !args.unmodelled.is_empty(),
+            unmodelled: !unmodelled(model, args).is_empty(),
             checked: args.version.checked(),
         }
     }
@@ -94,6 +111,15 @@ impl Doubts {
         }
     }
 
+    /// Widens a figure of a part that the model's shape decides, where not all of the shape is understood.
+    pub(crate) fn widen_part(self, figure: Figure) -> Figure {
+        if !self.unread || figure.value == 0 {
+            return figure;
+        }
+        let (low, high) = (figure.low / 3, figure.high.saturating_mul(3));
+        figure.within(low, high, Confidence::Assumed)
+    }
+
     /// Widens a figure of the cache.
     pub(crate) fn widen(self, figure: Figure) -> Figure {
         let Some((factor, confidence)) = self.factors() else { return figure };
@@ -105,11 +131,11 @@ impl Doubts {
     }
 
     /// What to tell of options that are not modelled, and of a release that was neither recorded nor compared.
-    pub(crate) fn notes(self, args: &EngineArgs) -> Vec<String> {
+    pub(crate) fn notes(self, model: &Architecture, args: &EngineArgs) -> Vec<String> {
         let (version, newest) = (args.version, EngineVersion::NEWEST);
         let mut notes = Vec::new();
         if self.unmodelled {
-            let options = args.unmodelled.join(", ");
+            let options = unmodelled(model, args).join(", ");
             notes.push(format!("not modelled, so that nothing is certain: {options}"));
         }
         notes.extend(match self.checked {

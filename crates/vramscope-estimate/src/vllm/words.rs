@@ -1,8 +1,10 @@
 //! Engine arguments as vLLM spells them on its command line.
 
-use vramscope_core::{Bytes, ElementType, Part};
+use serde_json::{Map, Value};
+use vramscope_core::{Bytes, ElementType, Flag, Part};
 
 use crate::EstimateError;
+use crate::vllm::drafts::Drafter;
 use crate::vllm::grammar::{COMMAND_LINE, behind_program};
 use crate::vllm::input::{EngineArgs, Lora, Usage};
 
@@ -18,10 +20,9 @@ pub struct CommandLine {
     pub ignored: Vec<String>,
 }
 
-/// Options that matter for memory and are not modelled: drafts with their weights and cache, other splits, other graphs,
-/// another config, memory of the host.
-const UNMODELLED: [&str; 14] = [
-    "speculative-config",
+/// Options that matter for memory and are not modelled: other splits, other graphs, another config, memory of the host;
+/// drafts as releases before 0.9 were told of them.
+const UNMODELLED: [&str; 13] = [
     "speculative-model",
     "fully-sharded-loras",
     "hf-overrides",
@@ -54,17 +55,24 @@ impl CommandLine {
     pub fn read<S: AsRef<str>>(words: &[S], base: EngineArgs) -> Result<Self, EstimateError> {
         let mut read = Self { model: None, args: base, ignored: Vec::new() };
         let mut leading = true;
+        let mut drafts = Map::new();
         for part in COMMAND_LINE.read(behind_program(words)) {
             match part {
                 Part::Word(word) if leading => read.leading(word),
                 Part::Word(word) => drop(read.model.get_or_insert_with(|| word.to_owned())),
                 Part::Flag(flag) => {
                     leading = false;
-                    if flag.field.is_some() || !read.switch(&flag.name) {
+                    if flag.name == "speculative-config" || flag.name.starts_with("spec-") {
+                        draft_fields(&flag, &mut drafts)?;
+                    } else if flag.field.is_some() || !read.switch(&flag.name) {
                         read.option(&flag.full_name(), flag.value)?;
                     }
                 }
             }
+        }
+        if let Some((drafter, tokens)) = Drafter::read(&drafts)? {
+            read.args.drafter = Some(drafter);
+            read.args.num_speculative_tokens = tokens;
         }
         read.args.check()?;
         Ok(read)
@@ -130,6 +138,7 @@ impl CommandLine {
                 }
             }
             "num-speculative-tokens" => args.num_speculative_tokens = count("--num-speculative-tokens")?,
+            "load-format" => args.dummy_weights = value == Some("dummy"),
             "mamba-ssm-cache-dtype" => args.mamba_ssm_cache_dtype = element(value)?,
             _ if UNMODELLED.contains(&name.split('.').next().unwrap_or(name)) => {
                 args.unmodelled.push(format!("--{name}"));
@@ -138,6 +147,26 @@ impl CommandLine {
         }
         Ok(())
     }
+}
+
+/// Fields of a speculative configuration: an object of JSON, single fields behind a point, or the short options of 0.33.
+fn draft_fields(flag: &Flag<'_>, fields: &mut Map<String, Value>) -> Result<(), EstimateError> {
+    let name = match (flag.name.as_str(), flag.field) {
+        ("spec-method", _) => "method",
+        ("spec-model", _) => "model",
+        ("spec-tokens", _) => "num_speculative_tokens",
+        (_, Some(field)) => field,
+        (_, None) => {
+            let read = flag.value.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
+            let read = read.ok_or_else(|| bad("--speculative-config", flag.value, "an object of JSON"))?;
+            fields.extend(read.into_iter().map(|(name, value)| (name.replace('-', "_"), value)));
+            return Ok(());
+        }
+    };
+    let text = flag.value.ok_or_else(|| bad("--speculative-config", None, "a value for each field"))?;
+    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+    fields.insert(name.replace('-', "_"), value);
+    Ok(())
 }
 
 fn bad(name: &'static str, value: Option<&str>, expected: &'static str) -> EstimateError {

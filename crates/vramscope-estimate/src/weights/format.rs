@@ -79,7 +79,7 @@ impl Pieces {
 
 /// The tensors for a matrix; `None` past 64 bits or for a format that is not known.
 pub(crate) fn pieces(tensor: &Tensor, storage: Storage) -> Option<Pieces> {
-    let plain = storage.dtype.bits() / 8;
+    let plain = if tensor.wide { 4 } else { storage.dtype.bits() / 8 };
     let elements = tensor.parameters()?;
     if !tensor.linear {
         // Hopper's kernel wants the biases of 4-bit experts in 32 bits.
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     fn square(side: u64, part: Part) -> Tensor {
-        Tensor { part, copies: 1, rows: side, columns: side, linear: true, place: None, joined: 1 }
+        Tensor { part, copies: 1, rows: side, columns: side, linear: true, place: None, joined: 1, wide: false }
     }
 
     fn storage(format: WeightFormat, kernel: Kernel) -> Storage {

@@ -2,11 +2,13 @@
 
 use vramscope_core::{Architecture, Layer, Mixer, RotaryTable, Span, StoredAs, WeightFormat};
 
+use super::drafts;
 use super::format::{Pieces, Repack, Storage, pieces};
 use super::tensors::{self, Part, Split, Tensor};
 use super::{PARTS, Sums};
 use crate::EstimateError;
 use crate::allocator::{self, Allocator, Block, Mark};
+use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
 
 /// vLLM's `max_split_size_mb` while it loads.
@@ -37,6 +39,8 @@ pub(crate) struct Loading<'a> {
     repacks: Vec<(Repack, [Option<Block>; 2])>,
     tables_made: Vec<bool>,
     tables_left: usize,
+    /// How many times longer a table is whose positions have sections.
+    ahead: u64,
     /// Follows every allocation, also those that can be shown to change nothing: for tests of that.
     literal: bool,
     /// What the layers so far needed, one entry for all that are alike.
@@ -75,6 +79,7 @@ impl<'a> Loading<'a> {
             repacks: Vec::new(),
             tables_made: vec![false; model.rotary.len()],
             tables_left: model.rotary.len(),
+            ahead: ahead(model, args),
             literal: false,
             known: Vec::new(),
         }
@@ -114,6 +119,9 @@ impl<'a> Loading<'a> {
         self.repack();
         if let Some(lora) = args.lora {
             self.adapters(lora, place)?;
+        }
+        if let Some(draft) = Draft::of(self.model, args.drafter.as_ref()).filter(|_| place.last) {
+            self.draft(&draft, args)?;
         }
         let rounding = self.allocator.allocated().saturating_sub(self.sums.total()?);
         self.sums.add(Part::Rounding, Some(rounding))?;
@@ -256,7 +264,10 @@ impl<'a> Loading<'a> {
             return Ok(());
         }
         for place in 0..self.model.rotary.len() {
-            let table = self.model.rotary[place];
+            let mut table = self.model.rotary[place];
+            if table.sectioned {
+                table.positions = table.positions.checked_mul(self.ahead).ok_or(super::OVERFLOW)?;
+            }
             let wanted = table.windowed.is_none_or(|only| only == windowed);
             if wanted && !std::mem::replace(&mut self.tables_made[place], true) {
                 self.tables_left -= 1;
@@ -373,6 +384,30 @@ impl<'a> Loading<'a> {
         self.give_all([Some(scaled), Some(converted), Some(unpacked), zeros]);
     }
 
+    /// What guesses tokens ahead, loaded when the model is there.
+    fn draft(&mut self, draft: &Draft<'_>, args: &EngineArgs) -> Result<(), EstimateError> {
+        let (model, split, storage) = (self.model, self.split, self.storage);
+        let mut failed = Ok(());
+        // Layers of the model's own kind are stored as the model is, a draft's own in plain elements.
+        let own = matches!(draft, Draft::OwnLayers { .. });
+        drafts::tensors(draft, model, split, !args.dummy_weights, &mut |layer, tensor| {
+            let format = match layer.filter(|_| own) {
+                Some(layer) => self.format_of(layer, &tensor),
+                None => WeightFormat::Plain,
+            };
+            let tensor = Tensor { part: Part::Drafter, ..tensor };
+            failed = also(&mut failed, self.make(tensor, Storage { format, ..storage }));
+        })?;
+        failed?;
+        if let Some(own) = draft.own_model() {
+            for table in &own.rotary {
+                let width = table.width.checked_mul(storage.dtype.bits() / 8).ok_or(super::OVERFLOW)?;
+                self.keep(Part::Drafter, table.positions.checked_mul(width).ok_or(super::OVERFLOW)?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Room for adapters on every linear layer, the embedding and the head.
     fn adapters(&mut self, lora: crate::vllm::input::Lora, place: &Place) -> Result<(), EstimateError> {
         let unit = lora.max_loras.checked_mul(lora.max_rank).and_then(|n| n.checked_mul(2)).ok_or(super::OVERFLOW)?;
@@ -393,6 +428,14 @@ impl<'a> Loading<'a> {
         }
         Ok(())
     }
+}
+
+/// Positions of images and films may run four times ahead of the tokens (`rotary_embedding/mrope.py`). Qwen's classes
+/// since the third generation know in 0.33 that theirs do not (`qwen3_vl.py`, `mrope_positions_factor`), in 0.25 not.
+fn ahead(model: &Architecture, args: &EngineArgs) -> u64 {
+    let family = model.family.as_deref().unwrap_or_default();
+    let knows = ["qwen3_vl", "qwen3_5"].iter().any(|known| family.starts_with(known));
+    if knows && args.version.from_minor(33) { 1 } else { 4 }
 }
 
 impl Need {

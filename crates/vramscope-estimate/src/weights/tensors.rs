@@ -37,6 +37,8 @@ pub enum Part {
     Buffers,
     /// Adapters.
     Adapters,
+    /// What guesses tokens ahead.
+    Drafter,
     /// What the allocator's rounding adds.
     Rounding,
 }
@@ -57,6 +59,7 @@ impl Part {
             Self::Tower => "tower",
             Self::Buffers => "buffers",
             Self::Adapters => "adapters",
+            Self::Drafter => "drafter",
             Self::Rounding => "allocator_rounding",
         }
     }
@@ -75,6 +78,8 @@ pub(crate) struct Tensor {
     pub(crate) place: Option<Matrix>,
     /// The matrices that were joined into this one.
     pub(crate) joined: u64,
+    /// Kept in 32 bits, whatever the model's type.
+    pub(crate) wide: bool,
 }
 
 impl Tensor {
@@ -133,7 +138,7 @@ impl Split {
         }
     }
 
-    fn of(self, what: &'static str, size: u64) -> Result<u64, EstimateError> {
+    pub(crate) fn of(self, what: &'static str, size: u64) -> Result<u64, EstimateError> {
         if size.is_multiple_of(self.tensor) {
             return Ok(size / self.tensor);
         }
@@ -173,15 +178,15 @@ fn linear(place: Matrix, rows: u64, columns: u64) -> Tensor {
         Matrix::SharedGateUp | Matrix::SharedDown => Part::SharedExperts,
         _ => Part::Attention,
     };
-    Tensor { part, copies: 1, rows, columns, linear: true, place: Some(place), joined: 1 }
+    Tensor { part, copies: 1, rows, columns, linear: true, place: Some(place), joined: 1, wide: false }
 }
 
 /// A matrix that no method quantizes.
-fn table(part: Part, rows: u64, columns: u64) -> Tensor {
-    Tensor { part, copies: 1, rows, columns, linear: false, place: None, joined: 1 }
+pub(super) fn table(part: Part, rows: u64, columns: u64) -> Tensor {
+    Tensor { part, copies: 1, rows, columns, linear: false, place: None, joined: 1, wide: false }
 }
 
-fn vector(part: Part, length: u64) -> Tensor {
+pub(super) fn vector(part: Part, length: u64) -> Tensor {
     table(part, length, 1)
 }
 
@@ -319,7 +324,7 @@ fn experts(e: &Experts, hidden: u64, split: Split, take: Take<'_>) -> Result<(),
         (e.count, split.width_of_experts(e.width)?)
     };
     let up = if e.gated { 2 } else { 1 };
-    take(table(Part::Router, e.count, hidden));
+    take(Tensor { wide: e.router_in_32_bits, ..table(Part::Router, e.count, hidden) });
     if e.router_bias {
         take(vector(Part::Router, e.count));
     }

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use vramscope_core::{Architecture, Bytes, Workload};
 use vramscope_estimate::document::{EstimateDocument, ModelDocument};
 use vramscope_estimate::{
-    Budget, EngineArgs, EngineVersion, EstimateError, Figure, GpuModel, Lora, Setting, Usage, budget, devices,
-    find_device, parameter_count,
+    Budget, CommandLine, Drafter, EngineArgs, EngineVersion, EstimateError, Figure, GpuModel, Lora, Setting, Usage,
+    budget, devices, find_device, parameter_count,
 };
 use vramscope_models::{find_model, known_models, read_config};
 
@@ -173,12 +173,31 @@ prop_compose! {
             disable_hybrid_kv_cache_manager: hybrid,
             lora: lora.map(|(max_loras, max_rank)| Lora { max_loras, max_rank }),
             num_speculative_tokens: drafted,
+            drafter: drafter(drafted),
             kv_cache_dtype: cache.map(str::to_owned),
             language_model_only: flags[2],
             async_scheduling: Some(flags[3]),
             ..EngineArgs::default()
         }
     }
+}
+
+/// One of each kind of drafter, and none.
+fn drafter(kind: u64) -> Option<Drafter> {
+    let told = [
+        "",
+        r#"{"method": "ngram"}"#,
+        r#"{"method": "mtp"}"#,
+        r#"{"method": "eagle3", "model": "./draft"}"#,
+        r#"{"model": "./draft"}"#,
+        r#"{"method": "eagle", "model": "./draft", "quantization": "fp8"}"#,
+    ];
+    let told =
+        usize::try_from(kind).ok().and_then(|kind| told.get(kind % told.len())).filter(|told| !told.is_empty())?;
+    let mut drafter = CommandLine::read(&["--speculative-config", told], EngineArgs::default()).unwrap().args.drafter?;
+    let small = vramscope_models::find_model("Qwen/Qwen3-0.6B").unwrap().config_json();
+    drafter.draft = Some(Box::new(vramscope_models::read_draft_config(&small).unwrap().0));
+    Some(drafter)
 }
 
 fn figures(budget: &Budget) -> [&Figure; 13] {

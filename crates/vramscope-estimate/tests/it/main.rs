@@ -4,6 +4,7 @@
 
 mod cases;
 mod database;
+mod drafts;
 mod laws;
 mod recordings;
 mod reference;

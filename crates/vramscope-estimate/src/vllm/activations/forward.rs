@@ -220,7 +220,13 @@ fn latent_chunk(context: &Context<'_>, layer: &Layer, split: Split) -> Result<u6
     let slots = engine.max_num_seqs.saturating_mul(engine.block_size);
     let wanted = engine.max_model_len.saturating_mul(8).max(slots.saturating_mul(4)).min(LATENT_CHUNK);
     let per_token = l.heads.div_ceil(split.tensor) * (l.nope_dim + l.value_dim) * (engine.element.bits() / 8);
-    wanted.max(slots).checked_mul(per_token).ok_or(OVERFLOW)
+    // 0.33 no longer makes room for a block of each request, and its sparse attention decompresses nothing here.
+    let chunk = match (engine.version.from_minor(28), l.sparse) {
+        (true, true) => 0,
+        (true, false) => wanted,
+        (false, _) => wanted.max(slots),
+    };
+    chunk.checked_mul(per_token).ok_or(OVERFLOW)
 }
 
 /// Logits of the router, and weight and place of each visited expert.

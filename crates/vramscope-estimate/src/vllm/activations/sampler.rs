@@ -19,7 +19,7 @@ pub(super) fn formula(engine: &Resolved) -> &'static str {
             "tokens x hidden x e + requests x hidden x e + requests x vocabulary x (e + 4) + partial maxima"
         }
         (Runner::V1, true) => {
-            "tokens x hidden x e + 2 x requests x hidden x e + requests x vocabulary x (e + 12) \
+            "tokens x hidden x e + 2 x requests x hidden x e + requests x vocabulary x (e + 12, with drafts 3e + 24) \
              + multiprocessors x vocabulary x 4 + expert workspace"
         }
         (Runner::V1, false) => "tokens x hidden x e + requests x vocabulary x 39 (sorting sampler)",
@@ -50,7 +50,9 @@ pub(super) fn peak(context: &Context<'_>, workspace: u64) -> Result<u64, Estimat
             let buffer =
                 if rows >= 8 { context.device.multiprocessors.min(rows).checked_mul(4 * vocabulary) } else { Some(0) };
             let wide = logits(4).and_then(|bytes| bytes.checked_mul(3));
-            let sampling = sum(&[logits(element), wide, buffer]);
+            // Guesses are checked beside: logits of two tokens a request, and a copy in 32 bits, probabilities and noise.
+            let checking = if engine.drafted { logits(2 * element + 12) } else { Some(0) };
+            let sampling = sum(&[logits(element), wide, buffer, checking]);
             sum(&[states, own_rows, own_rows, sampling.max(gathering), Some(workspace)])
         }
         (Runner::V1, false) => sum(&[states, logits(SORTING_BYTES_PER_LOGIT), Some(workspace)]),

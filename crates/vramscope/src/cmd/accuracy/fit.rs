@@ -34,24 +34,27 @@ pub(super) fn fitted(runs: &[&Recording], base: &Calibration) -> Calibration {
     table
 }
 
-/// Graphs, per layer and size. A runner without recordings takes the other's, widened.
+/// Graphs, per layer and size, and the first runner's estimate of them, per size. A runner without recordings takes the
+/// other's, widened.
 fn graphs(runs: &[&Recording], table: &mut Calibration) {
-    let of = |runner: Runner, figure: fn(&Recording) -> Option<u64>| -> Vec<u64> {
+    type Count = fn(&Recording) -> Option<(Runner, u64)>;
+    let of = |runner: Runner, count: Count, figure: fn(&Recording) -> Option<u64>| -> Vec<u64> {
         let units = runs.iter().filter_map(|run| {
-            let (own, count) = graph_count(run)?;
+            let (own, count) = count(run)?;
             (own == runner && count > 0).then(|| Some(figure(run)? / count)).flatten()
         });
         units.filter(|unit| *unit > 0).collect()
     };
-    let second = of(Runner::V2, |run| run.truth.graphs);
-    let first = of(Runner::V1, |run| run.truth.graphs);
-    let estimate = of(Runner::V1, |run| run.truth.graphs_budgeted);
+    let second = of(Runner::V2, layers_and_sizes, |run| run.truth.graphs);
+    let first = of(Runner::V1, layers_and_sizes, |run| run.truth.graphs);
+    let estimate = of(Runner::V1, sizes, |run| run.truth.graphs_budgeted);
     if let Some(value) = upper_median(&mut second.clone()) {
         table.graphs_v2 = spread(&second, value, value / 100 * BEYOND, &table.graphs_v2);
     }
     let other = table.graphs_v2.clone();
     table.graphs_v1 = lone_or(&first, &table.graphs_v1, &other);
-    table.graphs_v1_estimate = lone_or(&estimate, &table.graphs_v1_estimate, &other);
+    let unseen = table.graphs_v1_estimate.clone();
+    table.graphs_v1_estimate = lone_or(&estimate, &unseen, &unseen);
 }
 
 /// A size from few recordings: a factor up and down. Without any, all that is known is that it lies between the engine's
@@ -66,11 +69,17 @@ fn lone_or(units: &[u64], row: &Constant, other: &Constant) -> Constant {
 }
 
 /// The runner and layers x captured sizes.
-fn graph_count(run: &Recording) -> Option<(Runner, u64)> {
+fn layers_and_sizes(run: &Recording) -> Option<(Runner, u64)> {
+    let (runner, sizes) = sizes(run)?;
+    Some((runner, run.architecture.layers.len() as u64 * sizes))
+}
+
+/// The runner and captured sizes.
+fn sizes(run: &Recording) -> Option<(Runner, u64)> {
     let device = find_device("h200")?;
     let found = budget(&run.architecture, &run.args, Setting::alone(device)).ok()?;
     let recorded = run.args.version >= EngineVersion::new(0, 21, 0);
-    recorded.then(|| (found.engine.runner, run.architecture.layers.len() as u64 * found.engine.capture_sizes))
+    recorded.then_some((found.engine.runner, found.engine.capture_sizes))
 }
 
 fn spread(units: &[u64], value: u64, beyond: u64, row: &Constant) -> Constant {

@@ -77,7 +77,13 @@ fn recording(folder: &Path) -> anyhow::Result<Recording> {
     let told: Value = serde_json::from_slice(&read_whole(&folder.join("args.json"), MOST_TOLD_BYTES)?)?;
     let words: Vec<&str> = told["argv"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let version = told["vllm"].as_str().context("args.json does not say the engine's version")?.parse()?;
-    let args = CommandLine::read(&words, EngineArgs { version, ..EngineArgs::default() })?.args;
+    let mut args = CommandLine::read(&words, EngineArgs { version, ..EngineArgs::default() })?.args;
+    args.take_environment(|name| told["env"][name].as_str().map(str::to_owned));
+    if let Some(drafter) = args.drafter.as_mut().filter(|drafter| drafter.wants_model()) {
+        // The recorder leaves the drafter's config beside the model's.
+        let json = read_config_text(&folder.join("draft_config.json"))?;
+        drafter.draft = Some(Box::new(vramscope_models::read_draft_config(&json)?.0));
+    }
     let (architecture, _) = vramscope_models::read_config(&read_config_text(&folder.join("config.json"))?)
         .context("config.json cannot be used")?;
     let facts = facts(&folder.join("vllm.log"))?;

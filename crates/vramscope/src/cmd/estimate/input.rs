@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
-use vramscope_analysis::NamedModel;
+use vramscope_analysis::{NamedModel, read_draft};
 use vramscope_core::{ByteUnit, Bytes, ElementType};
-use vramscope_estimate::{ALLOWS_LONG, Calibration, CommandLine, EngineArgs, GpuModel, devices, find_device};
+use vramscope_estimate::{Calibration, CommandLine, EngineArgs, GpuModel, devices, find_device};
 use vramscope_live::EngineWords;
 use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, Shape, engine_config_words};
 use vramscope_schema::ExitCode;
@@ -154,8 +154,11 @@ impl EngineFlags {
             given.config = words.or_exit(ExitCode::BadInput)?;
         }
         let mut line = given.read().or_exit(ExitCode::Usage)?;
-        line.args.allow_long_max_model_len =
-            std::env::var(ALLOWS_LONG).is_ok_and(|set| !["", "0"].contains(&set.as_str()));
+        line.args.take_environment(|name| std::env::var(name).ok());
+        read_draft(&mut line.args).map_err(|error| {
+            let code = exit::of_model(&error);
+            anyhow::Error::new(error).context(Failed { code })
+        })?;
         Ok(line)
     }
 }

@@ -136,12 +136,16 @@ fn a_campaign_goes_on_after_a_full_disk() {
     crate::profile::bench::in_parallel((0..3).collect(), |&run: &usize| {
         let machine = Machine::new();
         let keys = machine.keys();
+        // However busy the machine is, a run lasts long enough for the disk to be filled meanwhile.
+        let slow = Fail { at: Phase::Load, how: How::SlowS(1.0) };
+        machine.script(&Script { fail: vec![slow], ..machine.healthy() });
         let command = machine.command(&[&TWO[..], &THREE].concat(), &["--force"]);
         let script = format!(
             "set -u; mkdir -p out; mount -t tmpfs -o size=16m none out || exit 99
              \"$@\" >/dev/null 2>first & campaign=$!
-             n=0; until [ -n \"$(ls out/attempts/{key} 2>/dev/null)\" ]; do sleep 0.01; n=$((n+1)); [ $n -lt 9000 ] || exit 98; done
-             dd if=/dev/zero of=out/filler bs=4k 2>/dev/null
+             begun() {{ for found in out/attempts/{key}/*; do [ -e \"$found\" ] && return; done; return 1; }}
+             n=0; until begun; do sleep 0.01; n=$((n+1)); [ $n -lt 9000 ] || exit 98; done
+             kill -STOP $campaign; dd if=/dev/zero of=out/filler bs=4k 2>/dev/null; kill -CONT $campaign
              wait $campaign; echo first $?; cp out/campaign.csv full.csv
              rm out/filler; \"$@\" >/dev/null 2>second; echo second $?
              cp -a out kept",
