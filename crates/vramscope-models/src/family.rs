@@ -195,13 +195,7 @@ const FAMILIES: &[Family] = &[
     },
     Family { names: &["glm"], output_bias: Bias::Never, ..GENERAL },
     Family { names: &["glm4"], norm_vectors: 4, output_bias: Bias::Never, ..GENERAL },
-    Family {
-        names: &["glm4_moe"],
-        output_bias: Bias::Never,
-        router_bias: true,
-        router_in_32_bits: true,
-        ..GENERAL
-    },
+    Family { names: &["glm4_moe"], output_bias: Bias::Never, router_bias: true, router_in_32_bits: true, ..GENERAL },
     Family { names: &["llama4", "llama4_text"], windows: Windows::Chunks, ..GENERAL },
     Family { names: &["nemotron_h"], gated: false, norm_vectors: 1, router_bias: true, lone_parts: true, ..GENERAL },
     Family { names: &["nemotron"], gated: false, norm_vectors: 4, outer_norm_vectors: 2, ..GENERAL },
