@@ -80,6 +80,8 @@ pub enum Milestone {
     KvPoolSized,
     /// Graphs were captured for a trial, to see what they take, and given up again.
     GraphsTried,
+    /// Kernels were tuned: variants of them were tried for their speed.
+    KernelsTuned,
     /// Graphs are captured.
     GraphsCaptured,
     /// The engine has started.
@@ -205,6 +207,12 @@ pub enum FailureKind {
         /// Held by the framework's allocator and not in use.
         reserved_unallocated: Option<Bytes>,
     },
+    /// The host has not the memory that the engine wanted: the CPU's allocator, a mapping, or the kernel, which ended a
+    /// process for it. No setting of the device's memory helps.
+    HostOutOfMemory {
+        /// The allocation that failed.
+        tried: Option<Bytes>,
+    },
     /// The communication library failed.
     Collective,
     /// A worker process died.
@@ -235,6 +243,7 @@ impl FailureKind {
             Self::FreeMemoryBelowUtilization { .. } => "free_memory_below_utilization",
             Self::FreeMemoryGrew { .. } => "free_memory_grew",
             Self::OutOfMemory { .. } => "out_of_memory",
+            Self::HostOutOfMemory { .. } => "host_out_of_memory",
             Self::Collective => "collective_failed",
             Self::WorkerDied => "worker_died",
             Self::UnsupportedArchitecture => "unsupported_architecture",

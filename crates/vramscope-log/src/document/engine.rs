@@ -388,6 +388,7 @@ pub fn milestone_name(milestone: Milestone) -> &'static str {
         Milestone::Profiled => "profiled",
         Milestone::KvPoolSized => "kv_pool_sized",
         Milestone::GraphsTried => "graphs_tried",
+        Milestone::KernelsTuned => "kernels_tuned",
         Milestone::GraphsCaptured => "graphs_captured",
         Milestone::EngineReady => "engine_ready",
         Milestone::ServerReady => "server_ready",
@@ -451,6 +452,7 @@ pub fn failure(failure: &Failure, advice: String) -> FailureDocument {
             bytes("initial", *initial);
             bytes("current", *current);
         }
+        FailureKind::HostOutOfMemory { tried } => bytes("tried", *tried),
         FailureKind::OutOfMemory { tried, capacity, free, process, allocated, reserved_unallocated } => {
             bytes("tried", *tried);
             bytes("capacity", *capacity);

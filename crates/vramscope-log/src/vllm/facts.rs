@@ -93,7 +93,9 @@ fn memory(engine: &Engine, facts: &mut EngineFacts) {
     facts.graphs = amounts(engine, &[graphs]);
     facts.graphs_negative = negative(engine, graphs);
     facts.graphs_tried = amounts(engine, &[Key::GraphsTried]);
-    facts.graphs_estimated = per_worker(engine, &[Key::GraphsEstimated, Key::GraphPoolEstimated]);
+    if meaning::graphs_counted(engine) {
+        facts.graphs_estimated = per_worker(engine, &[Key::GraphsEstimated, Key::GraphPoolEstimated]);
+    }
 
     facts.gpu_blocks = counts(engine, Key::GpuBlocks);
     facts.kv_tokens = counts(engine, Key::KvTokens);

@@ -39,6 +39,14 @@ fn opted_in(engine: &Engine) -> bool {
         && engine.of(Key::GraphsBudgeted).any(|f| f.text() == Some("enabled"))
 }
 
+/// Whether the estimate of the graphs is taken off the budget: unless switched off since 0.20, and if asked for before.
+pub(crate) fn graphs_counted(engine: &Engine) -> bool {
+    let said = |word: &str| engine.of(Key::GraphsBudgeted).any(|f| f.text() == Some(word));
+    let version = engine.of(Key::Version).find_map(Figure::text).unwrap_or_default();
+    let on_request = version.starts_with("0.18.") || version.starts_with("0.19.");
+    !said("disabled") && (!on_request || said("enabled"))
+}
+
 /// What is no KV cache, less what was consumed, of the same line.
 fn transient(engine: &Engine, all: &Figure) -> Option<Fact<Bytes>> {
     let consumed = engine.of(Key::Consumed).find(|f| f.origin == all.origin)?;
@@ -56,7 +64,7 @@ fn less_graphs(engine: &Engine, peak: &Figure) -> Option<Fact<Bytes>> {
 
 /// The estimate of the graphs that a worker takes off its budget, if it does.
 fn estimate(engine: &Engine, worker: Option<&str>) -> Option<Fact<Bytes>> {
-    if engine.of(Key::GraphsBudgeted).any(|f| f.text() == Some("disabled")) {
+    if !graphs_counted(engine) {
         return None;
     }
     let all = || [Key::GraphPoolEstimated, Key::GraphsEstimated].into_iter().flat_map(|key| engine.of(key));

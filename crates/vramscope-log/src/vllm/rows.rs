@@ -65,6 +65,7 @@ pub(crate) enum Fails {
     FreeMemory,
     FreeMemoryGrew,
     OutOfMemory,
+    HostOutOfMemory,
     Collective,
     WorkerDied,
     Architecture,

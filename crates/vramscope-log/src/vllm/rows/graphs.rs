@@ -33,7 +33,11 @@ pub(super) const ROWS: &[Row] = &[
         "In v0.19, CUDA graph memory profiling{..} The current --gpu-memory-utilization={gpu_memory_utilization} is",
     ),
     row("0.6.0-", ".compile ", "torch.compile {took|takes} {compile_secs} s in total").event(Milestone::Compiled),
+    // Newer releases name the part of the model that is compiled in front.
+    row("0.32.0-", ".compile ", "[{..}] torch.compile took {compile_secs} s in total").event(Milestone::Compiled),
+    row("0.32.0-", " took ", "[{..}] Initial profiling/warmup run took {warmup_secs} s"),
     row("0.20.0-", " took ", "Initial profiling/warmup run took {warmup_secs} s"),
+    row("", "Autotuning process", "{..}[Autotuner]: Autotuning process ends").event(Milestone::KernelsTuned),
     row("0.11.0-", "setting cudagraph", "{..}setting cudagraph_mode={cudagraph_mode}"),
     row(
         "0.6.5-0.19.1",
