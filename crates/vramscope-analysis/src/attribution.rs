@@ -4,8 +4,10 @@
 //!
 //! - weights: what the engine printed after loading; else what the architecture implies;
 //! - KV cache: blocks times bytes per block, exact, where the printed amounts confirm it; else the printed budget;
-//! - graphs: what the engine printed after capture;
-//! - runtime context: the level before weights were loaded, or the engine's own amounts at DEBUG level;
+//! - graphs: what the engine printed after capture, and what a trial capture before it left behind;
+//! - kept beside the weights: what the engine counted as consumed, less the weights;
+//! - runtime context: what was in use at the engine's first snapshot, the level before weights were loaded, or the
+//!   engine's own amounts at DEBUG level;
 //! - any of these, where it was read inside the framework itself;
 //! - activations: how far memory rose after the pool and the graphs were in place. The activation peak that the engine
 //!   prints is that of its profile run, before the pool exists; it is used only where the rise cannot be seen.
@@ -15,7 +17,8 @@
 mod evidenced;
 
 use vramscope_core::{
-    Basis, Breakdown, BreakdownError, Bytes, Component, ComponentKind, Confidence, DeviceIndex, EngineFacts, Milestone,
+    Basis, Breakdown, BreakdownError, Bytes, Component, ComponentKind, Confidence, DeviceIndex, EngineFacts, Fact,
+    Milestone,
 };
 
 pub use evidenced::Evidenced;
@@ -95,12 +98,18 @@ pub fn attribute(ranks: &RankEvidence<'_>, devices: &[DeviceObservation]) -> Res
 fn components(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Vec<Component> {
     let of_ranks = |kind| evidence.part_of(&seen.ranks, kind).filter(|_| evidence.was_allocated(kind));
     let graphs = of_ranks(ComponentKind::CudaGraphs);
+    let context = runtime_context(evidence, seen);
+    let (weights, pool) = (of_ranks(ComponentKind::Weights), of_ranks(ComponentKind::KvCache));
+    let left = left_of_trial(evidence, seen, context.as_ref(), pool.as_ref());
+    let by_level = || held_by_level(evidence, seen, [weights.as_ref(), pool.as_ref(), context.as_ref()]);
+    let held = of_ranks(ComponentKind::Held).or_else(by_level);
     let parts = [
-        (ComponentKind::Weights, of_ranks(ComponentKind::Weights)),
-        (ComponentKind::KvCache, of_ranks(ComponentKind::KvCache)),
+        (ComponentKind::Weights, weights),
+        (ComponentKind::KvCache, pool),
+        (ComponentKind::Held, held),
         (ComponentKind::Activations, activations(evidence, seen, graphs.as_ref())),
-        (ComponentKind::CudaGraphs, graphs),
-        (ComponentKind::RuntimeContext, runtime_context(evidence, seen)),
+        (ComponentKind::CudaGraphs, with_left(graphs, left)),
+        (ComponentKind::RuntimeContext, context),
         (ComponentKind::Collectives, of_ranks(ComponentKind::Collectives)),
     ];
     parts.into_iter().filter_map(|(kind, amount)| Some(amount?.into_component(kind))).collect()
@@ -132,11 +141,31 @@ impl RankEvidence<'_> {
                 pick(&facts.weights, rank, "model loading").or_else(|| self.computed_weights.clone())
             }
             ComponentKind::KvCache => self.kv_cache(rank),
+            ComponentKind::Held => self.held(rank),
             ComponentKind::Activations => pick(&facts.activation_peak, rank, "profile run"),
             ComponentKind::CudaGraphs => pick(&facts.graphs, rank, "graph capture").or_else(|| self.no_graphs()),
             ComponentKind::Collectives => self.no_collectives(),
             _ => None,
         }
+    }
+
+    /// What a rank consumed by the end of its profile run, less its weights, as the log states both.
+    fn held(&self, rank: u32) -> Option<Evidenced> {
+        let consumed = pick(&self.facts.consumed, rank, "consumed")?;
+        let weights = pick(&self.facts.weights, rank, "model loading")?;
+        Some(Evidenced {
+            size: consumed.size.checked_sub(weights.size)?,
+            resolution: Bytes::checked_sum([consumed.resolution, weights.resolution].into_iter().flatten()),
+            confidence: Confidence::Reported,
+            basis: Basis {
+                method: "consumed_less_weights",
+                detail: format!(
+                    "{} consumed by the end of the profile run, less {} of weights",
+                    consumed.size, weights.size
+                ),
+                log_lines: [weights.basis.log_lines, consumed.basis.log_lines].concat(),
+            },
+        })
     }
 
     fn inside_part(&self, rank: u32, kind: ComponentKind) -> Option<Evidenced> {
@@ -222,7 +251,7 @@ fn nothing(method: &'static str, detail: &str, line: Option<u64>) -> Evidenced {
 /// What a device held outside the framework's allocator: the driver's context, loaded kernels, library workspaces, and
 /// with several ranks the communicators.
 fn runtime_context(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Option<Evidenced> {
-    debug_amounts(evidence, seen).or_else(|| {
+    debug_amounts(evidence, seen).or_else(|| first_snapshot(evidence, seen)).or_else(|| {
         let before_load = seen.before_load?;
         Some(Evidenced {
             size: before_load.checked_sub(seen.baseline)?,
@@ -256,6 +285,99 @@ fn debug_amounts(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Optio
             method: "engine_log_debug",
             detail: format!("{own} at the engine's first snapshot and {} of growth while profiling", growth.size),
             log_lines: [initial.basis.log_lines, growth.basis.log_lines].concat(),
+        },
+    })
+}
+
+/// What was in use when the engine looked at the device first, less the baseline. It is of use where the engine counts
+/// from there what it consumes: tables of its runner may stand before weights are loaded, and are counted there.
+fn first_snapshot(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Option<Evidenced> {
+    let [rank] = seen.ranks[..] else { return None };
+    pick(&evidence.facts.consumed, rank, "consumed")?;
+    let total = pick(&evidence.facts.device_total, rank, "device")?;
+    let free = pick(&evidence.facts.initial_free, rank, "free")?;
+    let used = total.size.checked_sub(free.size)?;
+    Some(Evidenced {
+        size: used.checked_sub(seen.baseline)?,
+        resolution: Bytes::checked_sum([total.resolution, free.resolution].into_iter().flatten()),
+        confidence: Confidence::Reported,
+        basis: Basis {
+            method: "engine_first_snapshot",
+            detail: format!("{used} in use at the engine's first look, less the baseline of {}", seen.baseline),
+            log_lines: free.basis.log_lines,
+        },
+    })
+}
+
+/// What a trial capture of graphs left on a device: how much more was in use once the KV-cache pool was there than the
+/// engine had counted. A trial leaves no more than it took.
+fn left_of_trial(
+    evidence: &RankEvidence<'_>,
+    seen: &DeviceObservation,
+    context: Option<&Evidenced>,
+    pool: Option<&Evidenced>,
+) -> Option<Evidenced> {
+    let each = |facts: &[Fact<Bytes>], of| {
+        let amounts: Option<Vec<Evidenced>> = seen.ranks.iter().map(|rank| pick(facts, *rank, of)).collect();
+        amounts.as_deref().and_then(sum)
+    };
+    let tried = each(&evidence.facts.graphs_tried, "trial capture")?;
+    let consumed = each(&evidence.facts.consumed, "consumed")?;
+    let after_pool = seen.after_pool?;
+    let counted = Bytes::checked_sum([seen.baseline, context?.size, consumed.size, pool?.size])?;
+    let size = after_pool.checked_sub(counted).filter(|left| *left <= tried.size)?;
+    Some(Evidenced {
+        size,
+        resolution: Bytes::checked_sum([consumed.resolution, context?.resolution].into_iter().flatten()),
+        confidence: Confidence::Measured,
+        basis: Basis {
+            method: "level_after_pool",
+            detail: format!("{size} that the trial capture left, of {after_pool} after the KV pool"),
+            log_lines: [tried.basis.log_lines, consumed.basis.log_lines].concat(),
+        },
+    })
+}
+
+/// What is kept beside the weights where the log breaks off before it says so: what was in use once the KV-cache pool was
+/// there, less all that is known. What a trial capture left is in it.
+fn held_by_level(
+    evidence: &RankEvidence<'_>,
+    seen: &DeviceObservation,
+    known: [Option<&Evidenced>; 3],
+) -> Option<Evidenced> {
+    if !crate::model::counts_consumed(evidence.facts) || !evidence.facts.consumed.is_empty() {
+        return None;
+    }
+    let after_pool = seen.after_pool?;
+    let [weights, pool, context] = known;
+    let counted = Bytes::checked_sum([seen.baseline, weights?.size, pool?.size, context?.size])?;
+    let resolution = known.into_iter().flatten().filter_map(|part| part.resolution);
+    Some(Evidenced {
+        size: after_pool.checked_sub(counted)?,
+        resolution: Bytes::checked_sum(resolution),
+        confidence: Confidence::Measured,
+        basis: Basis {
+            method: "level_after_pool",
+            detail: format!("{after_pool} after the KV pool was allocated, less weights, pool, context and baseline"),
+            log_lines: Vec::new(),
+        },
+    })
+}
+
+/// Captured graphs together with what their trial left.
+fn with_left(graphs: Option<Evidenced>, left: Option<Evidenced>) -> Option<Evidenced> {
+    let (Some(graphs), Some(left)) = (&graphs, left) else { return graphs };
+    let mut lines = [graphs.basis.log_lines.clone(), left.basis.log_lines].concat();
+    lines.sort_unstable();
+    lines.dedup();
+    Some(Evidenced {
+        size: graphs.size.checked_add(left.size)?,
+        resolution: Bytes::checked_sum([graphs.resolution, left.resolution].into_iter().flatten()),
+        confidence: graphs.confidence.min(left.confidence),
+        basis: Basis {
+            method: "capture_and_trial",
+            detail: format!("{}, and {}", graphs.basis.detail, left.basis.detail),
+            log_lines: lines,
         },
     })
 }

@@ -5,6 +5,7 @@ use crate::attribution::Evidenced;
 use vramscope_core::{Basis, Bytes, ComponentKind, Confidence, Fact};
 
 use crate::known::Known;
+use crate::model;
 
 /// Total times utilization, on one device. The total is what the framework calls it: the driver's less its reserve.
 pub(crate) fn requested(run: &Known<'_>) -> Option<Evidenced> {
@@ -15,7 +16,7 @@ pub(crate) fn requested(run: &Known<'_>) -> Option<Evidenced> {
     let version = run.facts.version.as_ref().map(|f| f.value.as_str());
     let (share, line, how) = match utilization {
         Some(fact) => (fact.value, Some(fact.origin.line), "as set"),
-        None => (crate::model::default_utilization(version?)?, None, "the default of this version"),
+        None => (model::default_utilization(version?)?, None, "the default of this version"),
     };
     let device = run.derived?.placement.active.first().copied()?;
     let total = run.derived?.timeline.device(device)?.usable()?;
@@ -40,6 +41,10 @@ pub(crate) fn activation_peak(run: &Known<'_>) -> Option<Evidenced> {
     let printed = || run.ranks.part(0, ComponentKind::Activations);
     printed().or_else(|| {
         let facts = run.facts;
+        // What is kept beside the weights, which only its own line states, would be taken for the peak.
+        if model::counts_consumed(facts) {
+            return None;
+        }
         let requested = requested(run)?;
         let budget = facts.kv_pool.last()?;
         let weights = facts.weights.last()?;
@@ -47,7 +52,7 @@ pub(crate) fn activation_peak(run: &Known<'_>) -> Option<Evidenced> {
         let non_torch = match facts.non_torch.last() {
             Some(fact) => fact.value,
             None if facts.ranks().unwrap_or(1) > 1 => return None,
-            None => crate::model::usual_non_torch_growth(),
+            None => model::usual_non_torch_growth(),
         };
         let taken = [budget.value, weights.value, graphs.map_or(Bytes::ZERO, |g| g.value), non_torch];
         let size = requested.size.checked_sub(Bytes::checked_sum(taken)?)?;

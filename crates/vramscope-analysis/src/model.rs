@@ -111,6 +111,13 @@ pub(crate) fn default_utilization(version: &str) -> Option<f64> {
     Some(version.parse::<EngineVersion>().ok()?.default_gpu_memory_utilization())
 }
 
+/// Whether the engine takes all that it has consumed off its budget, and not weights and growth alone: since 0.27. A trial
+/// capture of graphs is of such an engine too.
+pub(crate) fn counts_consumed(facts: &EngineFacts) -> bool {
+    let version = facts.version.as_ref().and_then(|version| version.value.parse::<EngineVersion>().ok());
+    version.is_some_and(EngineVersion::counts_consumed) || !facts.consumed.is_empty() || !facts.graphs_tried.is_empty()
+}
+
 /// What the engine's process usually grows outside the framework's allocator while it profiles, where the log does not
 /// print it.
 pub(crate) fn usual_non_torch_growth() -> Bytes {

@@ -2,11 +2,15 @@
 
 mod calculator;
 mod diff;
+mod explanation;
 mod repeat;
 mod sweep;
 
 pub use calculator::{CalculatorDocument, CheckedPartDocument};
 pub use diff::{ChangeDocument, ComparisonDocument, ExceededDocument, SettingDocument};
+pub use explanation::{
+    AccountDocument, AmountDocument, ExplanationDocument, LedgerDocument, StartStepDocument, TermDocument,
+};
 pub use repeat::{RepeatDocument, RepeatedFigure};
 pub use sweep::{CampaignRunDocument, PointDocument, RunDocument, RunsDocument, SeriesDocument};
 
@@ -16,7 +20,7 @@ use serde_json::Number;
 
 use crate::figure::Quantity;
 
-/// The version of the three documents.
+/// The version of these documents.
 const VERSION: u32 = 1;
 
 /// The JSON Schema of [`ComparisonDocument`].
@@ -29,6 +33,12 @@ pub fn comparison_json_schema() -> Schema {
 #[cfg(feature = "json-schema")]
 pub fn calculator_json_schema() -> Schema {
     schemars::schema_for!(CalculatorDocument)
+}
+
+/// The JSON Schema of [`ExplanationDocument`].
+#[cfg(feature = "json-schema")]
+pub fn explanation_json_schema() -> Schema {
+    schemars::schema_for!(ExplanationDocument)
 }
 
 /// The JSON Schema of [`RepeatDocument`].

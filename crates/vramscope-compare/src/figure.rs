@@ -121,6 +121,7 @@ const FIGURES: &[Figure] = &[
     figure("kv_cache_bytes", Better::Neither, &["memory_breakdown.kv_cache_bytes"], |p| {
         part(p, PartKind::KvCache, |b| b.kv_cache_bytes)
     }),
+    figure("held_bytes", Better::Lower, &[], |p| part(p, PartKind::Held, |b| b.held_bytes)),
     figure("activations_bytes", Better::Lower, &["memory_breakdown.activations_bytes"], |p| {
         part(p, PartKind::Activations, |b| b.activations_bytes)
     }),

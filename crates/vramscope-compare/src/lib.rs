@@ -1,7 +1,8 @@
 //! Profiles set beside each other.
 //!
 //! [`Difference`] is two profiles figure by figure, [`Sweep`] is many with what each axis does to speed and memory, and
-//! [`Check`] is one profile beside the figures of a calculator. How far several runs of one kind agree says
+//! [`Check`] is one profile beside the figures of a calculator, and [`explain::Ledger`] says why the KV caches of two runs
+//! differ. How far several runs of one kind agree says
 //! [`document::RepeatDocument`]. Everything works on documents alone.
 //!
 //! ```
@@ -17,10 +18,12 @@
 mod calculator;
 mod diff;
 pub mod document;
+pub mod explain;
 mod figure;
 mod repeat;
 mod setting;
 mod sweep;
+mod vllm;
 
 pub use calculator::{Calculated, Check, CheckedPart, Part};
 pub use diff::{Change, Difference, Exceeded, Limit, SettingChange, Verdict};

@@ -12,6 +12,9 @@ pub enum ComponentKind {
     Weights,
     /// The KV-cache pool, used or not.
     KvCache,
+    /// What a rank keeps beside its weights once its profile run is over, in engines that count it: tables of its runner
+    /// and sampler, workspaces, states, and what grew outside the framework's allocator meanwhile.
+    Held,
     /// Working memory of forward passes and sampling.
     Activations,
     /// Memory held by captured CUDA or HIP graphs.
@@ -24,14 +27,22 @@ pub enum ComponentKind {
 
 impl ComponentKind {
     /// All kinds in the order in which tables show them.
-    pub const ALL: [Self; 6] =
-        [Self::Weights, Self::KvCache, Self::Activations, Self::CudaGraphs, Self::RuntimeContext, Self::Collectives];
+    pub const ALL: [Self; 7] = [
+        Self::Weights,
+        Self::KvCache,
+        Self::Held,
+        Self::Activations,
+        Self::CudaGraphs,
+        Self::RuntimeContext,
+        Self::Collectives,
+    ];
 
     /// The name as documents spell it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Weights => "model_weights",
             Self::KvCache => "kv_cache",
+            Self::Held => "held",
             Self::Activations => "activations",
             Self::CudaGraphs => "cuda_graphs",
             Self::RuntimeContext => "runtime_context",
@@ -218,7 +229,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_identity_holds_to_the_byte(
-            peak in 0u64..1 << 60, baseline in 0u64..1 << 60, sizes in prop::collection::vec(0u64..1 << 59, 6)
+            peak in 0u64..1 << 60, baseline in 0u64..1 << 60, sizes in prop::collection::vec(0u64..1 << 59, 7)
         ) {
             let parts = ComponentKind::ALL.iter().zip(&sizes).map(|(&k, &s)| part(k, s)).collect();
             let b = Breakdown::new(Bytes::new(peak), Bytes::new(baseline), parts).unwrap();

@@ -78,6 +78,10 @@ pub enum Milestone {
     Profiled,
     /// The size of the KV-cache pool is settled; it is allocated next.
     KvPoolSized,
+    /// Graphs were captured for a trial, to see what they take, and given up again.
+    GraphsTried,
+    /// Kernels were tuned: variants of them were tried for their speed.
+    KernelsTuned,
     /// Graphs are captured.
     GraphsCaptured,
     /// The engine has started.
@@ -203,6 +207,12 @@ pub enum FailureKind {
         /// Held by the framework's allocator and not in use.
         reserved_unallocated: Option<Bytes>,
     },
+    /// The host has not the memory that the engine wanted: the CPU's allocator, a mapping, or the kernel, which ended a
+    /// process for it. No setting of the device's memory helps.
+    HostOutOfMemory {
+        /// The allocation that failed.
+        tried: Option<Bytes>,
+    },
     /// The communication library failed.
     Collective,
     /// A worker process died.
@@ -233,6 +243,7 @@ impl FailureKind {
             Self::FreeMemoryBelowUtilization { .. } => "free_memory_below_utilization",
             Self::FreeMemoryGrew { .. } => "free_memory_grew",
             Self::OutOfMemory { .. } => "out_of_memory",
+            Self::HostOutOfMemory { .. } => "host_out_of_memory",
             Self::Collective => "collective_failed",
             Self::WorkerDied => "worker_died",
             Self::UnsupportedArchitecture => "unsupported_architecture",
@@ -363,15 +374,20 @@ pub struct EngineFacts {
     pub weights: Vec<Fact<Bytes>>,
     /// Memory for the KV-cache pool, per rank. May be larger than the pool by less than one block.
     pub kv_pool: Vec<Fact<Bytes>>,
+    /// All that was gone from the device between the engine's first look at it and the end of its profile run, per rank:
+    /// weights, and what the rank keeps beside them. Printed since vLLM 0.27.
+    pub consumed: Vec<Fact<Bytes>>,
     /// The transient peak of the profile run over what stays allocated, per rank. It is the peak of the run *before*
-    /// the pool exists.
+    /// the pool exists. Without the engine's estimate of the graphs, which some releases print within it.
     pub activation_peak: Vec<Fact<Bytes>>,
     /// Growth outside the framework's allocator while profiling, per rank.
     pub non_torch: Vec<Fact<Bytes>>,
     /// In use outside the framework's allocator before the engine loads anything, on the rank's device.
     pub initial_non_torch: Vec<Fact<Bytes>>,
-    /// Captured graphs, per rank, as free memory fell.
+    /// Captured graphs, per rank, as free memory fell. Not those of a trial.
     pub graphs: Vec<Fact<Bytes>>,
+    /// Graphs that were captured for a trial before the KV-cache pool was sized, and given up again, per rank.
+    pub graphs_tried: Vec<Fact<Bytes>>,
     /// Graphs whose printed size is negative: free memory *rose* during capture, per rank. Amounts without sign.
     pub graphs_negative: Vec<Fact<Bytes>>,
     /// The engine's own estimate of the graphs, taken off the KV budget, per rank.

@@ -1,5 +1,6 @@
 //! What has been read of one engine, from its start to its end.
 
+mod captures;
 mod failures;
 
 use std::time::Duration;
@@ -261,6 +262,7 @@ impl Engine {
 
     /// The ranks of the workers are known only at the end: gives every figure its scope.
     pub(crate) fn settle_scopes(&mut self) {
+        self.settle_captures();
         let (tensor, pipeline) = (self.size("tensor_parallel_size"), self.size("pipeline_parallel_size"));
         let in_order = self.workers_in_order(tensor, pipeline);
         let several = tensor.unwrap_or(1).max(pipeline.unwrap_or(1)) > 1;

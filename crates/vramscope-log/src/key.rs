@@ -82,7 +82,7 @@ keys! {
     WeightsProfiled = "weights_profiled": Memory,
     /// Weights, from the summary at the end of the start; per rank.
     WeightsSummary = "weights_summary": Memory,
-    /// Weights and memory outside the framework's allocator together; per rank.
+    /// All that is gone since the worker's first snapshot: weights and what stays beside them; per rank.
     Consumed = "consumed": Memory,
     /// The peak while weights were loaded.
     LoadPeak = "load_peak": Memory,
@@ -99,6 +99,10 @@ keys! {
     KvPool = "kv_pool": Memory,
     /// The KV-cache pool in use, from the summary at the end of the start; per rank.
     KvPoolSummary = "kv_pool_summary": Memory,
+    /// Bytes of `--kv-cache-memory` that the engine advises, to use what it may.
+    KvAdvised = "kv_cache_memory_advised_bytes": Count,
+    /// The same, to use the whole device.
+    KvAdvisedOfDevice = "kv_cache_memory_advised_of_device_bytes": Count,
     /// Memory for the KV cache of the CPU backend, where no size was given.
     CpuKvSpace = "cpu_kv_space": Memory,
     /// Blocks of the KV cache on the device, per rank.
@@ -134,6 +138,10 @@ keys! {
     ActivationPeak = "activation_peak": Memory,
     /// The same, from the summary at the end of the start.
     ActivationSummary = "activation_summary": Memory,
+    /// The transient peak and the estimate of the graphs together, from the summary at the end of the start.
+    PeakWithGraphs = "activation_peak_and_graphs_estimated": Memory,
+    /// The framework's peak over what it held before the profile run, what stays of that run included.
+    TorchGrowth = "torch_peak_increase": Memory,
     /// The framework's peak, weights included.
     TorchPeak = "torch_peak": Memory,
     /// The framework's memory, weights included.
@@ -159,6 +167,12 @@ keys! {
     Graphs = "graphs": Memory,
     /// How long capturing took.
     CaptureSecs = "capture_secs": Seconds,
+    /// Graphs captured for a trial before the KV cache was sized, as free memory fell.
+    GraphsTried = "graphs_tried": Memory,
+    /// How long the trial took.
+    TrialSecs = "trial_capture_secs": Seconds,
+    /// Whether the estimate of the graphs is taken off the budget: `enabled` or `disabled`.
+    GraphsBudgeted = "graph_profiling": Word,
     /// The engine's estimate of the graphs.
     GraphsEstimated = "graphs_estimated": Memory,
     /// The graph pool as measured.

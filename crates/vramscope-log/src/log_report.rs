@@ -10,9 +10,9 @@ use crate::report::Report;
 use crate::unknown::UnknownLine;
 use crate::vllm::bench::{BenchKind, BenchValue};
 use crate::vllm::contradiction;
-use crate::vllm::facts;
 use crate::vllm::settings::Setting;
 use crate::vllm::worker::Placement;
+use crate::vllm::{facts, meaning};
 
 /// Everything that a log says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -54,6 +54,8 @@ pub struct EngineReport {
     pub bench_kind: Option<BenchKind>,
     /// The values of that result, by label (throughput and serving).
     pub bench: Vec<BenchValue>,
+    /// Printed figures that hold more than their name says, with what is right.
+    pub corrections: Vec<ParseNote>,
     /// Remarks about this engine: contradictions, and what was left out.
     pub notes: Vec<ParseNote>,
 }
@@ -72,6 +74,7 @@ fn engine_report(mut engine: Engine) -> EngineReport {
     let failures = engine.settled_failures();
     let contradictions = contradiction::notes(&engine);
     engine.notes.extend(contradictions);
+    let corrections = meaning::corrections(&engine);
     let mut facts = facts::facts(&engine);
     facts.failures = failures;
     EngineReport {
@@ -86,6 +89,7 @@ fn engine_report(mut engine: Engine) -> EngineReport {
         figures: engine.figures,
         settings: engine.settings,
         placements: engine.placements,
+        corrections,
         notes: engine.notes,
     }
 }

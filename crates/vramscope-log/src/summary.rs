@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use vramscope_core::{Failure, FailureKind, Generation};
+use vramscope_core::{ByteUnit, Failure, FailureKind, Generation};
 
 use crate::document::{Bench, Concurrency, FailureSummary, OneOrMany, Summary};
 use crate::figure::Figure;
@@ -69,7 +69,14 @@ fn memory(log: &Log<'_>, summary: &mut Summary) {
         .filter_map(|e| e.facts.full_length_requests())
         .min_by(|a, b| a.factor.total_cmp(&b.factor))
         .map(|most| Concurrency { tokens: most.tokens, factor: most.factor });
-    summary.activations_gib = log.memories(Key::ActivationPeak).or(log.memories(Key::ActivationSummary));
+    // Where the engine prints the peak with graphs in it, the fact is what is left.
+    let mixed = log.of(Key::PeakWithGraphs).chain(log.of(Key::TorchGrowth)).next().is_some();
+    summary.activations_gib = if mixed {
+        let peaks = log.engines().flat_map(|e| &e.facts.activation_peak);
+        OneOrMany::of(peaks.map(|f| (f.value.in_unit(ByteUnit::GiB) * 100.0).round() / 100.0).collect())
+    } else {
+        log.memories(Key::ActivationPeak).or(log.memories(Key::ActivationSummary))
+    };
     summary.non_torch_gib = log.memories(Key::NonTorch).or(log.memories(Key::NonTorchSummary));
     summary.cuda_graph_gib = log.memories(Key::Graphs).or(log.memories(Key::GraphPool));
     summary.cuda_graph_capture_secs = OneOrMany::of(log.numbers(Key::CaptureSecs).collect());

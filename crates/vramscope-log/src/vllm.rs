@@ -5,6 +5,7 @@ pub(crate) mod contradiction;
 pub(crate) mod facts;
 pub(crate) mod failure;
 pub(crate) mod generation;
+pub(crate) mod meaning;
 pub(crate) mod python;
 pub(crate) mod rows;
 pub(crate) mod settings;

@@ -26,7 +26,7 @@ use serde_with::skip_serializing_none;
 
 pub use breakdown::{BreakdownPart, ConfidenceLevels, DeviceBreakdown, MemoryBreakdown, ReportedValuesUsed};
 pub use detail::{DetailedGpu, DetailedGpuMetrics, GpuProcess, ProcessMemory};
-pub use engine::{EngineFact, EngineMetadata, VllmInternalMetrics};
+pub use engine::{EngineFact, EngineMetadata, EngineStep, VllmInternalMetrics};
 pub use evidence::Figures;
 pub use expectation::{Expectation, ExpectedCount, ExpectedMemory};
 pub use live::{EngineMetricsInfo, HostInfo, ServedStats, TimeSpread};

@@ -7,6 +7,7 @@ mod compare;
 mod completions;
 mod doctor;
 mod estimate;
+mod explain;
 mod fit;
 mod gpus;
 mod log;
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Completions(completions::Args),
     Doctor(doctor::Args),
     Estimate(Box<estimate::Args>),
+    Explain(explain::Args),
     Fit(Box<fit::Args>),
     Gpus(gpus::Args),
     Log(log::Args),
@@ -52,6 +54,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Completions(args) => completions::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Estimate(args) => estimate::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Gpus(args) => gpus::run(&args),
         Command::Log(args) => log::run(&args),

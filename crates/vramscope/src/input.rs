@@ -21,6 +21,24 @@ pub(crate) fn profile_or_recording(path: &Path) -> anyhow::Result<Profile> {
     Ok(profile(path)?.profile)
 }
 
+/// A profile of any version, a recording folder, or an engine's log alone, told apart by what the file begins with.
+pub(crate) fn profile_recording_or_log(path: &Path) -> anyhow::Result<Profile> {
+    if path.is_dir() || is_stdin(path) {
+        return profile_or_recording(path);
+    }
+    let mut head = [0; 512];
+    let mut file = vramscope_runs::open_file(path)
+        .with_context(|| format!("could not read {}", path.display()))
+        .or_exit(ExitCode::BadInput)?;
+    let read = file.read(&mut head).with_context(|| format!("could not read {}", path.display()));
+    let head = &head[..read.or_exit(ExitCode::BadInput)?];
+    let is_document = path.extension().is_some_and(|end| end == "json") && head.trim_ascii_start().starts_with(b"{");
+    if is_document {
+        return profile_or_recording(path);
+    }
+    recording(&EvidenceFiles { engine_logs: vec![path.to_owned()], ..EvidenceFiles::default() })
+}
+
 /// The profile of recorded evidence.
 pub(crate) fn recording(files: &EvidenceFiles) -> anyhow::Result<Profile> {
     let mut progress = Progress::new();

@@ -1,11 +1,13 @@
 //! What the engine reported of itself.
 
-use vramscope_core::{Bytes, ComponentKind, Fact, Generation, Milestone};
+use vramscope_core::{Bytes, ComponentKind, Event, Fact, Generation, LogTime, Milestone};
+use vramscope_log::document::milestone_name;
 use vramscope_schema::Amount;
-use vramscope_schema::v3::{EngineFact, EngineMetadata, VllmInternalMetrics};
+use vramscope_schema::v3::{EngineFact, EngineMetadata, EngineStep, VllmInternalMetrics};
 
 use super::config::value;
 use crate::budget;
+use crate::evidence::civil::unix_seconds;
 use crate::known::Known;
 
 /// The named figures are those of one rank: the largest of each, but the smallest for the KV cache, which binds the
@@ -47,6 +49,7 @@ pub(super) fn internal_metrics(run: &Known<'_>) -> Option<VllmInternalMetrics> {
         max_concurrency_tokens: concurrency.map(|c| c.tokens),
         peak_kv_usage_pct: value(&facts.peak_kv_usage_pct).and_then(Amount::new),
         peak_running_requests: value(&facts.peak_running),
+        steps: steps(run),
         facts: all_facts(run),
     })
 }
@@ -89,4 +92,29 @@ fn all_facts(run: &Known<'_>) -> Vec<EngineFact> {
     let mut all: Vec<EngineFact> = run.facts.named().map(EngineFact::from).collect();
     all.sort_by_key(|fact| fact.log_line);
     all
+}
+
+/// What the engine did, with its time since the first clock of the log.
+fn steps(run: &Known<'_>) -> Vec<EngineStep> {
+    // The engine's lines have no year; those of its libraries may, and a start takes no year.
+    let year = run.facts.events.iter().find_map(|event| event.at?.year);
+    let seconds = |time: LogTime| {
+        let small = |n: u8| i8::try_from(n).ok();
+        let year = time.year.or(year).unwrap_or(2024);
+        let (month, day) = (small(time.month)?, small(time.day)?);
+        let whole = unix_seconds(year, month, day, small(time.hour)?, small(time.minute)?, small(time.second)?)?;
+        #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
+        Some(whole as f64 + f64::from(time.nanosecond) / 1e9)
+    };
+    let first = run.facts.events.iter().find_map(|event| event.at).and_then(seconds);
+    let step = |event: &Event| {
+        let at = event.at.and_then(seconds).zip(first).map(|(at, first)| at - first);
+        let mut step = EngineStep::default();
+        step.name = milestone_name(event.milestone).to_owned();
+        step.at_s = at.filter(|at| *at >= 0.0);
+        step.took_s = event.took.map(|took| took.as_secs_f64());
+        step.log_line = event.origin.line;
+        step
+    };
+    run.facts.events.iter().map(step).collect()
 }

@@ -77,10 +77,19 @@ fn memory(run: &Known<'_>, budget: &Budget) -> Vec<ExpectedMemory> {
             },
         })
     };
+    // What the engine's log calls consumed holds what grew outside the allocator too.
+    let mut held = budget.held.clone();
+    if held.value > 0 {
+        held.value = held.value.saturating_add(budget.non_torch.value);
+        held.low = held.low.saturating_add(budget.non_torch.low);
+        held.high = held.high.saturating_add(budget.non_torch.high);
+        held.confidence = held.confidence.min(budget.non_torch.confidence);
+    }
     // A part that the run shows to be none of the kind is not compared: graphs of an eager engine.
     let rows = [
         ("requested", &budget.requested, seen::requested(run)),
         ("model_weights", &budget.weights, part(ComponentKind::Weights)),
+        ("held", &held, part(ComponentKind::Held)),
         ("activation_peak", &budget.activation_peak, seen::activation_peak(run)),
         ("cuda_graphs", &budget.cuda_graphs, part(ComponentKind::CudaGraphs)),
         ("non_torch", &budget.non_torch, non_torch()),

@@ -94,7 +94,7 @@ pub(super) fn breakdown(run: &Known<'_>) -> Option<MemoryBreakdown> {
 /// Without a GPU log there is no peak to explain; what the engine reported stands alone.
 fn log_only(run: &Known<'_>) -> Option<MemoryBreakdown> {
     let ranks: Vec<u32> = (0..run.facts.ranks().unwrap_or(1).min(MOST_RANKS)).collect();
-    let kinds = [ComponentKind::Weights, ComponentKind::KvCache, ComponentKind::CudaGraphs];
+    let kinds = [ComponentKind::Weights, ComponentKind::KvCache, ComponentKind::Held, ComponentKind::CudaGraphs];
     let known = kinds.into_iter().filter_map(|kind| Some(run.ranks.part_of(&ranks, kind)?.into_component(kind)));
     let components: Vec<Component> = known.collect();
     if components.is_empty() {

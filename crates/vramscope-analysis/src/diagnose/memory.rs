@@ -150,7 +150,9 @@ pub(super) fn used_beyond_request(known: &Known<'_>) -> Option<Diagnostic> {
         .checked_sub(requested.size)
         .filter(|over| percent_of(over.as_f64(), requested.size) > FAR_BEYOND_REQUEST_PCT)?;
     let graphs = known.facts.graphs.iter().map(|f| f.value).max();
-    let unbudgeted = graphs.filter(|_| known.facts.graphs_estimated.is_empty());
+    let budgeted =
+        |facts: &vramscope_core::EngineFacts| !facts.graphs_estimated.is_empty() || !facts.graphs_tried.is_empty();
+    let unbudgeted = graphs.filter(|_| !budgeted(known.facts));
     let cause = unbudgeted.map_or(String::new(), |g| format!("; {g} of graphs are in no budget of this runner"));
     let message = format!(
         "the engine used {used} of a device at its peak, {over} more than the {} requested{cause}",

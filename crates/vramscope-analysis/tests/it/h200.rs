@@ -153,3 +153,32 @@ fn the_same_evidence_gives_the_same_document() {
     assert!(same, "what is read is not what was written");
     assert!(again.notes.is_empty(), "{:?}", again.notes);
 }
+
+/// vLLM 0.33.0 counts what it consumes: what lies beside the weights is a part of its own, and no figure counts twice.
+#[test]
+fn what_a_newer_release_keeps_and_tries_is_explained() {
+    let Some(corpus) = shared("corpus/h200-033") else { return };
+    let mut seen = 0;
+    for entry in fs::read_dir(corpus).unwrap() {
+        let folder = entry.unwrap().path();
+        let (Some(truth), true) = (truth(&folder), folder.join("vllm.log").exists()) else { continue };
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let profile = analyze(&folder).unwrap();
+        let breakdown = profile.memory_breakdown.as_ref().unwrap();
+        let held = truth["total_consumed"].as_u64().unwrap() - truth["model_memory_usage"].as_u64().unwrap();
+        let ours = breakdown.held_bytes.unwrap();
+        assert!(ours.abs_diff(held) < 11 << 20, "{name}: held {ours}, the worker {held}");
+        let transient = &truth["profile"]["transient_peak_headroom"];
+        let metrics = profile.vllm_internal_metrics.as_ref().unwrap();
+        let peak = metrics.activations_bytes.unwrap();
+        assert!(peak.abs_diff(transient.as_u64().unwrap()) < 11 << 20, "{name}: {peak}, the worker {transient}");
+        let residual = breakdown.residual_bytes.unwrap();
+        assert!(residual.unsigned_abs() < 32 << 20, "{name}: residual {residual}");
+        let taken = &truth["graphs"]["capture_model"]["returned"];
+        if let Some(taken) = taken.as_u64() {
+            assert!(metrics.cuda_graphs_bytes.unwrap().abs_diff(taken) < 6 << 20, "{name}: graphs that stay, {taken}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 8, "only {seen} recordings");
+}

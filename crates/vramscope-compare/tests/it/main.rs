@@ -5,6 +5,8 @@ mod calculator;
 #[cfg(test)]
 mod difference;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod sweep;
 
 #[cfg(test)]

@@ -55,10 +55,12 @@ impl EngineFacts {
         let memory = [
             ("model_weights", &self.weights),
             ("available_kv_cache", &self.kv_pool),
+            ("consumed", &self.consumed),
             ("activation_peak", &self.activation_peak),
             ("non_torch_growth", &self.non_torch),
             ("initial_non_torch", &self.initial_non_torch),
             ("cuda_graphs", &self.graphs),
+            ("cuda_graphs_tried", &self.graphs_tried),
             ("cuda_graphs_freed", &self.graphs_negative),
             ("cuda_graphs_estimated", &self.graphs_estimated),
             ("requested", &self.requested),

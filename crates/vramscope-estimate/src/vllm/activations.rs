@@ -121,7 +121,7 @@ pub(crate) fn peak(
     let step = forward::peak(&context, layers)?;
     let sampling = if last_stage { sampler::peak(&context, step.workspace)? } else { 0 };
     let engine = context.engine;
-    if engine.version.from_minor(28) {
+    if engine.version.counts_consumed() {
         return Ok(above_what_stays(&context, &step, sampling));
     }
     let blas = if context.plain || sampling > step.bytes { context.device.blas_workspace() } else { 0 };

@@ -272,7 +272,7 @@ impl Sizes {
         let tokens = |bytes: u64| {
             let by_request = u128::from(blocks(bytes)) * u128::from(engine.max_model_len) / u128::from(request.max(1));
             let by_group = u128::from(blocks(bytes)) / (plan.groups.len().max(1) as u128) * u128::from(plan.block_size);
-            u64::try_from(if engine.version.from_minor(24) { by_request } else { by_group }).ok()
+            u64::try_from(if engine.version.from_minor(20) { by_request } else { by_group }).ok()
         };
         Ok(Self {
             available: figure("requested_less_taken", "requested - weights - activations - non-torch - graphs", &Some)?,

@@ -79,10 +79,10 @@ pub(crate) fn told(figure: Figure, args: &EngineArgs) -> Figure {
     figure.within(low, high, Confidence::Assumed)
 }
 
-/// Whether the second runner's graphs are those of 0.33, captured once by trial and then for good. Releases since 0.28 are
-/// nearer to it than to 0.25.
+/// Whether the second runner's graphs are captured once by trial and then for good, as in 0.33. Up to 0.28 that runner
+/// estimates none (`v1/worker/gpu/model_runner.py`, `profile_cudagraph_memory`).
 fn by_trial(engine: &Resolved) -> bool {
-    engine.runner == Runner::V2 && engine.version.from_minor(28)
+    engine.runner == Runner::V2 && engine.version.from_minor(29)
 }
 
 /// Graphs by their number and by layers: what each size takes, and what each layer adds to it.
@@ -136,7 +136,7 @@ pub(crate) fn non_torch(engine: &Resolved, device: &GpuModel, calibration: &Cali
     // Recorded on Hopper with 0.25 and 0.33; elsewhere the same figure stands with a wide interval.
     let recorded = device.is_hopper() && engine.version.is_recorded();
     let staged = engine.pipeline_parallel_size > 1 && engine.tensor_parallel_size == 1;
-    let base = match (engine.version.from_minor(28), recorded) {
+    let base = match (engine.version.counts_consumed(), recorded) {
         (true, _) => &calibration.non_torch_consumed,
         (false, true) if staged => &calibration.non_torch_pipeline,
         (false, true) => &calibration.non_torch,

@@ -1,6 +1,6 @@
 //! What a rank keeps beside its weights when the profile run is over, in engines that count it.
 //!
-//! Since 0.28 the engine takes off its budget all that is gone from the device since its first snapshot
+//! Since 0.27 the engine takes off its budget all that is gone from the device since its first snapshot
 //! (`utils/mem_utils.py`, `total_consumed`): the runner's tables, workspaces, what the allocator holds in reserve, and
 //! what grew outside of it. Tables follow 0.33, `v1/worker/gpu/{states,input_batch,structured_outputs}.py` and
 //! `v1/worker/gpu/sample/{penalties,logit_bias,bad_words}.py`.
@@ -38,7 +38,7 @@ pub(crate) fn of_the_run(model: &Architecture, engine: &Resolved) -> u64 {
 
 /// What stays, without weights and without what grew outside the allocator. `workspace` is the experts'.
 pub(crate) fn held(model: &Architecture, engine: &Resolved, workspace: u64, calibration: &Calibration) -> Figure {
-    if !engine.version.from_minor(28) {
+    if !engine.version.counts_consumed() {
         return Figure::exact(0, "not_counted", "this engine does not count what its runner keeps");
     }
     let slack = &calibration.allocator_slack;

@@ -44,6 +44,12 @@ impl EngineVersion {
         self.major == 0 && matches!(self.minor, 25 | 33)
     }
 
+    /// Whether the engine takes all that is gone from the device off its budget, and not weights, growth and peak alone:
+    /// since 0.27 (`utils/mem_utils.py`, `total_consumed`).
+    pub const fn counts_consumed(self) -> bool {
+        self.from_minor(27)
+    }
+
     /// Whether this is `minor` of the `0.x` line or later.
     pub const fn from_minor(self, minor: u16) -> bool {
         self.major > 0 || self.minor >= minor

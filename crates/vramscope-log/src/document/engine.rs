@@ -32,6 +32,9 @@ pub struct EngineDocument {
     pub reports: ReportsDocument,
     /// The values that a benchmark printed, by label.
     pub bench: Vec<BenchDocument>,
+    /// Printed figures that hold more than their name says, with what is right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrections: Vec<NoteDocument>,
     /// Remarks: contradictions, and what was left out.
     pub notes: Vec<NoteDocument>,
 }
@@ -311,6 +314,7 @@ impl EngineDocument {
                 series: engine.reports.iter().map(report).collect(),
             },
             bench: engine.bench.iter().map(bench).collect(),
+            corrections: engine.corrections.iter().map(note).collect(),
             notes: engine.notes.iter().map(note).collect(),
         }
     }
@@ -383,6 +387,8 @@ pub fn milestone_name(milestone: Milestone) -> &'static str {
         Milestone::Compiled => "compiled",
         Milestone::Profiled => "profiled",
         Milestone::KvPoolSized => "kv_pool_sized",
+        Milestone::GraphsTried => "graphs_tried",
+        Milestone::KernelsTuned => "kernels_tuned",
         Milestone::GraphsCaptured => "graphs_captured",
         Milestone::EngineReady => "engine_ready",
         Milestone::ServerReady => "server_ready",
@@ -446,6 +452,7 @@ pub fn failure(failure: &Failure, advice: String) -> FailureDocument {
             bytes("initial", *initial);
             bytes("current", *current);
         }
+        FailureKind::HostOutOfMemory { tried } => bytes("tried", *tried),
         FailureKind::OutOfMemory { tried, capacity, free, process, allocated, reserved_unallocated } => {
             bytes("tried", *tried);
             bytes("capacity", *capacity);

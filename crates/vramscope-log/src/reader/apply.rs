@@ -6,7 +6,7 @@ use vramscope_core::{Failure, FailureKind, Milestone};
 
 use super::join::Owner;
 use super::{MAX_RESULT_LINES, MAX_TRACEBACK_LINES, Reader, route};
-use crate::engine::Place;
+use crate::engine::{Engine, Place};
 use crate::figure::Value;
 use crate::key::{Key, Kind};
 use crate::pattern::{Captured, Matched};
@@ -28,7 +28,7 @@ impl Reader {
         record: &Record<'_>,
         place: &Place<'_>,
     ) {
-        let Matched { captured, end, .. } = matched;
+        let Matched { mut captured, end, .. } = matched;
         let rest = text.get(end..).unwrap_or("");
         let engine = self.begin(engine, format.row.effect, record, place);
         if let Some(generation) = generation(format, &captured, record.tag) {
@@ -43,6 +43,10 @@ impl Reader {
             Effect::Begin => {
                 state.marks.begin = true;
                 state.announced_by.extend(route::pid(record.tag));
+            }
+            Effect::Event(Milestone::GraphsCaptured) if state.captures_for_trial(place.tag) => {
+                state.event(Milestone::GraphsTried, took(&captured), place);
+                Engine::name_trial(&mut captured);
             }
             Effect::Event(milestone) => state.event(milestone, took(&captured), place),
             Effect::Config | Effect::ConfigAgain => {

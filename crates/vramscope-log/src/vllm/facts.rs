@@ -10,9 +10,9 @@ use vramscope_core::{
 use crate::engine::Engine;
 use crate::figure::{Figure, Value};
 use crate::key::Key;
-use crate::vllm::rows;
 use crate::vllm::settings::SettingValue;
 use crate::vllm::worker::{self, Worker};
+use crate::vllm::{meaning, rows};
 
 /// All facts of an engine but its failures, which are settled at its end.
 pub(crate) fn facts(engine: &Engine) -> EngineFacts {
@@ -82,7 +82,8 @@ fn memory(engine: &Engine, facts: &mut EngineFacts) {
         facts.weights = per_worker(engine, &[Key::WeightsProfiled, Key::WeightsSummary]);
     }
     facts.kv_pool = amounts(engine, &[Key::KvPool]);
-    facts.activation_peak = per_worker(engine, &[Key::ActivationPeak, Key::ActivationSummary]);
+    facts.consumed = per_worker(engine, &[Key::Consumed]);
+    facts.activation_peak = meaning::activation_peak(engine);
     facts.non_torch = per_worker(engine, &[Key::NonTorch, Key::NonTorchSummary]);
     facts.initial_non_torch = per_worker(engine, &[Key::InitialNonTorch]);
     facts.initial_free = per_worker(engine, &[Key::InitialFree, Key::FailFree]);
@@ -91,7 +92,10 @@ fn memory(engine: &Engine, facts: &mut EngineFacts) {
     let graphs = if engine.of(Key::Graphs).next().is_some() { Key::Graphs } else { Key::GraphPool };
     facts.graphs = amounts(engine, &[graphs]);
     facts.graphs_negative = negative(engine, graphs);
-    facts.graphs_estimated = per_worker(engine, &[Key::GraphsEstimated, Key::GraphPoolEstimated]);
+    facts.graphs_tried = amounts(engine, &[Key::GraphsTried]);
+    if meaning::graphs_counted(engine) {
+        facts.graphs_estimated = per_worker(engine, &[Key::GraphsEstimated, Key::GraphPoolEstimated]);
+    }
 
     facts.gpu_blocks = counts(engine, Key::GpuBlocks);
     facts.kv_tokens = counts(engine, Key::KvTokens);
@@ -245,7 +249,7 @@ fn narrow(fact: Fact<u64>) -> Option<Fact<u32>> {
 }
 
 /// The memory of a figure that is not negative.
-fn amount(figure: &Figure) -> Option<Fact<Bytes>> {
+pub(super) fn amount(figure: &Figure) -> Option<Fact<Bytes>> {
     let value = figure.memory()?.bytes.as_bytes()?;
     Some(Fact { value, scope: figure.scope, resolution: resolution(figure), origin: figure.origin.clone() })
 }
@@ -260,7 +264,7 @@ fn amounts(engine: &Engine, keys: &[Key]) -> Vec<Fact<Bytes>> {
 }
 
 /// One fact per worker, from the first of these keys that it printed, unless it contradicts itself.
-fn per_worker(engine: &Engine, keys: &[Key]) -> Vec<Fact<Bytes>> {
+pub(super) fn per_worker(engine: &Engine, keys: &[Key]) -> Vec<Fact<Bytes>> {
     let mut facts: Vec<(usize, Fact<Bytes>)> = Vec::new();
     for (preference, key) in keys.iter().enumerate() {
         for fact in engine.of(*key).filter_map(amount) {

@@ -54,6 +54,7 @@ pub(crate) fn kind(fails: Fails, captured: &[Captured]) -> FailureKind {
             allocated: memory(Key::FailAllocated),
             reserved_unallocated: memory(Key::FailReserved),
         },
+        Fails::HostOutOfMemory => FailureKind::HostOutOfMemory { tried: memory(Key::FailTried) },
         Fails::Collective => FailureKind::Collective,
         Fails::WorkerDied => FailureKind::WorkerDied,
         Fails::Architecture => FailureKind::UnsupportedArchitecture,
@@ -169,6 +170,12 @@ pub(crate) fn advice(kind: &FailureKind, facts: &EngineFacts) -> String {
                 "Lower --gpu-memory-utilization to leave room outside the KV cache, or lower --max-num-seqs and \
                  --max-num-batched-tokens.{hint}"
             )
+        }
+        FailureKind::HostOutOfMemory { .. } => {
+            "The host's memory ran out, not the device's: give the container or the \
+             machine more, lower --cpu-offload-gb and the size of a KV cache or swap space on the host (on a CPU \
+             VLLM_CPU_KVCACHE_SPACE), or load with fewer processes together."
+                .to_owned()
         }
         FailureKind::Collective => "The GPUs could not talk to each other: set NCCL_DEBUG=INFO and look for the first \
              warning; check drivers, shared memory (--ipc=host or --shm-size) and network interfaces."

@@ -23,6 +23,9 @@ pub struct MemoryBreakdown {
     pub model_weights_bytes: Option<u64>,
     /// The KV-cache pool, used or not.
     pub kv_cache_bytes: Option<u64>,
+    /// What ranks keep beside their weights once their profile run is over, in engines that count it: tables of the
+    /// runner and the sampler, workspaces, states, and what grew outside the framework's allocator meanwhile.
+    pub held_bytes: Option<u64>,
     /// Working memory of forward passes and sampling that is resident at the peak.
     pub activations_bytes: Option<u64>,
     /// Held by captured CUDA or HIP graphs.
@@ -67,6 +70,8 @@ pub struct ConfidenceLevels {
     pub weights: Option<String>,
     /// The KV-cache pool.
     pub kv_cache: Option<String>,
+    /// What is kept beside the weights.
+    pub held: Option<String>,
     /// Activations.
     pub activations: Option<String>,
     /// Captured graphs.
@@ -89,6 +94,8 @@ pub struct ReportedValuesUsed {
     pub weights: Option<bool>,
     /// The KV-cache pool.
     pub kv_cache: Option<bool>,
+    /// What is kept beside the weights.
+    pub held: Option<bool>,
     /// Activations.
     pub activations: Option<bool>,
     /// Captured graphs.

@@ -55,9 +55,28 @@ pub struct VllmInternalMetrics {
     pub peak_kv_usage_pct: Option<Amount>,
     /// The most requests running together in the periodic statistics. Unit: count.
     pub peak_running_requests: Option<u64>,
+    /// What the engine did while it started, and after, in the order of its log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<EngineStep>,
     /// Every fact that the log prints, with its line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<EngineFact>,
+}
+
+/// Something that the engine did.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct EngineStep {
+    /// What, as a stable name: that of the event in a log report.
+    pub name: String,
+    /// When, by the log's clock, since its first line that has one. Unit: seconds.
+    pub at_s: Option<f64>,
+    /// How long it took, where the line says so. Unit: seconds.
+    pub took_s: Option<f64>,
+    /// The line of the engine log, counted from 1. Unit: none, a line number.
+    pub log_line: u64,
 }
 
 /// A value that the engine printed.

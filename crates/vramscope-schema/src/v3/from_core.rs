@@ -76,6 +76,7 @@ impl From<&core::Breakdown> for MemoryBreakdown {
             net_increase_bytes: peak.checked_delta(breakdown.baseline()).map(ByteDelta::get),
             model_weights_bytes: size(ComponentKind::Weights),
             kv_cache_bytes: size(ComponentKind::KvCache),
+            held_bytes: size(ComponentKind::Held),
             activations_bytes: size(ComponentKind::Activations),
             cuda_graphs_bytes: size(ComponentKind::CudaGraphs),
             runtime_context_bytes: size(ComponentKind::RuntimeContext),
@@ -99,6 +100,7 @@ fn levels(breakdown: &core::Breakdown) -> ConfidenceLevels {
         overall: breakdown.components().iter().map(|c| c.confidence).min().map(|c| c.name().to_owned()),
         weights: of(ComponentKind::Weights),
         kv_cache: of(ComponentKind::KvCache),
+        held: of(ComponentKind::Held),
         activations: of(ComponentKind::Activations),
         cuda_graphs: of(ComponentKind::CudaGraphs),
         runtime_context: of(ComponentKind::RuntimeContext),
@@ -112,6 +114,7 @@ fn reported(breakdown: &core::Breakdown) -> ReportedValuesUsed {
     ReportedValuesUsed {
         weights: of(ComponentKind::Weights),
         kv_cache: of(ComponentKind::KvCache),
+        held: of(ComponentKind::Held),
         activations: of(ComponentKind::Activations),
         cuda_graphs: of(ComponentKind::CudaGraphs),
         runtime_context: of(ComponentKind::RuntimeContext),

@@ -97,6 +97,9 @@ pub enum PartKind {
     ModelWeights,
     /// The KV-cache pool, used or not.
     KvCache,
+    /// What a rank keeps beside its weights once its profile run is over, in engines that count it: tables of its runner
+    /// and sampler, workspaces, states, and what grew outside the framework's allocator meanwhile.
+    Held,
     /// Working memory of forward passes and sampling.
     Activations,
     /// Memory held by captured CUDA or HIP graphs.
@@ -113,6 +116,7 @@ impl PartKind {
         Some(match kind {
             ComponentKind::Weights => Self::ModelWeights,
             ComponentKind::KvCache => Self::KvCache,
+            ComponentKind::Held => Self::Held,
             ComponentKind::Activations => Self::Activations,
             ComponentKind::CudaGraphs => Self::CudaGraphs,
             ComponentKind::RuntimeContext => Self::RuntimeContext,

@@ -51,6 +51,11 @@ const DOCUMENTS: &[Document] = &[
         schema: vramscope_estimate::document::json_schema,
     },
     Document {
+        name: "explanation",
+        about: "why a KV cache is as large as it is, or why one of two is larger, term by term",
+        schema: vramscope_compare::document::explanation_json_schema,
+    },
+    Document {
         name: "fit",
         about: "on how many and which GPUs a model can be served, and how far it goes",
         schema: vramscope_estimate::document::fit_json_schema,

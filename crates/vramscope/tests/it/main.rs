@@ -13,6 +13,7 @@ mod command_line;
 mod compare;
 mod doctor;
 mod estimate;
+mod explain;
 mod fit;
 mod gpus;
 mod guides;

@@ -99,6 +99,36 @@ pub(super) const ROWS: &[Row] = &[
     row("", "emory", "{..}NCCL WARN {Cuda|CUDA|Hip|HIP} failure {..}out of memory").fails(Fails::OutOfMemory),
     row("", "NCCL WARN", "{..}NCCL WARN Failed to {CUDA|HIP} {malloc|calloc}").fails(Fails::OutOfMemory),
     row("", "emory", "NCCL error{..} failure {..}out of memory").fails(Fails::OutOfMemory),
+    // Libraries and compilers that allocate on the device by themselves. A library that only says that it failed to
+    // begin (`NOT_INITIALIZED`, `INTERNAL_ERROR`) does not say that memory was why.
+    row(
+        "",
+        RAISED,
+        "{..}rror: {CUBLAS_STATUS_ALLOC_FAILED|HIPBLAS_STATUS_ALLOC_FAILED|CUSPARSE_STATUS_ALLOC_FAILED|HIPSPARSE_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED|CUSOLVER_STATUS_ALLOC_FAILED|HIPSOLVER_STATUS_ALLOC_FAILED|CUFFT_ALLOC_FAILED|HIPFFT_ALLOC_FAILED|rocblas_status_memory_error|miopenStatusAllocFailed}",
+    )
+    .fails(Fails::OutOfMemory),
+    row("", "emory", "Triton Error [{..}out of memory").fails(Fails::OutOfMemory),
+    row("", "emory", "CUDA driver error: out of memory").fails(Fails::OutOfMemory),
+    row("", "OUT_OF_", "{..}CUDA_ERROR_OUT_OF_MEMORY").fails(Fails::OutOfMemory),
+    row("", "OUT_OF_", "{..}UR_RESULT_ERROR_OUT_OF_{DEVICE_MEMORY|RESOURCES}").fails(Fails::OutOfMemory),
+    row("", "OUT_OF_", "{..}PI_ERROR_OUT_OF_RESOURCES").fails(Fails::OutOfMemory),
+    row("", "emory", "{..}hipErrorOutOfMemory").fails(Fails::OutOfMemory),
+    // TPU, Gaudi and Ascend.
+    row("", "EXHAUSTED", "{..}RESOURCE_EXHAUSTED: ").fails(Fails::OutOfMemory),
+    row("", "PT_DEVMEM", "{..}PT_DEVMEM Allocation failed for size::").fails(Fails::OutOfMemory),
+    row("", "emory", "{..}EL0004: {..}Failed to allocate memory").fails(Fails::OutOfMemory),
+    // The host.
+    row(
+        "",
+        "emory",
+        "[enforce fail at {..}DefaultCPUAllocator: can't allocate memory: you tried to allocate {fail_tried}.",
+    )
+    .fails(Fails::HostOutOfMemory),
+    row("", "emory", "unable to {mmap|allocate shared memory}{..}Cannot allocate memory").fails(Fails::HostOutOfMemory),
+    row("", "emory", "[Errno 12] Cannot allocate memory").fails(Fails::HostOutOfMemory),
+    row("", "bad_alloc", "{..}std::bad_alloc").fails(Fails::HostOutOfMemory),
+    row("", "emory", "{..}ArrayMemoryError: Unable to allocate {fail_tried} for an array with shape").fails(Fails::HostOutOfMemory),
+    row("", "emory", "{..}ut of memory: Killed process {ignored}").fails(Fails::HostOutOfMemory),
     // Communication.
     row("", RAISED, "NCCL error").fails(Fails::Collective),
     row("", "collective op", "{..}Watchdog caught collective operation timeout").fails(Fails::Collective),

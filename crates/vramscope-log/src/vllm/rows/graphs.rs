@@ -20,10 +20,24 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "0.18.0-",
         "emory",
-        "{CUDA graph memory profiling|In v0.19, CUDA graph memory profiling}{..} The current --gpu-memory-utilization={gpu_memory_utilization} is",
+        "CUDA graph memory profiling is {graph_profiling} (VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS=0)",
+    ),
+    row(
+        "0.18.0-",
+        "emory",
+        "CUDA graph memory profiling is {graph_profiling} ({..} The current --gpu-memory-utilization={gpu_memory_utilization} is",
+    ),
+    row(
+        "0.18.0-0.18.1",
+        "emory",
+        "In v0.19, CUDA graph memory profiling{..} The current --gpu-memory-utilization={gpu_memory_utilization} is",
     ),
     row("0.6.0-", ".compile ", "torch.compile {took|takes} {compile_secs} s in total").event(Milestone::Compiled),
+    // Newer releases name the part of the model that is compiled in front.
+    row("0.32.0-", ".compile ", "[{..}] torch.compile took {compile_secs} s in total").event(Milestone::Compiled),
+    row("0.32.0-", " took ", "[{..}] Initial profiling/warmup run took {warmup_secs} s"),
     row("0.20.0-", " took ", "Initial profiling/warmup run took {warmup_secs} s"),
+    row("", "Autotuning process", "{..}[Autotuner]: Autotuning process ends").event(Milestone::KernelsTuned),
     row("0.11.0-", "setting cudagraph", "{..}setting cudagraph_mode={cudagraph_mode}"),
     row(
         "0.6.5-0.19.1",

@@ -21,9 +21,15 @@ pub(super) const ROWS: &[Row] = &[
     row("0.6.4-0.6.5", "emory", "PyTorch activation peak memory {activation_peak}").says(Generation::V0),
     row("0.6.4-0.6.5", "emory", "available_kv_cache_memory {kv_pool}").event(Milestone::Profiled).says(Generation::V0),
     row(
-        "0.9.1-",
+        "0.27.0-",
         "emory",
-        "Memory profiling takes {profile_secs} seconds. Total non KV cache memory: {non_kv}; torch peak memory increase: {activation_peak~2}; [[non-torch forward increase memory: {non_torch~2}; ]][[total consumed (from mem_get_info): {consumed~2}; ]]weights memory: {weights_profiled~2}.",
+        "Memory profiling takes {profile_secs} seconds. Total non KV cache memory: {non_kv~2}; torch peak memory increase: {torch_peak_increase~2}; total consumed (from mem_get_info): {consumed~2}; weights memory: {weights_profiled~2}.",
+    )
+    .event(Milestone::Profiled),
+    row(
+        "0.9.1-0.26.0",
+        "emory",
+        "Memory profiling takes {profile_secs} seconds. Total non KV cache memory: {non_kv}; torch peak memory increase: {activation_peak~2}; [[non-torch forward increase memory: {non_torch~2}; ]]weights memory: {weights_profiled~2}.",
     )
     .event(Milestone::Profiled),
     row("0.6.5-0.10.2", "emory", "Memory profiling takes {profile_secs} seconds"),
@@ -64,12 +70,12 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "0.10.2-0.26.0",
         "emory",
-        "Free memory on device[[ {ignored_word}]] ({initial_free~2}/{device_total~2}) on startup. Desired GPU memory utilization is ({gpu_memory_utilization}, {requested~2}). Actual usage is {weights_summary~2} for weight, {activation_summary~2} for peak activation, {non_torch_summary~2} for non-torch memory, and {graphs_summary~2} for CUDAGraph memory.[[{..}Current kv cache memory in use is {kv_pool_summary~2}]]",
+        "Free memory on device[[ {ignored_word}]] ({initial_free~2}/{device_total~2}) on startup. Desired GPU memory utilization is ({gpu_memory_utilization}, {requested~2}). Actual usage is {weights_summary~2} for weight, {activation_summary~2} for peak activation, {non_torch_summary~2} for non-torch memory, and {graphs_summary~2} for CUDAGraph memory.[[{..}`--kv-cache-memory={kv_cache_memory_advised_bytes}`]][[{..}`--kv-cache-memory={kv_cache_memory_advised_of_device_bytes}`]][[{..}Current kv cache memory in use is {kv_pool_summary~2}]]",
     ),
     row(
-        "0.27.1-",
+        "0.27.0-",
         "emory",
-        "Free memory on device[[ {ignored_word}]] ({initial_free~2}/{device_total~2}) on startup. Desired GPU memory utilization is ({gpu_memory_utilization}, {requested~2}). Actual usage is {consumed~2} for consumed memory (weights + non-torch), {activation_summary~2} for peak activation, and {graphs_summary~2} for CUDAGraph memory.[[{..}Current kv cache memory in use is {kv_pool_summary~2}]]",
+        "Free memory on device[[ {ignored_word}]] ({initial_free~2}/{device_total~2}) on startup. Desired GPU memory utilization is ({gpu_memory_utilization}, {requested~2}). Actual usage is {consumed~2} for consumed memory (weights + non-torch), {activation_peak_and_graphs_estimated~2} for peak activation, and {graphs_summary~2} for CUDAGraph memory.[[{..}`--kv-cache-memory={kv_cache_memory_advised_bytes}`]][[{..}`--kv-cache-memory={kv_cache_memory_advised_of_device_bytes}`]][[{..}Current kv cache memory in use is {kv_pool_summary~2}]]",
     ),
     // The plugin for Ascend has words of its own.
     row(

@@ -186,6 +186,7 @@ fn part_name(kind: PartKind) -> &'static str {
     match kind {
         PartKind::ModelWeights => "weights",
         PartKind::KvCache => "KV cache",
+        PartKind::Held => "kept beside",
         PartKind::Activations => "activations",
         PartKind::CudaGraphs => "graphs",
         PartKind::RuntimeContext => "context",
@@ -199,6 +200,7 @@ fn part_letter(kind: PartKind) -> char {
     match kind {
         PartKind::ModelWeights => 'w',
         PartKind::KvCache => 'K',
+        PartKind::Held => 'k',
         PartKind::Activations => 'a',
         PartKind::CudaGraphs => 'g',
         PartKind::RuntimeContext => 'c',
@@ -211,6 +213,7 @@ fn part_color(kind: PartKind) -> AnsiColor {
     match kind {
         PartKind::ModelWeights => AnsiColor::Blue,
         PartKind::KvCache => AnsiColor::Green,
+        PartKind::Held => AnsiColor::BrightBlue,
         PartKind::Activations => AnsiColor::Yellow,
         PartKind::CudaGraphs => AnsiColor::Magenta,
         PartKind::RuntimeContext => AnsiColor::Cyan,

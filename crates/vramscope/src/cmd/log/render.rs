@@ -54,6 +54,7 @@ fn engine(text: &mut String, engine: &EngineReport, of: &str, width: usize) {
     }
     section(text, "What went wrong", &failures(engine, width));
     section(text, "Memory", &memory(engine, width));
+    section(text, "What these figures mean", &notes(&engine.corrections, width));
     section(text, "KV cache", &kv_cache(&engine.facts, width));
     section(text, "Settings", &settings(&engine.facts, width));
     section(text, "Start and work", &events(&engine.facts, width));
@@ -114,10 +115,13 @@ const MEMORY: &[(&[Key], &str)] = &[
     (&[Key::Requested, Key::FailRequested], "the engine may use"),
     (&[Key::Weights], "weights"),
     (&[Key::WeightsProfiled], "weights, by the profile"),
-    (&[Key::Consumed], "weights and non-torch"),
+    (&[Key::Consumed], "weights and what stays"),
     (&[Key::ActivationPeak, Key::ActivationSummary], "activation peak"),
+    (&[Key::TorchGrowth], "torch's peak, in all"),
+    (&[Key::PeakWithGraphs], "peak with graphs"),
     (&[Key::NonTorch, Key::NonTorchSummary], "non-torch growth"),
     (&[Key::GraphsEstimated, Key::GraphPoolEstimated], "graphs, estimated"),
+    (&[Key::GraphsTried], "graphs, on trial"),
     (&[Key::Graphs, Key::GraphPool], "graphs, captured"),
     (&[Key::EncoderGraphs], "graphs of the encoder"),
     (&[Key::KvPool], "KV-cache pool"),

@@ -1,0 +1,67 @@
+//! `vramscope explain`.
+
+use serde_json::Value;
+
+use crate::{root, stderr, stdout, vramscope};
+
+const ONE: &str = "examples/noisy-neighbour";
+
+#[test]
+fn one_run_is_explained_from_the_card_to_a_request() {
+    let output = vramscope(&["explain", ONE]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    let text = stdout(&output);
+    for word in ["card", "asked for", "weights", "= left for the KV cache", "requests of", "= start"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+/// Recordings beside the checkout, of two releases and of two settings: every ledger adds up, and the share that it names
+/// gives the second run as much as the first had.
+#[test]
+fn ledgers_of_recorded_pairs_add_up() {
+    let corpus = root().join("../shared/corpus");
+    if !corpus.exists() {
+        assert!(std::env::var_os("CI").is_none(), "the recordings must be there in CI");
+        eprintln!("skipped: no recordings beside the checkout");
+        return;
+    }
+    let pairs = [
+        ("h200/l8b-default", "h200-033/l8b-default"),
+        ("h200/q3moe-default", "h200-033/q3moe-default"),
+        ("h200/l1b-eager", "h200-033/l1b-eager"),
+        ("h200/l8b-default", "h200/l8b-eager-util50"),
+        ("h200/l8b-default", "h200/l8b-kvfp8"),
+        ("h200/l1b-eager", "h200/noisy-neighbour"),
+        ("h200-033/l8b-default", "h200-033/serve-l8b"),
+    ];
+    for (before, after) in pairs {
+        let [before, after] = [before, after].map(|run| corpus.join(run).to_string_lossy().into_owned());
+        let output = vramscope(&["explain", &before, &after, "--format", "json"]);
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{before} {after}");
+        let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let (ledger, runs) = (&document["difference"], &document["runs"]);
+        let sum = |key: &str| ledger["terms"].as_array().unwrap().iter().map(|t| t[key].as_i64().unwrap()).sum::<i64>();
+        assert_eq!(Some(sum("size_bytes")), ledger["difference_bytes"].as_i64(), "{before} {after}");
+        assert_eq!(Some(sum("tokens")), ledger["difference_tokens"].as_i64(), "{before} {after}");
+        let amount = |run: usize, name: &str| {
+            let amounts = runs[run]["amounts"].as_array().unwrap();
+            amounts.iter().find(|a| a["name"] == name).and_then(|a| a["size_bytes"].as_f64()).unwrap()
+        };
+        let Some(share) = ledger["restore"].as_str().and_then(|words| words.rsplit(' ').next()?.parse::<f64>().ok())
+        else {
+            continue;
+        };
+        // What the second run asks for then, less all that it took off before.
+        let restored = amount(1, "device_total") * share - amount(1, "requested") + amount(1, "kv_cache");
+        let wanted = amount(0, "kv_cache");
+        assert!((restored - wanted).abs() / wanted < 0.003, "{before} {after}: {restored} for {wanted}");
+    }
+}
+
+#[test]
+fn what_says_nothing_of_its_memory_is_refused() {
+    let output = vramscope(&["explain", "README.md"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+}
