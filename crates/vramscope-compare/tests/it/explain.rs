@@ -10,6 +10,12 @@ const MIB: u64 = 1 << 20;
 fn run(version: &str, share: f64, parts: [u64; 4]) -> Value {
     let [weights, beside, peak, graphs] = parts.map(|mib| mib * MIB);
     let total = 80_000 * MIB;
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sizes are far below 2^53, shares between 0 and 1"
+    )]
     let requested = (total as f64 * share).ceil() as u64;
     let newer = version >= "0.27";
     let available = requested - weights - beside - peak - graphs;
@@ -73,9 +79,9 @@ fn a_share_is_a_setting_and_comes_back_by_it() {
 fn releases_that_count_otherwise_are_compared_by_the_sum() {
     let ledger = ledger(&run("0.25.1", 0.92, [16_000, 230, 1_800, 0]), &run("0.33.0", 0.92, [16_000, 700, 1_600, 900]));
     adds_up(&ledger);
-    assert_eq!(term(&ledger, "profile_run").bytes, -270 * MIB as i64);
+    assert_eq!(term(&ledger, "profile_run").bytes, -270 * MIB.cast_signed());
     let graphs = term(&ledger, "graphs_estimated");
-    assert_eq!((graphs.bytes, graphs.cause), (-900 * MIB as i64, Cause::Release));
+    assert_eq!((graphs.bytes, graphs.cause), (-900 * MIB.cast_signed(), Cause::Release));
     assert_eq!(graphs.restore.as_deref(), Some("VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS=0"));
     assert!(ledger.terms.iter().all(|term| term.name != "activation_peak"), "{ledger:#?}");
 }
@@ -86,9 +92,9 @@ fn one_release_has_the_parts_apart_and_a_changed_step_is_named() {
     after["run_config"]["engine"]["max_num_batched_tokens"] = json!(4096);
     let ledger = ledger(&run("0.33.0", 0.92, [16_000, 700, 1_600, 900]), &after);
     adds_up(&ledger);
-    assert_eq!(term(&ledger, "beside_weights").bytes, 50 * MIB as i64);
+    assert_eq!(term(&ledger, "beside_weights").bytes, 50 * MIB.cast_signed());
     let peak = term(&ledger, "activation_peak");
-    assert_eq!((peak.bytes, peak.restore.as_deref()), (600 * MIB as i64, Some("--max-num-batched-tokens 8192")));
+    assert_eq!((peak.bytes, peak.restore.as_deref()), (600 * MIB.cast_signed(), Some("--max-num-batched-tokens 8192")));
     assert!(peak.lines_before == [5] && peak.lines_after == [5]);
 }
 
@@ -102,7 +108,7 @@ fn what_a_run_does_not_state_is_not_attributed() {
     assert!(ledger.terms.iter().all(|term| ["not_attributed", "rounding"].contains(&term.name)), "{ledger:#?}");
     assert_eq!(
         (term(&ledger, "not_attributed").bytes, term(&ledger, "not_attributed").cause),
-        (-1_000 * MIB as i64, Cause::Unattributed)
+        (-1_000 * MIB.cast_signed(), Cause::Unattributed)
     );
 }
 
