@@ -177,6 +177,8 @@ fn served_by_a_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
 
 /// `docker run` with what an engine needs of this machine.
 fn container(bench: &Bench, daemon: &Daemon, name: &str) -> anyhow::Result<Command> {
+    // A stage that was ended in the middle of it left its container behind.
+    let _ = daemon.docker().args(["rm", "--force", name]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let mut start = daemon.docker();
     start.args(["run", "--name", name, "--network", "host", "--ipc", "host"]);
     for (name, value) in engine_environment() {
