@@ -13,4 +13,4 @@ mod cell;
 mod columns;
 
 pub use cell::{Cell, CellError, CellFault, is_absent, present};
-pub use columns::{Head, What, is_header};
+pub use columns::{Head, What, is_column, is_header};

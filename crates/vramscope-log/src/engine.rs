@@ -59,6 +59,8 @@ pub(crate) struct Engine {
     pub(crate) last_line: u64,
     pub(crate) first_clock: Option<(LogTime, u64)>,
     pub(crate) last_clock: Option<(LogTime, u64)>,
+    /// Which stage of a model that several engines serve together.
+    pub(crate) stage: Option<u32>,
     pub(crate) marks: Marks,
     /// The processes that announced it.
     pub(crate) announced_by: Vec<u64>,
@@ -273,6 +275,7 @@ impl Engine {
                 Key::KvTokens | Key::ConcurrencyTokens | Key::ConcurrencyFactor | Key::InitSecs => Scope::AllRanks,
                 // The host's memory, of which the driver sets aside what all ranks swap to.
                 Key::SwapSpace | Key::HostTotal => Scope::AllRanks,
+                Key::DevicesTotal | Key::DevicesRequested | Key::DevicesUsed | Key::DevicesFree => Scope::AllRanks,
                 Key::GpuBlocks | Key::CpuBlocks => Scope::PerRank,
                 _ => {
                     let worker = figure.origin.worker.as_deref().map(Worker::of);

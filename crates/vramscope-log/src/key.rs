@@ -158,6 +158,26 @@ keys! {
     UsedAfterProfile = "used_after_profile": Memory,
     /// Free after the profile run, within what the engine may use.
     FreeWithinRequested = "free_within_requested": Memory,
+    /// What reading the weights took on the device, before modules are wrapped in graphs (Gaudi).
+    WeightsRead = "weights_read": Memory,
+    /// What wrapping modules in graphs took (Gaudi).
+    GraphWrapping = "graph_wrapping": Memory,
+    /// What of the profile run stays (Gaudi).
+    ProfileRunKept = "profile_run_kept": Memory,
+    /// What allocating the KV cache took (Gaudi).
+    KvPoolTaken = "kv_pool_taken": Memory,
+    /// What is set aside for graphs (Gaudi).
+    GraphsReserved = "graphs_reserved": Memory,
+    /// Captured graphs of one phase, prompts or decoding (Gaudi).
+    GraphsOfPhase = "graphs_of_phase": Memory,
+    /// Memory of all devices of a process together (TPU).
+    DevicesTotal = "devices_total": Memory,
+    /// What the engine may use of it (TPU).
+    DevicesRequested = "devices_requested": Memory,
+    /// What is in use of it before there is a KV cache (TPU).
+    DevicesUsed = "devices_used": Memory,
+    /// What is left of it for the KV cache (TPU).
+    DevicesFree = "devices_free": Memory,
     /// How long the profile run took.
     ProfileSecs = "profile_secs": Seconds,
     /// Memory growth that should not have been.

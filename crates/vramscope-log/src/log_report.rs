@@ -36,6 +36,8 @@ pub struct EngineReport {
     pub first_line: u64,
     /// The last line of it.
     pub last_line: u64,
+    /// Which stage of a model it serves, where several engines serve one model together (vLLM-Omni).
+    pub stage: Option<u32>,
     /// The facts that the rest of vramscope works with.
     pub facts: EngineFacts,
     /// Every figure as printed, in order of appearance; the facts are made of these.
@@ -80,6 +82,7 @@ fn engine_report(mut engine: Engine) -> EngineReport {
     EngineReport {
         first_line: engine.first_line,
         last_line: engine.last_line,
+        stage: engine.stage,
         facts,
         reports: engine.reports.kept().to_vec(),
         reports_seen: engine.reports.seen(),

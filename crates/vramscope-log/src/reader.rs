@@ -1,6 +1,7 @@
 //! From pieces of lines to engines.
 
 mod apply;
+mod csv;
 pub(crate) mod join;
 mod json;
 mod route;
@@ -159,14 +160,14 @@ impl Reader {
         if let Some((joined, owner)) = self.joiner.continued(text) {
             self.again(&joined, owner);
         }
-        if let Some(object) = json::object(text) {
+        if let Some(object) = json::object(text).or_else(|| csv::row(text)) {
             self.json(&object, gap);
             return;
         }
         record::each(text, |record| self.record(&record, gap));
     }
 
-    /// A line that a JSON formatter or a container runtime has written.
+    /// A line that a JSON formatter, a container runtime or an export has written.
     fn json(&mut self, object: &json::Object, gap: &mut Gap<'_>) {
         for line in object.message.split(['\n', '\r']).filter(|line| !line.trim().is_empty()) {
             let plain = record::plain(line);

@@ -25,8 +25,17 @@ pub(crate) struct Record<'a> {
     pub(crate) message: &'a str,
     /// How many more processes said the same.
     pub(crate) repeated: u32,
+    /// Which of the programs that share the log.
+    pub(crate) stream: Stream<'a>,
+}
+
+/// Which of several programs that share a log a record is of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Stream<'a> {
     /// The service or pod that a wrapper names.
-    pub(crate) stream: Option<&'a str>,
+    pub(crate) name: Option<&'a str>,
+    /// The stage of a model that is served by one engine after the other.
+    pub(crate) stage: Option<u32>,
 }
 
 /// What stands around a line.
@@ -112,15 +121,18 @@ pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(Record<'a>)) {
     let text = text.trim_end();
     let mut heads = heads(text).peekable();
     let wrapper;
+    let mut stream = Stream::default();
     match heads.peek() {
         None => {
             bare(text, &mut take);
             return;
         }
         Some(first) => {
-            let (lead, _) = split_tags(&text[..first.start]);
+            let (lead, before) = split_tags(&text[..first.start]);
             let (found, rest) = unwrap(lead);
             wrapper = found;
+            stream.name = wrapper.stream;
+            stream.stage = before.stage;
             if !rest.trim().is_empty() && rest.contains('|') {
                 bare(lead, &mut take);
             }
@@ -128,7 +140,8 @@ pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(Record<'a>)) {
     }
     let mut begin = 0;
     while let Some(head) = heads.next() {
-        let (_, tag) = split_tags(&text[begin..head.start]);
+        let (_, Before { tag, stage }) = split_tags(&text[begin..head.start]);
+        stream.stage = stage.or(stream.stage);
         begin = head.end;
         let end = match heads.peek() {
             Some(next) => {
@@ -140,14 +153,15 @@ pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(Record<'a>)) {
         let (file, message) = source(&text[head.end..end]);
         let (message, repeated) = repeats(message.trim_end());
         let clock = Some(with_year(head.clock, wrapper.clock));
-        take(Record { tag, level: Some(head.level), clock, file, message, repeated, stream: wrapper.stream });
+        take(Record { tag, level: Some(head.level), clock, file, message, repeated, stream });
     }
 }
 
 /// A record without the engine's prefix.
 fn bare<'a>(text: &'a str, take: &mut impl FnMut(Record<'a>)) {
     let (Wrapper { clock, stream }, rest) = unwrap(text);
-    let (rest, tag) = leading_tags(rest);
+    let (rest, Before { tag, stage }) = leading_tags(rest);
+    let stream = Stream { name: stream, stage };
     let (message, repeated) = repeats(rest.trim());
     let message = message.strip_suffix('│').map_or(message, str::trim_end);
     if !message.is_empty() || clock.is_some() {
@@ -209,36 +223,59 @@ fn head_at(text: &str, dash: usize) -> Option<Head<'_>> {
     Some(Head { start, end: date + len, level: &text[start..word.len()], clock })
 }
 
-/// Splits `… (Tag pid=1) (Tag pid=2) ` into what stands before the tags and the innermost tag.
-fn split_tags(text: &str) -> (&str, Option<&str>) {
+/// What stands between wrappers and the engine's own prefix.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Before<'a> {
+    /// The innermost process tag, without its brackets.
+    tag: Option<&'a str>,
+    /// The stage.
+    stage: Option<u32>,
+}
+
+/// Splits `… (Tag pid=1) (Tag pid=2) [Stage-0] ` into what stands before all these, and them.
+fn split_tags(text: &str) -> (&str, Before<'_>) {
     let mut rest = text;
-    let mut tag = None;
+    let mut found = Before::default();
     loop {
         let trimmed = rest.trim_end_matches(' ');
-        let Some(inside) = trimmed.strip_suffix(')') else { return (rest, tag) };
-        let Some(open) = inside.rfind('(') else { return (rest, tag) };
-        let candidate = &inside[open + 1..];
-        if !is_tag(candidate) {
-            return (rest, tag);
+        let (open, close) = if trimmed.ends_with(')') { ('(', ')') } else { ('[', ']') };
+        let Some(inside) = trimmed.strip_suffix(close) else { return (rest, found) };
+        let Some(at) = inside.rfind(open) else { return (rest, found) };
+        let candidate = &inside[at + 1..];
+        if open == '(' && is_tag(candidate) {
+            found.tag = found.tag.or(Some(candidate));
+        } else if open == '[' && stage(candidate).is_some() {
+            found.stage = found.stage.or(stage(candidate));
+        } else {
+            return (rest, found);
         }
-        tag = tag.or(Some(candidate));
-        rest = &text[..open];
+        rest = &text[..at];
     }
 }
 
-/// Splits `(Tag pid=1) (Tag pid=2) …` into what follows the tags and the innermost tag.
-fn leading_tags(text: &str) -> (&str, Option<&str>) {
+/// Splits `(Tag pid=1) (Tag pid=2) [Stage-0] …` into what follows all these, and them.
+fn leading_tags(text: &str) -> (&str, Before<'_>) {
     let mut rest = text.trim_start_matches(' ');
-    let mut tag = None;
-    while let Some(inside) = rest.strip_prefix('(') {
-        let Some(close) = inside.find(')') else { break };
-        if !is_tag(&inside[..close]) {
-            break;
+    let mut found = Before::default();
+    loop {
+        let close = if rest.starts_with('(') { ')' } else { ']' };
+        let Some(at) = rest.strip_prefix(['(', '[']).and_then(|_| rest.find(close)) else { return (rest, found) };
+        let candidate = &rest[1..at];
+        if close == ')' && is_tag(candidate) {
+            found.tag = Some(candidate);
+        } else if close == ']' && stage(candidate).is_some() {
+            found.stage = stage(candidate);
+        } else {
+            return (rest, found);
         }
-        tag = Some(&inside[..close]);
-        rest = inside[close + 1..].trim_start_matches(' ');
+        rest = rest[at + 1..].trim_start_matches(' ');
     }
-    (rest, tag)
+}
+
+/// The number in `Stage-0`, as vLLM-Omni puts it before each line of the engines that one model needs.
+fn stage(inside: &str) -> Option<u32> {
+    let digits = inside.strip_prefix("Stage-")?;
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 /// Whether this is the inside of a process tag: a name and `pid=` with digits.
@@ -427,9 +464,26 @@ mod tests {
             "2026-05-08 11:47:02 [INFO ] ",
             "my prefix: ",
             "(EngineCore_DP1 pid=12) ",
+            "[Stage-1] ",
+            "2025-06-02T11:20:30Z [Stage-1] ",
         ] {
             assert_eq!(all(&format!("{wrapper}{line}")), wanted, "{wrapper}");
         }
+    }
+
+    #[test]
+    fn a_stage_stands_on_either_side_of_the_process() {
+        let stage = |text: &str| {
+            let mut found = None;
+            each(text, |r| found = Some((r.tag.map(str::to_owned), r.stream.stage, r.message.to_owned())));
+            found.unwrap()
+        };
+        let wanted = |message: &str| (Some("Worker pid=26".to_owned()), Some(1), message.to_owned());
+        assert_eq!(stage("(Worker pid=26) [Stage-1] INFO 02-26 07:43:01 [a.py:1] Loaded"), wanted("Loaded"));
+        assert_eq!(stage("[Stage-1] (Worker pid=26) INFO 02-26 07:43:01 [a.py:1] Loaded"), wanted("Loaded"));
+        assert_eq!(stage("(Worker pid=26) [Stage-1] ValueError: x"), wanted("ValueError: x"));
+        assert_eq!(stage("[Stage-x] INFO 02-26 07:43:01 [a.py:1] Loaded"), (None, None, "Loaded".to_owned()));
+        assert_eq!(stage("[Stage-99999999999] y"), (None, None, "[Stage-99999999999] y".to_owned()));
     }
 
     #[test]

@@ -189,6 +189,45 @@ const STARTS: [&str; 17] = [
 /// Columns that tables of anything have. A header of these alone is nvidia-smi's only if it has no other word.
 const OF_ANY_TABLE: [&str; 5] = ["timestamp", "index", "name", "uuid", "pid"];
 
+/// Further columns of `nvidia-smi --help-query-gpu`, `--help-query-accounted-apps` and their like, or what they begin
+/// with, that do not tell a header from that of another table.
+const OTHER: [&str; 21] = [
+    "accounting.",
+    "addressing_mode",
+    "board_id",
+    "c2c.mode",
+    "count",
+    "display_attached",
+    "dramencryption.",
+    "fabric.",
+    "gom.",
+    "gpu_serial",
+    "gpu_utilization",
+    "gsp.mode.",
+    "hostname",
+    "max_memory_usage",
+    "mem_utilization",
+    "module.",
+    "platform.",
+    "product_brand",
+    "protected_memory.",
+    "serial",
+    "time",
+];
+
+/// Whether nvidia-smi is known to name a column so, whether or not it is read here.
+///
+/// ```
+/// use vramscope_gpu::smi_csv::is_column;
+/// assert!(is_column("memory.used") && is_column("fabric.state") && !is_column("timeline"));
+/// ```
+pub fn is_column(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is = |known: &str| name == known || (known.ends_with('.') && name.starts_with(known));
+    let listed = COLUMNS.iter().map(|column| column.0).chain(UNREAD).chain(OTHER).any(is);
+    listed || STARTS.iter().any(|start| name.starts_with(start))
+}
+
 /// Whether a line, of which nothing else says what it is, names columns of nvidia-smi: a word of its own, or none but
 /// such as it uses too, and no cell that is a figure. A column `gpu` is amd-smi's.
 pub fn is_header(line: &str) -> bool {

@@ -18,6 +18,9 @@ pub struct EngineDocument {
     pub first_line: u64,
     /// The last line of it.
     pub last_line: u64,
+    /// Which stage of a model it serves, where several engines serve one model together (vLLM-Omni).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<u32>,
     /// Every figure as printed, in order of appearance.
     pub figures: Vec<FigureDocument>,
     /// Configuration and arguments that bear on memory and time, from every line that states them.
@@ -301,6 +304,7 @@ impl EngineDocument {
         Self {
             first_line: engine.first_line,
             last_line: engine.last_line,
+            stage: engine.stage,
             figures: engine.figures.iter().map(figure).collect(),
             settings: engine.settings.iter().map(setting).collect(),
             events: engine.facts.events.iter().map(event).collect(),

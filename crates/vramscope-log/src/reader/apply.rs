@@ -10,7 +10,7 @@ use crate::engine::{Engine, Place};
 use crate::figure::Value;
 use crate::key::{Key, Kind};
 use crate::pattern::{Captured, Matched};
-use crate::record::Record;
+use crate::record::{Record, Stream};
 use crate::report::Report;
 use crate::vllm::failure;
 use crate::vllm::generation::generation;
@@ -138,7 +138,7 @@ impl Reader {
             file: None,
             message: joined,
             repeated: 0,
-            stream: None,
+            stream: Stream { name: owner.service.as_deref(), stage: owner.stage },
         };
         let engine = self.router.route(&record, owner.line);
         let place = Place {

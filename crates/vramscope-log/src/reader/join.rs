@@ -25,6 +25,9 @@ pub(crate) enum Runtime {
 pub(crate) struct Owner {
     pub(crate) tag: Option<String>,
     pub(crate) level: Option<String>,
+    /// The service or pod that wrote it.
+    pub(crate) service: Option<String>,
+    pub(crate) stage: Option<u32>,
     pub(crate) clock: Option<LogTime>,
     pub(crate) line: u64,
     /// How many of its values are known already.
@@ -86,6 +89,8 @@ impl Joiner {
         let owner = Owner {
             tag: record.tag.map(str::to_owned),
             level: record.level.map(str::to_owned),
+            service: record.stream.name.map(str::to_owned),
+            stage: record.stream.stage,
             clock: record.clock,
             line,
             known,

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use vramscope_core::LogTime;
+
 use crate::engine::{Engine, Place};
 use crate::news::{News, Newsroom};
 use crate::note::ParseNote;
-use crate::record::Record;
+use crate::record::{Record, Stream};
 use crate::vllm::worker::Worker;
 
 /// Most engine starts in one input that are told apart.
@@ -15,6 +17,19 @@ const MAX_PIDS: usize = 4096;
 /// Most streams (services of one compose file) that are told apart.
 const MAX_STREAMS: usize = 64;
 
+/// A program that shares the log with others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Program {
+    name: String,
+    stage: Option<u32>,
+}
+
+impl Program {
+    fn is(&self, stream: Stream<'_>) -> bool {
+        self.name == stream.name.unwrap_or("") && self.stage == stream.stage
+    }
+}
+
 /// The engines, and who belongs to which.
 #[derive(Debug)]
 pub(crate) struct Router {
@@ -22,7 +37,7 @@ pub(crate) struct Router {
     /// The engine of a process.
     pids: HashMap<u64, usize>,
     /// The engine that each stream is at.
-    streams: Vec<(String, usize)>,
+    streams: Vec<(Program, usize)>,
     /// The engine of the last record.
     current: usize,
     /// Starts that were not kept.
@@ -72,7 +87,8 @@ impl Router {
     /// The engine of a record.
     pub(crate) fn route(&mut self, record: &Record<'_>, line: u64) -> usize {
         let known = pid(record.tag).and_then(|pid| self.pids.get(&pid).copied());
-        let engine = known.unwrap_or_else(|| self.at(record.stream.unwrap_or("")));
+        let engine = known.unwrap_or_else(|| self.at(record.stream));
+        let engine = if known.is_none() { self.of_stage(engine, record, line) } else { engine };
         let new = pid(record.tag).filter(|_| known.is_none() && self.pids.len() < MAX_PIDS);
         self.pids.extend(new.map(|pid| (pid, engine)));
         self.current = engine;
@@ -81,9 +97,39 @@ impl Router {
     }
 
     /// Where a stream is.
-    fn at(&self, stream: &str) -> usize {
-        let own = self.streams.iter().find(|(name, _)| name == stream).map(|(_, engine)| *engine);
-        own.unwrap_or(if stream.is_empty() { self.engines.len() - 1 } else { 0 })
+    fn at(&self, stream: Stream<'_>) -> usize {
+        let own = self.streams.iter().find(|(program, _)| program.is(stream)).map(|(_, engine)| *engine);
+        own.unwrap_or(if stream.name.is_none() { self.engines.len() - 1 } else { 0 })
+    }
+
+    /// The engine of a record's stage. Each stage is an engine, also where the log lacks the line that announces it.
+    fn of_stage(&mut self, engine: usize, record: &Record<'_>, line: u64) -> usize {
+        let Some(stage) = record.stream.stage else { return engine };
+        let others = self.engine(engine).stage.is_some_and(|known| known != stage);
+        // What cannot be settled would be opened again with each line.
+        let engine =
+            if others && self.streams.len() < MAX_STREAMS { self.open(engine, line, record.clock) } else { engine };
+        self.engine(engine).stage = Some(stage);
+        self.settle(record.stream, engine);
+        engine
+    }
+
+    /// A new engine, beside or after `engine`.
+    fn open(&mut self, engine: usize, line: u64, at: Option<LogTime>) -> usize {
+        if self.engines.len() == MAX_ENGINES {
+            self.dropped += 1;
+            self.engines.pop();
+        }
+        let mut begun = Engine::new(line);
+        if let Some(at) = at {
+            begun.clock(at, line);
+        }
+        if self.engine(engine).newsroom.is_open() {
+            begun.newsroom = Newsroom::open();
+            begun.newsroom.push(|| News::Engine { line });
+        }
+        self.engines.push(begun);
+        self.engines.len() - 1
     }
 
     /// An engine announces itself in a record that belongs to `engine`. If that one has begun already, a new one begins.
@@ -94,30 +140,18 @@ impl Router {
         place: &Place<'_>,
         again: impl Fn(&Engine) -> bool,
     ) -> usize {
-        let stream = record.stream.unwrap_or("");
+        let stream = record.stream;
         if !again(self.engine(engine)) {
             // A service of a compose file that is seen for the first time is not the engine that another one began.
-            let known = stream.is_empty() || self.streams.iter().any(|(name, _)| name == stream);
+            let known = stream == Stream::default() || self.streams.iter().any(|(program, _)| program.is(stream));
             let claimed = self.streams.iter().any(|(_, at)| *at == engine);
             if known || !claimed {
                 self.settle(stream, engine);
                 return engine;
             }
         }
-        if self.engines.len() == MAX_ENGINES {
-            self.dropped += 1;
-            self.engines.pop();
-        }
-        let mut begun = Engine::new(place.line);
-        if let Some(at) = place.at {
-            begun.clock(at, place.line);
-        }
-        if self.engine(engine).newsroom.is_open() {
-            begun.newsroom = Newsroom::open();
-            begun.newsroom.push(|| News::Engine { line: place.line });
-        }
-        self.engines.push(begun);
-        let new = self.engines.len() - 1;
+        let new = self.open(engine, place.line, place.at);
+        self.engine(new).stage = stream.stage;
         if self.current == engine && engine < new {
             self.engines[engine].last_line = place.line.saturating_sub(1).max(1);
         }
@@ -133,10 +167,13 @@ impl Router {
         new
     }
 
-    fn settle(&mut self, stream: &str, engine: usize) {
-        match self.streams.iter().position(|(name, _)| name == stream) {
+    fn settle(&mut self, stream: Stream<'_>, engine: usize) {
+        match self.streams.iter().position(|(program, _)| program.is(stream)) {
             Some(place) => self.streams[place].1 = engine,
-            None if self.streams.len() < MAX_STREAMS => self.streams.push((stream.to_owned(), engine)),
+            None if self.streams.len() < MAX_STREAMS => {
+                let program = Program { name: stream.name.unwrap_or("").to_owned(), stage: stream.stage };
+                self.streams.push((program, engine));
+            }
             None => {}
         }
     }
@@ -149,4 +186,47 @@ impl Router {
 /// The process id of a tag.
 pub(crate) fn pid(tag: Option<&str>) -> Option<u64> {
     Worker::of(tag?).pid.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{LogParser, LogReport};
+
+    fn read(lines: &[&str]) -> LogReport {
+        let mut parser = LogParser::new();
+        for line in lines {
+            parser.push_line(line);
+        }
+        parser.finish()
+    }
+
+    #[test]
+    fn each_stage_of_a_model_is_an_engine() {
+        let report = read(&[
+            "[Stage-0] INFO 12-20 06:05:46 [gpu_model_runner.py:3210] Model loading took 16.7803 GiB memory and 12.113 seconds",
+            "(EngineCore_DP0 pid=63) [Stage-1] INFO 12-20 06:05:50 [gpu_worker.py:348] Available KV cache memory: 11.12 GiB",
+            "(EngineCore_DP0 pid=41) [Stage-0] INFO 12-20 06:05:56 [gpu_worker.py:348] Available KV cache memory: 40.12 GiB",
+            "(EngineCore_DP0 pid=41) 2026-12-20 06:05:56,837 - INFO - autotuner.py:256 - Autotuning process starts",
+            "[Stage-1] INFO 12-20 06:05:57 [kv_cache_utils.py:1229] GPU KV cache size: 120,000 tokens",
+            "[Stage-0] INFO 12-20 06:06:57 [kv_cache_utils.py:1229] GPU KV cache size: 430,000 tokens",
+        ]);
+        let stages: Vec<_> = report.engines.iter().map(|engine| engine.stage).collect();
+        assert_eq!(stages, [Some(0), Some(1)]);
+        let tokens: Vec<_> = report.engines.iter().map(|e| e.facts.kv_cache_tokens()).collect();
+        assert_eq!(tokens, [Some(430_000), Some(120_000)]);
+        assert!(report.engines.iter().all(|engine| engine.notes.is_empty()), "{report:#?}");
+    }
+
+    #[test]
+    fn a_stage_that_starts_again_is_another_engine_and_many_stages_are_bounded() {
+        let start =
+            "[Stage-1] INFO 12-20 06:05:46 [core.py:93] Initializing a V1 LLM engine (v0.16.0) with config: model='m'";
+        let report = read(&[start, start]);
+        assert_eq!(report.engines.iter().map(|engine| engine.stage).collect::<Vec<_>>(), [Some(1), Some(1)]);
+        let many: Vec<String> = (0..1000)
+            .map(|stage| format!("[Stage-{stage}] INFO 12-20 06:05:57 [a.py:1] GPU KV cache size: 120,000 tokens"))
+            .collect();
+        let report = read(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(report.engines.len() <= super::MAX_ENGINES, "{}", report.engines.len());
+    }
 }

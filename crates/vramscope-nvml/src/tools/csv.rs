@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use vramscope_gpu::Figure;
 use vramscope_gpu::document::{Gpu, MAX_GPUS, Mig, Snapshot};
-use vramscope_gpu::smi_csv::{Cell, Head, What, is_header, present};
+use vramscope_gpu::smi_csv::{Cell, Head, What, is_column, is_header, present};
 
+use super::query::without_remark;
 use super::{ReadError, is_date, throttle};
 
 /// Of what nvidia-smi says between the lines, so much is repeated.
@@ -118,7 +119,11 @@ impl<'t> Reader<'t> {
             return Ok(());
         }
         if is_header(line) {
-            self.heads = Some(line.split(',').map(Head::parse).collect());
+            let heads: Vec<Head<'t>> = line.split(',').map(Head::parse).collect();
+            for head in heads.iter().filter(|head| !is_column(head.name)) {
+                self.note(format!("the column `{}` is not known to be nvidia-smi's and is not read", head.name));
+            }
+            self.heads = Some(heads);
             self.rows = 0;
             return Ok(());
         }
@@ -161,7 +166,8 @@ impl<'t> Reader<'t> {
     }
 
     fn gpu(&mut self, row: Row<'t>) {
-        self.driver = cell(&row, What::DriverVersion).or_else(|| cell(&row, What::KmdVersion)).or(self.driver);
+        let driver = cell(&row, What::DriverVersion).or_else(|| cell(&row, What::KmdVersion));
+        self.driver = driver.map(|version| without_remark("driver_version", version)).or(self.driver);
         self.taken_at = cell(&row, What::Timestamp).or(self.taken_at);
         let read = gpu(&row, self.gpus.len());
         let has_index = has(&row, What::Index);
@@ -373,6 +379,15 @@ mod tests {
             "{:?}",
             snapshot.notes
         );
+    }
+
+    #[test]
+    fn a_column_that_nvidia_smi_is_not_known_to_have_is_named_and_a_remark_is_no_part_of_a_version() {
+        let text =
+            "index, fabric.state, flux.capacity, driver_version\n0, Completed, 12, 610.57.04 [Deprecated; use KMD]\n";
+        let snapshot = read_csv(text).unwrap();
+        assert_eq!(snapshot.driver_version.as_deref(), Some("610.57.04"));
+        assert_eq!(snapshot.notes, ["the column `flux.capacity` is not known to be nvidia-smi's and is not read"]);
     }
 
     #[test]

@@ -164,7 +164,7 @@ const NAMED: [&str; 2] = ["product_name", "process_name"];
 
 /// A value without the remark in brackets that newer drivers put behind it (`[Deprecated; will be removed in CUDA 14.0.
 /// Use KMD Version instead]`), whole or cut off. Brackets that are the whole value say that there is none.
-fn without_remark<'v>(name: &str, value: &'v str) -> &'v str {
+pub(super) fn without_remark<'v>(name: &str, value: &'v str) -> &'v str {
     let before = value.split_once(" [").map(|(before, _)| before.trim_end());
     before.filter(|before| !before.is_empty() && !NAMED.contains(&name)).unwrap_or(value)
 }

@@ -26,13 +26,5 @@ pub(super) const ROWS: &[Row] = &[
     row("0.32.0-", FIGURES_ONLY, "KV cache is {ignored_memory} per layer, past").known(),
     row("0.25.0-", FIGURES_ONLY, "TokenSpeed MLA decode workspace: {ignored_memory}").known(),
     row("0.14.0-", FIGURES_ONLY, "[WORKSPACE DEBUG] Resized workspace").known(),
-    // HPU: what each step of the start took, of which the weights and the cache have lines of their own.
-    row("0.5.3-0.9.2", FIGURES_ONLY, "Pre-loading model weights on {ignored_word} took {ignored_memory} of device memory").known(),
-    row("0.5.3-0.9.2", FIGURES_ONLY, "{Wrapping in HPU Graph|Model profiling run|Initializing cache engine|init_cache_engine} took {ignored_memory} of device memory").known(),
-    row("0.5.3-0.9.2", FIGURES_ONLY, "Warmup finished in {ignored} secs, allocated {ignored_memory} of device memory").known(),
-    row("0.5.3-0.9.2", FIGURES_ONLY, "{Graph/Prompt|Graph/Decode} captured:{..} used_mem:{ignored_memory}").known(),
-    row("0.5.3-0.9.2", FIGURES_ONLY, "Using {ignored_memory}/{ignored_memory} of free device memory for HPUGraphs").known(),
-    // TPU: sums over all devices of the process, of which none says how many.
-    row("0.11.0-", FIGURES_ONLY, "Memory statistics | total_hbm_limit_gb={ignored_memory}").known(),
     row("0.32.0-", FIGURES_ONLY, "Weight cache {..} daemon rank {ignored} loaded model").known(),
 ];

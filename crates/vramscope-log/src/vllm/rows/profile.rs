@@ -96,11 +96,33 @@ pub(super) const ROWS: &[Row] = &[
         "emory",
         "After memory profiling run, peak memory usage is {torch_peak},torch mem is {torch_memory}, non-torch mem is {non_torch}, free gpu memory is {free_after_profile}.",
     ),
-    // HPU chooses the unit of each number.
+    // Gaudi chooses the unit of each number. It says what each step of the start took; weights have a line of their own.
     row(
-        "0.6.4-0.9.2",
+        "0.6.4-",
         "emory",
-        "Free device memory: {initial_free}, {requested} usable (gpu_memory_utilization={gpu_memory_utilization}), {ignored_memory} reserved for HPUGraphs ({..}), {kv_pool} reserved for KV cache",
+        "Free device memory: {initial_free}, {requested} usable (gpu_memory_utilization={gpu_memory_utilization}), {graphs_reserved} reserved for HPUGraphs ({..}), {kv_pool} reserved for KV cache",
+    )
+    .event(Milestone::Profiled),
+    row(
+        "0.9.0-",
+        "emory",
+        "Free device memory: {initial_free}, {requested} usable (gpu_memory_utilization={gpu_memory_utilization}), {graphs_reserved} reserved for HPUGraphs ({..}), {ignored_memory} reserved for KV cache dummy block {kv_pool} reserved for usable KV cache",
+    )
+    .event(Milestone::Profiled),
+    row("0.5.3-", "emory", "Pre-loading model weights on {ignored_word} took {weights_read} of device memory"),
+    row("0.5.3-", "emory", "Wrapping in HPU Graph took {graph_wrapping} of device memory"),
+    row("0.9.0-", "HPUGraph took", "Wrapping in HPUGraph took {graph_wrapping}"),
+    row("0.5.3-", "emory", "Model profiling run took {profile_run_kept} of device memory"),
+    row("0.5.3-", "emory", "{Initializing cache engine|init_cache_engine} took {kv_pool_taken} of device memory"),
+    row("0.5.3-", "emory", "Using {graphs_reserved}/{ignored_memory} of free device memory for HPUGraphs"),
+    row("0.5.3-", " captured:", "{Graph/Prompt|Graph/Decode} captured:{..} used_mem:{graphs_of_phase}"),
+    row("0.5.3-", "Warmup finished", "Warmup finished in {capture_secs} secs, allocated {graphs} of device memory")
+        .event(Milestone::GraphsCaptured),
+    // TPU: sums over all devices of the process.
+    row(
+        "0.11.0-",
+        "emory",
+        "Memory statistics | total_hbm_limit_gb={devices_total} | total_hbm_limit_cap_gb={devices_requested} | total_hbm_used_gb={devices_used} | total_hbm_avail_gb={devices_free}",
     )
     .event(Milestone::Profiled),
 ];

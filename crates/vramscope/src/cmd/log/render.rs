@@ -39,7 +39,8 @@ pub(super) fn report(report: &LogReport, width: usize) -> String {
 fn engine(text: &mut String, engine: &EngineReport, of: &str, width: usize) {
     let bold = anstyle::Style::new().bold();
     let lead = if text.is_empty() { "" } else { "\n" };
-    let title = format!("Engine{of}");
+    let stage = engine.stage.map_or_else(String::new, |stage| format!(", stage {stage}"));
+    let title = format!("Engine{of}{stage}");
     let lines = format!("(lines {} to {})", engine.first_line, engine.last_line);
     let head = format!("{}  {lines}", headline(&engine.facts));
     let beside = title.len() + 2 + head.chars().count() <= width;
@@ -110,21 +111,31 @@ fn paragraph(text: &mut String, body: &str, width: usize) {
 /// The parts of memory that a log can state, with their names for people.
 const MEMORY: &[(&[Key], &str)] = &[
     (&[Key::DeviceTotal, Key::FailTotal], "device, total"),
+    (&[Key::DevicesTotal], "all devices, total"),
+    (&[Key::DevicesRequested], "of them for the engine"),
+    (&[Key::DevicesUsed], "of them in use"),
+    (&[Key::DevicesFree], "of them for the KV cache"),
     (&[Key::InitialFree, Key::FailFree], "free when the worker starts"),
     (&[Key::InitialNonTorch], "in use before, outside torch"),
     (&[Key::Requested, Key::FailRequested], "the engine may use"),
     (&[Key::Weights], "weights"),
+    (&[Key::WeightsRead], "weights, as read"),
+    (&[Key::GraphWrapping], "wrapping in graphs"),
     (&[Key::WeightsProfiled], "weights, by the profile"),
     (&[Key::Consumed], "weights and what stays"),
     (&[Key::ActivationPeak, Key::ActivationSummary], "activation peak"),
     (&[Key::TorchGrowth], "torch's peak, in all"),
     (&[Key::PeakWithGraphs], "peak with graphs"),
     (&[Key::NonTorch, Key::NonTorchSummary], "non-torch growth"),
+    (&[Key::ProfileRunKept], "kept of the profile run"),
+    (&[Key::GraphsReserved], "graphs, set aside"),
     (&[Key::GraphsEstimated, Key::GraphPoolEstimated], "graphs, estimated"),
     (&[Key::GraphsTried], "graphs, on trial"),
     (&[Key::Graphs, Key::GraphPool], "graphs, captured"),
+    (&[Key::GraphsOfPhase], "graphs of a phase"),
     (&[Key::EncoderGraphs], "graphs of the encoder"),
     (&[Key::KvPool], "KV-cache pool"),
+    (&[Key::KvPoolTaken], "KV-cache pool, allocated"),
     (&[Key::CpuOffloaded], "weights kept on the host"),
     (&[Key::SwapSpace], "swap space on the host"),
     (&[Key::SleepFreed], "freed by sleeping"),
