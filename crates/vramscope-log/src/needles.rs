@@ -89,6 +89,9 @@ impl Needles {
                 needles.push(text);
             }
         }
+        let order = dealt(&needles);
+        let needles: Vec<&str> = order.iter().map(|place| needles[*place]).collect();
+        let formats = order.iter().map(|place| std::mem::take(&mut formats[*place])).collect();
         let packed =
             packed::Config::new().match_kind(packed::MatchKind::LeftmostFirst).builder().extend(&needles).build();
         let search = match packed {
@@ -127,6 +130,19 @@ impl Needles {
         }
         found
     }
+}
+
+/// The buckets of the vector search, to which it deals needles out in turn.
+const BUCKETS: usize = 16;
+
+/// The order, by their places, in which the vector search tells needles apart best: a bucket lets the fewer other texts
+/// through, the more alike the beginnings of its needles are.
+fn dealt(needles: &[&str]) -> Vec<usize> {
+    let mut sorted: Vec<usize> = (0..needles.len()).collect();
+    sorted.sort_unstable_by_key(|place| needles[*place]);
+    let (each, rest) = (needles.len() / BUCKETS, needles.len() % BUCKETS);
+    let start = |bucket: usize| bucket * each + bucket.min(rest);
+    (0..needles.len()).map(|turn| sorted[start(turn % BUCKETS) + turn / BUCKETS]).collect()
 }
 
 /// A set of formats.
@@ -177,6 +193,25 @@ mod tests {
         assert!(needles.formats.len() <= 64, "{} needles: the vector search takes 64", needles.formats.len());
         #[cfg(target_arch = "x86_64")]
         assert!(matches!(needles.search, Search::Packed(_)));
+    }
+
+    #[test]
+    fn each_needle_is_dealt_once_and_those_of_a_bucket_are_neighbours() {
+        let names: Vec<String> = (0..53).map(|n| format!("{:02}", (n * 31) % 53)).collect();
+        let needles: Vec<&str> = names.iter().map(String::as_str).collect();
+        let dealt: Vec<&str> = dealt(&needles).into_iter().map(|place| needles[place]).collect();
+        let by_bucket: Vec<&str> =
+            (0..BUCKETS).flat_map(|bucket| dealt.iter().skip(bucket).step_by(BUCKETS)).copied().collect();
+        assert!(by_bucket.is_sorted() && by_bucket.len() == 53, "{by_bucket:?}");
+    }
+
+    #[test]
+    fn a_needle_hides_no_other_that_begins_as_it_does() {
+        let needles: Vec<&str> = rows::formats().iter().map(|f| f.row.needle).filter(|n| !n.is_empty()).collect();
+        for needle in needles.iter().chain(EXTRA) {
+            let hidden = needles.iter().chain(EXTRA).find(|other| *other != needle && other.starts_with(needle));
+            assert_eq!(hidden, None, "{needle:?}");
+        }
     }
 
     #[test]

@@ -9,17 +9,14 @@ use vramscope_core::Milestone;
 use super::Engine;
 use crate::key::Key;
 use crate::pattern::Captured;
-use crate::vllm::worker::{Replica, Worker};
+use crate::vllm::worker::{Replica, replica};
 
 /// What is printed once the size of the KV cache is settled for all ranks of an engine.
 const SIZED: &[Key] = &[Key::KvTokens, Key::GpuBlocks];
 
 /// Whether two processes may belong to one data-parallel engine: one that names none may belong to any.
-fn together(a: Option<&str>, b: Option<&str>) -> bool {
-    fn replica(tag: Option<&str>) -> Option<Replica<'_>> {
-        Worker::of(tag?).replica()
-    }
-    replica(a).zip(replica(b)).is_none_or(|(a, b)| a == b)
+fn together(a: Option<Replica<'_>>, b: Option<Replica<'_>>) -> bool {
+    a.zip(b).is_none_or(|(a, b)| a == b)
 }
 
 /// The same value under its name in a trial.
@@ -34,7 +31,7 @@ fn tried(key: Key) -> Option<Key> {
 impl Engine {
     /// Whether a capture that a process tells of now is a trial: weights are loaded, and the KV cache has no size yet.
     pub(crate) fn captures_for_trial(&self, tag: Option<&str>) -> bool {
-        let own = |by: Option<&str>| together(by, tag);
+        let own = |by: Option<&str>| together(replica(by), replica(tag));
         let sized = self.figures.iter().any(|f| SIZED.contains(&f.key) && own(f.origin.worker.as_deref()));
         !sized && self.of(Key::Weights).next().is_some()
     }
@@ -48,17 +45,20 @@ impl Engine {
 
     /// A log may begin behind the weights. A capture before the size of the KV cache is a trial there too.
     pub(super) fn settle_captures(&mut self) {
-        let sized: Vec<(Option<String>, u64)> = self
-            .figures
-            .iter()
-            .filter(|f| SIZED.contains(&f.key))
-            .map(|f| (f.origin.worker.clone(), f.origin.line))
-            .collect();
+        // A log of many sizes has few replicas: each counts once, by its first size.
+        let mut sized: Vec<(Option<String>, u64)> = Vec::new();
+        for figure in self.figures.iter().filter(|f| SIZED.contains(&f.key)) {
+            let (worker, line) = (figure.origin.worker.as_deref(), figure.origin.line);
+            match sized.iter_mut().find(|(by, _)| replica(by.as_deref()) == replica(worker)) {
+                Some((_, first)) => *first = line.min(*first),
+                None => sized.push((worker.map(str::to_owned), line)),
+            }
+        }
         let is_trial = |tag: Option<&str>, line: u64| {
-            let own = sized.iter().filter(|(by, _)| together(by.as_deref(), tag));
+            let own = sized.iter().filter(|(by, _)| together(replica(by.as_deref()), replica(tag)));
             own.map(|(_, sized)| *sized).min().is_some_and(|first| line < first)
         };
-        for figure in &mut self.figures {
+        for figure in self.figures.iter_mut().filter(|figure| tried(figure.key).is_some()) {
             if is_trial(figure.origin.worker.as_deref(), figure.origin.line) {
                 figure.key = tried(figure.key).unwrap_or(figure.key);
             }

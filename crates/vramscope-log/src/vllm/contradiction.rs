@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::figure::{Figure, Value};
 use crate::key::Key;
 use crate::note::ParseNote;
-use crate::vllm::worker::{Replica, Worker};
+use crate::vllm::worker::replica;
 
 /// What an engine can be only once.
 const ONE_PER_ENGINE: &[Key] = &[
@@ -42,13 +42,13 @@ pub(crate) fn notes(engine: &Engine) -> Vec<ParseNote> {
 
 /// The first two figures of a key that cannot both hold.
 fn contradiction(engine: &Engine, key: Key, per_worker: bool) -> Option<ParseNote> {
-    let figures: Vec<&Figure> = engine.of(key).collect();
-    figures.iter().enumerate().find_map(|(place, second)| {
-        let same_speaker = |first: &&&Figure| {
-            let (first, second) = (first.origin.worker.as_deref(), second.origin.worker.as_deref());
-            if per_worker { first == second } else { replica(first) == replica(second) }
-        };
-        let first = figures[..place].iter().filter(same_speaker).find(|first| !agree(first, second))?;
+    // Data-parallel engines share a log, and each has its own cache.
+    let figures: Vec<_> =
+        engine.of(key).map(|f| (f, f.origin.worker.as_deref(), replica(f.origin.worker.as_deref()))).collect();
+    figures.iter().enumerate().find_map(|(place, (second, tag, of))| {
+        let told_before =
+            figures[..place].iter().filter(|first| if per_worker { first.1 == *tag } else { first.2 == *of });
+        let (first, ..) = told_before.into_iter().find(|(first, ..)| !agree(first, second))?;
         let text = format!(
             "`{}` is {} here and {} on line {}; both are kept",
             key.name(),
@@ -58,11 +58,6 @@ fn contradiction(engine: &Engine, key: Key, per_worker: bool) -> Option<ParseNot
         );
         Some(ParseNote::new(second.origin.line, text))
     })
-}
-
-/// Data-parallel engines share a log, and each has its own cache.
-fn replica(tag: Option<&str>) -> Option<Replica<'_>> {
-    Worker::of(tag?).replica()
 }
 
 /// Whether two figures can both hold: the widths of their last digits overlap.

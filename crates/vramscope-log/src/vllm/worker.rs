@@ -22,6 +22,11 @@ pub(crate) enum Replica<'a> {
     Process(&'a str),
 }
 
+/// The data-parallel engine that the process of a tag is, or belongs to, where its name tells.
+pub(crate) fn replica(tag: Option<&str>) -> Option<Replica<'_>> {
+    Worker::of(tag?).replica()
+}
+
 /// Names that all workers of an engine share: only the process id tells them apart.
 const SHARED_NAMES: &[&str] = &[
     "VllmWorkerProcess",
