@@ -10,6 +10,7 @@ mod engines;
 mod findings;
 mod h200;
 mod made_up;
+mod releases;
 
 use std::path::{Path, PathBuf};
 

@@ -60,6 +60,42 @@ fn ledgers_of_recorded_pairs_add_up() {
     }
 }
 
+/// What `estimate` says of the second run with the share that `explain` names, beside what it says of it as it was: the
+/// difference is what the first run had more.
+#[test]
+fn the_share_that_it_names_restores_the_pool_by_prediction_too() {
+    let corpus = root().join("../shared/corpus");
+    if !corpus.exists() {
+        assert!(std::env::var_os("CI").is_none(), "the recordings must be there in CI");
+        eprintln!("skipped: no recordings beside the checkout");
+        return;
+    }
+    let eager: &[&str] = &["--max-model-len", "8192", "--enforce-eager"];
+    let pairs = [
+        ("h200/l8b-default", "h200-033/l8b-default", "0.33.0", "0.92", &["--max-model-len", "16384"][..]),
+        ("h200/q3moe-default", "h200-033/q3moe-default", "0.33.0", "0.92", &["--max-model-len", "16384"]),
+        ("h200/l1b-eager", "h200-033/l1b-eager", "0.33.0", "0.92", eager),
+        ("h200/l8b-default", "h200/l8b-eager-util50", "0.25.1", "0.5", eager),
+    ];
+    let document = |output: &std::process::Output| serde_json::from_str::<Value>(&stdout(output)).unwrap();
+    for (before, after, release, share, options) in pairs {
+        let path = |run: &str| corpus.join(run).to_string_lossy().into_owned();
+        let explained = document(&vramscope(&["explain", &path(before), &path(after), "--format", "json"]));
+        let named = explained["difference"]["restore"].as_str().and_then(|words| words.rsplit(' ').next());
+        let lost = explained["difference"]["difference_bytes"].as_f64().unwrap();
+        let config = path(&format!("{after}/config.json"));
+        let pool = |share: &str| {
+            let mut words = vec!["estimate", "--model", &config, "--gpu", "h200", "--vllm-version", release];
+            words.extend(["--gpu-memory-utilization", share, "--format", "json"]);
+            words.extend(options);
+            document(&vramscope(&words))["budget"]["kv_cache_bytes"]["value"].as_f64().unwrap()
+        };
+        let (was, restored) = (pool(share), pool(named.unwrap()));
+        let off = (restored - was + lost).abs() / (was - lost);
+        assert!(off < 0.003, "{before} {after}: {was} and {restored}, {lost} were lost");
+    }
+}
+
 #[test]
 fn what_says_nothing_of_its_memory_is_refused() {
     let output = vramscope(&["explain", "README.md"]);
