@@ -346,6 +346,8 @@ pub struct Layer {
     pub beside: Option<Dense>,
     /// Parameters of the layer's own norms.
     pub norm_parameters: u64,
+    /// Width of what is embedded for this layer alone and added to its output; zero without (Gemma 4).
+    pub own_input: u64,
     /// How a quantized checkpoint stores the layer's matrices.
     pub stored: Stored,
 }
@@ -415,6 +417,8 @@ pub struct Architecture {
     pub hidden_size: u64,
     /// Tokens in the vocabulary.
     pub vocab_size: u64,
+    /// Tokens that the table of the layers' own inputs knows; zero without.
+    pub own_input_vocab: u64,
     /// The head is the embedding.
     pub tied_head: bool,
     /// The head has a bias.
@@ -458,6 +462,11 @@ impl Architecture {
     /// The layers as runs of equal ones.
     pub fn runs(&self) -> impl Iterator<Item = (&Layer, u64)> {
         self.layers.chunk_by(|a, b| a == b).map(|run| (&run[0], run.len() as u64))
+    }
+
+    /// The width of all layers' own inputs together.
+    pub fn own_inputs(&self) -> u64 {
+        self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.own_input))
     }
 
     /// Whether any layer has routed experts.

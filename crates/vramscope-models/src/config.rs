@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
-use vramscope_core::{Architecture, ElementType, QkNorm};
+use vramscope_core::{Architecture, ElementType, Layer, QkNorm};
 
 use crate::family::{self, Family};
 use crate::fields::{Fields, shortened};
@@ -107,6 +107,18 @@ pub(crate) fn text_section(root: &Map<String, Value>) -> Option<(&'static str, &
     }
 }
 
+/// Rows of the table of the layers' own inputs.
+fn own_input_vocab(fields: &mut Fields<'_>, layers: &[Layer]) -> Result<u64, ConfigError> {
+    if fields.has("altup_num_inputs") {
+        return Ok(0);
+    }
+    let stated = fields.number(&["vocab_size_per_layer_input"])?;
+    match layers.iter().any(|layer| layer.own_input > 0) {
+        true => stated.map_or_else(|| fields.required(&["vocab_size"]), Ok),
+        false => Ok(0),
+    }
+}
+
 /// Reads the object.
 pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<Note>), ConfigError> {
     let outer = Fields::new(root, None, "", &[]);
@@ -144,6 +156,7 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
         dtype: dtype(&mut fields)?,
         hidden_size: hidden,
         vocab_size: fields.required(&["vocab_size", "padded_vocab_size"])?,
+        own_input_vocab: own_input_vocab(&mut fields, &layers)?,
         tied_head: tied(&fields, family)?,
         head_bias: model_type == Some("phi"),
         norm_parameters: family.outer_norm_vectors * hidden,
@@ -171,6 +184,10 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
     unread::collect(&fields, own, prefix, &mut model.unread);
     if !std::ptr::eq(own, root) {
         unread::collect(&fields, root, "", &mut model.unread);
+    }
+    // Which of the matrices around own inputs a method stores in its format was not looked at.
+    if model.own_inputs() > 0 && model.quantization.is_some() {
+        model.unread.push("hidden_size_per_layer_input".to_owned());
     }
     if model.tower.is_some_and(|tower| tower.parameters == 0) {
         model.unread.push("vision_config".to_owned());

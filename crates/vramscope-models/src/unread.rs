@@ -271,7 +271,6 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 9] = [
             "moe_layer_freq",
             "index_topk_freq",
             "index_skip_topk_offset",
-            "vocab_size_per_layer_input",
             "full_attention_interval",
             "no_rope_layers",
             "no_rope_layer_interval",

@@ -190,9 +190,16 @@ pub(super) fn vector(part: Part, length: u64) -> Tensor {
     table(part, length, 1)
 }
 
-/// The embedding, with a learned table of positions.
+/// The embedding, with a learned table of positions, and what makes the layers' own inputs (`models/gemma4.py`): a table
+/// of them all, and a projection of the embedding onto them, which is split by its rows.
 pub(crate) fn embedding(model: &Architecture, split: Split, take: Take<'_>) {
     take(table(Part::Embedding, split.vocabulary(model.vocab_size), model.hidden_size));
+    let own = model.own_inputs();
+    if own > 0 {
+        take(table(Part::Embedding, split.vocabulary(model.own_input_vocab), own));
+        take(table(Part::Embedding, own.div_ceil(split.tensor), model.hidden_size));
+        take(vector(Part::Norms, model.layers.iter().map(|layer| layer.own_input).max().unwrap_or(0)));
+    }
     if model.learned_positions > 0 {
         take(table(Part::Embedding, model.learned_positions, model.hidden_size));
     }
@@ -232,6 +239,12 @@ pub(crate) fn layer(layer: &Layer, hidden: u64, split: Split, take: Take<'_>) ->
         self::dense(dense, DENSE, hidden, split, take)?;
     }
     norms(layer.norm_parameters, hidden, take);
+    if layer.own_input > 0 {
+        // A gate, a way back, and the norm behind it; they stand whole on every rank.
+        take(table(Part::FeedForward, layer.own_input, hidden));
+        take(table(Part::FeedForward, hidden, layer.own_input));
+        take(vector(Part::Norms, hidden));
+    }
     Ok(())
 }
 

@@ -63,6 +63,9 @@ pub(super) fn peak(context: &Context<'_>, layers: std::ops::Range<usize>) -> Res
     let biased =
         context.plain && context.model.layers.iter().any(|l| matches!(l.mixer, Mixer::Attention(a) if a.qkv_bias));
     bytes = bytes.checked_add(if biased { 1 << 20 } else { 0 }).ok_or(OVERFLOW)?;
+    // The layers' own inputs are made before the first one and are there for all.
+    let own_inputs = context.model.own_inputs().checked_mul(unit);
+    bytes = own_inputs.and_then(|own| bytes.checked_add(own)).ok_or(OVERFLOW)?;
     Ok(Step { bytes, workspace, tunes })
 }
 
