@@ -80,6 +80,9 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "cudagraph_mode", of: |p| engine(p, |e| e.cudagraph_mode.clone()) },
     Setting { name: "enable_prefix_caching", of: |p| engine(p, |e| text(e.enable_prefix_caching)) },
     Setting { name: "speculative_method", of: |p| engine(p, |e| e.speculative_method.clone()) },
+    Setting { name: "enable_lora", of: |p| engine(p, |e| Some(other(e, "enable-lora").unwrap_or("false").to_owned())) },
+    Setting { name: "max_loras", of: |p| engine(p, |e| other(e, "max-loras").map(str::to_owned)) },
+    Setting { name: "max_lora_rank", of: |p| engine(p, |e| other(e, "max-lora-rank").map(str::to_owned)) },
     Setting {
         name: "attention_backend",
         of: |p| p.vllm_internal_metrics.as_ref().and_then(|metrics| metrics.attention_backend.clone()),
@@ -116,6 +119,11 @@ fn model(profile: &Profile, of: fn(&ModelInfo) -> Option<String>) -> Option<Stri
 
 fn engine(profile: &Profile, of: fn(&EngineArgs) -> Option<String>) -> Option<String> {
     profile.run_config.as_ref()?.engine.as_ref().and_then(of)
+}
+
+/// An argument of the engine that has no field of its own, as its command line names it.
+fn other<'a>(engine: &'a EngineArgs, flag: &str) -> Option<&'a str> {
+    engine.other.get(flag).or_else(|| engine.other.get(&flag.replace('-', "_"))).map(String::as_str)
 }
 
 fn work(profile: &Profile, of: fn(&WorkloadInfo) -> Option<u64>) -> Option<String> {

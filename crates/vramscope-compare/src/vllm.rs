@@ -7,6 +7,28 @@ pub(crate) const GRAPHS_OFF: &str = "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS=0"
 pub(crate) const COUNTED: &str = "up to 0.26 vLLM takes off weights, growth and peak, since 0.27 all that is gone from the \
                                   device and the peak over it: only the sum is the same thing";
 
+/// What else is counted as kept, since 0.27.
+pub(crate) const ARRIVED: &str = "; no setting explains that: all that is gone from the device since the engine first looked \
+                                  is counted here, so also what another process took of it meanwhile";
+
+/// The words of the command line that give a setting this value.
+pub(crate) fn words(name: &str, value: &str) -> String {
+    match (name, value) {
+        ("enforce_eager" | "enable_lora", "true") => format!("--{}", name.replace('_', "-")),
+        ("enforce_eager" | "enable_lora", _) => format!("leaving --{} out", name.replace('_', "-")),
+        ("enable_prefix_caching", "false") => "--no-enable-prefix-caching".to_owned(),
+        ("enable_prefix_caching", _) => "--enable-prefix-caching".to_owned(),
+        // It has no option of its own.
+        ("cudagraph_mode", mode) => format!("--compilation-config '{{\"cudagraph_mode\": \"{mode}\"}}'"),
+        _ => format!("--{} {value}", name.replace('_', "-")),
+    }
+}
+
+/// Settings that follow from another one where that differs too.
+pub(crate) fn follows(name: &str, differ: &[&str]) -> bool {
+    name == "cudagraph_mode" && differ.contains(&"enforce_eager")
+}
+
 /// Whether a release counts what is consumed, by its name: since 0.27.
 pub(crate) fn counts_consumed(version: Option<&str>) -> bool {
     minor(version).is_some_and(|minor| minor >= 27)

@@ -257,7 +257,10 @@ pub(super) fn not_returned(known: &Known<'_>) -> Option<Diagnostic> {
     let message = format!("{left} more than before the engine are in use at the end of the recording");
     let evidence = Figures::new().bytes("left", left).bytes("baseline", baseline).bytes("last", last.used);
     let found = Diagnostic { evidence, ..diagnostic("memory_not_returned", Severity::Warning, message) };
-    advise(found, "look for worker processes that outlived the engine, or record a few seconds longer")
+    advise(
+        found,
+        "look for worker processes that outlived the engine, or others that came meanwhile; or record a few seconds longer",
+    )
 }
 
 /// What was free at the peak: the room that is left, or a word of caution where it is next to nothing.

@@ -84,6 +84,9 @@ const SETTINGS: &[&str] = &[
     "cudagraph_mode",
     "enable_prefix_caching",
     "speculative_method",
+    "enable_lora",
+    "max_loras",
+    "max_lora_rank",
 ];
 
 impl Account {

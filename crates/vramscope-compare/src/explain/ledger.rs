@@ -120,6 +120,12 @@ fn size(account: &Account) -> Option<u64> {
     account.pool.or_else(|| account.available.as_ref().map(|amount| amount.bytes))
 }
 
+/// Two runs of the same settings keep the same beside their weights, up to far less than this.
+const ARRIVAL: u64 = 256 << 20;
+
+/// In use when the engine first looked: a context of its own is less than this.
+const OTHERS: u64 = 1 << 30;
+
 fn gib(bytes: u64) -> Bytes {
     Bytes::new(bytes)
 }
@@ -206,32 +212,58 @@ fn asked(before: &Account, after: &Account, requested: &Pair<'_>) -> Option<Vec<
         text(after),
         text(before)
     );
-    let restore = before.utilization.map(|share| format!("--gpu-memory-utilization {share}"));
+    let (why, restore) = match before.utilization {
+        Some(share) => match too_much(share, after) {
+            Some(most) => (format!("{why}; {most}"), None),
+            None => (why, Some(format!("--gpu-memory-utilization {share}"))),
+        },
+        None => (why, None),
+    };
     terms.push(Term { restore, ..term("requested", cause, rest, why).lines(requested) });
     Some(terms)
 }
 
+/// Why a run cannot be asked for this share of its device, with the most that it can: the engine refuses to start where less
+/// is free than it asks for.
+fn too_much(share: f64, after: &Account) -> Option<String> {
+    let (total, free) = (after.total.as_ref()?.bytes, after.free.as_ref()?.bytes);
+    let of_card = Bytes::new(total).as_f64();
+    let wanted = of_card * share;
+    let free_bytes = Bytes::new(free).as_f64();
+    (wanted > free_bytes).then(|| {
+        let most = (free_bytes / of_card * 100.0).floor() / 100.0;
+        format!(
+            "{share} again would be refused, as {} were free when the second engine started: at most \
+             --gpu-memory-utilization {most} while that is so",
+            gib(free)
+        )
+    })
+}
+
 /// Which of these settings differ, in words, with the words that bring them back.
 fn setting(before: &Account, after: &Account, names: &[&str]) -> Option<(String, Option<String>)> {
-    let mut differ = Vec::new();
-    for name in names {
-        let (Some(first), Some(second)) = (before.setting(name), after.setting(name)) else { continue };
-        if first == second {
-            continue;
-        }
-        let flag = match (*name, first) {
-            ("enforce_eager", "true") => "--enforce-eager".to_owned(),
-            ("enforce_eager", _) => "leaving --enforce-eager out".to_owned(),
-            _ => format!("--{} {first}", name.replace('_', "-")),
-        };
-        differ.push((format!("{name} is {second} in place of {first}"), flag));
-    }
-    let (reasons, flags): (Vec<String>, Vec<String>) = differ.into_iter().unzip();
+    let both = |name: &&str| Some((before.setting(name)?.to_owned(), after.setting(name)?.to_owned()));
+    let differ: Vec<&str> =
+        names.iter().filter(|name| both(name).is_some_and(|(first, second)| first != second)).copied().collect();
+    let told = differ.iter().filter(|name| !vllm::follows(name, &differ)).filter_map(|name| {
+        let (first, second) = both(name)?;
+        Some((format!("{name} is {second} in place of {first}"), vllm::words(name, &first)))
+    });
+    let (reasons, flags): (Vec<String>, Vec<String>) = told.unzip();
     (!reasons.is_empty()).then(|| (reasons.join(", "), Some(flags.join(" "))))
 }
 
 fn heavier(before: &Account, after: &Account, weights: &Pair<'_>) -> Option<Term> {
-    let names = ["tensor_parallel_size", "pipeline_parallel_size", "quantization", "dtype", "speculative_method"];
+    let names = [
+        "tensor_parallel_size",
+        "pipeline_parallel_size",
+        "quantization",
+        "dtype",
+        "speculative_method",
+        "enable_lora",
+        "max_loras",
+        "max_lora_rank",
+    ];
     let by = setting(before, after, &names);
     let cause = if by.is_some() { Cause::Setting } else { Cause::Measured };
     let reason = by.as_ref().map_or(String::new(), |(reason, _)| format!("; {reason}"));
@@ -251,6 +283,9 @@ fn run(before: &Account, after: &Account, profiled: i64) -> Option<Vec<Term>> {
         "quantization",
         "kv_cache_dtype",
         "speculative_method",
+        "enable_lora",
+        "max_loras",
+        "max_lora_rank",
     ];
     let by = setting(before, after, &names);
     let releases = before.version != after.version;
@@ -267,9 +302,13 @@ fn run(before: &Account, after: &Account, profiled: i64) -> Option<Vec<Term>> {
         let text = |what: &str, pair: &Pair<'_>| {
             format!("{what} of {} in place of {}{reason}", gib(pair.after.bytes), gib(pair.before.bytes))
         };
-        let kept = text("what is kept beside the weights", beside);
+        let mut kept = text("what is kept beside the weights", beside);
+        let more = beside.more()?;
+        if cause == Cause::Measured && before.counting == Counting::Consumed && more.unsigned_abs() > ARRIVAL {
+            kept.push_str(vllm::ARRIVED);
+        }
         let high = text("a transient peak", peak);
-        let kept = term("beside_weights", cause, beside.more()?.checked_neg()?, kept).lines(beside);
+        let kept = term("beside_weights", cause, more.checked_neg()?, kept).lines(beside);
         let high = term("activation_peak", cause, peak.more()?.checked_neg()?, high).lines(peak);
         return Some(vec![Term { restore: restore.clone(), ..kept }, Term { restore, ..high }]);
     }
@@ -301,7 +340,7 @@ fn run(before: &Account, after: &Account, profiled: i64) -> Option<Vec<Term>> {
 
 fn captured(before: &Account, after: &Account, graphs: &Pair<'_>) -> Option<Term> {
     let bytes = graphs.more()?.checked_neg()?;
-    let by = setting(before, after, &["enforce_eager", "cudagraph_mode"]);
+    let by = setting(before, after, &["enforce_eager", "cudagraph_mode", "enable_lora"]);
     let text = |bytes: u64| if bytes == 0 { "nothing".to_owned() } else { gib(bytes).to_string() };
     let mut why =
         format!("{} set aside for graphs in place of {}", text(graphs.after.bytes), text(graphs.before.bytes));
@@ -403,10 +442,19 @@ fn notes(before: &Account, after: &Account) -> Vec<String> {
             .push(format!("the runs are of two models, {other}: weights, peak and the size of a token differ by that"));
     }
     for (account, which) in [(before, "first"), (after, "second")] {
-        if let Some(others) = account.others.filter(|others| *others > 256 << 20) {
+        let looked = account.total.as_ref().zip(account.free.as_ref());
+        let in_use = looked.and_then(|(total, free)| total.bytes.checked_sub(free.bytes));
+        let found = match (account.others, in_use) {
+            (Some(others), _) => (others > 256 << 20).then(|| (others, "before the")),
+            (None, Some(used)) => {
+                (used > OTHERS).then(|| (used, "at first sight, a context of its own among it, when the"))
+            }
+            (None, None) => None,
+        };
+        if let Some((bytes, when)) = found {
             notes.push(format!(
-                "{} were in use before the {which} engine came: it does not take that off its KV cache, so no term has it",
-                gib(others)
+                "{} were in use {when} {which} engine came: it does not take that off its KV cache, so no term has it",
+                gib(bytes)
             ));
         }
     }

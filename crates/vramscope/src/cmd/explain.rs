@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use vramscope_compare::document::ExplanationDocument;
 use vramscope_compare::explain::{Account, Ledger, start};
+use vramscope_log::excerpt;
 use vramscope_schema::ExitCode;
+use vramscope_schema::v3::Profile;
 
 use crate::exit::OrExit as _;
 use crate::input;
@@ -50,10 +52,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let (Some(path), Some(profile)) = (&args.after, &second) {
         runs.push((name(path), Account::of(profile)));
     }
-    for (name, account) in &runs {
+    for ((name, account), profile) in runs.iter().zip([Some(&first), second.as_ref()]) {
         if account.available.is_none() && account.pool.is_none() {
-            let silent = anyhow!("{name} does not say how much memory was left for the KV cache: it has no such line");
-            return Err(silent).or_exit(ExitCode::BadInput);
+            return Err(silent(name, profile)).or_exit(ExitCode::BadInput);
         }
     }
     let ledger = match &runs[..] {
@@ -66,6 +67,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Format::Table => output::print(&render::explanation(&runs, ledger.as_ref(), &start, output::width()))?,
     }
     Ok(ExitCode::Success)
+}
+
+/// Why a run has no KV cache to explain: it failed, or its log says nothing of it.
+fn silent(name: &str, profile: Option<&Profile>) -> anyhow::Error {
+    match profile.and_then(|profile| profile.failure.as_ref()) {
+        Some(failure) => {
+            let line = failure.log_line.map_or_else(String::new, |line| format!(" (line {line})"));
+            let message = excerpt(&failure.message);
+            anyhow!(
+                "{name} has no KV cache: its engine failed, {}{line}: {message}; `vramscope log` says what to do",
+                failure.kind.replace('_', " ")
+            )
+        }
+        None => anyhow!("{name} does not say how much memory was left for the KV cache: it has no such line"),
+    }
 }
 
 fn name(path: &Path) -> String {

@@ -96,6 +96,69 @@ fn the_share_that_it_names_restores_the_pool_by_prediction_too() {
     }
 }
 
+/// Runs on one H200, each started again with the setting that `explain` had named (`docs/explain-on-h200.md`).
+const RESTORED: &str = "crates/vramscope-compare/tests/data/restored-0.33.0";
+
+fn difference(before: &str, after: &str) -> Value {
+    let [before, after] = [before, after].map(|run| format!("{RESTORED}/{run}"));
+    let output = vramscope(&["explain", &before, &after, "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{before} {after}: {}", stderr(&output));
+    serde_json::from_str::<Value>(&stdout(&output)).unwrap()["difference"].clone()
+}
+
+fn term<'a>(difference: &'a Value, name: &str) -> &'a Value {
+    difference["terms"].as_array().unwrap().iter().find(|term| term["name"] == name).unwrap()
+}
+
+#[test]
+fn the_setting_that_it_names_restored_the_pool_on_a_gpu() {
+    let pool = |run: &str| {
+        let truth = std::fs::read(root().join(RESTORED).join(run).join("truth.json")).unwrap();
+        serde_json::from_slice::<Value>(&truth).unwrap()["kv_tensor_bytes"].as_f64().unwrap()
+    };
+    for (before, after, restored) in [
+        ("default", "batch32k", "batch32k-restored"),
+        ("default", "lora", "lora-restored"),
+        ("eager", "default", "eager-restored"),
+        ("default", "neighbour-during", "neighbour-during-restored"),
+    ] {
+        let args = std::fs::read_to_string(root().join(RESTORED).join(restored).join("args.json")).unwrap();
+        let named = difference(before, after)["restore"].as_str().unwrap().to_owned();
+        let (flag, share) = named.rsplit_once(' ').unwrap();
+        let asked: f64 = args.split_once(flag).and_then(|(_, rest)| rest.split('"').nth(2)).unwrap().parse().unwrap();
+        // From the log alone the last digit may be another one.
+        assert!((share.parse::<f64>().unwrap() - asked).abs() < 2e-4, "{after}: {named}, {asked} was tried");
+        let off = (pool(restored) - pool(before)).abs() / pool(before);
+        assert!(off < 0.003, "{after}: {off}");
+    }
+}
+
+#[test]
+fn a_share_that_the_engine_would_refuse_is_not_named() {
+    let neighbour = difference("default", "neighbour-before-util88");
+    let requested = term(&neighbour, "requested");
+    assert_eq!(requested["restore"], Value::Null);
+    assert!(requested["why"].as_str().unwrap().contains("at most --gpu-memory-utilization 0.9 "), "{requested}");
+    assert!(neighbour["notes"].to_string().contains("were in use"), "{neighbour}");
+}
+
+#[test]
+fn what_arrived_meanwhile_is_no_secret_and_words_are_those_of_the_engine() {
+    let arrived = difference("default", "neighbour-during");
+    assert!(term(&arrived, "beside_weights")["why"].as_str().unwrap().contains("another process"), "{arrived}");
+    let graphs = term(&difference("eager", "default"), "graphs_estimated").clone();
+    assert_eq!(graphs["restore"], "--enforce-eager");
+    let adapters = difference("default", "lora");
+    assert_eq!(term(&adapters, "weights")["restore"], "leaving --enable-lora out");
+}
+
+#[test]
+fn a_run_that_failed_says_why_it_has_no_pool() {
+    let output = vramscope(&["explain", &format!("{RESTORED}/neighbour-before")]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("free memory below utilization"), "{}", stderr(&output));
+}
+
 #[test]
 fn what_says_nothing_of_its_memory_is_refused() {
     let output = vramscope(&["explain", "README.md"]);
