@@ -96,8 +96,9 @@ fn sized(size: &Constant, layer: &Constant, model: &Architecture, engine: &Resol
     // Recurrent layers hold what their kernels were captured with: a small hybrid had nearly twice as much.
     let more = if model.has_recurrence() || engine.tensor_parallel_size > 1 { 2 } else { 1 };
     let less = if model.has_experts() { of(|c| c.low) / 4 } else { 0 };
-    // Few sizes or heads have less, a later stage of a pipeline more, than the two models that the sizes were fitted to.
-    let (least, most) = (of(|c| c.value) / 100 * 55, of(|c| c.value) / 100 * 150);
+    // Few sizes or heads have less (0.44 with eight heads), a later stage of a pipeline more, than the two models that the
+    // sizes were fitted to.
+    let (least, most) = (of(|c| c.value) / 100 * 40, of(|c| c.value) / 100 * 150);
     let recorded = engine.version.is_recorded() && more == 1;
     Figure::exact(of(|c| c.value), method, "captured sizes x (bytes of a size + layers of a stage x bytes of a layer)")
         .with(&[("layers", layers), ("captured_sizes", sizes)])
