@@ -129,7 +129,31 @@ fn no_interval_leaves_out_what_0_33_did() {
         let inside = stages.iter().any(|stage| (stage.bytes.low..=stage.bytes.high).contains(&weights));
         assert!(inside, "{}: {weights} bytes of weights, {:?}", run.name, stages[0].bytes);
         let cache = run.truth["kv_tensor_bytes"].as_u64().unwrap();
-        let stated = budget(&run.model, &run.args, Setting::alone(&CARD)).unwrap().kv_cache;
+        let budget = budget(&run.model, &run.args, Setting::alone(&CARD)).unwrap();
+        let stated = &budget.kv_cache;
         assert!((stated.low..=stated.high).contains(&cache), "{}: {cache} bytes of cache, {stated:?}", run.name);
+        if run.args.pipeline_parallel_size > 1 {
+            continue;
+        }
+        for (figure, truth) in [
+            (&budget.cuda_graphs_budgeted, run.truth["cudagraph_memory_estimate"].as_u64()),
+            (&budget.cuda_graphs, run.truth["graphs"]["capture_model"]["returned"].as_u64()),
+        ] {
+            let Some(bytes) = truth.filter(|_| !run.args.enforce_eager) else { continue };
+            assert!(figure.contains(bytes), "{}: {bytes} bytes of graphs, {figure:?}", run.name);
+        }
     }
+}
+
+/// What it embeds for each layer alone is more than a third of its weights.
+#[test]
+fn the_own_inputs_of_gemma_4_are_weights() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded-0.33.0/gemma4-text-default");
+    let run = run(&folder).unwrap();
+    let weights = run.truth["model_memory_usage"].as_u64().unwrap();
+    let stated = &weights_on_device(&run.model, &run.args, &CARD).unwrap().stages[0].bytes;
+    assert!(stated.value.abs_diff(weights) < weights / 1000, "{weights}, {stated:?}");
+    let parameters = run.truth["param_bytes_by_dtype"]["torch.bfloat16"].as_u64().unwrap() / 2;
+    let counted = vramscope_estimate::parameter_count(&run.model).unwrap().total;
+    assert_eq!(counted, parameters, "the vocabulary is a multiple of 64, and the head is the embedding");
 }
