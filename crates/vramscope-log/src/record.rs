@@ -27,6 +27,8 @@ pub(crate) struct Record<'a> {
     pub(crate) repeated: u32,
     /// The service or pod that a wrapper names.
     pub(crate) stream: Option<&'a str>,
+    /// The rank that torch puts before the exceptions of distributed programs.
+    pub(crate) rank: Option<u32>,
 }
 
 /// What stands around a line.
@@ -34,6 +36,7 @@ pub(crate) struct Record<'a> {
 struct Wrapper<'a> {
     clock: Option<LogTime>,
     stream: Option<&'a str>,
+    rank: Option<u32>,
 }
 
 /// Removes colour codes: whole, pasted as `^[[1;36m`, or with the escape character lost.
@@ -140,18 +143,27 @@ pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(Record<'a>)) {
         let (file, message) = source(&text[head.end..end]);
         let (message, repeated) = repeats(message.trim_end());
         let clock = Some(with_year(head.clock, wrapper.clock));
-        take(Record { tag, level: Some(head.level), clock, file, message, repeated, stream: wrapper.stream });
+        take(Record {
+            tag,
+            level: Some(head.level),
+            clock,
+            file,
+            message,
+            repeated,
+            stream: wrapper.stream,
+            rank: wrapper.rank,
+        });
     }
 }
 
 /// A record without the engine's prefix.
 fn bare<'a>(text: &'a str, take: &mut impl FnMut(Record<'a>)) {
-    let (Wrapper { clock, stream }, rest) = unwrap(text);
+    let (Wrapper { clock, stream, rank }, rest) = unwrap(text);
     let (rest, tag) = leading_tags(rest);
     let (message, repeated) = repeats(rest.trim());
     let message = message.strip_suffix('│').map_or(message, str::trim_end);
     if !message.is_empty() || clock.is_some() {
-        take(Record { tag, level: None, clock, file: None, message, repeated, stream });
+        take(Record { tag, level: None, clock, file: None, message, repeated, stream, rank });
     }
 }
 
@@ -294,7 +306,7 @@ fn unwrap(text: &str) -> (Wrapper<'_>, &str) {
         let trimmed = rest.trim_start_matches([' ', '>', '|', '│', '┃', '\t']);
         let stripped = strip_clock(trimmed, &mut wrapper.clock)
             .or_else(|| strip_cri(trimmed))
-            .or_else(|| strip_rank(trimmed))
+            .or_else(|| strip_rank(trimmed, &mut wrapper.rank))
             .or_else(|| strip_journald(trimmed))
             .or_else(|| strip_stream(trimmed, &mut wrapper.stream))
             .or_else(|| strip_model_log(trimmed))
@@ -325,9 +337,13 @@ fn strip_clock<'a>(text: &'a str, clock: &mut Option<LogTime>) -> Option<&'a str
 }
 
 /// `[rank0]: `, as torch puts it before uncaught exceptions of distributed programs.
-fn strip_rank(text: &str) -> Option<&str> {
+fn strip_rank<'a>(text: &'a str, rank: &mut Option<u32>) -> Option<&'a str> {
     let (digits, rest) = text.strip_prefix("[rank")?.split_once("]:")?;
-    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| rest.strip_prefix(' ').unwrap_or(rest))
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    *rank = digits.parse().ok();
+    Some(rest.strip_prefix(' ').unwrap_or(rest))
 }
 
 /// `stdout F `, `stderr P `.

@@ -27,6 +27,8 @@ pub(crate) struct Owner {
     pub(crate) level: Option<String>,
     pub(crate) clock: Option<LogTime>,
     pub(crate) line: u64,
+    /// The rank that stands before it.
+    pub(crate) rank: Option<u32>,
     /// How many of its values are known already.
     pub(crate) known: usize,
     /// Whether it was applied.
@@ -88,6 +90,7 @@ impl Joiner {
             level: record.level.map(str::to_owned),
             clock: record.clock,
             line,
+            rank: record.rank,
             known,
             applied,
         };
