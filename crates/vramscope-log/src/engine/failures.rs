@@ -2,7 +2,7 @@
 
 mod alike;
 
-use vramscope_core::{Consequence, Event, Failure, FailureKind, LogTime, Milestone, RankFailure};
+use vramscope_core::{Activity, Consequence, Event, Failure, FailureKind, LogTime, Milestone, RankFailure};
 
 use crate::note::ParseNote;
 use crate::vllm::failure::{Rank, rank};
@@ -157,14 +157,27 @@ impl Failures {
                 notes.push(ParseNote::new(line, note));
                 continue;
             }
-            if failure.kind == EngineCoreFailed && at_work.iter().any(|l| *l < line) {
+            let was_at_work = at_work.iter().any(|l| *l < line) || failure.message.contains(OF_WORK);
+            if failure.kind == EngineCoreFailed && was_at_work {
                 failure.kind = EngineCoreDied;
             }
             kept.push(seen);
         }
-        (attach(kept), notes)
+        let mut failures = attach(kept);
+        for failure in &mut failures {
+            let died = failure.consequences.iter().any(|follows| follows.kind == EngineCoreDied);
+            // A log that begins late lacks the line that says that the engine is ready.
+            if died && failure.activity == Some(Activity::Starting) {
+                failure.activity = Some(Activity::Serving);
+            }
+        }
+        (failures, notes)
     }
 }
+
+/// What the server says where the engine's core stops at work (`EngineDeadError`, since 0.8.5); of one that does not start
+/// it says something else.
+const OF_WORK: &str = "EngineCore encountered an issue.";
 
 /// Lays each failure that follows from another one under it.
 fn attach(seen: Vec<Seen>) -> Vec<Failure> {

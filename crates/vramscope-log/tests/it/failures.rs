@@ -128,6 +128,11 @@ fn what_the_engine_was_at_follows_from_what_it_had_done() {
     assert_eq!(during(&[CONFIG, BEGUN, LOADED, SIZED]).0.activity.as_deref(), Some("starting"));
     assert_eq!(during(&[CONFIG, BEGUN, LOADED, SIZED, READY]).0.activity.as_deref(), Some("serving"));
     assert_eq!(during(&[]).0.activity, None, "a log that begins with the error does not say");
+    let dead = "(APIServer pid=1) ERROR 05-21 09:27:46 [async_llm.py:704] vllm.v1.engine.exceptions.EngineDeadError: \
+                EngineCore encountered an issue. See stack trace (above) for the root cause.\n";
+    let (failure, _) = one(&([CONFIG, SIZED].concat() + &out + dead));
+    assert_eq!(failure.activity.as_deref(), Some("serving"), "the line that says that it is ready is lacking");
+    assert_eq!(failure.consequences[0].kind, "engine_core_died");
 }
 
 #[test]
