@@ -41,21 +41,19 @@ fn on_ranks(failure: &Failure) -> String {
 
 /// What one rank printed of a failure that several had.
 fn part(each: &RankFailure) -> String {
-    let mut said = Vec::new();
-    let mut say = |name: &str, amount: Option<Bytes>| said.extend(amount.map(|amount| format!("{name} {amount}")));
-    match each.kind {
-        FailureKind::OutOfMemory { tried, capacity, free, process, .. } => {
-            say("asked", tried);
-            say("free", free);
-            say("of", capacity);
-            say("held by the process", process);
-        }
-        FailureKind::HostOutOfMemory { tried, process } => {
-            say("asked", tried);
-            say("held by the process", process);
-        }
-        _ => {}
-    }
+    let (tried, free, capacity, process) = match each.kind {
+        FailureKind::OutOfMemory { tried, free, capacity, process, .. } => (tried, free, capacity, process),
+        FailureKind::HostOutOfMemory { tried, process } => (tried, None, None, process),
+        _ => (None, None, None, None),
+    };
+    let free = match (free, capacity) {
+        (Some(free), Some(capacity)) => Some(format!("free {} of {}", amount(free), amount(capacity))),
+        (Some(free), None) => Some(format!("free {}", amount(free))),
+        (None, _) => None,
+    };
+    let tried = tried.map(|tried| format!("asked {}", amount(tried)));
+    let process = process.map(|held| format!("held by the process {}", amount(held)));
+    let said: Vec<String> = [tried, free, process].into_iter().flatten().collect();
     let who = match (each.rank, &each.origin.worker) {
         (Some(rank), _) => format!("rank {rank}"),
         (None, Some(worker)) => worker.clone(),
@@ -63,6 +61,11 @@ fn part(each: &RankFailure) -> String {
     };
     let said = if said.is_empty() { "no figures".to_owned() } else { said.join(", ") };
     format!("{who}: {said} (line {})", each.origin.line)
+}
+
+/// An amount in GiB, or in bytes where two decimals of a GiB would leave nothing of it.
+fn amount(bytes: Bytes) -> String {
+    if bytes < Bytes::new(10 << 20) { format!("{} bytes", bytes.get()) } else { bytes.to_string() }
 }
 
 /// What followed from a failure, in a line.
