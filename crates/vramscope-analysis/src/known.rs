@@ -108,7 +108,9 @@ pub(crate) fn failure_numbers(kind: &FailureKind) -> Figures {
                 utilization.map_or(Figures::new(), |u| Figures::new().number("gpu_memory_utilization_share", u));
             bytes(share, &[("free", free), ("total", total), ("requested", requested)])
         }
-        FailureKind::HostOutOfMemory { tried } => bytes(Figures::new(), &[("tried", tried)]),
+        FailureKind::HostOutOfMemory { tried, process } => {
+            bytes(Figures::new(), &[("tried", tried), ("process", process)])
+        }
         FailureKind::OutOfMemory { tried, capacity, free, process, allocated, reserved_unallocated } => {
             let list = [
                 ("tried", tried),

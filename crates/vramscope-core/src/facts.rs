@@ -212,6 +212,8 @@ pub enum FailureKind {
     HostOutOfMemory {
         /// The allocation that failed.
         tried: Option<Bytes>,
+        /// In use by the process that the kernel ended for it: its anonymous pages.
+        process: Option<Bytes>,
     },
     /// The communication library failed.
     Collective,
@@ -270,6 +272,10 @@ pub struct Failure {
     pub origin: Origin,
     /// The rank whose process failed, where its tag tells.
     pub rank: Option<u32>,
+    /// What the engine was at, where the log tells.
+    pub activity: Option<Activity>,
+    /// The same failure of each process, this one included, in the order of ranks; empty where only one tells of it.
+    pub ranks: Vec<RankFailure>,
     /// What followed from it, in order: the same told again by another process, and processes that ended because of it.
     pub consequences: Vec<Consequence>,
 }
@@ -277,7 +283,66 @@ pub struct Failure {
 impl Failure {
     /// A failure from which nothing has followed yet.
     pub fn new(engine: Option<EngineKind>, kind: FailureKind, message: String, origin: Origin) -> Self {
-        Self { engine, kind, message, origin, rank: None, consequences: Vec::new() }
+        Self { engine, kind, message, origin, rank: None, activity: None, ranks: Vec::new(), consequences: Vec::new() }
+    }
+}
+
+/// What an engine was at when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Activity {
+    /// Weights were being loaded: there was no KV cache yet.
+    LoadingWeights,
+    /// The profile run was under way: there was no KV cache yet.
+    Profiling,
+    /// The KV cache was being allocated, graphs captured, or kernels warmed up: the log does not say which.
+    Starting,
+    /// Graphs were being captured.
+    CapturingGraphs,
+    /// The sampler was being warmed up.
+    WarmingUpSampler {
+        /// With so many requests.
+        requests: Option<u64>,
+    },
+    /// The engine had started.
+    Serving,
+    /// It was waking up from sleep.
+    WakingUp {
+        /// What falling asleep had freed on a device, where the log says so.
+        freed: Option<Bytes>,
+    },
+}
+
+impl Activity {
+    /// The name as documents spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LoadingWeights => "loading_weights",
+            Self::Profiling => "profiling",
+            Self::Starting => "starting",
+            Self::CapturingGraphs => "capturing_graphs",
+            Self::WarmingUpSampler { .. } => "warming_up_sampler",
+            Self::Serving => "serving",
+            Self::WakingUp { .. } => "waking_up",
+        }
+    }
+}
+
+/// One process's part in a failure that several had.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RankFailure {
+    /// Its rank, where its tag tells.
+    pub rank: Option<u32>,
+    /// What went wrong, with the figures that it printed.
+    pub kind: FailureKind,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+impl From<&Failure> for RankFailure {
+    fn from(failure: &Failure) -> Self {
+        Self { rank: failure.rank, kind: failure.kind.clone(), origin: failure.origin.clone() }
     }
 }
 
@@ -355,6 +420,10 @@ pub struct EngineFacts {
     pub max_num_seqs: Option<Fact<u64>>,
     /// Share of the device that the engine may use.
     pub gpu_memory_utilization: Option<Fact<f64>>,
+    /// The size of the KV cache on a device, where it was given instead of a share.
+    pub kv_cache_memory: Option<Fact<Bytes>>,
+    /// Weights that are kept in host memory, per rank, as asked for.
+    pub cpu_offload: Option<Fact<Bytes>>,
     /// Tokens of one KV block, where printed.
     pub block_size: Option<Fact<u64>>,
     /// Whether compilation and graphs are off.

@@ -43,8 +43,8 @@ pub use device::{Device, DeviceIndex, Partition, Vendor};
 pub use draft::DraftModel;
 pub use engine_kind::EngineKind;
 pub use facts::{
-    Consequence, EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation, LogTime, MaxConcurrency,
-    Milestone, NamedFact, Origin, Parallel, Replica, Scope,
+    Activity, Consequence, EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation, LogTime,
+    MaxConcurrency, Milestone, NamedFact, Origin, Parallel, RankFailure, Replica, Scope,
 };
 pub use foreign::{escape_controls, on_one_line, shortened, without_controls};
 pub use phase::{Phase, PhaseMark, UnknownPhase, Window};

@@ -11,7 +11,7 @@ pub const ENGINES: &[EngineKind] = &[vllm::rows::ENGINE];
 /// that its facts show to be set already. Of an engine that is not known here, what holds for any.
 pub fn advice(failure: &Failure, facts: &EngineFacts) -> String {
     match failure.engine {
-        Some(EngineKind::Vllm) => vllm::failure::advice(&failure.kind, facts),
+        Some(EngineKind::Vllm) => vllm::advice::advice(failure, facts),
         _ => "Read what the engine printed last, and its documentation of that message.".to_owned(),
     }
 }

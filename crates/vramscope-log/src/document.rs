@@ -1,16 +1,17 @@
 //! The JSON document of a log: a flat summary of the whole input, and one rich report per engine start.
 
 mod engine;
+mod failure;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use engine::{
-    BenchDocument, ConsequenceDocument, EngineDocument, EventDocument, FailureDocument, FigureDocument,
-    PlacementDocument, ReportDocument, ReportsDocument, ScopeName, SettingDocument, ValueDocument, event, failure,
-    figure, milestone_name, setting, time_text,
+    BenchDocument, EngineDocument, EventDocument, FigureDocument, PlacementDocument, ReportDocument, ReportsDocument,
+    ScopeName, SettingDocument, ValueDocument, event, figure, milestone_name, setting, time_text,
 };
+pub use failure::{ConsequenceDocument, FailureDocument, RankFailureDocument, failure};
 
 use crate::log_report::LogReport;
 

@@ -1,5 +1,6 @@
 //! What has been read of one engine, from its start to its end.
 
+mod activity;
 mod captures;
 mod failures;
 
@@ -17,7 +18,8 @@ use crate::vllm::bench::Bench;
 use crate::vllm::settings::{Setting, SettingSource, SettingValue};
 use crate::vllm::worker::{Placement, V0_WORKER, Worker};
 
-pub(crate) use failures::Failures;
+pub(crate) use activity::Frame;
+pub(crate) use failures::{Failures, Statement};
 
 /// Most figures of one key that one engine keeps. Engines of a few hundred workers print a few hundred; a crash loop
 /// within one engine prints without end, and memory must not follow it.
@@ -36,6 +38,8 @@ pub(crate) struct Place<'a> {
     pub(crate) at: Option<LogTime>,
     pub(crate) at_is_own: bool,
     pub(crate) repeated: u32,
+    /// The rank that stands before the line.
+    pub(crate) rank: Option<u32>,
 }
 
 impl Place<'_> {
@@ -216,10 +220,11 @@ impl Engine {
     }
 
     /// Adds a failure, or what another process tells of one.
-    pub(crate) fn fail(&mut self, failure: Failure, retold: bool) {
-        let advice = self.newsroom.is_open().then(|| crate::advice(&failure, &crate::vllm::facts::facts(self)));
-        let news = advice.map(|advice| News::Failure { failure: failure.clone(), advice });
-        if self.failures.add(failure, retold)
+    pub(crate) fn fail(&mut self, statement: Statement) {
+        let open = self.newsroom.is_open();
+        let advice = open.then(|| crate::advice(&statement.failure, &crate::vllm::facts::facts(self)));
+        let news = advice.map(|advice| News::Failure { failure: statement.failure.clone(), advice });
+        if self.failures.add(statement)
             && let Some(news) = news
         {
             self.newsroom.push(|| news);
@@ -231,11 +236,21 @@ impl Engine {
         let (mut failures, notes) = std::mem::take(&mut self.failures).settle(&self.events);
         self.notes.extend(notes);
         let tensor = self.size("tensor_parallel_size");
+        let rank = |worker: Option<&str>| worker.map(Worker::of).and_then(|w| w.rank(&self.placements, tensor));
         for failure in &mut failures {
-            let worker = failure.origin.worker.as_deref().map(Worker::of);
-            failure.rank = worker.and_then(|worker| worker.rank(&self.placements, tensor));
+            failure.rank = rank(failure.origin.worker.as_deref()).or(failure.rank);
+            for each in &mut failure.ranks {
+                each.rank = rank(each.origin.worker.as_deref()).or(each.rank);
+            }
+            failure.ranks.sort_by_key(|each| (each.rank.is_none(), each.rank, each.origin.line));
         }
         failures
+    }
+
+    /// The tag of a process that has been heard of, by its number.
+    pub(crate) fn tag_of(&self, pid: u64) -> Option<&str> {
+        let tags = self.figures.iter().map(|f| &f.origin).chain(self.events.iter().map(|e| &e.origin));
+        tags.filter_map(|origin| origin.worker.as_deref()).find(|tag| Worker::of(tag).pid.parse() == Ok(pid))
     }
 
     /// The clock of a line.

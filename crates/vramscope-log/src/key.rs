@@ -289,6 +289,12 @@ keys! {
     FailPrivatePools = "fail_private_pools": Memory,
     /// Held by the allocator and not in use.
     FailReserved = "fail_reserved": Memory,
+    /// The process that the kernel ended.
+    FailPid = "fail_pid": Count,
+    /// The name that the kernel has for it.
+    FailCommand = "fail_command": Text,
+    /// The rank that an allocator names.
+    FailRank = "fail_rank": Count,
     /// Dummy requests of a warm-up.
     FailRequests = "fail_requests": Count,
 
@@ -329,9 +335,17 @@ keys! {
 }
 
 impl Key {
-    /// Whether nobody asks for its values.
+    /// Whether its values are no figures of the engine: nobody asks for them, or they only tell whose failure it is.
     pub(crate) const fn is_ignored(self) -> bool {
-        matches!(self, Self::Ignored | Self::IgnoredMemory | Self::IgnoredWord)
+        matches!(
+            self,
+            Self::Ignored
+                | Self::IgnoredMemory
+                | Self::IgnoredWord
+                | Self::FailPid
+                | Self::FailCommand
+                | Self::FailRank
+        )
     }
 
     /// The key with this name.

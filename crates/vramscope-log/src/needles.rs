@@ -11,6 +11,12 @@ const EXTRA: &[&str] = &[
     // Exceptions, for failures of unknown kind.
     rows::RAISED,
     "Exception: ",
+    // Those that have nothing to say beyond their names.
+    "AssertionError",
+    "NotImplementedError",
+    // What a traceback says that the engine was at.
+    "in wake_up",
+    "in capture_model",
     "Traceback (most",
     // What the server says before the traceback of a request.
     "in ASGI application",

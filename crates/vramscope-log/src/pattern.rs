@@ -2,8 +2,9 @@
 //!
 //! - Text stands for itself; a space stands for any run of spaces.
 //! - `{key}` reads a value of the key's kind; `{key~2}` one that was rounded to two digits and printed without its
-//!   trailing zeros, as Python does with `round(x, 2)`; `{key=}` memory in GiB whose unit the line leaves out.
-//! - `{a|b}` is one of several texts; `{..}` skips to what follows.
+//!   trailing zeros, as Python does with `round(x, 2)`; `{key=}` memory in GiB whose unit the line leaves out, and
+//!   `{key=B}` memory in bytes.
+//! - `{a|b}` is one of several texts; `{..}` skips to what follows; `{$}` is the end of the line.
 //! - `[[…]]` is a part that may be absent.
 //!
 //! A line that is cut off within the pattern still gives the values before the cut, but never a number whose end is not
@@ -22,6 +23,7 @@ enum Element {
     Read { key: Key, how: How },
     Either(Vec<&'static str>),
     Skip,
+    End,
     Optional(Vec<Element>),
 }
 
@@ -30,8 +32,8 @@ enum Element {
 struct How {
     /// Digits to which it was rounded before it was printed.
     rounded: u8,
-    /// Its unit is never printed.
-    without_unit: bool,
+    /// The unit that it has where none is printed; `None` where one may be.
+    unprinted: Option<ByteUnit>,
 }
 
 /// A compiled pattern.
@@ -67,6 +69,11 @@ impl Pattern {
             return Err(format!("`]]` without `[[` before `{rest}`"));
         }
         Ok(Self { elements })
+    }
+
+    /// Whether a match may begin anywhere in a line.
+    pub(crate) fn begins_anywhere(&self) -> bool {
+        matches!(self.elements.first(), Some(Element::Skip))
     }
 
     /// The text with which every match begins; empty if it does not begin with text.
@@ -140,13 +147,21 @@ fn braces(inside: &'static str) -> Result<Element, String> {
     if inside.contains('|') {
         return Ok(Element::Either(inside.split('|').collect()));
     }
-    let (rest, without_unit) = inside.strip_suffix('=').map_or((inside, false), |rest| (rest, true));
+    if inside == "$" {
+        return Ok(Element::End);
+    }
+    let (rest, unprinted) = match inside.split_once('=') {
+        None => (inside, None),
+        Some((rest, "")) => (rest, Some(ByteUnit::GiB)),
+        Some((rest, "B")) => (rest, Some(ByteUnit::B)),
+        Some((_, unit)) => return Err(format!("`{unit}` is no unit that a line can leave out")),
+    };
     let (name, rounded) = match rest.split_once('~') {
         Some((name, digits)) => (name, digits.parse().map_err(|_| format!("`{inside}`: not a number of digits"))?),
         None => (rest, 0),
     };
     let key = Key::from_name(name).ok_or_else(|| format!("`{name}` is not a key"))?;
-    Ok(Element::Read { key, how: How { rounded, without_unit } })
+    Ok(Element::Read { key, how: How { rounded, unprinted } })
 }
 
 /// Where matching stands.
@@ -190,6 +205,8 @@ fn walk(elements: &[Element], text: &str, at: usize, captured: &mut Vec<Captured
             }
         }
         Element::Skip => skip(rest, text, at, captured),
+        Element::End if at == text.len() => walk(rest, text, at, captured),
+        Element::End => Step::No,
         Element::Read { key, how } => read(*key, *how, rest, text, at, captured),
     }
 }
@@ -269,9 +286,9 @@ fn read(key: Key, how: How, rest: &[Element], text: &str, at: usize, captured: &
             Some((count, len)) => (Value::Count(count), None, at + len),
             None => return if tail.is_empty() { Step::Cut } else { Step::No },
         },
-        Kind::Memory => match memory(tail, how.rounded) {
+        Kind::Memory => match memory(tail, how) {
             // The digits, or the unit behind them, may go on past the cut.
-            Some((memory, _, len)) if memory.unit.is_none() && !how.without_unit && is_cut_unit(&tail[len..]) => {
+            Some((memory, _, len)) if memory.unit.is_none() && how.unprinted.is_none() && is_cut_unit(&tail[len..]) => {
                 return Step::Cut;
             }
             Some((memory, resolution, len)) => (Value::Memory(memory), Some(resolution), at + len),
@@ -292,7 +309,7 @@ fn read(key: Key, how: How, rest: &[Element], text: &str, at: usize, captured: &
 
 /// Whether a match cannot end here.
 fn needs_more(rest: &[Element]) -> bool {
-    rest.iter().any(|element| !matches!(element, Element::Optional(_) | Element::Skip))
+    rest.iter().any(|element| !matches!(element, Element::Optional(_) | Element::Skip | Element::End))
 }
 
 /// Reads text up to the first place where the rest of the pattern matches.
@@ -319,7 +336,7 @@ fn read_text(key: Key, rest: &[Element], text: &str, at: usize, captured: &mut V
 
 /// An amount of memory at the start of `text`: the amount, its resolution in bytes, and the length of the text. The
 /// unit may be glued to the number, a space away, or absent.
-fn memory(text: &str, rounded: u8) -> Option<(Memory, f64, usize)> {
+fn memory(text: &str, how: How) -> Option<(Memory, f64, usize)> {
     let n = number::number(text)?;
     let tail = &text[n.len..];
     let gap = tail.len() - tail.trim_start_matches(' ').len();
@@ -327,11 +344,15 @@ fn memory(text: &str, rounded: u8) -> Option<(Memory, f64, usize)> {
     let word = &tail[gap..gap + word_len];
     let (unit, printed_unit, len) = match unit(word) {
         Some(unit) if gap <= 1 => (unit, Some(word.to_owned()), n.len + gap + word_len),
-        _ => (ByteUnit::GiB, None, n.len),
+        // What is no GiB says so, for those who show the number as it was printed.
+        _ => {
+            let unit = how.unprinted.unwrap_or(ByteUnit::GiB);
+            (unit, (unit == ByteUnit::B).then(|| "bytes".to_owned()), n.len)
+        }
     };
     let scale = unit_bytes(unit);
     let bytes = whole_bytes(n.value * scale)?;
-    let decimals = n.decimals.max(rounded);
+    let decimals = n.decimals.max(how.rounded);
     Some((
         Memory { bytes, printed: n.value, decimals: n.decimals, unit: printed_unit },
         half_step(decimals) * scale,
@@ -348,10 +369,11 @@ fn is_cut_unit(tail: &str) -> bool {
 /// The unit that the engine means: it divides by powers of two whatever it writes.
 fn unit(word: &str) -> Option<ByteUnit> {
     Some(match word {
-        "GiB" | "GB" => ByteUnit::GiB,
-        "MiB" | "MB" => ByteUnit::MiB,
-        "KiB" | "KB" => ByteUnit::KiB,
-        "TiB" | "TB" => ByteUnit::TiB,
+        // XLA leaves the rest of the unit out, and the kernel writes a small k.
+        "GiB" | "GB" | "G" => ByteUnit::GiB,
+        "MiB" | "MB" | "M" => ByteUnit::MiB,
+        "KiB" | "KB" | "K" | "kB" => ByteUnit::KiB,
+        "TiB" | "TB" | "T" => ByteUnit::TiB,
         "bytes" | "B" => ByteUnit::B,
         _ => return None,
     })
@@ -448,6 +470,29 @@ mod tests {
         assert_eq!(read("KV cache memory: {kv_pool}", "KV cache memory: 5.4 Gi"), None);
         assert_eq!(read("KV cache memory: {kv_pool}", "KV cache memory: 5.4 GiB"), all(&["kv_pool=5.4 GiB"]));
         assert_eq!(read("# GPU blocks: {gpu_blocks}, # CPU", "# GPU blocks: 463"), None);
+    }
+
+    #[test]
+    fn the_end_of_a_line_is_the_end() {
+        assert_eq!(read("Killed{$}", "Killed"), all(&[]));
+        assert_eq!(read("Killed{$}", "Killed process"), None);
+    }
+
+    #[test]
+    fn a_unit_that_is_left_out_is_the_one_that_the_pattern_names() {
+        let bytes = |pattern: &'static str, text: &str| match &Pattern::compile(pattern)
+            .unwrap()
+            .match_start(text)
+            .unwrap()
+            .captured[0]
+            .value
+        {
+            Value::Memory(memory) => memory.bytes.as_bytes().unwrap().get(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(bytes("size::{fail_tried=B} (", "size::939524096 (896)MB"), 939_524_096);
+        assert_eq!(bytes("allocate {fail_tried}.", "allocate 1.50G."), 3 << 29);
+        assert_eq!(bytes("rss:{fail_process},", "rss:2048kB,"), 2 << 20);
     }
 
     #[test]

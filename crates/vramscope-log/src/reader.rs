@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use vramscope_core::LogTime;
 
-use crate::engine::Place;
+use crate::engine::{Frame, Place};
 use crate::needles::Needles;
 use crate::note::ParseNote;
 use crate::record::{self, Record};
@@ -47,6 +47,8 @@ pub(crate) struct Reader {
     request_failed: Option<u64>,
     /// Where the last traceback without prefixes began.
     traceback: Option<u64>,
+    /// The last function in a traceback that tells what the engine was at.
+    frame: Option<Frame>,
     /// The engine whose serving result is being printed, and how many lines more it may have.
     result: Option<(usize, u32)>,
     joiner: Joiner,
@@ -66,6 +68,7 @@ impl Reader {
             first_clock: None,
             request_failed: None,
             traceback: None,
+            frame: None,
             result: None,
             joiner: Joiner::default(),
             unknown: keep_unknown.then(Unknown::default),
@@ -204,6 +207,7 @@ impl Reader {
             at: record.clock.or(self.clock.map(|(clock, _)| clock)),
             at_is_own: record.clock.is_some(),
             repeated: record.repeated,
+            rank: record.rank,
         };
         if record.level.is_none() && self.bar(engine, record.message, &place) {
             return;
@@ -215,6 +219,14 @@ impl Reader {
                 let bare = record.level.is_none().then(|| rows::find_within(candidates, record.message)).flatten();
                 bare.map(|(format, matched, at)| ((format, matched), &record.message[at..]))
             })
+        });
+        let found = found.or_else(|| {
+            let raised = record.level.is_none().then(|| failure::raised_within(record.message)).flatten()?;
+            rows::find(candidates, raised).map(|found| (found, raised))
+        });
+        let found = found.filter(|((format, _), text)| {
+            let raised = exception.is_some() || text.len() < record.message.len();
+            format.counts(record.level, raised)
         });
         match found {
             Some(((format, matched), text)) => {
@@ -246,6 +258,7 @@ impl Reader {
         if let Some(unknown) = &mut self.unknown {
             unknown.offer(record.message, self.line);
         }
+        self.frame = Frame::of(record.message, self.line).or(self.frame);
         self.exception(engine, record, exception, place);
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Record<'a> {
     pub(crate) repeated: u32,
     /// Which of the programs that share the log.
     pub(crate) stream: Stream<'a>,
+    /// The rank that torch puts before the exceptions of distributed programs.
+    pub(crate) rank: Option<u32>,
 }
 
 /// Which of several programs that share a log a record is of.
@@ -43,6 +45,7 @@ pub(crate) struct Stream<'a> {
 struct Wrapper<'a> {
     clock: Option<LogTime>,
     stream: Option<&'a str>,
+    rank: Option<u32>,
 }
 
 /// Removes colour codes: whole, pasted as `^[[1;36m`, or with the escape character lost.
@@ -153,19 +156,20 @@ pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(Record<'a>)) {
         let (file, message) = source(&text[head.end..end]);
         let (message, repeated) = repeats(message.trim_end());
         let clock = Some(with_year(head.clock, wrapper.clock));
-        take(Record { tag, level: Some(head.level), clock, file, message, repeated, stream });
+        let rank = wrapper.rank;
+        take(Record { tag, level: Some(head.level), clock, file, message, repeated, stream, rank });
     }
 }
 
 /// A record without the engine's prefix.
 fn bare<'a>(text: &'a str, take: &mut impl FnMut(Record<'a>)) {
-    let (Wrapper { clock, stream }, rest) = unwrap(text);
+    let (Wrapper { clock, stream, rank }, rest) = unwrap(text);
     let (rest, Before { tag, stage }) = leading_tags(rest);
     let stream = Stream { name: stream, stage };
     let (message, repeated) = repeats(rest.trim());
     let message = message.strip_suffix('│').map_or(message, str::trim_end);
     if !message.is_empty() || clock.is_some() {
-        take(Record { tag, level: None, clock, file: None, message, repeated, stream });
+        take(Record { tag, level: None, clock, file: None, message, repeated, stream, rank });
     }
 }
 
@@ -331,7 +335,7 @@ fn unwrap(text: &str) -> (Wrapper<'_>, &str) {
         let trimmed = rest.trim_start_matches([' ', '>', '|', '│', '┃', '\t']);
         let stripped = strip_clock(trimmed, &mut wrapper.clock)
             .or_else(|| strip_cri(trimmed))
-            .or_else(|| strip_rank(trimmed))
+            .or_else(|| strip_rank(trimmed, &mut wrapper.rank))
             .or_else(|| strip_journald(trimmed))
             .or_else(|| strip_stream(trimmed, &mut wrapper.stream))
             .or_else(|| strip_model_log(trimmed))
@@ -362,9 +366,13 @@ fn strip_clock<'a>(text: &'a str, clock: &mut Option<LogTime>) -> Option<&'a str
 }
 
 /// `[rank0]: `, as torch puts it before uncaught exceptions of distributed programs.
-fn strip_rank(text: &str) -> Option<&str> {
+fn strip_rank<'a>(text: &'a str, rank: &mut Option<u32>) -> Option<&'a str> {
     let (digits, rest) = text.strip_prefix("[rank")?.split_once("]:")?;
-    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| rest.strip_prefix(' ').unwrap_or(rest))
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    *rank = digits.parse().ok();
+    Some(rest.strip_prefix(' ').unwrap_or(rest))
 }
 
 /// `stdout F `, `stderr P `.

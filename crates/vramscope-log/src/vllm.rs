@@ -1,5 +1,6 @@
 //! vLLM's words: the rows of its formats, what its failures mean, and what its settings and workers are called.
 
+pub(crate) mod advice;
 pub(crate) mod bench;
 pub(crate) mod contradiction;
 pub(crate) mod facts;

@@ -67,6 +67,7 @@ impl EngineFacts {
             ("initial_free", &self.initial_free),
             ("device_total", &self.device_total),
         ];
+        let asked = [("kv_cache_memory", &self.kv_cache_memory), ("cpu_offload", &self.cpu_offload)];
         let of_ranks = [("num_gpu_blocks", "blocks", &self.gpu_blocks), ("kv_cache_tokens", "tokens", &self.kv_tokens)];
         let sizes = [
             ("max_model_len", "tokens", &self.max_model_len),
@@ -91,6 +92,10 @@ impl EngineFacts {
         let memory = memory.into_iter().flat_map(|(name, list)| {
             list.iter().map(move |fact| NamedFact::of(name, fact, FactValue::Memory(fact.value, fact.resolution)))
         });
+        let asked = asked.into_iter().filter_map(|(name, fact)| {
+            let fact = fact.as_ref()?;
+            Some(NamedFact::of(name, fact, FactValue::Memory(fact.value, fact.resolution)))
+        });
         let of_ranks = of_ranks.into_iter().flat_map(|(name, unit, list)| {
             list.iter().map(move |fact| NamedFact::of(name, fact, FactValue::Count(fact.value, unit)))
         });
@@ -110,7 +115,7 @@ impl EngineFacts {
             let value = FactValue::Number(fact.value.factor, "count", fact.resolution.map(|step| step.factor));
             NamedFact::of("max_concurrency", fact, value)
         });
-        words.chain(memory).chain(of_ranks).chain(sizes).chain(parallel).chain(shares).chain(factors)
+        words.chain(memory).chain(asked).chain(of_ranks).chain(sizes).chain(parallel).chain(shares).chain(factors)
     }
 }
 

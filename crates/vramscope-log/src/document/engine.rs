@@ -1,9 +1,10 @@
 //! The report of one engine start, as JSON.
 
 use serde::{Deserialize, Serialize};
-use vramscope_core::{Bytes, Event, Failure, FailureKind, LogTime, Milestone, Scope};
+use vramscope_core::{Event, LogTime, Milestone, Scope};
 
 use super::NoteDocument;
+use super::failure::{FailureDocument, failure};
 use crate::figure::{Figure, Value};
 use crate::log_report::EngineReport;
 use crate::report::Report;
@@ -137,52 +138,6 @@ pub struct EventDocument {
     /// How long it took, in seconds, where the line says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_secs: Option<f64>,
-    /// The line, counted from 1.
-    pub line: u64,
-    /// The process tag on the line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub worker: Option<String>,
-}
-
-/// A failure with its numbers and what to do about it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
-#[non_exhaustive]
-pub struct FailureDocument {
-    /// The kind.
-    pub kind: String,
-    /// The engine's message, shortened.
-    pub message: String,
-    /// What to do about it.
-    pub advice: String,
-    /// The line, counted from 1.
-    pub line: u64,
-    /// The process tag on the line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub worker: Option<String>,
-    /// Amounts in bytes, by name.
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub bytes: std::collections::BTreeMap<String, u64>,
-    /// Other numbers, by name: lengths and tokens are counts, `utilization` is a share.
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub numbers: std::collections::BTreeMap<String, f64>,
-    /// The rank whose process failed, where its tag tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rank: Option<u32>,
-    /// What followed from it: the same told again by another process, and processes that ended because of it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub consequences: Vec<ConsequenceDocument>,
-}
-
-/// What an engine said because of a failure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
-#[non_exhaustive]
-pub struct ConsequenceDocument {
-    /// The kind that it would be by itself.
-    pub kind: String,
-    /// The engine's message, shortened.
-    pub message: String,
     /// The line, counted from 1.
     pub line: u64,
     /// The process tag on the line.
@@ -406,69 +361,6 @@ pub fn milestone_name(milestone: Milestone) -> &'static str {
         Milestone::LastLine => "last_line",
         _ => "other",
     }
-}
-
-/// One failure, as it stands in the document, with what to do about it.
-pub fn failure(failure: &Failure, advice: String) -> FailureDocument {
-    let consequence = |follows: &vramscope_core::Consequence| ConsequenceDocument {
-        kind: follows.kind.name().to_owned(),
-        message: follows.message.clone(),
-        line: follows.origin.line,
-        worker: follows.origin.worker.clone(),
-    };
-    let mut document = FailureDocument {
-        kind: failure.kind.name().to_owned(),
-        message: failure.message.clone(),
-        advice,
-        line: failure.origin.line,
-        worker: failure.origin.worker.clone(),
-        bytes: std::collections::BTreeMap::new(),
-        numbers: std::collections::BTreeMap::new(),
-        rank: failure.rank,
-        consequences: failure.consequences.iter().map(consequence).collect(),
-    };
-    let mut bytes = |name: &str, amount: Option<Bytes>| {
-        if let Some(amount) = amount {
-            document.bytes.insert(name.to_owned(), amount.get());
-        }
-    };
-    #[expect(clippy::cast_precision_loss, reason = "lengths in tokens are far below 2^53")]
-    let count = |count: u64| count as f64;
-    let mut numbers: Vec<(&str, Option<f64>)> = Vec::new();
-    match &failure.kind {
-        FailureKind::MaxSeqLenExceedsKvCache { max_model_len, kv_cache_tokens } => {
-            numbers.push(("max_model_len", max_model_len.map(count)));
-            numbers.push(("kv_cache_tokens", kv_cache_tokens.map(count)));
-        }
-        FailureKind::KvCacheTooSmallForMaxModelLen { max_model_len, needed, available, estimated_max_model_len } => {
-            numbers.push(("max_model_len", max_model_len.map(count)));
-            numbers.push(("estimated_max_model_len", estimated_max_model_len.map(count)));
-            bytes("needed", *needed);
-            bytes("available", *available);
-        }
-        FailureKind::FreeMemoryBelowUtilization { free, total, utilization, requested } => {
-            bytes("free", *free);
-            bytes("total", *total);
-            bytes("requested", *requested);
-            numbers.push(("utilization", *utilization));
-        }
-        FailureKind::FreeMemoryGrew { initial, current } => {
-            bytes("initial", *initial);
-            bytes("current", *current);
-        }
-        FailureKind::HostOutOfMemory { tried } => bytes("tried", *tried),
-        FailureKind::OutOfMemory { tried, capacity, free, process, allocated, reserved_unallocated } => {
-            bytes("tried", *tried);
-            bytes("capacity", *capacity);
-            bytes("free", *free);
-            bytes("process", *process);
-            bytes("allocated", *allocated);
-            bytes("reserved_unallocated", *reserved_unallocated);
-        }
-        _ => {}
-    }
-    document.numbers = numbers.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?))).collect();
-    document
 }
 
 fn report(report: &Report) -> ReportDocument {

@@ -1,28 +1,63 @@
 //! The failures of one engine: what failed, what tells of it again, and what followed from it.
 
-use vramscope_core::{Consequence, Event, Failure, FailureKind, Milestone};
+mod alike;
+
+use vramscope_core::{Activity, Consequence, Event, Failure, FailureKind, LogTime, Milestone, RankFailure};
 
 use crate::note::ParseNote;
 use crate::vllm::failure::{Rank, rank};
 
 /// Most different failures that are kept.
-const MAX_FAILURES: usize = 64;
+const MAX_FAILURES: usize = 256;
 /// How far behind the error of a collective its library's own word for the cause stands at most: it prints both at once.
 const ONE_ERROR_LINES: u64 = 16;
 
 /// A failure as it was read.
 #[derive(Debug, Clone)]
-struct Seen {
-    failure: Failure,
+pub(crate) struct Statement {
+    pub(crate) failure: Failure,
     /// Another process passes on what this one said.
-    retold: bool,
+    pub(crate) retold: bool,
+    /// It is said without an error being raised, so that the engine may go on.
+    pub(crate) may_pass: bool,
+    /// The clock on the line, or on the nearest line before it that has one.
+    pub(crate) at: Option<LogTime>,
+}
+
+/// A failure with what other processes said of the same event.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) failure: Failure,
+    pub(super) retold: bool,
+    may_pass: bool,
+    pub(super) at: Option<LogTime>,
+    /// The other processes that failed alike.
+    pub(super) alike: Vec<Seen>,
+}
+
+impl From<Statement> for Seen {
+    fn from(statement: Statement) -> Self {
+        let Statement { failure, retold, may_pass, at } = statement;
+        Self { failure, retold, may_pass, at, alike: Vec::new() }
+    }
 }
 
 impl Seen {
     /// Whether it can be what went wrong. A shortage of devices may pass, but nothing else explains it.
-    fn stands(&self) -> bool {
+    pub(super) fn stands(&self) -> bool {
         let alone = rank(&self.failure.kind) != Rank::Consequence || self.failure.kind == FailureKind::WaitingForGpus;
         alone && !self.retold
+    }
+
+    /// The failure, with each process that had it where several did.
+    fn into_failure(self) -> Failure {
+        let mut failure = self.failure;
+        if !self.alike.is_empty() {
+            let own = RankFailure::from(&failure);
+            failure.ranks =
+                std::iter::once(own).chain(self.alike.iter().map(|other| RankFailure::from(&other.failure))).collect();
+        }
+        failure
     }
 
     fn is_collective(&self) -> bool {
@@ -52,7 +87,9 @@ impl Failures {
 
     /// Adds a failure; one that says the same as an earlier one is the same, printed by another process or again by the
     /// traceback. Gives whether a reader has not been told of it yet.
-    pub(crate) fn add(&mut self, failure: Failure, retold: bool) -> bool {
+    pub(crate) fn add(&mut self, statement: Statement) -> bool {
+        let retold = statement.retold;
+        let failure = &statement.failure;
         // The first line of a refused configuration counts the errors; the next one says what they are.
         let counted = self
             .seen
@@ -60,24 +97,27 @@ impl Failures {
             .map(|seen| &mut seen.failure)
             .find(|known| known.kind == failure.kind && known.message.contains(" validation error"));
         if let Some(counted) = counted.filter(|_| failure.message.contains("Value error, ")) {
-            counted.message = failure.message;
+            counted.message.clone_from(&failure.message);
             return false;
         }
+        // Each process that finds no memory counts, even if it finds none in the same words.
         let same = |known: &Failure| {
-            known.kind == failure.kind && (known.message == failure.message || failure.kind.name() != "other")
+            known.kind == failure.kind
+                && (known.message == failure.message || failure.kind.name() != "other")
+                && (!alike::is_exhausted(&failure.kind) || alike::of_one_process(known, failure))
         };
         if let Some(known) = self.seen.iter_mut().find(|seen| same(&seen.failure)) {
             // Who failed speaks for himself.
             if known.retold && !retold {
-                *known = Seen { failure, retold };
+                *known = statement.into();
             }
             return false;
         }
         if self.seen.len() >= MAX_FAILURES {
             return false;
         }
-        let seen = Seen { failure, retold };
-        let news = !seen.follows_any(&self.seen);
+        let seen = Seen::from(statement);
+        let news = !seen.follows_any(&self.seen) && !self.seen.iter().any(|known| alike::is_of_one_event(known, &seen));
         self.seen.push(seen);
         news
     }
@@ -99,11 +139,15 @@ impl Failures {
         let at_work = line_of(&[Milestone::EngineReady, Milestone::ServerReady]);
         let told_to_end = line_of(&[Milestone::ShutdownBegan]);
         let (mut kept, mut notes) = (Vec::new(), Vec::new());
-        for mut seen in self.seen {
+        for mut seen in alike::together(self.seen) {
+            let may_pass = seen.may_pass;
             let failure = &mut seen.failure;
             let line = failure.origin.line;
             let note = match failure.kind {
                 WaitingForGpus if ready.iter().any(|l| *l > line) => Some("the engine waited for devices, and went on"),
+                _ if may_pass && ready.iter().any(|l| *l > line) => {
+                    Some("an allocation failed, and the engine went on")
+                }
                 EngineCoreFailed | WorkerDied if told_to_end.iter().any(|l| *l < line) => {
                     Some("processes of the engine complain here, after it was told to end")
                 }
@@ -113,21 +157,34 @@ impl Failures {
                 notes.push(ParseNote::new(line, note));
                 continue;
             }
-            if failure.kind == EngineCoreFailed && at_work.iter().any(|l| *l < line) {
+            let was_at_work = at_work.iter().any(|l| *l < line) || failure.message.contains(OF_WORK);
+            if failure.kind == EngineCoreFailed && was_at_work {
                 failure.kind = EngineCoreDied;
             }
             kept.push(seen);
         }
-        (attach(kept), notes)
+        let mut failures = attach(kept);
+        for failure in &mut failures {
+            let died = failure.consequences.iter().any(|follows| follows.kind == EngineCoreDied);
+            // A log that begins late lacks the line that says that the engine is ready.
+            if died && failure.activity == Some(Activity::Starting) {
+                failure.activity = Some(Activity::Serving);
+            }
+        }
+        (failures, notes)
     }
 }
+
+/// What the server says where the engine's core stops at work (`EngineDeadError`, since 0.8.5); of one that does not start
+/// it says something else.
+const OF_WORK: &str = "EngineCore encountered an issue.";
 
 /// Lays each failure that follows from another one under it.
 fn attach(seen: Vec<Seen>) -> Vec<Failure> {
     let heads: Vec<Option<usize>> = (0..seen.len()).map(|place| head(&seen, place)).collect();
     // A collective may fail because of what another one failed of; nothing goes deeper.
     let top = |place: usize| heads[place].map(|head| heads[head].unwrap_or(head));
-    let mut failures: Vec<Option<Failure>> = seen.into_iter().map(|seen| Some(seen.failure)).collect();
+    let mut failures: Vec<Option<Failure>> = seen.into_iter().map(|seen| Some(seen.into_failure())).collect();
     for place in 0..failures.len() {
         let Some(head) = top(place) else { continue };
         let follows = failures[place].take().map(Consequence::from);
@@ -152,9 +209,10 @@ fn head(seen: &[Seen], place: usize) -> Option<usize> {
         }
         let line = this.failure.origin.line;
         let own_word = |other: &Seen| {
-            let behind = other.failure.origin.line.checked_sub(line).is_some_and(|lines| lines <= ONE_ERROR_LINES);
+            let behind = |said: &Failure| said.origin.line.checked_sub(line).is_some_and(|n| n <= ONE_ERROR_LINES);
             let out_of_memory = matches!(other.failure.kind, FailureKind::OutOfMemory { .. });
-            behind && out_of_memory && other.failure.origin.worker == this.failure.origin.worker
+            let mut each = std::iter::once(&other.failure).chain(other.alike.iter().map(|a| &a.failure));
+            out_of_memory && each.any(|said| behind(said) && said.origin.worker == this.failure.origin.worker)
         };
         let is_cause = |other: &usize| {
             seen[*other].stands() && rank(&seen[*other].failure.kind) == Rank::Cause && !seen[*other].is_collective()

@@ -6,7 +6,7 @@ use vramscope_core::{Failure, FailureKind, Milestone};
 
 use super::join::Owner;
 use super::{MAX_RESULT_LINES, MAX_TRACEBACK_LINES, Reader, route};
-use crate::engine::{Engine, Place};
+use crate::engine::{Engine, Place, Statement};
 use crate::figure::Value;
 use crate::key::{Key, Kind};
 use crate::pattern::{Captured, Matched};
@@ -81,9 +81,24 @@ impl Reader {
                 return;
             }
             Effect::Fails(fails) => {
-                let retold = failure::heart(record.message).retold;
+                let heart = failure::heart(record.message);
                 let (kind, message) = (failure::kind(fails, &captured), failure::message(record.message));
-                state.fail(Failure::new(Some(rows::ENGINE), kind, message, place.origin()), retold);
+                let mut failure = Failure::new(Some(rows::ENGINE), kind, message, place.origin());
+                failure.rank = place.rank.or_else(|| count(&captured, Key::FailRank));
+                if let Some(killed) = failure::killed(&captured) {
+                    let tag = state.tag_of(killed.pid).map(str::to_owned);
+                    if tag.is_none() && !killed.may_be_of_engine {
+                        return;
+                    }
+                    failure.origin.worker = tag.or(failure.origin.worker);
+                }
+                if fails.is_exhausted() {
+                    let requests = count(&captured, Key::FailRequests).map(u64::from);
+                    failure.activity = state.activity(&failure, requests, self.frame);
+                }
+                let raised = heart.exception.is_some() || matches!(record.level, None | Some("ERROR" | "CRITICAL"));
+                let may_pass = fails.is_exhausted() && !raised;
+                state.fail(Statement { failure, retold: heart.retold, may_pass, at: place.at });
                 self.traceback = None;
             }
             Effect::Bench(part) => {
@@ -139,6 +154,7 @@ impl Reader {
             message: joined,
             repeated: 0,
             stream: Stream { name: owner.service.as_deref(), stage: owner.stage },
+            rank: owner.rank,
         };
         let engine = self.router.route(&record, owner.line);
         let place = Place {
@@ -147,6 +163,7 @@ impl Reader {
             at: owner.clock.or(self.clock.map(|(clock, _)| clock)),
             at_is_own: owner.clock.is_some(),
             repeated: 0,
+            rank: owner.rank,
         };
         if !owner.applied {
             let text = if rows::find(candidates, joined).is_some() { joined } else { stripped };
@@ -199,7 +216,10 @@ impl Reader {
         place: &Place<'_>,
     ) {
         let worker = record.tag.map(Worker::of);
-        let of_engine = worker.is_some_and(|w| !w.is_front_end());
+        // Up to 0.8.2 processes have no tags: the source file tells whose line it is.
+        let of_file =
+            || record.file.is_some_and(|file| ENGINE_FILES.contains(&file.rsplit('/').next().unwrap_or(file)));
+        let of_engine = worker.map_or_else(of_file, |w| !w.is_front_end());
         let Some(at) = exception else {
             if record.message.ends_with("Exception in ASGI application") {
                 self.request_failed = Some(place.line);
@@ -227,8 +247,9 @@ impl Reader {
                 return;
             }
             let retold = failure::heart(record.message).retold;
-            let failure = Failure::new(Some(rows::ENGINE), FailureKind::Other, message, place.origin());
-            self.router.engine(engine).fail(failure, retold);
+            let mut failure = Failure::new(Some(rows::ENGINE), FailureKind::Other, message, place.origin());
+            failure.rank = place.rank;
+            self.router.engine(engine).fail(Statement { failure, retold, may_pass: false, at: place.at });
         }
     }
 }
@@ -236,6 +257,16 @@ impl Reader {
 /// What Python's keeper of shared memory and semaphores (`multiprocessing.resource_tracker`) prints about their names when
 /// processes were killed under it: that follows from what happened, and is not it.
 const LEFTOVERS: [&str; 2] = ["KeyError: '/psm_", "KeyError: '/mp-"];
+
+/// The source files whose loggers speak for the engine's own processes, of V0 and V1.
+const ENGINE_FILES: [&str; 6] = [
+    "core.py",
+    "multiproc_executor.py",
+    "multiproc_worker_utils.py",
+    "ray_distributed_executor.py",
+    "worker_base.py",
+    "engine.py",
+];
 
 /// Farthest that a traceback may begin behind the words that a request failed: it has some hundred lines, and the
 /// exceptions that led to it stand before it.
@@ -268,13 +299,16 @@ fn is_attention(name: &str) -> bool {
     ATTENTION.iter().any(|word| name.contains(word)) && !NOT_ATTENTION.iter().any(|word| name.contains(word))
 }
 
+/// A whole number that a line states.
+fn count(captured: &[Captured], key: Key) -> Option<u32> {
+    captured.iter().find(|c| c.key == key).and_then(|c| match c.value {
+        Value::Count(count) => u32::try_from(count).ok(),
+        _ => None,
+    })
+}
+
 fn placement(captured: &[Captured], tag: Option<&str>, line: u64) -> Option<Placement> {
-    let count = |key: Key| {
-        captured.iter().find(|c| c.key == key).and_then(|c| match c.value {
-            Value::Count(count) => u32::try_from(count).ok(),
-            _ => None,
-        })
-    };
+    let count = |key: Key| count(captured, key);
     Some(Placement {
         pid: tag.map(|tag| Worker::of(tag).pid.to_owned()),
         rank: count(Key::Rank)?,

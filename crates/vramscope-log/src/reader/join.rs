@@ -30,6 +30,8 @@ pub(crate) struct Owner {
     pub(crate) stage: Option<u32>,
     pub(crate) clock: Option<LogTime>,
     pub(crate) line: u64,
+    /// The rank that stands before it.
+    pub(crate) rank: Option<u32>,
     /// How many of its values are known already.
     pub(crate) known: usize,
     /// Whether it was applied.
@@ -93,6 +95,7 @@ impl Joiner {
             stage: record.stream.stage,
             clock: record.clock,
             line,
+            rank: record.rank,
             known,
             applied,
         };

@@ -68,6 +68,13 @@ fn arguments(engine: &Engine, facts: &mut EngineFacts) {
     facts.gpu_memory_utilization = setting_number(engine, "gpu_memory_utilization")
         .or_else(|| number(engine, Key::Utilization))
         .or_else(|| number(engine, Key::FailUtilization));
+    facts.kv_cache_memory =
+        setting_count(engine, "kv_cache_memory_bytes").map(|given| stated(Bytes::new(given.value), &given.origin));
+    // Its `GB` is GiB, as all of the engine's.
+    facts.cpu_offload = setting_number(engine, "cpu_offload_gb").filter(|given| given.value > 0.0).and_then(|given| {
+        let amount = Bytes::from_unit(given.value, vramscope_core::ByteUnit::GiB)?;
+        Some(stated(amount, &given.origin))
+    });
     facts.block_size = last_count(engine, Key::BlockSize).or_else(|| setting_count(engine, "block_size"));
     facts.enforce_eager = setting_flag(engine, "enforce_eager");
     facts.enable_prefix_caching = setting_flag(engine, "enable_prefix_caching");

@@ -1,6 +1,7 @@
 //! The table of formats. A format is one row; everything else in the crate is independent of wording.
 
 mod engine;
+mod exhausted;
 mod failure;
 #[cfg(test)]
 mod fixtures;
@@ -75,6 +76,13 @@ pub(crate) enum Fails {
     WaitingForGpus,
 }
 
+impl Fails {
+    /// Whether memory ran out, the device's or the host's.
+    pub(crate) fn is_exhausted(self) -> bool {
+        matches!(self, Self::OutOfMemory | Self::HostOutOfMemory)
+    }
+}
+
 /// The parts of benchmark results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BenchPart {
@@ -95,6 +103,8 @@ pub(crate) struct Row {
     pub(crate) effect: Effect,
     /// The generation that alone prints it, where its words say so.
     pub(crate) says: Option<Generation>,
+    /// The words are a code that prose mentions as well: they count only where an error is raised.
+    pub(crate) where_raised: bool,
 }
 
 /// The engine whose words these rows are.
@@ -108,7 +118,7 @@ pub(crate) const FIGURES_ONLY: &str = "";
 
 /// A format that states figures and nothing else.
 const fn row(versions: &'static str, needle: &'static str, pattern: &'static str) -> Row {
-    Row { versions, needle, pattern, effect: Effect::None, says: None }
+    Row { versions, needle, pattern, effect: Effect::None, says: None, where_raised: false }
 }
 
 impl Row {
@@ -122,6 +132,10 @@ impl Row {
 
     const fn fails(self, fails: Fails) -> Self {
         self.does(Effect::Fails(fails))
+    }
+
+    const fn where_raised(self) -> Self {
+        Self { where_raised: true, ..self }
     }
 
     const fn known(self) -> Self {
@@ -142,6 +156,22 @@ pub(crate) struct Format {
     pub(crate) pattern: Pattern,
 }
 
+impl Format {
+    /// Whether a line of this format at this level says what it seems to say. Who is told that memory may run out has not
+    /// run out of it: a code that prose mentions as well counts where an error is raised, and words that may stand
+    /// anywhere in a line count where no level speaks against them.
+    pub(crate) fn counts(&self, level: Option<&str>, raised: bool) -> bool {
+        if raised || !is_exhausted(self.row.effect) || matches!(level, Some("ERROR" | "CRITICAL")) {
+            return true;
+        }
+        !self.row.where_raised && (level.is_none() || !self.pattern.begins_anywhere())
+    }
+}
+
+fn is_exhausted(effect: Effect) -> bool {
+    matches!(effect, Effect::Fails(fails) if fails.is_exhausted())
+}
+
 /// All formats, in the order in which they are tried.
 static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
     let parts = [
@@ -151,6 +181,7 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         graphs::ROWS,
         engine::ROWS,
         running::ROWS,
+        exhausted::ROWS,
         failure::ROWS,
         known::ROWS,
     ];
@@ -232,6 +263,7 @@ mod tests {
             graphs::ROWS,
             engine::ROWS,
             running::ROWS,
+            exhausted::ROWS,
             failure::ROWS,
             known::ROWS,
         ]

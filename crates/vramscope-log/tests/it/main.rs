@@ -1,6 +1,8 @@
 //! Tests over whole logs.
 
 mod corpus;
+mod failure_texts;
+mod failures;
 mod labels;
 mod laws;
 mod recordings;

@@ -1,5 +1,6 @@
 //! `vramscope log`: what an engine log says.
 
+mod failures;
 mod follow;
 mod render;
 

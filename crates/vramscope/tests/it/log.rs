@@ -61,6 +61,20 @@ fn an_engine_that_failed_has_its_own_exit_code_and_an_advice() {
 }
 
 #[test]
+fn ranks_that_found_no_memory_are_one_failure_with_their_figures() {
+    let line = |rank: u32| {
+        format!(
+            "(Worker_TP{rank} pid={rank}) ERROR 01-02 03:04:4{rank} [x.py:1] torch.OutOfMemoryError: CUDA out of memory. \
+             Tried to allocate 1.50 GiB. GPU {rank} has a total capacity of 79.25 GiB of which 81{rank}.00 KiB is free.\n"
+        )
+    };
+    let text = stdout(&piped(&["log", "-"], (line(0) + &line(1)).as_bytes()));
+    assert!(text.contains("  out of memory on ranks 0, 1, line 1 (Worker_TP0 pid=0)\n"), "{text}");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("rank 1: asked 1.50 GiB, free 830464 bytes of 79.25 GiB (line 2)"), "{text}");
+}
+
+#[test]
 fn compressed_files_are_read_and_several_are_one_log() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = START.split_at(START.find("(EngineCore").unwrap());

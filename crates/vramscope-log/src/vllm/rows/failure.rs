@@ -1,4 +1,5 @@
-//! Failures, by the stable part of their text. They are tried after the names of exceptions have been stripped.
+//! Failures other than of an allocator, by the stable part of their text. They are tried after the names of exceptions
+//! have been stripped.
 
 use super::{Fails, RAISED, Row, row};
 
@@ -59,82 +60,15 @@ pub(super) const ROWS: &[Row] = &[
         "frontend multimodal GPU decoding reserves {fail_needed~2} ({..}), but only {fail_available~2} is available for the KV cache.",
     )
     .fails(Fails::NoKvCacheMemory),
-    // PyTorch before 2.1: `(GPU 0; 23.65 GiB total capacity; 20.1 GiB already allocated; 12 MiB free; 21 GiB reserved …)`.
-    row(
-        "",
-        "emory",
-        "{CUDA|HIP|XPU|NPU|MUSA} out of memory. Tried to allocate {fail_tried} ({GPU|NPU|XPU} {ignored}; {fail_total} total capacity; {fail_allocated} already allocated;[[ {ignored_memory} current active;]] {fail_free_then} free; {ignored_memory} reserved in total by PyTorch)",
-    )
-    .fails(Fails::OutOfMemory),
-    row(
-        "",
-        "emory",
-        "[[Failed to run autotuning code block: ]]{CUDA|HIP|XPU|NPU|MUSA|CPU} out of memory. Tried to allocate {fail_tried}[[{..}GPU {ignored}[[ has a total {capacity|capacty} of {fail_total}[[ of which {fail_free_then} is free]].]]]][[{..}this process has {fail_process} memory in use.]][[{..}Of the allocated memory {fail_allocated} is allocated by PyTorch]][[, with {fail_private_pools} allocated in private pools]][[{..}and {fail_reserved} is reserved by PyTorch but unallocated]]",
-    )
-    .fails(Fails::OutOfMemory),
-    row(
-        "0.8.0-",
-        "emory",
-        "CUDA out of memory occurred when warming up {sampler|pooler} with {fail_requests} dummy requests.",
-    )
-    .fails(Fails::OutOfMemory),
-    // The runtime's words, and those of the engine's allocator for sleep mode.
-    row("", "emory", "{CUDA|HIP} {error|Error}: out of memory").fails(Fails::OutOfMemory),
-    // Kernels that are built against torch's stable interface get no exception of it, but the text of the call that
-    // failed (`torch/csrc/stable/ops.h`, `aoti_torch/utils.h`). Of one that only allocates there is one reason to fail.
-    row(
-        "",
-        "API call failed",
-        "{aoti_torch_call_dispatcher|torch_call_dispatcher}({..}\"aten::{new_empty_strided|new_empty|new_zeros|new_ones|new_full|empty_strided|empty_like|empty|zeros_like|zeros|ones_like|ones|full_like|full}\"{..}API call failed at",
-    )
-    .fails(Fails::OutOfMemory),
-    row(
-        "",
-        "API call failed",
-        "{aoti_torch_empty|aoti_torch_new_empty|aoti_torch_new_uninitialized|torch_empty|torch_new_empty}{..}API call failed at",
-    )
-    .fails(Fails::OutOfMemory),
-    // NCCL and RCCL allocate on the device for each communicator.
-    row("", "emory", "{Cuda|CUDA|Hip|HIP} failure {..}out of memory").fails(Fails::OutOfMemory),
-    row("", "emory", "{..}NCCL WARN {Cuda|CUDA|Hip|HIP} failure {..}out of memory").fails(Fails::OutOfMemory),
-    row("", "NCCL WARN", "{..}NCCL WARN Failed to {CUDA|HIP} {malloc|calloc}").fails(Fails::OutOfMemory),
-    row("", "emory", "NCCL error{..} failure {..}out of memory").fails(Fails::OutOfMemory),
-    // Libraries and compilers that allocate on the device by themselves. A library that only says that it failed to
-    // begin (`NOT_INITIALIZED`, `INTERNAL_ERROR`) does not say that memory was why.
-    row(
-        "",
-        RAISED,
-        "{..}rror: {CUBLAS_STATUS_ALLOC_FAILED|HIPBLAS_STATUS_ALLOC_FAILED|CUSPARSE_STATUS_ALLOC_FAILED|HIPSPARSE_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED|CUSOLVER_STATUS_ALLOC_FAILED|HIPSOLVER_STATUS_ALLOC_FAILED|CUFFT_ALLOC_FAILED|HIPFFT_ALLOC_FAILED|rocblas_status_memory_error|miopenStatusAllocFailed}",
-    )
-    .fails(Fails::OutOfMemory),
-    row("", "emory", "Triton Error [{..}out of memory").fails(Fails::OutOfMemory),
-    row("", "emory", "CUDA driver error: out of memory").fails(Fails::OutOfMemory),
-    row("", "OUT_OF_", "{..}CUDA_ERROR_OUT_OF_MEMORY").fails(Fails::OutOfMemory),
-    row("", "OUT_OF_", "{..}UR_RESULT_ERROR_OUT_OF_{DEVICE_MEMORY|RESOURCES}").fails(Fails::OutOfMemory),
-    row("", "OUT_OF_", "{..}PI_ERROR_OUT_OF_RESOURCES").fails(Fails::OutOfMemory),
-    row("", "emory", "{..}hipErrorOutOfMemory").fails(Fails::OutOfMemory),
-    // TPU, Gaudi and Ascend.
-    row("", "EXHAUSTED", "{..}RESOURCE_EXHAUSTED: ").fails(Fails::OutOfMemory),
-    row("", "PT_DEVMEM", "{..}PT_DEVMEM Allocation failed for size::").fails(Fails::OutOfMemory),
-    row("", "emory", "{..}EL0004: {..}Failed to allocate memory").fails(Fails::OutOfMemory),
-    // The host.
-    row(
-        "",
-        "emory",
-        "[enforce fail at {..}DefaultCPUAllocator: can't allocate memory: you tried to allocate {fail_tried}.",
-    )
-    .fails(Fails::HostOutOfMemory),
-    row("", "emory", "unable to {mmap|allocate shared memory}{..}Cannot allocate memory").fails(Fails::HostOutOfMemory),
-    row("", "emory", "[Errno 12] Cannot allocate memory").fails(Fails::HostOutOfMemory),
-    row("", "bad_alloc", "{..}std::bad_alloc").fails(Fails::HostOutOfMemory),
-    row("", "emory", "{..}ArrayMemoryError: Unable to allocate {fail_tried} for an array with shape").fails(Fails::HostOutOfMemory),
-    row("", "emory", "{..}ut of memory: Killed process {ignored}").fails(Fails::HostOutOfMemory),
     // Communication.
     row("", RAISED, "NCCL error").fails(Fails::Collective),
     row("", "collective op", "{..}Watchdog caught collective operation timeout").fails(Fails::Collective),
     // Processes.
     row("0.8.0-", " died", "Worker proc {ignored_word} died unexpectedly").fails(Fails::WorkerDied),
     row("0.8.0-", " died", "Engine core proc {ignored_word} died unexpectedly").fails(Fails::WorkerDied),
+    row("0.4.3-0.10.2", " died", "worker died{$}").fails(Fails::WorkerDied),
+    // The word of the shell whose process was ended by signal 9.
+    row("", "Killed", "Killed{$}").fails(Fails::WorkerDied),
     row("0.4.3-0.10.2", " died", "Worker VllmWorkerProcess pid {ignored} died, exit code: ").fails(Fails::WorkerDied),
     row("0.8.0-", " failed", "WorkerProc initialization failed due to an exception in a background process.").fails(Fails::WorkerDied),
     // The model.

@@ -1,4 +1,5 @@
-//! Every format of the table is met by a line of `tests/it/data/formats.txt`, and states what stands below it there.
+//! Every format of the table is met by a line of `formats.txt` or `failure-texts.txt` in `tests/it/data/`, and those of
+//! the first state what stands below them there.
 
 use std::path::Path;
 
@@ -16,7 +17,11 @@ struct Block {
 }
 
 fn path() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/data/formats.txt")
+    data("formats.txt")
+}
+
+fn data(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/data").join(name)
 }
 
 fn blocks(text: &str) -> Vec<Block> {
@@ -132,7 +137,8 @@ fn updated(text: &str) -> String {
 
 #[test]
 fn every_format_has_a_fixture_and_is_found_by_its_needle() {
-    let text = std::fs::read_to_string(path()).unwrap();
+    let read = |name: &str| std::fs::read_to_string(data(name)).unwrap();
+    let text = read("formats.txt") + "\n" + &read("failure-texts.txt");
     let mut met = vec![false; formats().len()];
     for line in text.lines().filter(|line| !line.starts_with(['#', '>'])) {
         let plain = record::plain(line);
@@ -149,5 +155,9 @@ fn every_format_has_a_fixture_and_is_found_by_its_needle() {
     }
     let unmet: Vec<&str> =
         formats().iter().zip(&met).filter(|(_, met)| !**met).map(|(format, _)| format.row.pattern).collect();
-    assert!(unmet.is_empty(), "no line of tests/it/data/formats.txt is of:\n{}", unmet.join("\n"));
+    assert!(
+        unmet.is_empty(),
+        "no line of formats.txt or failure-texts.txt in tests/it/data is of:\n{}",
+        unmet.join("\n")
+    );
 }

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use vramscope_core::{Bytes, EngineFacts, Fact, Failure, Generation, Milestone, Scope};
+use vramscope_core::{Bytes, EngineFacts, Fact, Generation, Milestone, Scope};
 use vramscope_log::document::{milestone_name, time_text};
-use vramscope_log::{EngineReport, Figure, Key, LogReport, News, ParseNote, Value, advice};
+use vramscope_log::{EngineReport, Figure, Key, LogReport, News, ParseNote, Value};
 
+use super::failures;
 use crate::table::{Align, Table, wrap};
 
 /// A part of the report: its title and its lines.
@@ -53,7 +54,7 @@ fn engine(text: &mut String, engine: &EngineReport, of: &str, width: usize) {
             let _ = writeln!(text, "  {line}");
         }
     }
-    section(text, "What went wrong", &failures(engine, width));
+    section(text, "What went wrong", &failures::text(engine, width));
     section(text, "Memory", &memory(engine, width));
     section(text, "What these figures mean", &notes(&engine.corrections, width));
     section(text, "KV cache", &kv_cache(&engine.facts, width));
@@ -77,32 +78,7 @@ fn headline(facts: &EngineFacts) -> String {
     parts.join("  ")
 }
 
-fn failures(engine: &EngineReport, width: usize) -> String {
-    let mut text = String::new();
-    for failure in &engine.facts.failures {
-        let worker = failure.origin.worker.as_ref().map_or(String::new(), |w| format!(" ({w})"));
-        let rank = failure.rank.map_or(String::new(), |rank| format!(" on rank {rank}"));
-        let kind = failure.kind.name().replace('_', " ");
-        let _ = writeln!(text, "  {kind}{rank}, line {}{worker}", failure.origin.line);
-        paragraph(&mut text, &failure.message, width);
-        paragraph(&mut text, &format!("→ {}", advice(failure, &engine.facts)), width);
-        if !failure.consequences.is_empty() {
-            paragraph(&mut text, &follows(failure), width);
-        }
-    }
-    text
-}
-
-/// What followed from a failure, in a line.
-fn follows(failure: &Failure) -> String {
-    let of = |follows: &vramscope_core::Consequence| {
-        format!("{} (line {})", follows.kind.name().replace('_', " "), follows.origin.line)
-    };
-    let all: Vec<String> = failure.consequences.iter().map(of).collect();
-    format!("What followed from it: {}.", all.join(", "))
-}
-
-fn paragraph(text: &mut String, body: &str, width: usize) {
+pub(super) fn paragraph(text: &mut String, body: &str, width: usize) {
     for line in wrap(body, width.saturating_sub(4)) {
         let _ = writeln!(text, "    {line}");
     }
