@@ -235,12 +235,17 @@ impl Engine {
     pub(crate) fn settled_failures(&mut self) -> Vec<Failure> {
         let (mut failures, notes) = std::mem::take(&mut self.failures).settle(&self.events);
         self.notes.extend(notes);
-        let tensor = self.size("tensor_parallel_size");
-        let rank = |worker: Option<&str>| worker.map(Worker::of).and_then(|w| w.rank(&self.placements, tensor));
+        let (tensor, pipeline) = (self.size("tensor_parallel_size"), self.size("pipeline_parallel_size"));
+        let in_order = self.workers_in_order(tensor, pipeline);
+        let rank = |worker: Option<&str>| match worker.map(Worker::of) {
+            Some(worker) => worker.rank(&self.placements, tensor).or_else(|| rank_in_order(&in_order, worker.pid)),
+            // Beside V0's workers the driver has no tag.
+            None => (!in_order.is_empty()).then_some(0),
+        };
         for failure in &mut failures {
-            failure.rank = rank(failure.origin.worker.as_deref()).or(failure.rank);
+            failure.rank = failure.rank.or_else(|| rank(failure.origin.worker.as_deref()));
             for each in &mut failure.ranks {
-                each.rank = rank(each.origin.worker.as_deref()).or(each.rank);
+                each.rank = each.rank.or_else(|| rank(each.origin.worker.as_deref()));
             }
             failure.ranks.sort_by_key(|each| (each.rank.is_none(), each.rank, each.origin.line));
         }
@@ -294,11 +299,8 @@ impl Engine {
                 Key::GpuBlocks | Key::CpuBlocks => Scope::PerRank,
                 _ => {
                     let worker = figure.origin.worker.as_deref().map(Worker::of);
-                    let rank = worker.and_then(|w| {
-                        let by_order = in_order.iter().position(|pid| *pid == w.pid);
-                        let by_order = by_order.and_then(|place| u32::try_from(place + 1).ok());
-                        w.rank(&self.placements, tensor).or(by_order)
-                    });
+                    let rank = worker
+                        .and_then(|w| w.rank(&self.placements, tensor).or_else(|| rank_in_order(&in_order, w.pid)));
                     match rank {
                         Some(rank) => Scope::ThisRank(rank),
                         // Without a tag the driver speaks, which is rank 0.
@@ -312,4 +314,10 @@ impl Engine {
             figure.scope = scope;
         }
     }
+}
+
+/// The rank of a worker among those of V0 in their order, of which the first is 1.
+fn rank_in_order(in_order: &[&str], pid: &str) -> Option<u32> {
+    let place = in_order.iter().position(|known| *known == pid)?;
+    u32::try_from(place + 1).ok()
 }

@@ -71,11 +71,6 @@ impl Pattern {
         Ok(Self { elements })
     }
 
-    /// Whether a match may begin anywhere in a line.
-    pub(crate) fn begins_anywhere(&self) -> bool {
-        matches!(self.elements.first(), Some(Element::Skip))
-    }
-
     /// The text with which every match begins; empty if it does not begin with text.
     pub(crate) fn first_text(&self) -> &'static str {
         match self.elements.first() {

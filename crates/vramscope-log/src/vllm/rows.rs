@@ -157,19 +157,11 @@ pub(crate) struct Format {
 }
 
 impl Format {
-    /// Whether a line of this format at this level says what it seems to say. Who is told that memory may run out has not
-    /// run out of it: a code that prose mentions as well counts where an error is raised, and words that may stand
-    /// anywhere in a line count where no level speaks against them.
+    /// Whether a line of this format at this level says what it seems to say: who is told that memory may run out has not
+    /// run out of it, so that a code that prose mentions as well counts where an error is raised.
     pub(crate) fn counts(&self, level: Option<&str>, raised: bool) -> bool {
-        if raised || !is_exhausted(self.row.effect) || matches!(level, Some("ERROR" | "CRITICAL")) {
-            return true;
-        }
-        !self.row.where_raised && (level.is_none() || !self.pattern.begins_anywhere())
+        raised || !self.row.where_raised || matches!(level, Some("ERROR" | "CRITICAL"))
     }
-}
-
-fn is_exhausted(effect: Effect) -> bool {
-    matches!(effect, Effect::Fails(fails) if fails.is_exhausted())
 }
 
 /// All formats, in the order in which they are tried.

@@ -72,6 +72,20 @@ fn ranks_are_told_apart_without_tags_too() {
 }
 
 #[test]
+fn the_workers_of_v0_are_ranked_by_their_order_and_its_driver_is_rank_0() {
+    let log = "INFO 03-02 19:40:00 [llm_engine.py:1] Initializing a V0 LLM engine (v0.8.0) with config: model='/m', \
+               tensor_parallel_size=2, device_config=cuda\n\
+               (VllmWorkerProcess pid=31) INFO 03-02 19:41:00 [model_runner.py:1] Model loading took 14.99 GB and 3.1 seconds\n"
+        .to_owned()
+        + &torch("(VllmWorkerProcess pid=31) ", 30, 1, "1.50 GiB", "1.00 GiB")
+        + &torch("", 30, 0, "1.50 GiB", "1.05 GiB")
+        + "ERROR 05-21 09:27:44 [multiproc_worker_utils.py:120] Worker VllmWorkerProcess pid 31 died, exit code: -15\n";
+    let (failure, _) = one(&log);
+    assert_eq!(failure.ranks.iter().map(|each| each.rank).collect::<Vec<_>>(), [Some(0), Some(1)]);
+    assert_eq!(failure.consequences[0].kind, "worker_died");
+}
+
+#[test]
 fn ranks_that_say_the_same_to_the_byte_are_ranks() {
     let line = |rank: u32| {
         format!("(Worker_TP{rank} pid={rank}) ERROR 05-21 09:27:40 [x.py:1] RuntimeError: CUDA error: out of memory\n")

@@ -88,7 +88,8 @@ pub(super) const ROWS: &[Row] = &[
         RAISED,
         "{..}rror: {CUBLAS_STATUS_ALLOC_FAILED|HIPBLAS_STATUS_ALLOC_FAILED|CUSPARSE_STATUS_ALLOC_FAILED|HIPSPARSE_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED|CUSOLVER_STATUS_ALLOC_FAILED|HIPSOLVER_STATUS_ALLOC_FAILED|CUFFT_ALLOC_FAILED|HIPFFT_ALLOC_FAILED|rocblas_status_memory_error|miopenStatusAllocFailed}",
     )
-    .fails(Fails::OutOfMemory),
+    .fails(Fails::OutOfMemory)
+    .where_raised(),
     row("", "emory", "Triton Error [{..}out of memory").fails(Fails::OutOfMemory),
     // XLA. Other services use its status for their own limits, and the memory of one core (vmem, smem) is another one.
     row(
