@@ -10,6 +10,9 @@ use serde_json::Value;
 /// Labels that the log itself refutes, each with the line.
 const EXCEPTIONS: &str = "crates/vramscope-log/tests/it/data/label-exceptions.json";
 
+/// Logs with labels of our own, in the same form; a label states what it looks at.
+const OWN: &str = "crates/vramscope-log/tests/it/data/labelled";
+
 /// Fields of a label that are no statement of the log.
 const NOT_COMPARED: &[&str] = &["notes", "device_vendor"];
 
@@ -57,7 +60,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let exceptions = fs::read(root.join(EXCEPTIONS)).with_context(|| format!("read {EXCEPTIONS}"))?;
     let exceptions: Vec<Value> = serde_json::from_slice(&exceptions).context("read the exceptions")?;
     let mut tally = Tally::default();
-    let labels = files(&labelled, "json")?;
+    let labels = [files(&labelled, "json")?, files(&root.join(OWN), "json")?].concat();
     for label in &labels {
         compare(&program, label, &exceptions, verbose, &mut tally)?;
     }

@@ -518,7 +518,9 @@ impl EngineFacts {
         let tokens = each.iter().map(|of_one| of_one.tokens).max()?;
         // Replicas of one server have one length; else no number of requests is common to them.
         let common = each.iter().all(|of_one| of_one.tokens == tokens);
-        common.then(|| MaxConcurrency { tokens, factor: each.iter().map(|of_one| of_one.factor).sum() })
+        // Each is printed in hundredths, and so is their sum.
+        let sum: f64 = each.iter().map(|of_one| of_one.factor).sum();
+        common.then(|| MaxConcurrency { tokens, factor: (sum * 100.0).round() / 100.0 })
     }
 
     /// The first event of a kind.
