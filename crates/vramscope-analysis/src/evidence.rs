@@ -12,6 +12,7 @@ pub(crate) mod probe;
 mod tail;
 
 use std::error::Error as _;
+use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -93,10 +94,10 @@ pub enum EvidenceError {
         source: GpuLogError,
     },
     /// Another file with content that is not what its kind has.
-    #[error("use {file}")]
+    #[error("use {}: restore it, or move it away to go on without it", .path.display())]
     Content {
         /// The file.
-        file: String,
+        path: PathBuf,
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -180,8 +181,13 @@ impl Evidence {
             evidence.probe = evidence.unless_cut_short(probe)?;
         }
         if let Some(path) = &files.metrics {
-            let metrics = evidence.small(path, SourceKind::EngineMetrics, metrics::read);
-            evidence.metrics = evidence.unless_cut_short(metrics)?;
+            let read = |text: &[u8]| metrics::read(text).map(|readings| (readings, metrics::ends_within_a_line(text)));
+            let metrics = evidence.small(path, SourceKind::EngineMetrics, read);
+            if let Some((readings, is_torn)) = evidence.unless_cut_short(metrics)? {
+                evidence.metrics = Some(readings);
+                let torn = format!("{}: its last line is cut short, and is left out", name(path));
+                evidence.notes.extend(is_torn.then_some(torn));
+            }
         }
         if let Some(path) = &files.bench {
             let bench = evidence.small(path, SourceKind::Benchmark, bench::read);
@@ -192,7 +198,7 @@ impl Evidence {
         }
         if let Some(path) = &files.marks {
             let bytes = files::read_whole(path, MOST_SMALL_FILE)?;
-            let content = |source| EvidenceError::Content { file: name(path), source: Box::new(source) };
+            let content = |source| EvidenceError::Content { path: path.to_owned(), source: Box::new(source) };
             evidence.marks = Some(marks::read(&bytes).map_err(content)?);
         }
         Ok(evidence)
@@ -206,10 +212,20 @@ impl Evidence {
     /// A run that failed may have left a file that nobody could finish: it is noted, and the others tell their part.
     fn unless_cut_short<T>(&mut self, read: Result<T, EvidenceError>) -> Result<Option<T>, EvidenceError> {
         let failed = self.unfinished || self.record.as_ref().is_some_and(|record| record.failure.is_some());
+        let file = match &read {
+            Err(EvidenceError::GpuLog { file, .. }) => file.clone(),
+            Err(EvidenceError::Content { path, .. }) => name(path),
+            _ => return read.map(Some),
+        };
         match read {
-            Err(error @ (EvidenceError::GpuLog { .. } | EvidenceError::Content { .. })) if failed => {
-                let because = error.source().map_or(String::new(), |cause| format!(": {cause}"));
-                self.notes.push(format!("failed to {error}{because}; the run did not end well, and it is left out"));
+            Err(error) if failed => {
+                let mut because = String::new();
+                let mut cause = error.source();
+                while let Some(because_of) = cause {
+                    let _ = write!(because, ": {because_of}");
+                    cause = because_of.source();
+                }
+                self.notes.push(format!("failed to use {file}{because}; the run did not end well, and it is left out"));
                 Ok(None)
             }
             read => read.map(Some),
@@ -341,7 +357,7 @@ impl Evidence {
         let file = name(&config);
         let limit = u64::try_from(vramscope_models::MOST_CONFIG_BYTES).unwrap_or(u64::MAX);
         let mut bytes = files::read_whole(&config, limit)?;
-        let content = |source| EvidenceError::Content { file: file.clone(), source: Box::new(source) };
+        let content = |source| EvidenceError::Content { path: config.clone(), source: Box::new(source) };
         let beside = config.with_file_name(QUANTIZATION_FILE);
         if beside.is_file() {
             bytes = with_quantization(&bytes, &files::read_whole(&beside, limit)?).map_err(content)?;
@@ -365,7 +381,7 @@ impl Evidence {
         read: fn(&[u8]) -> Result<T, E>,
     ) -> Result<T, EvidenceError> {
         let bytes = files::read_whole(path, MOST_SMALL_FILE)?;
-        let content = |source| EvidenceError::Content { file: name(path), source: Box::new(source) };
+        let content = |source| EvidenceError::Content { path: path.to_owned(), source: Box::new(source) };
         let value = read(&bytes).map_err(content)?;
         self.sources.push(source_of(path, kind));
         Ok(value)

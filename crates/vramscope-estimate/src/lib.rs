@@ -28,7 +28,7 @@ mod weights;
 
 pub use calibration::{Calibration, CalibrationError, Constant};
 pub use device::GpuModel;
-pub use devices::{devices, find_device};
+pub use devices::{DeviceError, device_named, devices, find_device};
 pub use error::EstimateError;
 pub use figure::Figure;
 pub use vllm::activations::Runner;

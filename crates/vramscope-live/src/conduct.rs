@@ -368,8 +368,8 @@ impl Conductor<'_> {
     async fn settle(&mut self, asked: bool) -> Result<(), Stop> {
         let begun = tokio::time::Instant::now();
         let most = self.spec.times.settle;
-        // A second of samples shows the level even if it is reached at once.
-        let least = Duration::from_secs(1).min(most);
+        // A second of samples shows the level even if it is reached at once. Who asked for the end waits for one look.
+        let least = if asked { LOOK } else { Duration::from_secs(1) }.min(most);
         while begun.elapsed() < most
             && (begun.elapsed() < least || self.left_over().is_some_and(|left| left > RETURNED_WITHIN))
         {

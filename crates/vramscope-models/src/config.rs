@@ -49,7 +49,7 @@ pub(crate) fn parse(json: &[u8]) -> Result<Map<String, Value>, ConfigError> {
     let value: Value = serde_json::from_slice(&plain).map_err(|error| ConfigError::Syntax {
         line: error.line(),
         column: error.column(),
-        source: JsonError(error.to_string()),
+        source: JsonError::of(&error, json),
     })?;
     match value {
         Value::Object(root) => Ok(root),

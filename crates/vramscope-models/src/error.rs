@@ -24,7 +24,7 @@ pub enum ConfigError {
         source: JsonError,
     },
     /// The text is JSON, but no object, or a section of it is none.
-    #[error("read `{field}` of the config: expected an object, found {found}")]
+    #[error("read {}: expected an object, found {found}", whole_or(.field))]
     NotAnObject {
         /// The section; empty for the whole.
         field: String,
@@ -71,10 +71,29 @@ pub enum ConfigError {
     },
 }
 
+/// How a section is named; an empty name is that of the whole.
+fn whole_or(field: &str) -> String {
+    if field.is_empty() { "the config".to_owned() } else { format!("`{field}` of the config") }
+}
+
 /// The JSON reader's own words.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct JsonError(pub(crate) String);
+
+impl JsonError {
+    /// Of a text that this reader does not take. Its place is told beside it.
+    pub(crate) fn of(error: &serde_json::Error, text: &[u8]) -> Self {
+        if text.iter().all(u8::is_ascii_whitespace) {
+            return Self("it is empty; expected a JSON object".to_owned());
+        }
+        if error.is_eof() {
+            return Self("it ends in the middle, as a file does whose copy was broken off".to_owned());
+        }
+        let said = error.to_string();
+        Self(said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said).to_owned())
+    }
+}
 
 /// Something that a reader did without being told to.
 #[derive(Debug, Clone, PartialEq, Eq)]

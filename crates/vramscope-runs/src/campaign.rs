@@ -16,7 +16,7 @@ pub use key::RunKey;
 pub use lease::{Lease, Leased, Owner};
 #[cfg(feature = "json-schema")]
 pub use plan::campaign_plan_json_schema;
-pub use plan::{CheckDocument, PlanDocument, PlannedDocument};
+pub use plan::{CheckDocument, PlanDocument, PlanReadError, PlannedDocument, RoomDocument};
 pub use store::{Attempt, CampaignFolder, Published, StoreError};
 
 /// A campaign with more runs than this is a slip of the pen.

@@ -160,6 +160,11 @@ impl<R: Read> Read for Unpacked<R> {
                 io::ErrorKind::UnexpectedEof,
                 format!("its {} stream is cut short: copy the file again, or wait for its writer", self.format),
             ),
+            kind if error.to_string().contains("too much memory") => io::Error::new(
+                kind,
+                "its zstd stream was packed with a longer window than is read (--long): unpack it first with \
+                 `zstd -d --long=31`",
+            ),
             kind => {
                 let unpack = if self.format == "gzip" { "gzip -t" } else { "zstd -t" };
                 let what = format!("its {} stream is damaged: copy the file again; `{unpack}` tests it", self.format);
@@ -241,6 +246,20 @@ mod tests {
         std::fs::write(&path, b"h").unwrap();
         assert_eq!(read_whole(&path, 5).unwrap(), b"h");
         assert!(matches!(read_whole(&path, 0), Err(FileError::TooLarge { limit: 0, .. })));
+    }
+
+    /// Its window is what its header says; nothing that follows decides.
+    #[test]
+    fn a_window_that_is_too_long_is_no_damage() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        // The magic, no content size and no checksum, a window of 2^31 bytes, one raw block of one byte, the last one.
+        let packed = [0x28, 0xB5, 0x2F, 0xFD, 0x00, (31 - 10) << 3, 0x09, 0x00, 0x00, b'h'];
+        std::fs::write(path.path(), packed).unwrap();
+        let Err(FileError::Read { source, .. }) = read_whole(path.path(), 5) else { panic!("it is refused") };
+        assert!(source.to_string().contains("zstd -d --long=31"), "{source}");
+        let usual = [&packed[..5], &[10 << 3], &packed[6..]].concat();
+        std::fs::write(path.path(), usual).unwrap();
+        assert_eq!(read_whole(path.path(), 5).unwrap(), b"h");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod campaign;
 mod engine_config;
 mod files;
 mod folder;
+mod json;
 pub mod layout;
 mod opened;
 mod record;
@@ -18,14 +19,15 @@ mod utf16;
 pub use args_file::ArgsFile;
 pub use campaign::{
     Attempt, CampaignError, CampaignFile, CampaignFolder, CheckDocument, Lease, Leased, MOST_CAMPAIGN_BYTES, MOST_RUNS,
-    ModelEntry, Owner, PlanDocument, PlannedDocument, PlannedRun, Published, RunKey, StoreError,
-    expand as expand_campaign, read as read_campaign,
+    ModelEntry, Owner, PlanDocument, PlanReadError, PlannedDocument, PlannedRun, Published, RoomDocument, RunKey,
+    StoreError, expand as expand_campaign, read as read_campaign,
 };
 #[cfg(feature = "json-schema")]
 pub use campaign::{campaign_json_schema, campaign_plan_json_schema};
 pub use engine_config::{EngineConfigError, MOST_ENGINE_CONFIG_BYTES, engine_config_words};
 pub use files::{EvidenceFiles, FileError, Observed, open, read_whole};
 pub use folder::{FolderError, LineFile, RecordingFolder};
+pub use json::{JsonError, read_json};
 pub use opened::{OpenedFile, open_file};
 #[cfg(feature = "json-schema")]
 pub use record::record_json_schema;

@@ -5,6 +5,8 @@ use serde_with::skip_serializing_none;
 use vramscope_models::Overrides;
 use vramscope_schema::v3::{HostInfo, Phase, RunStatus, WorkloadInfo};
 
+use crate::json::{JsonError, read_json};
+
 /// The version of the record that is written.
 pub const RECORD_VERSION: u32 = 1;
 
@@ -100,10 +102,12 @@ impl Shape {
 #[non_exhaustive]
 pub enum RecordError {
     /// It is no record.
-    #[error("read the record of the run: expected what vramscope profile writes as run.json")]
-    Json(#[from] serde_json::Error),
+    #[error("read the record of the run: expected the JSON object that vramscope profile writes as run.json")]
+    Json(#[from] JsonError),
     /// A newer program wrote it.
-    #[error("read the record of the run: it is of version {found}, and this program reads up to {RECORD_VERSION}")]
+    #[error(
+        "read the record of the run: it is of version {found}, and this program reads up to {RECORD_VERSION}; use a newer vramscope"
+    )]
     Newer {
         /// Its version.
         found: u32,
@@ -119,11 +123,11 @@ pub fn read(json: &[u8]) -> Result<RunRecord, RecordError> {
     struct Version {
         vramscope_run: u32,
     }
-    let Version { vramscope_run: found } = serde_json::from_slice(json)?;
+    let Version { vramscope_run: found } = read_json(json)?;
     if found > RECORD_VERSION {
         return Err(RecordError::Newer { found });
     }
-    Ok(serde_json::from_slice(json)?)
+    Ok(read_json(json)?)
 }
 
 /// The JSON Schema of `run.json`.

@@ -2,7 +2,7 @@
 
 use vramscope_core::{EngineKind, Part, REDACTED, Workload, is_secret_name, redact};
 use vramscope_estimate::{COMMAND_LINE, human_readable_int, is_command};
-use vramscope_runs::ArgsFile;
+use vramscope_runs::{ArgsFile, JsonError, read_json};
 
 /// What was started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,7 +36,7 @@ pub struct Flag {
 pub struct ArgsError {
     /// Why.
     #[from]
-    source: serde_json::Error,
+    source: JsonError,
 }
 
 /// Reads `args.json`.
@@ -44,7 +44,7 @@ pub struct ArgsError {
 /// # Errors
 /// [`ArgsError`] if it is not an object with a list of strings under `argv`.
 pub fn read(json: &[u8]) -> Result<Args, ArgsError> {
-    let file: ArgsFile = serde_json::from_slice(json)?;
+    let file: ArgsFile = read_json(json)?;
     let mut args = parse(&file.argv);
     if file.engine_version.is_some() {
         args.engine.get_or_insert(EngineKind::Vllm);

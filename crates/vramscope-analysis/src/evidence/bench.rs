@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use vramscope_core::LatencyResult;
+use vramscope_runs::{JsonError, read_json};
 
 use crate::vllm;
 
@@ -59,12 +60,12 @@ pub struct Serve {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BenchError {
-    /// No JSON.
-    #[error("read the benchmark result: it is not JSON")]
+    /// No JSON object.
+    #[error("read the benchmark result: expected the JSON object that {} writes with --output-json", vllm::BENCHMARK)]
     Json {
         /// Why.
         #[source]
-        source: serde_json::Error,
+        source: JsonError,
     },
     /// JSON of another kind.
     #[error(
@@ -88,7 +89,7 @@ pub enum BenchError {
 /// # Errors
 /// [`BenchError`].
 pub fn read(json: &[u8]) -> Result<Bench, BenchError> {
-    let document: Document = serde_json::from_slice(json).map_err(|source| BenchError::Json { source })?;
+    let document: Document = read_json(json).map_err(|source| BenchError::Json { source })?;
     let number = |name: &str| document.get(name).and_then(Value::as_f64);
     let whole = |name: &str| document.get(name).and_then(Value::as_u64);
     if let Some(mean) = number("avg_latency") {

@@ -1,6 +1,7 @@
 //! Instants that the host of a run wrote down: `[["child_start", 1795324589409883072], …]`, nanoseconds since 1970 UTC.
 
 use serde::Deserialize;
+use vramscope_runs::{JsonError, read_json};
 
 /// Names with their times.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -15,7 +16,7 @@ pub struct Marks {
 pub struct MarksError {
     /// Why.
     #[from]
-    source: serde_json::Error,
+    source: JsonError,
 }
 
 /// Reads `marks.json`.
@@ -23,7 +24,7 @@ pub struct MarksError {
 /// # Errors
 /// [`MarksError`].
 pub fn read(json: &[u8]) -> Result<Marks, MarksError> {
-    Ok(serde_json::from_slice(json)?)
+    Ok(read_json(json)?)
 }
 
 impl Marks {

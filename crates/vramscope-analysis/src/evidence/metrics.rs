@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
+use vramscope_runs::{JsonError, read_json};
 
 /// No recording has more readings: a week, one a second.
 const MOST_READINGS: usize = 700_000;
@@ -41,13 +42,13 @@ pub struct MetricsReading {
 #[non_exhaustive]
 pub enum MetricsError {
     /// A line that is no reading.
-    #[error("read the engine's metrics: line {line} is no reading")]
+    #[error("read the engine's metrics: line {line} is no reading; expected a JSON object with timestamp_ns")]
     Line {
         /// The line, from 1.
         line: usize,
         /// Why.
         #[source]
-        source: serde_json::Error,
+        source: JsonError,
     },
     /// More than a recording can have.
     #[error("read the engine's metrics: there are more than {MOST_READINGS} readings")]
@@ -68,10 +69,16 @@ pub fn read(text: &[u8]) -> Result<Vec<MetricsReading>, MetricsError> {
         if readings.len() == MOST_READINGS {
             return Err(MetricsError::TooMany);
         }
-        let reading = serde_json::from_slice(line).map_err(|source| MetricsError::Line { line: place + 1, source })?;
+        let reading = read_json(line)
+            .map_err(|error: JsonError| MetricsError::Line { line: place + 1, source: error.on_line(place + 1) })?;
         readings.push(reading);
     }
     Ok(readings)
+}
+
+/// Whether the last line has no end, so that [`read`] leaves it out.
+pub(crate) fn ends_within_a_line(text: &[u8]) -> bool {
+    !text.is_empty() && !text.ends_with(b"\n")
 }
 
 #[cfg(test)]
@@ -82,6 +89,7 @@ mod tests {
     fn a_torn_last_line_is_left_out_and_another_is_refused() {
         let readings = read(b"{\"timestamp_ns\": 5, \"running\": 2}\n\n{\"timestamp_ns\": 6}\n{\"times").unwrap();
         assert_eq!(readings.len(), 2);
+        assert!(ends_within_a_line(b"{}") && !ends_within_a_line(b"{}\n") && !ends_within_a_line(b""));
         assert_eq!((readings[0].running, readings[1].running), (Some(2.0), None));
         assert!(matches!(read(b"{}\n{\"timestamp_ns\": 1}\n"), Err(MetricsError::Line { line: 1, .. })));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use vramscope_core::Bytes;
+use vramscope_runs::{JsonError, read_json};
 
 /// The version of the probe's object that this reads.
 const FORMAT: u64 = 1;
@@ -230,11 +231,11 @@ pub enum ProbeError {
         bytes: usize,
     },
     /// Another thing.
-    #[error("read the probe's object: it is not what transformers_probe.py writes")]
+    #[error("read the probe's object: expected the JSON object that transformers_probe.py writes")]
     Json {
         /// Where it fails.
         #[source]
-        source: serde_json::Error,
+        source: JsonError,
     },
     /// Another version.
     #[error("read the probe's object: its version is {found}; expected {FORMAT}, the probe that this vramscope brings")]
@@ -263,11 +264,11 @@ pub fn read(json: &[u8]) -> Result<Probe, ProbeError> {
     if json.len() > MAX_PROBE {
         return Err(ProbeError::TooLarge { bytes: json.len() });
     }
-    let head: Head = serde_json::from_slice(json).map_err(|source| ProbeError::Json { source })?;
+    let head: Head = read_json(json).map_err(|source| ProbeError::Json { source })?;
     if head.probe != FORMAT {
         return Err(ProbeError::Version { found: head.probe });
     }
-    let probe: Probe = serde_json::from_slice(json).map_err(|source| ProbeError::Json { source })?;
+    let probe: Probe = read_json(json).map_err(|source| ProbeError::Json { source })?;
     let contradiction = |problem: String| Err(ProbeError::Contradiction { problem });
     if (head.status == "ok") != probe.error.is_none() {
         return contradiction(format!(

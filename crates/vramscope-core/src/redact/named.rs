@@ -13,7 +13,7 @@ const SCHEMES_OF_PARTS: &[&str] = &["aws4-hmac-sha256", "digest", "hawk"];
 
 /// What stands for no secret, or for the type of one.
 const HARMLESS: &[&str] =
-    &["", "None", "True", "False", "null", "true", "false", "str", "Optional[str", "bytes", "..."];
+    &["", "0", "1", "None", "True", "False", "null", "true", "false", "str", "Optional[str", "bytes", "..."];
 
 /// A value of a doubtful name is at least this long.
 const LEAST_DOUBTFUL: usize = 8;
@@ -71,6 +71,8 @@ pub(super) fn values(text: &str, at: usize, hide: &mut dyn FnMut(Range<usize>)) 
             set && long && (quoted || between.contains('=') || is_random(said))
         }
         Name::Parameter => between == "=" && said.len() >= LEAST_DOUBTFUL,
+        Name::Guess => set && is_one_random_word(said),
+        Name::Folder => set && !is_path(said),
         // A name in prose has a word behind it, that of a flag its value.
         _ => set || name.starts_with('-') || is_random(said),
     };
@@ -79,6 +81,12 @@ pub(super) fn values(text: &str, at: usize, hide: &mut dyn FnMut(Range<usize>)) 
     }
     let mut last = value.end;
     hide(value);
+    if is_plural(name) {
+        while let Some(more) = next_behind_comma(text, last) {
+            last = more.end;
+            hide(more);
+        }
+    }
     if between.contains('[') {
         while let Some(more) = next_of_list(text, last) {
             last = more.end;
@@ -92,6 +100,16 @@ pub(super) fn values(text: &str, at: usize, hide: &mut dyn FnMut(Range<usize>)) 
 fn is_random(value: &str) -> bool {
     let has = |of: fn(&u8) -> bool| value.bytes().any(|b| of(&b));
     value.len() >= LEAST_DOUBTFUL && (value.len() >= 24 || (has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)))
+}
+
+/// Letters and digits in one: what settings name has words with something between.
+fn is_one_random_word(value: &str) -> bool {
+    let whole = |part: &str| part.len() == value.trim_end_matches('=').len() || part.len() >= 16;
+    value.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| whole(part) && is_random(part))
+}
+
+fn is_path(value: &str) -> bool {
+    value.starts_with(['/', '~', '.', '$', '%']) || value.as_bytes().get(1) == Some(&b':')
 }
 
 /// What stands between a name and its value.
@@ -121,6 +139,22 @@ fn word_behind(text: &str, at: usize) -> Option<Range<usize>> {
     let listed = bytes[at + 1..at + 1 + gap].contains(&b',') && bytes.get(begins - 1) == Some(&quote);
     let end = memchr::memchr(quote, bytes.get(begins..).filter(|_| listed)?)?;
     (bytes.get(begins) != Some(&b'-')).then_some(begins..begins + end)
+}
+
+/// Whether a name speaks of several secrets.
+fn is_plural(name: &str) -> bool {
+    let small = name.to_ascii_lowercase();
+    ["keys", "tokens", "secrets", "passwords"].iter().any(|part| small.contains(part))
+}
+
+/// The next value of `a,b,c` of which one ends at `at`; what has a name of its own is none.
+fn next_behind_comma(text: &str, at: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    if bytes.get(at) != Some(&b',') || bytes.get(at + 1).is_none_or(|b| is_separator(*b)) {
+        return None;
+    }
+    let value = value_behind(text, at + 1, false);
+    (!value.is_empty() && !text[value.clone()].contains(['=', ':'])).then_some(value)
 }
 
 /// The next value of a list of which one ends at `at`.

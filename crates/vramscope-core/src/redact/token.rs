@@ -11,6 +11,8 @@ enum Of {
     Words,
     /// Lower-case hexadecimal digits.
     Hex,
+    /// As many lower-case hexadecimal digits, in no longer name: the beginning is that of many names.
+    Digest,
     /// Capital letters and digits.
     Capitals,
     /// The rest of an address: letters, digits, `_`, `-`, `/` and `:`.
@@ -88,6 +90,26 @@ const TOKENS: &[(&str, Of, usize)] = &[
     ("SG.", Of::Words, 40),
     ("shpat_", Of::Hex, 32),
     ("ATATT3", Of::Words, 20),
+    // Mailgun, Square, Postman, New Relic, Doppler, Sentry, RubyGems, Figma, Bitbucket, PlanetScale, Jina, E2B
+    ("key-", Of::Digest, 32),
+    ("sq0atp-", Of::Words, 20),
+    ("sq0csp-", Of::Words, 20),
+    ("PMAK-", Of::Words, 30),
+    ("NRAK-", Of::Capitals, 27),
+    ("dp.st.", Of::Words, 30),
+    ("dp.pt.", Of::Words, 30),
+    ("sntrys_", Of::Words, 30),
+    ("sntryu_", Of::Hex, 32),
+    ("rubygems_", Of::Hex, 32),
+    ("figd_", Of::Words, 30),
+    ("ATBB", Of::Letters, 24),
+    ("pscale_tkn_", Of::Words, 30),
+    ("pscale_pw_", Of::Words, 30),
+    ("jina_", Of::Words, 40),
+    ("e2b_", Of::Hex, 32),
+    ("shpss_", Of::Hex, 32),
+    ("shpca_", Of::Hex, 32),
+    ("hvb.", Of::Words, 30),
     // Grafana, Docker, Tailscale, Linear, Notion, Tavily, Fireworks, Supabase, Pulumi, age
     ("glsa_", Of::Words, 20),
     ("dckr_pat_", Of::Words, 20),
@@ -139,6 +161,7 @@ pub(super) fn token_at(text: &str, at: usize) -> Option<usize> {
         let is_token = match of {
             Of::Words | Of::Address => true,
             Of::Letters | Of::Hex => ends,
+            Of::Digest => ends && body.len() == *least && !inside && behind.get(run.len()) != Some(&b'-'),
             Of::Capitals => ends && body.len() == *least,
         };
         let least = if inside { LEAST_INSIDE.max(*least) } else { *least };
@@ -151,7 +174,7 @@ impl Of {
         match self {
             Self::Letters => byte.is_ascii_alphanumeric(),
             Self::Words => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'),
-            Self::Hex => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+            Self::Hex | Self::Digest => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
             Self::Capitals => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
             Self::Address => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'/' | b':'),
         }

@@ -92,7 +92,11 @@ pub(crate) fn resolve(
         drafts_from_states: args.drafter.as_ref().is_some_and(|drafter| drafter.method != DraftMethod::Lookup),
         language_model_only: args.language_model_only,
         compiled,
-        capture_sizes: if compiled { capture_sizes(model, args, max_num_seqs, max_num_batched_tokens) } else { 0 },
+        capture_sizes: if compiled {
+            capture_sizes(model, args, device, max_num_seqs, max_num_batched_tokens)
+        } else {
+            0
+        },
     })
 }
 
@@ -100,7 +104,8 @@ pub(crate) fn resolve(
 fn batch_defaults(args: &EngineArgs, device: &GpuModel) -> (u64, u64) {
     let total = device.total.get();
     let offline = args.usage == Usage::Offline;
-    let slow_large = device.name.contains("A100");
+    // The first is slower with more; the second has the memory of a large device and the speed of a small one (0.33).
+    let slow_large = device.name.contains("A100") || (device.capability == (12, 1) && args.version.from_minor(33));
     if total >= 160 * GIB && args.version.from_minor(28) {
         (16_384, 1024)
     } else if total >= 70 * GIB && !slow_large {
@@ -112,12 +117,14 @@ fn batch_defaults(args: &EngineArgs, device: &GpuModel) -> (u64, u64) {
 }
 
 /// How many sizes graphs are captured for (`config/vllm.py`, `_set_cudagraph_sizes`).
-fn capture_sizes(model: &Architecture, args: &EngineArgs, requests: u64, tokens: u64) -> u64 {
+fn capture_sizes(model: &Architecture, args: &EngineArgs, device: &GpuModel, requests: u64, tokens: u64) -> u64 {
+    // From 0.32 on devices of the family of compute capability 10.
+    let wide = device.vendor == Vendor::Nvidia && device.capability.0 == 10 && args.version.from_minor(32);
     let class = model.class.as_deref().unwrap_or_default();
     let largest = if class == "GptOssForCausalLM" {
         1024
     } else {
-        (2 * requests).saturating_mul(1 + args.num_speculative_tokens).min(512)
+        (2 * requests).saturating_mul(1 + args.num_speculative_tokens).min(if wide { 1024 } else { 512 })
     };
     let largest = largest.min(tokens);
     let below = [1, 2, 4].iter().filter(|size| **size <= largest).count() as u64;
@@ -141,9 +148,27 @@ mod tests {
     fn default_capture_sizes_are_the_engines() {
         let model = crate::tests_support::llama_8b();
         let args = EngineArgs::default();
+        let capture_sizes = |model: &Architecture, args: &EngineArgs, requests: u64, tokens: u64| {
+            super::capture_sizes(model, args, crate::find_device("h200").unwrap(), requests, tokens)
+        };
         // 1, 2, 4, 8..248 by 8, 256..512 by 16.
         assert_eq!(capture_sizes(&model, &args, 1024, 8192), 3 + 31 + 17);
         assert_eq!(capture_sizes(&model, &args, 16, 8192), 3 + 4);
         assert_eq!(capture_sizes(&model, &args, 1, 8192), 2);
+        for (key, minor, sizes) in [("b300", 33, 51 + 32), ("gb200", 32, 51 + 32), ("b200", 31, 51), ("gb10", 33, 51)] {
+            let args = EngineArgs { version: EngineVersion::new(0, minor, 0), ..EngineArgs::default() };
+            let device = crate::find_device(key).unwrap();
+            assert_eq!(super::capture_sizes(&model, &args, device, 1024, 8192), sizes, "{key} with 0.{minor}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_shares_the_memory_of_the_cpu_is_no_large_one_from_0_33_on() {
+        let steps = |key: &str, minor: u16| {
+            let args = EngineArgs { version: EngineVersion::new(0, minor, 0), ..EngineArgs::default() };
+            batch_defaults(&args, crate::find_device(key).unwrap())
+        };
+        assert_eq!((steps("gb10", 32), steps("gb10", 33)), ((8192, 1024), (2048, 256)));
+        assert_eq!((steps("h100", 33), steps("b300", 33)), ((8192, 1024), (16_384, 1024)));
     }
 }

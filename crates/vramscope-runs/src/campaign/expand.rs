@@ -263,6 +263,17 @@ mod tests {
         assert!(said("").contains("read the campaign"));
         assert!(said("model_id,batch_size\nm,many\n").contains("line 2: batch_size is \"many\""));
         assert!(said("model_id,colour\nm,red\n").contains("colour"));
+        for (entry, words) in [
+            ("batch_sizes: [one]", "models[0].batch_sizes[0]: expected a whole number"),
+            ("num_layers: many", "models[0].num_layers: expected a whole number"),
+            ("gpu_memory_utilization: most", "models[0].gpu_memory_utilization: expected a number"),
+            ("enforce_eager: 7", "models[0].enforce_eager: expected true or false"),
+            ("notes: [m]", "models[0].notes: expected text"),
+        ] {
+            let told = said(&format!("models:\n- hf_model_id: m\n  {entry}\n"));
+            assert!(told.contains(words) && told.contains("line 3"), "{entry}: {told}");
+        }
+        assert!(said("models: 7").contains("models: expected a list"), "{}", said("models: 7"));
         let many: Vec<String> = (1..=101).map(|n| n.to_string()).collect();
         let axis = many.join(", ");
         assert!(

@@ -140,6 +140,22 @@ pub fn campaign_json_schema() -> schemars::Schema {
     schemars::schema_for!(CampaignFile)
 }
 
+/// What the reader expects by its own names, and what a person writes there.
+const EXPECTED: [(&str, &str); 8] = [
+    ("invalid u64", "expected a whole number, such as 8"),
+    ("invalid floating point", "expected a number, such as 0.9"),
+    ("invalid f64", "expected a number, such as 0.9"),
+    ("invalid boolean", "expected true or false"),
+    ("expected sequence start", "expected a list, such as `- model: org/name` on lines of its own"),
+    ("expected mapping start", "expected fields, such as `model: org/name`"),
+    ("expected string scalar", "expected text"),
+    ("expected one of models", "expected models"),
+];
+
+fn in_words(said: &str) -> String {
+    EXPECTED.iter().fold(said.to_owned(), |said, (theirs, ours)| said.replace(theirs, ours))
+}
+
 /// Reads the YAML. Anchors, depth and size are bounded by the reader's own budget.
 pub(super) fn read(text: &str) -> Result<CampaignFile, CampaignError> {
     let options = serde_saphyr::options! { with_snippet: false };
@@ -155,7 +171,7 @@ pub(super) fn read(text: &str) -> Result<CampaignFile, CampaignError> {
             serde_saphyr::Error::MultipleDocuments { .. } => {
                 "it has several documents with --- between them; put all models below one `models:`".to_owned()
             }
-            error => error.to_string().trim_end().to_owned(),
+            error => in_words(error.to_string().trim_end()),
         };
         CampaignError::Yaml { reason: field.map_or(said.clone(), |field| format!("{field}: {said}")) }
     })

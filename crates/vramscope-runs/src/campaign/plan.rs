@@ -8,6 +8,7 @@ use vramscope_schema::RunState;
 
 use super::PlannedRun;
 use super::key::RunKey;
+use crate::json::{JsonError, read_json};
 
 /// The version of the document.
 const VERSION: u32 = 2;
@@ -21,6 +22,21 @@ pub struct PlanDocument {
     pub vramscope_campaign_plan: u32,
     /// The runs, in their order.
     pub runs: Vec<PlannedDocument>,
+    /// Room on the disk of the campaign's folder, where it was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<RoomDocument>,
+}
+
+/// Room on a disk, beside what the runs that are not complete may leave there together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+pub struct RoomDocument {
+    /// What the runs may leave together, by the rule by which a single run is refused. Unit: bytes.
+    pub needed_bytes: u64,
+    /// What this user may still write there. Unit: bytes.
+    pub free_bytes: u64,
+    /// Whether that is enough.
+    pub suffices: bool,
 }
 
 /// One run.
@@ -60,6 +76,21 @@ pub struct CheckDocument {
     pub advice: Option<String>,
 }
 
+/// A plan that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanReadError {
+    /// It is no plan.
+    #[error("read the campaign's plan: expected the JSON object that vramscope campaign writes as campaign.plan.json")]
+    Json(#[from] JsonError),
+    /// Another release wrote it.
+    #[error("read the campaign's plan: it is of version {found}, and this program reads version {VERSION}")]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+}
+
 /// The JSON Schema of [`PlanDocument`].
 #[cfg(feature = "json-schema")]
 pub fn campaign_plan_json_schema() -> schemars::Schema {
@@ -67,14 +98,25 @@ pub fn campaign_plan_json_schema() -> schemars::Schema {
 }
 
 impl PlanDocument {
-    /// Whether this program reads the document.
-    pub fn is_readable(&self) -> bool {
-        self.vramscope_campaign_plan == VERSION
+    /// Reads `campaign.plan.json`, by its version first.
+    ///
+    /// # Errors
+    /// [`PlanReadError`].
+    pub fn read(json: &[u8]) -> Result<Self, PlanReadError> {
+        #[derive(Deserialize)]
+        struct Version {
+            vramscope_campaign_plan: u32,
+        }
+        let Version { vramscope_campaign_plan: found } = read_json(json)?;
+        if found != VERSION {
+            return Err(PlanReadError::Version { found });
+        }
+        Ok(read_json(json)?)
     }
 
     /// The plan of these runs.
     pub fn new(runs: Vec<PlannedDocument>) -> Self {
-        Self { vramscope_campaign_plan: VERSION, runs }
+        Self { vramscope_campaign_plan: VERSION, runs, room: None }
     }
 }
 
@@ -143,6 +185,16 @@ impl PlannedRun {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_is_read_by_its_version_first() {
+        let mut plan = PlanDocument::new(Vec::new());
+        plan.room = Some(RoomDocument { needed_bytes: 2, free_bytes: 1, suffices: false });
+        assert_eq!(PlanDocument::read(&serde_json::to_vec(&plan).unwrap()).unwrap(), plan);
+        let before = br#"{"vramscope_campaign_plan": 1, "runs": "another form"}"#;
+        assert!(matches!(PlanDocument::read(before), Err(PlanReadError::Version { found: 1 })));
+        assert!(matches!(PlanDocument::read(b"{}"), Err(PlanReadError::Json(JsonError::Field { .. }))));
+    }
     use crate::{expand_campaign, read_campaign};
 
     #[test]

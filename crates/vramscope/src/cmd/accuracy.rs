@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::bail;
-use vramscope_estimate::{Calibration, Setting, budget, find_device};
+use vramscope_estimate::{Calibration, Setting, budget, device_named};
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn predict(run: &Recording, gpu: &str, calibration: &Calibration) -> anyhow::Result<Outcome> {
-    let Some(device) = find_device(gpu) else { bail!("there is no GPU {gpu:?} in the table") };
+    let device = device_named(gpu)?;
     let setting = Setting { device, others: run.others, calibration };
     let budget = budget(&run.architecture, &run.args, setting).or_exit(ExitCode::BadInput)?;
     Ok(Outcome::new(run, &budget))

@@ -1,5 +1,6 @@
 //! `vramscope campaign`.
 
+mod damaged;
 mod ends;
 
 use std::fs;
@@ -327,6 +328,11 @@ fn a_dry_run_holds_the_room_of_all_runs_against_the_disk() {
     let machine = Machine::new();
     let roomy = machine.campaign(&[&TWO[..], &["2", "4", "--dry-run"]].concat());
     assert!(stdout(&roomy).contains("together they may leave 0.19 GiB"), "{}", stdout(&roomy));
+    let document = machine.campaign(&[&TWO[..], &["2", "4", "--dry-run", "--format", "json"]].concat());
+    let document: Value = serde_json::from_str(&stdout(&document)).unwrap();
+    assert_eq!(document["room"]["needed_bytes"], 3 * (64 << 20), "{document}");
+    assert_eq!(document["room"]["suffices"], true, "{document}");
+    assert!(document["room"]["free_bytes"].as_u64().unwrap() > 3 * (64 << 20), "{document}");
     let allowed = Command::new("unshare").args(["-Urm", "true"]).output().is_ok_and(|tried| tried.status.success());
     if !allowed {
         println!("skipped: this system does not let a user mount a file system of his own (unshare -Urm)");

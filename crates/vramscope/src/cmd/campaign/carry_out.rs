@@ -88,6 +88,9 @@ impl Work<'_> {
                 let left = if state == RunState::Complete { "is complete already" } else { "is left as it is:" };
                 let more = if state == RunState::Complete { String::new() } else { format!(" {}", state.name()) };
                 output::say(&format!("{which}: {left}{more}"));
+                if let Some(wrong) = self.rows.failure(&planned.key).filter(|_| state == RunState::Complete) {
+                    output::say(&format!("warning: {wrong}"));
+                }
                 continue;
             }
             self.session.on_leaving(format!("left in {which}; to go on: {}", self.again()));

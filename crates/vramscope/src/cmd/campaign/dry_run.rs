@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use vramscope_core::Bytes;
 use vramscope_live::{DiskRoom, Finding};
-use vramscope_runs::{CampaignFolder, CheckDocument, PlanDocument};
+use vramscope_runs::{CampaignFolder, CheckDocument, PlanDocument, RoomDocument};
 use vramscope_schema::{ExitCode, RunState};
 
 use super::Args;
@@ -46,6 +47,8 @@ pub(super) fn run(args: &Args, plan: &[Planned], path: &Path, session: &Session)
         };
     }
     progress.end();
+    let due = plan.iter().filter(|planned| args.is_due(rows.state(&planned.key))).count();
+    document.room = DiskRoom::of_runs(due, path).filter(|_| due > 0).map(room);
     show(plan, &document, path, args.format)?;
     let fails = document.runs.iter().any(|run| run.checks.iter().any(|check| check.refuses));
     Ok(if fails { ExitCode::Negative } else { ExitCode::Success })
@@ -142,9 +145,8 @@ fn table(plan: &[Planned], document: &PlanDocument, path: &Path, width: usize) -
             say(format!("note: {}: {note}", planned.run.model));
         }
     }
-    let due = plan.iter().zip(&document.runs).filter(|(_, run)| run.state != Some(RunState::Complete)).count();
-    let room = DiskRoom::of_runs(due, path).filter(|_| due > 0);
-    let total = [Some(total(document)), room.map(room_words)].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    let total =
+        [Some(total(document)), document.room.map(room_words)].into_iter().flatten().collect::<Vec<_>>().join("; ");
     wrap(&total, width).iter().for_each(|line| {
         let _ = writeln!(text, "{line}");
     });
@@ -152,9 +154,13 @@ fn table(plan: &[Planned], document: &PlanDocument, path: &Path, width: usize) -
 }
 
 /// Each run finds room for itself; together they may not.
-fn room_words(room: DiskRoom) -> String {
-    let DiskRoom { needed, free, .. } = room;
-    let less = if free < needed { "warning: only " } else { "" };
+fn room(room: DiskRoom) -> RoomDocument {
+    RoomDocument { needed_bytes: room.needed.get(), free_bytes: room.free.get(), suffices: room.free >= room.needed }
+}
+
+fn room_words(room: RoomDocument) -> String {
+    let (needed, free) = (Bytes::new(room.needed_bytes), Bytes::new(room.free_bytes));
+    let less = if room.suffices { "" } else { "warning: only " };
     format!("together they may leave {needed}, and {less}{free} are free there")
 }
 
@@ -177,12 +183,12 @@ mod tests {
     #[test]
     fn the_room_of_all_runs_is_compared_with_what_is_free() {
         let folder = tempfile::tempdir().unwrap();
-        let mut room = DiskRoom::of_runs(3, &folder.path().join("not/made/yet")).unwrap();
-        assert_eq!(room.needed.get(), 3 * (64 << 20));
-        room.free = vramscope_core::Bytes::new(room.needed.get());
-        assert!(!room_words(room).contains("warning"), "{}", room_words(room));
-        room.free = vramscope_core::Bytes::new(room.needed.get() - 1);
-        assert!(room_words(room).contains("warning: only"), "{}", room_words(room));
+        let mut found = DiskRoom::of_runs(3, &folder.path().join("not/made/yet")).unwrap();
+        assert_eq!(found.needed.get(), 3 * (64 << 20));
+        found.free = Bytes::new(found.needed.get());
+        assert!(!room_words(room(found)).contains("warning"), "{}", room_words(room(found)));
+        found.free = Bytes::new(found.needed.get() - 1);
+        assert!(room_words(room(found)).contains("warning: only"), "{}", room_words(room(found)));
         assert_eq!(DiskRoom::of_runs(usize::MAX, folder.path()), None, "no sum");
     }
 }

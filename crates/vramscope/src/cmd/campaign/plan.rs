@@ -140,11 +140,16 @@ pub(super) fn earlier(plan: &[Planned], folder: &Path) -> anyhow::Result<Vec<Pla
         return Ok(Vec::new());
     }
     let read = || -> anyhow::Result<PlanDocument> {
-        let document: PlanDocument = serde_json::from_slice(&input::bounded(&path, MOST_BYTES)?)?;
-        if document.is_readable() { Ok(document) } else { Err(anyhow!("it is of another version of vramscope")) }
+        let text = input::bounded(&path, MOST_BYTES)?;
+        anyhow::ensure!(text.len() <= MOST_BYTES, "it is larger than {} MiB, which no plan is", MOST_BYTES >> 20);
+        Ok(PlanDocument::read(&text)?)
     };
     let document = read().with_context(|| {
-        format!("could not use {}: give another --output, or remove it if it is not needed", path.display())
+        format!(
+            "could not use {}: restore it, or give another --output; where it is moved away, complete runs are found \
+             again, and those that this command does not ask for leave the table",
+            path.display()
+        )
     });
     let mut runs = document.or_exit(ExitCode::BadInput)?.runs;
     runs.retain(|run| !plan.iter().any(|planned| planned.key.as_str() == run.key));

@@ -11,6 +11,7 @@ use vramscope_schema::v3::{Profile, RunStatus};
 
 use super::plan::Planned;
 use crate::cmd::runs;
+use crate::exit;
 use crate::{input, output};
 
 /// The longest reason of a failure in a table, in characters.
@@ -44,7 +45,11 @@ fn look(folder: &CampaignFolder, key: &RunKey, name: &str, asked: &[(&str, Strin
         run.state = last.map_or(RunState::Pending, |_| RunState::Interrupted);
         last.and_then(|last| [&last.profile, &last.recording].into_iter().find(|path| path.exists()).cloned())
     };
-    let profile = found.as_ref().and_then(|path| input::profile_or_recording(path).ok());
+    let (profile, unread) = match found.as_ref().map(|path| input::profile_or_recording(path)).transpose() {
+        Ok(profile) => (profile, None),
+        Err(error) => (None, Some(unread(&error, run.state))),
+    };
+    run.failure = unread;
     run.path = found.map(|path| path.display().to_string());
     let mut row = match &profile {
         Some(profile) => Row::of(name.to_owned(), profile),
@@ -58,6 +63,12 @@ fn look(folder: &CampaignFolder, key: &RunKey, name: &str, asked: &[(&str, Strin
     }
     row.campaign = Some(run);
     Ok(row)
+}
+
+/// What is said of a run whose files cannot be read. A published profile stands for its run as long as it is there.
+fn unread(error: &anyhow::Error, state: RunState) -> String {
+    let again = if state == RunState::Complete { "; move it away, and the run is carried out again" } else { "" };
+    one_line(&format!("{}{again}", exit::causes(error).collect::<Vec<_>>().join(": ")))
 }
 
 /// A profile that is not published is none of a run that went well.
@@ -95,6 +106,12 @@ impl Rows {
     pub(super) fn state(&self, key: &RunKey) -> RunState {
         let row = self.rows.iter().find(|(known, _)| known == key);
         row.and_then(|(_, row)| row.campaign.as_ref()).map_or(RunState::Pending, |run| run.state)
+    }
+
+    /// What is wrong with a run, or with what is kept of it.
+    pub(super) fn failure(&self, key: &RunKey) -> Option<&str> {
+        let row = self.rows.iter().find(|(known, _)| known == key);
+        row?.1.campaign.as_ref()?.failure.as_deref()
     }
 
     /// Looks at a run anew.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use vramscope_analysis::{NamedModel, read_draft};
 use vramscope_core::{ByteUnit, Bytes, ElementType};
-use vramscope_estimate::{Calibration, CommandLine, EngineArgs, GpuModel, devices, find_device};
+use vramscope_estimate::{Calibration, CommandLine, DeviceError, EngineArgs, GpuModel, device_named};
 use vramscope_live::EngineWords;
 use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, Shape, engine_config_words};
 use vramscope_schema::ExitCode;
@@ -168,7 +168,7 @@ impl DeviceArgs {
     pub(crate) fn device(&self) -> anyhow::Result<Option<GpuModel>> {
         let named = match self.gpu.as_deref() {
             None => None,
-            Some(name) => Some(*find_device(name).ok_or_else(|| unknown_gpu(name)).or_exit(ExitCode::Usage)?),
+            Some(name) => Some(*device_named(name).map_err(unknown_gpu).or_exit(ExitCode::Usage)?),
         };
         Ok(match (named, self.gpu_memory) {
             (Some(device), Some(total)) => {
@@ -196,9 +196,16 @@ impl DeviceArgs {
     }
 }
 
-fn unknown_gpu(name: &str) -> anyhow::Error {
-    let keys: Vec<&str> = devices().iter().map(|device| device.key).collect();
-    anyhow!("there is no GPU {name:?} in the table; there are {}, or give --gpu-memory", keys.join(", "))
+fn unknown_gpu(error: DeviceError) -> anyhow::Error {
+    match error {
+        DeviceError::Unknown { name, keys } => {
+            anyhow!("there is no GPU {name:?} in the table; there are {}, or give --gpu-memory", keys.join(", "))
+        }
+        DeviceError::Ambiguous { name, keys } => {
+            anyhow!("--gpu {name:?} may be {}: give one of these", keys.join(" or "))
+        }
+        other => anyhow::Error::new(other),
+    }
 }
 
 impl ModelArgs {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use standin_vllm::Script;
+use standin_vllm::{Fail, How, Phase, Script};
 
 use super::bench::{self, Bench, Kind};
 
@@ -63,31 +63,41 @@ fn ends(mut command: Command, signal: Signal, says: Option<&str>) -> Duration {
 #[test]
 fn every_step_ends_soon_after_ctrl_c() {
     let quick = Script { speed: 4.0, ..Script::default() };
+    let served = Script { speed: 60.0, ..Script::default() };
+    let hangs = |at| Script { fail: vec![Fail { at, how: How::Hang }], ..served.clone() };
     let steps = [
-        ("the driver hangs at its start", None),
-        ("the engine is asked for its flags", None),
-        ("baseline", Some(" s  baseline")),
-        ("launch", Some(" s  launch")),
-        ("load", Some(" s  load")),
-        ("measure", Some(" s  measure")),
-        ("settle", Some(" s  settle")),
+        ("the driver hangs at its start", None, Kind::Latency, quick.clone()),
+        ("the engine is asked for its flags", None, Kind::Latency, quick.clone()),
+        ("baseline", Some(" s  baseline"), Kind::Latency, quick.clone()),
+        ("launch", Some(" s  launch"), Kind::Latency, quick.clone()),
+        ("load", Some(" s  load"), Kind::Latency, quick.clone()),
+        ("ready", Some(" s  ready"), Kind::Serve, served.clone()),
+        ("warmup", Some(" s  warmup"), Kind::Serve, hangs(Phase::Warmup)),
+        ("measure", Some(" s  measure"), Kind::Latency, quick.clone()),
+        ("shutdown", Some(" s  shutdown"), Kind::Latency, hangs(Phase::Shutdown)),
+        ("settle", Some(" s  settle"), Kind::Latency, quick.clone()),
     ];
     let cases: Vec<_> = steps
         .into_iter()
-        .flat_map(|(step, says)| [Signal::INT, Signal::TERM].map(move |signal| (step, says, signal)))
+        .flat_map(|(step, says, kind, script)| {
+            [Signal::INT, Signal::TERM].map(move |signal| (step, says, kind, script.clone(), signal))
+        })
         .collect();
-    bench::in_parallel(cases, |&(step, says, signal)| {
+    bench::in_parallel(cases, |(step, says, kind, script, signal)| {
+        let (step, says, signal) = (*step, *says, *signal);
         let bench = match step {
-            "the driver hangs at its start" => Bench::with_library(&quick, |nvml| {
+            "the driver hangs at its start" => Bench::with_library(script, |nvml| {
                 nvml["hangs_at"] = serde_json::json!({"nvmlDeviceGetMemoryInfo_v2": 0});
             }),
-            _ => Bench::new(&quick),
+            _ => Bench::new(script),
         };
         let slow = slow_to_answer(bench.file().parent().unwrap());
         let asked = ["--engine", slow.as_str(), "--settle", "60s"];
         let more: &[&str] = match step {
             "the engine is asked for its flags" => &asked[..2],
             "baseline" => &["--baseline", "60s"],
+            // What hangs while it is ended has so long.
+            "shutdown" => &["--grace", "2s"],
             // Memory that does not come back is waited for.
             "settle" => &asked[2..],
             _ => &[],
@@ -95,7 +105,7 @@ fn every_step_ends_soon_after_ctrl_c() {
         if step == "settle" {
             bench.leaves_memory();
         }
-        let took = ends(bench.command(&bench.file(), Kind::Latency, more), signal, says);
+        let took = ends(bench.command(&bench.file(), *kind, more), signal, says);
         bench.nothing_is_left();
         println!("profile, {step}, {signal:?}: {:.2} s", took.as_secs_f64());
     });
