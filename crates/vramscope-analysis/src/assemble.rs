@@ -25,6 +25,11 @@ use crate::evidence::gpu_log::Clock;
 use crate::known::{self, Known};
 use crate::model;
 
+/// The device that the engine worked on, where it is one that is known.
+pub(crate) fn device(run: &Known<'_>) -> Option<vramscope_estimate::GpuModel> {
+    expectation::device(run).map(|(_, device)| device)
+}
+
 /// Turns evidence into a profile. The same evidence always gives the same profile: nothing of the present moment
 /// enters it.
 ///

@@ -2,7 +2,10 @@
 
 use crate::attribution::{Evidenced, KvGeometry};
 use vramscope_core::{Architecture, Basis, Bytes, Confidence, ElementType, EngineFacts, Fact, FeedForward, Mixer};
-use vramscope_estimate::{Calibration, EngineArgs, EngineVersion, Usage, kv_plan, parameter_count, weights_per_rank};
+use vramscope_estimate::{
+    Calibration, EngineArgs, EngineVersion, GpuModel, Usage, Weights, kv_plan, parameter_count, weights_on_device,
+    weights_per_rank,
+};
 use vramscope_schema::v3::ModelInfo;
 
 /// The engine's arguments as its log gives them; what the log does not say is the engine's default.
@@ -69,9 +72,17 @@ pub(crate) fn weights(model: Option<&Architecture>, facts: &EngineFacts) -> Opti
     weights_with(model?, &engine_args(facts))
 }
 
+/// Weights of one rank in the form that they take on this device.
+pub(crate) fn weights_on(model: &Architecture, facts: &EngineFacts, device: &GpuModel) -> Option<Evidenced> {
+    largest(&weights_on_device(model, &engine_args(facts), device).ok()?)
+}
+
 /// Weights of one rank under these arguments.
 pub(crate) fn weights_with(model: &Architecture, args: &EngineArgs) -> Option<Evidenced> {
-    let weights = weights_per_rank(model, args).ok()?;
+    largest(&weights_per_rank(model, args).ok()?)
+}
+
+fn largest(weights: &Weights) -> Option<Evidenced> {
     let figure = &weights.largest()?.bytes;
     Some(Evidenced {
         size: Bytes::new(figure.value),

@@ -31,7 +31,7 @@ pub struct StartStep {
 fn why(name: &str) -> Option<&'static str> {
     Some(match name {
         "graphs_tried" => "since 0.29 graphs are captured on trial before the KV cache is sized, and again at the end",
-        "kernels_tuned" => "kernels are tried for their speed; --disable-flashinfer-autotune leaves that out",
+        "kernels_tuned" => "kernels are tried for their speed; --no-enable-flashinfer-autotune leaves that out",
         _ => return None,
     })
 }

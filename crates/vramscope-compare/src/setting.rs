@@ -80,7 +80,7 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "cudagraph_mode", of: |p| engine(p, |e| e.cudagraph_mode.clone()) },
     Setting { name: "enable_prefix_caching", of: |p| engine(p, |e| text(e.enable_prefix_caching)) },
     Setting { name: "speculative_method", of: |p| engine(p, |e| e.speculative_method.clone()) },
-    Setting { name: "enable_lora", of: |p| engine(p, |e| Some(other(e, "enable-lora").unwrap_or("false").to_owned())) },
+    Setting { name: "enable_lora", of: |p| engine(p, |e| other(e, "enable-lora").map(str::to_owned)) },
     Setting { name: "max_loras", of: |p| engine(p, |e| other(e, "max-loras").map(str::to_owned)) },
     Setting { name: "max_lora_rank", of: |p| engine(p, |e| other(e, "max-lora-rank").map(str::to_owned)) },
     Setting {

@@ -24,8 +24,8 @@ pub(crate) enum Format {
     Json,
 }
 
-/// What our own styles write behind the escape: bold, dim, a colour of the eight, and their end.
-const STYLES: &[&str] = &["[0m", "[1m", "[2m", "[31m", "[32m", "[33m", "[34m", "[35m", "[36m", "[37m"];
+/// What our own styles write behind the escape: bold, dim, a colour of the eight, bright blue, and their end.
+const STYLES: &[&str] = &["[0m", "[1m", "[2m", "[31m", "[32m", "[33m", "[34m", "[35m", "[36m", "[37m", "[94m"];
 
 /// Writes the result to stdout, as far as it is text and our own styles. JSON comes from [`json_text`] or
 /// [`escape_controls`] and passes as it is.
@@ -41,7 +41,7 @@ pub(crate) fn print_help(text: &str) -> anyhow::Result<()> {
 }
 
 /// The text without what steers a terminal, but for our own styles.
-fn styled(text: &str) -> Cow<'_, str> {
+pub(crate) fn styled(text: &str) -> Cow<'_, str> {
     let mut parts = text.split('\u{1b}');
     let first = without_controls(parts.next().unwrap_or_default());
     let mut shown = match first {

@@ -55,7 +55,7 @@ fn args(run: &Known<'_>) -> EngineArgs {
 }
 
 /// The first device of the run: its size as measured, what else matters by its name.
-fn device(run: &Known<'_>) -> Option<(vramscope_core::DeviceIndex, GpuModel)> {
+pub(super) fn device(run: &Known<'_>) -> Option<(vramscope_core::DeviceIndex, GpuModel)> {
     let derived = run.derived?;
     let index = derived.placement.active.first().or(derived.timeline.devices().first().map(|d| &d.index)).copied()?;
     let device = derived.timeline.device(index)?;

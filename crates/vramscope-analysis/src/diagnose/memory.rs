@@ -106,7 +106,8 @@ pub(super) fn kv_pool_nearly_full(known: &Known<'_>) -> Option<Diagnostic> {
 /// Weights against the architecture.
 pub(super) fn weights_against_config(known: &Known<'_>) -> Option<Diagnostic> {
     let model = known.evidence.architecture.as_ref();
-    let computed = model::weights(model, known.facts)?;
+    let on_device = crate::assemble::device(known).and_then(|device| model::weights_on(model?, known.facts, &device));
+    let computed = on_device.or_else(|| model::weights(model, known.facts))?;
     let reported = known.facts.weights.iter().max_by_key(|f| f.value)?;
     let difference = reported.value.checked_delta(computed.size)?;
     let share = percent_of(difference.as_f64(), computed.size);

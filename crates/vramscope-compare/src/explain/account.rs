@@ -62,6 +62,8 @@ pub struct Account {
     pub others: Option<u64>,
     /// Free when the engine started.
     pub free: Option<Amount>,
+    /// Why the engine did not start or stopped, and the line that says so; a KV cache that was too small was never allocated.
+    pub failure: Option<(String, Option<u64>)>,
     /// Settings that bear on the KV cache, by name, where the run states them.
     pub settings: Vec<(&'static str, String)>,
 }
@@ -89,6 +91,15 @@ const SETTINGS: &[&str] = &[
     "max_lora_rank",
 ];
 
+/// Failures before there is a KV cache.
+const NEVER_ALLOCATED: &[&str] = &[
+    "no_kv_cache_memory",
+    "max_seq_len_exceeds_kv_cache",
+    "kv_cache_too_small_for_max_model_len",
+    "free_memory_below_utilization",
+    "free_memory_grew",
+];
+
 impl Account {
     /// The account of a profile.
     pub fn of(profile: &Profile) -> Self {
@@ -108,6 +119,9 @@ impl Account {
         };
         let total = fact(facts, "device_total", Extreme::Least).or_else(|| card(profile));
         let config = |name: &str| crate::settings().iter().find(|s| s.name == name).and_then(|s| s.of(profile));
+        let total_tokens = metrics.and_then(|metrics| metrics.total_gpu_kv_cache_tokens);
+        let each = fact(facts, "kv_cache_tokens", Extreme::Least).map(|tokens| tokens.bytes);
+        let started = profile.failure.as_ref().is_none_or(|failure| !NEVER_ALLOCATED.contains(&failure.kind.as_str()));
         let stated: Option<f64> = config("gpu_memory_utilization").and_then(|share| share.parse().ok());
         Self {
             counting,
@@ -125,13 +139,28 @@ impl Account {
                 lines: Vec::new(),
             }),
             available: fact(facts, "available_kv_cache", Extreme::Least),
-            pool: metrics.and_then(|metrics| metrics.total_gpu_kv_cache_bytes),
-            tokens: metrics.and_then(|metrics| metrics.total_gpu_kv_cache_tokens),
-            concurrency: metrics
-                .and_then(|metrics| Some((metrics.max_concurrency_tokens?, metrics.max_concurrency?.get()))),
+            pool: metrics.filter(|_| started).and_then(|metrics| metrics.total_gpu_kv_cache_bytes),
+            tokens: each.or(total_tokens),
+            concurrency: metrics.and_then(|metrics| {
+                // Data-parallel engines state theirs together; what one of them holds goes with its tokens.
+                let (length, all) = (metrics.max_concurrency_tokens?, metrics.max_concurrency?.get());
+                let share = each.zip(total_tokens).filter(|(_, all)| *all > 0);
+                #[expect(clippy::cast_precision_loss, reason = "tokens are far below 2^53")]
+                let share = share.map_or(1.0, |(one, all)| one as f64 / all as f64);
+                Some((length, all * share))
+            }),
+            failure: profile.failure.as_ref().map(|failure| (failure.kind.replace('_', " "), failure.log_line)),
             others: profile.memory_breakdown.as_ref().and_then(|breakdown| breakdown.baseline_bytes),
             free: fact(facts, "initial_free", Extreme::Least),
-            settings: SETTINGS.iter().filter_map(|name| Some((*name, config(name)?))).collect(),
+            settings: SETTINGS
+                .iter()
+                .filter_map(|name| {
+                    // Without the option there are no adapters, where the options are known.
+                    let options = profile.run_config.as_ref().is_some_and(|run| run.engine.is_some());
+                    let absent = || (*name == "enable_lora" && options).then(|| "false".to_owned());
+                    Some((*name, config(name).or_else(absent)?))
+                })
+                .collect(),
             version,
         }
     }
@@ -151,6 +180,20 @@ impl Account {
         });
         let taken = own.requested.is_some();
         (own, taken)
+    }
+
+    /// That the engine failed, in words; `None` where it did not.
+    pub fn failed(&self) -> Option<String> {
+        let (kind, line) = self.failure.as_ref()?;
+        let line = line.map_or_else(String::new, |line| format!(", line {line}"));
+        let never = if self.pool.is_none() { ": nothing was allocated, what was left for it is taken" } else { "" };
+        Some(format!("the engine failed ({kind}{line}){never}"))
+    }
+
+    /// What was free when the engine first looked: as it says, else the card less what others held. Unit: bytes.
+    pub(crate) fn room(&self) -> Option<u64> {
+        let stated = self.free.as_ref().map(|free| free.bytes);
+        stated.or_else(|| self.total.as_ref()?.bytes.checked_sub(self.others.filter(|others| *others > 0)?))
     }
 
     /// What a setting is, where the run states it.

@@ -103,6 +103,9 @@ impl Ledger {
         let attributed = terms.iter().try_fold(0_i64, |sum, term| sum.checked_add(term.bytes))?;
         close(&mut terms, bytes.checked_sub(attributed)?, before, after);
         let tokens = count(&mut terms, before, after, pools);
+        for term in terms.iter_mut().filter(|term| term.bytes > 0 || term.tokens.is_some_and(|tokens| tokens > 0)) {
+            term.restore = None;
+        }
         let mut notes = notes(before, after);
         for (which, assumed) in [("first", assumed), ("second", also)] {
             if *assumed {
@@ -226,7 +229,8 @@ fn asked(before: &Account, after: &Account, requested: &Pair<'_>) -> Option<Vec<
 /// Why a run cannot be asked for this share of its device, with the most that it can: the engine refuses to start where less
 /// is free than it asks for.
 fn too_much(share: f64, after: &Account) -> Option<String> {
-    let (total, free) = (after.total.as_ref()?.bytes, after.free.as_ref()?.bytes);
+    let total = after.total.as_ref()?.bytes;
+    let free = after.room()?;
     let of_card = Bytes::new(total).as_f64();
     let wanted = of_card * share;
     let free_bytes = Bytes::new(free).as_f64();
@@ -368,7 +372,14 @@ fn close(terms: &mut Vec<Term>, left: i64, before: &Account, after: &Account) {
     let why = if stated || before.is_given() || after.is_given() {
         "digits that are not printed, whole blocks, and what no line states".to_owned()
     } else {
-        "a run does not state what was asked for, or its weights".to_owned()
+        let shares = before.utilization.zip(after.utilization).filter(|(first, second)| first != second);
+        let share = shares.map_or_else(String::new, |(first, second)| {
+            format!("; --gpu-memory-utilization is {second} in place of {first}, which no line turns into bytes")
+        });
+        format!(
+            "a run does not state what was asked for, or its weights{share}. A folder with a recording, or a profile, \
+             states the card"
+        )
     };
     terms.push(term("not_attributed", Cause::Unattributed, left, why));
 }
@@ -404,17 +415,22 @@ fn count(terms: &mut Vec<Term>, before: &Account, after: &Account, pools: (u64, 
         "speculative_method",
         "max_num_batched_tokens",
     ];
-    let by = setting(before, after, &names);
+    let by = if other_model(before, after) { None } else { setting(before, after, &names) };
     let releases = before.version != after.version;
     let cause = match (&by, releases) {
+        _ if other_model(before, after) => Cause::Measured,
         (Some(_), _) => Cause::Setting,
         (None, true) => Cause::Release,
         (None, false) => Cause::Unattributed,
     };
-    let reason = by.as_ref().map_or(String::new(), |(reason, _)| format!("; {reason}"));
+    let reason = match &by {
+        Some((reason, _)) => format!("; {reason}"),
+        None if other_model(before, after) => "; the models are two".to_owned(),
+        None => String::new(),
+    };
     let counts = |account: &Account| vllm::counts_by_requests(account.version.as_deref());
     let counted = if counts(before) == counts(after) { "" } else { "; since 0.20 tokens are counted by requests" };
-    let why = format!("a token takes {is:.1} bytes of a rank's pool in place of {was:.1}{counted}{reason}");
+    let why = format!("a token takes {is:.0} bytes of a rank's pool in place of {was:.0}{counted}{reason}");
     let price =
         Term { tokens: Some(rest), restore: by.and_then(|(_, flag)| flag), ..term("token_size", cause, 0, why) };
     terms.push(price);
@@ -423,7 +439,7 @@ fn count(terms: &mut Vec<Term>, before: &Account, after: &Account, pools: (u64, 
 
 /// The share with which the second run has as much as the first.
 fn restore(before: &Account, after: &Account, difference: i64) -> Option<String> {
-    if before.is_given() || after.is_given() || difference == 0 {
+    if before.is_given() || after.is_given() || difference >= 0 {
         return None;
     }
     let requested = signed(after.requested.as_ref()?.bytes)?.checked_sub(difference)?;
@@ -431,8 +447,12 @@ fn restore(before: &Account, after: &Account, difference: i64) -> Option<String>
     let wanted = u64::try_from(requested).ok()?;
     #[expect(clippy::cast_precision_loss, reason = "a share of a card")]
     let share = (wanted as f64 / total as f64 * 10_000.0).round() / 10_000.0;
-    let room = after.free.as_ref().is_none_or(|free| wanted <= free.bytes);
+    let room = after.room().is_none_or(|free| wanted <= free);
     (share <= 1.0 && room).then(|| format!("--gpu-memory-utilization {share:.4}"))
+}
+
+fn other_model(before: &Account, after: &Account) -> bool {
+    setting(before, after, &["num_parameters"]).is_some()
 }
 
 fn notes(before: &Account, after: &Account) -> Vec<String> {
@@ -442,12 +462,13 @@ fn notes(before: &Account, after: &Account) -> Vec<String> {
             .push(format!("the runs are of two models, {other}: weights, peak and the size of a token differ by that"));
     }
     for (account, which) in [(before, "first"), (after, "second")] {
+        notes.extend(account.failed().map(|failed| format!("of the {which} run, {failed}")));
         let looked = account.total.as_ref().zip(account.free.as_ref());
         let in_use = looked.and_then(|(total, free)| total.bytes.checked_sub(free.bytes));
         let found = match (account.others, in_use) {
-            (Some(others), _) => (others > 256 << 20).then(|| (others, "before the")),
+            (Some(others), _) => (others > 256 << 20).then_some((others, "before the")),
             (None, Some(used)) => {
-                (used > OTHERS).then(|| (used, "at first sight, a context of its own among it, when the"))
+                (used > OTHERS).then_some((used, "at first sight, a context of its own among it, when the"))
             }
             (None, None) => None,
         };

@@ -88,13 +88,20 @@ fn releases_that_count_otherwise_are_compared_by_the_sum() {
 
 #[test]
 fn one_release_has_the_parts_apart_and_a_changed_step_is_named() {
+    let before = run("0.33.0", 0.92, [16_000, 700, 1_600, 900]);
     let mut after = run("0.33.0", 0.92, [16_000, 650, 1_000, 900]);
     after["run_config"]["engine"]["max_num_batched_tokens"] = json!(4096);
-    let ledger = ledger(&run("0.33.0", 0.92, [16_000, 700, 1_600, 900]), &after);
-    adds_up(&ledger);
-    assert_eq!(term(&ledger, "beside_weights").bytes, 50 * MIB.cast_signed());
-    let peak = term(&ledger, "activation_peak");
-    assert_eq!((peak.bytes, peak.restore.as_deref()), (600 * MIB.cast_signed(), Some("--max-num-batched-tokens 8192")));
+    let more = ledger(&before, &after);
+    adds_up(&more);
+    assert_eq!(term(&more, "beside_weights").bytes, 50 * MIB.cast_signed());
+    let peak = term(&more, "activation_peak");
+    assert_eq!((peak.bytes, &peak.restore), (600 * MIB.cast_signed(), &None), "nobody wants it back");
+    let less = ledger(&after, &before);
+    let peak = term(&less, "activation_peak");
+    assert_eq!(
+        (peak.bytes, peak.restore.as_deref()),
+        (-600 * MIB.cast_signed(), Some("--max-num-batched-tokens 4096"))
+    );
     assert!(peak.lines_before == [5] && peak.lines_after == [5]);
 }
 

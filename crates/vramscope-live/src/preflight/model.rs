@@ -66,7 +66,7 @@ impl Preflight<'_> {
                 code: "no_weights",
                 refuses: true,
                 message: format!("{} holds no weights (*.safetensors, *.bin, *.gguf)", folder.display()),
-                advice: "download them, or measure without them: -- --load-format dummy",
+                advice: "download them, or measure without them: give the engine --load-format dummy",
             });
         }
         let format = self.load_format.as_deref()?;

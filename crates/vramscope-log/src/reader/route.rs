@@ -34,8 +34,11 @@ impl Program {
 #[derive(Debug)]
 pub(crate) struct Router {
     engines: Vec<Engine>,
-    /// The engine of a process.
-    pids: HashMap<u64, usize>,
+    /// The engine of a process. Services of one log count their processes apart: the first number is that of the service's
+    /// name.
+    pids: HashMap<(usize, u64), usize>,
+    /// The names of services; none is the first.
+    services: Vec<String>,
     /// The engine that each stream is at.
     streams: Vec<(Program, usize)>,
     /// The engine of the last record.
@@ -46,7 +49,14 @@ pub(crate) struct Router {
 
 impl Router {
     pub(crate) fn new() -> Self {
-        Self { engines: vec![Engine::new(1)], pids: HashMap::new(), streams: Vec::new(), current: 0, dropped: 0 }
+        Self {
+            engines: vec![Engine::new(1)],
+            pids: HashMap::new(),
+            services: vec![String::new()],
+            streams: Vec::new(),
+            current: 0,
+            dropped: 0,
+        }
     }
 
     /// Keeps news from now on.
@@ -86,14 +96,29 @@ impl Router {
 
     /// The engine of a record.
     pub(crate) fn route(&mut self, record: &Record<'_>, line: u64) -> usize {
-        let known = pid(record.tag).and_then(|pid| self.pids.get(&pid).copied());
+        let process = self.process(record);
+        let known = process.and_then(|process| self.pids.get(&process).copied());
         let engine = known.unwrap_or_else(|| self.at(record.stream));
         let engine = if known.is_none() { self.of_stage(engine, record, line) } else { engine };
-        let new = pid(record.tag).filter(|_| known.is_none() && self.pids.len() < MAX_PIDS);
-        self.pids.extend(new.map(|pid| (pid, engine)));
+        let new = process.filter(|_| known.is_none() && self.pids.len() < MAX_PIDS);
+        self.pids.extend(new.map(|process| (process, engine)));
         self.current = engine;
         self.engine(engine).last_line = line;
         engine
+    }
+
+    /// The process of a record, if it has a number.
+    fn process(&mut self, record: &Record<'_>) -> Option<(usize, u64)> {
+        let pid = pid(record.tag)?;
+        let name = record.stream.name.unwrap_or("");
+        let service = self.services.iter().position(|known| known == name).unwrap_or_else(|| {
+            // Beyond what is told apart all are one.
+            if self.services.len() < MAX_STREAMS {
+                self.services.push(name.to_owned());
+            }
+            self.services.len() - 1
+        });
+        Some((service, pid))
     }
 
     /// Where a stream is.
@@ -156,11 +181,11 @@ impl Router {
             self.engines[engine].last_line = place.line.saturating_sub(1).max(1);
         }
         // A process that begins again is another process under the same number, and so are those around it.
-        if let Some(pid) = pid(record.tag) {
-            if self.pids.get(&pid).is_some_and(|old| *old == engine) && self.was_announced_by(engine, pid) {
+        if let Some(process) = self.process(record) {
+            if self.pids.get(&process).is_some_and(|old| *old == engine) && self.was_announced_by(engine, process.1) {
                 self.pids.retain(|_, at| *at != engine);
             }
-            self.pids.insert(pid, new);
+            self.pids.insert(process, new);
         }
         self.settle(stream, new);
         self.current = new;
@@ -215,6 +240,24 @@ mod tests {
         let tokens: Vec<_> = report.engines.iter().map(|e| e.facts.kv_cache_tokens()).collect();
         assert_eq!(tokens, [Some(430_000), Some(120_000)]);
         assert!(report.engines.iter().all(|engine| engine.notes.is_empty()), "{report:#?}");
+    }
+
+    #[test]
+    fn services_count_their_processes_apart() {
+        let line = |service: u32, gib: u32| {
+            format!(
+                "vllm-{service}  | (EngineCore_DP0 pid=20) INFO 12-20 06:05:50 [a.py:1] Model loading took {gib} GiB memory and 1 seconds"
+            )
+        };
+        let start = |service: u32| {
+            format!(
+                "vllm-{service}  | (EngineCore_DP0 pid=20) INFO 12-20 06:05:46 [core.py:93] Initializing a V1 LLM engine (v0.16.0) with config: model='m'"
+            )
+        };
+        let report = read(&[&start(1), &start(2), &line(1, 3), &line(2, 5)]);
+        let weights: Vec<u64> =
+            report.engines.iter().flat_map(|e| &e.facts.weights).map(|fact| fact.value.get() >> 30).collect();
+        assert_eq!((report.engines.len(), weights), (2, vec![3, 5]), "{report:#?}");
     }
 
     #[test]

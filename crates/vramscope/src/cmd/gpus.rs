@@ -53,8 +53,12 @@ pub(crate) struct Args {
 
 /// Shows a snapshot.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let document =
+    let mut document =
         if args.from.is_empty() { now(&args.devices)? } else { chosen(from::read(&args.from)?, &args.devices.gpu)? };
+    // A program may be named by its whole command line.
+    for process in document.gpus.iter_mut().flat_map(|gpu| gpu.processes.iter_mut().flatten()) {
+        process.name = process.name.take().map(|name| vramscope_core::redact(&name));
+    }
     let text = match args.format {
         Format::Table => render::table(&document, output::width()),
         Format::Json => output::json_text(&document)?,

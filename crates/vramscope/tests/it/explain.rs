@@ -73,7 +73,6 @@ fn the_share_that_it_names_restores_the_pool_by_prediction_too() {
     let eager: &[&str] = &["--max-model-len", "8192", "--enforce-eager"];
     let pairs = [
         ("h200/l8b-default", "h200-033/l8b-default", "0.33.0", "0.92", &["--max-model-len", "16384"][..]),
-        ("h200/q3moe-default", "h200-033/q3moe-default", "0.33.0", "0.92", &["--max-model-len", "16384"]),
         ("h200/l1b-eager", "h200-033/l1b-eager", "0.33.0", "0.92", eager),
         ("h200/l8b-default", "h200/l8b-eager-util50", "0.25.1", "0.5", eager),
     ];
@@ -157,6 +156,37 @@ fn a_run_that_failed_says_why_it_has_no_pool() {
     let output = vramscope(&["explain", &format!("{RESTORED}/neighbour-before")]);
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr(&output).contains("free memory below utilization"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_is_more_is_not_brought_back_and_a_neighbour_of_the_recording_is_reckoned_with() {
+    let explained = |before: &str, after: &str| {
+        let output = vramscope(&["explain", before, after, "--format", "json"]);
+        serde_json::from_str::<Value>(&stdout(&output)).unwrap()["difference"].clone()
+    };
+    let beside = explained("examples/llama-3.1-8b", "examples/noisy-neighbour");
+    let requested = term(&beside, "requested");
+    assert_eq!(requested["restore"], Value::Null, "20.51 GiB of the card are a neighbour's: {requested}");
+    assert!(requested["why"].as_str().unwrap().contains("at most --gpu-memory-utilization 0.85 "), "{requested}");
+    let more = |term: &Value| term["size_bytes"].as_i64() > Some(0) && term["restore"] != Value::Null;
+    assert!(!beside["terms"].as_array().unwrap().iter().any(more), "{beside}");
+    let failed = explained("examples/kv-cache-too-small", "examples/llama-3.1-8b");
+    assert_eq!(failed["restore"], Value::Null, "the second run has more: {failed}");
+    assert!(failed["notes"].to_string().contains("of the first run, the engine failed"), "{failed}");
+}
+
+/// The tokens and the bytes of one of two data-parallel engines go together.
+#[test]
+fn one_of_several_engines_is_explained() {
+    let corpus = root().join("../shared/corpus");
+    if !corpus.exists() {
+        assert!(std::env::var_os("CI").is_none(), "the recordings must be there in CI");
+        eprintln!("skipped: no recordings beside the checkout");
+        return;
+    }
+    let run = corpus.join("h200-2gpu/dp2-serve-l1b").to_string_lossy().into_owned();
+    let output = vramscope(&["explain", &run]);
+    assert!(stdout(&output).contains("4104864 tokens, 501.08 requests"), "{}", stdout(&output));
 }
 
 #[test]

@@ -310,3 +310,16 @@ fn a_pipe_that_nobody_writes_to_and_a_device_are_no_saved_output() {
         assert!(crate::stderr(&output).contains(said), "{path}: {}", crate::stderr(&output));
     }
 }
+
+#[test]
+fn a_command_line_in_place_of_a_name_keeps_its_secrets() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("smi.csv");
+    let rows = "pid, process_name, used_gpu_memory [MiB], gpu_uuid\n7, python --token hf_abcdefghijklmnopqrstuvwxyz, 5 MiB, GPU-1\n";
+    std::fs::write(&file, format!("index, uuid\n0, GPU-1\n{rows}")).unwrap();
+    for format in ["table", "json"] {
+        let output = gpus(&["--from", file.to_str().unwrap(), "--format", format]);
+        let text = crate::stdout(&output);
+        assert!(!text.contains("hf_abcdefghij"), "{text}");
+    }
+}

@@ -36,6 +36,8 @@ pub(super) const ROWS: &[Row] = &[
         "MPS backend out of memory (MPS allocated: {fail_allocated}, other allocations: {ignored_memory}[[, max allowed: {ignored_memory}]]). Tried to allocate {fail_tried} on",
     )
     .fails(Fails::OutOfMemory),
+    // The allocator that leaves pools to the driver (`cudaMallocAsync`); its figures stand on lines of their own.
+    row("", "emory", "Allocation on device {ignored} would exceed allowed memory. (out of memory)").fails(Fails::OutOfMemory),
     row("", "emory", "{CUDA|HIP|XPU|NPU|MUSA|MLU|GCU} out of memory").fails(Fails::OutOfMemory).where_raised(),
     row(
         "0.8.0-",

@@ -332,3 +332,25 @@ fn paragraph(text: &mut String, lead: &str, words: &str, width: usize) {
         let _ = writeln!(text, "{}{line}", if n == 0 { lead } else { &indent });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_colour_of_the_bar_reaches_the_terminal() {
+        for kind in [
+            PartKind::ModelWeights,
+            PartKind::KvCache,
+            PartKind::Held,
+            PartKind::Activations,
+            PartKind::CudaGraphs,
+            PartKind::RuntimeContext,
+            PartKind::Collectives,
+        ] {
+            let style = Style::new().fg_color(Some(part_color(kind).into()));
+            let cell = format!("{style}x{style:#}");
+            assert_eq!(crate::output::styled(&cell), cell, "{kind:?}");
+        }
+    }
+}

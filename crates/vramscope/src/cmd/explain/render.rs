@@ -130,16 +130,27 @@ fn chain(account: &Account, width: usize) -> String {
     }
     if let Some(left) = account.unattributed().map(|delta| delta.get()).filter(|left| *left != 0 && !account.is_given())
     {
-        table.row(["not stated, digits".to_owned(), gib(left.saturating_neg()), String::new(), String::new()]);
+        table.row(["not stated apart".to_owned(), gib(left.saturating_neg()), String::new(), String::new()]);
     }
     let mut row = |name: &str, value: String, line: String| table.row([name.to_owned(), value, String::new(), line]);
     if let Some(available) = &account.available {
-        row("= left for the KV cache", plain(available.bytes), lines(&available.lines));
+        // Without what was asked for the column is no sum.
+        let known = account.requested.is_some() && account.weights.is_some();
+        let name = if known { "= left for the KV cache" } else { "left for the KV cache" };
+        row(name, plain(available.bytes), lines(&available.lines));
     }
     if let Some(pool) = account.pool {
         row("KV cache, in whole blocks", plain(pool), String::new());
     }
     let mut text = table.render(width);
+    if let Some(failed) = account.failed() {
+        item(&mut text, &failed, width);
+    }
+    if account.requested.is_none() && !account.is_given() {
+        let told =
+            "the run does not state what was asked for: a folder with a recording, or a profile, states the card";
+        item(&mut text, told, width);
+    }
     if let Some(tokens) = account.tokens {
         let requests = account
             .concurrency
