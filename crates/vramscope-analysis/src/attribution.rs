@@ -136,6 +136,7 @@ impl RankEvidence<'_> {
         if let Some(inside) = self.inside_part(rank, kind) {
             return Some(inside);
         }
+        let rank = self.of_its_engine(rank);
         match kind {
             ComponentKind::Weights => {
                 pick(&facts.weights, rank, "model loading").or_else(|| self.computed_weights.clone())
@@ -147,6 +148,11 @@ impl RankEvidence<'_> {
             ComponentKind::Collectives => self.no_collectives(),
             _ => None,
         }
+    }
+
+    /// The rank's number within its data-parallel engine: each engine counts its own from zero.
+    fn of_its_engine(&self, rank: u32) -> u32 {
+        rank % self.facts.ranks().unwrap_or(u32::MAX).max(1)
     }
 
     /// What a rank consumed by the end of its profile run, less its weights, as the log states both.
@@ -273,6 +279,7 @@ fn runtime_context(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Opt
 /// included, and how much that grew while it profiled. It is of use where one rank has the device.
 fn debug_amounts(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Option<Evidenced> {
     let [rank] = seen.ranks[..] else { return None };
+    let rank = evidence.of_its_engine(rank);
     let initial = pick(&evidence.facts.initial_non_torch, rank, "first memory snapshot")?;
     let growth = pick(&evidence.facts.non_torch, rank, "non-torch growth")?;
     let own = initial.size.checked_sub(seen.baseline)?;
@@ -293,6 +300,7 @@ fn debug_amounts(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Optio
 /// from there what it consumes: tables of its runner may stand before weights are loaded, and are counted there.
 fn first_snapshot(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Option<Evidenced> {
     let [rank] = seen.ranks[..] else { return None };
+    let rank = evidence.of_its_engine(rank);
     pick(&evidence.facts.consumed, rank, "consumed")?;
     let total = pick(&evidence.facts.device_total, rank, "device")?;
     let free = pick(&evidence.facts.initial_free, rank, "free")?;
@@ -318,7 +326,8 @@ fn left_of_trial(
     pool: Option<&Evidenced>,
 ) -> Option<Evidenced> {
     let each = |facts: &[Fact<Bytes>], of| {
-        let amounts: Option<Vec<Evidenced>> = seen.ranks.iter().map(|rank| pick(facts, *rank, of)).collect();
+        let own = |rank: &u32| pick(facts, evidence.of_its_engine(*rank), of);
+        let amounts: Option<Vec<Evidenced>> = seen.ranks.iter().map(own).collect();
         amounts.as_deref().and_then(sum)
     };
     let tried = each(&evidence.facts.graphs_tried, "trial capture")?;

@@ -40,7 +40,9 @@ impl Placement {
         };
         let used = peak.map(|p| p.used.as_slice()).unwrap_or_default();
         let active: Vec<DeviceIndex> = used.iter().filter(|d| rose(d)).map(|d| d.0).collect();
-        let replicas = facts.parallel.data.as_ref().map_or(1, |f| f.value).max(1);
+        // Engines of dense models do not know of each other, and each says that it is the only one; the log has them all.
+        let stated = facts.parallel.data.as_ref().map_or(1, |f| f.value);
+        let replicas = stated.max(u32::try_from(facts.replicas.len()).unwrap_or(1)).max(1);
         let ranks = facts.ranks().map(|r| r.saturating_mul(replicas));
         let count = u32::try_from(active.len()).unwrap_or(u32::MAX);
         let (placed, map) = match (ranks, &active[..]) {

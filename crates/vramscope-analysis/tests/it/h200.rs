@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use vramscope_schema::v3::{Phase, Profile, RunStatus};
+use vramscope_schema::v3::{PartKind, Phase, Profile, RunStatus};
 
 use crate::{analyze, root, shared};
 
@@ -181,4 +181,21 @@ fn what_a_newer_release_keeps_and_tries_is_explained() {
         seen += 1;
     }
     assert!(seen >= 8, "only {seen} recordings");
+}
+
+/// Two engines of one rank each, which do not know of each other.
+#[test]
+fn each_data_parallel_engine_has_its_device() {
+    let Some(folder) = shared("corpus/h200-2gpu/dp2-serve-l1b") else { return };
+    let profile = analyze(&folder).unwrap();
+    let breakdown = profile.memory_breakdown.unwrap();
+    assert_eq!(breakdown.per_device.len(), 2);
+    for device in &breakdown.per_device {
+        let of = |kind| device.components.iter().find(|part| part.kind == kind).map(|part| part.size_bytes);
+        let gib = |kind| of(kind).map(|bytes| bytes as f64 / 1_073_741_824.0);
+        assert!(gib(PartKind::ModelWeights).is_some_and(|gib| (gib - 2.32).abs() < 0.01), "{device:#?}");
+        assert!(gib(PartKind::KvCache).is_some_and(|gib| (gib - 125.27).abs() < 0.01), "{device:#?}");
+        assert!(device.residual_bytes.unsigned_abs() < 3 << 29, "{device:#?}");
+    }
+    assert!(profile.diagnostics.iter().flatten().all(|found| found.code != "ranks_contradict_devices"));
 }

@@ -479,6 +479,13 @@ fn notes(before: &Account, after: &Account) -> Vec<String> {
             ));
         }
     }
+    if let (Some((length, held)), Some((other, now))) = (before.concurrency, after.concurrency)
+        && length != other
+    {
+        notes.push(format!(
+            "a request of full length is of {other} tokens in place of {length}: {now:.2} of them fit in place of {held:.2}"
+        ));
+    }
     if before.counting != after.counting {
         notes.push(vllm::COUNTED.to_owned());
     }

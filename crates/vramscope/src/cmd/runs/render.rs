@@ -143,6 +143,8 @@ fn named(row: &Row, alone: bool, varying: &[&'static str]) -> String {
         (Some(RunState::Complete), _) => None,
         (Some(RunState::Failed), _) | (None, Some(RunStatus::Failed)) => Some("FAILED".to_owned()),
         (None, Some(RunStatus::Interrupted)) => Some("interrupted".to_owned()),
+        // It may have been cut off before it had its pool: its figures are no whole run's.
+        (None, Some(RunStatus::Partial)) => Some("partial".to_owned()),
         (Some(state), _) => Some(state.name().to_owned()),
         (None, _) => None,
     };
