@@ -11,6 +11,7 @@ pub(crate) mod held;
 pub(crate) mod input;
 pub(crate) mod kv;
 pub(crate) mod lengths;
+pub(crate) mod outside;
 pub(crate) mod resolve;
 pub(crate) mod trust;
 pub(crate) mod words;

@@ -3,6 +3,7 @@
 //! The peak is the largest sum of tensors that are alive together. Which ones are follows from the implementation: see
 //! the sources named beside each phase. Read against vLLM 0.25.1.
 
+mod compiling;
 mod forward;
 mod sampler;
 
@@ -118,11 +119,13 @@ pub(crate) fn peak(
     layers: std::ops::Range<usize>,
     last_stage: bool,
 ) -> Result<Peak, EstimateError> {
+    let first_stage = layers.start == 0;
     let step = forward::peak(&context, layers)?;
     let sampling = if last_stage { sampler::peak(&context, step.workspace)? } else { 0 };
     let engine = context.engine;
     if engine.version.counts_consumed() {
-        return Ok(above_what_stays(&context, &step, sampling));
+        let compiling = compiling::peak(&context, first_stage)?;
+        return Ok(above_what_stays(&context, &step, sampling, compiling));
     }
     let blas = if context.plain || sampling > step.bytes { context.device.blas_workspace() } else { 0 };
     let value = step.bytes.max(sampling).checked_add(blas + bookkeeping(engine)).ok_or(OVERFLOW)?;
@@ -157,19 +160,27 @@ pub(crate) fn peak(
 /// The peak above what is left allocated after the run, as engines count it that take all off their budget that is gone
 /// from the device: what stays is no part of it. Matrix products have their workspace before the run begins, and what
 /// kernels are tuned with is given back before.
-fn above_what_stays(context: &Context<'_>, step: &forward::Step, sampling: u64) -> Peak {
+fn above_what_stays(context: &Context<'_>, step: &forward::Step, sampling: u64, compiling: u64) -> Peak {
     let engine = context.engine;
     let tuning = if step.tunes { context.device.l2_bytes } else { 0 };
-    let kept = held::of_the_run(context.model, engine).saturating_add(step.workspace);
+    let run = held::of_the_run(context.model, engine, context.device);
+    let kept = run.saturating_add(step.workspace);
     let forward = (step.bytes - tuning).saturating_add(bookkeeping(engine)).saturating_sub(kept);
     let sampler = sampling.saturating_sub(step.workspace).saturating_add(SAMPLER_MORE);
-    let (value, phase) = (forward.max(sampler), forward >= sampler);
+    // The experts' workspace is made after the compilation.
+    let compiled = compiling.saturating_sub(kept);
+    let warm = forward.max(sampler);
+    let value = warm.max(compiled);
+    let (method, formula) = if compiled > warm {
+        ("compilation", compiling::FORMULA)
+    } else if forward >= sampler {
+        ("forward_phase", forward::FORMULA)
+    } else {
+        ("sampler_phase", sampler::formula(engine))
+    };
     let margins =
         if is_read(engine) { margins(context).above_what_stays() } else { Margins::new(250, 350, Confidence::Assumed) };
-    // One server's peak was 29 % above what sampling explains, where a longer forward phase would have hidden it.
-    let hidden = sampler.saturating_add(sampler / 1000 * 300);
-    let (method, formula) =
-        if phase { ("forward_phase", forward::FORMULA) } else { ("sampler_phase", sampler::formula(engine)) };
+    let confidence = if compiled > warm { margins.confidence.min(Confidence::Estimated) } else { margins.confidence };
     let figure = Figure::exact(value, method, formula)
         .with(&[
             ("tokens", engine.max_num_batched_tokens),
@@ -178,13 +189,10 @@ fn above_what_stays(context: &Context<'_>, step: &forward::Step, sampling: u64) 
             ("hidden_size", context.model.hidden_size),
             ("forward", step.bytes),
             ("sampler", sampling),
+            ("compilation", compiling),
             ("stays", kept),
         ])
-        .within(
-            margins.low(value),
-            margins.high(value).max(hidden),
-            if hidden > value { Confidence::Estimated.min(margins.confidence) } else { margins.confidence },
-        );
+        .within(margins.low(warm), margins.high(value), confidence);
     Peak { figure, workspace: step.workspace }
 }
 
@@ -240,10 +248,6 @@ fn margins(context: &Context<'_>) -> Margins {
     let young = |layer: &Layer| matches!(layer.mixer, Mixer::Latent(l) if l.sparse || model.has_recurrence());
     if is_read(engine) && model.layers.iter().any(young) {
         return Margins::new(300, 250, Confidence::Assumed);
-    }
-    // Recorded once: 2.4 times what the phases explain.
-    if model.own_inputs() > 0 {
-        return Margins::new(250, 1600, Confidence::Assumed);
     }
     if is_read(engine) && followed && engine.pipeline_parallel_size > 1 && engine.version.from_minor(28) {
         return Margins::new(60, 60, Confidence::Estimated);

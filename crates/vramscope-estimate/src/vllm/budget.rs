@@ -14,7 +14,7 @@ use crate::vllm::input::EngineArgs;
 use crate::vllm::kv::KvPlan;
 use crate::vllm::resolve::{self, Resolved};
 use crate::vllm::trust::Doubts;
-use crate::vllm::{graphs, held};
+use crate::vllm::{graphs, held, outside};
 use crate::{EstimateError, Weights, kv_plan, weights, weights_on_device};
 
 const OVERFLOW: EstimateError = EstimateError::Overflow { what: "the budget" };
@@ -160,11 +160,11 @@ pub fn budget_of_loaded(
     plan.set_step(engine.max_num_batched_tokens, args);
     let requested = requested(&engine, device)?;
     let doubts = Doubts::of(model, args, &plan);
-    let graphs_budgeted = graphs::told(graphs::budgeted(model, &engine, device, setting.calibration), args);
-    let graphs_budgeted = doubts.widen_part(graphs_budgeted);
-    let non_torch = graphs::non_torch(&engine, device, setting.calibration);
-    let context = graphs::context(setting.calibration);
+    let non_torch = outside::non_torch(&engine, device, setting.calibration);
+    let context = outside::context(setting.calibration);
     let plain = matches!(engine.format, vramscope_core::WeightFormat::Plain | vramscope_core::WeightFormat::Mxfp4);
+    let capture = graphs::Capture::new(model, args, &engine, device, plain);
+    let graphs_budgeted = doubts.widen_part(graphs::budgeted(&capture, setting.calibration));
     let last = loaded.stages.len().saturating_sub(1);
     let draft = Draft::of(model, args.drafter.as_ref());
     let mut least: Option<Stage> = None;
@@ -175,7 +175,7 @@ pub fn budget_of_loaded(
             Some(draft) => activations::beside(peak, draft, &engine, model.hidden_size),
             None => peak,
         };
-        let held = held::held(model, &engine, peak.workspace, setting.calibration);
+        let held = held::held(model, &engine, device, peak.workspace, setting.calibration);
         let (peak_figure, held) = (doubts.widen_part(peak.figure), doubts.widen_part(held));
         let taken = [&stage.bytes, &peak_figure, &non_torch, &graphs_budgeted, &held];
         let left = |of: fn(&Figure) -> u64, from: u64| {
@@ -206,7 +206,7 @@ pub fn budget_of_loaded(
         weights: stage.weights,
         held: stage.held,
         activation_peak: stage.activation_peak,
-        cuda_graphs: doubts.widen_part(graphs::told(graphs::captured(model, &engine, setting.calibration), args)),
+        cuda_graphs: doubts.widen_part(graphs::captured(&capture, setting.calibration)),
         cuda_graphs_budgeted: graphs_budgeted,
         non_torch,
         runtime_context: context,

@@ -54,6 +54,14 @@ pub struct Resolved {
     pub compiled: bool,
     /// Sizes for which graphs are captured.
     pub capture_sizes: u64,
+    /// Tokens of the largest of them.
+    pub capture_tokens: u64,
+    /// Sizes of which a step is captured whole: those that requests of one token each, or of their drafts, can fill.
+    pub whole_sizes: u64,
+    /// Tokens of the largest of those.
+    pub whole_tokens: u64,
+    /// Tokens of the second largest.
+    pub second_whole_tokens: u64,
 }
 
 /// Fills in the defaults.
@@ -72,6 +80,10 @@ pub(crate) fn resolve(
     let max_num_seqs = max_num_seqs.min(max_num_batched_tokens);
     let ranks = args.tensor_parallel_size.saturating_mul(args.data_parallel_size);
     let compiled = !args.enforce_eager;
+    let step = max_num_seqs.saturating_mul(1 + args.num_speculative_tokens);
+    let sizes = compiled.then(|| capture_sizes(model, args, device, max_num_seqs, max_num_batched_tokens));
+    let largest = sizes.map_or(0, |_| largest_size(model, args, device, max_num_seqs, max_num_batched_tokens));
+    let whole_tokens = on_grid(largest.min(step));
     Ok(Resolved {
         version: args.version,
         runner: Runner::of(model, args),
@@ -92,11 +104,11 @@ pub(crate) fn resolve(
         drafts_from_states: args.drafter.as_ref().is_some_and(|drafter| drafter.method != DraftMethod::Lookup),
         language_model_only: args.language_model_only,
         compiled,
-        capture_sizes: if compiled {
-            capture_sizes(model, args, device, max_num_seqs, max_num_batched_tokens)
-        } else {
-            0
-        },
+        capture_sizes: sizes.unwrap_or(0),
+        capture_tokens: largest,
+        whole_sizes: sizes.map_or(0, |_| sizes_up_to(whole_tokens)),
+        whole_tokens,
+        second_whole_tokens: on_grid(whole_tokens.saturating_sub(1)),
     })
 }
 
@@ -118,6 +130,13 @@ fn batch_defaults(args: &EngineArgs, device: &GpuModel) -> (u64, u64) {
 
 /// How many sizes graphs are captured for (`config/vllm.py`, `_set_cudagraph_sizes`).
 fn capture_sizes(model: &Architecture, args: &EngineArgs, device: &GpuModel, requests: u64, tokens: u64) -> u64 {
+    let largest = largest_size(model, args, device, requests, tokens);
+    // A step's most tokens are a size of their own where they bound the sizes.
+    sizes_up_to(largest) + u64::from(tokens <= largest && on_grid(largest) != largest)
+}
+
+/// Tokens of the largest size.
+fn largest_size(model: &Architecture, args: &EngineArgs, device: &GpuModel, requests: u64, tokens: u64) -> u64 {
     // From 0.32 on devices of the family of compute capability 10.
     let wide = device.vendor == Vendor::Nvidia && device.capability.0 == 10 && args.version.from_minor(32);
     let class = model.class.as_deref().unwrap_or_default();
@@ -126,13 +145,26 @@ fn capture_sizes(model: &Architecture, args: &EngineArgs, device: &GpuModel, req
     } else {
         (2 * requests).saturating_mul(1 + args.num_speculative_tokens).min(if wide { 1024 } else { 512 })
     };
-    let largest = largest.min(tokens);
+    largest.min(tokens)
+}
+
+/// How many of 1, 2, 4, 8, 16 … 248 (by 8), 256, 272 … (by 16) are not larger.
+fn sizes_up_to(largest: u64) -> u64 {
     let below = [1, 2, 4].iter().filter(|size| **size <= largest).count() as u64;
     let eights = (largest.min(255) / 8).min(31);
     let sixteens = if largest >= 256 { (largest - 256) / 16 + 1 } else { 0 };
-    let on_stride = [1, 2, 4].contains(&largest) || (largest < 256 && largest % 8 == 0) || largest % 16 == 0;
-    let own = u64::from(tokens <= largest && !on_stride);
-    below + eights + sixteens + own
+    below + eights + sixteens
+}
+
+/// The largest of those that is not larger.
+fn on_grid(tokens: u64) -> u64 {
+    match tokens {
+        0 | 1 | 2 => tokens,
+        3 => 2,
+        4..8 => 4,
+        8..256 => tokens - tokens % 8,
+        _ => tokens - tokens % 16,
+    }
 }
 
 /// Whether the engine captures graphs on this vendor's devices and takes its estimate off the budget.
