@@ -99,17 +99,24 @@ pub(crate) struct Peak {
     pub(crate) figure: Figure,
     /// The experts' workspace, which stays allocated after the run.
     pub(crate) workspace: u64,
+    /// All that stays and is no part of the figure.
+    stays: u64,
 }
 
-/// The peak beside a drafter: the model's states that it takes in stay meanwhile, and its own step, which was recorded once,
-/// may take as much again.
-pub(crate) fn beside(peak: Peak, draft: &Draft<'_>, engine: &Resolved, hidden: u64) -> Peak {
+/// The peak beside a drafter: the model's states that it takes in stay meanwhile, and its own step may take as much again.
+/// A head may need the most while it is compiled. Recorded once.
+pub(crate) fn beside(peak: Peak, draft: &Draft<'_>, context: &Context<'_>) -> Peak {
+    let (engine, hidden) = (context.engine, context.model.hidden_size);
     let unit = engine.max_num_batched_tokens.saturating_mul(engine.element.bits() / 8);
     let (states, joined) = (draft.states().saturating_mul(unit), draft.joined(hidden).saturating_mul(unit));
     let Figure { value, low, high, .. } = peak.figure;
     let confidence = peak.figure.confidence.min(Confidence::Assumed);
-    let figure = Figure { value: value.saturating_add(states), ..peak.figure };
-    let high = high.saturating_add(states).saturating_add(joined);
+    let compiles = engine.compiled && engine.version.counts_consumed();
+    let tried = if compiles { draft.tried(hidden).saturating_mul(unit) } else { 0 };
+    let tried = if tried > 0 { tried.saturating_add(context.device.l2_bytes).saturating_sub(peak.stays) } else { 0 };
+    let value = value.saturating_add(states).max(tried);
+    let high = high.saturating_add(states).saturating_add(joined).max(value);
+    let figure = Figure { value, ..peak.figure };
     Peak { figure: figure.within(low, high, confidence), ..peak }
 }
 
@@ -154,7 +161,7 @@ pub(crate) fn peak(
             ("blas_workspace", blas),
         ])
         .within(low.min(value), high, decides.confidence);
-    Ok(Peak { figure, workspace: step.workspace })
+    Ok(Peak { figure, workspace: step.workspace, stays: 0 })
 }
 
 /// The peak above what is left allocated after the run, as engines count it that take all off their budget that is gone
@@ -193,7 +200,7 @@ fn above_what_stays(context: &Context<'_>, step: &forward::Step, sampling: u64, 
             ("stays", kept),
         ])
         .within(margins.low(warm), margins.high(value), confidence);
-    Peak { figure, workspace: step.workspace }
+    Peak { figure, workspace: step.workspace, stays: kept }
 }
 
 /// Small tensors of the sampler's second pass, which goes through all of a request's settings: 6 to 8 MB in a recording.

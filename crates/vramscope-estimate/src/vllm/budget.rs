@@ -172,7 +172,7 @@ pub fn budget_of_loaded(
         let what = Context { model, engine: &engine, device, plain };
         let peak = activations::peak(what, stage.layers.clone(), index == last)?;
         let peak = match draft.as_ref().filter(|_| index == last) {
-            Some(draft) => activations::beside(peak, draft, &engine, model.hidden_size),
+            Some(draft) => activations::beside(peak, draft, &what),
             None => peak,
         };
         let held = held::held(model, &engine, device, peak.workspace, setting.calibration);

@@ -110,6 +110,8 @@ impl Widths<'_> {
         Ok(match &layer.mixer {
             Mixer::None => held,
             Mixer::Attention(a) => held + self.attention(a)?,
+            // Compiled, the residual alone is held, and the latent and its rotated part once (DeepSeek-V2-Lite).
+            Mixer::Latent(l) if self.overlaps => self.model.hidden_size + self.latent(l)? - l.kv_rank - l.rope_dim,
             Mixer::Latent(l) => held + self.latent(l)?,
             Mixer::Recurrent(r) if self.overlaps => (held + self.recurrent(r)).max(self.overlapping(r)),
             Mixer::Recurrent(r) => held + self.recurrent(r),

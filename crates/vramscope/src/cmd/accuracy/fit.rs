@@ -18,13 +18,20 @@ pub(super) fn fitted(runs: &[&Recording], base: &Calibration) -> Calibration {
         table.context.value = value.clamp(table.context.low, table.context.high);
     }
     let profiled = |run: &&&Recording| run.truth.graphs_budgeted.is_some_and(|bytes| bytes > 0);
-    let growth: Vec<u64> = runs.iter().filter(|run| !profiled(run)).filter_map(|run| run.truth.non_torch).collect();
+    let (counting, runs_before): (Vec<&Recording>, Vec<&Recording>) =
+        runs.iter().partition(|run| run.args.version.counts_consumed());
+    let consumed: Vec<u64> = counting.iter().filter_map(|run| run.truth.non_torch).collect();
+    if let Some(value) = upper_median(&mut consumed.clone()) {
+        table.non_torch_consumed = spread(&consumed, value, 0, &table.non_torch_consumed);
+    }
+    let growth: Vec<u64> =
+        runs_before.iter().filter(|run| !profiled(run)).filter_map(|run| run.truth.non_torch).collect();
     if let Some(value) = upper_median(&mut growth.clone()) {
         table.non_torch = spread(&growth, value, 0, &table.non_torch);
         table.non_torch_other.value = value.clamp(table.non_torch_other.low, table.non_torch_other.high);
     }
     let base_growth = table.non_torch.value;
-    let more = runs.iter().filter(profiled).filter_map(|run| run.truth.non_torch?.checked_sub(base_growth));
+    let more = runs_before.iter().filter(profiled).filter_map(|run| run.truth.non_torch?.checked_sub(base_growth));
     let more: Vec<u64> = more.collect();
     if let Some(value) = upper_median(&mut more.clone()) {
         let (low, high) = (0, table.non_torch_graphs.high.max(2 * value));
