@@ -11,6 +11,7 @@ mod examples;
 mod layers;
 mod licences;
 mod msrv;
+mod oracle;
 mod recordings;
 mod rocm_smi_lib;
 mod schema;
@@ -54,6 +55,11 @@ const TASKS: &[Task] = &[
     Task { name: "layers", about: "fail on an import that the architecture does not allow", run: layers::run },
     Task { name: "licences", about: "fail on a licence that deny.toml does not allow", run: licences::run },
     Task { name: "msrv", about: "hold the promised rust-version against dependencies and toolchain", run: msrv::run },
+    Task {
+        name: "oracle",
+        about: "hold what is computed of models against what the engine plans for them [--record] [--only NAME]",
+        run: oracle::run,
+    },
     Task { name: "packages", about: "install what later steps need of Debian, as root", run: debian::run },
     Task { name: "recordings", about: "hold every H200 recording against its worker [--check]", run: recordings::run },
     Task {
