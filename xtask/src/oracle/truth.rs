@@ -101,8 +101,7 @@ impl Truth {
 
     /// The line that is stored: what is absent is left out.
     pub(crate) fn line(&self) -> String {
-        let plan =
-            self.plan.map(|p| json!([p.available, p.block_size, p.bytes_per_block, p.blocks, p.concurrency]));
+        let plan = self.plan.map(|p| json!([p.available, p.block_size, p.bytes_per_block, p.blocks, p.concurrency]));
         let fields = [
             ("model", Some(json!(self.model))),
             ("vllm", Some(json!(self.release))),
@@ -180,7 +179,8 @@ mod tests {
 
     #[test]
     fn what_the_machine_lacks_is_no_refusal() {
-        let said = json!({"model": "m", "vllm": "0.33.0", "refusal": "Model architectures ['X'] failed to be inspected."});
+        let said =
+            json!({"model": "m", "vllm": "0.33.0", "refusal": "Model architectures ['X'] failed to be inspected."});
         let truth = Truth::of_oracle(&said).unwrap();
         assert!(truth.refusal.is_none() && truth.fault.is_some());
     }

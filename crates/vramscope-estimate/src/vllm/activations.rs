@@ -75,10 +75,11 @@ impl Runner {
         let whole = args.pipeline_parallel_size == 1;
         match drafter.method {
             DraftMethod::Eagle | DraftMethod::OwnLayers => true,
-            DraftMethod::Eagle3 => whole || args.version.from_minor(33),
+            DraftMethod::Eagle3 => whole || args.version.from_minor(30),
             DraftMethod::Suffix => false,
-            // Read in 0.25 and 0.33; between them as in the former.
-            DraftMethod::Lookup | DraftMethod::Model | DraftMethod::Other => args.version.from_minor(33),
+            DraftMethod::Lookup | DraftMethod::Model => args.version.from_minor(32),
+            // Medusa and such; read in 0.25, 0.28, 0.30, 0.32 and 0.33.
+            DraftMethod::Other => args.version.from_minor(33),
         }
     }
 }

@@ -164,7 +164,10 @@ impl<'a> Draft<'a> {
                     Mixer::Latent(_) => true,
                     _ => false,
                 };
-                let layer = model.layers.iter().rev().find(attends)?;
+                // Where layers share an index, one that predicts has its own.
+                let indexes = |layer: &&Layer| matches!(layer.mixer, Mixer::Latent(l) if l.indexer.is_some());
+                let behind = || model.layers.iter().rev().filter(attends);
+                let layer = behind().find(indexes).or_else(|| behind().next())?;
                 (count > 0).then_some(Self::OwnLayers { layer, count, join })
             }
             DraftMethod::Eagle => Some(Self::Head { draft: draft?, third: false }),
