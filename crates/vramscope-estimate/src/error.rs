@@ -68,6 +68,14 @@ pub enum EstimateError {
         /// The release.
         version: String,
     },
+    /// The release refuses the model for what its config says.
+    #[error("serve the model: {version} of the engine refuses it: {reason}")]
+    RefusedModel {
+        /// The release.
+        version: String,
+        /// What it wants.
+        reason: &'static str,
+    },
     /// The storage format of weights is not known.
     #[error("size the weights: the format `{method}` is not known; give the tensor table of the checkpoint")]
     UnknownWeightFormat {

@@ -134,13 +134,11 @@ const FAMILIES: &[Family] = &[
             "apertus",
             "bamba",
             "zamba2",
-            "mamba",
-            "mamba2",
-            "falcon_mamba",
             "granitemoehybrid",
         ],
         ..GENERAL
     },
+    Family { names: &["mamba", "mamba2", "falcon_mamba"], norm_vectors: 1, ..GENERAL },
     Family { names: &["jamba"], qkv_bias: Bias::Never, output_bias: Bias::Never, ..GENERAL },
     Family { names: &["qwen2", "qwen2_vl", "qwen2_5_vl", "qwen2_vl_text", "qwen2_5_vl_text"], ..QWEN2 },
     Family { names: &["qwen2_moe", "mimo"], ..QWEN2 },
@@ -211,6 +209,15 @@ const FAMILIES: &[Family] = &[
         mlp_bias: Bias::Field("bias", false),
         norm_vectors: 2,
         tied: true,
+        ..CLASSIC
+    },
+    // The same without biases of attention, and a head with one.
+    Family {
+        names: &["gptj"],
+        qkv_bias: Bias::Never,
+        output_bias: Bias::Never,
+        mlp_bias: Bias::Always,
+        norm_vectors: 2,
         ..CLASSIC
     },
     Family { names: &["lfm2", "lfm2_moe"], tied: true, qk_norm: QkNorm::PerHead, ..GENERAL },

@@ -168,10 +168,8 @@ fn planned(judged: &mut Judged, truth: &Plan, ours: &Budget) {
         judged.add(class, format!("{what} {} for {value}", figure.value));
     }
     if ours.plan.bytes_per_block != truth.bytes_per_block && judged.class <= Class::Near {
-        judged.add(
-            Class::Wrong,
-            format!("bytes of a block {} for {}", ours.plan.bytes_per_block, truth.bytes_per_block),
-        );
+        judged
+            .add(Class::Wrong, format!("bytes of a block {} for {}", ours.plan.bytes_per_block, truth.bytes_per_block));
     }
 }
 

@@ -1,16 +1,26 @@
-//! Formats of weights that a release no longer loads.
+//! Formats of weights and models that a release no longer loads.
 //!
 //! Read in 0.33: `layers/quantization/__init__.py` (no `bitsandbytes`), `quantization/utils/gptq_utils.py` and
 //! `quantization/compressed_tensors/compressed_tensors.py` (no activation order within groups). 0.25 takes all of them;
 //! since which release between they are refused was not looked at.
 
-use vramscope_core::{Architecture, WeightFormat};
+use vramscope_core::{Architecture, Layer, Mixer, WeightFormat};
 
 use crate::EstimateError;
 use crate::vllm::input::EngineArgs;
 
 /// Refuses what the release refuses.
 pub(crate) fn check(model: &Architecture, args: &EngineArgs) -> Result<(), EstimateError> {
+    // Beside Kimi's delta attention the class has latent attention without positions alone (0.28 to 0.33,
+    // `models/kimi_k3`).
+    let rotating = |layer: &Layer| matches!(layer.mixer, Mixer::Latent(latent) if latent.rotates);
+    let kimi = model.family.as_deref() == Some("kimi_linear");
+    if kimi && args.version.from_minor(28) && model.layers.iter().any(rotating) {
+        return Err(EstimateError::RefusedModel {
+            version: args.version.to_string(),
+            reason: "its latent attention must be without positions (`mla_use_nope`)",
+        });
+    }
     if !args.version.from_minor(33) {
         return Ok(());
     }
