@@ -1,7 +1,7 @@
 //! Weights: how many parameters a model has, and what one rank holds of them.
 
 mod drafts;
-mod format;
+pub(crate) mod format;
 mod loading;
 pub(crate) mod tensors;
 
@@ -176,7 +176,7 @@ pub fn weights_on_device(model: &Architecture, args: &EngineArgs, device: &GpuMo
 fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<Weights, EstimateError> {
     args.check()?;
     shape::check(model)?;
-    dropped::check(model, args)?;
+    dropped::check(model, args, kernel)?;
     let method = model.quantization.as_ref().map_or("", |q| q.method.as_str());
     let storage = Storage {
         format: format_of(model, args)?,

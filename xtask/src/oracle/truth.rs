@@ -57,9 +57,12 @@ impl Truth {
         let bytes = |stage: &Value| {
             let of = |value: &Value| value.as_u64();
             let drafted = of(&stage["draft"]["weight_bytes"]).unwrap_or(0);
+            let parts = &stage["parts"];
             let buffers = of(&stage["buffer_bytes"])?;
-            let buffers = buffers.checked_sub(seen_twice(&stage["parts"])).unwrap_or(buffers);
-            Some(of(&stage["weight_bytes"])? + buffers + of(&stage["lora_bytes"])? + drafted)
+            let buffers = buffers.checked_sub(bytes_of(parts, &SEEN_TWICE)).unwrap_or(buffers);
+            let made = of(&stage["weight_bytes"])?;
+            let kept = made.saturating_sub(bytes_of(parts, &GIVEN_BACK));
+            Some(kept + buffers + of(&stage["lora_bytes"])? + drafted)
         };
         let whole = line["quantization"].is_null() && !args.iter().any(|word| split(word));
         let (mut refusal, mut fault) = (text("refusal"), text("fault"));
@@ -133,11 +136,21 @@ impl Truth {
     }
 }
 
-/// Bytes that a buffer shows again: the second Mamba mixer names its convolution's weight so (`mamba_mixer2.py`,
+/// Weights that a buffer shows again: the second Mamba mixer names its convolution's so (`mamba_mixer2.py`,
 /// `conv_weights`).
-fn seen_twice(parts: &Value) -> u64 {
-    let views = |name: &str| [".mixer.conv1d.weight", ".mamba.conv1d.weight"].iter().any(|end| name.ends_with(end));
-    let parts = parts.as_object().into_iter().flatten().filter(|(name, _)| views(name));
+const SEEN_TWICE: [&str; 2] = [".mixer.conv1d.weight", ".mamba.conv1d.weight"];
+/// What experts of packed integers are made with up to 0.28 and give back when loading ends
+/// (`compressed_tensors_moe_wna16_marlin.py`): the order of inputs, where it is the usual one.
+const GIVEN_BACK: [&str; 4] = [
+    "experts.routed_experts.w13_weight_g_idx",
+    "experts.routed_experts.w2_weight_g_idx",
+    "experts.routed_experts.w13_g_idx_sort_indices",
+    "experts.routed_experts.w2_g_idx_sort_indices",
+];
+
+fn bytes_of(parts: &Value, ends: &[&str]) -> u64 {
+    let parts = parts.as_object().into_iter().flatten();
+    let parts = parts.filter(|(name, _)| ends.iter().any(|end| name.ends_with(end)));
     parts.filter_map(|(_, part)| part["bytes"].as_u64()).sum()
 }
 

@@ -4,22 +4,26 @@
 //! `quantization/compressed_tensors/compressed_tensors.py` (no activation order within groups). 0.25 takes all of them;
 //! since which release between they are refused was not looked at.
 
-use vramscope_core::{Architecture, Layer, Mixer, WeightFormat};
+use vramscope_core::{Architecture, FeedForward, Layer, Mixer, WeightFormat};
 
 use crate::EstimateError;
 use crate::vllm::input::EngineArgs;
+use crate::weights::format::Kernel;
 
 /// Refuses what the release refuses.
-pub(crate) fn check(model: &Architecture, args: &EngineArgs) -> Result<(), EstimateError> {
+pub(crate) fn check(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<(), EstimateError> {
     // Beside Kimi's delta attention the class has latent attention without positions alone (0.28 to 0.33,
     // `models/kimi_k3`).
     let rotating = |layer: &Layer| matches!(layer.mixer, Mixer::Latent(latent) if latent.rotates);
     let kimi = model.family.as_deref() == Some("kimi_linear");
     if kimi && args.version.from_minor(28) && model.layers.iter().any(rotating) {
-        return Err(EstimateError::RefusedModel {
-            version: args.version.to_string(),
-            reason: "its latent attention must be without positions (`mla_use_nope`)",
-        });
+        return refused_model(args, "its latent attention must be without positions (`mla_use_nope`)");
+    }
+    if kernel == Kernel::Machete && has_sparse_cache_of_8_bits(model, args) {
+        return refused_model(args, "no kernel of this device reads the cache of 8 bits that its checkpoint declares");
+    }
+    if has_cut_blocks(model, args) {
+        return refused_model(args, "a rank's part of an expert must be a multiple of the blocks of its scales");
     }
     if !args.version.from_minor(33) {
         return Ok(());
@@ -39,6 +43,33 @@ pub(crate) fn check(model: &Architecture, args: &EngineArgs) -> Result<(), Estim
         }
     }
     Ok(())
+}
+
+fn refused_model(args: &EngineArgs, reason: &'static str) -> Result<(), EstimateError> {
+    Err(EstimateError::RefusedModel { version: args.version.to_string(), reason })
+}
+
+/// Sparse latent attention with a checkpoint's own 8-bit cache: on Hopper its kernels read 16 bits, or the layout of their
+/// own that `--kv-cache-dtype fp8` asks for (0.25 to 0.33).
+fn has_sparse_cache_of_8_bits(model: &Architecture, args: &EngineArgs) -> bool {
+    let declared = model.quantization.as_ref().and_then(|own| own.kv_cache.as_deref());
+    let asked = args.kv_cache_dtype.as_deref().is_some_and(|name| name != "auto");
+    !asked
+        && declared.is_some_and(|name| name.starts_with("fp8"))
+        && model.layers.iter().any(|layer| matches!(layer.mixer, Mixer::Latent(latent) if latent.sparse))
+}
+
+/// Ranks cut through blocks of scales of experts: refused until 0.28, not any more in 0.30 (0.29 was not looked at).
+fn has_cut_blocks(model: &Architecture, args: &EngineArgs) -> bool {
+    let Some(WeightFormat::ByteBlocks { rows, .. }) = model.quantization.as_ref().map(|own| own.format) else {
+        return false;
+    };
+    let ranks = args.tensor_parallel_size.saturating_mul(args.data_parallel_size).max(1);
+    let cut = |layer: &Layer| match layer.feed_forward {
+        FeedForward::Experts(experts) => !(experts.width / ranks).is_multiple_of(rows.max(1)),
+        _ => false,
+    };
+    !args.version.from_minor(29) && !args.enable_expert_parallel && model.layers.iter().any(cut)
 }
 
 #[cfg(test)]
