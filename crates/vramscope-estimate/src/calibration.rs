@@ -31,24 +31,16 @@ pub struct Calibration {
     pub non_torch_ranks: Constant,
     /// The same in place of `non_torch` where stages of a pipeline have one rank each.
     pub non_torch_pipeline: Constant,
-    /// Captured graphs of the second runner, per layer and size.
-    pub graphs_v2: Constant,
-    /// Captured graphs of the first runner, per layer and size.
-    pub graphs_v1: Constant,
-    /// The first runner's own estimate of its graphs, per layer and size.
+    /// What the driver keeps of one graph of a piece between two mixers of dense layers.
+    pub graph_piece: Constant,
+    /// What it keeps of a dense layer in a graph of a whole step.
+    pub graph_layer: Constant,
+    /// The first runner's own estimate of its graphs, per size.
     pub graphs_v1_estimate: Constant,
     /// What grows outside the allocator in engines that count all that is gone from the device.
     pub non_torch_consumed: Constant,
     /// What the allocator holds in reserve beyond its tensors after the profile run.
     pub allocator_slack: Constant,
-    /// Since 0.33: captured graphs of the second runner, per size.
-    pub graphs_kept_size: Constant,
-    /// Since 0.33: the same, further per layer and size.
-    pub graphs_kept_layer: Constant,
-    /// Since 0.33: the engine's estimate by its trial capture, per size.
-    pub graphs_trial_size: Constant,
-    /// Since 0.33: the same, further per layer and size.
-    pub graphs_trial_layer: Constant,
 }
 
 /// A table that is not one of constants.
@@ -106,15 +98,11 @@ impl Calibration {
             non_torch_graphs: get("non_torch_graphs")?,
             non_torch_ranks: get("non_torch_ranks")?,
             non_torch_pipeline: get("non_torch_pipeline")?,
-            graphs_v2: get("graphs_v2")?,
-            graphs_v1: get("graphs_v1")?,
+            graph_piece: get("graph_piece")?,
+            graph_layer: get("graph_layer")?,
             graphs_v1_estimate: get("graphs_v1_estimate")?,
             non_torch_consumed: get("non_torch_consumed")?,
             allocator_slack: get("allocator_slack")?,
-            graphs_kept_size: get("graphs_kept_size")?,
-            graphs_kept_layer: get("graphs_kept_layer")?,
-            graphs_trial_size: get("graphs_trial_size")?,
-            graphs_trial_layer: get("graphs_trial_layer")?,
         })
     }
 
@@ -130,7 +118,7 @@ impl Calibration {
     }
 
     /// The rows with their names, in the table's order.
-    pub fn rows(&self) -> [(&'static str, &Constant); 15] {
+    pub fn rows(&self) -> [(&'static str, &Constant); 11] {
         [
             ("context", &self.context),
             ("non_torch", &self.non_torch),
@@ -138,15 +126,11 @@ impl Calibration {
             ("non_torch_graphs", &self.non_torch_graphs),
             ("non_torch_ranks", &self.non_torch_ranks),
             ("non_torch_pipeline", &self.non_torch_pipeline),
-            ("graphs_v2", &self.graphs_v2),
-            ("graphs_v1", &self.graphs_v1),
+            ("graph_piece", &self.graph_piece),
+            ("graph_layer", &self.graph_layer),
             ("graphs_v1_estimate", &self.graphs_v1_estimate),
             ("non_torch_consumed", &self.non_torch_consumed),
             ("allocator_slack", &self.allocator_slack),
-            ("graphs_kept_size", &self.graphs_kept_size),
-            ("graphs_kept_layer", &self.graphs_kept_layer),
-            ("graphs_trial_size", &self.graphs_trial_size),
-            ("graphs_trial_layer", &self.graphs_trial_layer),
         ]
     }
 }

@@ -56,25 +56,15 @@ pub enum EstimateError {
         /// What the engine derives, in tokens.
         most: u64,
     },
-    /// The release no longer loads what the checkpoint is stored in.
-    #[error(
-        "load the weights: {version} of the engine refuses {what} of `{method}`; take another checkpoint, or an older release"
-    )]
-    DroppedFormat {
+    /// The release refuses what is asked of it.
+    #[error("start the engine: {version} refuses {what}; {advice}")]
+    Refused {
+        /// The release.
+        version: String,
         /// What it refuses.
-        what: &'static str,
-        /// The method's name.
-        method: String,
-        /// The release.
-        version: String,
-    },
-    /// The release refuses the model for what its config says.
-    #[error("serve the model: {version} of the engine refuses it: {reason}")]
-    RefusedModel {
-        /// The release.
-        version: String,
-        /// What it wants.
-        reason: &'static str,
+        what: String,
+        /// What to do instead.
+        advice: &'static str,
     },
     /// The storage format of weights is not known.
     #[error("size the weights: the format `{method}` is not known; give the tensor table of the checkpoint")]

@@ -3,7 +3,6 @@
 pub(crate) mod activations;
 pub(crate) mod budget;
 pub(crate) mod drafts;
-pub(crate) mod dropped;
 pub(crate) mod fit;
 pub(crate) mod grammar;
 pub(crate) mod graphs;
@@ -11,6 +10,8 @@ pub(crate) mod held;
 pub(crate) mod input;
 pub(crate) mod kv;
 pub(crate) mod lengths;
+pub(crate) mod outside;
+pub(crate) mod refused;
 pub(crate) mod resolve;
 pub(crate) mod trust;
 pub(crate) mod words;

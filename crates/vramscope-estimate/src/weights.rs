@@ -10,8 +10,8 @@ use vramscope_core::{Architecture, Confidence, Layer, Mixer, Recurrent, WeightFo
 use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::drafts::Draft;
-use crate::vllm::dropped;
 use crate::vllm::input::EngineArgs;
+use crate::vllm::refused;
 use crate::vllm::trust::unmodelled;
 use crate::{EstimateError, Part, shape};
 use format::{Kernel, Storage};
@@ -176,14 +176,6 @@ pub fn weights_on_device(model: &Architecture, args: &EngineArgs, device: &GpuMo
 fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<Weights, EstimateError> {
     args.check()?;
     shape::check(model)?;
-    dropped::check(model, args, kernel)?;
-    let method = model.quantization.as_ref().map_or("", |q| q.method.as_str());
-    let storage = Storage {
-        format: format_of(model, args)?,
-        dtype: args.element_type(model),
-        zeros_used: method.starts_with("awq"),
-        kernel,
-    };
     let ranks = args.tensor_parallel_size.saturating_mul(args.data_parallel_size);
     let dealt = args.enable_expert_parallel;
     if dealt && ranks > 1 && !model.has_experts() {
@@ -197,6 +189,14 @@ fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<We
     if let Some(heads) = model.tower.and_then(|tower| tower.heads).filter(|_| !args.language_model_only) {
         split.of("the heads of the vision or audio tower", heads)?;
     }
+    refused::check(model, args, split, kernel)?;
+    let method = model.quantization.as_ref().map_or("", |q| q.method.as_str());
+    let storage = Storage {
+        format: format_of(model, args)?,
+        dtype: args.element_type(model),
+        zeros_used: method.starts_with("awq"),
+        kernel,
+    };
     let ranges = stages_of(model.layers.len(), args.pipeline_parallel_size)?;
     let last = ranges.len() - 1;
     let mut stages = Vec::with_capacity(ranges.len());

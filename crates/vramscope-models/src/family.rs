@@ -243,9 +243,9 @@ const FAMILIES: &[Family] = &[
 ];
 
 /// Families whose classes make embedding and head on every stage of a pipeline: they do not ask which stage they are
-/// (vLLM 0.25 and 0.33, `model_executor/models/{qwen3_moe,qwen3_next,gemma2,gemma3,nemotron_h,gpt_oss}.py`).
-const ENDS_ON_EVERY_STAGE: [&str; 7] =
-    ["qwen3_moe", "qwen3_next", "gemma2", "gemma3", "gemma3_text", "nemotron_h", "gpt_oss"];
+/// (vLLM 0.25 and 0.33, `model_executor/models/{mixtral,qwen3_moe,qwen3_next,gemma2,gemma3,nemotron_h,gpt_oss}.py`).
+const ENDS_ON_EVERY_STAGE: [&str; 8] =
+    ["mixtral", "qwen3_moe", "qwen3_next", "gemma2", "gemma3", "gemma3_text", "nemotron_h", "gpt_oss"];
 
 /// Whether a family's classes make embedding and head on every stage of a pipeline.
 pub(crate) fn has_ends_on_every_stage(model_type: &str) -> bool {

@@ -75,7 +75,8 @@ impl Truth {
             args: without_one_rank(args),
             weights: stages.iter().filter_map(bytes).max(),
             parameters: line["parameters"].as_u64().filter(|_| whole),
-            max_model_len: line["max_model_len"].as_u64(),
+            // Where the engine chooses the length, the plan has it.
+            max_model_len: line["kv"]["max_model_len"].as_u64().or(line["max_model_len"].as_u64()),
             plan: plan(&line["kv"]),
             refusal,
             fault,

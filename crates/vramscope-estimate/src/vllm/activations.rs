@@ -3,6 +3,7 @@
 //! The peak is the largest sum of tensors that are alive together. Which ones are follows from the implementation: see
 //! the sources named beside each phase. Read against vLLM 0.25.1.
 
+mod compiling;
 mod forward;
 mod sampler;
 
@@ -74,10 +75,11 @@ impl Runner {
         let whole = args.pipeline_parallel_size == 1;
         match drafter.method {
             DraftMethod::Eagle | DraftMethod::OwnLayers => true,
-            DraftMethod::Eagle3 => whole || args.version.from_minor(33),
+            DraftMethod::Eagle3 => whole || args.version.from_minor(30),
             DraftMethod::Suffix => false,
-            // Read in 0.25 and 0.33; between them as in the former.
-            DraftMethod::Lookup | DraftMethod::Model | DraftMethod::Other => args.version.from_minor(33),
+            DraftMethod::Lookup | DraftMethod::Model => args.version.from_minor(32),
+            // Medusa and such; read in 0.25, 0.28, 0.30, 0.32 and 0.33.
+            DraftMethod::Other => args.version.from_minor(33),
         }
     }
 }
@@ -98,17 +100,24 @@ pub(crate) struct Peak {
     pub(crate) figure: Figure,
     /// The experts' workspace, which stays allocated after the run.
     pub(crate) workspace: u64,
+    /// All that stays and is no part of the figure.
+    stays: u64,
 }
 
-/// The peak beside a drafter: the model's states that it takes in stay meanwhile, and its own step, which was recorded once,
-/// may take as much again.
-pub(crate) fn beside(peak: Peak, draft: &Draft<'_>, engine: &Resolved, hidden: u64) -> Peak {
+/// The peak beside a drafter: the model's states that it takes in stay meanwhile, and its own step may take as much again.
+/// A head may need the most while it is compiled. Recorded once.
+pub(crate) fn beside(peak: Peak, draft: &Draft<'_>, context: &Context<'_>) -> Peak {
+    let (engine, hidden) = (context.engine, context.model.hidden_size);
     let unit = engine.max_num_batched_tokens.saturating_mul(engine.element.bits() / 8);
     let (states, joined) = (draft.states().saturating_mul(unit), draft.joined(hidden).saturating_mul(unit));
     let Figure { value, low, high, .. } = peak.figure;
     let confidence = peak.figure.confidence.min(Confidence::Assumed);
-    let figure = Figure { value: value.saturating_add(states), ..peak.figure };
-    let high = high.saturating_add(states).saturating_add(joined);
+    let compiles = engine.compiled && engine.version.counts_consumed();
+    let tried = if compiles { draft.tried(hidden).saturating_mul(unit) } else { 0 };
+    let tried = if tried > 0 { tried.saturating_add(context.device.l2_bytes).saturating_sub(peak.stays) } else { 0 };
+    let value = value.saturating_add(states).max(tried);
+    let high = high.saturating_add(states).saturating_add(joined).max(value);
+    let figure = Figure { value, ..peak.figure };
     Peak { figure: figure.within(low, high, confidence), ..peak }
 }
 
@@ -118,11 +127,13 @@ pub(crate) fn peak(
     layers: std::ops::Range<usize>,
     last_stage: bool,
 ) -> Result<Peak, EstimateError> {
+    let first_stage = layers.start == 0;
     let step = forward::peak(&context, layers)?;
     let sampling = if last_stage { sampler::peak(&context, step.workspace)? } else { 0 };
     let engine = context.engine;
     if engine.version.counts_consumed() {
-        return Ok(above_what_stays(&context, &step, sampling));
+        let compiling = compiling::peak(&context, first_stage)?;
+        return Ok(above_what_stays(&context, &step, sampling, compiling));
     }
     let blas = if context.plain || sampling > step.bytes { context.device.blas_workspace() } else { 0 };
     let value = step.bytes.max(sampling).checked_add(blas + bookkeeping(engine)).ok_or(OVERFLOW)?;
@@ -151,25 +162,33 @@ pub(crate) fn peak(
             ("blas_workspace", blas),
         ])
         .within(low.min(value), high, decides.confidence);
-    Ok(Peak { figure, workspace: step.workspace })
+    Ok(Peak { figure, workspace: step.workspace, stays: 0 })
 }
 
 /// The peak above what is left allocated after the run, as engines count it that take all off their budget that is gone
 /// from the device: what stays is no part of it. Matrix products have their workspace before the run begins, and what
 /// kernels are tuned with is given back before.
-fn above_what_stays(context: &Context<'_>, step: &forward::Step, sampling: u64) -> Peak {
+fn above_what_stays(context: &Context<'_>, step: &forward::Step, sampling: u64, compiling: u64) -> Peak {
     let engine = context.engine;
     let tuning = if step.tunes { context.device.l2_bytes } else { 0 };
-    let kept = held::of_the_run(context.model, engine).saturating_add(step.workspace);
+    let run = held::of_the_run(context.model, engine, context.device);
+    let kept = run.saturating_add(step.workspace);
     let forward = (step.bytes - tuning).saturating_add(bookkeeping(engine)).saturating_sub(kept);
     let sampler = sampling.saturating_sub(step.workspace).saturating_add(SAMPLER_MORE);
-    let (value, phase) = (forward.max(sampler), forward >= sampler);
+    // The experts' workspace is made after the compilation.
+    let compiled = compiling.saturating_sub(kept);
+    let warm = forward.max(sampler);
+    let value = warm.max(compiled);
+    let (method, formula) = if compiled > warm {
+        ("compilation", compiling::FORMULA)
+    } else if forward >= sampler {
+        ("forward_phase", forward::FORMULA)
+    } else {
+        ("sampler_phase", sampler::formula(engine))
+    };
     let margins =
         if is_read(engine) { margins(context).above_what_stays() } else { Margins::new(250, 350, Confidence::Assumed) };
-    // One server's peak was 29 % above what sampling explains, where a longer forward phase would have hidden it.
-    let hidden = sampler.saturating_add(sampler / 1000 * 300);
-    let (method, formula) =
-        if phase { ("forward_phase", forward::FORMULA) } else { ("sampler_phase", sampler::formula(engine)) };
+    let confidence = if compiled > warm { margins.confidence.min(Confidence::Estimated) } else { margins.confidence };
     let figure = Figure::exact(value, method, formula)
         .with(&[
             ("tokens", engine.max_num_batched_tokens),
@@ -178,14 +197,11 @@ fn above_what_stays(context: &Context<'_>, step: &forward::Step, sampling: u64) 
             ("hidden_size", context.model.hidden_size),
             ("forward", step.bytes),
             ("sampler", sampling),
+            ("compilation", compiling),
             ("stays", kept),
         ])
-        .within(
-            margins.low(value),
-            margins.high(value).max(hidden),
-            if hidden > value { Confidence::Estimated.min(margins.confidence) } else { margins.confidence },
-        );
-    Peak { figure, workspace: step.workspace }
+        .within(margins.low(warm), margins.high(value), confidence);
+    Peak { figure, workspace: step.workspace, stays: kept }
 }
 
 /// Small tensors of the sampler's second pass, which goes through all of a request's settings: 6 to 8 MB in a recording.
@@ -240,10 +256,6 @@ fn margins(context: &Context<'_>) -> Margins {
     let young = |layer: &Layer| matches!(layer.mixer, Mixer::Latent(l) if l.sparse || model.has_recurrence());
     if is_read(engine) && model.layers.iter().any(young) {
         return Margins::new(300, 250, Confidence::Assumed);
-    }
-    // Recorded once: 2.4 times what the phases explain.
-    if model.own_inputs() > 0 {
-        return Margins::new(250, 1600, Confidence::Assumed);
     }
     if is_read(engine) && followed && engine.pipeline_parallel_size > 1 && engine.version.from_minor(28) {
         return Margins::new(60, 60, Confidence::Estimated);

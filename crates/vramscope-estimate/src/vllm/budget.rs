@@ -14,7 +14,7 @@ use crate::vllm::input::EngineArgs;
 use crate::vllm::kv::KvPlan;
 use crate::vllm::resolve::{self, Resolved};
 use crate::vllm::trust::Doubts;
-use crate::vllm::{graphs, held};
+use crate::vllm::{graphs, held, outside};
 use crate::{EstimateError, Weights, kv_plan, weights, weights_on_device};
 
 const OVERFLOW: EstimateError = EstimateError::Overflow { what: "the budget" };
@@ -156,15 +156,16 @@ pub fn budget_of_loaded(
 ) -> Result<Budget, EstimateError> {
     let device = setting.device;
     let mut plan = kv_plan(model, args)?;
-    let engine = resolve::resolve(model, args, device, &plan)?;
-    plan.set_step(engine.max_num_batched_tokens, args);
+    let mut engine = resolve::resolve(model, args, device, &plan)?;
+    plan.set_step(engine.max_num_batched_tokens, model, args);
     let requested = requested(&engine, device)?;
     let doubts = Doubts::of(model, args, &plan);
-    let graphs_budgeted = graphs::told(graphs::budgeted(model, &engine, device, setting.calibration), args);
-    let graphs_budgeted = doubts.widen_part(graphs_budgeted);
-    let non_torch = graphs::non_torch(&engine, device, setting.calibration);
-    let context = graphs::context(setting.calibration);
+    let non_torch = outside::non_torch(&engine, device, setting.calibration);
+    let context = outside::context(setting.calibration);
     let plain = matches!(engine.format, vramscope_core::WeightFormat::Plain | vramscope_core::WeightFormat::Mxfp4);
+    let capture = graphs::Capture::new(model, args, &engine, device, plain);
+    let graphs_budgeted = doubts.widen_part(graphs::budgeted(&capture, setting.calibration));
+    let cuda_graphs = doubts.widen_part(graphs::captured(&capture, setting.calibration));
     let last = loaded.stages.len().saturating_sub(1);
     let draft = Draft::of(model, args.drafter.as_ref());
     let mut least: Option<Stage> = None;
@@ -172,10 +173,10 @@ pub fn budget_of_loaded(
         let what = Context { model, engine: &engine, device, plain };
         let peak = activations::peak(what, stage.layers.clone(), index == last)?;
         let peak = match draft.as_ref().filter(|_| index == last) {
-            Some(draft) => activations::beside(peak, draft, &engine, model.hidden_size),
+            Some(draft) => activations::beside(peak, draft, &what),
             None => peak,
         };
-        let held = held::held(model, &engine, peak.workspace, setting.calibration);
+        let held = held::held(model, &engine, device, peak.workspace, setting.calibration);
         let (peak_figure, held) = (doubts.widen_part(peak.figure), doubts.widen_part(held));
         let taken = [&stage.bytes, &peak_figure, &non_torch, &graphs_budgeted, &held];
         let left = |of: fn(&Figure) -> u64, from: u64| {
@@ -198,6 +199,8 @@ pub fn budget_of_loaded(
     }
     let stage = least.ok_or(OVERFLOW)?;
     let sizes = Sizes::of(&plan, &engine, args, stage.available, doubts)?;
+    // The run that measures the peak is made with the derived length; what fits takes its place only now.
+    engine.max_model_len = length_of(&plan, &engine, args, sizes.blocks.value);
     let mut verdict = verdict(&stage, &sizes, &plan, &engine, &requested, &non_torch, &context, setting);
     verdict.certain &= doubts.none();
     Ok(Budget {
@@ -206,7 +209,7 @@ pub fn budget_of_loaded(
         weights: stage.weights,
         held: stage.held,
         activation_peak: stage.activation_peak,
-        cuda_graphs: doubts.widen_part(graphs::told(graphs::captured(model, &engine, setting.calibration), args)),
+        cuda_graphs,
         cuda_graphs_budgeted: graphs_budgeted,
         non_torch,
         runtime_context: context,
@@ -267,10 +270,13 @@ impl Sizes {
             Ok(Figure::exact(value, method, formula).within(low, high, confidence))
         };
         let blocks = |bytes: u64| args.num_gpu_blocks_override.unwrap_or_else(|| plan.blocks_in(bytes));
-        let request = plan.blocks_per_request(engine.max_model_len).ok_or(OVERFLOW)?;
-        let concurrency = |bytes: u64| u128::from(blocks(bytes)) * 1000 / u128::from(request.max(1));
+        let length = |bytes: u64| length_of(plan, engine, args, blocks(bytes));
+        let request_of = |length: u64| plan.blocks_per_request(length).map(|blocks| blocks.max(1));
+        let request = plan.blocks_per_request(length(available.0)).ok_or(OVERFLOW)?;
+        let concurrency = |bytes: u64| Some(u128::from(blocks(bytes)) * 1000 / u128::from(request_of(length(bytes))?));
         let tokens = |bytes: u64| {
-            let by_request = u128::from(blocks(bytes)) * u128::from(engine.max_model_len) / u128::from(request.max(1));
+            let length = length(bytes);
+            let by_request = u128::from(blocks(bytes)) * u128::from(length) / u128::from(request_of(length)?);
             let by_group = u128::from(blocks(bytes)) / (plan.groups.len().max(1) as u128) * u128::from(plan.block_size);
             u64::try_from(if engine.version.from_minor(20) { by_request } else { by_group }).ok()
         };
@@ -288,7 +294,7 @@ impl Sizes {
                 .with(&[("blocks_per_request", request)]),
             concurrency: doubts
                 .widen(figure("engine_concurrency", "blocks / blocks of a request of max_model_len", &|b| {
-                    u64::try_from(concurrency(b)).ok()
+                    u64::try_from(concurrency(b)?).ok()
                 })?)
                 .with(&[("blocks_per_request", request)]),
         })
@@ -307,7 +313,7 @@ fn verdict(
     setting: Setting<'_>,
 ) -> Verdict {
     let total = setting.device.total.get();
-    let reserve = u64::from(engine.version.from_minor(30));
+    let reserve = kept_back(engine);
     let starts_with = |blocks: u64| {
         plan.blocks_per_request(engine.max_model_len).is_some_and(|request| request <= blocks.saturating_sub(reserve))
     };
@@ -364,6 +370,20 @@ fn too_small(plan: &KvPlan, engine: &Resolved, sizes: &Sizes, longest: Option<u6
         available: Some(Bytes::new(sizes.available.value)),
         estimated_max_model_len: longest,
     }
+}
+
+/// The longest request as the engine ends up with it, in a cache of so many blocks.
+fn length_of(plan: &KvPlan, engine: &Resolved, args: &EngineArgs, blocks: u64) -> u64 {
+    let derived = engine.max_model_len;
+    if !args.auto_max_model_len || args.max_model_len.is_some() {
+        return derived;
+    }
+    longest(plan, blocks.saturating_sub(kept_back(engine)), derived).unwrap_or(derived)
+}
+
+/// Blocks that the engine never gives to a request and, since 0.30, does not count on.
+fn kept_back(engine: &Resolved) -> u64 {
+    u64::from(engine.version.from_minor(30))
 }
 
 /// The longest request up to `most` tokens that so many blocks hold, by bisection as the engine does it.

@@ -4,7 +4,7 @@
 //! and `v1/worker/gpu/spec_decode/eagle/utils.py`, which gives heads the model's embedding and output.
 
 use serde_json::{Map, Value};
-use vramscope_core::{Architecture, DraftModel, Layer, Mixer, Span};
+use vramscope_core::{Architecture, DraftModel, FeedForward, Layer, Mixer, Span};
 
 use crate::EstimateError;
 
@@ -164,7 +164,10 @@ impl<'a> Draft<'a> {
                     Mixer::Latent(_) => true,
                     _ => false,
                 };
-                let layer = model.layers.iter().rev().find(attends)?;
+                // Where layers share an index, one that predicts has its own.
+                let indexes = |layer: &&Layer| matches!(layer.mixer, Mixer::Latent(l) if l.indexer.is_some());
+                let behind = || model.layers.iter().rev().filter(attends);
+                let layer = behind().find(indexes).or_else(|| behind().next())?;
                 (count > 0).then_some(Self::OwnLayers { layer, count, join })
             }
             DraftMethod::Eagle => Some(Self::Head { draft: draft?, third: false }),
@@ -197,6 +200,18 @@ impl<'a> Draft<'a> {
             Self::Head { draft, third: true } => draft.inputs,
             _ => 0,
         }
+    }
+
+    /// Values per token alive while the head is compiled for the first time: the model's states, what they are joined to and
+    /// its norm, the activation's arguments, and the head's own two states. Seen in an allocation history of EAGLE-3.
+    pub(crate) fn tried(&self, hidden: u64) -> u64 {
+        let Self::Head { draft, third: true } = self else { return 0 };
+        let widest = draft.architecture.layers.iter().filter_map(|layer| match &layer.feed_forward {
+            FeedForward::Dense(dense) if dense.gated => Some(3 * dense.width),
+            FeedForward::Dense(dense) => Some(2 * dense.width),
+            _ => None,
+        });
+        draft.inputs.saturating_add(4 * hidden).saturating_add(widest.max().unwrap_or(0))
     }
 
     /// Values per token that its own step joins.

@@ -9,15 +9,18 @@ use vramscope_core::{Architecture, Confidence};
 
 use crate::allocator::occupied;
 use crate::calibration::Calibration;
+use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::activations::Runner;
 use crate::vllm::resolve::Resolved;
 
-/// Workspaces of matrix products and two megabytes of the sampler's, kept after the profile run: 66 MiB in six of seven
-/// recordings, 34 MiB for LFM2.
-const WORKSPACES: u64 = (66 << 20) + 2048;
-/// How much less and more was kept of the run in 17 recordings of as many models and settings: 32 to 144 MiB.
-const WORKSPACES_DIFFER: (u64, u64) = (40 << 20, 100 << 20);
+/// How much more the sampler's buffer may hold: it takes a free block that is up to this much larger, since large ones are
+/// not split. Of 18 recordings five had 8 to 20 MiB more, the rest nothing.
+const LARGER_BLOCK: u64 = 20 << 20;
+/// What else may stay, less and more, and what the allocator's reserve was seen to differ by.
+const OTHERS_DIFFER: (u64, u64) = (8 << 20, 60 << 20);
+/// Tables of the sampler's cut-off.
+const CUT_OFF_TABLES: u64 = 2048;
 /// Bytes of a request's own rows: tables of allowed tokens, biases, stop tokens and bad words (17,412), and what the
 /// second runner keeps of a request beside (548, as recorded).
 const PER_REQUEST: u64 = 17_960;
@@ -27,30 +30,41 @@ const PER_TOKEN: u64 = 13;
 const PER_ROUTE: u64 = 6;
 
 /// Bytes that stay after the profile run without the experts' workspace: the run's own peak does not count them again.
-pub(crate) fn of_the_run(model: &Architecture, engine: &Resolved) -> u64 {
+pub(crate) fn of_the_run(model: &Architecture, engine: &Resolved, device: &GpuModel) -> u64 {
     let experts = model.layers.iter().filter_map(|layer| match layer.feed_forward {
         vramscope_core::FeedForward::Experts(e) => Some(e.count),
         _ => None,
     });
     let routes = experts.max().unwrap_or(0).saturating_mul(engine.max_num_batched_tokens);
-    WORKSPACES.saturating_add(routes.saturating_mul(PER_ROUTE))
+    // A row of 32-bit logits for each program that cuts off what is unlikely (`v1/sample/ops/topk_topp_triton.py`).
+    let programs = device.multiprocessors.min(engine.max_num_seqs);
+    let buffer = programs.saturating_mul(model.vocab_size).saturating_mul(4);
+    const SEGMENT: u64 = 2 << 20;
+    let buffer = if buffer < 5 * SEGMENT { buffer } else { buffer.div_ceil(SEGMENT).saturating_mul(SEGMENT) };
+    buffer.saturating_add(CUT_OFF_TABLES).saturating_add(routes.saturating_mul(PER_ROUTE))
 }
 
 /// What stays, without weights and without what grew outside the allocator. `workspace` is the experts'.
-pub(crate) fn held(model: &Architecture, engine: &Resolved, workspace: u64, calibration: &Calibration) -> Figure {
+pub(crate) fn held(
+    model: &Architecture,
+    engine: &Resolved,
+    device: &GpuModel,
+    workspace: u64,
+    calibration: &Calibration,
+) -> Figure {
     if !engine.version.counts_consumed() {
         return Figure::exact(0, "not_counted", "this engine does not count what its runner keeps");
     }
     let slack = &calibration.allocator_slack;
-    let run = of_the_run(model, engine).saturating_add(workspace);
+    let run = of_the_run(model, engine, device).saturating_add(workspace);
     let value =
         runner(model, engine).saturating_add(states(model, engine)).saturating_add(run).saturating_add(slack.value);
     let one = engine.tensor_parallel_size == 1 && engine.pipeline_parallel_size == 1;
     let recorded = engine.version.is_recorded() && engine.runner == Runner::V2 && one;
     let (below, above) = match (recorded, model.has_experts()) {
-        (true, false) => (slack.value + WORKSPACES_DIFFER.0, slack.high + WORKSPACES_DIFFER.1),
+        (true, false) => (slack.value + OTHERS_DIFFER.0, slack.high + LARGER_BLOCK + OTHERS_DIFFER.1),
         // Kernels of experts differ in what they keep.
-        (true, true) => (slack.value + WORKSPACES_DIFFER.0, slack.high + WORKSPACES_DIFFER.1 + run / 50),
+        (true, true) => (slack.value + OTHERS_DIFFER.0, slack.high + LARGER_BLOCK + OTHERS_DIFFER.1 + run / 50),
         // Tables stand on the last stage, states on all but the first.
         (false, _) => (value / 10 * 9, value / 2),
     };

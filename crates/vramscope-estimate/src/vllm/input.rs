@@ -101,6 +101,18 @@ pub enum Usage {
     Offline,
 }
 
+/// What the engine's defaults are chosen for (`--performance-mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PerformanceMode {
+    /// Neither.
+    #[default]
+    Balanced,
+    /// Short answers' times: graphs for every small step.
+    Interactivity,
+    /// Tokens per second: steps of twice as many tokens and requests.
+    Throughput,
+}
+
 /// Adapters that the engine makes room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lora {
@@ -133,6 +145,9 @@ pub struct EngineArgs {
     pub kv_cache_dtype: Option<String>,
     /// Longest request in tokens.
     pub max_model_len: Option<u64>,
+    /// The longest request is what the cache has room for, up to what the engine derives of the model; a given length
+    /// goes before it.
+    pub auto_max_model_len: bool,
     /// Lengths above what the engine derives of the model are accepted (the variable VLLM_ALLOW_LONG_MAX_MODEL_LEN).
     pub allow_long_max_model_len: bool,
     /// Most requests in one step.
@@ -151,6 +166,10 @@ pub struct EngineArgs {
     pub enforce_eager: bool,
     /// Prefixes are shared between requests.
     pub enable_prefix_caching: Option<bool>,
+    /// Long prompts are cut into the chunks of several steps.
+    pub enable_chunked_prefill: Option<bool>,
+    /// What defaults are chosen for.
+    pub performance_mode: PerformanceMode,
     /// Steps overlap with scheduling.
     pub async_scheduling: Option<bool>,
     /// Layers with a window get blocks like all others.
@@ -186,6 +205,7 @@ impl Default for EngineArgs {
             quantization: None,
             kv_cache_dtype: None,
             max_model_len: None,
+            auto_max_model_len: false,
             allow_long_max_model_len: false,
             max_num_seqs: None,
             max_num_batched_tokens: None,
@@ -195,6 +215,8 @@ impl Default for EngineArgs {
             num_gpu_blocks_override: None,
             enforce_eager: false,
             enable_prefix_caching: None,
+            enable_chunked_prefill: None,
+            performance_mode: PerformanceMode::Balanced,
             async_scheduling: None,
             disable_hybrid_kv_cache_manager: None,
             lora: None,

@@ -6,10 +6,13 @@
 mod page;
 mod state;
 
+use std::ops::Range;
+
 use vramscope_core::{Architecture, Attention, Mixer, Span};
 
 use crate::EstimateError;
-use crate::vllm::drafts::Draft;
+use crate::vllm::activations::Runner;
+use crate::vllm::drafts::{Draft, DraftMethod};
 use crate::vllm::input::EngineArgs;
 use crate::weights::stages_of;
 use crate::weights::tensors::Split;
@@ -68,6 +71,30 @@ struct Spec {
     page: u64,
 }
 
+impl Spec {
+    fn group(&self, layers: u64) -> KvGroup {
+        KvGroup { kind: self.kind, layers, block_size: self.block_size, page_bytes: self.page }
+    }
+}
+
+/// Layers whose caches are alike.
+#[derive(Debug, Clone)]
+struct Bucket {
+    spec: Spec,
+    /// Places of the layers in the model, in order; a drafter's stand behind them.
+    runs: Vec<Range<u64>>,
+}
+
+impl Bucket {
+    fn layers(&self) -> u64 {
+        self.runs.iter().map(|run| run.end - run.start).sum()
+    }
+
+    fn layers_on(&self, stages: &[Range<usize>], stage: usize) -> u64 {
+        self.runs.iter().map(|run| layers_on(run, stages, stage)).sum()
+    }
+}
+
 /// Lays out the KV cache. Models without any (purely feed-forward ones) have no groups.
 ///
 /// # Errors
@@ -84,14 +111,18 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
         block_size = aligned.block_size;
         state_page = Some(aligned.page);
     }
-    let mut buckets: Vec<(Spec, u64)> = Vec::new();
-    let mut indexed = 0_u64;
+    let mut buckets: Vec<Bucket> = Vec::new();
+    let stages = stages_of(model.layers.len(), args.pipeline_parallel_size)?;
+    let mut indexed = vec![0_u64; stages.len()];
     let draft = Draft::of(model, args.drafter.as_ref());
     let drafted = draft.iter().flat_map(Draft::layers);
+    let mut place = 0_u64;
     for (layer, times) in model.runs().chain(drafted) {
-        let add = |spec: Spec, buckets: &mut Vec<(Spec, u64)>| match buckets.iter_mut().find(|(s, _)| *s == spec) {
-            Some((_, count)) => *count += times,
-            None => buckets.push((spec, times)),
+        let run = place..place.checked_add(times).ok_or(OVERFLOW)?;
+        place = run.end;
+        let add = |spec: Spec, buckets: &mut Vec<Bucket>| match buckets.iter_mut().find(|bucket| bucket.spec == spec) {
+            Some(bucket) => bucket.runs.push(run.clone()),
+            None => buckets.push(Bucket { spec, runs: vec![run.clone()] }),
         };
         let recurrent = state_page.map(|page| Spec { kind: CacheKind::Recurrent, block_size, page });
         match layer.mixer {
@@ -106,8 +137,11 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
                 let page = page::latent(&l, element, block_size)?;
                 add(Spec { kind: CacheKind::Latent, block_size, page }, &mut buckets);
                 if let Some(index) = l.indexer {
-                    let pages = page::index(index, block_size).and_then(|page| page.checked_mul(times));
-                    indexed = pages.and_then(|pages| pages.checked_add(indexed)).ok_or(OVERFLOW)?;
+                    let page = page::index(index, block_size).ok_or(OVERFLOW)?;
+                    for (stage, sum) in indexed.iter_mut().enumerate() {
+                        let layers = layers_on(&run, &stages, stage);
+                        *sum = page.checked_mul(layers).and_then(|pages| pages.checked_add(*sum)).ok_or(OVERFLOW)?;
+                    }
                 }
             }
             Mixer::Recurrent(_) => recurrent.into_iter().for_each(|spec| add(spec, &mut buckets)),
@@ -118,19 +152,17 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
         }
     }
     if hybrid_manager_off(&buckets, args) {
-        buckets = all_full(&buckets);
+        buckets = all_full(buckets);
     }
     let mut plan = KvPlan {
         groups: Vec::new(),
         block_size,
         bytes_per_block: 0,
-        // A drafter's layers stand on the last stage alone, which the shares of stages do not know.
-        approximate: !state::is_checked(model, args) || (draft.is_some() && args.pipeline_parallel_size > 1),
-        in_flight: args.max_num_batched_tokens.and_then(|step| in_flight(step, args)),
+        approximate: !state::is_checked(model, args),
+        in_flight: args.max_num_batched_tokens.and_then(|step| in_flight(step, model, args)),
         state_blocks: args.num_speculative_tokens.saturating_add(state::blocks(model, args)),
     };
-    group(&mut plan, buckets, model, args)?;
-    plan.bytes_per_block = plan.bytes_per_block.checked_add(indexed).ok_or(OVERFLOW)?;
+    group(&mut plan, buckets, &indexed, &stages)?;
     Ok(plan)
 }
 
@@ -140,10 +172,10 @@ fn usual_block(model: &Architecture, args: &EngineArgs, element: CacheElement) -
     let any = |wanted: &dyn Fn(&Mixer) -> bool| model.layers.iter().any(|layer| wanted(&layer.mixer));
     // FlashMLA's: for sparse attention, and for latents of 8 bits.
     let latent = any(&|mixer| matches!(mixer, Mixer::Latent(l) if l.sparse || (eight_bits && !l.expanded)));
-    // Triton's, since 0.33, for wide heads of 8 bits.
+    // FlashAttention's, since 0.32, for the widest heads that it takes, in 8 bits.
     let wide = eight_bits
-        && args.version.from_minor(33)
-        && any(&|mixer| matches!(mixer, Mixer::Attention(a) if a.head_dim > 256));
+        && args.version.from_minor(32)
+        && any(&|mixer| matches!(mixer, Mixer::Attention(a) if a.head_dim == 512));
     if latent || wide { 64 } else { 16 }
 }
 
@@ -159,86 +191,114 @@ fn attention_spec(a: &Attention, split: Split, element: CacheElement, block_size
 }
 
 /// Tokens in flight over those computed: one step's until 0.25, those of all overlapping steps since.
-fn in_flight(step: u64, args: &EngineArgs) -> Option<u64> {
-    let overlapping = match (args.version.from_minor(26), args.async_scheduling.unwrap_or(true)) {
-        (false, _) => 1,
-        (true, true) => args.pipeline_parallel_size + 1,
-        (true, false) => args.pipeline_parallel_size,
-    };
-    step.checked_mul(overlapping)
+fn in_flight(step: u64, model: &Architecture, args: &EngineArgs) -> Option<u64> {
+    step.checked_mul(if args.version.from_minor(26) { overlapping(model, args) } else { 1 })
+}
+
+/// Steps that overlap (`config/vllm.py`, `max_concurrent_batches`): a stage has one each, and scheduling ahead adds one, to
+/// the first runner only without a pipeline.
+fn overlapping(model: &Architecture, args: &EngineArgs) -> u64 {
+    let stages = args.pipeline_parallel_size;
+    let ahead = args.async_scheduling.unwrap_or_else(|| schedules_ahead(model, args));
+    if ahead && (stages == 1 || Runner::of(model, args) == Runner::V2) { stages.saturating_add(1) } else { stages }
+}
+
+/// Whether steps are scheduled ahead where nobody says: not beside drafters that the engine, until 0.32, or its first
+/// runner, since 0.33, does not know to.
+fn schedules_ahead(model: &Architecture, args: &EngineArgs) -> bool {
+    let Some(drafter) = &args.drafter else { return true };
+    let heads = matches!(drafter.method, DraftMethod::OwnLayers | DraftMethod::Eagle | DraftMethod::Eagle3);
+    let known = heads || (drafter.method == DraftMethod::Model && args.version.from_minor(28));
+    known || (args.version.from_minor(33) && Runner::of(model, args) == Runner::V2)
 }
 
 /// Engines before 0.25 do not use their hybrid manager with chunked layers unless told to
 /// (`VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE`, which is on by default in 0.25.1, 0.32.0 and 0.33.0).
-fn hybrid_manager_off(buckets: &[(Spec, u64)], args: &EngineArgs) -> bool {
-    let chunked = buckets.iter().any(|(spec, _)| matches!(spec.kind, CacheKind::Chunked(_)));
+fn hybrid_manager_off(buckets: &[Bucket], args: &EngineArgs) -> bool {
+    let chunked = buckets.iter().any(|bucket| matches!(bucket.spec.kind, CacheKind::Chunked(_)));
     args.disable_hybrid_kv_cache_manager.unwrap_or(chunked && !args.version.from_minor(25))
 }
 
 /// Layers with a window become full ones, where full ones exist beside them.
-fn all_full(buckets: &[(Spec, u64)]) -> Vec<(Spec, u64)> {
-    let has_full = buckets.iter().any(|(spec, _)| spec.kind == CacheKind::Full);
-    let mut merged: Vec<(Spec, u64)> = Vec::new();
-    for (spec, count) in buckets {
+fn all_full(buckets: Vec<Bucket>) -> Vec<Bucket> {
+    let has_full = buckets.iter().any(|bucket| bucket.spec.kind == CacheKind::Full);
+    let mut merged: Vec<Bucket> = Vec::new();
+    for Bucket { spec, runs } in buckets {
         let windowed = matches!(spec.kind, CacheKind::Sliding(_) | CacheKind::Chunked(_));
         let kind = if has_full && windowed { CacheKind::Full } else { spec.kind };
-        let spec = Spec { kind, ..*spec };
-        match merged.iter_mut().find(|(s, _)| *s == spec) {
-            Some((_, sum)) => *sum += count,
-            None => merged.push((spec, *count)),
+        let spec = Spec { kind, ..spec };
+        match merged.iter_mut().find(|bucket| bucket.spec == spec) {
+            Some(bucket) => {
+                bucket.runs.extend(runs);
+                // Layers are dealt out in the model's order.
+                bucket.runs.sort_by_key(|run| run.start);
+            }
+            None => merged.push(Bucket { spec, runs }),
         }
     }
     merged
 }
 
+/// How many layers of a run stand on a stage; what a drafter adds behind the model's layers stands on the last one.
+fn layers_on(run: &Range<u64>, stages: &[Range<usize>], stage: usize) -> u64 {
+    let own = &stages[stage];
+    let end = if stage + 1 == stages.len() { u64::MAX } else { own.end as u64 };
+    run.end.min(end).saturating_sub(run.start.max(own.start as u64))
+}
+
 fn group(
     plan: &mut KvPlan,
-    buckets: Vec<(Spec, u64)>,
-    model: &Architecture,
-    args: &EngineArgs,
+    buckets: Vec<Bucket>,
+    indexed: &[u64],
+    stages: &[Range<usize>],
 ) -> Result<(), EstimateError> {
-    let stages = stages_of(model.layers.len(), args.pipeline_parallel_size)?;
-    // Every stage has its share of each group; the largest share sizes the pool.
-    let share = |layers: u64| layers.div_ceil(stages.len() as u64);
-    let alike = |a: &CacheKind, b: &CacheKind| a == b;
-    if buckets.windows(2).all(|pair| alike(&pair[0].0.kind, &pair[1].0.kind)) {
-        // One kind of slot: one group, whatever the pages' sizes.
-        let mut bytes = 0_u64;
-        for (spec, count) in &buckets {
-            bytes = spec.page.checked_mul(share(*count)).and_then(|b| bytes.checked_add(b)).ok_or(OVERFLOW)?;
-            plan.groups.push(KvGroup {
-                kind: spec.kind,
-                layers: *count,
-                block_size: spec.block_size,
-                page_bytes: spec.page,
-            });
+    if buckets.windows(2).all(|pair| pair[0].spec.kind == pair[1].spec.kind) {
+        // One kind of slot: one group, whatever the pages' sizes. The fullest stage sizes the pool.
+        for (stage, index) in indexed.iter().enumerate() {
+            let mut bytes = *index;
+            for bucket in &buckets {
+                let layers = bucket.layers_on(stages, stage);
+                bytes = bucket.spec.page.checked_mul(layers).and_then(|b| bytes.checked_add(b)).ok_or(OVERFLOW)?;
+            }
+            plan.bytes_per_block = plan.bytes_per_block.max(bytes);
         }
-        plan.bytes_per_block = bytes;
+        plan.groups.extend(buckets.iter().map(|bucket| bucket.spec.group(bucket.layers())));
         return Ok(());
     }
     let buckets = page::equalize(buckets)?;
-    let smallest = buckets.iter().map(|(_, count)| *count).min().unwrap_or(1);
-    let largest = buckets.iter().map(|(_, count)| *count).max().unwrap_or(1);
+    let smallest = buckets.iter().map(Bucket::layers).min().unwrap_or(1);
+    let largest = buckets.iter().map(Bucket::layers).max().unwrap_or(1);
     // Nearly equal buckets are padded up to the larger one.
     let size = if 2 * largest < 3 * smallest { largest } else { smallest };
-    for (spec, count) in &buckets {
-        let groups = count.div_ceil(size);
+    let page = buckets.first().map_or(0, |bucket| bucket.spec.page);
+    for bucket in &buckets {
+        let groups = bucket.layers().div_ceil(size);
         for index in 0..groups {
-            // Layers are dealt out in turn, so that pipeline stages get equal shares.
-            let layers = (count - index).div_ceil(groups);
-            plan.groups.push(KvGroup { kind: spec.kind, layers, block_size: spec.block_size, page_bytes: spec.page });
+            // Layers are dealt out in turn, so that pipeline stages get about equal shares.
+            plan.groups.push(bucket.spec.group((bucket.layers() - index).div_ceil(groups)));
+        }
+        let (mut before, mut dealt) = (0, 0);
+        for (stage, pages) in indexed.iter().enumerate() {
+            dealt += bucket.layers_on(stages, stage);
+            // Of layers dealt in turn, the stage's share of the group that has most of them.
+            let most = (0..groups).map(|group| dealt_to(group, groups, dealt) - dealt_to(group, groups, before)).max();
+            let bytes = page.checked_mul(most.unwrap_or(0)).and_then(|bytes| bytes.checked_add(*pages));
+            plan.bytes_per_block = plan.bytes_per_block.max(bytes.ok_or(OVERFLOW)?);
+            before = dealt;
         }
     }
-    let most = plan.groups.iter().map(|group| share(group.layers)).max().unwrap_or(0);
-    let page = buckets.first().map_or(0, |(spec, _)| spec.page);
-    plan.bytes_per_block = most.checked_mul(page).ok_or(OVERFLOW)?;
     Ok(())
+}
+
+/// How many of so many layers, dealt out in turn to `groups`, a group gets.
+fn dealt_to(group: u64, groups: u64, layers: u64) -> u64 {
+    layers.saturating_sub(group).div_ceil(groups)
 }
 
 impl KvPlan {
     /// States the tokens of a step, where the arguments leave them to the engine's default.
-    pub(crate) fn set_step(&mut self, tokens: u64, args: &EngineArgs) {
-        self.in_flight = in_flight(tokens, args);
+    pub(crate) fn set_step(&mut self, tokens: u64, model: &Architecture, args: &EngineArgs) {
+        self.in_flight = in_flight(tokens, model, args);
     }
 
     /// Whether all layers take the same blocks, so that a block is a fixed number of tokens.

@@ -6,7 +6,7 @@ use vramscope_core::{Bytes, ElementType, Flag, Part};
 use crate::EstimateError;
 use crate::vllm::drafts::Drafter;
 use crate::vllm::grammar::{COMMAND_LINE, behind_program};
-use crate::vllm::input::{EngineArgs, Lora, Usage};
+use crate::vllm::input::{EngineArgs, Lora, PerformanceMode, Usage};
 
 /// A command line, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,13 +22,12 @@ pub struct CommandLine {
 
 /// Options that matter for memory and are not modelled: other splits, other graphs, another config, memory of the host;
 /// drafts as releases before 0.9 were told of them.
-const UNMODELLED: [&str; 13] = [
+const UNMODELLED: [&str; 12] = [
     "speculative-model",
     "fully-sharded-loras",
     "hf-overrides",
     "compilation-config",
     "optimization-level",
-    "performance-mode",
     "cpu-offload-gb",
     "decode-context-parallel-size",
     "prefill-context-parallel-size",
@@ -98,6 +97,7 @@ impl CommandLine {
         match bare {
             "enforce-eager" => self.args.enforce_eager = on,
             "enable-prefix-caching" => self.args.enable_prefix_caching = Some(on),
+            "enable-chunked-prefill" => self.args.enable_chunked_prefill = Some(on),
             "async-scheduling" => self.args.async_scheduling = Some(on),
             "disable-hybrid-kv-cache-manager" => self.args.disable_hybrid_kv_cache_manager = Some(on),
             "enable-expert-parallel" => self.args.enable_expert_parallel = on,
@@ -118,7 +118,12 @@ impl CommandLine {
             "tensor-parallel-size" => args.tensor_parallel_size = count("--tensor-parallel-size")?,
             "pipeline-parallel-size" => args.pipeline_parallel_size = count("--pipeline-parallel-size")?,
             "data-parallel-size" => args.data_parallel_size = count("--data-parallel-size")?,
-            "max-model-len" => args.max_model_len = Some(count("--max-model-len")?),
+            // Both words for what fits (`human_readable_int_or_auto`).
+            "max-model-len" => {
+                args.auto_max_model_len = matches!(value, Some("auto" | "-1"));
+                args.max_model_len = if args.auto_max_model_len { None } else { Some(count("--max-model-len")?) };
+            }
+            "performance-mode" => args.performance_mode = performance_mode(value)?,
             "max-num-seqs" => args.max_num_seqs = Some(count("--max-num-seqs")?),
             "max-num-batched-tokens" => args.max_num_batched_tokens = Some(count("--max-num-batched-tokens")?),
             "block-size" => args.block_size = Some(count("--block-size")?),
@@ -210,6 +215,15 @@ fn share(name: &'static str, value: Option<&str>) -> Result<f64, EstimateError> 
     value.and_then(|v| v.parse::<f64>().ok()).filter(|s| *s > 0.0 && *s <= 1.0).ok_or_else(wrong)
 }
 
+fn performance_mode(value: Option<&str>) -> Result<PerformanceMode, EstimateError> {
+    Ok(match value {
+        Some("balanced") => PerformanceMode::Balanced,
+        Some("interactivity") => PerformanceMode::Interactivity,
+        Some("throughput") => PerformanceMode::Throughput,
+        _ => return Err(bad("--performance-mode", value, "balanced, interactivity or throughput")),
+    })
+}
+
 fn named(value: Option<&str>) -> Option<String> {
     value.filter(|name| !matches!(*name, "None" | "none")).map(str::to_owned)
 }
@@ -240,10 +254,23 @@ mod tests {
         assert_eq!(args.max_num_batched_tokens, Some(2048));
         assert_eq!(read("--max-model-len 25.6k").unwrap().args.max_model_len, Some(25_600));
         for wrong in
-            ["--max-model-len x", "--max-model-len", "--max-model-len -1", "--gpu-memory-utilization 1.5", "-tp 0"]
+            ["--max-model-len x", "--max-model-len", "--max-model-len -2", "--gpu-memory-utilization 1.5", "-tp 0"]
         {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn modes_and_lengths_by_word_are_read_and_the_last_word_counts() {
+        for word in ["auto", "-1"] {
+            let args = read(&format!("--max-model-len 4096 --max-model-len {word}")).unwrap().args;
+            assert_eq!((args.auto_max_model_len, args.max_model_len), (true, None), "{word}");
+        }
+        let args = read("--max-model-len auto --max-model-len 4096 --performance-mode throughput").unwrap().args;
+        assert_eq!((args.auto_max_model_len, args.max_model_len), (false, Some(4096)));
+        assert_eq!(args.performance_mode, PerformanceMode::Throughput);
+        assert_eq!(read("--no-enable-chunked-prefill").unwrap().args.enable_chunked_prefill, Some(false));
+        assert!(read("--performance-mode fast").is_err());
     }
 
     #[test]

@@ -145,6 +145,58 @@ fn no_interval_leaves_out_what_0_33_did() {
     }
 }
 
+/// Graphs as taken are within a tenth of each recording: eleven models with heads of 64 to 512, experts, latent attention,
+/// recurrences, adapters, a drafting head, pictures. The engine's own estimate is as close where its warm-up had the
+/// attention's accumulators once, and short of them where it had them twice.
+#[test]
+fn graphs_are_within_a_tenth() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded-0.33.0");
+    let (mut taken, mut estimated) = (0, 0);
+    for run in std::fs::read_dir(folder).unwrap().filter_map(|entry| run(&entry.unwrap().path())) {
+        let known = |bytes: Option<u64>| bytes.filter(|bytes| *bytes > 0 && run.args.pipeline_parallel_size == 1);
+        let budget = budget(&run.model, &run.args, Setting::alone(&CARD)).unwrap();
+        if let Some(bytes) = known(run.truth["graphs"]["capture_model"]["returned"].as_u64()) {
+            let off = off(budget.cuda_graphs.value, bytes);
+            assert!(off.abs() <= 10.0, "{}: {off} % of {bytes} bytes", run.name);
+            taken += 1;
+        }
+        if let Some(bytes) = known(run.truth["cudagraph_memory_estimate"].as_u64()) {
+            let off = off(budget.cuda_graphs_budgeted.value, bytes);
+            eprintln!("{:28} estimated {off:+.1} %", run.name);
+            estimated += u32::from(off.abs() <= 10.0);
+            assert!(off.abs() <= 30.0, "{}: {off} % of {bytes} bytes", run.name);
+        }
+    }
+    assert!(taken >= 12 && estimated >= 7, "{taken} taken, {estimated} estimated");
+}
+
+/// What is alive at the peak was read from histories of every allocation: an embedding that is compiled (a server of two
+/// models, Gemma 4's own inputs), a recurrence beside the one before, pictures, a head, latent attention.
+#[test]
+fn the_peak_of_what_was_read_is_exact() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded-0.33.0");
+    let read = [
+        ("l8b-t8192", 0.1),
+        ("gemma4-text-default", 0.5),
+        ("nemotron3-13l-default", 1.0),
+        ("l8b-eagle3-default", 0.1),
+        ("mistral24b-seqs64-default", 0.1),
+        ("q25-7b-default", 0.1),
+        ("phi4-default", 0.5),
+        ("vl7b-default", 1.0),
+        ("dsv2lite-default", 2.0),
+        ("serve-q3-8b", 2.0),
+    ];
+    for (name, within) in read {
+        let run = run(&folder.join(name)).unwrap();
+        let profile = &run.truth["profile"];
+        let peak = profile["transient_peak_headroom"].as_u64().unwrap();
+        let found = budget(&run.model, &run.args, Setting::alone(&CARD)).unwrap().activation_peak;
+        let off = off(found.value, peak);
+        assert!(off.abs() <= within && found.contains(peak), "{name}: {off} % of {peak} bytes, {found:?}");
+    }
+}
+
 /// What it embeds for each layer alone is more than a third of its weights.
 #[test]
 fn the_own_inputs_of_gemma_4_are_weights() {

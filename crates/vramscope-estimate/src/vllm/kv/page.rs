@@ -2,7 +2,7 @@
 
 use vramscope_core::{Architecture, Attention, Indexer, LatentAttention};
 
-use super::{OVERFLOW, Spec};
+use super::{Bucket, OVERFLOW};
 use crate::EstimateError;
 use crate::vllm::input::EngineArgs;
 use crate::weights::tensors::Split;
@@ -24,6 +24,9 @@ impl CacheElement {
     /// What the engine takes for these arguments.
     pub(crate) fn resolve(model: &Architecture, args: &EngineArgs) -> Result<Self, EstimateError> {
         let own = Self::Bits(args.element_type(model).bits());
+        if keeps_own_element(model, args) {
+            return Ok(own);
+        }
         let declared = model.quantization.as_ref().and_then(|q| q.kv_cache.as_deref());
         let name = match args.kv_cache_dtype.as_deref() {
             None | Some("auto") => match declared {
@@ -51,6 +54,16 @@ impl CacheElement {
             Self::Nvfp4 => width / 2 + width / 16,
             Self::SparseLatent => 656,
         }
+    }
+}
+
+/// Classes that do not pass what is asked of the cache on to their layers: Falcon's, in all releases that were looked at,
+/// and MiMo V2's until 0.30.
+fn keeps_own_element(model: &Architecture, args: &EngineArgs) -> bool {
+    match model.family.as_deref() {
+        Some("falcon" | "RefinedWeb" | "RefinedWebModel") => true,
+        Some("mimo_v2" | "mimo_v2_flash") => !args.version.from_minor(31),
+        _ => false,
     }
 }
 
@@ -92,15 +105,14 @@ pub(crate) fn index(index: Indexer, block_size: u64) -> Option<u64> {
 }
 
 /// Makes the pages of mixed layers equal: a smaller page gets more tokens if it divides the largest.
-pub(crate) fn equalize(buckets: Vec<(Spec, u64)>) -> Result<Vec<(Spec, u64)>, EstimateError> {
-    let largest = buckets.iter().map(|(spec, _)| spec.page).max().unwrap_or(0);
-    let fit = |(spec, count): (Spec, u64)| {
+pub(crate) fn equalize(mut buckets: Vec<Bucket>) -> Result<Vec<Bucket>, EstimateError> {
+    let largest = buckets.iter().map(|bucket| bucket.spec.page).max().unwrap_or(0);
+    for Bucket { spec, .. } in &mut buckets {
         if spec.page == 0 || !largest.is_multiple_of(spec.page) {
             return Err(EstimateError::UnequalPages { small: spec.page, large: largest });
         }
-        let ratio = largest / spec.page;
-        let block_size = spec.block_size.checked_mul(ratio).ok_or(OVERFLOW)?;
-        Ok((Spec { block_size, page: largest, ..spec }, count))
-    };
-    buckets.into_iter().map(fit).collect()
+        spec.block_size = spec.block_size.checked_mul(largest / spec.page).ok_or(OVERFLOW)?;
+        spec.page = largest;
+    }
+    Ok(buckets)
 }

@@ -84,7 +84,8 @@ pub(crate) fn blocks(model: &Architecture, args: &EngineArgs) -> u64 {
     }
     // Mamba 2 keeps one block of checkpoints since 0.32 (`mamba_mixer2.py`, `num_prefill_checkpoint_blocks`).
     let mamba2 = kinds(model).any(|kind| matches!(kind, Recurrent::Mamba2 { .. })) && args.version.from_minor(32);
-    let kimi = kinds(model).any(|kind| matches!(kind, Recurrent::KimiDelta { .. })) && args.version.from_minor(33);
+    // Kimi's delta attention since 0.30, where its kernel is FlashKDA's, as on Hopper by default (`kimi_k3/nvidia/kda.py`).
+    let kimi = kinds(model).any(|kind| matches!(kind, Recurrent::KimiDelta { .. })) && args.version.from_minor(30);
     2 + u64::from(mamba2 || kimi || checkpointed_delta(model, args))
 }
 

@@ -1,7 +1,7 @@
 //! Sizes that no formula gives, from recordings.
 
 use vramscope_core::upper_median;
-use vramscope_estimate::{Calibration, Constant, EngineVersion, Runner, Setting, budget, find_device};
+use vramscope_estimate::{Budget, Calibration, Constant, EngineVersion, Runner, Setting, budget, find_device};
 
 use super::recordings::Recording;
 
@@ -18,13 +18,20 @@ pub(super) fn fitted(runs: &[&Recording], base: &Calibration) -> Calibration {
         table.context.value = value.clamp(table.context.low, table.context.high);
     }
     let profiled = |run: &&&Recording| run.truth.graphs_budgeted.is_some_and(|bytes| bytes > 0);
-    let growth: Vec<u64> = runs.iter().filter(|run| !profiled(run)).filter_map(|run| run.truth.non_torch).collect();
+    let (counting, runs_before): (Vec<&Recording>, Vec<&Recording>) =
+        runs.iter().partition(|run| run.args.version.counts_consumed());
+    let consumed: Vec<u64> = counting.iter().filter_map(|run| run.truth.non_torch).collect();
+    if let Some(value) = upper_median(&mut consumed.clone()) {
+        table.non_torch_consumed = spread(&consumed, value, 0, &table.non_torch_consumed);
+    }
+    let growth: Vec<u64> =
+        runs_before.iter().filter(|run| !profiled(run)).filter_map(|run| run.truth.non_torch).collect();
     if let Some(value) = upper_median(&mut growth.clone()) {
         table.non_torch = spread(&growth, value, 0, &table.non_torch);
         table.non_torch_other.value = value.clamp(table.non_torch_other.low, table.non_torch_other.high);
     }
     let base_growth = table.non_torch.value;
-    let more = runs.iter().filter(profiled).filter_map(|run| run.truth.non_torch?.checked_sub(base_growth));
+    let more = runs_before.iter().filter(profiled).filter_map(|run| run.truth.non_torch?.checked_sub(base_growth));
     let more: Vec<u64> = more.collect();
     if let Some(value) = upper_median(&mut more.clone()) {
         let (low, high) = (0, table.non_torch_graphs.high.max(2 * value));
@@ -34,25 +41,35 @@ pub(super) fn fitted(runs: &[&Recording], base: &Calibration) -> Calibration {
     table
 }
 
-/// Graphs, per layer and size, and the first runner's estimate of them, per size. A runner without recordings takes the
-/// other's, widened.
+/// What the driver keeps of graphs, and the first runner's estimate of them, per size.
 fn graphs(runs: &[&Recording], table: &mut Calibration) {
-    type Count = fn(&Recording) -> Option<(Runner, u64)>;
-    let of = |runner: Runner, count: Count, figure: fn(&Recording) -> Option<u64>| -> Vec<u64> {
-        let units = runs.iter().filter_map(|run| {
-            let (own, count) = count(run)?;
-            (own == runner && count > 0).then(|| Some(figure(run)? / count)).flatten()
-        });
-        units.filter(|unit| *unit > 0).collect()
+    type Field = fn(&mut Calibration) -> &mut Constant;
+    // The constant with which a run's graphs come out as they were; nothing where the figure does not depend on it.
+    let solved = |table: &Calibration, field: Field, run: &Recording| -> Option<u64> {
+        const STEP: u64 = 1 << 10;
+        let with = |more: u64| -> Option<i128> {
+            let mut table = table.clone();
+            field(&mut table).value += more;
+            Some(i128::from(predicted(run, &table)?.cuda_graphs.value))
+        };
+        let (base, slope) = (with(0)?, with(STEP)? - with(0)?);
+        let off = i128::from(run.truth.graphs.filter(|bytes| *bytes > 0)?) - base;
+        let own = i128::from(field(&mut table.clone()).value);
+        (slope > 0).then(|| u64::try_from(own + off * i128::from(STEP) / slope).ok()).flatten()
     };
-    let second = of(Runner::V2, layers_and_sizes, |run| run.truth.graphs);
-    let first = of(Runner::V1, layers_and_sizes, |run| run.truth.graphs);
-    let estimate = of(Runner::V1, sizes, |run| run.truth.graphs_budgeted);
-    if let Some(value) = upper_median(&mut second.clone()) {
-        table.graphs_v2 = spread(&second, value, value / 100 * BEYOND, &table.graphs_v2);
+    // Where pieces were captured by trial before, layers alone are left; so they come first.
+    let layer: Field = |table| &mut table.graph_layer;
+    let piece: Field = |table| &mut table.graph_piece;
+    for (field, on_trial) in [(layer, true), (piece, false)] {
+        let of_kind = runs.iter().filter(|run| run.args.version.counts_consumed() == on_trial);
+        let units: Vec<u64> = of_kind.filter_map(|run| solved(table, field, run)).collect();
+        if let Some(value) = upper_median(&mut units.clone()) {
+            let row = field(table).clone();
+            let beyond = value / 100 * BEYOND;
+            *field(table) = Constant { value, low: value - beyond, high: value + beyond, ..row };
+        }
     }
-    let other = table.graphs_v2.clone();
-    table.graphs_v1 = lone_or(&first, &table.graphs_v1, &other);
+    let estimate: Vec<u64> = runs.iter().filter_map(|run| estimate_of_a_size(run, table)).collect();
     let unseen = table.graphs_v1_estimate.clone();
     table.graphs_v1_estimate = lone_or(&estimate, &unseen, &unseen);
 }
@@ -68,18 +85,17 @@ fn lone_or(units: &[u64], row: &Constant, other: &Constant) -> Constant {
     }
 }
 
-/// The runner and layers x captured sizes.
-fn layers_and_sizes(run: &Recording) -> Option<(Runner, u64)> {
-    let (runner, sizes) = sizes(run)?;
-    Some((runner, run.architecture.layers.len() as u64 * sizes))
+fn predicted(run: &Recording, table: &Calibration) -> Option<Budget> {
+    let device = find_device("h200")?;
+    budget(&run.architecture, &run.args, Setting { calibration: table, ..Setting::alone(device) }).ok()
 }
 
-/// The runner and captured sizes.
-fn sizes(run: &Recording) -> Option<(Runner, u64)> {
-    let device = find_device("h200")?;
-    let found = budget(&run.architecture, &run.args, Setting::alone(device)).ok()?;
-    let recorded = run.args.version >= EngineVersion::new(0, 21, 0);
-    recorded.then_some((found.engine.runner, found.engine.capture_sizes))
+/// The first runner's estimate over its sizes.
+fn estimate_of_a_size(run: &Recording, table: &Calibration) -> Option<u64> {
+    let engine = predicted(run, table)?.engine;
+    let recorded = run.args.version >= EngineVersion::new(0, 21, 0) && engine.runner == Runner::V1;
+    let bytes = run.truth.graphs_budgeted.filter(|bytes| *bytes > 0)?;
+    recorded.then(|| bytes.checked_div(engine.capture_sizes)).flatten()
 }
 
 fn spread(units: &[u64], value: u64, beyond: u64, row: &Constant) -> Constant {
@@ -97,10 +113,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_recordings_the_first_runners_graphs_are_anything_up_to_the_second_ones() {
-        let table = fitted(&[], Calibration::embedded());
-        assert_eq!((table.graphs_v1.low, table.graphs_v1.high), (0, table.graphs_v2.high));
-        assert_eq!(table.graphs_v1.value, table.graphs_v2.high / 2);
-        assert_eq!(table.non_torch, Calibration::embedded().non_torch);
+    fn without_recordings_the_first_runners_estimate_is_anything_up_to_the_most_that_was_seen() {
+        let (table, base) = (fitted(&[], Calibration::embedded()), Calibration::embedded());
+        assert_eq!((table.graphs_v1_estimate.low, table.graphs_v1_estimate.high), (0, base.graphs_v1_estimate.high));
+        assert_eq!(table.graph_layer, base.graph_layer);
+        assert_eq!(table.non_torch, base.non_torch);
     }
 }

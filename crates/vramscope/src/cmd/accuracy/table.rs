@@ -19,6 +19,8 @@ pub(super) struct Outcome {
     kv_cache: Option<Check>,
     blocks: Option<Check>,
     graphs: Option<Check>,
+    /// What the engine set aside for them.
+    graphs_budgeted: Option<Check>,
     /// The failure predicted and the one that happened.
     verdict: (Option<String>, Option<String>),
 }
@@ -28,8 +30,6 @@ pub(super) struct Outcome {
 struct Check {
     /// Per cent of the truth.
     off: f64,
-    /// The absolute difference.
-    difference: i64,
     inside: bool,
     /// Width of the interval in per cent of the truth.
     width: f64,
@@ -43,7 +43,6 @@ impl Check {
         let high = figure.high.saturating_add(truth.within);
         Self {
             off: share(bytes(figure.value) - bytes(truth.bytes)),
-            difference: figure.value.cast_signed().wrapping_sub(truth.bytes.cast_signed()),
             inside: (low..=high).contains(&truth.bytes),
             width: share(bytes(figure.high) - bytes(figure.low)),
         }
@@ -65,6 +64,10 @@ impl Outcome {
             kv_cache: check(&budget.kv_cache, kv_cache),
             blocks: check(&budget.num_gpu_blocks, blocks),
             graphs: check(&budget.cuda_graphs, truth.graphs.map(|bytes| Known { bytes, within: ROUNDED })),
+            graphs_budgeted: check(
+                &budget.cuda_graphs_budgeted,
+                truth.graphs_budgeted.filter(|bytes| *bytes > 0).map(|bytes| Known { bytes, within: 0 }),
+            ),
             verdict: (budget.verdict.failure.as_ref().map(|f| f.name().to_owned()), truth.failure.clone()),
         }
     }
@@ -74,21 +77,23 @@ pub(super) fn render(outcomes: &[Outcome], width: usize) -> String {
     let heads = [
         ("run", Align::Left),
         ("weights", Align::Right),
-        ("activations", Align::Right),
+        ("peak", Align::Right),
+        ("graphs", Align::Right),
+        ("set aside", Align::Right),
         ("KV cache", Align::Right),
-        ("blocks", Align::Right),
         ("verdict", Align::Left),
     ];
     let mut table = Table::new(&heads);
     for outcome in outcomes {
         let per_cent = |check: Option<Check>| check.map_or(String::new(), |c| format!("{:+.3} %{}", c.off, mark(c)));
-        let blocks = outcome.blocks.map_or(String::new(), |c| format!("{:+}{}", c.difference, mark(c)));
+        let rough = |check: Option<Check>| check.map_or(String::new(), |c| format!("{:+.1} %{}", c.off, mark(c)));
         table.row([
             outcome.run.clone(),
             per_cent(outcome.weights),
             per_cent(outcome.activation_peak),
+            rough(outcome.graphs),
+            rough(outcome.graphs_budgeted),
             per_cent(outcome.kv_cache),
-            blocks,
             verdict(outcome),
         ]);
     }
@@ -112,6 +117,7 @@ pub(super) fn render(outcomes: &[Outcome], width: usize) -> String {
     row("KV cache", |o| o.kv_cache);
     row("KV blocks", |o| o.blocks);
     row("graphs", |o| o.graphs);
+    row("set aside for graphs", |o| o.graphs_budgeted);
     text.push_str(&summary.render(width));
     let right = outcomes.iter().filter(|o| o.verdict.0 == o.verdict.1).count();
     let _ = writeln!(text, "\n  verdicts right: {right} of {}; * is outside the stated interval", outcomes.len());

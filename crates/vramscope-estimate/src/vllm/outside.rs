@@ -1,0 +1,47 @@
+//! What a rank holds outside the framework's allocator: measured sizes.
+
+use vramscope_core::Confidence;
+
+use crate::calibration::{Calibration, Constant};
+use crate::device::GpuModel;
+use crate::figure::Figure;
+use crate::vllm::resolve::{Resolved, estimates_graphs};
+
+/// Growth outside the framework's allocator while the engine profiles.
+pub(crate) fn non_torch(engine: &Resolved, device: &GpuModel, calibration: &Calibration) -> Figure {
+    // Recorded on Hopper with 0.25 and 0.33; elsewhere the same figure stands with a wide interval.
+    let recorded = device.is_hopper() && engine.version.is_recorded();
+    let staged = engine.pipeline_parallel_size > 1 && engine.tensor_parallel_size == 1;
+    let base = match (engine.version.counts_consumed(), recorded) {
+        (true, _) => &calibration.non_torch_consumed,
+        (false, true) if staged => &calibration.non_torch_pipeline,
+        (false, true) => &calibration.non_torch,
+        (false, false) => &calibration.non_torch_other,
+    };
+    let mut parts = vec![base];
+    if estimates_graphs(engine, device) {
+        parts.push(&calibration.non_torch_graphs);
+    }
+    if engine.tensor_parallel_size > 1 {
+        parts.push(&calibration.non_torch_ranks);
+    }
+    let sum = |of: fn(&Constant) -> u64| parts.iter().map(|part| of(part)).fold(0_u64, u64::saturating_add);
+    let confidence = if recorded { Confidence::Estimated } else { Confidence::Assumed };
+    Figure::exact(
+        sum(|c| c.value),
+        "measured_growth",
+        "kernels, handles and communicators outside the framework's allocator",
+    )
+    .with(&[("ranks", engine.tensor_parallel_size)])
+    .within(sum(|c| c.low), sum(|c| c.high), confidence)
+}
+
+/// What the process holds before the engine takes its first snapshot.
+pub(crate) fn context(calibration: &Calibration) -> Figure {
+    let constant = &calibration.context;
+    Figure::exact(constant.value, "measured_context", "the driver's context before the engine's first snapshot").within(
+        constant.low,
+        constant.high,
+        Confidence::Assumed,
+    )
+}
