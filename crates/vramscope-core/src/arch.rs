@@ -181,8 +181,13 @@ pub struct LatentAttention {
     pub value_dim: u64,
     /// Sparse attention's index: its heads and width. It has a cache of its own.
     pub indexer: Option<Indexer>,
+    /// Keys carry positions in their rotary part; else that part is as plain as the other.
+    pub rotates: bool,
     /// The layer selects tokens, by its own index or by another layer's.
     pub sparse: bool,
+    /// The engine keeps the keys and values of all heads, as in other attention, and not the compressed vector
+    /// (MiniCPM 3).
+    pub expanded: bool,
 }
 
 /// The index by which sparse latent attention selects tokens.
@@ -372,6 +377,9 @@ pub struct Tower {
     pub parameters: u64,
     /// Those of them that tensor-parallel ranks split; the others stand whole on every rank.
     pub split: u64,
+    /// Attention heads that ranks split; engines refuse a number of ranks that does not divide them. `None` where none
+    /// are split, or none are known; the greatest common divisor where towers differ.
+    pub heads: Option<u64>,
     /// Counted from the config's own sections by rules for this kind of tower; else a figure that comes near, or none.
     pub counted: bool,
 }

@@ -107,11 +107,24 @@ pub(crate) fn text_section(root: &Map<String, Value>) -> Option<(&'static str, &
     }
 }
 
+/// Whether a class gives out vectors or grades, and no text.
+fn pools(class: &str) -> bool {
+    const ENDS: [&str; 7] = [
+        "Model",
+        "ForSequenceClassification",
+        "ForTokenClassification",
+        "ForMaskedLM",
+        "RewardModel",
+        "ForRetrieval",
+        "ForEmbedding",
+    ];
+    /// Classes that write text all the same.
+    const WRITE: [&str; 4] = ["ChatGLMModel", "UltravoxModel", "MiDashengLMModel", "Qwen2_5OmniModel"];
+    ENDS.iter().any(|end| class.ends_with(end)) && !WRITE.contains(&class)
+}
+
 /// Rows of the table of the layers' own inputs.
 fn own_input_vocab(fields: &mut Fields<'_>, layers: &[Layer]) -> Result<u64, ConfigError> {
-    if fields.has("altup_num_inputs") {
-        return Ok(0);
-    }
     let stated = fields.number(&["vocab_size_per_layer_input"])?;
     match layers.iter().any(|layer| layer.own_input > 0) {
         true => stated.map_or_else(|| fields.required(&["vocab_size"]), Ok),
@@ -158,7 +171,7 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
         vocab_size: fields.required(&["vocab_size", "padded_vocab_size"])?,
         own_input_vocab: own_input_vocab(&mut fields, &layers)?,
         tied_head: tied(&fields, family)?,
-        head_bias: model_type == Some("phi"),
+        head_bias: matches!(model_type, Some("phi" | "gptj")),
         norm_parameters: family.outer_norm_vectors * hidden,
         learned_positions: learned_positions(&fields, model_type)?,
         max_positions: max_positions(&mut fields)?,
@@ -184,6 +197,18 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
     unread::collect(&fields, own, prefix, &mut model.unread);
     if !std::ptr::eq(own, root) {
         unread::collect(&fields, root, "", &mut model.unread);
+    }
+    // What stands in place of the head was not looked at, nor what the engine then does not do.
+    if model.class.as_deref().is_some_and(pools) {
+        model.unread.push("architectures".to_owned());
+    }
+    // Releases disagree on what a config of this class means that leaves out the number.
+    if model_type == Some("nemotron") && !fields.has("num_key_value_heads") {
+        model.unread.push("num_key_value_heads".to_owned());
+    }
+    // Engines have no class of their own for it, and take transformers', which they split otherwise.
+    if model_type == Some("gpt_bigcode") {
+        model.unread.push("model_type".to_owned());
     }
     // Which of the matrices around own inputs a method stores in its format was not looked at.
     if model.own_inputs() > 0 && model.quantization.is_some() {

@@ -134,13 +134,11 @@ const FAMILIES: &[Family] = &[
             "apertus",
             "bamba",
             "zamba2",
-            "mamba",
-            "mamba2",
-            "falcon_mamba",
             "granitemoehybrid",
         ],
         ..GENERAL
     },
+    Family { names: &["mamba", "mamba2", "falcon_mamba"], norm_vectors: 1, ..GENERAL },
     Family { names: &["jamba"], qkv_bias: Bias::Never, output_bias: Bias::Never, ..GENERAL },
     Family { names: &["qwen2", "qwen2_vl", "qwen2_5_vl", "qwen2_vl_text", "qwen2_5_vl_text"], ..QWEN2 },
     Family { names: &["qwen2_moe", "mimo"], ..QWEN2 },
@@ -213,6 +211,15 @@ const FAMILIES: &[Family] = &[
         tied: true,
         ..CLASSIC
     },
+    // The same without biases of attention, and a head with one.
+    Family {
+        names: &["gptj"],
+        qkv_bias: Bias::Never,
+        output_bias: Bias::Never,
+        mlp_bias: Bias::Always,
+        norm_vectors: 2,
+        ..CLASSIC
+    },
     Family { names: &["lfm2", "lfm2_moe"], tied: true, qk_norm: QkNorm::PerHead, ..GENERAL },
     Family { names: &["mimo_v2_flash"], router_bias: true, ..GENERAL },
     Family { names: &["laguna"], qk_norm: QkNorm::PerHead, ..GENERAL },
@@ -236,9 +243,9 @@ const FAMILIES: &[Family] = &[
 ];
 
 /// Families whose classes make embedding and head on every stage of a pipeline: they do not ask which stage they are
-/// (vLLM 0.25 and 0.33, `model_executor/models/{qwen3_moe,qwen3_next,gemma2,gemma3,nemotron_h,gpt_oss}.py`).
-const ENDS_ON_EVERY_STAGE: [&str; 7] =
-    ["qwen3_moe", "qwen3_next", "gemma2", "gemma3", "gemma3_text", "nemotron_h", "gpt_oss"];
+/// (vLLM 0.25 and 0.33, `model_executor/models/{mixtral,qwen3_moe,qwen3_next,gemma2,gemma3,nemotron_h,gpt_oss}.py`).
+const ENDS_ON_EVERY_STAGE: [&str; 8] =
+    ["mixtral", "qwen3_moe", "qwen3_next", "gemma2", "gemma3", "gemma3_text", "nemotron_h", "gpt_oss"];
 
 /// Whether a family's classes make embedding and head on every stage of a pipeline.
 pub(crate) fn has_ends_on_every_stage(model_type: &str) -> bool {

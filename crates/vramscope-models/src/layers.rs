@@ -48,9 +48,9 @@ pub(crate) fn read(
     let feed_forward = FeedForwards::read(fields, family, count)?;
     let lone = family.lone_parts || fields.has("hybrid_override_pattern");
     let beside_experts = feed_forward.beside_experts(fields)?;
-    // Gemma 3n has such inputs too, and other parts around them that are not known here.
-    let own_input =
-        if fields.has("altup_num_inputs") { None } else { fields.number(&["hidden_size_per_layer_input"])? };
+    // Other families have such inputs too, and other parts around them that are not known here.
+    let gemma4 = fields.text(&["model_type"])? == Some("gemma4_text");
+    let own_input = if gemma4 { fields.number(&["hidden_size_per_layer_input"])? } else { None };
     let mut layers = Vec::with_capacity(kinds.len());
     for (index, kind) in (0_u64..).zip(kinds) {
         let mixer = mixers.of(fields, kind, index, count)?;

@@ -8,6 +8,7 @@ use vramscope_core::Lengths;
 
 use crate::ConfigError;
 use crate::fields::{Fields, MOST};
+use crate::mixers;
 
 /// Keys that state a length; the smallest counts.
 const KEYS: [&str; 9] = [
@@ -23,6 +24,8 @@ const KEYS: [&str; 9] = [
 ];
 /// A key that stands above all others where it is there (Command R).
 const ABOVE: &str = "model_max_length";
+/// What the engine takes where neither the config nor its class has a length; any other is accepted too.
+const OF_NO_KEY: u64 = 2048;
 /// What is in the place of a section for each kind of layer.
 const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
 
@@ -34,7 +37,17 @@ pub(crate) fn read(fields: &mut Fields<'_>, model_type: Option<&str>) -> Result<
         smallest = smallest.into_iter().chain(stated).min();
     }
     let above = fields.positive(&[ABOVE])?;
-    let Some(stated) = above.or(smallest).or_else(|| fields.default_of(KEYS[0])) else { return Ok(None) };
+    let Some(stated) = above.or(smallest).or_else(|| fields.default_of(KEYS[0])) else {
+        // Other classes have a length of their own where none is stated; those of a recurrence alone have none.
+        let none = mixers::only_recurrent(fields).then_some(Lengths {
+            stated: OF_NO_KEY,
+            stretched: OF_NO_KEY,
+            stretched_but_for_yarn: OF_NO_KEY,
+            usual: None,
+            accepted: Some(MOST),
+        });
+        return Ok(none);
+    };
     let mut lengths =
         Lengths { stated, stretched: stated, stretched_but_for_yarn: stated, usual: None, accepted: above };
     let section = match fields.section("rope_scaling")? {

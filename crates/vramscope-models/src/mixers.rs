@@ -162,6 +162,10 @@ fn indexed(fields: &Fields<'_>) -> Result<Vec<bool>, ConfigError> {
 pub(crate) fn window(fields: &mut Fields<'_>) -> Result<Option<u64>, ConfigError> {
     // Where both stand, the first is transformers' own, which counts one token more for some families (MiMo).
     const NAMES: [&str; 2] = ["sliding_window_size", "sliding_window"];
+    // ModernBERT's, whose layers look as far back as ahead.
+    if let Some(window) = fields.number(&["local_attention"])? {
+        return Ok(Some(window).filter(|&w| w > 0));
+    }
     if fields.has(NAMES[0]) || fields.has(NAMES[1]) {
         // Some checkpoints write -1 for none.
         let negative = fields.value(&NAMES).and_then(Value::as_i64).is_some_and(|n| n < 0);
@@ -185,7 +189,11 @@ fn attention(fields: &mut Fields<'_>, family: &Family, hidden: u64) -> Result<At
         let reason = format!("{heads} query heads cannot share {kv_heads} key-value heads evenly");
         return Err(fields.contradiction("num_key_value_heads", "num_attention_heads", reason));
     }
-    let named = fields.positive(&["head_dim", "attention_head_dim", "kv_channels"])?;
+    // Zamba 2 states another width beside that of the heads it has.
+    let named = match fields.positive(&["attention_head_dim"])? {
+        Some(own) if fields.has("kv_channels") => Some(own),
+        _ => fields.positive(&["head_dim", "attention_head_dim", "kv_channels"])?,
+    };
     let head_dim = match named.or_else(|| fields.default_of("head_dim")) {
         Some(head_dim) => head_dim,
         None if hidden.is_multiple_of(heads) => hidden / heads,
@@ -239,7 +247,9 @@ fn latent(fields: &mut Fields<'_>) -> Result<Option<LatentAttention>, ConfigErro
         rope_dim: fields.required(&["qk_rope_head_dim"])?,
         nope_dim: fields.required(&["qk_nope_head_dim"])?,
         value_dim: fields.required(&["v_head_dim"])?,
+        rotates: fields.flag("mla_use_nope")? != Some(true),
         sparse: indexer.is_some(),
+        expanded: model_type(fields)? == Some("minicpm3"),
         indexer,
     }))
 }

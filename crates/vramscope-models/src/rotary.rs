@@ -93,6 +93,16 @@ fn rotates(fields: &Fields<'_>, model: &Architecture) -> Result<bool, ConfigErro
     Ok(!plain)
 }
 
+/// The share of a head that a class rotates where the config does not say; `None` is all of it.
+fn usual_share(family: &str, windowed: Option<bool>) -> Option<f64> {
+    match family {
+        "qwen3_next" | "qwen3_5_text" | "qwen3_5_moe_text" | "stablelm" | "gpt_neox" => Some(0.25),
+        "glm" | "glm4" | "glm4_moe" | "nemotron" | "persimmon" | "phi" => Some(0.5),
+        "laguna" if windowed != Some(true) => Some(0.5),
+        _ => None,
+    }
+}
+
 /// The rotated width of a head in the layers that a table is for; `None` where there are none.
 fn width(
     fields: &Fields<'_>,
@@ -115,7 +125,8 @@ fn width(
     let stated = scaling.and_then(|section| section.get(key[0])).or_else(|| fields.value(&key)).and_then(Value::as_f64);
     // A proportional table is as wide as the head; what is not rotated has angle zero.
     let share = stated.filter(|share| !latent && kind != Some("proportional") && (0.0..=1.0).contains(share));
-    let Some(share) = share else { return Some(width) };
+    let usual = || if latent || stated.is_some() { None } else { usual_share(model.family.as_deref()?, windowed) };
+    let Some(share) = share.or_else(usual) else { return Some(width) };
     #[expect(clippy::cast_precision_loss, reason = "a head's width is below 2^31")]
     let part = width as f64 * share;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not above the width")]

@@ -58,6 +58,8 @@ struct Found {
     count: Count,
     /// By rules for this kind of tower.
     known: bool,
+    /// Attention heads that ranks split.
+    heads: Option<u64>,
 }
 
 /// The towers of a multimodal model with their projectors; `None` for a language model.
@@ -65,7 +67,7 @@ struct Found {
 /// A kind that is not known is counted as a plain vision transformer where it has the fields of one.
 pub(crate) fn read(fields: &Fields<'_>, root: &Map<String, Value>, hidden: u64) -> Result<Option<Tower>, ConfigError> {
     if let Some(parameters) = fields.number(&["tower_parameters"])? {
-        return Ok(Some(Tower { parameters, split: 0, counted: true }));
+        return Ok(Some(Tower { parameters, split: 0, heads: None, counted: true }));
     }
     let outer = Fields::new(root, None, "", &[]);
     let model_type = outer.text(&["model_type"])?.unwrap_or_default();
@@ -92,7 +94,12 @@ pub(crate) fn read(fields: &Fields<'_>, root: &Map<String, Value>, hidden: u64) 
         })
     };
     let counted = found.iter().all(|found| found.known);
-    Ok(Some(Tower { parameters: narrow(count.all)?, split: narrow(count.split)?, counted }))
+    let heads = found.iter().filter_map(|found| found.heads).reduce(greatest_common_divisor);
+    Ok(Some(Tower { parameters: narrow(count.all)?, split: narrow(count.split)?, heads, counted }))
+}
+
+fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 fn section<'a>(root: &'a Map<String, Value>, name: &str) -> Option<&'a Map<String, Value>> {

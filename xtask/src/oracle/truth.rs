@@ -4,12 +4,13 @@ use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
 /// Refusals that speak of the machine on which the engine was asked: a package or a file that is not there.
-const OF_THE_MACHINE: [&str; 6] = [
+const OF_THE_MACHINE: [&str; 7] = [
     "failed to be inspected",
     "Can't load image processor",
     "Transformers does not recognize this architecture",
     "No model architectures are specified",
     "Call init_workspace_manager",
+    "AmbiguousGlobalPerLayerAttributeError",
     "contains custom code which must be executed",
 ];
 
@@ -56,7 +57,12 @@ impl Truth {
         let bytes = |stage: &Value| {
             let of = |value: &Value| value.as_u64();
             let drafted = of(&stage["draft"]["weight_bytes"]).unwrap_or(0);
-            Some(of(&stage["weight_bytes"])? + of(&stage["buffer_bytes"])? + of(&stage["lora_bytes"])? + drafted)
+            let parts = &stage["parts"];
+            let buffers = of(&stage["buffer_bytes"])?;
+            let buffers = buffers.checked_sub(bytes_of(parts, &SEEN_TWICE)).unwrap_or(buffers);
+            let made = of(&stage["weight_bytes"])?;
+            let kept = made.saturating_sub(bytes_of(parts, &GIVEN_BACK));
+            Some(kept + buffers + of(&stage["lora_bytes"])? + drafted)
         };
         let whole = line["quantization"].is_null() && !args.iter().any(|word| split(word));
         let (mut refusal, mut fault) = (text("refusal"), text("fault"));
@@ -69,7 +75,8 @@ impl Truth {
             args: without_one_rank(args),
             weights: stages.iter().filter_map(bytes).max(),
             parameters: line["parameters"].as_u64().filter(|_| whole),
-            max_model_len: line["max_model_len"].as_u64(),
+            // Where the engine chooses the length, the plan has it.
+            max_model_len: line["kv"]["max_model_len"].as_u64().or(line["max_model_len"].as_u64()),
             plan: plan(&line["kv"]),
             refusal,
             fault,
@@ -128,6 +135,24 @@ impl Truth {
     pub(crate) fn lacks_room(&self) -> bool {
         self.refusal.as_deref().is_some_and(|words| words.contains("To serve at least one request"))
     }
+}
+
+/// Weights that a buffer shows again: the second Mamba mixer names its convolution's so (`mamba_mixer2.py`,
+/// `conv_weights`).
+const SEEN_TWICE: [&str; 2] = [".mixer.conv1d.weight", ".mamba.conv1d.weight"];
+/// What experts of packed integers are made with up to 0.28 and give back when loading ends
+/// (`compressed_tensors_moe_wna16_marlin.py`): the order of inputs, where it is the usual one.
+const GIVEN_BACK: [&str; 4] = [
+    "experts.routed_experts.w13_weight_g_idx",
+    "experts.routed_experts.w2_weight_g_idx",
+    "experts.routed_experts.w13_g_idx_sort_indices",
+    "experts.routed_experts.w2_g_idx_sort_indices",
+];
+
+fn bytes_of(parts: &Value, ends: &[&str]) -> u64 {
+    let parts = parts.as_object().into_iter().flatten();
+    let parts = parts.filter(|(name, _)| ends.iter().any(|end| name.ends_with(end)));
+    parts.filter_map(|(_, part)| part["bytes"].as_u64()).sum()
 }
 
 fn plan(kv: &Value) -> Option<Plan> {

@@ -129,6 +129,10 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
             Mixer::None => {}
             Mixer::Attention(a) if a.shares_cache => {}
             Mixer::Attention(a) => add(attention_spec(&a, split, element, block_size)?, &mut buckets),
+            Mixer::Latent(l) if l.expanded => {
+                let page = page::expanded(&l, split, element, block_size)?;
+                add(Spec { kind: CacheKind::Full, block_size, page }, &mut buckets);
+            }
             Mixer::Latent(l) => {
                 let page = page::latent(&l, element, block_size)?;
                 add(Spec { kind: CacheKind::Latent, block_size, page }, &mut buckets);
@@ -167,7 +171,7 @@ fn usual_block(model: &Architecture, args: &EngineArgs, element: CacheElement) -
     let eight_bits = element == CacheElement::Bits(8);
     let any = |wanted: &dyn Fn(&Mixer) -> bool| model.layers.iter().any(|layer| wanted(&layer.mixer));
     // FlashMLA's: for sparse attention, and for latents of 8 bits.
-    let latent = any(&|mixer| matches!(mixer, Mixer::Latent(l) if l.sparse || eight_bits));
+    let latent = any(&|mixer| matches!(mixer, Mixer::Latent(l) if l.sparse || (eight_bits && !l.expanded)));
     // FlashAttention's, since 0.32, for the widest heads that it takes, in 8 bits.
     let wide = eight_bits
         && args.version.from_minor(32)

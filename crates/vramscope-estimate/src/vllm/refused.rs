@@ -4,11 +4,12 @@
 //! `quantization/{fp8,modelopt}.py`, `quantization/utils/{gptq_utils,fp8_utils}.py`,
 //! `quantization/compressed_tensors/compressed_tensors.py`, and the choice of attention in `platforms/cuda.py`.
 
-use vramscope_core::{Architecture, Matrix, Mixer, StoredAs, WeightFormat};
+use vramscope_core::{Architecture, LatentAttention, Matrix, Mixer, StoredAs, WeightFormat};
 
 use crate::EstimateError;
 use crate::vllm::input::EngineArgs;
 use crate::vllm::kv::CacheElement;
+use crate::weights::format::Kernel;
 use crate::weights::tensors::{self, Split, Tensor};
 
 /// Methods that every release from 0.25 to 0.33 loads; others are refused by name.
@@ -48,9 +49,15 @@ const SPELLINGS: [&str; 6] =
 const DEPRECATED: [&str; 2] = ["fbgemm_fp8", "fp_quant"];
 
 /// Refuses what the release refuses.
-pub(crate) fn check(model: &Architecture, args: &EngineArgs, split: Split) -> Result<(), EstimateError> {
+pub(crate) fn check(
+    model: &Architecture,
+    args: &EngineArgs,
+    split: Split,
+    kernel: Kernel,
+) -> Result<(), EstimateError> {
     formats(model, args)?;
     blocks(model, args, split)?;
+    latents(model, args, kernel)?;
     attention(model, args)
 }
 
@@ -141,6 +148,30 @@ fn cut_of(place: Matrix, tensor: &Tensor, split: Split, rows: u64, columns: u64)
         Matrix::QueryUp | Matrix::KeyValueUp if shared => cut(tensor.rows, rows),
         _ => None,
     }
+}
+
+/// Latent attention that a class or a kernel does not have.
+fn latents(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<(), EstimateError> {
+    let any = |wanted: &dyn Fn(&LatentAttention) -> bool| {
+        model.layers.iter().any(|layer| matches!(&layer.mixer, Mixer::Latent(latent) if wanted(latent)))
+    };
+    // `models/kimi_k3`, which serves Kimi's delta attention from 0.28 on.
+    let kimi = model.family.as_deref() == Some("kimi_linear") && args.version.from_minor(28);
+    if kimi && any(&|latent| latent.rotates) {
+        let what =
+            "latent attention with positions beside Kimi's delta attention (`mla_use_nope` is not true)".to_owned();
+        return refused(args, what, "take an older release");
+    }
+    // Hopper's kernels of sparse attention read 16 bits, or the layout of their own that the option asks for.
+    let declared = model.quantization.as_ref().and_then(|own| own.kv_cache.as_deref());
+    let declared = declared.is_some_and(|name| name.starts_with("fp8"));
+    let left_to_it = args.kv_cache_dtype.as_deref().is_none_or(|name| name == "auto");
+    let hopper = kernel == Kernel::Machete && args.version.from_minor(25);
+    if hopper && declared && left_to_it && any(&|latent| latent.sparse) {
+        let what = "sparse attention over the cache of 8 bits that the checkpoint declares".to_owned();
+        return refused(args, what, "give --kv-cache-dtype fp8 or bfloat16");
+    }
+    Ok(())
 }
 
 /// Heads and caches that no kernel on an NVIDIA device serves together.

@@ -71,6 +71,8 @@ pub(crate) fn unmodelled(model: &Architecture, args: &EngineArgs) -> Vec<String>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Doubts {
     unread: bool,
+    /// What is not understood compresses the cache or selects from it.
+    compressed: bool,
     unknown_family: bool,
     unlike_plan: bool,
     unmodelled: bool,
@@ -81,6 +83,7 @@ impl Doubts {
     pub(crate) fn of(model: &Architecture, args: &EngineArgs, plan: &KvPlan) -> Self {
         Self {
             unread: !model.unread.is_empty(),
+            compressed: model.unread.iter().any(|key| key.contains("compress") || key.contains("sparse")),
             unknown_family: !model.known_family,
             unlike_plan: plan.approximate,
             unmodelled: !unmodelled(model, args).is_empty(),
@@ -99,7 +102,10 @@ impl Doubts {
 
     /// By how much a figure of the cache may be off, as a divisor below and a factor above, in thousandths.
     fn factors(self) -> Option<(u64, Confidence)> {
-        if self.unread || self.checked == Checked::Before {
+        if self.compressed {
+            // DeepSeek-V4's 20 of what is taken for it, MiniMax-M3's blocks 16.
+            Some((32_000, Confidence::Assumed))
+        } else if self.unread || self.checked == Checked::Before {
             // Layers taken for windowed ones halved a cache; an index or a compression may quarter it.
             Some((4000, Confidence::Assumed))
         } else if self.unlike_plan || self.unmodelled || self.checked == Checked::Newer {

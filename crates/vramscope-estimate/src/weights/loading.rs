@@ -440,7 +440,7 @@ impl<'a> Loading<'a> {
 fn ahead(model: &Architecture, args: &EngineArgs) -> u64 {
     let family = model.family.as_deref().unwrap_or_default();
     let knows = ["qwen3_vl", "qwen3_5"].iter().any(|known| family.starts_with(known));
-    if knows && args.version.from_minor(33) { 1 } else { 4 }
+    if knows && args.version.from_minor(32) { 1 } else { 4 }
 }
 
 impl Need {

@@ -373,7 +373,7 @@ fn recurrent(r: &Recurrent, hidden: u64, split: Split, take: Take<'_>) -> Result
             take(table(part, inner, conv));
             take(linear(RecurrentGates, time_step_rank + 2 * state, inner));
             take(linear(RecurrentGates, inner, time_step_rank));
-            take(table(part, inner, state));
+            take(Tensor { wide: true, ..table(part, inner, state) });
             // Time-step bias and skip connection.
             take(vector(part, 2 * inner + if conv_bias { inner } else { 0 }));
             take(linear(RecurrentOut, hidden, inner));
@@ -392,7 +392,8 @@ fn recurrent(r: &Recurrent, hidden: u64, split: Split, take: Take<'_>) -> Result
             let channels = inner + 2 * groups * state;
             take(Tensor { joined: 5, ..linear(RecurrentIn, 2 * inner + 2 * groups * state + heads, hidden) });
             take(table(part, channels, conv));
-            take(vector(part, 3 * heads + if conv_bias { channels } else { 0 }));
+            take(vector(part, 2 * heads + if conv_bias { channels } else { 0 }));
+            take(Tensor { wide: true, ..vector(part, heads) });
             if gated_norm {
                 take(vector(Part::Norms, inner));
             }

@@ -9,7 +9,7 @@ pub(super) fn read(fields: &Fields<'_>, model_type: &str, hidden: u64) -> Result
     let width = fields.positive(&["d_model", "hidden_size"])?;
     let layers = fields.positive(&["encoder_layers", "num_hidden_layers"])?;
     let (Some(width), Some(layers)) = (width, layers) else {
-        return Ok(Found { count: Count::default(), known: false });
+        return Ok(Found { count: Count::default(), known: false, heads: None });
     };
     let inner = fields.positive(&["encoder_ffn_dim", "intermediate_size"])?.unwrap_or(4 * width);
     let bands = fields.positive(&["num_mel_bins"])?.unwrap_or(128);
@@ -33,14 +33,16 @@ pub(super) fn read(fields: &Fields<'_>, model_type: &str, hidden: u64) -> Result
             count.down(hidden, hidden, false);
             true
         }
-        "qwen2_audio" => {
+        "qwen2_audio" | "audioflamingo3" => {
+            // The engine takes transformers' own class, which it does not split.
             count.whole(wide(width) * wide(hidden) + wide(hidden));
-            true
+            return Ok(Found { count: Count { split: 0, ..count }, known: model_type == "qwen2_audio", heads: None });
         }
         _ => {
             count.whole(wide(width) * wide(hidden));
             false
         }
     };
-    Ok(Found { count, known })
+    let heads = fields.positive(&["encoder_attention_heads", "num_attention_heads"])?;
+    Ok(Found { count, known, heads })
 }

@@ -36,11 +36,12 @@ impl Blocks {
 /// The tower that the section describes.
 pub(super) fn read(fields: &Fields<'_>, model_type: &str, hidden: u64) -> Result<Found, ConfigError> {
     let own = fields.text(&["model_type"])?.unwrap_or_default();
-    let known = |count| Found { count, known: true };
+    let known = |count| Found { count, known: true, heads: None };
+    let heads = fields.positive(&["num_heads"])?;
     Ok(match (own, model_type) {
-        (_, "qwen2_vl") => known(qwen2(fields)?),
-        (_, "qwen2_5_vl") => known(qwen25(fields)?),
-        (_, "qwen3_vl" | "qwen3_vl_moe" | "qwen3_5" | "qwen3_5_moe") => known(qwen3(fields)?),
+        (_, "qwen2_vl") => Found { heads, ..known(qwen2(fields)?) },
+        (_, "qwen2_5_vl") => Found { heads, ..known(qwen25(fields)?) },
+        (_, "qwen3_vl" | "qwen3_vl_moe" | "qwen3_5" | "qwen3_5_moe") => Found { heads, ..known(qwen3(fields)?) },
         (_, "llama4") => llama4(fields, hidden)?,
         ("internvl_vision", _) => known(internvl(fields, hidden)?),
         ("gemma4_vision", _) => known(gemma4(fields, hidden)?),
@@ -148,11 +149,12 @@ pub(super) fn llama4(fields: &Fields<'_>, hidden: u64) -> Result<Found, ConfigEr
             .count();
     // Patches without a bias, the class's own embedding, one position a patch and one more, norms before and after.
     let patches = wide(image / side) * wide(image / side) + 1;
-    count.whole(3 * wide(side) * wide(side) * wide(width) + wide(width) + patches * wide(width) + 4 * wide(width));
+    count.split(3 * wide(side) * wide(side) * wide(width));
+    count.whole(wide(width) + patches * wide(width) + 4 * wide(width));
     count.up(inner, projected, false);
     count.down(projected, adapted, false);
-    count.whole(wide(out) * wide(hidden));
-    Ok(Found { count, known: true })
+    count.up(out, hidden, false);
+    Ok(Found { count, known: true, heads: Some(number("num_attention_heads", 16)?) })
 }
 
 /// `InternVLVisionModel`: scales in each block; the projector works on four neighbours at once.
@@ -183,7 +185,11 @@ fn internvl(fields: &Fields<'_>, hidden: u64) -> Result<Count, ConfigError> {
     count.whole(2 * wide(joined));
     count.up(joined, hidden, true);
     count.down(hidden, hidden, true);
-    Ok(count)
+    // The engine's class splits the feed-forward parts alone (`models/interns1_vit.py`, `models/interns1.py`).
+    let mut parts = Count::default();
+    parts.up(width, inner, true);
+    let split = (parts.split + wide(width) * wide(inner)) * u128::from(layers);
+    Ok(Count { split, ..count })
 }
 
 /// `Gemma4VisionModel`: gated parts without biases, norms of queries and keys, four norms a block.
@@ -209,12 +215,14 @@ fn plain(fields: &Fields<'_>, hidden: u64, siglip: bool) -> Result<Found, Config
     let width = fields.positive(&["hidden_size", "embed_dim", "vt_hidden_size"]).ok().flatten();
     let layers = fields.positive(&["num_hidden_layers", "depth", "vt_num_hidden_layers"]).ok().flatten();
     let (Some(width), Some(layers)) = (width, layers) else {
-        return Ok(Found { count: Count::default(), known: false });
+        return Ok(Found { count: Count::default(), known: false, heads: None });
     };
     let inner = fields.positive(&["intermediate_size", "vt_intermediate_size"])?.unwrap_or(4 * width);
     let mut count = blocks(fields, width, layers, inner)?.count();
     let grid = side(fields, &["image_size"])?.unwrap_or(0) / side(fields, &["patch_size"])?.unwrap_or(14);
     count.whole(patch(fields)? * wide(width) + wide(width) + wide(grid) * wide(grid) * wide(width));
     count.whole(2 * wide(width) + wide(width) * wide(hidden) + wide(width));
-    Ok(Found { count, known: siglip })
+    // Of other kinds it is not known whether ranks split them.
+    let heads = if siglip { fields.positive(&["num_attention_heads"])? } else { None };
+    Ok(Found { count, known: siglip, heads })
 }

@@ -86,6 +86,19 @@ pub(crate) fn latent(l: &LatentAttention, element: CacheElement, block_size: u64
     (element.vector(l.kv_rank + l.rope_dim) + scales).checked_mul(block_size).ok_or(OVERFLOW)
 }
 
+/// Keys and values of all heads of latent attention: values are padded to the width of keys.
+pub(crate) fn expanded(
+    l: &LatentAttention,
+    split: Split,
+    element: CacheElement,
+    block_size: u64,
+) -> Result<u64, EstimateError> {
+    let scales = if matches!(element, CacheElement::ScaledPerHead(_)) { 8 } else { 0 };
+    let slot = 2 * element.vector(l.nope_dim + l.rope_dim) + scales;
+    let heads = split.of("the attention heads", l.heads)?;
+    slot.checked_mul(heads).and_then(|bytes| bytes.checked_mul(block_size)).ok_or(OVERFLOW)
+}
+
 /// The index of sparse attention: 8 bits each and a 32-bit scale per 128.
 pub(crate) fn index(index: Indexer, block_size: u64) -> Option<u64> {
     block_size.checked_mul(index.head_dim + 4 * index.head_dim.div_ceil(128))

@@ -62,21 +62,24 @@ fn kinds(model: &Architecture) -> impl Iterator<Item = Recurrent> {
     })
 }
 
-/// States stand at block boundaries, so that prefixes can be shared: by default since 0.28 (0.25 does not).
-fn aligned(args: &EngineArgs) -> bool {
-    args.enable_prefix_caching.unwrap_or(args.version.from_minor(28))
+/// States stand at block boundaries, so that prefixes can be shared: by default since 0.28 (0.25 does not), but not in classes
+/// that never have attention.
+fn aligned(model: &Architecture, args: &EngineArgs) -> bool {
+    let attends = !matches!(model.family.as_deref(), Some("mamba" | "mamba2" | "falcon_mamba"));
+    let usual = args.version.from_minor(28) && attends;
+    args.enable_prefix_caching.unwrap_or(usual)
 }
 
 /// Since 0.33 gated delta nets keep checkpoints of a long prompt where their prefill kernel is FlashInfer's, as it is on
 /// Hopper by default (`qwen_gdn_linear_attn.py`); its steps are 64 tokens.
 fn checkpointed_delta(model: &Architecture, args: &EngineArgs) -> bool {
     let delta = kinds(model).any(|kind| matches!(kind, Recurrent::GatedDelta { .. }));
-    delta && aligned(args) && args.version.from_minor(33)
+    delta && aligned(model, args) && args.version.from_minor(33)
 }
 
 /// Blocks of a recurrent group that a request takes, without those of drafts.
 pub(crate) fn blocks(model: &Architecture, args: &EngineArgs) -> u64 {
-    if !aligned(args) {
+    if !aligned(model, args) {
         return 1;
     }
     // Mamba 2 keeps one block of checkpoints since 0.32 (`mamba_mixer2.py`, `num_prefill_checkpoint_blocks`).
