@@ -116,6 +116,11 @@ impl Sums {
 /// [`EstimateError::Overflow`].
 pub fn parameter_count(model: &Architecture) -> Result<ParameterCount, EstimateError> {
     shape::check(model)?;
+    count_of_checked(model, &model.run_ranges())
+}
+
+/// As [`parameter_count`], of a model whose sizes were checked, with its runs of equal layers.
+fn count_of_checked(model: &Architecture, runs: &[std::ops::Range<usize>]) -> Result<ParameterCount, EstimateError> {
     let mut sums = Sums::default();
     let mut failed = None;
     let mut take = |tensor: Tensor| {
@@ -130,7 +135,7 @@ pub fn parameter_count(model: &Architecture) -> Result<ParameterCount, EstimateE
         sums.add(Part::Tower, Some(tower.parameters))?;
     }
     let mut kinds: Vec<(&Layer, u64)> = Vec::new();
-    for (layer, times) in model.runs() {
+    for (layer, times) in runs.iter().map(|run| (&model.layers[run.start], run.len() as u64)) {
         match kinds.iter_mut().find(|(kind, _)| *kind == layer) {
             Some((_, count)) => *count += times,
             None => kinds.push((layer, times)),
@@ -218,7 +223,8 @@ fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<We
         };
         stages.push(StageWeights { bytes, parts: loading::parts(&sums), layers: place.layers });
     }
-    Ok(Weights { stages, parameters: parameter_count(model)?.total, runs: model.run_ranges() })
+    let runs = model.run_ranges();
+    Ok(Weights { stages, parameters: count_of_checked(model, &runs)?.total, runs })
 }
 
 /// What a checkpoint stores, against what its shape would take in the plain format.
