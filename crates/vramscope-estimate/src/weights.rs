@@ -11,8 +11,8 @@ use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
-use crate::vllm::refused;
 use crate::vllm::trust::unmodelled;
+use crate::vllm::{classes, refused};
 use crate::{EstimateError, Part, shape};
 use format::{Kernel, Storage};
 use loading::{Loading, Place};
@@ -256,7 +256,7 @@ impl StoredShare {
 /// The interval: none for plain weights of a known family, whose allocations are followed one by one.
 fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums, total: u64) -> Figure {
     let counted = model.tower.is_none_or(|tower| tower.counted);
-    if !model.unread.is_empty() {
+    if !model.unread.is_empty() || classes::lacks(model, args.version) {
         // What the keys mean is not known, so neither is how much of the model they shape.
         return Figure::exact(total, "loaded_tensors", UNREAD).within(
             total / 3,

@@ -26,6 +26,8 @@ const KEYS: [&str; 9] = [
 const ABOVE: &str = "model_max_length";
 /// What the engine takes where neither the config nor its class has a length; any other is accepted too.
 const OF_NO_KEY: u64 = 2048;
+/// What is taken of EmbeddingGemma 2 unless somebody asks for more (`models/config.py`).
+const OF_EMBEDDINGS: u64 = 8192;
 /// What is in the place of a section for each kind of layer.
 const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
 
@@ -50,6 +52,9 @@ pub(crate) fn read(fields: &mut Fields<'_>, model_type: Option<&str>) -> Result<
     };
     let mut lengths =
         Lengths { stated, stretched: stated, stretched_but_for_yarn: stated, usual: None, accepted: above };
+    if model_type.is_some_and(|name| name.starts_with("embedding_gemma2")) {
+        lengths.usual = Some(lengths.stated.min(OF_EMBEDDINGS));
+    }
     let section = match fields.section("rope_scaling")? {
         Some(section) => Some(section),
         None => fields.section("rope_parameters")?,
