@@ -86,6 +86,9 @@ pub struct EngineDocument {
     pub enforce_eager: bool,
     /// Sizes for which graphs are captured.
     pub cuda_graph_sizes: u64,
+    /// What guesses tokens ahead; absent without.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub drafter: Option<DrafterDocument>,
     /// How well the rules for this release are known: `recorded`, `planned` (compared with the release's own planner),
     /// `between`, `newer` or `before`.
     pub checked: String,
@@ -94,6 +97,19 @@ pub struct EngineDocument {
     pub notes: Vec<String>,
     /// Arguments that were given and are not used here.
     pub ignored: Vec<String>,
+}
+
+/// What guesses tokens ahead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+pub struct DrafterDocument {
+    /// `ngram`, `suffix`, `mtp`, `eagle`, `eagle3`, `draft_model` or `other`.
+    pub method: String,
+    /// Its model's name or folder, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub model: Option<String>,
+    /// Tokens guessed in a step of each request.
+    pub num_speculative_tokens: u64,
 }
 
 /// A device.
@@ -343,6 +359,11 @@ fn engine(budget: &Budget, args: &EngineArgs, ignored: Vec<String>) -> EngineDoc
         max_num_batched_tokens: engine.max_num_batched_tokens,
         gpu_memory_utilization: engine.gpu_memory_utilization,
         enforce_eager: args.enforce_eager,
+        drafter: args.drafter.as_ref().map(|drafter| DrafterDocument {
+            method: drafter.method.name().to_owned(),
+            model: drafter.model.clone(),
+            num_speculative_tokens: args.num_speculative_tokens,
+        }),
         cuda_graph_sizes: engine.capture_sizes,
         checked: engine.version.checked().name().to_owned(),
         notes: budget.notes.clone(),

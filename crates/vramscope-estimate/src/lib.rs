@@ -39,6 +39,7 @@ pub use vllm::fit::{
     serve_command,
 };
 pub use vllm::grammar::{COMMAND_LINE, is_command, with_config_file};
+pub use vllm::graph_args::{GraphArgs, GraphMode};
 pub use vllm::input::{EngineArgs, EngineVersion, Lora, PerformanceMode, Usage};
 pub use vllm::kv::{CacheKind, KvGroup, KvPlan, kv_plan};
 pub use vllm::lengths::{ALLOWS_LONG, ModelLengths, model_lengths};

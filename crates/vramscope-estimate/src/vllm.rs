@@ -6,6 +6,7 @@ pub(crate) mod classes;
 pub(crate) mod drafts;
 pub(crate) mod fit;
 pub(crate) mod grammar;
+pub(crate) mod graph_args;
 pub(crate) mod graphs;
 pub(crate) mod held;
 pub(crate) mod input;

@@ -319,6 +319,11 @@ fn block(kind: u32) -> Option<(&'static str, u64, u64, Option<ElementType>)> {
         34 => quantized("TQ1_0", 256, 54),
         35 => quantized("TQ2_0", 256, 66),
         39 => quantized("MXFP4", 32, 17),
+        // Four blocks of 16, each with an 8-bit scale.
+        40 => quantized("NVFP4", 64, 36),
+        // A 16-bit scale and one bit or two for each element.
+        41 => quantized("Q1_0", 128, 18),
+        42 => quantized("Q2_0", 64, 18),
         _ => None,
     }
 }
@@ -399,6 +404,9 @@ mod tests {
             ("TQ1_0", 256, 54),
             ("TQ2_0", 256, 66),
             ("MXFP4", 32, 17),
+            ("NVFP4", 64, 36),
+            ("Q1_0", 128, 18),
+            ("Q2_0", 64, 18),
         ];
         for (name, elements, bytes) in table {
             let found = (0..64).filter_map(block).find(|(own, ..)| *own == name);

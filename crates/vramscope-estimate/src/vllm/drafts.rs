@@ -28,6 +28,21 @@ pub enum DraftMethod {
     Other,
 }
 
+impl DraftMethod {
+    /// The name as the engine and documents spell it; `other` for one that is not known here.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lookup => "ngram",
+            Self::Suffix => "suffix",
+            Self::OwnLayers => "mtp",
+            Self::Eagle => "eagle",
+            Self::Eagle3 => "eagle3",
+            Self::Model => "draft_model",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// What guesses tokens ahead.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

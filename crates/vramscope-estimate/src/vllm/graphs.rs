@@ -79,7 +79,7 @@ impl<'a> Capture<'a> {
         device: &'a GpuModel,
         plain: bool,
     ) -> Self {
-        const TOLD: [&str; 3] = ["--compilation-config", "--optimization-level", "--performance-mode"];
+        const TOLD: [&str; 2] = ["--compilation-config", "--optimization-level"];
         let told = args.unmodelled.iter().any(|option| TOLD.iter().any(|name| option.starts_with(name)));
         let stages = engine.pipeline_parallel_size.max(1);
         let mixers = model.layers.iter().filter(|layer| layer.mixer != Mixer::None).count() as u64;
@@ -91,7 +91,7 @@ impl<'a> Capture<'a> {
             tensors: Tensors::of(model, engine, device, plain),
             pieces: mixers.div_ceil(stages) + 1,
             layers: (model.layers.len() as u64).div_ceil(stages),
-            in_pieces: engine.capture_sizes.saturating_mul(doubled),
+            in_pieces: engine.sizes_in_pieces.saturating_mul(doubled),
             whole: engine.whole_sizes.saturating_mul(doubled),
             nodes: Nodes::of(model, engine, args.lora.is_some()),
             told,

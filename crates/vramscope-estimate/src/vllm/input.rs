@@ -8,6 +8,7 @@ use vramscope_core::{Architecture, Bytes, ElementType};
 use crate::EstimateError;
 use crate::vllm::activations::CHOOSES_RUNNER;
 use crate::vllm::drafts::Drafter;
+use crate::vllm::graph_args::GraphArgs;
 use crate::vllm::lengths::ALLOWS_LONG;
 
 /// A release of vLLM.
@@ -164,6 +165,8 @@ pub struct EngineArgs {
     pub num_gpu_blocks_override: Option<u64>,
     /// No compilation and no graphs.
     pub enforce_eager: bool,
+    /// What is said of graphs.
+    pub graphs: GraphArgs,
     /// Prefixes are shared between requests.
     pub enable_prefix_caching: Option<bool>,
     /// Long prompts are cut into the chunks of several steps.
@@ -214,6 +217,7 @@ impl Default for EngineArgs {
             kv_cache_memory: None,
             num_gpu_blocks_override: None,
             enforce_eager: false,
+            graphs: GraphArgs::default(),
             enable_prefix_caching: None,
             enable_chunked_prefill: None,
             performance_mode: PerformanceMode::Balanced,

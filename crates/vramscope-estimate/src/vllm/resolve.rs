@@ -7,6 +7,7 @@ use vramscope_core::{Architecture, ElementType, Vendor, WeightFormat};
 use crate::device::GpuModel;
 use crate::vllm::activations::Runner;
 use crate::vllm::drafts::DraftMethod;
+use crate::vllm::graph_args::GraphMode;
 use crate::vllm::input::{EngineArgs, EngineVersion, PerformanceMode, Usage};
 use crate::vllm::kv::KvPlan;
 use crate::vllm::lengths::max_model_len;
@@ -54,6 +55,8 @@ pub struct Resolved {
     pub compiled: bool,
     /// Sizes for which graphs are captured.
     pub capture_sizes: u64,
+    /// Those for which the pieces between mixers are captured.
+    pub sizes_in_pieces: u64,
     /// Tokens of the largest of them.
     pub capture_tokens: u64,
     /// Sizes of which a step is captured whole: those that requests of one token each, or of their drafts, can fill.
@@ -87,7 +90,12 @@ pub(crate) fn resolve(
         if compiled { capture_sizes(model, args, device, max_num_seqs, max_num_batched_tokens) } else { Vec::new() };
     // A step is captured whole where each request has one token, or as many as its drafts let it have.
     let step = max_num_seqs.saturating_mul(args.num_speculative_tokens.saturating_add(1));
-    let whole = &sizes[..sizes.partition_point(|size| *size <= step)];
+    let whole = match args.graphs.mode {
+        Some(GraphMode::Full) => &sizes[..],
+        Some(GraphMode::Piecewise | GraphMode::None) => &[],
+        _ => &sizes[..sizes.partition_point(|size| *size <= step)],
+    };
+    let in_pieces = !matches!(args.graphs.mode, Some(GraphMode::Full | GraphMode::FullDecodeOnly));
     let last = |sizes: &[u64], back: usize| sizes.len().checked_sub(back).map_or(0, |at| sizes[at]);
     Ok(Resolved {
         version: args.version,
@@ -110,6 +118,7 @@ pub(crate) fn resolve(
         language_model_only: args.language_model_only,
         compiled,
         capture_sizes: sizes.len() as u64,
+        sizes_in_pieces: if in_pieces { sizes.len() as u64 } else { 0 },
         capture_tokens: last(&sizes, 1),
         whole_sizes: whole.len() as u64,
         whole_tokens: last(whole, 1),
@@ -135,6 +144,15 @@ fn batch_defaults(args: &EngineArgs, device: &GpuModel) -> (u64, u64) {
 
 /// The sizes that graphs are captured for, in tokens, the smallest first (`config/vllm.py`, `_set_cudagraph_sizes`).
 fn capture_sizes(model: &Architecture, args: &EngineArgs, device: &GpuModel, requests: u64, tokens: u64) -> Vec<u64> {
+    if args.graphs.mode == Some(GraphMode::None) {
+        return Vec::new();
+    }
+    if let Some(given) = &args.graphs.sizes {
+        let mut sizes: Vec<u64> = given.iter().copied().filter(|size| *size <= tokens).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        return sizes;
+    }
     // From 0.28 on devices of the family of compute capability 10 (0.25 has none of it).
     let wide = device.vendor == Vendor::Nvidia && device.capability.0 == 10 && args.version.from_minor(28);
     let usual = if wide { 1024 } else { 512 };
@@ -151,7 +169,7 @@ fn capture_sizes(model: &Architecture, args: &EngineArgs, device: &GpuModel, req
     } else if !own && each == 1 && args.version.from_minor(32) && requests <= largest {
         sizes.push(requests);
     }
-    let largest = largest.min(tokens);
+    let largest = args.graphs.largest.unwrap_or(largest).min(tokens);
     if args.performance_mode == PerformanceMode::Interactivity {
         sizes.extend(1..=largest.min(32));
     }

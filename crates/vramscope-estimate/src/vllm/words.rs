@@ -22,11 +22,10 @@ pub struct CommandLine {
 
 /// Options that matter for memory and are not modelled: other splits, other graphs, another config, memory of the host;
 /// drafts as releases before 0.9 were told of them.
-const UNMODELLED: [&str; 12] = [
+const UNMODELLED: [&str; 11] = [
     "speculative-model",
     "fully-sharded-loras",
     "hf-overrides",
-    "compilation-config",
     "optimization-level",
     "cpu-offload-gb",
     "decode-context-parallel-size",
@@ -63,6 +62,8 @@ impl CommandLine {
                     leading = false;
                     if flag.name == "speculative-config" || flag.name.starts_with("spec-") {
                         draft_fields(&flag, &mut drafts)?;
+                    } else if flag.name == "compilation-config" {
+                        read.compilation(&flag)?;
                     } else if flag.field.is_some() || !read.switch(&flag.name) {
                         read.option(&flag.full_name(), flag.value)?;
                     }
@@ -75,6 +76,15 @@ impl CommandLine {
         }
         read.args.check()?;
         Ok(read)
+    }
+
+    /// A compilation's configuration: an object of JSON, or single fields behind a point. A bare number is its level.
+    fn compilation(&mut self, flag: &Flag<'_>) -> Result<(), EstimateError> {
+        let fields = fields_of(flag, "--compilation-config").or_else(|wrong| {
+            let level = flag.value.is_some_and(|text| text.parse::<u8>().is_ok());
+            if level { Ok(Map::from_iter([("level".to_owned(), Value::from(flag.value))])) } else { Err(wrong) }
+        })?;
+        self.args.graphs.read(&fields, &mut self.args.unmodelled)
     }
 
     /// The words before the first flag.
@@ -123,6 +133,7 @@ impl CommandLine {
                 args.auto_max_model_len = matches!(value, Some("auto" | "-1"));
                 args.max_model_len = if args.auto_max_model_len { None } else { Some(count("--max-model-len")?) };
             }
+            "max-cudagraph-capture-size" => args.graphs.largest = Some(count("--max-cudagraph-capture-size")?),
             "performance-mode" => args.performance_mode = performance_mode(value)?,
             "max-num-seqs" => args.max_num_seqs = Some(count("--max-num-seqs")?),
             "max-num-batched-tokens" => args.max_num_batched_tokens = Some(count("--max-num-batched-tokens")?),
@@ -154,24 +165,35 @@ impl CommandLine {
     }
 }
 
-/// Fields of a speculative configuration: an object of JSON, single fields behind a point, or the short options of 0.33.
+/// Fields of a speculative configuration: as [`fields_of`], or the short options of 0.33.
 fn draft_fields(flag: &Flag<'_>, fields: &mut Map<String, Value>) -> Result<(), EstimateError> {
-    let name = match (flag.name.as_str(), flag.field) {
-        ("spec-method", _) => "method",
-        ("spec-model", _) => "model",
-        ("spec-tokens", _) => "num_speculative_tokens",
-        (_, Some(field)) => field,
-        (_, None) => {
-            let read = flag.value.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
-            let read = read.ok_or_else(|| bad("--speculative-config", flag.value, "an object of JSON"))?;
-            fields.extend(read.into_iter().map(|(name, value)| (name.replace('-', "_"), value)));
+    let name = match flag.name.as_str() {
+        "spec-method" => "method",
+        "spec-model" => "model",
+        "spec-tokens" => "num_speculative_tokens",
+        _ => {
+            fields.extend(fields_of(flag, "--speculative-config")?);
             return Ok(());
         }
     };
-    let text = flag.value.ok_or_else(|| bad("--speculative-config", None, "a value for each field"))?;
-    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
-    fields.insert(name.replace('-', "_"), value);
+    fields.insert(name.to_owned(), field("--speculative-config", flag.value)?);
     Ok(())
+}
+
+/// Fields of an option that is an object of JSON, or of which single fields are given behind a point.
+fn fields_of(flag: &Flag<'_>, name: &'static str) -> Result<Map<String, Value>, EstimateError> {
+    let own = |name: &str| name.replace('-', "_");
+    if let Some(one) = flag.field {
+        return Ok(Map::from_iter([(own(one), field(name, flag.value)?)]));
+    }
+    let read = flag.value.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
+    let read = read.ok_or_else(|| bad(name, flag.value, "an object of JSON"))?;
+    Ok(read.into_iter().map(|(name, value)| (own(&name), value)).collect())
+}
+
+fn field(name: &'static str, value: Option<&str>) -> Result<Value, EstimateError> {
+    let text = value.ok_or_else(|| bad(name, None, "a value for each field"))?;
+    Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
 }
 
 fn bad(name: &'static str, value: Option<&str>, expected: &'static str) -> EstimateError {
@@ -241,6 +263,7 @@ fn element(value: Option<&str>) -> Result<Option<ElementType>, EstimateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vllm::graph_args::GraphMode;
 
     fn read(text: &str) -> Result<CommandLine, EstimateError> {
         CommandLine::read(&text.split_whitespace().collect::<Vec<_>>(), EngineArgs::default())
@@ -282,11 +305,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_graphs_is_read_and_the_rest_named() {
+        let words = ["-cc", r#"{"cudagraph_mode": "piecewise", "cudagraph_capture_sizes": [8, 1], "pass_config": {}}"#];
+        let args = CommandLine::read(&words, EngineArgs::default()).unwrap().args;
+        assert_eq!((args.graphs.mode, args.graphs.sizes), (Some(GraphMode::Piecewise), Some(vec![8, 1])));
+        assert_eq!(args.unmodelled, ["--compilation-config.pass_config"]);
+        let args = read("--compilation-config.cudagraph_mode=NONE --compilation-config.mode 3").unwrap().args;
+        assert_eq!((args.graphs.mode, args.unmodelled.len()), (Some(GraphMode::None), 0));
+        assert_eq!(read("-O 0 -cc 0").unwrap().args.unmodelled.len(), 2, "other levels of compilation");
+        for wrong in ["-cc x", "-cc.cudagraph_mode SOME", "-cc.cudagraph_capture_sizes [0]", "-cc.cudagraph_mode"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_switch_takes_no_value_and_a_field_is_no_switch() {
-        let read = read("vllm serve --enable-log-outputs a/b -tp 2 -O3 --compilation-config.mode 3").unwrap();
+        let read = read("vllm serve --enable-log-outputs a/b -tp 2 -O3 --compilation-config.backend eager").unwrap();
         assert_eq!((read.model.as_deref(), read.args.tensor_parallel_size), (Some("a/b"), 2));
         assert_eq!(read.ignored, ["enable-log-outputs"]);
-        assert_eq!(read.args.unmodelled, ["--optimization-level", "--compilation-config.mode"]);
+        assert_eq!(read.args.unmodelled, ["--optimization-level", "--compilation-config.backend"]);
     }
 
     #[test]

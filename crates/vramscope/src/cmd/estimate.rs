@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let used = budget.workload(Workload { input_len, output_len, batch_size, ..Workload::default() });
     match args.format {
         Format::Table => {
-            let text = render::budget(&model, &budget, setting, used, &line.ignored, output::width());
+            let text = render::budget(&model, &budget, setting, used, &line, output::width());
             output::print(&text)?;
         }
         Format::Json => {

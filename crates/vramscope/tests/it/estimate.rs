@@ -291,3 +291,30 @@ fn an_index_that_leads_out_of_its_folder_is_refused() {
     assert_eq!(ran.status.code(), Some(3));
     assert!(stderr(&ran).contains("index.json"), "{}", stderr(&ran));
 }
+
+#[test]
+fn the_drafter_stands_in_the_head_and_in_the_document() {
+    let base = ["--model", "Qwen/Qwen3-8B", "--gpu", "h200"];
+    let lookup = ["--", "--speculative-config", r#"{"method": "ngram", "num_speculative_tokens": 4}"#];
+    let said = stdout(&estimate(&[&base[..], &lookup[..]].concat()));
+    assert!(said.contains("drafter ngram: 4 tokens ahead"), "{said}");
+    let told = document(&[&base[..], &lookup[..]].concat());
+    assert_eq!(told["engine"]["drafter"], json!({"method": "ngram", "num_speculative_tokens": 4}));
+    // 57 sizes in place of 51: the engine adds those of steps in which every request has five tokens.
+    assert_eq!(told["engine"]["cuda_graph_sizes"], 57);
+    let alone = document(&base);
+    assert_eq!((&alone["engine"]["drafter"], &alone["engine"]["cuda_graph_sizes"]), (&Value::Null, &json!(51)));
+}
+
+#[test]
+fn the_longest_length_is_found_where_it_is_left_to_the_engine() {
+    let base = ["--model", "Qwen/Qwen3-8B", "--gpu", "h200", "--vllm-version"];
+    let auto = ["--max-model-len", "auto", "--", "--kv-cache-memory-bytes", "3000000000"];
+    // 1271 blocks of 16 tokens, one of which newer releases keep back.
+    for (version, length) in [("0.25.1", 20_336), ("0.33.0", 20_320)] {
+        let told = document(&[&base[..], &[version], &auto[..]].concat());
+        assert_eq!((&told["engine"]["max_model_len"], &told["verdict"]["fits"]), (&json!(length), &json!(true)));
+    }
+    let ample = document(&[&base[..], &["0.33.0", "--max-model-len", "auto"]].concat());
+    assert_eq!(ample["engine"]["max_model_len"], 40_960);
+}

@@ -30,6 +30,8 @@ const CROWDED: u64 = 16 * MIB;
 pub(super) struct Tensors {
     /// Tensors of the pieces.
     pieces: u64,
+    /// The segment of the states that a step returns.
+    states: u64,
     /// The attention's accumulators as often as they are there.
     pub(super) accumulators: u64,
     /// The accumulators once, whether the device's kernel has them or not.
@@ -58,11 +60,13 @@ impl Tensors {
         let once = if widest <= WIDEST_HEAD { of(engine.whole_tokens) } else { 0 };
         let second = if splits { of(engine.second_whole_tokens) } else { 0 };
         // A head's own graphs, and those that check its drafts, accumulate beside (EAGLE-3 on Llama-3.1-8B).
-        let heads = if engine.drafts_from_states { 3 } else { 1 };
+        let heads = if engine.drafts_from_states && engine.version.from_minor(28) { 3 } else { 1 };
         let times =
             if !engine.version.from_minor(28) && engine.runner == Runner::V2 && crowd > CROWDED { 2 } else { 1 };
+        let states = model.hidden_size.saturating_mul(unit);
         Self {
             pieces,
+            states: if states > MIB { SEGMENT } else { SMALL },
             accumulators: if splits { once.saturating_mul(times.max(heads)) } else { 0 },
             split_once: once,
             second,
@@ -79,8 +83,9 @@ impl Tensors {
         // The states that a step returns have a segment outside the graphs' pool, of the second runner's own.
         let own = match (engine.runner, engine.version.from_minor(28)) {
             (Runner::V1, _) => SMALL,
-            (Runner::V2, true) => SEGMENT,
-            (Runner::V2, false) => SEGMENT + SMALL + self.blas + BESIDE_WHOLE,
+            (Runner::V2, true) => self.states,
+            (Runner::V2, false) if engine.whole_sizes == 0 => self.states + SMALL,
+            (Runner::V2, false) => self.states + SMALL + self.blas + BESIDE_WHOLE,
         };
         graphs.saturating_add(own).saturating_add(self.blas).saturating_add(head)
     }
@@ -126,7 +131,9 @@ fn piece(model: &Architecture, engine: &Resolved, layer: &Layer, unit: u64) -> (
             shared = shared.saturating_add(bytes);
         }
     }
-    let segments = shared.div_ceil(SEGMENT).saturating_mul(SEGMENT);
+    // Of few tokens all tensors are small.
+    let all_small = [query, projected, model.hidden_size, products[0]].map(of).iter().all(|bytes| *bytes <= MIB);
+    let segments = if all_small { 0 } else { shared.div_ceil(SEGMENT).saturating_mul(SEGMENT) };
     (own.saturating_add(segments).saturating_add(SMALL), crowd)
 }
 

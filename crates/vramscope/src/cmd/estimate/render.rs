@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use vramscope_analysis::NamedModel;
 use vramscope_core::{ByteUnit, Bytes, FailureKind};
 use vramscope_estimate::document::runner_name;
-use vramscope_estimate::{Budget, Figure, Setting, WorkloadUse};
+use vramscope_estimate::{Budget, CommandLine, EngineArgs, Figure, Setting, WorkloadUse};
 
 use super::input::element_name;
 use crate::table::{Align, Table, wrap};
@@ -15,10 +15,10 @@ pub(super) fn budget(
     budget: &Budget,
     setting: Setting<'_>,
     used: Option<WorkloadUse>,
-    ignored: &[String],
+    line: &CommandLine,
     width: usize,
 ) -> String {
-    let mut text = head(model, budget, setting, width);
+    let mut text = head(model, budget, setting, &line.args, width);
     text.push_str(&bar(budget, setting, width));
     text.push('\n');
     text.push_str(&parts(budget).render(width));
@@ -30,13 +30,13 @@ pub(super) fn budget(
     for note in model.notes.iter().chain(&budget.notes) {
         paragraph(&mut text, &format!("Note: {note}"), width);
     }
-    if !ignored.is_empty() {
-        paragraph(&mut text, &format!("Without effect here: {}", ignored.join(", ")), width);
+    if !line.ignored.is_empty() {
+        paragraph(&mut text, &format!("Without effect here: {}", line.ignored.join(", ")), width);
     }
     text
 }
 
-fn head(model: &NamedModel, budget: &Budget, setting: Setting<'_>, width: usize) -> String {
+fn head(model: &NamedModel, budget: &Budget, setting: Setting<'_>, args: &EngineArgs, width: usize) -> String {
     let engine = &budget.engine;
     let mut first =
         format!("{}: {} parameters, {}", model.name, grouped(budget.parameters), element_name(engine.element));
@@ -57,8 +57,12 @@ fn head(model: &NamedModel, budget: &Budget, setting: Setting<'_>, width: usize)
         grouped(engine.max_num_batched_tokens),
         engine.gpu_memory_utilization,
     );
+    let drafter = args.drafter.as_ref().map(|drafter| {
+        let model = drafter.model.as_ref().map_or(String::new(), |model| format!(", {model}"));
+        format!("drafter {}{model}: {} tokens ahead", drafter.method.name(), args.num_speculative_tokens)
+    });
     let mut text = String::new();
-    for line in [first, second, third] {
+    for line in [first, second, third].into_iter().chain(drafter) {
         paragraph(&mut text, &line, width);
     }
     text.push('\n');
@@ -142,10 +146,10 @@ fn how(figure: &Figure) -> &'static str {
         "forward_phase" => "the forward phase: tokens x widths",
         "runner_and_workspaces" => "the runner's tables, workspaces, the allocator's reserve",
         "engine_trial_capture" => "the engine's trial capture, as recorded",
-        "sizes_and_layers" => "captured sizes and layers, as recorded",
+        "tensors_and_nodes" => "their tensors, and what the driver keeps of each",
+        "compilation" => "the embedding's table once more, while it is compiled for the first time",
         "measured_growth" => "as recorded",
         "engine_estimate" => "the engine's estimate, as recorded",
-        "layers_times_sizes" => "layers x captured sizes, as recorded",
         "eager" => "none are captured",
         "measured_context" => "the driver's, before the first snapshot",
         "whole_blocks" => "whole blocks",
