@@ -118,9 +118,11 @@ fn pools(class: &str) -> bool {
         "ForRetrieval",
         "ForEmbedding",
     ];
-    /// Classes that write text all the same.
-    const WRITE: [&str; 4] = ["ChatGLMModel", "UltravoxModel", "MiDashengLMModel", "Qwen2_5OmniModel"];
-    ENDS.iter().any(|end| class.ends_with(end)) && !WRITE.contains(&class)
+    /// Ends and names of classes that write text all the same.
+    const WRITE: [&str; 7] =
+        ["LMHeadModel", "ChatModel", "ChatGLMModel", "UltravoxModel", "MiDashengLMModel", "AudioModel", "OmniModel"];
+    let any = |ends: &[&str]| ends.iter().any(|end| class.ends_with(end));
+    any(&ENDS) && !any(&WRITE)
 }
 
 /// A key that decides what is not known here: one that a config leaves out and of which releases disagree what its class

@@ -50,7 +50,7 @@ pub(crate) struct Plan {
 impl Truth {
     /// Reads a line that the oracle prints.
     pub(crate) fn of_oracle(line: &Value) -> anyhow::Result<Self> {
-        let text = |key: &str| line[key].as_str().map(|text| shortened(text));
+        let text = |key: &str| line[key].as_str().map(shortened);
         let args: Vec<String> = strings(&line["args"]);
         let one = [line.clone()];
         let stages = line["stages"].as_array().map_or(&one[..], Vec::as_slice);
