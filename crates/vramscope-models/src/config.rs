@@ -203,7 +203,7 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
         residual: family.residual,
         holds_first_product: family.holds_first_product,
         scaled_embedding: family.scaled_embedding,
-        ends_on_every_stage: model_type.is_some_and(family::has_ends_on_every_stage),
+        ends: model_type.map(family::pipeline_ends).unwrap_or_default(),
         rotary: Vec::new(),
         quantization,
         recurrent_state: match fields.text(&["mamba_ssm_cache_dtype", "mamba_ssm_dtype"])? {

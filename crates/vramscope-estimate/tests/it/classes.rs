@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 use vramscope_core::{Architecture, Confidence};
 use vramscope_estimate::{
-    EngineArgs, EngineVersion, EstimateError, Setting, budget, find_device, kv_plan, model_lengths, weights_on_device,
-    weights_per_rank,
+    EngineArgs, EngineVersion, EstimateError, Part, Setting, budget, find_device, kv_plan, model_lengths,
+    weights_on_device, weights_per_rank,
 };
 
 /// A small decoder with other fields in place of its own.
@@ -130,4 +130,35 @@ fn a_class_that_a_release_does_not_have_leaves_nothing_certain() {
     };
     assert_eq!(told("0.25.1"), (true, true, false));
     assert_eq!(told("0.33.0"), (false, false, true));
+}
+
+/// Bytes of a part on each of two stages.
+fn on_stages(model: &Architecture, part: Part, version: &str) -> Vec<u64> {
+    let args = EngineArgs { pipeline_parallel_size: 2, ..of(version) };
+    let bytes = |parts: &[(Part, u64)]| parts.iter().find(|(own, _)| *own == part).map_or(0, |(_, bytes)| *bytes);
+    weights_per_rank(model, &args).unwrap().stages.iter().map(|stage| bytes(&stage.parts)).collect()
+}
+
+#[test]
+fn a_stage_holds_what_its_class_makes_without_asking_where_it_stands() {
+    let table = 1024 * 768 * 2;
+    let ends = |kind: &str| {
+        let model = model(&json!({"model_type": kind}));
+        [Part::Embedding, Part::Head].map(|part| on_stages(&model, part, "0.33.0"))
+    };
+    assert_eq!(ends("llama"), [vec![table, 0], vec![0, table]]);
+    assert_eq!(ends("mixtral"), [vec![table; 2], vec![table; 2]]);
+    assert_eq!(ends("qwen3_5_text"), [vec![table; 2], vec![0, table]]);
+}
+
+#[test]
+fn towers_stand_on_every_stage_until_0_32() {
+    let vision = json!({"model_type": "siglip_vision_model", "hidden_size": 96, "intermediate_size": 192,
+        "num_hidden_layers": 2, "num_attention_heads": 12, "image_size": 56, "patch_size": 14});
+    let model = model(&json!({"vision_config": vision}));
+    for (version, twice) in [("0.25.1", true), ("0.32.0", true), ("0.33.0", false)] {
+        let [first, last] = on_stages(&model, Part::Tower, version)[..] else { panic!("two stages") };
+        assert!(first > 0);
+        assert_eq!(last, if twice { first } else { 0 }, "{version}");
+    }
 }
