@@ -48,7 +48,7 @@ fn the_table_of_devices_names_its_sources() {
 
 #[test]
 fn every_answer_starts_as_a_command_line() {
-    let found = document(&["--model", "Qwen/Qwen3-8B", "--gpu", "l4", "--request-tokens", "24K", "--requests", "2"]);
+    let found = document(&["--model", "Qwen/Qwen3-8B", "--gpu", "l4", "--request-tokens", "20K", "--requests", "2"]);
     let fewest = found["fewest"]["command"].as_str().unwrap();
     assert!(starts(fewest, "l4"), "{fewest}");
     let changes = found["changes"].as_array().unwrap();
