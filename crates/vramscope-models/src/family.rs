@@ -221,7 +221,7 @@ const FAMILIES: &[Family] = &[
         ..CLASSIC
     },
     Family { names: &["lfm2", "lfm2_moe"], tied: true, qk_norm: QkNorm::PerHead, ..GENERAL },
-    Family { names: &["mimo_v2_flash"], router_bias: true, ..GENERAL },
+    Family { names: &["mimo_v2_flash"], router_bias: true, router_in_32_bits: true, ..GENERAL },
     Family { names: &["laguna"], qk_norm: QkNorm::PerHead, ..GENERAL },
     Family { names: &["glm_moe_dsa"], windows: Windows::Never, router_bias: true, ..GENERAL },
     Family { names: &["gemma4_text"], qk_norm: QkNorm::PerHead, windows: Windows::AllButEvery(6), ..GEMMA2 },
