@@ -8,7 +8,8 @@ use vramscope_estimate::document::ModelDocument;
 use vramscope_estimate::{EngineArgs, EstimateError, parameter_count};
 use vramscope_models::{
     ConfigError, HeaderError, MOST_CONFIG_BYTES, Note, Overrides, QUANTIZATION_FILE, TensorTable, UnknownModel,
-    find_model, read_draft_config, read_gguf, read_safetensors, read_safetensors_index, with_quantization,
+    find_model, read_draft_config, read_gguf, read_safetensors, read_safetensors_index, with_overrides,
+    with_quantization,
 };
 use vramscope_runs::{OpenedFile, Shape, open_file};
 
@@ -106,10 +107,18 @@ impl NamedModel {
     /// # Errors
     /// [`ModelError`].
     pub fn read(named: Option<&str>, shape: &Shape) -> Result<Self, ModelError> {
+        Self::read_overridden(named, shape, None)
+    }
+
+    /// As [`NamedModel::read`], with fields in place of the config's own: an object of JSON, as `--hf-overrides` gives it.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub fn read_overridden(named: Option<&str>, shape: &Shape, fields: Option<&str>) -> Result<Self, ModelError> {
         let overrides = shape.overrides();
         let by_hand = overrides.layers.is_some() && overrides.heads.is_some() && overrides.hidden_size.is_some();
         let mut model = match named {
-            Some(name) => match read_named(name, &overrides) {
+            Some(name) => match read_named(name, &overrides, fields) {
                 Err(_) if by_hand && !Path::new(name).exists() => by_shape(name, &overrides, true)?,
                 read => read?,
             },
@@ -166,17 +175,20 @@ fn by_shape(name: &str, overrides: &Overrides, absent: bool) -> Result<NamedMode
     Ok(NamedModel { name: name.to_owned(), architecture, notes })
 }
 
-fn read_named(name: &str, overrides: &Overrides) -> Result<NamedModel, ModelError> {
+fn read_named(name: &str, overrides: &Overrides, fields: Option<&str>) -> Result<NamedModel, ModelError> {
     let path = Path::new(name);
     if path.is_dir() {
-        return read_folder(path, overrides);
+        return read_folder(path, overrides, fields);
     }
     if path.is_file() {
         let gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
-        return if gguf { read_gguf_file(path) } else { read_config_file(path, overrides) };
+        return if gguf { read_gguf_file(path) } else { read_config_file(path, overrides, fields) };
     }
     let known = find_model(name)?;
-    let (architecture, notes) = overrides.on_known(&known)?;
+    let (architecture, notes) = match fields {
+        None => overrides.on_known(&known)?,
+        Some(fields) => overrides.on_config(&with_overrides(&known.config_json(), fields.as_bytes())?)?,
+    };
     let mut notes = sentences(notes);
     if known.id != name {
         notes.insert(0, format!("taken to be of the shape of {}", known.id));
@@ -210,10 +222,11 @@ pub fn read_config_text(path: &Path) -> Result<Vec<u8>, ModelError> {
     with_quantization(&config, &config_text(&beside)?).map_err(|source| ModelError::Config { path: beside, source })
 }
 
-fn read_config_file(path: &Path, overrides: &Overrides) -> Result<NamedModel, ModelError> {
+fn read_config_file(path: &Path, overrides: &Overrides, fields: Option<&str>) -> Result<NamedModel, ModelError> {
     let json = read_config_text(path)?;
-    let used = overrides.on_config(&json).map_err(|source| ModelError::Config { path: path.to_owned(), source });
-    let (architecture, notes) = used?;
+    let overridden = fields.map_or(Ok(json.clone()), |fields| with_overrides(&json, fields.as_bytes()));
+    let used = overridden.and_then(|json| overrides.on_config(&json));
+    let (architecture, notes) = used.map_err(|source| ModelError::Config { path: path.to_owned(), source })?;
     Ok(NamedModel { name: path.display().to_string(), architecture, notes: sentences(notes) })
 }
 
@@ -225,8 +238,8 @@ fn read_gguf_file(path: &Path) -> Result<NamedModel, ModelError> {
 }
 
 /// A folder as a model's repository: config.json, and the headers of its safetensors files if they are there.
-fn read_folder(folder: &Path, overrides: &Overrides) -> Result<NamedModel, ModelError> {
-    let mut model = read_config_file(&folder.join("config.json"), overrides)?;
+fn read_folder(folder: &Path, overrides: &Overrides, fields: Option<&str>) -> Result<NamedModel, ModelError> {
+    let mut model = read_config_file(&folder.join("config.json"), overrides, fields)?;
     model.name = folder.display().to_string();
     let Some(table) = tensors(folder)? else { return Ok(model) };
     let architecture = &mut model.architecture;

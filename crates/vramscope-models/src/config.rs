@@ -98,6 +98,27 @@ pub fn with_quantization(config: &[u8], beside: &[u8]) -> Result<Vec<u8>, Config
     Ok(Value::Object(root).to_string().into_bytes())
 }
 
+/// A config with other fields in place of its own, as `--hf-overrides` gives them: one that is a section in both keeps its
+/// further fields, any other is replaced.
+///
+/// # Errors
+/// As [`read_config`], for either text.
+pub fn with_overrides(config: &[u8], fields: &[u8]) -> Result<Vec<u8>, ConfigError> {
+    let mut root = parse(config)?;
+    override_in(&mut root, parse(fields)?);
+    Ok(Value::Object(root).to_string().into_bytes())
+}
+
+fn override_in(section: &mut Map<String, Value>, fields: Map<String, Value>) {
+    for (name, value) in fields {
+        let is_section = name.ends_with("_config") && name != "quantization_config";
+        match (section.get_mut(&name), value) {
+            (Some(Value::Object(own)), Value::Object(fields)) if is_section => override_in(own, fields),
+            (_, value) => drop(section.insert(name, value)),
+        }
+    }
+}
+
 /// The section with the language model's fields, and its prefix in messages.
 pub(crate) fn text_section(root: &Map<String, Value>) -> Option<(&'static str, &Map<String, Value>)> {
     let found = TEXT_SECTIONS.iter().find_map(|name| Some((*name, root.get(*name)?.as_object()?)));
@@ -338,6 +359,17 @@ mod tests {
         assert_eq!((quantization.method.as_str(), quantization.kv_cache.as_deref()), ("modelopt", Some("fp8")));
         let own = br#"{"quantization_config": {"quant_method": "awq"}}"#;
         assert_eq!(with_quantization(own, beside).unwrap(), own);
+    }
+
+    #[test]
+    fn overrides_replace_fields_and_go_into_sections() {
+        let config = br#"{"rope_scaling": {"factor": 2.0, "rope_type": "linear"}, "text_config": {"a": 1, "b": 2}}"#;
+        let fields = br#"{"rope_scaling": {"rope_type": "yarn"}, "text_config": {"b": 3}, "c": 4}"#;
+        let root = parse(&with_overrides(config, fields).unwrap()).unwrap();
+        let expected =
+            serde_json::json!({"rope_scaling": {"rope_type": "yarn"}, "text_config": {"a": 1, "b": 3}, "c": 4});
+        assert_eq!(Value::Object(root), expected);
+        assert!(with_overrides(config, b"[]").is_err());
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod tower;
 mod unread;
 
 pub use checkpoint::{HeaderError, StoredTensor, TensorTable};
-pub use config::{MOST_CONFIG_BYTES, QUANTIZATION_FILE, read_config, with_quantization};
+pub use config::{MOST_CONFIG_BYTES, QUANTIZATION_FILE, read_config, with_overrides, with_quantization};
 pub use database::{KnownModel, UnknownModel, find_model, known_models};
 pub use draft::read_draft_config;
 pub use error::{ConfigError, JsonError, Note};

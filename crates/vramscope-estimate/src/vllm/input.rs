@@ -191,6 +191,8 @@ pub struct EngineArgs {
     pub language_model_only: bool,
     /// Element type of recurrent states, in place of the model's.
     pub mamba_ssm_cache_dtype: Option<ElementType>,
+    /// Fields in place of the config's own, an object of JSON; whoever reads the config applies them and takes them away.
+    pub hf_overrides: Option<String>,
     /// Options that were given, matter for memory, and are not modelled here: nothing is certain beside them.
     pub unmodelled: Vec<String>,
 }
@@ -230,6 +232,7 @@ impl Default for EngineArgs {
             second_runner: None,
             language_model_only: false,
             mamba_ssm_cache_dtype: None,
+            hf_overrides: None,
             unmodelled: Vec::new(),
         }
     }

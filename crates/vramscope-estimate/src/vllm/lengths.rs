@@ -7,8 +7,9 @@ use crate::EstimateError;
 
 /// The variable that lets the engine take more than it derives.
 pub const ALLOWS_LONG: &str = "VLLM_ALLOW_LONG_MAX_MODEL_LEN";
-/// What is taken of a model whose config states no length.
-const UNSTATED: u64 = 32_768;
+/// What is taken of a model where neither its config nor its class states a length, as of Mamba's
+/// (`config/model.py`, `default_max_len`).
+const UNSTATED: u64 = 2048;
 
 /// The longest sequence that a release derives of a model, and the one that it takes unless told otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +23,8 @@ pub struct ModelLengths {
     pub checked: bool,
 }
 
-/// The lengths of a model under a release; `None` where its config states none, which is taken for 32,768, or for
-/// whatever is asked.
+/// The lengths of a model under a release; `None` where neither its config nor its class states one, which is taken for
+/// 2048, or for whatever is asked.
 pub fn model_lengths(model: &Architecture, version: EngineVersion) -> Option<ModelLengths> {
     let Lengths { stretched, stretched_but_for_yarn, usual, accepted, .. } = model.lengths?;
     // YaRN multiplies the length up to 0.28 and no longer from 0.30 on.
@@ -51,76 +52,117 @@ pub(crate) fn max_model_len(model: &Architecture, args: &EngineArgs) -> Result<u
 mod tests {
     use super::*;
 
-    fn model(lengths: &str) -> Architecture {
-        let config = format!(
-            r#"{{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "vocab_size": 32000,
-                "intermediate_size": 11008, "num_hidden_layers": 2, "num_attention_heads": 32 {lengths}}}"#
-        );
-        vramscope_models::read_config(config.as_bytes()).unwrap().0
-    }
+    const RELEASES: [(u16, u16); 5] = [(25, 1), (28, 0), (30, 0), (32, 0), (33, 0)];
 
-    /// What two releases make of a length: before and since YaRN is no longer counted; `None` where they refuse.
-    fn derived(lengths: &str, asked: Option<u64>) -> [Option<u64>; 2] {
-        let model = model(lengths);
-        [EngineVersion::new(0, 25, 1), EngineVersion::new(0, 33, 0)].map(|version| {
+    /// What each of the five releases makes of a length; `None` where it refuses.
+    fn derived(config: &str, asked: Option<u64>) -> [Option<u64>; 5] {
+        let (model, _) = vramscope_models::read_config(config.as_bytes()).unwrap();
+        RELEASES.map(|(minor, patch)| {
+            let version = EngineVersion::new(0, minor, patch);
             let args = EngineArgs { version, max_model_len: asked, ..EngineArgs::default() };
             max_model_len(&model, &args).ok()
         })
     }
 
+    /// The forms of `../shared/reference/oracle-2026.md`, each as the five releases' own configurations take it.
     #[test]
     fn lengths_are_those_of_the_engine_release_by_release() {
-        let both = |length: u64| [Some(length); 2];
-        let yarn = r#", "max_position_embeddings": 40960, "rope_scaling":
+        let all = |length: u64| [Some(length); 5];
+        // YaRN's factor counts in the first two releases alone.
+        let yarn = |before: Option<u64>, since: Option<u64>| [before, before, since, since, since];
+        let (refused, asked) = ([None; 5], Some(131_072));
+        let factors = vec!["1.0"; 64].join(", ");
+        let long = format!(
+            r#""max_position_embeddings": 131072, "original_max_position_embeddings": 4096, "rope_scaling":
+            {{"type": "longrope", "short_factor": [{factors}], "long_factor": [{factors}]}}"#
+        );
+        const YARN: &str = r#""max_position_embeddings": 40960, "rope_scaling":
             {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}"#;
-        let rewritten = r#", "max_position_embeddings": 40960, "rope_parameters": {"rope_type": "yarn", "factor": 4.0,
-            "rope_theta": 10000.0, "original_max_position_embeddings": 32768}"#;
-        let linear = r#", "max_position_embeddings": 4096, "rope_scaling": {"type": "linear", "factor": 4.0}"#;
-        let long = r#", "max_position_embeddings": 131072, "original_max_position_embeddings": 4096, "rope_scaling":
-            {"type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}"#;
-        let plain = r#", "max_position_embeddings": 40960"#;
-        let cohere = r#", "max_position_embeddings": 131072, "model_max_length": 8192"#;
-        for (config, asked, expected) in [
-            (yarn, None, [Some(131_072), Some(40_960)]),
-            (rewritten, None, [Some(131_072), Some(40_960)]),
-            (yarn, Some(131_072), [Some(131_072), None]),
+        const LINEAR: &str = r#""max_position_embeddings": 4096, "rope_scaling": {"type": "linear", "factor": 4.0}"#;
+        const COHERE: &str = r#""max_position_embeddings": 131072, "model_max_length": 8192"#;
+        const PLAIN: &str = r#""max_position_embeddings": 40960"#;
+        for (fields, length, expected) in [
+            (YARN, None, yarn(Some(131_072), Some(40_960))),
             (
-                r#", "max_position_embeddings": 40960, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}"#,
+                r#""max_position_embeddings": 40960, "rope_parameters": {"rope_type": "yarn", "factor": 4.0,
+                "rope_theta": 10000.0, "original_max_position_embeddings": 32768}"#,
                 None,
-                [Some(163_840), Some(40_960)],
+                yarn(Some(131_072), Some(40_960)),
             ),
-            (linear, None, both(16_384)),
-            (linear, Some(131_072), [None; 2]),
             (
-                r#", "max_position_embeddings": 8192, "rope_scaling": {"type": "dynamic", "factor": 2.0}"#,
+                r#""max_position_embeddings": 40960, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}"#,
                 None,
-                both(16_384),
+                yarn(Some(163_840), Some(40_960)),
             ),
-            (long, None, both(4096)),
-            (long, Some(131_072), both(131_072)),
+            (YARN, asked, yarn(Some(131_072), None)),
+            (LINEAR, None, all(16_384)),
+            (LINEAR, asked, refused),
             (
-                r#", "max_position_embeddings": 40960, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}"#,
+                r#""max_position_embeddings": 8192, "rope_scaling": {"type": "dynamic", "factor": 2.0}"#,
                 None,
-                both(40_960),
+                all(16_384),
             ),
-            (r#", "max_position_embeddings": 8192, "model_max_length": 131072"#, None, both(131_072)),
-            (cohere, None, both(8192)),
-            (cohere, Some(131_072), [None; 2]),
-            (r#", "max_position_embeddings": 4096, "seq_length": 2048"#, None, both(2048)),
-            ("", Some(7), both(7)),
-            (plain, None, both(40_960)),
-            (plain, Some(131_072), [None; 2]),
+            (&long, None, all(4096)),
+            (&long, asked, all(131_072)),
+            (
+                r#""max_position_embeddings": 40960, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}"#,
+                None,
+                all(40_960),
+            ),
+            (r#""max_position_embeddings": 8192, "model_max_length": 131072"#, None, all(131_072)),
+            (COHERE, None, all(8192)),
+            (COHERE, asked, refused),
+            (r#""max_position_embeddings": 4096, "seq_length": 2048"#, None, all(2048)),
+            // The class's own, where no key states one.
+            (r#""initializer_range": 0.02"#, None, all(2048)),
+            (r#""initializer_range": 0.02"#, Some(4096), refused),
+            (r#""model_type": "qwen3", "head_dim": 128"#, None, all(32_768)),
+            (PLAIN, None, all(40_960)),
+            (PLAIN, asked, refused),
         ] {
-            assert_eq!(derived(config, asked), expected, "{config} {asked:?}");
+            let config = format!(
+                r#"{{"model_type": "llama", "hidden_size": 4096, "vocab_size": 32000, "intermediate_size": 11008,
+                "num_hidden_layers": 2, "num_attention_heads": 32, {fields}}}"#
+            );
+            assert_eq!(derived(&config, length), expected, "{fields} {length:?}");
         }
+        // Gemma 3's factor is not counted.
         let gemma = r#"{"model_type": "gemma3_text", "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2,
-            "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "vocab_size": 64, "max_position_embeddings": 131072,
-            "sliding_window": 8, "sliding_window_pattern": 2,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "vocab_size": 64,
+            "max_position_embeddings": 131072, "sliding_window": 8, "sliding_window_pattern": 2,
             "rope_scaling": {"rope_type": "linear", "factor": 8.0}}"#;
-        let (gemma, _) = vramscope_models::read_config(gemma.as_bytes()).unwrap();
-        assert_eq!(max_model_len(&gemma, &EngineArgs::default()).unwrap(), 131_072);
-        let allowed =
-            EngineArgs { max_model_len: Some(131_072), allow_long_max_model_len: true, ..EngineArgs::default() };
-        assert_eq!(max_model_len(&model(plain), &allowed).unwrap(), 131_072);
+        assert_eq!(derived(gemma, None), all(131_072));
+        // Mamba's class has no length.
+        let mamba = r#"{"model_type": "mamba2", "hidden_size": 64, "num_hidden_layers": 2, "num_heads": 4, "head_dim": 32,
+            "state_size": 16, "n_groups": 1, "conv_kernel": 4, "expand": 2, "vocab_size": 64}"#;
+        assert_eq!((derived(mamba, None), derived(mamba, Some(7))), (all(2048), all(7)));
+        let allowed = EngineArgs { max_model_len: asked, allow_long_max_model_len: true, ..EngineArgs::default() };
+        let (plain, _) = vramscope_models::read_config(
+            br#"{"model_type": "llama", "hidden_size": 4096, "vocab_size": 32000, "intermediate_size": 11008,
+            "num_hidden_layers": 2, "num_attention_heads": 32, "max_position_embeddings": 40960}"#,
+        )
+        .unwrap();
+        assert_eq!(max_model_len(&plain, &allowed).unwrap(), 131_072);
+    }
+
+    #[test]
+    fn stretching_that_transformers_refuses_is_refused() {
+        let read = |rope: &str| {
+            let config = format!(
+                r#"{{"model_type": "phi3", "hidden_size": 1536, "vocab_size": 32064, "intermediate_size": 4096,
+                "num_hidden_layers": 2, "num_attention_heads": 16, "num_key_value_heads": 16,
+                "max_position_embeddings": 131072, "original_max_position_embeddings": 4096, "rope_scaling": {rope}}}"#
+            );
+            vramscope_models::read_config(config.as_bytes()).map(drop)
+        };
+        let factors = vec!["1.0"; 48].join(", ");
+        assert!(
+            read(&format!(r#"{{"type": "longrope", "short_factor": [{factors}], "long_factor": [{factors}]}}"#))
+                .is_ok()
+        );
+        assert!(
+            read(&format!(r#"{{"type": "su", "short_factor": [{factors}], "long_factor": [{factors}]}}"#)).is_err()
+        );
+        assert!(read(r#"{"type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}"#).is_err());
     }
 }

@@ -4,7 +4,7 @@
 //! `quantization/{fp8,modelopt}.py`, `quantization/utils/{gptq_utils,fp8_utils}.py`,
 //! `quantization/compressed_tensors/compressed_tensors.py`, and the choice of attention in `platforms/cuda.py`.
 
-use vramscope_core::{Architecture, LatentAttention, Matrix, Mixer, StoredAs, WeightFormat};
+use vramscope_core::{Architecture, LatentAttention, Matrix, Mixer, Span, StoredAs, WeightFormat};
 
 use crate::EstimateError;
 use crate::vllm::input::EngineArgs;
@@ -192,6 +192,15 @@ fn attention(model: &Architecture, args: &EngineArgs) -> Result<(), EstimateErro
             return refused(args, what, "leave --kv-cache-dtype at auto");
         }
     }
+    // Their classes take a window for all layers or for none (`models/qwen2.py`).
+    let spans = |wanted: fn(&Span) -> bool| {
+        model.layers.iter().any(|layer| matches!(&layer.mixer, Mixer::Attention(a) if wanted(&a.span)))
+    };
+    let qwen = matches!(model.family.as_deref(), Some("qwen2" | "qwen3"));
+    if qwen && spans(|span| *span == Span::Full) && spans(|span| matches!(span, Span::Sliding(_))) {
+        let what = "windows in some of the layers (max_window_layers below num_hidden_layers)".to_owned();
+        return refused(args, what, "set use_sliding_window to false in the config");
+    }
     let compressed = model.family.as_deref() == Some("deepseek_v4");
     if compressed && !eight_bits && !args.version.from_minor(29) {
         let what = "DeepSeek V4 with a KV cache of 16 bits".to_owned();
@@ -272,6 +281,18 @@ mod tests {
         assert_eq!(served(&experts(384), &two), [false, false, true, true, true]);
         let dealt = EngineArgs { enable_expert_parallel: true, ..two.clone() };
         assert_eq!((served(&experts(384), &dealt), served(&experts(512), &two)), ([true; 5], [true; 5]));
+    }
+
+    #[test]
+    fn qwens_windows_are_in_all_layers_or_in_none() {
+        let windows = |first: u64| {
+            format!(
+                r#""model_type": "qwen2", "intermediate_size": 512, "use_sliding_window": true, "sliding_window": 64,
+                "max_window_layers": {first}"#
+            )
+        };
+        assert_eq!(served(&windows(1), &EngineArgs::default()), [false; 5]);
+        assert_eq!(served(&windows(2), &EngineArgs::default()), [true; 5]);
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub(crate) fn unmodelled(model: &Architecture, args: &EngineArgs) -> Vec<String>
     if model.quantization.as_ref().is_some_and(|own| own.method == "gguf") && args.version.from_minor(25) {
         found.push("a GGUF file, for which vLLM 0.25.1 and 0.33.0 have no loader".to_owned());
     }
+    found.extend(args.hf_overrides.as_ref().map(|_| "--hf-overrides".to_owned()));
     let Some(drafter) = &args.drafter else { return found };
     found.extend_from_slice(&drafter.unmodelled);
     if found.is_empty() && !drafts::is_modelled(model, Some(drafter)) {

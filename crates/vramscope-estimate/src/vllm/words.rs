@@ -25,6 +25,7 @@ pub struct CommandLine {
 const UNMODELLED: [&str; 11] = [
     "speculative-model",
     "fully-sharded-loras",
+    // Single fields behind a point.
     "hf-overrides",
     "optimization-level",
     "cpu-offload-gb",
@@ -152,6 +153,11 @@ impl CommandLine {
                     "max-loras" => lora.max_loras = whole("--max-loras", value)?,
                     _ => lora.max_rank = whole("--max-lora-rank", value)?,
                 }
+            }
+            "hf-overrides" => {
+                let object = value.filter(|text| serde_json::from_str::<Map<String, Value>>(text).is_ok());
+                let object = object.ok_or_else(|| bad("--hf-overrides", value, "an object of JSON"))?;
+                args.hf_overrides = Some(object.to_owned());
             }
             "num-speculative-tokens" => args.num_speculative_tokens = count("--num-speculative-tokens")?,
             "load-format" => args.dummy_weights = value == Some("dummy"),

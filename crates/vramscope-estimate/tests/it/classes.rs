@@ -4,8 +4,7 @@
 use serde_json::{Value, json};
 use vramscope_core::{Architecture, Confidence};
 use vramscope_estimate::{
-    EngineArgs, EngineVersion, EstimateError, Part, Setting, budget, find_device, kv_plan, model_lengths,
-    weights_on_device, weights_per_rank,
+    EngineArgs, EstimateError, Part, Setting, budget, find_device, kv_plan, weights_on_device, weights_per_rank,
 };
 
 /// A small decoder with other fields in place of its own.
@@ -59,9 +58,11 @@ fn models_of_a_recurrence_alone_take_a_length_of_their_own_and_one_state_a_reque
         vramscope_models::read_config(config.to_string().as_bytes()).unwrap().0
     };
     for kind in ["mamba", "mamba2", "falcon_mamba"] {
-        let lengths = model_lengths(&model(kind), EngineVersion::NEWEST).unwrap();
-        assert_eq!(lengths.usual, 2048, "{kind}");
-        assert!(lengths.longest > 1 << 20, "{kind}: any length is accepted where none is stated");
+        let device = Setting::alone(find_device("h200").unwrap());
+        let length = |args: &EngineArgs| budget(&model(kind), args, device).unwrap().engine.max_model_len;
+        assert_eq!(length(&over(1)), 2048, "{kind}");
+        let asked = EngineArgs { max_model_len: Some(1 << 20), ..EngineArgs::default() };
+        assert_eq!(length(&asked), 1 << 20, "{kind}: any length is accepted where none is stated");
         assert_eq!(kv_plan(&model(kind), &over(1)).unwrap().blocks_per_request(2048), Some(1), "{kind}");
     }
 }

@@ -49,8 +49,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let line = args.engine.read()?;
-    let model = args.model.read(line.model.as_deref())?;
+    let mut line = args.engine.read()?;
+    let model = args.model.read(&mut line)?;
     let device = args.device.required()?;
     let calibration = args.device.calibration()?;
     let setting = Setting { device: &device, others: args.device.others(), calibration: &calibration };

@@ -56,8 +56,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.list_gpus {
         return list(args.format);
     }
-    let line = args.engine.read()?;
-    let model = args.model.read(line.model.as_deref())?;
+    let mut line = args.engine.read()?;
+    let model = args.model.read(&mut line)?;
     let request_tokens = args.request_tokens.as_deref().map(input::tokens).transpose().or_exit(ExitCode::Usage)?;
     let wish = Wish { request_tokens, requests: Some(args.requests) };
     let mut document = FitDocument {

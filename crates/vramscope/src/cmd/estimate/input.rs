@@ -219,9 +219,12 @@ impl ModelArgs {
         self.shape.shape()
     }
 
-    /// Reads the model; `fallback` is the model of an engine's command line.
-    pub(crate) fn read(&self, fallback: Option<&str>) -> anyhow::Result<NamedModel> {
-        NamedModel::read(self.name().or(fallback), &self.shape()).map_err(|error| {
+    /// Reads the model; an engine's command line names it where nothing else does, and may override its config.
+    pub(crate) fn read(&self, line: &mut CommandLine) -> anyhow::Result<NamedModel> {
+        // What is applied here is not unmodelled any more.
+        let fields = line.args.hf_overrides.take();
+        let name = self.name().or(line.model.as_deref());
+        NamedModel::read_overridden(name, &self.shape(), fields.as_deref()).map_err(|error| {
             let code = exit::of_model(&error);
             anyhow::Error::new(error).context(Failed { code })
         })
