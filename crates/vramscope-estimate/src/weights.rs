@@ -303,7 +303,7 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
 }
 
 /// What sparse attention may hold beside its weights: its projections once more in 16 bits, as they are and transposed, and
-/// the places that each token of a step attends to. Recorded once, where 374 MB of this were there for 17 GB.
+/// the places that each token of a step attends to. Recorded once, where some 350 MB of this were there for 17 GB.
 fn sparse_copies(model: &Architecture, args: &EngineArgs) -> u64 {
     /// Tokens of a step, and places of a token (`index_topk`), at most.
     const PLACES: u64 = 16_384 * 2048 * 4;
