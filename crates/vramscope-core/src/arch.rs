@@ -484,6 +484,17 @@ impl Architecture {
         self.layers.chunk_by(|a, b| a == b).map(|run| (&run[0], run.len() as u64))
     }
 
+    /// Where those runs lie.
+    pub fn run_ranges(&self) -> Vec<std::ops::Range<usize>> {
+        let mut start = 0;
+        let ends = self.layers.chunk_by(|a, b| a == b).map(<[Layer]>::len);
+        ends.map(|length| {
+            start += length;
+            start - length..start
+        })
+        .collect()
+    }
+
     /// The width of all layers' own inputs together.
     pub fn own_inputs(&self) -> u64 {
         self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.own_input))

@@ -46,6 +46,10 @@ pub struct StageWeights {
 pub struct Weights {
     /// Stages in order.
     pub stages: Vec<StageWeights>,
+    /// Parameters of the whole model, as [`parameter_count`] counts them.
+    pub parameters: u64,
+    /// Runs of equal layers: comparing them is most of what a budget would do again.
+    pub(crate) runs: Vec<std::ops::Range<usize>>,
 }
 
 impl Weights {
@@ -214,7 +218,7 @@ fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<We
         };
         stages.push(StageWeights { bytes, parts: loading::parts(&sums), layers: place.layers });
     }
-    Ok(Weights { stages })
+    Ok(Weights { stages, parameters: parameter_count(model)?.total, runs: model.run_ranges() })
 }
 
 /// What a checkpoint stores, against what its shape would take in the plain format.

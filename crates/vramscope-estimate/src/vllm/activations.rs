@@ -92,6 +92,8 @@ pub(crate) struct Context<'a> {
     pub(crate) device: &'a GpuModel,
     /// Linear layers are stored in the model's element type, so they go through cuBLAS.
     pub(crate) plain: bool,
+    /// Runs of equal layers.
+    pub(crate) runs: &'a [std::ops::Range<usize>],
 }
 
 /// The peak of one rank that holds these layers.

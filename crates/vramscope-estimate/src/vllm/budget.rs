@@ -11,11 +11,11 @@ use crate::figure::Figure;
 use crate::vllm::activations::{self, Context};
 use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
-use crate::vllm::kv::KvPlan;
+use crate::vllm::kv::{KvPlan, plan_of_checked};
 use crate::vllm::resolve::{self, Resolved};
 use crate::vllm::trust::Doubts;
 use crate::vllm::{graphs, held, outside};
-use crate::{EstimateError, Weights, kv_plan, weights, weights_on_device};
+use crate::{EstimateError, Weights, weights_on_device};
 
 const OVERFLOW: EstimateError = EstimateError::Overflow { what: "the budget" };
 
@@ -155,7 +155,7 @@ pub fn budget_of_loaded(
     loaded: &Weights,
 ) -> Result<Budget, EstimateError> {
     let device = setting.device;
-    let mut plan = kv_plan(model, args)?;
+    let mut plan = plan_of_checked(model, args, &loaded.runs)?;
     let mut engine = resolve::resolve(model, args, device, &plan)?;
     plan.set_step(engine.max_num_batched_tokens, model, args);
     let requested = requested(&engine, device)?;
@@ -163,14 +163,14 @@ pub fn budget_of_loaded(
     let non_torch = outside::non_torch(&engine, device, setting.calibration);
     let context = outside::context(setting.calibration);
     let plain = matches!(engine.format, vramscope_core::WeightFormat::Plain | vramscope_core::WeightFormat::Mxfp4);
-    let capture = graphs::Capture::new(model, args, &engine, device, plain);
+    let capture = graphs::Capture::new(model, args, &engine, device, &loaded.runs);
     let graphs_budgeted = doubts.widen_part(graphs::budgeted(&capture, setting.calibration));
     let cuda_graphs = doubts.widen_part(graphs::captured(&capture, setting.calibration));
     let last = loaded.stages.len().saturating_sub(1);
     let draft = Draft::of(model, args.drafter.as_ref());
     let mut least: Option<Stage> = None;
     for (index, stage) in loaded.stages.iter().enumerate() {
-        let what = Context { model, engine: &engine, device, plain };
+        let what = Context { model, engine: &engine, device, plain, runs: &loaded.runs };
         let peak = activations::peak(what, stage.layers.clone(), index == last)?;
         let peak = match draft.as_ref().filter(|_| index == last) {
             Some(draft) => activations::beside(peak, draft, &what),
@@ -205,7 +205,7 @@ pub fn budget_of_loaded(
     verdict.certain &= doubts.none();
     Ok(Budget {
         requested,
-        parameters: weights::parameter_count(model)?.total,
+        parameters: loaded.parameters,
         weights: stage.weights,
         held: stage.held,
         activation_peak: stage.activation_peak,

@@ -77,7 +77,7 @@ impl<'a> Capture<'a> {
         args: &EngineArgs,
         engine: &'a Resolved,
         device: &'a GpuModel,
-        plain: bool,
+        runs: &[std::ops::Range<usize>],
     ) -> Self {
         const TOLD: [&str; 2] = ["--compilation-config", "--optimization-level"];
         let told = args.unmodelled.iter().any(|option| TOLD.iter().any(|name| option.starts_with(name)));
@@ -88,7 +88,7 @@ impl<'a> Capture<'a> {
         Self {
             engine,
             device,
-            tensors: Tensors::of(model, engine, device, plain),
+            tensors: Tensors::of(model, engine, device, runs),
             pieces: mixers.div_ceil(stages) + 1,
             layers: (model.layers.len() as u64).div_ceil(stages),
             in_pieces: engine.sizes_in_pieces.saturating_mul(doubled),

@@ -100,8 +100,17 @@ impl Bucket {
 /// # Errors
 /// Unknown element types, sizes that do not divide, and layers whose pages cannot be made equal.
 pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, EstimateError> {
-    args.check()?;
     crate::shape::check(model)?;
+    plan_of_checked(model, args, &model.run_ranges())
+}
+
+/// As [`kv_plan`], of a model whose sizes were checked, with its runs of equal layers.
+pub(crate) fn plan_of_checked(
+    model: &Architecture,
+    args: &EngineArgs,
+    runs: &[Range<usize>],
+) -> Result<KvPlan, EstimateError> {
+    args.check()?;
     let split = Split::ranks(args.tensor_parallel_size);
     let element = CacheElement::resolve(model, args)?;
     let mut block_size = args.block_size.unwrap_or_else(|| usual_block(model, args, element));
@@ -117,7 +126,7 @@ pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, Estima
     let draft = Draft::of(model, args.drafter.as_ref());
     let drafted = draft.iter().flat_map(Draft::layers);
     let mut place = 0_u64;
-    for (layer, times) in model.runs().chain(drafted) {
+    for (layer, times) in runs.iter().map(|run| (&model.layers[run.start], run.len() as u64)).chain(drafted) {
         let run = place..place.checked_add(times).ok_or(OVERFLOW)?;
         place = run.end;
         let add = |spec: Spec, buckets: &mut Vec<Bucket>| match buckets.iter_mut().find(|bucket| bucket.spec == spec) {

@@ -39,8 +39,9 @@ pub(super) fn peak(context: &Context<'_>, layers: std::ops::Range<usize>) -> Res
     let mut workspace = 0;
     let mut bytes = 0_u64;
     let mut tunes = false;
-    for run in context.model.layers[layers].chunk_by(|a, b| a == b) {
-        let layer = &run[0];
+    let own = context.runs.iter().map(|run| run.start.max(layers.start)..run.end.min(layers.end));
+    for run in own.filter(|run| !run.is_empty()) {
+        let layer = &context.model.layers[run.start];
         let own = workspace_of(context, layer, split)?;
         let latent = latent_chunk(context, layer, split)?;
         // The first layer with experts makes the workspace after its attention; the second one has both.

@@ -1,6 +1,8 @@
 //! Tensors that are alive in captured graphs, by the segments that they take of the framework's allocator.
 
-use vramscope_core::{Architecture, FeedForward, LatentAttention, Layer, Mixer, Recurrent};
+use std::ops::Range;
+
+use vramscope_core::{Architecture, FeedForward, LatentAttention, Layer, Mixer, Recurrent, WeightFormat};
 
 use super::MIB;
 use crate::device::GpuModel;
@@ -45,17 +47,18 @@ pub(super) struct Tensors {
 }
 
 impl Tensors {
-    pub(super) fn of(model: &Architecture, engine: &Resolved, device: &GpuModel, plain: bool) -> Self {
+    pub(super) fn of(model: &Architecture, engine: &Resolved, device: &GpuModel, runs: &[Range<usize>]) -> Self {
         let unit = engine.capture_tokens.saturating_mul(engine.element.bits() / 8);
         let (mut pieces, mut crowd, mut width, mut widest) = (0, 0, 0, 0);
         let sinks = model.layers.iter().any(|layer| matches!(layer.mixer, Mixer::Attention(a) if a.sinks));
-        for run in model.layers.chunk_by(|a, b| a == b) {
-            let (own, mixer) = piece(model, engine, &run[0], unit);
+        for layer in runs.iter().map(|run| &model.layers[run.start]) {
+            let (own, mixer) = piece(model, engine, layer, unit);
             (pieces, crowd) = (pieces.max(own), crowd.max(mixer));
-            let (accumulated, head) = accumulated(&run[0], engine.tensor_parallel_size);
+            let (accumulated, head) = accumulated(layer, engine.tensor_parallel_size);
             (width, widest) = (width.max(accumulated), widest.max(head));
         }
         let of = |tokens: u64| segment(tokens.saturating_mul(width).saturating_mul(SPLITS * 4));
+        let plain = matches!(engine.format, WeightFormat::Plain | WeightFormat::Mxfp4);
         let splits = device.is_hopper() && widest <= WIDEST_HEAD && !sinks;
         let once = if widest <= WIDEST_HEAD { of(engine.whole_tokens) } else { 0 };
         let second = if splits { of(engine.second_whole_tokens) } else { 0 };
