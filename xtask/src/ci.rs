@@ -34,6 +34,8 @@ fn steps(quick: bool) -> Vec<(Tier, Step)> {
     let mut steps = vec![
         (Quick, Step::new("fmt", Light, &["cargo", "fmt", "--all", "--check"])),
         (Quick, Step::new("layers", Light, &["xtask", "layers"])),
+        (Ci, Step::new("oracle", Run, &["xtask", "oracle"])),
+        (Full, Step::new("oracle-anew", Run, &["xtask", "oracle", "--check"])),
         (Quick, Step::new("tidy", Light, &["xtask", "tidy"])),
         (Ci, Step::new("licences", Light, &["xtask", "licences"])),
         (Ci, Step::new("msrv", Light, &["xtask", "msrv"])),

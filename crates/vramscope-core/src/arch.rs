@@ -384,6 +384,18 @@ pub struct Tower {
     pub counted: bool,
 }
 
+/// On which stages of a pipeline embedding and head stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PipelineEnds {
+    /// The embedding on the first, the head on the last.
+    #[default]
+    Outer,
+    /// The embedding on every stage, the head on the last.
+    EmbeddingEverywhere,
+    /// Both on every stage.
+    Everywhere,
+}
+
 /// How an implementation carries the residual stream through a layer; it decides what is alive together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Residual {
@@ -447,8 +459,8 @@ pub struct Architecture {
     pub holds_first_product: bool,
     /// Embeddings are multiplied by a stored scalar (Gemma).
     pub scaled_embedding: bool,
-    /// Embedding and head stand on every stage of a pipeline, not on the first and the last alone.
-    pub ends_on_every_stage: bool,
+    /// Where embedding and head stand in a pipeline.
+    pub ends: PipelineEnds,
     /// Distinct tables of rotary positions.
     pub rotary: Vec<RotaryTable>,
     /// How a checkpoint's linear layers are stored, where it says so.

@@ -35,7 +35,7 @@ mod workload;
 
 pub use arch::{
     Architecture, Attention, Dense, ElementType, Experts, FeedForward, Indexer, LatentAttention, Layer, Lengths, Mixer,
-    OutputGate, QkNorm, Quantization, Recurrent, Residual, RotaryTable, Span, Tower, WeightFormat,
+    OutputGate, PipelineEnds, QkNorm, Quantization, Recurrent, Residual, RotaryTable, Span, Tower, WeightFormat,
 };
 pub use breakdown::{Basis, Breakdown, BreakdownError, Component, ComponentKind, Confidence};
 pub use bytes::{ByteDelta, ByteUnit, Bytes};

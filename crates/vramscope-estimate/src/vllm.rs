@@ -2,6 +2,7 @@
 
 pub(crate) mod activations;
 pub(crate) mod budget;
+pub(crate) mod classes;
 pub(crate) mod drafts;
 pub(crate) mod fit;
 pub(crate) mod grammar;

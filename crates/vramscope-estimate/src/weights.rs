@@ -11,8 +11,8 @@ use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
-use crate::vllm::refused;
 use crate::vllm::trust::unmodelled;
+use crate::vllm::{classes, refused};
 use crate::{EstimateError, Part, shape};
 use format::{Kernel, Storage};
 use loading::{Loading, Place};
@@ -266,7 +266,7 @@ impl StoredShare {
 /// The interval: none for plain weights of a known family, whose allocations are followed one by one.
 fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums, total: u64) -> Figure {
     let counted = model.tower.is_none_or(|tower| tower.counted);
-    if !model.unread.is_empty() {
+    if !model.unread.is_empty() || classes::lacks(model, args.version) {
         // What the keys mean is not known, so neither is how much of the model they shape.
         return Figure::exact(total, "loaded_tensors", UNREAD).within(
             total / 3,
@@ -313,7 +313,7 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
 }
 
 /// What sparse attention may hold beside its weights: its projections once more in 16 bits, as they are and transposed, and
-/// the places that each token of a step attends to. Recorded once, where 374 MB of this were there for 17 GB.
+/// the places that each token of a step attends to. Recorded once, where some 350 MB of this were there for 17 GB.
 fn sparse_copies(model: &Architecture, args: &EngineArgs) -> u64 {
     /// Tokens of a step, and places of a token (`index_topk`), at most.
     const PLACES: u64 = 16_384 * 2048 * 4;

@@ -139,9 +139,32 @@ fn pools(class: &str) -> bool {
         "ForRetrieval",
         "ForEmbedding",
     ];
-    /// Classes that write text all the same.
-    const WRITE: [&str; 4] = ["ChatGLMModel", "UltravoxModel", "MiDashengLMModel", "Qwen2_5OmniModel"];
-    ENDS.iter().any(|end| class.ends_with(end)) && !WRITE.contains(&class)
+    /// Ends and names of classes that write text all the same.
+    const WRITE: [&str; 7] =
+        ["LMHeadModel", "ChatModel", "ChatGLMModel", "UltravoxModel", "MiDashengLMModel", "AudioModel", "OmniModel"];
+    let any = |ends: &[&str]| ends.iter().any(|end| class.ends_with(end));
+    any(&ENDS) && !any(&WRITE)
+}
+
+/// A key that decides what is not known here: one that a config leaves out and of which releases disagree what its class
+/// then takes, or the kind of the model itself.
+fn left_open(fields: &Fields<'_>, model_type: Option<&str>) -> Result<Option<&'static str>, ConfigError> {
+    const SHARE: &str = "partial_rotary_factor";
+    Ok(match model_type {
+        Some("nemotron") if !fields.has("num_key_value_heads") => Some("num_key_value_heads"),
+        // 0.25 rotates all of a head, 0.33 half.
+        Some("laguna") if !fields.has(SHARE) => {
+            let rope = fields.section("rope_parameters")?;
+            let states = |section: &Map<String, Value>| {
+                let inner = section.values().filter_map(Value::as_object).any(|kind| kind.contains_key(SHARE));
+                inner || section.contains_key(SHARE)
+            };
+            (!rope.is_some_and(states)).then_some(SHARE)
+        }
+        // Engines have transformers' class of it, of which ranks split attention and not the rest.
+        Some("gpt_bigcode") => Some("model_type"),
+        _ => None,
+    })
 }
 
 /// Rows of the table of the layers' own inputs.
@@ -201,7 +224,7 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
         residual: family.residual,
         holds_first_product: family.holds_first_product,
         scaled_embedding: family.scaled_embedding,
-        ends_on_every_stage: model_type.is_some_and(family::has_ends_on_every_stage),
+        ends: model_type.map(family::pipeline_ends).unwrap_or_default(),
         rotary: Vec::new(),
         quantization,
         recurrent_state: match fields.text(&["mamba_ssm_cache_dtype", "mamba_ssm_dtype"])? {
@@ -223,13 +246,8 @@ pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<
     if model.class.as_deref().is_some_and(pools) {
         model.unread.push("architectures".to_owned());
     }
-    // Releases disagree on what a config of this class means that leaves out the number.
-    if model_type == Some("nemotron") && !fields.has("num_key_value_heads") {
-        model.unread.push("num_key_value_heads".to_owned());
-    }
-    // Engines have no class of their own for it, and take transformers', which they split otherwise.
-    if model_type == Some("gpt_bigcode") {
-        model.unread.push("model_type".to_owned());
+    if let Some(key) = left_open(&fields, model_type)? {
+        model.unread.push(key.to_owned());
     }
     // Which of the matrices around own inputs a method stores in its format was not looked at.
     if model.own_inputs() > 0 && model.quantization.is_some() {

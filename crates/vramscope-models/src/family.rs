@@ -2,7 +2,7 @@
 //!
 //! The facts follow vLLM 0.25 to 0.33, `model_executor/models/*`, and the published parameter totals.
 
-use vramscope_core::{QkNorm, Residual};
+use vramscope_core::{PipelineEnds, QkNorm, Residual};
 
 /// Whether a projection has a bias.
 #[derive(Debug, Clone, Copy)]
@@ -221,7 +221,7 @@ const FAMILIES: &[Family] = &[
         ..CLASSIC
     },
     Family { names: &["lfm2", "lfm2_moe"], tied: true, qk_norm: QkNorm::PerHead, ..GENERAL },
-    Family { names: &["mimo_v2_flash"], router_bias: true, ..GENERAL },
+    Family { names: &["mimo_v2_flash"], router_bias: true, router_in_32_bits: true, ..GENERAL },
     Family { names: &["laguna"], qk_norm: QkNorm::PerHead, ..GENERAL },
     Family { names: &["glm_moe_dsa"], windows: Windows::Never, router_bias: true, ..GENERAL },
     Family { names: &["gemma4_text"], qk_norm: QkNorm::PerHead, windows: Windows::AllButEvery(6), ..GEMMA2 },
@@ -242,14 +242,17 @@ const FAMILIES: &[Family] = &[
     Family { names: &["hunyuan_v1_dense", "hunyuan_v1_moe"], qk_norm: QkNorm::PerHead, ..GENERAL },
 ];
 
-/// Families whose classes make embedding and head on every stage of a pipeline: they do not ask which stage they are
-/// (vLLM 0.25 and 0.33, `model_executor/models/{mixtral,qwen3_moe,qwen3_next,gemma2,gemma3,nemotron_h,gpt_oss}.py`).
-const ENDS_ON_EVERY_STAGE: [&str; 8] =
-    ["mixtral", "qwen3_moe", "qwen3_next", "gemma2", "gemma3", "gemma3_text", "nemotron_h", "gpt_oss"];
-
-/// Whether a family's classes make embedding and head on every stage of a pipeline.
-pub(crate) fn has_ends_on_every_stage(model_type: &str) -> bool {
-    ENDS_ON_EVERY_STAGE.contains(&model_type)
+/// Where a family's classes make embedding and head: some do not ask which stage of a pipeline they are (vLLM 0.25 and 0.33,
+/// `model_executor/models/{mixtral,qwen3_moe,qwen3_next,gemma2,gemma3,nemotron_h,gpt_oss}.py`), and some ask for the head
+/// alone (`{qwen3_5,gemma4}.py`).
+pub(crate) fn pipeline_ends(model_type: &str) -> PipelineEnds {
+    match model_type {
+        "mixtral" | "qwen3_moe" | "qwen3_next" | "gemma2" | "gemma3" | "gemma3_text" | "nemotron_h" | "gpt_oss" => {
+            PipelineEnds::Everywhere
+        }
+        "qwen3_5_text" | "qwen3_5_moe_text" | "gemma4_text" => PipelineEnds::EmbeddingEverywhere,
+        _ => PipelineEnds::Outer,
+    }
 }
 
 /// The rules of a family, or `None` for one that is not known.

@@ -8,7 +8,6 @@ use vramscope_core::Lengths;
 
 use crate::ConfigError;
 use crate::fields::{Fields, MOST};
-use crate::mixers;
 
 /// Keys that state a length; the smallest counts.
 const KEYS: [&str; 9] = [
@@ -24,8 +23,8 @@ const KEYS: [&str; 9] = [
 ];
 /// A key that stands above all others where it is there (Command R).
 const ABOVE: &str = "model_max_length";
-/// What the engine takes where neither the config nor its class has a length; any other is accepted too.
-const OF_NO_KEY: u64 = 2048;
+/// What is taken of EmbeddingGemma 2 unless somebody asks for more (`models/config.py`).
+const OF_EMBEDDINGS: u64 = 8192;
 /// The length that a family's class takes where its config states none: defaults of transformers 5.19, by model type.
 /// Families whose class has no such key, as Mamba's, are not here.
 const OF_CLASS: [(u64, &str); 15] = [
@@ -72,19 +71,12 @@ pub(crate) fn read(fields: &mut Fields<'_>, model_type: Option<&str>) -> Result<
     }
     let above = fields.positive(&[ABOVE])?;
     let by_class = || fields.default_of(KEYS[0]).or_else(|| of_class(model_type?));
-    let Some(stated) = above.or(smallest).or_else(by_class) else {
-        // Classes of a recurrence alone have no length of their own.
-        let none = mixers::only_recurrent(fields).then_some(Lengths {
-            stated: OF_NO_KEY,
-            stretched: OF_NO_KEY,
-            stretched_but_for_yarn: OF_NO_KEY,
-            usual: None,
-            accepted: Some(MOST),
-        });
-        return Ok(none);
-    };
+    let Some(stated) = above.or(smallest).or_else(by_class) else { return Ok(None) };
     let mut lengths =
         Lengths { stated, stretched: stated, stretched_but_for_yarn: stated, usual: None, accepted: above };
+    if model_type.is_some_and(|name| name.starts_with("embedding_gemma2")) {
+        lengths.usual = Some(lengths.stated.min(OF_EMBEDDINGS));
+    }
     let section = match fields.section("rope_scaling")? {
         Some(section) => Some(section),
         None => fields.section("rope_parameters")?,

@@ -109,7 +109,10 @@ fn method<'a>(fields: &Fields<'a>) -> Result<Option<&'a str>, ConfigError> {
         return Err(fields.missing(&["quant_method"]));
     }
     let producer = fields.section("producer")?.and_then(|section| section.get("name")).and_then(Value::as_str);
-    Ok((producer == Some("modelopt") && fields.has("quantization")).then_some("modelopt"))
+    let Some(inner) = fields.section("quantization")?.filter(|_| producer == Some("modelopt")) else { return Ok(None) };
+    let algorithm = inner.get("quant_algo").and_then(Value::as_str).unwrap_or_default();
+    // Releases tell it apart by this name.
+    Ok(Some(if algorithm.eq_ignore_ascii_case("MIXED_PRECISION") { "modelopt_mixed" } else { "modelopt" }))
 }
 
 /// A format that only routed experts are stored in.

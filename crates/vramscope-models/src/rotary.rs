@@ -3,7 +3,7 @@
 //! Sizes follow vLLM 0.25, `model_executor/layers/rotary_embedding/*`: one table per distinct setting, shared by layers.
 
 use serde_json::{Map, Value};
-use vramscope_core::{Architecture, Mixer, RotaryTable, Span};
+use vramscope_core::{Architecture, Layer, Mixer, RotaryTable, Span};
 
 use crate::ConfigError;
 use crate::fields::{Fields, MOST};
@@ -36,6 +36,11 @@ pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<Rota
             let sectioned = scaling.is_some_and(|section| section.contains_key("mrope_section"));
             tables.push(RotaryTable { positions: scaled, width, sectioned, windowed });
         }
+    }
+    // The index of sparse attention rotates halves, where latents rotate neighbours, unless the config says otherwise.
+    let indexed = |layer: &Layer| matches!(layer.mixer, Mixer::Latent(latent) if latent.indexer.is_some());
+    if model.layers.iter().any(indexed) && fields.flag("indexer_rope_interleave")? != Some(true) {
+        tables.extend(tables.first().copied());
     }
     if let Some(width) = width(fields, model, None, Some(true)).filter(|_| local) {
         tables.push(RotaryTable { positions, width, sectioned: false, windowed: Some(true) });

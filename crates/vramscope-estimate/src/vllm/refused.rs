@@ -83,6 +83,10 @@ fn formats(model: &Architecture, args: &EngineArgs) -> Result<(), EstimateError>
     if !(known || only_since || only_until) {
         return refused(args, format!("the method `{method}`, which it does not know"), OTHER);
     }
+    // The form that ModelOpt writes beside a config (`transformers_utils/model_arch_config_convertor.py`).
+    if method == "modelopt_mixed" && args.quantization.is_none() && !args.version.from_minor(33) {
+        return refused(args, "mixed precision in the older form of ModelOpt's checkpoints".to_owned(), OTHER);
+    }
     let formats = declared.into_iter().flat_map(|own| std::iter::once(&own.format).chain(&own.others));
     for format in formats {
         let ordered = matches!(format, WeightFormat::Packed { group: Some(_), group_index: true, .. });
@@ -242,12 +246,15 @@ mod tests {
         let grouped = r#"{"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"group_0":
             {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "symmetric": true, "strategy": "group",
             "group_size": 128, "actorder": "group"}}}, "ignore": ["lm_head"]}"#;
+        let mixed = r#"{"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "MIXED_PRECISION",
+            "quantized_layers": {"model.layers.0.mlp.down_proj": {"quant_algo": "FP8"}}, "exclude_modules": []}}"#;
         for (quantization, expected) in [
             (ordered, [true, true, false, false, false]),
             (grouped, [true, true, false, false, false]),
             (one_group, [true; 5]),
             (plain, [true; 5]),
             (nf4, [true, false, false, false, false]),
+            (mixed, [false, false, false, false, true]),
             (r#"{"quant_method": "aqlm"}"#, [false; 5]),
             (r#"{"quant_method": "hqq"}"#, [false; 5]),
             (r#"{"quant_method": "fp_quant"}"#, [false; 5]),

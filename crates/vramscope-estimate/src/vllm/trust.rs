@@ -3,9 +3,9 @@
 use vramscope_core::{Architecture, Confidence};
 
 use crate::figure::Figure;
-use crate::vllm::drafts;
 use crate::vllm::input::{EngineArgs, EngineVersion};
 use crate::vllm::kv::KvPlan;
+use crate::vllm::{classes, drafts};
 
 /// How well the rules for a release are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +74,8 @@ pub(crate) struct Doubts {
     unread: bool,
     /// What is not understood compresses the cache or selects from it.
     compressed: bool,
+    /// The release has no class of its own for it.
+    foreign: bool,
     unknown_family: bool,
     unlike_plan: bool,
     unmodelled: bool,
@@ -84,7 +86,12 @@ impl Doubts {
     pub(crate) fn of(model: &Architecture, args: &EngineArgs, plan: &KvPlan) -> Self {
         Self {
             unread: !model.unread.is_empty(),
-            compressed: model.unread.iter().any(|key| key.contains("compress") || key.contains("sparse")),
+            // States of a class that gives out vectors may stand at the model's longest length.
+            compressed: model.unread.iter().any(|key| {
+                let states = key == "architectures" && model.has_recurrence();
+                states || key.contains("compress") || key.contains("sparse")
+            }),
+            foreign: classes::lacks(model, args.version),
             unknown_family: !model.known_family,
             unlike_plan: plan.approximate,
             unmodelled: !unmodelled(model, args).is_empty(),
@@ -96,6 +103,7 @@ impl Doubts {
     pub(crate) fn none(self) -> bool {
         !self.unread
             && !self.unknown_family
+            && !self.foreign
             && !self.unlike_plan
             && !self.unmodelled
             && self.checked >= Checked::Between
@@ -106,6 +114,9 @@ impl Doubts {
         if self.compressed {
             // DeepSeek-V4's 20 of what is taken for it, MiniMax-M3's blocks 16.
             Some((32_000, Confidence::Assumed))
+        } else if self.foreign {
+            // Hy 4's latents, whose heads transformers' class keeps each.
+            Some((8000, Confidence::Assumed))
         } else if self.unread || self.checked == Checked::Before {
             // Layers taken for windowed ones halved a cache; an index or a compression may quarter it.
             Some((4000, Confidence::Assumed))
@@ -120,7 +131,7 @@ impl Doubts {
 
     /// Widens a figure of a part that the model's shape decides, where not all of the shape is understood.
     pub(crate) fn widen_part(self, figure: Figure) -> Figure {
-        if !self.unread || figure.value == 0 {
+        if !(self.unread || self.foreign) || figure.value == 0 {
             return figure;
         }
         let (low, high) = (figure.low / 3, figure.high.saturating_mul(3));
@@ -144,6 +155,13 @@ impl Doubts {
         if self.unmodelled {
             let options = unmodelled(model, args).join(", ");
             notes.push(format!("not modelled, so that nothing is certain: {options}"));
+        }
+        if self.foreign {
+            let class = model.class.as_deref().unwrap_or_default();
+            notes.push(format!(
+                "vLLM {version} has no class `{class}` of its own: where it serves the model, transformers' class is split \
+                 and cached in its own way"
+            ));
         }
         notes.extend(match self.checked {
             Checked::Recorded | Checked::Planned => None,

@@ -1,6 +1,6 @@
 //! Loading, allocation by allocation: what the engine reports as the size of the loaded model.
 
-use vramscope_core::{Architecture, Layer, Mixer, RotaryTable, Span, StoredAs, WeightFormat};
+use vramscope_core::{Architecture, Layer, Mixer, PipelineEnds, RotaryTable, Span, StoredAs, WeightFormat};
 
 use super::drafts;
 use super::format::{Kernel, Pieces, Repack, Storage, pieces};
@@ -94,21 +94,21 @@ impl<'a> Loading<'a> {
     pub(crate) fn run(mut self, args: &EngineArgs, place: &Place) -> Result<Sums, EstimateError> {
         let (model, split, storage) = (self.model, self.split, self.storage);
         let mut failed = Ok(());
-        let everywhere = model.ends_on_every_stage;
-        if place.first || everywhere || (place.last && model.tied_head) {
+        if place.first || model.ends != PipelineEnds::Outer || (place.last && model.tied_head) {
             tensors::embedding(model, split, &mut |t| failed = also(&mut failed, self.make(t, storage)));
         }
         self.layers(&model.layers[place.layers.clone()])?;
         if model.scaled_embedding {
             self.keep(Part::Buffers, storage.dtype.bits() / 8)?;
         }
-        if place.last || everywhere {
+        if place.last || model.ends == PipelineEnds::Everywhere {
             let head = model.quantization.as_ref().map_or(StoredAs::Plain, |q| q.head);
             let storage = Storage { format: self.stored_as(head), ..storage };
             tensors::head(model, split, !model.tied_head, &mut |t| failed = also(&mut failed, self.make(t, storage)));
         }
         failed?;
-        if place.first && !args.language_model_only {
+        // Towers stand on every stage up to 0.32, on the first alone in 0.33.
+        if (place.first || !args.version.from_minor(33)) && !args.language_model_only {
             let parameters = self.model.tower.map_or(0, |tower| {
                 let split = tower.split.min(tower.parameters);
                 tower.parameters - split + split.div_ceil(self.split.tensor)

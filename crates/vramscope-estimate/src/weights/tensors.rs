@@ -306,8 +306,9 @@ fn latent(l: &LatentAttention, hidden: u64, split: Split, take: Take<'_>) -> Res
     take(linear(Matrix::Output, hidden, heads * l.value_dim));
     if let Some(index) = l.indexer {
         take(linear(Matrix::Index, index.heads * index.head_dim, l.query_rank.unwrap_or(hidden)));
-        take(linear(Matrix::Index, index.head_dim + index.heads, hidden));
-        take(vector(Part::Norms, 2 * index.head_dim));
+        // Keys and weights are made by one matrix that no method quantizes, and normalized in 32 bits.
+        take(table(Part::Attention, index.head_dim + index.heads, hidden));
+        take(Tensor { wide: true, ..vector(Part::Norms, 2 * index.head_dim) });
     }
     Ok(())
 }

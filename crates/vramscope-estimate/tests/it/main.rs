@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests may")]
 
 mod cases;
+mod classes;
 mod database;
 mod drafts;
 mod laws;

@@ -43,6 +43,7 @@ pub(super) fn read(fields: &Fields<'_>, model_type: &str, hidden: u64) -> Result
         (_, "qwen2_5_vl") => Found { heads, ..known(qwen25(fields)?) },
         (_, "qwen3_vl" | "qwen3_vl_moe" | "qwen3_5" | "qwen3_5_moe") => Found { heads, ..known(qwen3(fields)?) },
         (_, "llama4") => llama4(fields, hidden)?,
+        _ if fields.has("vt_hidden_size") => moonvit(fields, model_type == "kimi_k25")?,
         ("internvl_vision", _) => known(internvl(fields, hidden)?),
         ("gemma4_vision", _) => known(gemma4(fields, hidden)?),
         (own, _) => plain(fields, hidden, own == "siglip_vision_model")?,
@@ -190,6 +191,25 @@ fn internvl(fields: &Fields<'_>, hidden: u64) -> Result<Count, ConfigError> {
     parts.up(width, inner, true);
     let split = (parts.split + wide(width) * wide(inner)) * u128::from(layers);
     Ok(Count { split, ..count })
+}
+
+/// `MoonViT3d` with its projector over neighbours (Kimi K2.5), whose keys begin with `vt_` (`models/kimi_k25_vit.py`); near
+/// for its successors.
+fn moonvit(fields: &Fields<'_>, known: bool) -> Result<Found, ConfigError> {
+    let mut outer = Fields::new(fields.own(), None, "vision_config.", &[]);
+    let (width, layers) = (outer.required(&["vt_hidden_size"])?, outer.required(&["vt_num_hidden_layers"])?);
+    let inner = outer.required(&["vt_intermediate_size"])?;
+    let (rows, columns) = (outer.required(&["init_pos_emb_height"])?, outer.required(&["init_pos_emb_width"])?);
+    let out = outer.required(&["text_hidden_size"])?;
+    let merge = side(fields, &["merge_kernel_size"])?.unwrap_or(2);
+    let mut count = blocks(fields, width, layers, inner)?.count();
+    count.whole(patch(fields)? * wide(width) + wide(width) + wide(rows) * wide(columns) * wide(width));
+    // The last norm, and the projector's before neighbours are joined.
+    count.whole(4 * wide(width));
+    let joined = width * fields.bounded("merge_kernel_size", merge, 1, 64)?.pow(2);
+    count.whole(wide(joined) * wide(joined) + wide(joined) + wide(joined) * wide(out) + wide(out));
+    let heads = if known { fields.positive(&["vt_num_attention_heads"])? } else { None };
+    Ok(Found { count, known, heads })
 }
 
 /// `Gemma4VisionModel`: gated parts without biases, norms of queries and keys, four norms a block.
