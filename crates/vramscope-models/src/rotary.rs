@@ -21,8 +21,11 @@ pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<Rota
     let local = fields.has("rope_local_base_freq")
         || fields.has("swa_rope_theta")
         || (model.family.as_deref() == Some("gemma4_text") && !fields.has("rope_parameters"));
+    let scalings = scalings(fields)?;
+    // Newer configs say by themselves what each kind of layers has.
+    let local = local && scalings.iter().all(|(windowed, _)| windowed.is_none());
     let mut tables = Vec::new();
-    for (windowed, scaling) in scalings(fields)? {
+    for (windowed, scaling) in scalings {
         let scaled = scaling.map_or(Some(positions), |section| scaled(section, positions));
         // A factor that leads beyond any real length is not a table that an engine would build.
         let scaled = scaled.filter(|&n| n <= MOST).ok_or(ConfigError::OutOfRange {
@@ -93,6 +96,16 @@ fn rotates(fields: &Fields<'_>, model: &Architecture) -> Result<bool, ConfigErro
     Ok(!plain)
 }
 
+/// The rotated share of a head that a family's class takes where its config states none: defaults of transformers 5.19.
+fn of_class(family: &str) -> Option<f64> {
+    Some(match family {
+        "bamba" | "glm" | "glm4" | "glm4_moe" | "glm4v_moe_text" | "laguna" | "nemotron" | "persimmon" | "phi" => 0.5,
+        "gpt_neox" | "qwen3_5_moe_text" | "qwen3_5_text" | "qwen3_next" | "stablelm" => 0.25,
+        "mimo_v2_flash" => 0.334,
+        _ => return None,
+    })
+}
+
 /// The rotated width of a head in the layers that a table is for; `None` where there are none.
 fn width(
     fields: &Fields<'_>,
@@ -113,6 +126,7 @@ fn width(
     let key = ["partial_rotary_factor", "rotary_pct"];
     let kind = scaling.and_then(|section| section.get("rope_type")).and_then(Value::as_str);
     let stated = scaling.and_then(|section| section.get(key[0])).or_else(|| fields.value(&key)).and_then(Value::as_f64);
+    let stated = stated.or_else(|| of_class(model.family.as_deref()?));
     // A proportional table is as wide as the head; what is not rotated has angle zero.
     let share = stated.filter(|share| !latent && kind != Some("proportional") && (0.0..=1.0).contains(share));
     let Some(share) = share else { return Some(width) };
