@@ -1,6 +1,6 @@
 //! How far a figure can be trusted: what of the model is understood, and which release the rules were checked against.
 
-use vramscope_core::{Architecture, Confidence};
+use vramscope_core::{Architecture, Confidence, Layer, Mixer};
 
 use crate::figure::Figure;
 use crate::vllm::drafts;
@@ -57,6 +57,18 @@ pub(crate) fn unmodelled(model: &Architecture, args: &EngineArgs) -> Vec<String>
     if model.quantization.as_ref().is_some_and(|own| own.method == "gguf") && args.version.from_minor(25) {
         found.push("a GGUF file, for which vLLM 0.25.1 and 0.33.0 have no loader".to_owned());
     }
+    let sparse = |layer: &Layer| matches!(layer.mixer, Mixer::Latent(latent) if latent.sparse);
+    let declared = model.quantization.as_ref().and_then(|own| own.kv_cache.as_deref());
+    if args.kv_cache_dtype.is_none()
+        && declared.is_some_and(|name| name.starts_with("fp8"))
+        && model.layers.iter().any(sparse)
+    {
+        // Until 0.28 no kernel on Hopper serves it, since 0.30 FlashInfer's does, where it is installed.
+        found.push(
+            "sparse attention over the 8-bit cache that the checkpoint declares (not every kernel serves it)"
+                .to_owned(),
+        );
+    }
     found.extend(args.hf_overrides.as_ref().map(|_| "--hf-overrides".to_owned()));
     let Some(drafter) = &args.drafter else { return found };
     found.extend_from_slice(&drafter.unmodelled);
@@ -72,6 +84,8 @@ pub(crate) fn unmodelled(model: &Architecture, args: &EngineArgs) -> Vec<String>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Doubts {
     unread: bool,
+    /// What is not understood compresses or thins out the cache itself.
+    unread_cache: bool,
     unknown_family: bool,
     unlike_plan: bool,
     unmodelled: bool,
@@ -82,6 +96,7 @@ impl Doubts {
     pub(crate) fn of(model: &Architecture, args: &EngineArgs, plan: &KvPlan) -> Self {
         Self {
             unread: !model.unread.is_empty(),
+            unread_cache: model.unread.iter().any(|key| key.contains("compress") || key.contains("sparse_attention")),
             unknown_family: !model.known_family,
             unlike_plan: plan.approximate,
             unmodelled: !unmodelled(model, args).is_empty(),
@@ -100,7 +115,10 @@ impl Doubts {
 
     /// By how much a figure of the cache may be off, as a divisor below and a factor above, in thousandths.
     fn factors(self) -> Option<(u64, Confidence)> {
-        if self.unread || self.checked == Checked::Before {
+        if self.unread_cache {
+            // DeepSeek V4's compressed cache and MiniMax M3's index took 8 to 16 times what was computed, in blocks as large.
+            Some((32_000, Confidence::Assumed))
+        } else if self.unread || self.checked == Checked::Before {
             // Layers taken for windowed ones halved a cache; an index or a compression may quarter it.
             Some((4000, Confidence::Assumed))
         } else if self.unlike_plan || self.unmodelled || self.checked == Checked::Newer {
