@@ -99,6 +99,8 @@ pub struct Quantization {
     pub head: StoredAs,
     /// The element type that the checkpoint wants for the KV cache, where it says so (`fp8`).
     pub kv_cache: Option<String>,
+    /// It is stated in a file beside the config, and not in the config itself.
+    pub beside_config: bool,
 }
 
 /// Which tokens a layer attends to.

@@ -8,7 +8,7 @@ use vramscope_core::{Architecture, ElementType, Layer, QkNorm};
 use crate::family::{self, Family};
 use crate::fields::{Fields, shortened};
 use crate::stored::StorageRules;
-use crate::{ConfigError, JsonError, Note, layers, lengths, quantization, rotary, tower, unread};
+use crate::{ConfigError, JsonError, Note, layers, lengths, quantization, rotary, saved, tower, unread};
 
 /// The largest config that is read. Real ones have a few kilobytes; those with long lists of ignored modules a few
 /// hundred.
@@ -178,11 +178,21 @@ fn own_input_vocab(fields: &mut Fields<'_>, layers: &[Layer]) -> Result<u64, Con
 
 /// Reads the object.
 pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<Note>), ConfigError> {
+    let (root, section) = (saved::as_published(root, root), text_section(root));
+    let section = section.map(|(name, own)| (name, saved::as_published(own, &root)));
+    match &section {
+        Some((name, own)) => read_section(&root, prefix_of(name), own),
+        None => read_section(&root, "", &root),
+    }
+}
+
+/// Reads the object by its section of the language model, which may be the object itself.
+fn read_section(
+    root: &Map<String, Value>,
+    prefix: &'static str,
+    own: &Map<String, Value>,
+) -> Result<(Architecture, Vec<Note>), ConfigError> {
     let outer = Fields::new(root, None, "", &[]);
-    let (prefix, own) = match text_section(root) {
-        Some((name, own)) => (prefix_of(name), own),
-        None => ("", root),
-    };
     let probe = Fields::new(own, Some(root), prefix, &[]);
     let model_type = match probe.text(&["model_type"])? {
         Some(name) => Some(name),

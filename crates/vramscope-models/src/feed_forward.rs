@@ -37,7 +37,8 @@ impl Sparse {
         if let Some(list) = fields.list("mlp_layer_types")? {
             expect_length(fields, "mlp_layer_types", list.len(), count)?;
             let kind = |value: &Value| match value.as_str() {
-                Some("sparse" | "moe") => Ok(true),
+                // The router of the second kind looks tokens up in a table (DeepSeek V4).
+                Some("sparse" | "moe" | "hash_moe") => Ok(true),
                 Some("dense" | "mlp") => Ok(false),
                 _ => Err(fields.wrong("mlp_layer_types", "dense or sparse", value)),
             };

@@ -118,6 +118,7 @@ impl Gguf {
             others: Vec::new(),
             head: StoredAs::Usual,
             kv_cache: None,
+            beside_config: false,
         });
         Ok((model, notes))
     }

@@ -24,6 +24,7 @@ mod overrides;
 mod quantization;
 mod rotary;
 mod safetensors;
+mod saved;
 mod stored;
 mod tower;
 mod unread;

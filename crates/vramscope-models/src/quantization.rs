@@ -93,7 +93,14 @@ pub(crate) fn read(
     let Formats { usual: format, others, rules, .. } = formats;
     let declared = Declared {
         rules: rules.sorted(experts_apart),
-        quantization: Quantization { method, format, others, head, kv_cache: kv_cache(&fields)? },
+        quantization: Quantization {
+            method,
+            format,
+            others,
+            head,
+            kv_cache: kv_cache(&fields)?,
+            beside_config: fields.has("quantization"),
+        },
     };
     notes.extend(fields.into_notes());
     Ok(Some(declared))

@@ -21,8 +21,11 @@ pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<Rota
     let local = fields.has("rope_local_base_freq")
         || fields.has("swa_rope_theta")
         || (model.family.as_deref() == Some("gemma4_text") && !fields.has("rope_parameters"));
+    let scalings = scalings(fields)?;
+    // Newer configs say by themselves what each kind of layers has.
+    let local = local && scalings.iter().all(|(windowed, _)| windowed.is_none());
     let mut tables = Vec::new();
-    for (windowed, scaling) in scalings(fields)? {
+    for (windowed, scaling) in scalings {
         let scaled = scaling.map_or(Some(positions), |section| scaled(section, positions));
         // A factor that leads beyond any real length is not a table that an engine would build.
         let scaled = scaled.filter(|&n| n <= MOST).ok_or(ConfigError::OutOfRange {
@@ -102,7 +105,8 @@ fn rotates(fields: &Fields<'_>, model: &Architecture) -> Result<bool, ConfigErro
 fn usual_share(family: &str, windowed: Option<bool>) -> Option<f64> {
     match family {
         "qwen3_next" | "qwen3_5_text" | "qwen3_5_moe_text" | "stablelm" | "gpt_neox" => Some(0.25),
-        "glm" | "glm4" | "glm4_moe" | "nemotron" | "persimmon" | "phi" => Some(0.5),
+        "bamba" | "glm" | "glm4" | "glm4_moe" | "glm4v_moe_text" | "nemotron" | "persimmon" | "phi" => Some(0.5),
+        "mimo_v2_flash" => Some(0.334),
         "laguna" if windowed != Some(true) => Some(0.5),
         _ => None,
     }

@@ -79,6 +79,7 @@ impl Change {
                 others: Vec::new(),
                 head: vramscope_core::StoredAs::Plain,
                 kv_cache: None,
+                beside_config: false,
             };
             model.quantization = plain.then_some(quantization);
             model.quantization.as_ref()?;

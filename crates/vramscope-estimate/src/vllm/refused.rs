@@ -87,6 +87,11 @@ fn formats(model: &Architecture, args: &EngineArgs) -> Result<(), EstimateError>
     if method == "modelopt_mixed" && args.quantization.is_none() && !args.version.from_minor(33) {
         return refused(args, "mixed precision in the older form of ModelOpt's checkpoints".to_owned(), OTHER);
     }
+    let mixed = declared.is_some_and(|own| own.beside_config && !own.others.is_empty());
+    if mixed && method == "modelopt" && !args.version.from_minor(33) {
+        let what = "MIXED_PRECISION in a file beside the config".to_owned();
+        return refused(args, what, "take a checkpoint whose config.json states its quantization, or a newer release");
+    }
     let formats = declared.into_iter().flat_map(|own| std::iter::once(&own.format).chain(&own.others));
     for format in formats {
         let ordered = matches!(format, WeightFormat::Packed { group: Some(_), group_index: true, .. });

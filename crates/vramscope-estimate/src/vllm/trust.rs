@@ -1,6 +1,6 @@
 //! How far a figure can be trusted: what of the model is understood, and which release the rules were checked against.
 
-use vramscope_core::{Architecture, Confidence};
+use vramscope_core::{Architecture, Confidence, Layer, Mixer};
 
 use crate::figure::Figure;
 use crate::vllm::input::{EngineArgs, EngineVersion};
@@ -56,6 +56,18 @@ pub(crate) fn unmodelled(model: &Architecture, args: &EngineArgs) -> Vec<String>
     let mut found = args.unmodelled.clone();
     if model.quantization.as_ref().is_some_and(|own| own.method == "gguf") && args.version.from_minor(25) {
         found.push("a GGUF file, for which vLLM 0.25.1 and 0.33.0 have no loader".to_owned());
+    }
+    let sparse = |layer: &Layer| matches!(layer.mixer, Mixer::Latent(latent) if latent.sparse);
+    let declared = model.quantization.as_ref().and_then(|own| own.kv_cache.as_deref());
+    if args.kv_cache_dtype.is_none()
+        && declared.is_some_and(|name| name.starts_with("fp8"))
+        && model.layers.iter().any(sparse)
+    {
+        // Until 0.28 no kernel on Hopper serves it, since 0.30 FlashInfer's does, where it is installed.
+        found.push(
+            "sparse attention over the 8-bit cache that the checkpoint declares (not every kernel serves it)"
+                .to_owned(),
+        );
     }
     found.extend(args.hf_overrides.as_ref().map(|_| "--hf-overrides".to_owned()));
     let Some(drafter) = &args.drafter else { return found };

@@ -23,7 +23,11 @@ fn cases() -> Vec<(String, PathBuf, Value)> {
 }
 
 fn read(folder: &Path) -> Result<Architecture, vramscope_models::ConfigError> {
-    let config = std::fs::read(folder.join("config.json")).unwrap();
+    read_as(folder, "config.json")
+}
+
+fn read_as(folder: &Path, name: &str) -> Result<Architecture, vramscope_models::ConfigError> {
+    let config = std::fs::read(folder.join(name)).unwrap();
     let config = match std::fs::read(folder.join("hf_quant_config.json")) {
         Ok(beside) => vramscope_models::with_quantization(&config, &beside)?,
         Err(_) => config,
@@ -80,6 +84,41 @@ fn parameters_are_those_that_transformers_counts() {
         }
     }
     assert!(said.wrong == 0, "{} wrong\n{}", said.wrong, said.lines.join("\n"));
+}
+
+/// `saved.json` is the config as transformers 5.19 loaded it and saved it again.
+#[test]
+fn a_config_that_was_saved_again_says_the_same() {
+    let mut compared = 0;
+    for (name, folder, _) in cases() {
+        if !folder.join("saved.json").is_file() {
+            continue;
+        }
+        let models =
+            ["config.json", "saved.json"].map(|text| read_as(&folder, text).map_err(|error| error.to_string()));
+        let [published, saved] = models.map(|read| read.unwrap_or_else(|error| panic!("{name}: {error}")));
+        assert_eq!(published.known_family, saved.known_family, "{name}");
+        // What a published config leaves open to the release (Laguna's rotated share), the saved one states.
+        let understood = [&published, &saved].map(|model| model.unread.is_empty());
+        assert!(understood[1] || !understood[0], "{name}: {:?}", saved.unread);
+        if !published.unread.is_empty() {
+            // Both are estimates by what is understood of either.
+            continue;
+        }
+        for tensor_parallel_size in [1, 2] {
+            for version in [EngineVersion::RECORDED, EngineVersion::NEWEST] {
+                let args = EngineArgs { version, tensor_parallel_size, ..EngineArgs::default() };
+                let said = [&published, &saved].map(|model| {
+                    let weights = weights_per_rank(model, &args).map_err(|error| error.to_string());
+                    let plan = kv_plan(model, &args).map_err(|error| error.to_string());
+                    (parameter_count(model).unwrap(), weights, plan, vramscope_estimate::model_lengths(model, version))
+                });
+                assert_eq!(said[0], said[1], "{name} with {version} on {tensor_parallel_size}");
+            }
+        }
+        compared += 1;
+    }
+    assert!(compared > 25, "{compared} compared");
 }
 
 fn eight_bits(entry: &serde_json::Value) -> bool {
