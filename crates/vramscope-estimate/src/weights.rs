@@ -376,11 +376,10 @@ pub(crate) fn format_of(model: &Architecture, args: &EngineArgs) -> Result<Weigh
 /// (vLLM 0.25, `distributed/utils.py`).
 pub(crate) fn stages_of(layers: usize, stages: u64) -> Result<Vec<std::ops::Range<usize>>, EstimateError> {
     let count = usize::try_from(stages).ok().filter(|count| *count >= 1 && *count <= layers);
-    let count = count.ok_or(EstimateError::NotDivisible {
-        what: "the layers",
-        size: layers as u64,
+    let count = count.ok_or_else(|| EstimateError::BadArgument {
         name: "--pipeline-parallel-size",
-        ways: stages,
+        value: stages.to_string(),
+        expected: "at least 1 stage and at most one for each layer of the model",
     })?;
     let mut sizes = vec![layers / count; count];
     for extra in 0..layers % count {

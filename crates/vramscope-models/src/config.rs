@@ -256,6 +256,10 @@ fn read_section(
     if model.class.as_deref().is_some_and(pools) {
         model.unread.push("architectures".to_owned());
     }
+    let stated = fields.value_anywhere(&["dtype", "torch_dtype"]).and_then(Value::as_str);
+    if stated.is_some_and(|name| name != "auto" && element_type(name).is_none()) {
+        model.unread.push("dtype".to_owned());
+    }
     if let Some(key) = left_open(&fields, model_type)? {
         model.unread.push(key.to_owned());
     }

@@ -248,6 +248,8 @@ fn requested(engine: &Resolved, device: &GpuModel) -> Result<Figure, EstimateErr
 
 /// The KV cache in all its units.
 struct Sizes {
+    /// The cache's bytes where its size was given.
+    given: Option<u64>,
     available: Figure,
     kv_cache: Figure,
     blocks: Figure,
@@ -281,6 +283,7 @@ impl Sizes {
             u64::try_from(if engine.version.from_minor(20) { by_request } else { by_group }).ok()
         };
         Ok(Self {
+            given: args.kv_cache_memory.map(Bytes::get),
             available: figure("requested_less_taken", "requested - weights - activations - non-torch - graphs", &Some)?,
             kv_cache: figure("whole_blocks", "blocks x bytes per block", &|b| plan.pool_bytes(blocks(b)))?
                 .with(&[("bytes_per_block", plan.bytes_per_block)]),
@@ -323,6 +326,8 @@ fn verdict(
         .saturating_add(stage.held.value)
         .saturating_add(stage.activation_peak.value)
         .saturating_add(non_torch.value);
+    // A cache of a given size is not held against what is left; the engine finds out when it makes it.
+    let given = sizes.given;
     let longest = longest(plan, sizes.blocks.value.saturating_sub(reserve), engine.max_model_len);
     let share = Some(engine.gpu_memory_utilization);
     let failure = if free < requested.value {
@@ -332,7 +337,7 @@ fn verdict(
             utilization: share,
             requested: Some(Bytes::new(requested.value)),
         })
-    } else if loaded > total || profiled > total {
+    } else if loaded > total || profiled > total || given.is_some_and(|cache| loaded.saturating_add(cache) > total) {
         Some(FailureKind::OutOfMemory {
             tried: None,
             capacity: Some(setting.device.total),
@@ -350,7 +355,7 @@ fn verdict(
     };
     let certain = match failure {
         Some(FailureKind::FreeMemoryBelowUtilization { .. }) => free < requested.low,
-        Some(FailureKind::OutOfMemory { .. }) => loaded > total,
+        Some(FailureKind::OutOfMemory { .. }) => loaded.saturating_add(given.unwrap_or(0)) > total,
         _ => starts_with(sizes.blocks.low) == starts_with(sizes.blocks.high),
     };
     Verdict { fits: failure.is_none(), certain, failure, longest_model_len: longest }

@@ -269,6 +269,7 @@ impl EngineArgs {
             ("--block-size", self.block_size, 1 << 20),
             ("--max-loras", self.lora.map(|lora| lora.max_loras), 1 << 20),
             ("--max-lora-rank", self.lora.map(|lora| lora.max_rank), 1 << 20),
+            ("--max-cudagraph-capture-size", self.graphs.largest, 1 << 20),
             ("--num-gpu-blocks-override", self.num_gpu_blocks_override, 1 << 48),
         ];
         for (name, value, most) in counts {

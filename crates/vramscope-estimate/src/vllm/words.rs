@@ -22,7 +22,10 @@ pub struct CommandLine {
 
 /// Options that matter for memory and are not modelled: other splits, other graphs, another config, memory of the host;
 /// drafts as releases before 0.9 were told of them.
-const UNMODELLED: [&str; 11] = [
+const UNMODELLED: [&str; 14] = [
+    "runner",
+    "convert",
+    "moe-backend",
     "speculative-model",
     "fully-sharded-loras",
     // Single fields behind a point.
@@ -141,7 +144,8 @@ impl CommandLine {
             "block-size" => args.block_size = Some(count("--block-size")?),
             "num-gpu-blocks-override" => args.num_gpu_blocks_override = Some(count("--num-gpu-blocks-override")?),
             "kv-cache-memory-bytes" | "kv-cache-memory" => {
-                args.kv_cache_memory = Some(Bytes::new(count("--kv-cache-memory-bytes")?));
+                // None of it is as if nothing was said (`if kv_cache_memory_bytes := …`, `v1/worker/gpu_worker.py`).
+                args.kv_cache_memory = Some(count("--kv-cache-memory-bytes")?).filter(|n| *n > 0).map(Bytes::new);
             }
             "gpu-memory-utilization" => args.gpu_memory_utilization = Some(share("--gpu-memory-utilization", value)?),
             "dtype" => args.dtype = element(value)?,
@@ -322,6 +326,13 @@ mod tests {
         for wrong in ["-cc x", "-cc.cudagraph_mode SOME", "-cc.cudagraph_capture_sizes [0]", "-cc.cudagraph_mode"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn sizes_that_no_engine_has_are_refused_and_a_cache_of_none_is_not_given() {
+        assert!(read("--max-cudagraph-capture-size 18446744073709551615 --max-num-batched-tokens 4G").is_err());
+        assert_eq!(read("--kv-cache-memory-bytes 0").unwrap().args.kv_cache_memory, None);
+        assert_eq!(read("--runner pooling").unwrap().args.unmodelled, ["--runner"]);
     }
 
     #[test]

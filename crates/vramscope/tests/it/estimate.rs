@@ -99,6 +99,11 @@ fn the_failures_are_those_of_the_log_report() {
     assert_eq!(with(&["--gpu", "h100"]), "none");
     assert_eq!(with(&["--gpu", "h100", "--gpu-memory-used", "60GiB"]), "free_memory_below_utilization");
     assert_eq!(with(&["--gpu-memory", "12GiB"]), "out_of_memory");
+    assert_eq!(
+        with(&["--gpu", "h100", "--", "--kv-cache-memory-bytes", "900G"]),
+        "out_of_memory",
+        "larger than the card"
+    );
     assert_eq!(with(&["--gpu", "h100", "--gpu-memory-utilization", "0.19"]), "no_kv_cache_memory");
     assert_eq!(with(&["--gpu-memory", "19GiB"]), "kv_cache_too_small_for_max_model_len");
 }
