@@ -45,8 +45,9 @@ pub(crate) fn parse(json: &[u8]) -> Result<Map<String, Value>, ConfigError> {
     if json.len() > MOST_CONFIG_BYTES {
         return Err(ConfigError::TooLarge { bytes: json.len(), limit: MOST_CONFIG_BYTES });
     }
-    let plain = without_words_for_numbers(json);
-    let value: Value = serde_json::from_slice(&plain).map_err(|error| ConfigError::Syntax {
+    // Few configs have words for numbers; those are looked for where a text is refused.
+    let read = serde_json::from_slice(json).or_else(|_| serde_json::from_slice(&without_words_for_numbers(json)));
+    let value: Value = read.map_err(|error| ConfigError::Syntax {
         line: error.line(),
         column: error.column(),
         source: JsonError::of(&error, json),

@@ -12,8 +12,8 @@ pub(crate) const MOST: u64 = 1 << 31;
 /// A section of a config, with the section above it for fields that may stand in either.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
-    own: &'a Map<String, Value>,
-    outer: Option<&'a Map<String, Value>>,
+    own: Section<'a>,
+    outer: Option<Section<'a>>,
     prefix: &'static str,
     defaults: &'static [(&'static str, u64)],
     notes: Vec<Note>,
@@ -28,12 +28,13 @@ impl<'a> Fields<'a> {
         prefix: &'static str,
         defaults: &'static [(&'static str, u64)],
     ) -> Self {
-        Self { own, outer, prefix, defaults, notes: Vec::new(), seen: RefCell::new(Vec::new()) }
+        let (own, outer) = (Section::new(own), outer.map(Section::new));
+        Self { own, outer, prefix, defaults, notes: Vec::new(), seen: RefCell::new(Vec::with_capacity(64)) }
     }
 
     /// The section itself.
     pub(crate) fn own(&self) -> &'a Map<String, Value> {
-        self.own
+        self.own.fields
     }
 
     pub(crate) fn note(&mut self, field: &str, text: impl Into<String>) {
@@ -48,8 +49,8 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of a key of a section that is not null. The key then counts as read.
-    fn get(&self, section: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-        let (key, value) = section.get_key_value(name)?;
+    fn get(&self, section: &Section<'a>, name: &str) -> Option<&'a Value> {
+        let (key, value) = section.get(name)?;
         self.seen.borrow_mut().push(key.as_ptr() as usize);
         Some(value).filter(|v| !v.is_null())
     }
@@ -64,11 +65,11 @@ impl<'a> Fields<'a> {
 
     /// The value of the first name that is there and not null.
     pub(crate) fn value(&self, names: &[&str]) -> Option<&'a Value> {
-        self.first(self.own, names)
+        self.first(&self.own, names)
     }
 
     /// The value of the first of several spellings. All of them count as read.
-    fn first(&self, section: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
+    fn first(&self, section: &Section<'a>, names: &[&str]) -> Option<&'a Value> {
         let mut found = None;
         for name in names {
             let value = self.get(section, name);
@@ -80,12 +81,12 @@ impl<'a> Fields<'a> {
     /// The value in the section above, or in this one where there is none above or it has no such key.
     pub(crate) fn value_above(&self, names: &[&str]) -> Option<&'a Value> {
         let own = self.value(names);
-        self.outer.and_then(|outer| self.first(outer, names)).or(own)
+        self.outer.as_ref().and_then(|outer| self.first(outer, names)).or(own)
     }
 
     /// As [`Self::value`], and in the section above where this one does not have it.
     pub(crate) fn value_anywhere(&self, names: &[&str]) -> Option<&'a Value> {
-        let outer = self.outer.and_then(|outer| self.first(outer, names));
+        let outer = self.outer.as_ref().and_then(|outer| self.first(outer, names));
         self.value(names).or(outer)
     }
 
@@ -97,7 +98,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn number(&self, names: &[&str]) -> Result<Option<u64>, ConfigError> {
         let mut found: Option<(&str, u64)> = None;
         for name in names {
-            let Some(value) = self.get(self.own, name) else { continue };
+            let Some(value) = self.get(&self.own, name) else { continue };
             let number = whole(value).ok_or_else(|| self.wrong(name, "a whole number from 0", value))?;
             let number = self.bounded(name, number, 0, MOST)?;
             match found {
@@ -181,6 +182,43 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn contradiction(&self, field: &str, other: &str, reason: impl Into<String>) -> ConfigError {
         ConfigError::Contradiction { field: self.path(field), other: self.path(other), reason: reason.into() }
+    }
+}
+
+/// The fields of a section, with a sieve for names: most that are asked for are not there, and a config is asked for more
+/// than a hundred.
+#[derive(Debug)]
+struct Section<'a> {
+    fields: &'a Map<String, Value>,
+    /// A bit for each name that is there; names may share one.
+    sieve: [u64; 4],
+}
+
+impl<'a> Section<'a> {
+    fn new(fields: &'a Map<String, Value>) -> Self {
+        let mut sieve = [0; 4];
+        for name in fields.keys() {
+            let (word, bit) = Self::place(name);
+            sieve[word] |= bit;
+        }
+        Self { fields, sieve }
+    }
+
+    fn get(&self, name: &str) -> Option<(&'a String, &'a Value)> {
+        let (word, bit) = Self::place(name);
+        if self.sieve[word] & bit == 0 {
+            return None;
+        }
+        self.fields.get_key_value(name)
+    }
+
+    /// The word and the bit of a name: of its length and three of its letters.
+    fn place(name: &str) -> (usize, u64) {
+        let bytes = name.as_bytes();
+        let letter = |at: usize| usize::from(bytes.get(at).copied().unwrap_or(0));
+        let (length, last) = (bytes.len(), letter(bytes.len().saturating_sub(1)));
+        let hash = length * 37 + letter(0) * 7 + letter(length / 2) * 13 + last * 3;
+        (hash / 64 % 4, 1 << (hash % 64))
     }
 }
 

@@ -3,6 +3,9 @@
 //! A key is read by some rule of this crate, or known to shape neither weights nor cache, or not understood. Of the last
 //! kind are named those that could shape something: a model of which not all is understood has no certain size.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use crate::fields::Fields;
@@ -374,14 +377,17 @@ const SHAPING: [&str; 8] = ["dtype", "pattern", "_type", "_types", "ratio", "mul
 /// Adds the keys of a section that could shape something and that nobody reads.
 pub(crate) fn collect(fields: &Fields<'_>, section: &Map<String, Value>, prefix: &str, found: &mut Vec<String>) {
     for (key, value) in fields.unseen(section) {
-        if !without_effect(key) && could_shape(key, value) {
+        // The cheaper question first.
+        if could_shape(key, value) && !without_effect(key) {
             found.push(format!("{prefix}{key}"));
         }
     }
 }
 
 fn without_effect(key: &str) -> bool {
-    WITHOUT_EFFECT.iter().any(|(_, keys)| keys.contains(&key))
+    static KEYS: LazyLock<HashSet<&str>> =
+        LazyLock::new(|| WITHOUT_EFFECT.iter().flat_map(|(_, keys)| *keys).copied().collect());
+    KEYS.contains(key)
         || ENDINGS.iter().any(|ending| key.ends_with(ending))
         || BEGINNINGS.iter().any(|beginning| key.starts_with(beginning))
 }

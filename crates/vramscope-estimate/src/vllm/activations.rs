@@ -251,11 +251,12 @@ fn is_read(engine: &Resolved) -> bool {
 
 fn margins(context: &Context<'_>) -> Margins {
     let (model, engine) = (context.model, context.engine);
-    let followed = model.known_family && !model.has_recurrence() && model.tower.is_none();
+    let recurs = model.has_recurrence();
+    let followed = model.known_family && !recurs && model.tower.is_none();
     let bytes = matches!(engine.format, WeightFormat::Byte { .. } | WeightFormat::ByteBlocks { .. });
     let formats = matches!(engine.format, WeightFormat::Plain | WeightFormat::Packed { .. });
     // Latent attention that is sparse or stands beside recurrences: recorded once each.
-    let young = |layer: &Layer| matches!(layer.mixer, Mixer::Latent(l) if l.sparse || model.has_recurrence());
+    let young = |layer: &Layer| matches!(layer.mixer, Mixer::Latent(l) if l.sparse || recurs);
     if is_read(engine) && model.layers.iter().any(young) {
         return Margins::new(300, 250, Confidence::Assumed);
     }

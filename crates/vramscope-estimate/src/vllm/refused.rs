@@ -189,10 +189,10 @@ fn attention(model: &Architecture, args: &EngineArgs) -> Result<(), EstimateErro
         return Ok(());
     }
     let eight_bits = CacheElement::resolve(model, args)? == CacheElement::Bits(8);
-    for (layer, _) in model.runs() {
+    for layer in model.layers.iter().filter(|_| eight_bits) {
         let (Mixer::Attention(a) | Mixer::Parallel(a, _)) = layer.mixer else { continue };
         // FlashAttention wants multiples of 8, Triton's kernel at least 32; FlexAttention takes the rest in 16 bits.
-        if eight_bits && a.head_dim < 32 && !a.head_dim.is_multiple_of(8) {
+        if a.head_dim < 32 && !a.head_dim.is_multiple_of(8) {
             let what = format!("heads of {} with a KV cache of 8 bits: it has no kernel for them", a.head_dim);
             return refused(args, what, "leave --kv-cache-dtype at auto");
         }

@@ -54,9 +54,9 @@ pub(crate) fn align(
     Ok(Aligned { block_size, page: block_size.checked_mul(token).ok_or(OVERFLOW)? })
 }
 
-/// The kinds of recurrence in a model.
+/// The recurrences of a model, layer by layer.
 fn kinds(model: &Architecture) -> impl Iterator<Item = Recurrent> {
-    model.runs().filter_map(|(layer, _)| match layer.mixer {
+    model.layers.iter().filter_map(|layer| match layer.mixer {
         Mixer::Recurrent(r) | Mixer::Parallel(_, r) => Some(r),
         _ => None,
     })
