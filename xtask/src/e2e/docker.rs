@@ -10,8 +10,8 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 use super::profile::{
-    FAST, check_engine, check_phases, check_probe, check_requests, derived_again, engine_environment, free_port,
-    no_secret_in, wait_for,
+    FAST, INTERVAL, check_engine, check_phases, check_probe, check_requests, derived_again, engine_environment,
+    free_port, no_secret_in, wait_for,
 };
 use super::{Bench, VLLM, done, read_json};
 use crate::built::{self, DOCKER_TESTS};
@@ -259,7 +259,7 @@ fn probe(bench: &Bench, daemon: &Daemon, file: &Path, python: &str) -> Command {
 fn short(bench: &Bench, daemon: &Daemon, file: &Path) -> Command {
     let mut command = Command::new(&bench.vramscope);
     command.arg("profile").arg("--output").arg(file).args(["--input-len", "32", "--output-len", "16"]);
-    command.args(["--baseline", "1s", "--interval", "100ms"]);
+    command.args(["--baseline", "1s", "--interval", INTERVAL]);
     command.envs(engine_environment()).stdin(Stdio::null());
     if let Some(host) = daemon.host() {
         command.env("DOCKER_HOST", host);

@@ -1,7 +1,7 @@
 //! The budget that was to be expected, beside what came.
 
 use crate::attribution::Evidenced;
-use vramscope_core::{Bytes, ComponentKind, Confidence, EngineKind};
+use vramscope_core::{Bytes, ComponentKind, Confidence, EngineKind, Fact};
 use vramscope_estimate::{
     Budget, Calibration, CommandLine, EngineArgs, EngineVersion, Figure, GpuModel, Setting, budget,
 };
@@ -64,8 +64,8 @@ pub(super) fn device(run: &Known<'_>) -> Option<(vramscope_core::DeviceIndex, Gp
 
 fn memory(run: &Known<'_>, budget: &Budget) -> Vec<ExpectedMemory> {
     let part = |kind| run.ranks.part(0, kind);
-    let non_torch = || {
-        let fact = run.facts.non_torch.last()?;
+    let logged = |facts: &[Fact<Bytes>]| {
+        let fact = facts.last()?;
         Some(Evidenced {
             size: fact.value,
             resolution: fact.resolution,
@@ -92,7 +92,8 @@ fn memory(run: &Known<'_>, budget: &Budget) -> Vec<ExpectedMemory> {
         ("held", &held, part(ComponentKind::Held)),
         ("activation_peak", &budget.activation_peak, seen::activation_peak(run)),
         ("cuda_graphs", &budget.cuda_graphs, part(ComponentKind::CudaGraphs)),
-        ("non_torch", &budget.non_torch, non_torch()),
+        ("cuda_graphs_budgeted", &budget.cuda_graphs_budgeted, logged(&run.facts.graphs_estimated)),
+        ("non_torch", &budget.non_torch, logged(&run.facts.non_torch)),
         ("kv_cache", &budget.kv_cache, part(ComponentKind::KvCache)),
     ];
     rows.into_iter()

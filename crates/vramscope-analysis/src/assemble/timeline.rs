@@ -129,11 +129,16 @@ pub(super) fn phases(run: &Known<'_>) -> Option<Vec<PhaseInfo>> {
     (!marked.is_empty()).then_some(marked)
 }
 
+/// The longest time over which drivers say how busy a device was (`nvmlUtilization_t`: a sixth of a second to a second): in
+/// a shorter phase they speak of the one before.
+const UTILIZATION_PERIOD: Duration = Duration::from_secs(1);
+
 fn phase_info(derived: &Derived, phase: Phase, window: Window) -> PhaseInfo {
     let timeline = &derived.timeline;
     let devices = timeline.devices();
     let power = timeline.summary(window, |r| r.power_mw.map(u64::from));
-    let busy = timeline.summary(window, |r| r.utilization_pct.map(u64::from));
+    let told = window.length() >= UTILIZATION_PERIOD;
+    let busy = timeline.summary(window, |r| r.utilization_pct.map(u64::from)).filter(|_| told);
     let of_device = |(device, stats): (&DeviceIndex, &Stats)| {
         let whole = GpuTimeline::of(*device, stats);
         PhaseGpu {

@@ -32,7 +32,8 @@ pub struct Expectation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct ExpectedMemory {
-    /// What it is: `requested`, `model_weights`, `activation_peak`, `cuda_graphs`, `non_torch`, `kv_cache`.
+    /// What it is: `requested`, `model_weights`, `held`, `activation_peak`, `cuda_graphs` (captured), `cuda_graphs_budgeted`
+    /// (what the engine set aside for them), `non_torch`, `kv_cache`.
     pub name: String,
     /// The prediction.
     pub predicted_bytes: u64,

@@ -155,7 +155,8 @@ fn memory(text: &mut String, breakdown: &MemoryBreakdown, profile: &Profile, wid
         share(peak.map(|p| Bytes::new(bytes).as_f64() / Bytes::new(p).as_f64() * 100.0))
     };
     if let Some(baseline) = breakdown.baseline_bytes {
-        let source = "in use before the engine came".to_owned();
+        let after = profile.diagnostics.iter().flatten().any(|found| found.code == "no_baseline");
+        let source = if after { "in use after the engine's end" } else { "in use before the engine came" }.to_owned();
         table.row(["baseline".to_owned(), gib(baseline), of_peak(baseline), "measured".to_owned(), source]);
     }
     if let Some(residual) = breakdown.residual_bytes {

@@ -16,8 +16,11 @@ pub(super) fn table(text: &mut String, expected: &Expectation, width: usize) {
         ("error", Align::Right),
     ]);
     let error = |pct: Option<f64>| pct.map_or("-".to_owned(), |pct| format!("{pct:+.3} %"));
+    let holds = expected.memory.iter().any(|row| row.name == "held" && row.observed_bytes.is_some());
     for row in &expected.memory {
-        if row.predicted_bytes == 0 && row.observed_bytes.unwrap_or(0) == 0 {
+        // What grew outside the allocator is within what was held, where the engine prints both as one.
+        let within_held = row.name == "non_torch" && row.observed_bytes.is_none() && holds;
+        if row.predicted_bytes == 0 && row.observed_bytes.unwrap_or(0) == 0 || within_held {
             continue;
         }
         let between = match (row.low_bytes == row.high_bytes, row.confidence) {
@@ -26,7 +29,7 @@ pub(super) fn table(text: &mut String, expected: &Expectation, width: usize) {
             (true, _) => "-".to_owned(),
         };
         table.row([
-            format!("{} GiB", row.name.replace("model_", "").replace('_', " ")),
+            format!("{} GiB", name(&row.name)),
             gib(row.predicted_bytes),
             between,
             row.observed_bytes.map_or("-".to_owned(), gib),
@@ -46,5 +49,14 @@ pub(super) fn table(text: &mut String, expected: &Expectation, width: usize) {
     text.push_str(&table.render(width));
     if let Some(failure) = expected.failure.as_ref().filter(|_| !expected.fits) {
         text.push_str(&format!("  predicted: the engine refuses to start, {}\n", failure.replace('_', " ")));
+    }
+}
+
+/// How a part is called in the table.
+fn name(part: &str) -> String {
+    match part {
+        "cuda_graphs" => "graphs captured".to_owned(),
+        "cuda_graphs_budgeted" => "graphs set aside".to_owned(),
+        _ => part.replace("model_", "").replace('_', " "),
     }
 }
