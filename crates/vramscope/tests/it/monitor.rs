@@ -69,7 +69,8 @@ impl Machine {
     }
 
     fn start(&self, args: &[&str]) -> Child {
-        self.command(args).spawn().unwrap()
+        let mut command = crate::profile::bench::hearing_hangups(&self.command(args));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 }
 

@@ -49,7 +49,8 @@ impl Machine {
     }
 
     fn starts(&self) -> Child {
-        let mut command = self.command(&[&TWO[..], &THREE].concat(), &[]);
+        let command = self.command(&[&TWO[..], &THREE].concat(), &[]);
+        let mut command = crate::profile::bench::hearing_hangups(&command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 

@@ -306,6 +306,16 @@ pub(super) fn under(command: &Command, script: &str) -> Command {
     shell
 }
 
+/// This command, to which a hangup is a signal again: whoever started the tests may have told all their children to
+/// ignore it, as `nohup` does.
+pub(crate) fn hearing_hangups(command: &Command) -> Command {
+    let mut reset = under(command, "exec env --default-signal=HUP \"$@\"");
+    if let Some(folder) = command.get_current_dir() {
+        reset.current_dir(folder);
+    }
+    reset
+}
+
 /// Sends a signal.
 pub(super) fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();

@@ -140,9 +140,10 @@ fn other_signals_end_a_run_in_order_too_and_nohup_is_heeded() {
     bench::in_parallel(cases, |&(signal, before)| {
         let bench = Bench::new(&failing(Phase::Ready, How::SlowS(3.0)));
         let mut command = bench.command(&bench.file(), Kind::Latency, &["--grace", "2s"]);
-        if !before.is_empty() {
-            command = bench::under(&command, &format!("exec {before} \"$@\""));
-        }
+        command = match before {
+            "" => bench::hearing_hangups(&command),
+            before => bench::under(&command, &format!("exec {before} \"$@\"")),
+        };
         let (output, document) = bench.disturb(command, "load", |child| bench::signal(child, signal));
         let (code, status) = if before.is_empty() { (130, "interrupted") } else { (0, "complete") };
         assert_eq!(output.status.code(), Some(code), "{signal:?} {before}: {}", crate::stderr(&output));
