@@ -9,6 +9,7 @@ pub(crate) mod grammar;
 pub(crate) mod graph_args;
 pub(crate) mod graphs;
 pub(crate) mod held;
+pub(crate) mod indifferent;
 pub(crate) mod input;
 pub(crate) mod kv;
 pub(crate) mod lengths;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use vramscope_core::{Architecture, ElementType, Layer, QkNorm};
 
 use crate::family::{self, Family};
-use crate::fields::{Fields, shortened};
+use crate::fields::{Fields, HUGE, shortened};
 use crate::stored::StorageRules;
 use crate::{ConfigError, JsonError, Note, layers, lengths, quantization, rotary, saved, tower, unread};
 
@@ -58,9 +58,10 @@ pub(crate) fn parse(json: &[u8]) -> Result<Map<String, Value>, ConfigError> {
     }
 }
 
-/// Python writes `Infinity`, `-Infinity` and `NaN`, which are no JSON: they become `null`, in the same place.
+/// Python writes `Infinity`, `-Infinity` and `NaN`, which are no JSON: in their place stand numbers that are no width, no
+/// count and no length, so that whoever reads one as such refuses it.
 fn without_words_for_numbers(json: &[u8]) -> Cow<'_, [u8]> {
-    const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+    const WORDS: [(&[u8], &[u8]); 3] = [(b"-Infinity", b"-1e300"), (b"Infinity", HUGE.as_bytes()), (b"NaN", b"-1")];
     let mut plain = Cow::Borrowed(json);
     let (mut at, mut in_text) = (0, false);
     while let Some(&byte) = json.get(at) {
@@ -68,11 +69,9 @@ fn without_words_for_numbers(json: &[u8]) -> Cow<'_, [u8]> {
             b'"' => in_text = !in_text,
             b'\\' if in_text => at += 1,
             b'-' | b'I' | b'N' if !in_text => {
-                if let Some(word) = WORDS.iter().find(|word| json[at..].starts_with(word)) {
+                if let Some((word, instead)) = WORDS.iter().find(|(word, _)| json[at..].starts_with(word)) {
                     let place = &mut plain.to_mut()[at..at + word.len()];
                     place.fill(b' ');
-                    // `NaN` has no room for `null`; zero is as little a size.
-                    let instead: &[u8] = if word.len() < 4 { b"0" } else { b"null" };
                     place[..instead.len()].copy_from_slice(instead);
                     at += word.len() - 1;
                 }
@@ -358,10 +357,14 @@ mod tests {
     fn pythons_words_for_numbers_are_read_over_and_text_is_left_alone() {
         let json = br#"{"a": [0.0, Infinity], "b": -Infinity, "c": NaN, "Infinity": "say \"NaN\" and Infinity"}"#;
         let root = parse(json).unwrap();
-        assert_eq!(root["a"], serde_json::json!([0.0, null]));
-        assert_eq!((&root["b"], &root["c"]), (&Value::Null, &Value::from(0)));
+        assert_eq!(root["a"], serde_json::json!([0.0, 1e300]));
+        assert_eq!((&root["b"], &root["c"]), (&Value::from(-1e300), &Value::from(-1)));
         assert_eq!(root["Infinity"], "say \"NaN\" and Infinity");
         assert!(matches!(parse(br#"{"a": Infinit}"#), Err(ConfigError::Syntax { line: 1, .. })));
+        for (word, shown) in [("Infinity", "Infinity"), ("NaN", "-1")] {
+            let refused = read_config(format!(r#"{{"model_type": "llama", "hidden_size": {word}}}"#).as_bytes());
+            assert!(matches!(refused, Err(ConfigError::WrongType { found, .. }) if found == shown), "{word}");
+        }
     }
 
     #[test]

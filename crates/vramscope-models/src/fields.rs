@@ -9,6 +9,9 @@ use crate::{ConfigError, Note};
 /// No model has a width, a count or a length beyond this; products of four such numbers still fit 128 bits.
 pub(crate) const MOST: u64 = 1 << 31;
 
+/// What stands for an `Infinity` of Python's.
+pub(crate) const HUGE: &str = "1e300";
+
 /// A section of a config, with the section above it for fields that may stand in either.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
@@ -240,6 +243,7 @@ pub(crate) fn shortened(value: &Value) -> String {
         Value::Array(items) => format!("a list of {}", items.len()),
         _ => {
             let text = value.to_string();
+            let text = if value.as_f64() == HUGE.parse().ok() { "Infinity".to_owned() } else { text };
             if text.chars().count() <= SHOWN { text } else { text.chars().take(SHOWN).chain(['…']).collect() }
         }
     }

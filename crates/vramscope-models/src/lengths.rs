@@ -109,15 +109,12 @@ fn stretch(rope: &Map<String, Value>, fields: &Fields<'_>, lengths: &mut Lengths
         lengths.usual = fields.positive(&["original_max_position_embeddings"])?.or(lengths.usual);
         return Ok(());
     }
-    let Some(factor) = rope.get("factor").and_then(Value::as_f64).filter(|_| kind != "llama3") else { return Ok(()) };
+    let Some(told) = rope.get("factor").filter(|_| kind != "llama3") else { return Ok(()) };
+    let Some(factor) = told.as_f64() else { return Ok(()) };
     let yarn = matches!(kind, "yarn" | "deepseek_yarn");
     let base = original.filter(|_| yarn).unwrap_or(lengths.stated);
-    let times = times(base, factor).ok_or(ConfigError::OutOfRange {
-        field: fields.path("rope_scaling.factor"),
-        value: base,
-        least: 1,
-        most: MOST,
-    })?;
+    let most = "a factor above 0 with which positions stay below 2147483648";
+    let times = times(base, factor).ok_or_else(|| fields.wrong("rope_scaling.factor", most, told))?;
     lengths.stretched = times;
     if !yarn {
         lengths.stretched_but_for_yarn = times;

@@ -193,7 +193,8 @@ pub struct EngineArgs {
     pub mamba_ssm_cache_dtype: Option<ElementType>,
     /// Fields in place of the config's own, an object of JSON; whoever reads the config applies them and takes them away.
     pub hf_overrides: Option<String>,
-    /// Options that were given, matter for memory, and are not modelled here: nothing is certain beside them.
+    /// Options that were given, and matter for memory and are not modelled, or are not known here: nothing is certain beside
+    /// them.
     pub unmodelled: Vec<String>,
 }
 

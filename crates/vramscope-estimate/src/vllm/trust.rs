@@ -3,6 +3,7 @@
 use vramscope_core::{Architecture, Confidence, Layer, Mixer};
 
 use crate::figure::Figure;
+use crate::vllm::indifferent::is_of_other_senses;
 use crate::vllm::input::{EngineArgs, EngineVersion};
 use crate::vllm::kv::KvPlan;
 use crate::vllm::{classes, drafts};
@@ -53,7 +54,8 @@ impl EngineVersion {
 
 /// What was given, matters for memory and is not modelled, by name.
 pub(crate) fn unmodelled(model: &Architecture, args: &EngineArgs) -> Vec<String> {
-    let mut found = args.unmodelled.clone();
+    let concerns = |option: &&String| model.tower.is_some() || !is_of_other_senses(option);
+    let mut found: Vec<String> = args.unmodelled.iter().filter(concerns).cloned().collect();
     if model.quantization.as_ref().is_some_and(|own| own.method == "gguf") && args.version.from_minor(25) {
         found.push("a GGUF file, for which vLLM 0.25.1 and 0.33.0 have no loader".to_owned());
     }

@@ -6,6 +6,7 @@ use vramscope_core::{Bytes, ElementType, Flag, Part};
 use crate::EstimateError;
 use crate::vllm::drafts::Drafter;
 use crate::vllm::grammar::{COMMAND_LINE, behind_program};
+use crate::vllm::indifferent::is_without_effect;
 use crate::vllm::input::{EngineArgs, Lora, PerformanceMode, Usage};
 
 /// A command line, read.
@@ -16,29 +17,10 @@ pub struct CommandLine {
     pub model: Option<String>,
     /// The arguments that an estimate depends on.
     pub args: EngineArgs,
-    /// Arguments that are not known here or change no size, by name.
+    /// Arguments that change nothing on a device, by name. What is not known here is among
+    /// [`EngineArgs::unmodelled`].
     pub ignored: Vec<String>,
 }
-
-/// Options that matter for memory and are not modelled: other splits, other graphs, another config, memory of the host;
-/// drafts as releases before 0.9 were told of them.
-const UNMODELLED: [&str; 14] = [
-    "runner",
-    "convert",
-    "moe-backend",
-    "speculative-model",
-    "fully-sharded-loras",
-    // Single fields behind a point.
-    "hf-overrides",
-    "optimization-level",
-    "cpu-offload-gb",
-    "decode-context-parallel-size",
-    "prefill-context-parallel-size",
-    "enable-eplb",
-    "enable-dbo",
-    "kv-transfer-config",
-    "mm-encoder-tp-mode",
-];
 
 impl CommandLine {
     /// Reads words such as `vllm serve MODEL --tensor-parallel-size 2 --max-model-len=32k`. The program's and the
@@ -166,10 +148,9 @@ impl CommandLine {
             "num-speculative-tokens" => args.num_speculative_tokens = count("--num-speculative-tokens")?,
             "load-format" => args.dummy_weights = value == Some("dummy"),
             "mamba-ssm-cache-dtype" => args.mamba_ssm_cache_dtype = element(value)?,
-            _ if UNMODELLED.contains(&name.split('.').next().unwrap_or(name)) => {
-                args.unmodelled.push(format!("--{name}"));
-            }
-            _ => self.ignored.push(name.to_owned()),
+            _ if is_without_effect(name) => self.ignored.push(name.to_owned()),
+            // Other splits, other graphs, another config, or what nobody has looked at.
+            _ => args.unmodelled.push(format!("--{name}")),
         }
         Ok(())
     }

@@ -96,8 +96,8 @@ pub(crate) struct EngineFlags {
     /// Element type of the KV cache: auto, fp8, …
     #[arg(long, value_name = "TYPE")]
     kv_cache_dtype: Option<String>,
-    /// Longest request in tokens; 32k is 32000, 32K is 32768
-    #[arg(long, value_name = "N")]
+    /// Longest request in tokens; 32k is 32000, 32K is 32768; auto or -1: what fits
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_model_len: Option<String>,
     /// Most requests in one step
     #[arg(long, value_name = "N")]
