@@ -19,6 +19,17 @@ pub(crate) struct Passed {
     pub(crate) name: String,
     pub(crate) began: Duration,
     pub(crate) took: Duration,
+    /// What it and all that it waited for computed; `None` where the system does not say.
+    pub(crate) computed: Option<Duration>,
+}
+
+/// What all children that were waited for have computed: `cutime` and `cstime` of `/proc/self/stat` (`proc_pid_stat(5)`),
+/// in hundredths of a second, as Linux counts them for programs on every architecture.
+fn computed_by_children() -> Option<Duration> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    let ticks: Vec<u64> = behind_name.split_whitespace().skip(13).take(2).filter_map(|n| n.parse().ok()).collect();
+    (ticks.len() == 2).then(|| Duration::from_millis(ticks.iter().sum::<u64>() * 10))
 }
 
 /// Runs all of them. The first that fails ends the others; its output comes last. What each wrote is kept in `logs`.
@@ -57,12 +68,14 @@ pub(crate) fn run(steps: Vec<Step>, root: &Path, logs: &Path, again: &str) -> an
         }
         let mut at = 0;
         while at < running.len() {
+            let before = computed_by_children();
             let Some(status) = running[at].ended()? else {
                 at += 1;
                 continue;
             };
             let step = running.remove(at);
             let took = step.begun.elapsed();
+            let computed = computed_by_children().zip(before).map(|(now, before)| now.saturating_sub(before));
             if !status.success() {
                 if !running.is_empty() {
                     println!("--- {} failed; ending {}", step.name, names(&running));
@@ -73,7 +86,7 @@ pub(crate) fn run(steps: Vec<Step>, root: &Path, logs: &Path, again: &str) -> an
             }
             show(&step)?;
             println!("--- {} passed in {:.1} s", step.name, took.as_secs_f64());
-            passed.push(Passed { name: step.name, began: step.begun.duration_since(begun), took });
+            passed.push(Passed { name: step.name, began: step.begun.duration_since(begun), took, computed });
         }
     }
     if !waiting.is_empty() {
