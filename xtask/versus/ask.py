@@ -12,6 +12,10 @@ import contextlib, io, json, os, pathlib, subprocess, sys, tempfile, types, warn
 from checkpoint import declared_bits, eight_bit_cache, header_of, quantization, read, size_of, tensors, text_config
 
 
+class Refused(Exception):
+    """A tool's own words, or why it was not asked."""
+
+
 def hf_mem(question):
     """`hf-mem --model-id … --experimental --max-model-len … --batch-size 1 [--kv-cache-dtype …]`."""
     import hf_mem.run as _  # the package's own name `run` is a function
@@ -85,7 +89,8 @@ def kvfit(question):
         words += ["--weight-gib", "1"]  # it plans nothing without a figure; the cache does not depend on it
     text = spoken(lambda: cli.main(words))
     if not text.lstrip().startswith("{"):
-        raise ValueError(text.strip().splitlines()[0] if text.strip() else "it said nothing")
+        lines = text.strip().splitlines() or ["it said nothing"]
+        raise Refused(lines[0].removeprefix("kvfit: "))
     said = json.loads(text)
     why = {} if header else dict(weights="not asked: " + question["why"])
     return dict(
@@ -127,7 +132,7 @@ def llmfit_entry(question):
     text = text_config(config)
     parameters = question["parameters"]
     if parameters is None:
-        raise ValueError("an entry needs the number of parameters, and nothing at hand counts them")
+        raise Refused("an entry needs the number of parameters, and nothing at hand counts them")
     head = text.get("head_dim") or (text["hidden_size"] // text["num_attention_heads"] if "hidden_size" in text else None)
     entry = dict(
         name="local/" + question["name"], provider="local", parameter_count=f"{parameters / 1e9:.1f}B",
@@ -156,7 +161,7 @@ def llmfit(question):
             )
             if done.returncode != 0 or not done.stdout.lstrip().startswith("{"):
                 lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-                raise ValueError(lines[0] if lines else f"it ended with {done.returncode}")
+                raise Refused(lines[0].removeprefix("Error: ") if lines else f"it ended with {done.returncode}")
             return json.loads(done.stdout)
 
         cache = "fp8" if eight_bit_cache(question) else "fp16"
@@ -169,7 +174,7 @@ def llmfit(question):
         weights = None
         try:
             weights = says("plan", name, *context, "--quant", llmfit_format(question))["disk_size_gb"] * 1e9
-        except ValueError as error:
+        except Refused as error:
             why["weights"] = str(error)
         return dict(weights=weights, request=request, why=why)
 
@@ -183,7 +188,7 @@ def main():
         try:
             answer = PEERS[sys.argv[1]](question)
         except Exception as error:  # what a tool cannot do is its answer
-            answer = dict(failed=f"{type(error).__name__}: {error}"[:300])
+            answer = dict(failed=str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}")
     json.dump(answer, sys.stdout)
 
 

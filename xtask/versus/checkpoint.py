@@ -74,7 +74,7 @@ def tensors(question):
         return dict(tensors=plain, parameters=counted)
     if found.get("quant_method") == "awq" and found.get("bits") == 4 and not found.get("modules_to_not_convert"):
         return dict(tensors=packed(plain, found["group_size"]), parameters=counted)
-    return dict(tensors=None, parameters=counted, why="no tensor headers of this quantization format at hand")
+    return dict(tensors=None, parameters=counted, why="no headers of this quantization format at hand")
 
 
 def packed(plain, group):

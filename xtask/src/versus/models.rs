@@ -9,7 +9,7 @@ use vramscope_core::Architecture;
 use vramscope_estimate::parameter_count;
 
 use super::install::Tools;
-use super::peer::{Answer, Peer, Question, ask_all};
+use super::peer::{Answer, Peer, Question, WITH_REQUESTS, ask_all, requests_of};
 use super::table::{Ours, Row, Table};
 use crate::oracle;
 use crate::oracle::truth::{Plan, Truth};
@@ -64,14 +64,14 @@ pub(crate) fn run(root: &Path, tools: &Tools) -> anyhow::Result<()> {
         let first = question(case, case.truths.first());
         parameters.extend(of(&first).and_then(|answers| parameters_row(case, answers)));
     }
-    let peers = Peer::ALL.map(Peer::name);
-    let table = |title, label: &[&str], rows: &[Row]| {
-        println!("{}", Table { title, label, peers: &peers, unit: (GIB, 3), rows }.text());
+    let table = |title, label: &[&str], peers: &[&str], rows: &[Row]| {
+        println!("{}", Table { title, label, peers, unit: (GIB, 3), rows }.text());
     };
-    table("Weights on one rank, GiB, errors in percent", &["case", "release"], &weights);
-    let label = ["case", "release", "tokens", "cache"];
-    table("Cache of one request of the longest length, GiB, errors in percent", &label, &newest);
-    table("The same of other releases, lengths and element types", &label, &others);
+    let peers = Peer::ALL.map(Peer::name);
+    table("Weights on one rank, GiB, errors in percent", &["case", "release"], &peers, &weights);
+    let (label, peers) = (["case", "release", "tokens", "cache"], WITH_REQUESTS.map(Peer::name));
+    table("Cache of one request of the longest length, GiB, errors in percent", &label, &peers, &newest);
+    table("The same of other releases, lengths and element types", &label, &peers, &others);
     let table = Table {
         title: "Parameters, billions, errors in percent",
         label: &["case"],
@@ -123,7 +123,7 @@ fn request_row(case: &Case, truth: &Truth, answers: &[Answer]) -> Option<Row> {
         let value = float(blocks) * float(budget.plan.bytes_per_block);
         let requests = &budget.max_concurrency_milli;
         // More requests in the same room are smaller ones.
-        let of = |milli: u64| value * float(requests.value) / float(milli);
+        let of = |milli: u64| value * (float(requests.value) / float(milli));
         Ok(Ours {
             value: Ok(value),
             interval: (requests.low > 0).then(|| (of(requests.high), of(requests.low))),
@@ -133,9 +133,10 @@ fn request_row(case: &Case, truth: &Truth, answers: &[Answer]) -> Option<Row> {
     let cache = after(&truth.args, "--kv-cache-dtype").unwrap_or("auto");
     Some(Row {
         label: vec![case.name.clone(), truth.release.clone(), length.to_string(), cache.to_owned()],
-        truth: float(plan.blocks) / plan.concurrency * float(plan.bytes_per_block),
+        // A request takes whole blocks; how many go into the pool is stored with six digits.
+        truth: (float(plan.blocks) / plan.concurrency).round() * float(plan.bytes_per_block),
         ours: ours.unwrap_or_else(Ours::refused),
-        peers: answers.iter().map(|answer| answer.request.clone()).collect(),
+        peers: requests_of(answers),
     })
 }
 

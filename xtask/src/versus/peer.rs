@@ -41,6 +41,9 @@ impl Peer {
     }
 }
 
+/// Those that size a cache; the other has no such figure.
+pub(crate) const WITH_REQUESTS: [Peer; 3] = [Peer::HfMem, Peer::Kvfit, Peer::Llmfit];
+
 /// A model on one rank, and how it is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Question {
@@ -98,6 +101,12 @@ impl Answer {
         };
         Self { weights: figure("weights"), request: figure("request"), parameters: figure("parameters") }
     }
+}
+
+/// What those say of a request, of the answers of all.
+pub(crate) fn requests_of(answers: &[Answer]) -> Vec<Said> {
+    let sized = Peer::ALL.iter().zip(answers).filter(|(peer, _)| WITH_REQUESTS.contains(peer));
+    sized.map(|(_, answer)| answer.request.clone()).collect()
 }
 
 /// The answers of all estimators, in the order of [`Peer::ALL`], to each of the questions.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::install::Tools;
 use super::models::after;
-use super::peer::{Peer, Question, ask_all};
+use super::peer::{Peer, Question, WITH_REQUESTS, ask_all, requests_of};
 use super::table::{Ours, Row, Table};
 
 /// Recordings beside the checkout, on one H200 and on two.
@@ -72,7 +72,7 @@ pub(crate) fn run(root: &Path, tools: &Tools, mut folders: Vec<PathBuf>) -> anyh
             label,
             truth,
             ours: run.ours.request.clone(),
-            peers: answers.iter().map(|answer| answer.request.clone()).collect(),
+            peers: requests_of(answers),
         }));
     }
     let peers = Peer::ALL.map(Peer::name);
@@ -80,7 +80,7 @@ pub(crate) fn run(root: &Path, tools: &Tools, mut folders: Vec<PathBuf>) -> anyh
         println!("{}", Table { title, label, peers, unit: (GIB, 3), rows }.text());
     };
     table("Weights of recorded engines, GiB, errors in percent", &["run", "release"], &peers, &weights);
-    let label = ["run", "release", "tokens", "cache"];
+    let (label, peers) = (["run", "release", "tokens", "cache"], WITH_REQUESTS.map(Peer::name));
     table("Cache of one request of recorded engines, GiB, errors in percent", &label, &peers, &requests);
     table("The whole cache, which no other says, GiB, errors in percent", &["run", "release"], &[], &pools);
     Ok(())

@@ -7,7 +7,7 @@ use super::peer::Said;
 /// Percent within which an answer is right.
 const RIGHT_PCT: f64 = 1.0;
 /// The longest reason that is printed.
-const MOST_REASON: usize = 150;
+const MOST_REASON: usize = 110;
 
 /// Our own answer, which says how far it may be off.
 #[derive(Clone, Debug)]
@@ -54,11 +54,12 @@ impl Table<'_> {
         lines.extend(self.rows.iter().map(|row| self.line(row, &mut reasons)));
         let ours = self.errors(|row| &row.ours.value);
         let peers: Vec<Vec<f64>> = (0..self.peers.len()).map(|at| self.errors(|row| &row.peers[at])).collect();
+        let empty = if self.has_intervals() { 2 } else { 0 };
         let mut summary = |name: &str, of: &dyn Fn(&[f64]) -> String| {
             let mut line = vec![name.to_owned()];
             line.resize(self.label.len() + 1, String::new());
             line.push(of(&ours));
-            line.resize(line.len() + 2, String::new());
+            line.resize(line.len() + empty, String::new());
             line.extend(peers.iter().map(|errors| of(errors)));
             lines.push(line);
         };
@@ -78,7 +79,8 @@ impl Table<'_> {
     }
 
     fn head(&self) -> Vec<String> {
-        let words = self.label.iter().chain(&["truth", "vramscope", "interval", "confidence"]).chain(self.peers);
+        let ours: &[&str] = if self.has_intervals() { &["interval", "confidence"] } else { &[] };
+        let words = self.label.iter().chain(&["truth", "vramscope"]).chain(ours).chain(self.peers);
         words.map(|word| (*word).to_owned()).collect()
     }
 
@@ -86,15 +88,26 @@ impl Table<'_> {
         let mut line = row.label.clone();
         line.push(format!("{:.*}", self.unit.1, row.truth / self.unit.0));
         line.push(reasons.cell(&row.ours.value, row.truth));
-        let (low, high) = row.ours.interval.unzip();
-        let outside = low.is_some_and(|low| row.truth < low) || high.is_some_and(|high| high < row.truth);
-        line.push(low.zip(high).map_or_else(String::new, |(low, high)| {
-            let star = if outside { "*" } else { "" };
-            format!("{}..{}{star}", signed(percent(low, row.truth)), signed(percent(high, row.truth)))
-        }));
-        line.push(row.ours.confidence.clone());
+        if self.has_intervals() {
+            line.extend(Self::how_sure(row));
+        }
         line.extend(row.peers.iter().map(|said| reasons.cell(said, row.truth)));
         line
+    }
+
+    fn has_intervals(&self) -> bool {
+        self.rows.iter().any(|row| row.ours.interval.is_some())
+    }
+
+    /// Our interval, with a star where the truth is outside, and our confidence.
+    fn how_sure(row: &Row) -> [String; 2] {
+        let (low, high) = row.ours.interval.unzip();
+        let outside = low.is_some_and(|low| row.truth < low) || high.is_some_and(|high| high < row.truth);
+        let interval = low.zip(high).map_or_else(String::new, |(low, high)| {
+            let star = if outside { "*" } else { "" };
+            format!("{}..{}{star}", signed(percent(low, row.truth)), signed(percent(high, row.truth)))
+        });
+        [interval, row.ours.confidence.clone()]
     }
 
     /// How far one is off where it answers, in percent, without the sign.
