@@ -52,7 +52,10 @@ pub(crate) fn install(root: &Path) -> anyhow::Result<Tools> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["install", LLMFIT.0, "--version", LLMFIT.1, "--locked", "--quiet", "--root"]).arg(&tools.folder);
     succeed(cargo.arg("--target-dir").arg(&build))?;
-    fs::remove_dir_all(&build).context("remove what the build left")?;
+    // Where it was there already, nothing was built.
+    if build.exists() {
+        fs::remove_dir_all(&build).context("remove what the build left")?;
+    }
     fs::write(done, wanted).context("note what is installed")?;
     Ok(tools)
 }
