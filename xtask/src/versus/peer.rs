@@ -1,9 +1,10 @@
 //! One estimator of others: what it is asked, and what it answers.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -89,14 +90,12 @@ impl Answer {
         Self { weights: none(), request: none(), parameters: none() }
     }
 
-    fn read(said: &Value, question: &Question) -> Self {
-        // Where a folder lies is no part of what is wrong.
-        let told = |why: &str| why.replace(&*question.folder.to_string_lossy(), &question.name);
+    fn read(said: &Value) -> Self {
         if let Some(failed) = said["failed"].as_str() {
-            return Self::none(&told(failed));
+            return Self::none(failed);
         }
         let figure = |name: &str| {
-            let why = || told(said["why"][name].as_str().unwrap_or("it gives no such figure"));
+            let why = || said["why"][name].as_str().unwrap_or("it gives no such figure").to_owned();
             said[name].as_f64().ok_or_else(why)
         };
         Self { weights: figure("weights"), request: figure("request"), parameters: figure("parameters") }
@@ -111,23 +110,24 @@ pub(crate) fn requests_of(answers: &[Answer]) -> Vec<Said> {
 
 /// The answers of all estimators, in the order of [`Peer::ALL`], to each of the questions.
 pub(crate) fn ask_all(tools: &Tools, questions: &[Question]) -> anyhow::Result<Vec<Vec<Answer>>> {
-    let mut folders: Vec<&Path> = questions.iter().map(|question| question.folder.as_path()).collect();
-    folders.sort_unstable();
-    folders.dedup();
+    // Runs of one model differ in how it is served, of which the tensors know nothing.
+    let mut models: BTreeMap<Vec<Vec<u8>>, Vec<(usize, &Question)>> = BTreeMap::new();
+    for (at, question) in questions.iter().enumerate() {
+        models.entry(held_by(&question.folder)?).or_default().push((at, question));
+    }
+    let models: Vec<_> = models.into_values().collect();
     let next = AtomicUsize::new(0);
     let answers = Mutex::new(vec![Vec::new(); questions.len()]);
-    let ask_of_folders = || -> anyhow::Result<()> {
-        while let Some(folder) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
-            eprintln!("asking of {}", folder.display());
-            let of_folder = questions.iter().enumerate().filter(|(_, question)| question.folder == *folder);
-            for (at, answer) in ask(tools, &of_folder.collect::<Vec<_>>())? {
+    let ask_of_models = || -> anyhow::Result<()> {
+        while let Some(questions) = models.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for (at, answer) in ask(tools, questions)? {
                 answers.lock().unwrap_or_else(PoisonError::into_inner)[at] = answer;
             }
         }
         Ok(())
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(ask_of_folders)).collect();
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(ask_of_models)).collect();
         threads.into_iter().try_for_each(|thread| match thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -136,9 +136,17 @@ pub(crate) fn ask_all(tools: &Tools, questions: &[Question]) -> anyhow::Result<V
     Ok(answers.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Asks of one folder. What does not depend on how the model is served is asked once.
+/// What the estimators read of a folder.
+fn held_by(folder: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let config = folder.join("config.json");
+    let config = fs::read(&config).with_context(|| format!("read {}", config.display()))?;
+    Ok(vec![config, fs::read(folder.join(vramscope_models::QUANTIZATION_FILE)).unwrap_or_default()])
+}
+
+/// Asks of one model. What does not depend on how the model is served is asked once.
 fn ask(tools: &Tools, questions: &[(usize, &Question)]) -> anyhow::Result<Vec<(usize, Vec<Answer>)>> {
     let Some((_, first)) = questions.first() else { return Ok(Vec::new()) };
+    eprintln!("asking of {}", first.name);
     let held = put(tools, "tensors", &first.words())?;
     let accelerate = put(tools, Peer::Accelerate.name(), &first.words())?;
     let file = tools.folder.join(format!("tensors-{}.json", first.name));
@@ -152,8 +160,8 @@ fn ask(tools: &Tools, questions: &[(usize, &Question)]) -> anyhow::Result<Vec<(u
         words["parameters"] = held["parameters"].clone();
         words["why"] = json!(held["why"].as_str().or(held["failed"].as_str()).unwrap_or("no tensors at hand"));
         let answer = |peer: &Peer| match peer {
-            Peer::Accelerate => Ok(Answer::read(&accelerate, question)),
-            _ => Ok(Answer::read(&put(tools, peer.name(), &words)?, question)),
+            Peer::Accelerate => Ok(Answer::read(&accelerate)),
+            _ => Ok(Answer::read(&put(tools, peer.name(), &words)?)),
         };
         answers.push((*at, Peer::ALL.iter().map(answer).collect::<anyhow::Result<Vec<_>>>()?));
     }
@@ -179,24 +187,37 @@ fn put(tools: &Tools, to: &str, words: &Value) -> anyhow::Result<Value> {
     let _ = input.write_all(words.to_string().as_bytes());
     drop(input);
     let output = child.wait_with_output().context("wait for xtask/versus/ask.py")?;
-    Ok(serde_json::from_slice(&output.stdout).unwrap_or_else(|_| match output.status.code() {
+    Ok(answer_of(&output, words))
+}
+
+fn answer_of(output: &Output, words: &Value) -> Value {
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    // Where a folder lies is no part of what is wrong.
+    if let (Some(folder), Some(name)) = (words["folder"].as_str(), words["name"].as_str()) {
+        text = text.replace(folder, name);
+    }
+    serde_json::from_str(&text).unwrap_or_else(|_| match output.status.code() {
         Some(124 | 137) => json!({"failed": format!("no answer within {LIMIT_S} s")}),
         _ => json!({"failed": format!("its process ended with {}", output.status)}),
-    }))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
     use super::*;
 
-    fn question() -> Question {
-        Question { name: "m".to_owned(), folder: "/models/m".into(), length: 1, kv_cache_dtype: "auto".to_owned() }
+    fn ended(code: i32, stdout: &str) -> Value {
+        let output =
+            Output { status: ExitStatus::from_raw(code << 8), stdout: stdout.as_bytes().to_vec(), stderr: Vec::new() };
+        answer_of(&output, &json!({"folder": "/models/m", "name": "m"}))
     }
 
     #[test]
     fn a_figure_that_is_absent_has_its_reason() {
-        let said = json!({"weights": 4.0, "request": null, "why": {"request": "it has none"}});
-        let answer = Answer::read(&said, &question());
+        let answer = Answer::read(&json!({"weights": 4.0, "request": null, "why": {"request": "it has none"}}));
         assert_eq!(answer.weights, Ok(4.0));
         assert_eq!(answer.request, Err("it has none".to_owned()));
         assert_eq!(answer.parameters, Err("it gives no such figure".to_owned()));
@@ -204,7 +225,13 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_model_and_not_where_it_lies() {
-        let answer = Answer::read(&json!({"failed": "KeyError in /models/m/config.json"}), &question());
+        let answer = Answer::read(&ended(0, r#"{"failed": "KeyError in /models/m/config.json"}"#));
         assert_eq!(answer, Answer::none("KeyError in m/config.json"));
+    }
+
+    #[test]
+    fn a_process_that_dies_or_takes_too_long_is_an_answer() {
+        assert_eq!(Answer::read(&ended(124, "")), Answer::none("no answer within 900 s"));
+        assert_eq!(Answer::read(&ended(1, "{\"weights\"")), Answer::none("its process ended with exit status: 1"));
     }
 }
