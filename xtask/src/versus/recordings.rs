@@ -82,7 +82,7 @@ pub(crate) fn run(root: &Path, tools: &Tools, mut folders: Vec<PathBuf>) -> anyh
     table("Weights of recorded engines, GiB, errors in percent", &["run", "release"], &peers, &weights);
     let (label, peers) = (["run", "release", "tokens", "cache"], WITH_REQUESTS.map(Peer::name));
     table("Cache of one request of recorded engines, GiB, errors in percent", &label, &peers, &requests);
-    table("The whole cache, which no other says, GiB, errors in percent", &["run", "release"], &[], &pools);
+    table("The whole cache of recorded engines, GiB, errors in percent", &["run", "release"], &[], &pools);
     Ok(())
 }
 
