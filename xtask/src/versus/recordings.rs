@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use super::install::Tools;
@@ -48,6 +48,13 @@ pub(crate) fn run(root: &Path, tools: &Tools, mut folders: Vec<PathBuf>) -> anyh
     let mut runs = Vec::new();
     for folder in recordings(&folders)? {
         runs.extend(read(&program, &folder)?);
+    }
+    if runs.is_empty() {
+        let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        bail!(
+            "no recording of one rank in {}: each wants `args.json`, `truth.json` and `config.json`",
+            folders.join(", ")
+        );
     }
     let questions: Vec<Question> = runs.iter().map(|run| run.question.clone()).collect();
     let answers = ask_all(tools, &questions)?;
