@@ -1,9 +1,15 @@
 //! A connection, with what was read of its next request and what is left to be written.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::TcpStream;
+use std::os::fd::AsRawFd as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::sys::socket::sockopt::ReceiveTimestampns;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 
 use crate::flight::Flight;
+use crate::realtime::now_ns;
 
 /// A request's head and body may not be larger: the longest prompts of tests are far below.
 const MAX_REQUEST: usize = 64 << 20;
@@ -24,6 +30,8 @@ pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     read: Vec<u8>,
     unwritten: Vec<u8>,
+    /// When the last that was read had come.
+    pub(crate) came_ns: u64,
     pub(crate) flight: Option<Flight>,
     /// Grows with each answer, so that what was planned for an earlier one is told from what is for this one.
     pub(crate) generation: u64,
@@ -33,26 +41,33 @@ impl Connection {
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, read: Vec::new(), unwritten: Vec::new(), flight: None, generation: 0 })
+        setsockopt(&stream, ReceiveTimestampns, &true)?;
+        Ok(Self { stream, read: Vec::new(), unwritten: Vec::new(), came_ns: 0, flight: None, generation: 0 })
     }
 
     /// Reads what is there; `false` when the client has gone.
     pub(crate) fn fill(&mut self) -> bool {
         let mut buffer = [0; 16 << 10];
+        let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
         loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return false,
-                Ok(n) => {
-                    self.read.extend_from_slice(&buffer[..n]);
-                    if self.read.len() > MAX_REQUEST {
-                        return false;
-                    }
-                    if n < buffer.len() {
-                        return true;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(_) => return false,
+            let mut parts = [io::IoSliceMut::new(&mut buffer)];
+            let read = recvmsg::<()>(self.stream.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty());
+            let (length, came) = match read {
+                Ok(read) => (read.bytes, read.cmsgs().ok().and_then(|mut messages| messages.next())),
+                Err(error) => return error == nix::errno::Errno::EAGAIN,
+            };
+            // When the packet came, and not when this thread came to read it.
+            let age = match came {
+                Some(ControlMessageOwned::ScmTimestampns(at)) => wall().saturating_sub(Duration::from(at)),
+                _ => Duration::ZERO,
+            };
+            self.came_ns = now_ns().saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(0));
+            self.read.extend_from_slice(&buffer[..length]);
+            if length == 0 || self.read.len() > MAX_REQUEST {
+                return false;
+            }
+            if length < buffer.len() {
+                return true;
             }
         }
     }
@@ -113,4 +128,9 @@ impl Connection {
         self.unwritten.drain(..written);
         alive
     }
+}
+
+/// Now, by the clock that notes when packets come.
+fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,10 +1,12 @@
 //! What is answered to whom, and when.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::hash::Hasher as _;
 
 use fnv::FnvHasher;
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::answer::{Asked, refusal, whole};
@@ -20,13 +22,45 @@ use crate::truth::RequestTruth;
 struct Completion {
     model: String,
     #[serde(default)]
-    prompt: Value,
+    prompt: Prompt,
     #[serde(default)]
     messages: Vec<Value>,
     max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
     #[serde(default)]
     stream: bool,
+}
+
+/// A prompt, of which only the kind and the length matter: to build a list of ids would keep the loop from its schedule.
+#[derive(Default)]
+enum Prompt {
+    Words(u64),
+    Ids(u64),
+    #[default]
+    None,
+}
+
+impl<'de> Deserialize<'de> for Prompt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Counts;
+        impl<'de> Visitor<'de> for Counts {
+            type Value = Prompt;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of token ids")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Prompt, E> {
+                Ok(Prompt::Words(words(text)))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut ids: A) -> Result<Prompt, A::Error> {
+                let mut count = 0;
+                while ids.next_element::<u32>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Prompt::Ids(count))
+            }
+        }
+        deserializer.deserialize_any(Counts)
+    }
 }
 
 /// Tokens that are generated where nobody says how many.
@@ -37,7 +71,7 @@ const BLOCK: u64 = 16;
 impl Loop {
     /// Answers a request, or begins to.
     pub(crate) fn take(&mut self, slot: usize, request: &Request) {
-        let arrived_ns = now_ns();
+        let arrived_ns = self.connections.get(slot).and_then(Option::as_ref).map_or_else(now_ns, |one| one.came_ns);
         let key = self.script.api_key.as_ref().map(|key| format!("Bearer {key}"));
         if request.path.starts_with("/v1") && key.is_some() && request.authorization != key {
             self.send(slot, &whole(401, "application/json", r#"{"error":"Unauthorized"}"#));
@@ -86,12 +120,12 @@ impl Loop {
             return self.send(slot, &refusal(404, &format!("The model `{}` does not exist.", asked.model)));
         }
         let input = match &asked.prompt {
-            Value::Array(_) if self.script.refuses_token_ids => {
+            Prompt::Ids(_) if self.script.refuses_token_ids => {
                 return self.send(slot, &refusal(400, "prompt must be a string"));
             }
-            Value::Array(ids) => ids.len() as u64,
-            Value::String(text) => text.split_whitespace().count() as u64,
-            _ => asked.messages.iter().filter_map(|one| one["content"].as_str()).map(words).sum(),
+            Prompt::Ids(count) => *count,
+            Prompt::Words(count) => *count,
+            Prompt::None => asked.messages.iter().filter_map(|one| one["content"].as_str()).map(words).sum(),
         };
         let most = asked.max_tokens.or(asked.max_completion_tokens).unwrap_or(MAX_TOKENS);
         if input.saturating_add(most) > self.script.max_model_len {
@@ -107,7 +141,7 @@ impl Loop {
             (row, number)
         };
         self.first_arrival_ns.get_or_insert(arrived_ns);
-        self.look_up(&asked, input);
+        self.look_up(&request.body, input);
         let failure = self.script.failure(number);
         if let Some(How::Status(status)) = failure {
             self.note(row, |one| one.status = status);
@@ -135,16 +169,13 @@ impl Loop {
         }
     }
 
-    /// Counts what a prefix cache would find.
-    fn look_up(&mut self, asked: &Completion, input: u64) {
+    /// Counts what a prefix cache would find: all of a request that came before.
+    fn look_up(&mut self, body: &[u8], input: u64) {
         if !self.script.prefix_cache {
             return;
         }
         let mut hasher = FnvHasher::default();
-        hasher.write(asked.prompt.to_string().as_bytes());
-        for message in &asked.messages {
-            hasher.write(message.to_string().as_bytes());
-        }
+        hasher.write(body);
         if !self.prompts.insert(hasher.finish()) {
             self.counts.prefix_hit_tokens += input / BLOCK * BLOCK;
         }

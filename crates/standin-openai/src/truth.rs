@@ -18,7 +18,7 @@ pub struct Truth {
 pub struct RequestTruth {
     /// Its number, from 0; its answer's `id` ends with it.
     pub number: u64,
-    /// When the whole request was read.
+    /// When the last of the request came, by the system's note of packets.
     pub arrived_ns: u64,
     /// The HTTP status of the answer, 0 while there is none.
     pub status: u16,

@@ -12,7 +12,7 @@ fn main() {
             ..LoadPlan::new(&a[2], n(5), n(6), n(4))
         };
         let report = run(&client, &plan, &mut |_| {}).await.unwrap();
-        report.write_serve_json(std::io::stdout()).unwrap();
+        report.write_serve_json(std::io::BufWriter::with_capacity(1 << 20, std::io::stdout())).unwrap();
         eprintln!("{:?}", report.health);
     });
 }

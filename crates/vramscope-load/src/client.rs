@@ -13,7 +13,7 @@ use vramscope_core::without_controls;
 use crate::address::Address;
 use crate::chunk;
 use crate::error::LoadError;
-use crate::http::{Connection, Head, NoHttp, Pool, Reader, Unsent};
+use crate::http::{Arrived, Connection, Head, NoHttp, Pool, Reader, Unsent};
 
 /// An answer to a question about the server (not a completion) comes within this time or not at all.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,8 +81,8 @@ pub(crate) enum Part<'a> {
     /// It is about to be written, on a connection that stands. It may happen again: a connection that the server closed
     /// while it waited is told from others only by what is written to it.
     Sending(Instant),
-    /// A part of the answer's body came, read at this time.
-    Body(&'a Head, &'a [u8], Instant),
+    /// A part of the answer's body came.
+    Body(&'a Head, &'a [u8], Arrived),
 }
 
 struct Answer {
@@ -357,7 +357,7 @@ async fn follow(
     let early = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "it ended before the answer did");
     while !reader.is_whole() {
         let mut flow = ControlFlow::Continue(());
-        let mut push = |bytes: &[u8], at| {
+        let mut push = |bytes: &[u8], at: Arrived| {
             reader.push(bytes, &mut |head, part| {
                 if flow.is_continue() {
                     flow = take(Part::Body(head, part, at));

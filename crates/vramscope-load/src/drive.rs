@@ -1,5 +1,6 @@
 //! Sends requests as they are due, up to as many at once as the plan allows.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Receiver, UnboundedSender, channel, unbounded_channel};
@@ -10,6 +11,7 @@ use crate::arrival::Arrival;
 use crate::client::Client;
 use crate::completion::body;
 use crate::error::{Failure, FailureKind};
+use crate::health::Reads;
 use crate::plan::{LoadPlan, Until};
 use crate::prompt::{PromptForm, prompt};
 use crate::random::Random;
@@ -41,6 +43,7 @@ pub(crate) struct Drive<'a> {
     pub(crate) anchor: Instant,
     pub(crate) told: &'a UnboundedSender<LoadEvent>,
     pub(crate) stopped: watch::Receiver<bool>,
+    pub(crate) reads: Arc<Reads>,
 }
 
 /// What came of them.
@@ -65,7 +68,8 @@ impl Drive<'_> {
         };
         let mut made = self.made(turn, count);
         let (dropped, mut unfinished) = unbounded_channel();
-        let common = Common { anchor: self.anchor, stall_timeout: self.plan.stall_timeout, dropped };
+        let (anchor, stall_timeout, reads) = (self.anchor, self.plan.stall_timeout, self.reads.clone());
+        let common = Common { anchor, stall_timeout, dropped, reads };
         // Dropping the set aborts its tasks.
         let mut flying = JoinSet::new();
         let mut records: Vec<RequestRecord> = Vec::new();

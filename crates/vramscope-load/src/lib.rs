@@ -49,7 +49,7 @@ pub use arrival::{Arrival, Spacing};
 pub use client::{Client, Reply, ServedModel};
 pub use completion::Endpoint;
 pub use error::{Failure, FailureKind, LoadError};
-pub use health::ClientHealth;
+pub use health::{ClientHealth, ReadAfter};
 pub use lengths::Lengths;
 pub use metrics::{EngineMetrics, EngineReadings};
 pub use plan::{LoadPlan, Prompts, Until};

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,8 @@ use crate::answer::Answer;
 use crate::client::{Client, Part};
 use crate::completion::Endpoint;
 use crate::error::{Failure, FailureKind};
-use crate::http::{Head, Unsent};
+use crate::health::Reads;
+use crate::http::{Arrived, Head, Unsent};
 
 /// What one request did. All times count from the load's anchor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +135,8 @@ pub(crate) struct Common {
     pub(crate) stall_timeout: Duration,
     /// Who is given the record of a request that is dropped under way.
     pub(crate) dropped: UnboundedSender<RequestRecord>,
+    /// How late reads are.
+    pub(crate) reads: Arc<Reads>,
 }
 
 impl Ready {
@@ -193,7 +197,7 @@ impl Drop for Flight {
 /// Sends a request and follows its answer to the end. Dropping the future closes the connection, and the engine aborts.
 pub(crate) async fn complete(client: Client, ready: Ready, common: Common) -> RequestRecord {
     let Ready { number, asked, due, held, request } = ready;
-    let Common { anchor, stall_timeout, dropped } = common;
+    let Common { anchor, stall_timeout, dropped, reads } = common;
     let answer = Answer::new(asked, anchor);
     let start = anchor.elapsed();
     let mut flight = Flight { number, due, held, start, anchor, answer, dropped: Some(dropped) };
@@ -207,9 +211,14 @@ pub(crate) async fn complete(client: Client, ready: Ready, common: Common) -> Re
                     heard.store(nanoseconds(*start), Relaxed);
                     ControlFlow::Continue(())
                 }
-                Part::Body(head, bytes, at) => {
+                Part::Body(head, bytes, Arrived { at, read_after }) => {
+                    // No answer comes before its question, whatever a clock says that was set meanwhile.
+                    let at = at.max(anchor + *start);
                     if answer.take(&client, head, bytes, at) {
                         heard.store(nanoseconds(at.saturating_duration_since(anchor)), Relaxed);
+                    }
+                    if let Some(late) = read_after {
+                        reads.note(late);
                     }
                     answer.flow()
                 }

@@ -1,5 +1,6 @@
 //! Conducts a load: tries the server out, warms it up, measures.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -173,7 +174,8 @@ async fn measure(
     };
     tell(LoadEvent::Probed { form });
     open(client, plan).await?;
-    let mut drive = Drive { client, plan, form, anchor: anchor.monotonic, told, stopped: stopped.clone() };
+    let mut drive =
+        Drive { client, plan, form, anchor: anchor.monotonic, told, stopped: stopped.clone(), reads: Arc::default() };
     if plan.warmup_requests > 0 {
         let at = anchor.monotonic.elapsed();
         tell(LoadEvent::WarmupStarted { at, requests: plan.warmup_requests });
@@ -187,6 +189,7 @@ async fn measure(
         }
     }
     let watch = Watch::start();
+    drive.reads = watch.reads();
     let started = anchor.monotonic.elapsed();
     tell(LoadEvent::MeasureStarted { at: started, requests: plan.requests() });
     let driven = drive.all(Turn::Measured, started).await;
@@ -217,7 +220,7 @@ async fn probe(client: &Client, plan: &LoadPlan, anchor: Instant) -> Result<Prom
         let asked = Asked { input: None, output: 1 };
         let ready = Ready { number: 0, asked, due: Duration::ZERO, held: Duration::ZERO, request };
         let (dropped, _) = unbounded_channel();
-        let common = Common { anchor, stall_timeout: plan.stall_timeout, dropped };
+        let common = Common { anchor, stall_timeout: plan.stall_timeout, dropped, reads: Arc::default() };
         complete(client.clone(), ready, common).await.outcome
     };
     if let Prompts::Text(_) = plan.prompts {

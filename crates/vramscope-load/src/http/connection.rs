@@ -3,22 +3,30 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::{TcpStream, lookup_host};
+
+use super::arrival::{self, Room};
 
 /// A connection stands within this time or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// More than any wave of chunks that waits on one connection.
-const SCRATCH: usize = 64 << 10;
-
 thread_local! {
     /// What a read brought is taken before anything else runs on the thread, so that all connections share the room.
-    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+    static READ: RefCell<Room> = RefCell::new(Room::new());
+}
+
+/// When something came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrived {
+    /// When the system had it: however late the program reads, this is when the server's bytes were there. Of several
+    /// packets that one read brings it is the last one's.
+    pub(crate) at: Instant,
+    /// How much later the program read it; `None` where the system does not say when it came.
+    pub(crate) read_after: Option<Duration>,
 }
 
 /// Why a request was not sent, or not answered.
@@ -59,6 +67,7 @@ impl Connection {
             Ok(Err(error)) => Err(Unsent::Refused(error)),
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true).map_err(Unsent::Cut)?;
+                arrival::want(&stream);
                 Ok(Self { stream, used: false })
             }
         }
@@ -69,23 +78,38 @@ impl Connection {
         self.stream.write_all(request).await
     }
 
-    /// Reads once, and gives what came, with the time at which the read returned, to `take`. `None` is the end.
-    pub(crate) async fn read<T>(&mut self, take: &mut impl FnMut(&[u8], Instant) -> T) -> io::Result<Option<T>> {
+    /// Reads once, and gives what came, with the time at which it came, to `take`. `None` is the end.
+    pub(crate) async fn read<T>(&mut self, take: &mut impl FnMut(&[u8], Arrived) -> T) -> io::Result<Option<T>> {
         std::future::poll_fn(|context| {
-            READ.with_borrow_mut(|room| {
-                let mut room = ReadBuf::new(room);
-                ready!(Pin::new(&mut self.stream).poll_read(context, &mut room))?;
-                let now = Instant::now();
-                Poll::Ready(Ok((!room.filled().is_empty()).then(|| take(room.filled(), now))))
-            })
+            loop {
+                ready!(self.stream.poll_read_ready(context))?;
+                let mut taken = None;
+                let drained = self.stream.try_io(Interest::READABLE, || {
+                    READ.with_borrow_mut(|room| {
+                        let (read, arrived) = room.read(&self.stream)?;
+                        taken = Some((read > 0).then(|| take(room.bytes(read), arrived)));
+                        // Less than there is room for was all that is there: a further read would only say so, at the
+                        // price of a call for each chunk.
+                        if read > 0 && room.has_room_after(read) {
+                            Err(io::ErrorKind::WouldBlock.into())
+                        } else {
+                            Ok(())
+                        }
+                    })
+                });
+                match (taken, drained) {
+                    (Some(taken), _) => return Poll::Ready(Ok(taken)),
+                    (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
+                    (None, _) => {}
+                }
+            }
         })
         .await
     }
 
     /// Whether it is open and silent, as one that waits for a request is.
     fn is_fit(&self) -> bool {
-        let mut one = [0];
-        matches!(self.stream.try_read(&mut one), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
