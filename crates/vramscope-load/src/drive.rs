@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::completion::body;
 use crate::error::{Failure, FailureKind};
 use crate::health::Reads;
+use crate::pause::Pause;
 use crate::plan::{LoadPlan, Until};
 use crate::prompt::{PromptForm, prompt};
 use crate::random::Random;
@@ -44,6 +45,7 @@ pub(crate) struct Drive<'a> {
     pub(crate) told: &'a UnboundedSender<LoadEvent>,
     pub(crate) stopped: watch::Receiver<bool>,
     pub(crate) reads: Arc<Reads>,
+    pub(crate) pause: &'a Pause,
 }
 
 /// What came of them.
@@ -75,6 +77,7 @@ impl Drive<'_> {
         let mut records: Vec<RequestRecord> = Vec::new();
         let (mut number, mut failed, mut gone, mut blocked) = (0u64, 0, false, false);
         let mut next: Option<Made> = None;
+        let mut took = Duration::ZERO;
         let over = match (self.plan.until, &due) {
             (Until::Elapsed(time), None) if turn == Turn::Measured => Some(started.saturating_add(time)),
             _ => None,
@@ -119,6 +122,8 @@ impl Drive<'_> {
                     gone |= record.outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::Refused);
                     failed += u64::from(record.outcome.is_err());
                     let (at, done) = (record.end, records.len() as u64 + 1);
+                    took = took.saturating_add(record.latency());
+                    self.pause.set(flying.len(), took / u32::try_from(done).unwrap_or(u32::MAX));
                     records.push(record);
                     let measured = turn == Turn::Measured;
                     // Nobody listens to a load that was dropped.

@@ -36,6 +36,7 @@ mod health;
 mod http;
 mod lengths;
 mod metrics;
+mod pause;
 mod plan;
 mod prompt;
 mod random;

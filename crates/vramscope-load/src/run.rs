@@ -13,6 +13,7 @@ use crate::error::{Failure, FailureKind, LoadError};
 use crate::files::make_room;
 use crate::health::Watch;
 use crate::http::Unsent;
+use crate::pause::Pause;
 use crate::plan::{LoadPlan, Prompts};
 use crate::prompt::{Prompt, PromptForm, prompt};
 use crate::report::{Anchor, LoadReport};
@@ -104,9 +105,12 @@ pub async fn run_until(
     let thread = std::thread::Builder::new().name("load".to_owned());
     thread
         .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let pause = Arc::new(Pause::default());
+            let resting = pause.clone();
+            let rest = move || resting.rest();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(rest).build();
             let report = match runtime {
-                Ok(runtime) => runtime.block_on(conduct(&client, &plan, told, stopping)),
+                Ok(runtime) => runtime.block_on(conduct(&client, &plan, told, stopping, &pause)),
                 Err(source) => Some(Err(LoadError::Thread { source })),
             };
             if let Some(report) = report {
@@ -143,6 +147,7 @@ async fn conduct(
     plan: &LoadPlan,
     told: UnboundedSender<LoadEvent>,
     stopping: oneshot::Receiver<()>,
+    pause: &Pause,
 ) -> Option<Result<LoadReport, LoadError>> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let abandoned = async {
@@ -152,7 +157,7 @@ async fn conduct(
         }
     };
     tokio::select! {
-        report = measure(client, plan, &told, stopped) => Some(report),
+        report = measure(client, plan, &told, stopped, pause) => Some(report),
         () = abandoned => None,
     }
 }
@@ -162,6 +167,7 @@ async fn measure(
     plan: &LoadPlan,
     told: &UnboundedSender<LoadEvent>,
     mut stopped: tokio::sync::watch::Receiver<bool>,
+    pause: &Pause,
 ) -> Result<LoadReport, LoadError> {
     // Nobody listens to a load that was dropped.
     let tell = |event| {
@@ -174,8 +180,16 @@ async fn measure(
     };
     tell(LoadEvent::Probed { form });
     open(client, plan).await?;
-    let mut drive =
-        Drive { client, plan, form, anchor: anchor.monotonic, told, stopped: stopped.clone(), reads: Arc::default() };
+    let mut drive = Drive {
+        client,
+        plan,
+        form,
+        anchor: anchor.monotonic,
+        told,
+        stopped: stopped.clone(),
+        reads: Arc::default(),
+        pause,
+    };
     if plan.warmup_requests > 0 {
         let at = anchor.monotonic.elapsed();
         tell(LoadEvent::WarmupStarted { at, requests: plan.warmup_requests });
