@@ -301,8 +301,9 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
     };
     let (low, high) = (low + tower / 2, high.saturating_add(tower).saturating_add(more));
     let (less, own) = shared_by_drafter(model, args, storage, sums.0[Part::Drafter as usize]);
-    let (low, high) = (low + less, high.saturating_add(own).saturating_add(sparse_copies(model, args)));
-    let confidence = if less > 0 { confidence.min(Confidence::Estimated) } else { confidence };
+    let copies = sparse_copies(model, args);
+    let (low, high) = (low + less, high.saturating_add(own).saturating_add(copies));
+    let confidence = if less > 0 || copies > 0 { confidence.min(Confidence::Estimated) } else { confidence };
     let confidence = if counted { confidence } else { confidence.min(Confidence::Estimated) };
     Figure::exact(
         total,
