@@ -18,7 +18,7 @@ pub(crate) fn make_room(connections: u64, must: bool) -> Result<(), LoadError> {
     }
     let raised =
         rustix::process::Rlimit { current: Some(limit.maximum.map_or(needed, |most| most.min(needed))), ..limit };
-    let allowed = if setrlimit(Resource::Nofile, raised.clone()).is_ok() { raised.current } else { limit.current };
+    let allowed = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
     match allowed {
         Some(allowed) if must && allowed < needed => Err(LoadError::OpenFiles { needed, allowed }),
         _ => Ok(()),
