@@ -20,7 +20,7 @@ use crate::signals::Signals;
 const MOST: f64 = 16_384.0;
 /// How close a sweep comes to the bound.
 const RESOLUTION: f64 = 0.02;
-/// A level that brings less than this more than half of it did is no gain; after two of them a sweep without bounds ends.
+/// A level that brings less than this part of the most before it is no gain; after two in turn a sweep without bounds ends.
 const GAIN: f64 = 1.05;
 
 /// What measuring goes with.
@@ -45,9 +45,8 @@ pub(super) async fn measure(
     let generator = concat!("vramscope ", env!("CARGO_PKG_VERSION")).to_owned();
     let first = arrivals.first().map_or_else(|| asked.plan.clone(), |first| plan::at(&asked.plan, args, *first));
     let mut document = LoadDocument::new(generator, client.server().to_owned(), asked.server_version, &first);
-    if arrivals.len() > 1 && args.num_prompts.is_none() || args.sweep {
-        document.workload.requests = args.num_prompts;
-    }
+    // How many requests a level has follows from it, unless somebody says so.
+    document.workload.requests = args.num_prompts;
     let mut course = Course { client, args, plan: asked.plan, signals, requests, document };
     match arrivals.first() {
         Some(first) if args.sweep => course.sweep(*first).await?,
@@ -71,9 +70,6 @@ impl Course<'_> {
         let mut plan = plan::at(&self.plan, self.args, arrival);
         // Each measurement of a run has a stream of its own, and so prompts of its own.
         plan.stream = self.document.levels.len() as u64;
-        if self.args.repeat > 1 || self.args.sweep || plan.stream > 0 {
-            plan.warmup_requests = if plan.stream == 0 { plan.warmup_requests } else { self.args.warmup.unwrap_or(1) };
-        }
         let what = said(arrival, repeat);
         let mut progress = (!self.args.quiet).then(Progress::new);
         let mut all = None;
