@@ -109,6 +109,11 @@ impl Client {
         }
     }
 
+    /// The server as host and port.
+    pub fn server(&self) -> &str {
+        &self.shared.address.authority
+    }
+
     /// Sends a header with every request. Its value is repeated in no message.
     ///
     /// # Errors

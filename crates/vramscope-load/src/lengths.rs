@@ -161,7 +161,8 @@ mod tests {
     fn normal_lengths_have_their_mean_and_deviation() {
         let mut random = Random::of(3, &[]);
         let lengths = Lengths::Normal { mean: 500.0, sd: 100.0 };
-        let many: Vec<f64> = (0..20_000).map(|_| lengths.draw(&mut random) as f64).collect();
+        let drawn = std::iter::repeat_with(|| u32::try_from(lengths.draw(&mut random)).unwrap());
+        let many: Vec<f64> = drawn.take(20_000).map(f64::from).collect();
         let mean = many.iter().sum::<f64>() / 2e4;
         let sd = (many.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2e4).sqrt();
         assert!((mean - 500.0).abs() < 3.0 && (sd - 100.0).abs() < 3.0, "{mean} {sd}");

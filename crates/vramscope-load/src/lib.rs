@@ -27,7 +27,7 @@ mod arrival;
 mod chunk;
 mod client;
 mod completion;
-mod document;
+pub mod document;
 mod drive;
 mod error;
 mod exposition;
@@ -43,8 +43,11 @@ mod random;
 mod report;
 mod request;
 mod run;
+mod search;
+mod server_side;
 mod slo;
 mod sse;
+mod verdict;
 
 pub use arrival::{Arrival, Spacing};
 pub use client::{Client, Reply, ServedModel};
@@ -58,7 +61,10 @@ pub use prompt::PromptForm;
 pub use report::{Anchor, LATE, Latency, LoadReport, Summary};
 pub use request::{Asked, Counted, RequestRecord, Tokens};
 pub use run::{LoadEvent, run, run_until};
+pub use search::{Held, Point, Search, held, knee, saturation};
+pub use server_side::{Scraper, ServerSide};
 pub use slo::Slo;
+pub use verdict::{BUSY, ClientLimit, LATE_PART, LOOP_LATE, READ_LATE};
 
 /// The example of the README, which is a test.
 #[cfg(doctest)]

@@ -10,6 +10,7 @@ mod estimate;
 mod explain;
 mod fit;
 mod gpus;
+mod load;
 mod log;
 mod migrate;
 mod monitor;
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Explain(explain::Args),
     Fit(Box<fit::Args>),
     Gpus(gpus::Args),
+    Load(Box<load::Args>),
     Log(log::Args),
     Migrate(migrate::Args),
     Monitor(Box<monitor::Args>),
@@ -57,6 +59,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Explain(args) => explain::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Gpus(args) => gpus::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Monitor(args) => return monitor::run(&args),

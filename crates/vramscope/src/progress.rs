@@ -61,6 +61,18 @@ impl Progress {
         anstream::eprint!("\r\x1b[K{what} {done} of {all}");
     }
 
+    /// Says how many requests of a level are answered, and how many failed.
+    pub(crate) fn count(&mut self, what: &str, done: u64, all: Option<u64>, failed: u64) {
+        if self.next.is_none_or(|next| Instant::now() < next) {
+            return;
+        }
+        self.next = Some(Instant::now() + STEP);
+        self.shown = true;
+        let all = all.map_or(String::new(), |all| format!(" of {all}"));
+        let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        anstream::eprint!("\r\x1b[K{what}: {done}{all} requests{failed}");
+    }
+
     /// Says for what is waited, and since when.
     pub(crate) fn waiting(&mut self, what: &str, since: Duration) {
         if self.next.is_none_or(|next| Instant::now() < next) {

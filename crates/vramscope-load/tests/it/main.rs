@@ -8,3 +8,5 @@ mod failures;
 mod load;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod truth;

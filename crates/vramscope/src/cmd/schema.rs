@@ -65,6 +65,11 @@ const DOCUMENTS: &[Document] = &[
         about: "what the GPUs of this machine are and hold now",
         schema: vramscope_gpu::document::json_schema,
     },
+    Document {
+        name: "load",
+        about: "a load: what a server was sent at which levels, and how fast it answered",
+        schema: vramscope_load::document::load_json_schema,
+    },
     Document { name: "log-report", about: "what an engine log says", schema: vramscope_log::document::json_schema },
     Document {
         name: "profile",

@@ -17,6 +17,7 @@ mod explain;
 mod fit;
 mod gpus;
 mod guides;
+mod load;
 mod log;
 mod migrate;
 #[cfg(unix)]

@@ -1,0 +1,196 @@
+//! The load document.
+
+use serde::{Deserialize, Serialize};
+
+use super::{FindingDocument, LevelDocument};
+use crate::plan::{LoadPlan, Prompts, Until};
+use crate::prompt::PromptForm;
+use crate::search::{Point, knee, saturation};
+
+/// A load: what was sent at which levels, and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct LoadDocument {
+    /// The version of this document. Unit: none, a version.
+    pub vramscope_load: u32,
+    /// The program that wrote it, with its version.
+    pub generator: String,
+    /// The server, as host and port.
+    pub server: String,
+    /// The server's version, if it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<String>,
+    /// What all levels have in common.
+    pub workload: WorkloadDocument,
+    /// The levels in the order of measuring.
+    pub levels: Vec<LevelDocument>,
+    /// What a search over levels found; absent where levels were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchDocument>,
+    /// Whether the load was stopped before its end.
+    pub stopped: bool,
+    /// What is to be known beside the findings of levels.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub findings: Vec<FindingDocument>,
+}
+
+/// What all levels have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct WorkloadDocument {
+    /// The model asked for.
+    pub model: String,
+    /// The question asked: `completions` or `chat`.
+    pub endpoint: String,
+    /// The form of prompts: `token_ids`, `text` (words made from the seed) or `given`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<String>,
+    /// Prompt lengths as on the command line: `512`, `200..2000`, `normal:500,100`; words where prompts are text. Absent
+    /// for a given text. Unit: tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_len: Option<String>,
+    /// Generated lengths, likewise. Unit: tokens.
+    pub output_len: String,
+    /// Requests of each level, where they are counted. Unit: count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// For how long each level sends, where that ends it. Unit: seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<f64>,
+    /// How long each level rises to what it is. Unit: seconds.
+    pub ramp_up_s: f64,
+    /// Names prompts, lengths and arrivals, together with a level's stream. Unit: none, a number.
+    pub seed: u64,
+    /// The bounds of a good request, as on the command line; absent without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slo: Option<String>,
+    /// The names of extra fields of each body. Their values are not kept: they may be secrets.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub extra_body: Vec<String>,
+}
+
+/// What a search over levels found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct SearchDocument {
+    /// What was varied: `concurrency` (unit: count) or `rate` (unit: requests per second).
+    pub by: String,
+    /// The part of requests that must be good for a level to hold; absent without bounds. Unit: none, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// The highest level that holds. Unit: as `by` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holds: Option<f64>,
+    /// The lowest level that does not. Unit: as `by` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fails: Option<f64>,
+    /// The level with the most throughput for its latency. Unit: as `by` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knee: Option<f64>,
+    /// The lowest level that has the server's highest throughput, to 5 %; absent where no higher level shows that it is the
+    /// highest. Unit: as `by` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saturation: Option<f64>,
+}
+
+impl LoadDocument {
+    /// The version that is written.
+    pub const VERSION: u32 = 1;
+
+    /// A document without levels.
+    pub fn new(generator: String, server: String, server_version: Option<String>, plan: &LoadPlan) -> Self {
+        Self {
+            vramscope_load: Self::VERSION,
+            generator,
+            server,
+            server_version,
+            workload: WorkloadDocument::of(plan),
+            levels: Vec::new(),
+            search: None,
+            stopped: false,
+            findings: Vec::new(),
+        }
+    }
+
+    /// The points of a search: the mean over the repeats of each level.
+    pub fn points(&self) -> Vec<Point> {
+        let mut points: Vec<(f64, Vec<(f64, f64)>)> = Vec::new();
+        for level in &self.levels {
+            let asked = level.asked.concurrency.map(float).or(level.asked.rate_per_s);
+            let (Some(asked), Some(throughput), Some(e2e)) = (asked, level.output_tokens_per_s, level.e2e) else {
+                continue;
+            };
+            let one = (throughput, e2e.mean_ms / 1e3);
+            match points.iter_mut().find(|(level, _)| level.total_cmp(&asked).is_eq()) {
+                Some((_, all)) => all.push(one),
+                None => points.push((asked, vec![one])),
+            }
+        }
+        let mut points: Vec<Point> = points
+            .into_iter()
+            .map(|(level, all)| {
+                let n = float(all.len() as u64);
+                let (throughput, latency) = all.iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+                Point { level, throughput: throughput / n, latency: latency / n }
+            })
+            .collect();
+        points.sort_by(|a, b| a.level.total_cmp(&b.level));
+        points
+    }
+
+    /// The shape of the levels that were measured.
+    pub fn shape(&self) -> (Option<f64>, Option<f64>) {
+        let points = self.points();
+        if points.len() < 2 { (None, None) } else { (knee(&points), saturation(&points)) }
+    }
+
+    /// Requests that failed, or were not sent though nobody stopped the load, over all levels.
+    pub fn failed(&self) -> u64 {
+        self.levels
+            .iter()
+            .map(|level| level.requests.failed + if level.stopped { 0 } else { level.requests.unsent })
+            .sum()
+    }
+}
+
+impl WorkloadDocument {
+    fn of(plan: &LoadPlan) -> Self {
+        let (requests, duration_s) = match plan.until {
+            Until::Requests(requests) => (Some(requests), None),
+            Until::Elapsed(time) => (None, Some(time.as_secs_f64())),
+        };
+        Self {
+            model: plan.model.clone(),
+            endpoint: plan.endpoint.name().to_owned(),
+            prompts: None,
+            input_len: (plan.prompts == Prompts::Random).then(|| plan.input_len.to_string()),
+            output_len: plan.output_len.to_string(),
+            requests,
+            duration_s,
+            ramp_up_s: plan.ramp_up.as_secs_f64(),
+            seed: plan.seed,
+            slo: plan.slo.is_some().then(|| plan.slo.to_string()),
+            extra_body: plan.extra_body.keys().cloned().collect(),
+        }
+    }
+
+    /// Notes in which form prompts were sent.
+    pub fn sent_as(&mut self, form: PromptForm) {
+        self.prompts = Some(form.name().to_owned());
+    }
+}
+
+impl SearchDocument {
+    /// What is known of a search.
+    pub fn new(by: &str, share: Option<f64>, holds: Option<f64>, fails: Option<f64>) -> Self {
+        Self { by: by.to_owned(), share, holds, fails, knee: None, saturation: None }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of requests in flight")]
+fn float(count: u64) -> f64 {
+    count as f64
+}

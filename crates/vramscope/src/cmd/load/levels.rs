@@ -1,0 +1,198 @@
+//! Measures one level after the other.
+
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use vramscope_load::document::{LevelDocument, LoadDocument, SearchDocument};
+use vramscope_load::{Arrival, Client, LoadError, LoadEvent, LoadPlan, LoadReport, Scraper, Search, run_until};
+use vramscope_schema::ExitCode;
+
+use super::args::Args;
+use super::plan::{self, Asked};
+use super::refused;
+use crate::exit::OrExit as _;
+use crate::output;
+use crate::progress::Progress;
+use crate::signals::Signals;
+
+/// A sweep does not ask for more in flight, or a second, than this.
+const MOST: f64 = 16_384.0;
+/// How close a sweep comes to the bound.
+const RESOLUTION: f64 = 0.02;
+/// A level that brings less than this part of the most before it is no gain; after two in turn a sweep without bounds ends.
+const GAIN: f64 = 1.05;
+
+/// What measuring goes with.
+struct Course<'a> {
+    client: &'a Client,
+    args: &'a Args,
+    plan: LoadPlan,
+    signals: &'a Signals,
+    requests: Option<&'a mut RequestLines>,
+    document: LoadDocument,
+}
+
+/// Measures all levels, or those that a sweep asks for.
+pub(super) async fn measure(
+    client: &Client,
+    args: &Args,
+    asked: Asked,
+    signals: &Signals,
+    requests: Option<&mut RequestLines>,
+) -> anyhow::Result<LoadDocument> {
+    let arrivals = plan::arrivals(args)?;
+    let generator = concat!("vramscope ", env!("CARGO_PKG_VERSION")).to_owned();
+    let first = arrivals.first().map_or_else(|| asked.plan.clone(), |first| plan::at(&asked.plan, args, *first));
+    let mut document = LoadDocument::new(generator, client.server().to_owned(), asked.server_version, &first);
+    // How many requests a level has follows from it, unless somebody says so.
+    document.workload.requests = args.num_prompts;
+    let mut course = Course { client, args, plan: asked.plan, signals, requests, document };
+    match arrivals.first() {
+        Some(first) if args.sweep => course.sweep(*first).await?,
+        _ => {
+            for arrival in arrivals {
+                for repeat in 1..=args.repeat {
+                    if course.document.stopped {
+                        break;
+                    }
+                    course.level(arrival, repeat).await?;
+                }
+            }
+        }
+    }
+    Ok(course.document)
+}
+
+impl Course<'_> {
+    /// Measures a level and adds it to the document.
+    async fn level(&mut self, arrival: Arrival, repeat: u32) -> anyhow::Result<Option<&LevelDocument>> {
+        let mut plan = plan::at(&self.plan, self.args, arrival);
+        // Each measurement of a run has a stream of its own, and so prompts of its own.
+        plan.stream = self.document.levels.len() as u64;
+        let what = said(arrival, repeat);
+        let mut progress = (!self.args.quiet).then(Progress::new);
+        let mut all = None;
+        let scraper = Scraper::start(self.client).await;
+        let mut form = None;
+        let mut observe = |event| match event {
+            LoadEvent::Probed { form: probed } => form = Some(probed),
+            LoadEvent::MeasureStarted { requests, .. } => all = requests,
+            LoadEvent::RequestDone { measured: true, done, failed, .. } => {
+                if let Some(progress) = &mut progress {
+                    progress.count(&what, done, all, failed);
+                }
+            }
+            _ => {}
+        };
+        let mut token = self.signals.token();
+        let report = run_until(self.client, &plan, async move { token.cancelled().await }, &mut observe).await;
+        if let Some(progress) = &mut progress {
+            progress.end();
+        }
+        let report = match report {
+            Err(LoadError::Stopped) => {
+                self.document.stopped = true;
+                return Ok(None);
+            }
+            report => refused(report)?,
+        };
+        let server = scraper.end().await;
+        if let Some(form) = form {
+            self.document.workload.sent_as(form);
+        }
+        if let Some(requests) = &mut self.requests {
+            requests.add(&report, repeat)?;
+        }
+        self.document.stopped |= report.stopped;
+        self.document.levels.push(LevelDocument::of(&report, repeat, server));
+        Ok(self.document.levels.last())
+    }
+
+    /// Finds the highest level at which the bounds hold; without bounds, where more load brings no more tokens.
+    async fn sweep(&mut self, first: Arrival) -> anyhow::Result<()> {
+        let (by, level, whole) = match first {
+            Arrival::Rate { per_s, .. } => ("rate", per_s, false),
+            Arrival::Concurrency(n) => ("concurrency", number(n), true),
+            _ => ("concurrency", 1.0, true),
+        };
+        let share = self.args.slo.map(|_| self.args.slo_share);
+        let mut search = Search::new(level, MOST, RESOLUTION, whole, self.args.slo_share);
+        let (mut good, mut sent, mut without_gain) = (0, 0, 0);
+        while let Some(level) = search.next() {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to MOST")]
+            let arrival = if whole { Arrival::Concurrency(level as u64) } else { plan::rate(self.args, level) };
+            let before = self.document.points();
+            let Some(measured) = self.level(arrival, search.unsure() + 1).await? else { break };
+            let counts = measured.requests;
+            let goodput = measured.goodput.map(|goodput| goodput.good);
+            if self.document.stopped {
+                break;
+            }
+            let of_level = if search.unsure() == 0 { (0, 0) } else { (good, sent) };
+            // Without bounds every level is tried that is answered, as long as it brings more.
+            (good, sent) = (of_level.0 + goodput.unwrap_or(counts.completed), of_level.1 + counts.sent + counts.unsent);
+            search.tell(good, sent);
+            if share.is_none() {
+                let most = before.iter().map(|point| point.throughput).fold(0.0, f64::max);
+                let now = self.document.points().last().map_or(0.0, |point| point.throughput);
+                without_gain = if now < most * GAIN { without_gain + 1 } else { 0 };
+                if without_gain == 2 || search.fails().is_some() {
+                    break;
+                }
+            }
+        }
+        let (holds, fails) = if share.is_some() { (search.holds(), search.fails()) } else { (None, None) };
+        let mut found = SearchDocument::new(by, share, holds, fails);
+        (found.knee, found.saturation) = self.document.shape();
+        self.document.search = Some(found);
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "requests in flight")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+/// A level for people.
+fn said(arrival: Arrival, repeat: u32) -> String {
+    let level = match arrival {
+        Arrival::Concurrency(n) => format!("{n} in flight"),
+        Arrival::Rate { per_s, .. } => format!("{per_s:.4} a second"),
+        _ => "a level".to_owned(),
+    };
+    if repeat > 1 { format!("{level} (again, {repeat})") } else { level }
+}
+
+/// The file with a line for each request.
+pub(super) struct RequestLines {
+    path: PathBuf,
+    lines: BufWriter<tempfile::NamedTempFile>,
+}
+
+impl RequestLines {
+    /// Begins beside the file that it will be.
+    pub(super) fn new(path: &Path) -> anyhow::Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let file = tempfile::NamedTempFile::new_in(folder).or_exit(ExitCode::CannotWrite)?;
+        Ok(Self { path: path.to_owned(), lines: BufWriter::new(file) })
+    }
+
+    fn add(&mut self, report: &LoadReport, repeat: u32) -> anyhow::Result<()> {
+        let level = match report.plan.arrival {
+            Arrival::Concurrency(n) => json!({"concurrency": n, "repeat": repeat}),
+            Arrival::Rate { per_s, .. } => json!({"rate_per_s": per_s, "repeat": repeat}),
+            _ => json!({"repeat": repeat}),
+        };
+        let escaped = output::EscapedJson::new(&mut self.lines);
+        report.write_requests(&level, escaped).or_exit(ExitCode::CannotWrite)
+    }
+
+    /// Gives the file its name.
+    pub(super) fn keep(mut self) -> anyhow::Result<()> {
+        self.lines.flush().or_exit(ExitCode::CannotWrite)?;
+        let file = self.lines.into_inner().or_exit(ExitCode::CannotWrite)?;
+        file.persist(&self.path).map(drop).or_exit(ExitCode::CannotWrite)
+    }
+}

@@ -1,0 +1,136 @@
+//! The plan that the arguments make, and what the server says before it is loaded.
+
+use std::hash::{BuildHasher as _, Hasher as _};
+
+use anyhow::anyhow;
+use serde_json::{Map, Value};
+use vramscope_load::{Arrival, Client, Endpoint, LoadPlan, Spacing, Until};
+use vramscope_schema::ExitCode;
+
+use super::args::{Args, EndpointArg};
+use super::refused;
+use crate::exit::OrExit as _;
+
+/// A drawn seed has so many bits: every reader of JSON keeps them.
+const SEED_BITS: u32 = 48;
+/// Requests of a level at least, where nobody says how many.
+const LEAST: u64 = 50;
+/// For a rate, so many seconds of it.
+const SECONDS: f64 = 30.0;
+/// Warm-up of a rate.
+const WARMUP: u64 = 8;
+
+/// What is asked of the server, and what it said of itself.
+pub(super) struct Asked {
+    /// The plan of a level, but for its arrival, count and stream.
+    pub(super) plan: LoadPlan,
+    pub(super) server_version: Option<String>,
+}
+
+/// The client of the server.
+pub(super) fn client(args: &Args) -> anyhow::Result<Client> {
+    let mut client = refused(Client::new(&args.url, args.api_key.clone()))?;
+    for header in &args.header {
+        let (name, value) = header
+            .split_once(':')
+            .ok_or_else(|| anyhow!("a --header has no colon; write 'NAME: VALUE'"))
+            .or_exit(ExitCode::Usage)?;
+        client = refused(client.with_header(name.trim(), value.trim()))?;
+    }
+    Ok(client)
+}
+
+/// Makes the plan; the server tells its model.
+pub(super) async fn ask(client: &Client, args: &Args) -> anyhow::Result<Asked> {
+    // What cannot be is told before the server is asked anything.
+    let mut plan = plan(args)?;
+    for arrival in arrivals(args)? {
+        refused(at(&plan, args, arrival).check())?;
+    }
+    if args.model.is_none() {
+        let listed = refused(client.models().await)?;
+        let first =
+            listed.into_iter().next().ok_or_else(|| anyhow!("the server lists no model; name one with --model"));
+        plan.model = first.or_exit(ExitCode::HostUnavailable)?.id;
+    }
+    let server_version = client.version().await.ok().flatten();
+    Ok(Asked { plan, server_version })
+}
+
+fn plan(args: &Args) -> anyhow::Result<LoadPlan> {
+    let extra_body = match &args.extra_body {
+        None => Map::new(),
+        Some(text) => match serde_json::from_str(text) {
+            Ok(Value::Object(fields)) => Ok(fields),
+            Ok(_) => Err(anyhow!("--extra-body is no JSON object; write '{{\"temperature\": 0}}'")),
+            Err(error) => Err(anyhow!("--extra-body is no JSON: {error}")),
+        }
+        .or_exit(ExitCode::Usage)?,
+    };
+    let model = args.model.clone().unwrap_or_else(|| "the first listed".to_owned());
+    Ok(LoadPlan {
+        endpoint: match args.endpoint {
+            EndpointArg::Completions => Endpoint::Completions,
+            EndpointArg::Chat => Endpoint::Chat,
+        },
+        ramp_up: args.ramp_up,
+        seed: args.seed.unwrap_or_else(drawn),
+        stall_timeout: args.stall_timeout,
+        extra_body,
+        slo: args.slo.unwrap_or_default(),
+        ..LoadPlan::new(model, args.input_len, args.output_len, 1)
+    })
+}
+
+/// A seed that no other run has: the keys of the standard library's hashers are drawn from the system.
+fn drawn() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish() >> (u64::BITS - SEED_BITS)
+}
+
+/// The levels that are given; of a sweep the first.
+pub(super) fn arrivals(args: &Args) -> anyhow::Result<Vec<Arrival>> {
+    let arrivals: Vec<Arrival> = if args.rate.is_empty() {
+        let given = args.concurrency.iter().map(|n| Arrival::Concurrency(*n));
+        if args.concurrency.is_empty() { vec![Arrival::Concurrency(1)] } else { given.collect() }
+    } else {
+        args.rate.iter().map(|per_s| rate(args, *per_s)).collect()
+    };
+    if args.sweep && arrivals.len() > 1 {
+        return Err(anyhow!("--sweep begins at one level and finds the others; give one, or leave out --sweep"))
+            .or_exit(ExitCode::Usage);
+    }
+    Ok(arrivals)
+}
+
+/// A rate with what the arguments say of it.
+pub(super) fn rate(args: &Args, per_s: f64) -> Arrival {
+    let spacing = match args.burstiness {
+        b if b.is_infinite() => Spacing::Even,
+        b if (b - 1.0).abs() < f64::EPSILON => Spacing::Poisson,
+        burstiness => Spacing::Gamma { burstiness },
+    };
+    Arrival::Rate { per_s, spacing, max_in_flight: args.max_in_flight }
+}
+
+/// The plan of one level.
+pub(super) fn at(plan: &LoadPlan, args: &Args, arrival: Arrival) -> LoadPlan {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked with the plan: at most 30 million"
+    )]
+    let counted = match arrival {
+        Arrival::Concurrency(n) => n.saturating_mul(10),
+        Arrival::Rate { per_s, .. } => (per_s * SECONDS).ceil() as u64,
+        _ => LEAST,
+    };
+    let until = match (args.duration, args.num_prompts) {
+        (Some(time), _) => Until::Elapsed(time),
+        (None, given) => Until::Requests(given.unwrap_or(counted.max(LEAST))),
+    };
+    let usual = match arrival {
+        Arrival::Concurrency(n) => n,
+        _ => WARMUP,
+    };
+    LoadPlan { arrival, until, warmup_requests: args.warmup.unwrap_or(usual), ..plan.clone() }
+}
