@@ -101,7 +101,7 @@ impl Flat {
         }
     }
 
-    /// The figures of one time: `mean_NAME_ms`, `p99_NAME_ms`.
+    /// The figures of one time: `mean_NAME_ms`, `p99_NAME_ms`; `None` where nothing was measured.
     pub(crate) fn latency(&self, name: &str) -> Result<Option<Latency>, ResultError> {
         let of = |lead: &str| self.amount(&format!("{lead}_{name}_ms"));
         let mut latency = Latency { mean_ms: of("mean")?, std_ms: of("std")?, ..Latency::default() };
@@ -118,7 +118,7 @@ impl Flat {
                 latency.add(percent, ms);
             }
         }
-        Ok(latency.is_measured().then_some(latency))
+        Ok((latency != Latency::default()).then_some(latency))
     }
 
     fn wrong(&self, name: &str, field: &Field, expected: &'static str) -> ResultError {

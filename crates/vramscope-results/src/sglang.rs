@@ -24,7 +24,8 @@ pub(crate) fn read(run: &Flat) -> Result<LoadResult, ResultError> {
     let completed = run.count("completed")?;
     let mut latencies = BTreeMap::new();
     for (kind, name) in LATENCIES {
-        latencies.extend(run.latency(name)?.filter(|_| completed != Some(0)).map(|latency| (kind, latency)));
+        let latency = run.latency(name)?.filter(|latency| completed != Some(0) && latency.is_measured());
+        latencies.extend(latency.map(|latency| (kind, latency)));
     }
     // With a ratio below one the lengths are drawn.
     let even = run.amount("random_range_ratio")? == Some(1.0)

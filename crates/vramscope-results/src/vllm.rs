@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::error::ResultError;
 use crate::flat::Flat;
-use crate::result::{Asked, Counts, LatencyKind, LoadResult, Rates, Tool};
+use crate::result::{Asked, Counts, Latency, LatencyKind, LoadResult, Rates, Tool};
 
 const TOOL: &str = "vllm bench serve";
 /// Who writes this shape with an object of its own.
@@ -50,7 +50,10 @@ pub(crate) fn read(run: &Flat) -> Result<LoadResult, ResultError> {
     };
     let mut latencies = BTreeMap::new();
     for (kind, name) in LATENCIES {
-        latencies.extend(run.latency(name)?.filter(|_| completed != Some(0)).map(|latency| (kind, latency)));
+        // A request may well be sent without any delay.
+        let measured = |latency: &Latency| kind == LatencyKind::ClientQueue || latency.is_measured();
+        let latency = run.latency(name)?.filter(|latency| completed != Some(0) && measured(latency));
+        latencies.extend(latency.map(|latency| (kind, latency)));
     }
     let number = run.count("run_number")?.map(|n| format!("run {n}"));
     let fixed = |name: &str| own.as_ref().and_then(|own| own.count(name).ok().flatten());
