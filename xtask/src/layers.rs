@@ -32,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("standin-nvml", &[]),
+    ("standin-openai", &[]),
     ("standin-rocm-smi", &[]),
     ("standin-vllm", &[]),
     ("vramscope", &["*"]),

@@ -81,7 +81,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "versus",
-        about: "put two public estimators beside ours and the truth [RECORDINGS]; downloads 5 GiB the first time",
+        about: "put four public estimators beside ours and the truth [models | recordings [FOLDER]...]; installs 6 GiB",
         run: versus::run,
     },
 ];

@@ -3,8 +3,8 @@
 //! The engine's answers are stored: its own model classes on a device without memory, and its own planner, asked without a
 //! GPU. Comparing needs no engine and no Python.
 
-mod judged;
-mod truth;
+pub(crate) mod judged;
+pub(crate) mod truth;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -20,9 +20,9 @@ use vramscope_core::Architecture;
 /// Configs of the engine's registry: an architecture, a tab, and what its class takes where nothing is stated.
 const DEFAULTS: &str = "xtask/data/oracle/defaults.tsv";
 /// Configs with rules of their own, a folder each.
-const CASES: &str = "crates/vramscope-estimate/tests/data/models";
+pub(crate) const CASES: &str = "crates/vramscope-estimate/tests/data/models";
 /// What the engines said of these.
-const TRUTH: &str = "xtask/data/oracle/truth.jsonl";
+pub(crate) const TRUTH: &str = "xtask/data/oracle/truth.jsonl";
 /// Cases that are known to be wrong, each with why: what it says before a tab is a case's label.
 const KNOWN: &str = "xtask/data/oracle/known-wrong.tsv";
 /// The largest share of served cases that may be refused, in percent.
@@ -165,7 +165,7 @@ fn lines(file: &Path) -> anyhow::Result<Vec<String>> {
     Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
-fn stored(file: &Path) -> anyhow::Result<Vec<Truth>> {
+pub(crate) fn stored(file: &Path) -> anyhow::Result<Vec<Truth>> {
     lines(file)?.iter().map(|line| Truth::read(line)).collect()
 }
 
@@ -174,7 +174,7 @@ fn read_config(config: &[u8]) -> Result<Architecture, String> {
 }
 
 /// The model of a folder, with the quantization that lies beside its config.
-fn read_folder(folder: &Path) -> Result<Architecture, String> {
+pub(crate) fn read_folder(folder: &Path) -> Result<Architecture, String> {
     let config = fs::read(folder.join("config.json")).map_err(|error| error.to_string())?;
     match fs::read(folder.join(vramscope_models::QUANTIZATION_FILE)) {
         Ok(beside) => {
@@ -198,7 +198,7 @@ fn configs(root: &Path) -> anyhow::Result<Configs> {
     Ok(configs)
 }
 
-fn folders(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn folders(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()).filter(|path| path.is_dir()));
     let mut folders: Vec<PathBuf> = paths.collect();

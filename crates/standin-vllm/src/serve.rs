@@ -1,6 +1,5 @@
 //! `vllm serve`.
 
-use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
+use standin_openai::{Counts, metrics_page, models_page, version_page};
 use standin_vllm::{How, Phase};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,11 +27,11 @@ struct State {
     health: Option<How>,
     profiler: Option<Profiler>,
     asked: AtomicU64,
-    counts: Counts,
+    counts: Counters,
 }
 
 #[derive(Default)]
-struct Counts {
+struct Counters {
     running: AtomicU64,
     finished: AtomicU64,
     prompt_tokens: AtomicU64,
@@ -69,7 +69,7 @@ pub(crate) async fn serve(engine: Engine, given: Given) -> io::Result<()> {
         profiler: flag("--profiler-config")
             .and_then(|config| Profiler::of(&config, engine.script.function_trace_bytes)),
         asked: AtomicU64::new(0),
-        counts: Counts::default(),
+        counts: Counters::default(),
         engine,
     };
     let ignores = state.engine.script.ignores_sigterm;
@@ -138,12 +138,8 @@ async fn converse(state: &State, mut connection: Connection) -> io::Result<()> {
                 Some(_) => plain(&mut connection, 503, "").await?,
                 None => plain(&mut connection, 200, "").await?,
             },
-            ("GET", "/version") => jsonly(&mut connection, &json!({"version": state.engine.script.version})).await?,
-            ("GET", "/v1/models") => {
-                let model = json!({"id": state.model, "object": "model", "owned_by": "vllm", "root": state.model,
-                                   "parent": null, "max_model_len": state.max_model_len});
-                jsonly(&mut connection, &json!({"object": "list", "data": [model]})).await?
-            }
+            ("GET", "/version") => jsonly(&mut connection, &version_page(&state.engine.script.version)).await?,
+            ("GET", "/v1/models") => jsonly(&mut connection, &models_page(&state.model, state.max_model_len)).await?,
             ("GET", "/metrics") => plain(&mut connection, 200, &metrics(state)).await?,
             ("POST", "/v1/completions") => complete(state, &mut connection, &request).await?,
             ("POST", "/start_profile") if state.profiler.is_some() => plain(&mut connection, 200, "").await?,
@@ -170,8 +166,8 @@ async fn plain(connection: &mut Connection, status: u16, body: &str) -> io::Resu
     connection.answer(status, "text/plain; version=0.0.4; charset=utf-8", body).await.map(|()| status)
 }
 
-async fn jsonly(connection: &mut Connection, body: &serde_json::Value) -> io::Result<u16> {
-    connection.answer(200, "application/json", &body.to_string()).await.map(|()| 200)
+async fn jsonly(connection: &mut Connection, body: &str) -> io::Result<u16> {
+    connection.answer(200, "application/json", body).await.map(|()| 200)
 }
 
 async fn refuse(connection: &mut Connection, status: u16, message: &str) -> io::Result<u16> {
@@ -256,22 +252,14 @@ async fn generate(state: &State, connection: &mut Connection, asked: &Completion
 fn metrics(state: &State) -> String {
     let of = |counter: &AtomicU64| counter.load(Relaxed);
     let counts = &state.counts;
-    let (running, prompt) = (of(&counts.running), of(&counts.prompt_tokens));
-    let usage = f64::from(u32::try_from(running).unwrap_or(u32::MAX)) / 1000.0;
-    let figures = [
-        ("num_requests_running", running.to_string()),
-        ("num_requests_waiting", "0".into()),
-        ("kv_cache_usage_perc", usage.to_string()),
-        ("prefix_cache_queries_total", prompt.to_string()),
-        ("prefix_cache_hits_total", "0".into()),
-        ("num_preemptions_total", "0".into()),
-        ("prompt_tokens_total", prompt.to_string()),
-        ("generation_tokens_total", of(&counts.generation_tokens).to_string()),
-        ("request_success_total", of(&counts.finished).to_string()),
-    ];
-    let mut page = String::new();
-    for (name, value) in figures {
-        let _ = writeln!(page, "vllm:{name}{{engine=\"0\",model_name=\"{}\"}} {value}", state.model);
-    }
-    page
+    let running = of(&counts.running);
+    let counts = Counts {
+        running,
+        kv_cache_usage: f64::from(u32::try_from(running).unwrap_or(u32::MAX)) / 1000.0,
+        prompt_tokens: of(&counts.prompt_tokens),
+        generation_tokens: of(&counts.generation_tokens),
+        finished: of(&counts.finished),
+        ..Counts::default()
+    };
+    metrics_page(&state.model, &counts)
 }

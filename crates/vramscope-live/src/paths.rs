@@ -18,6 +18,9 @@ pub struct RunPaths {
     pub profile: PathBuf,
     /// The recording folder beside it.
     pub folder: PathBuf,
+    /// Which of the runs of one kind it is, from 1. Each sends other prompts, so that a server which outlives a run finds
+    /// none of the next one's in its prefix cache.
+    pub run: u32,
 }
 
 impl RunPaths {
@@ -47,7 +50,7 @@ impl RunPaths {
         let folder = profile.with_file_name(format!("{stem}{ending}"));
         let folder =
             if folder == profile { profile.with_file_name(format!("{stem}{ending}.recording")) } else { folder };
-        Ok(Self { profile, folder })
+        Ok(Self { profile, folder, run })
     }
 
     /// What is in the way is told before the engine is asked anything. So is a place where nothing can be written, as far

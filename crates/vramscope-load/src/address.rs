@@ -1,17 +1,23 @@
 //! Where a server is.
 
-use hyper::Uri;
-use hyper::http::uri::Scheme;
+use http::Uri;
+use http::uri::Scheme;
 
 use crate::error::LoadError;
+
+/// The port of `http` where none is named.
+const PORT: u16 = 80;
 
 /// A server's address, checked. It holds no user, password or query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// Host and port, for messages.
+    /// Host and port as they were written, for messages and the header `host`.
     pub(crate) authority: String,
-    /// `http://HOST:PORT/PREFIX`, without a slash at its end.
-    base: String,
+    /// The name or number, without the brackets of IPv6.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// What stands before each path, without a slash at its end.
+    prefix: String,
 }
 
 impl Address {
@@ -26,8 +32,8 @@ impl Address {
             }
             _ => return Err(wrong("it does not begin with http://")),
         }
-        let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?.as_str();
-        if authority.contains('@') {
+        let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
+        if authority.as_str().contains('@') {
             return Err(wrong("it holds a user or password; give the API key apart"));
         }
         if uri.query().is_some() {
@@ -35,12 +41,17 @@ impl Address {
         }
         let prefix = uri.path().trim_end_matches('/');
         let prefix = prefix.strip_suffix("/v1").unwrap_or(prefix);
-        Ok(Self { authority: authority.to_owned(), base: format!("http://{authority}{prefix}") })
+        Ok(Self {
+            authority: authority.as_str().to_owned(),
+            host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: authority.port_u16().unwrap_or(PORT),
+            prefix: prefix.to_owned(),
+        })
     }
 
-    /// The address of a path.
+    /// What is asked for on the server, for a path.
     pub(crate) fn of(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+        format!("{}{path}", self.prefix)
     }
 }
 
@@ -51,9 +62,11 @@ mod tests {
     #[test]
     fn what_people_write_is_understood() {
         for text in ["http://h:8000", "http://h:8000/", " http://h:8000/v1", "http://h:8000/v1/"] {
-            assert_eq!(Address::parse(text).unwrap().of("/health"), "http://h:8000/health", "{text}");
+            let address = Address::parse(text).unwrap();
+            assert_eq!((address.host.as_str(), address.port, address.of("/health").as_str()), ("h", 8000, "/health"));
         }
-        assert_eq!(Address::parse("http://[::1]:80/a/v1").unwrap().of("/health"), "http://[::1]:80/a/health");
+        let address = Address::parse("http://[::1]/a/v1").unwrap();
+        assert_eq!((address.host.as_str(), address.port, address.of("/health").as_str()), ("::1", 80, "/a/health"));
     }
 
     #[test]

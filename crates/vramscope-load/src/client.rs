@@ -1,49 +1,50 @@
 //! The client of one server.
 
-use std::error::Error;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response};
-use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use vramscope_core::without_controls;
 
 use crate::address::Address;
-use crate::completion;
+use crate::chunk;
 use crate::error::LoadError;
+use crate::http::{Arrived, Connection, Head, NoHttp, Pool, Reader, Unsent};
 
 /// An answer to a question about the server (not a completion) comes within this time or not at all.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection stands within this time or not at all.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The list of models of a server with very many adapters is about this large.
 const MAX_JSON: usize = 4 << 20;
 /// A completion that is not streamed has all its tokens and what was asked of each.
 const MAX_REPLY: usize = 16 << 20;
 /// As much as a person wants to read of a server's complaint.
 const MAX_MESSAGE: usize = 400;
+/// More headers than this are no header for a gateway any more.
+const MAX_HEADERS: usize = 64;
+/// A shorter value of a header would be masked in words that have nothing to do with it.
+const LEAST_SECRET: usize = 4;
+/// What this client calls itself.
+const USER_AGENT: &str = concat!("vramscope/", env!("CARGO_PKG_VERSION"));
 
 /// A client of one OpenAI-compatible engine. Clones share their connections.
 #[derive(Clone)]
 pub struct Client {
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    pool: Arc<Pool>,
     timeout: Duration,
     shared: Arc<Shared>,
 }
 
+#[derive(Clone)]
 struct Shared {
     address: Address,
-    authorization: Option<HeaderValue>,
-    api_key: Option<String>,
+    /// Lines of the head that each request has, one after the other.
+    headers: String,
+    /// What no message may repeat.
+    secrets: Vec<String>,
 }
 
 impl fmt::Debug for Client {
@@ -75,10 +76,13 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Why a request got no response head.
-pub(crate) enum Unsent {
-    Refused(Box<dyn Error + Send + Sync>),
-    Cut(Box<dyn Error + Send + Sync>),
+/// What happens to a request.
+pub(crate) enum Part<'a> {
+    /// It is about to be written, on a connection that stands. It may happen again: a connection that the server closed
+    /// while it waited is told from others only by what is written to it.
+    Sending(Instant),
+    /// A part of the answer's body came.
+    Body(&'a Head, &'a [u8], Arrived),
 }
 
 struct Answer {
@@ -95,17 +99,57 @@ impl Client {
     pub fn new(base_url: &str, api_key: Option<String>) -> Result<Self, LoadError> {
         let address = Address::parse(base_url)?;
         let api_key = api_key.filter(|key| !key.is_empty());
-        let authorization = api_key.as_ref().map(|key| {
-            let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| LoadError::ApiKey)?;
-            value.set_sensitive(true);
-            Ok(value)
-        });
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let http = HttpClient::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        let shared = Arc::new(Shared { address, authorization: authorization.transpose()?, api_key });
-        Ok(Self { http, timeout: CONTROL_TIMEOUT, shared })
+        let headers = format!("host: {}\r\nuser-agent: {USER_AGENT}\r\naccept: */*\r\n", address.authority);
+        let pool = Arc::new(Pool::new(&address.host, address.port));
+        let shared = Arc::new(Shared { address, headers, secrets: Vec::new() });
+        let client = Self { pool, timeout: CONTROL_TIMEOUT, shared };
+        match api_key {
+            None => Ok(client),
+            Some(key) => client.with_secret("authorization", &format!("Bearer {key}"), key).ok_or(LoadError::ApiKey),
+        }
+    }
+
+    /// Sends a header with every request. Its value is repeated in no message.
+    ///
+    /// # Errors
+    /// [`LoadError::Header`] for a name or value that HTTP cannot carry, one that this client sets itself, or too many.
+    pub fn with_header(self, name: &str, value: &str) -> Result<Self, LoadError> {
+        const OWN: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
+        let wrong = |problem| LoadError::Header { name: without_controls(name).into_owned(), problem };
+        if OWN.contains(&name.to_ascii_lowercase().as_str()) {
+            return Err(wrong("the client sets it itself"));
+        }
+        if self.shared.headers.lines().count() >= MAX_HEADERS {
+            return Err(wrong("there are too many headers"));
+        }
+        self.with_secret(name, value, value.to_owned())
+            .ok_or_else(|| wrong("its name or value holds characters that HTTP cannot carry"))
+    }
+
+    fn with_secret(self, name: &str, value: &str, secret: String) -> Option<Self> {
+        let (name, value) = (HeaderName::try_from(name).ok()?, HeaderValue::from_str(value).ok()?);
+        let mut shared = Shared::clone(&self.shared);
+        shared.headers.push_str(&format!("{name}: {}\r\n", value.to_str().ok()?));
+        shared.secrets.extend((secret.len() >= LEAST_SECRET).then_some(secret));
+        Some(Self { shared: Arc::new(shared), ..self })
+    }
+
+    /// The same client with connections of its own: those of one runtime do not serve in another.
+    pub(crate) fn apart(&self) -> Self {
+        Self { pool: Arc::new(self.pool.apart()), ..self.clone() }
+    }
+
+    /// Opens so many connections for the requests to come, all at once, as far as the server takes them.
+    pub(crate) async fn open(&self, count: usize) -> Result<(), Unsent> {
+        let mut opening = tokio::task::JoinSet::new();
+        for _ in self.pool.idle()..count {
+            let pool = self.pool.clone();
+            opening.spawn(async move { pool.open().await.map(|connection| pool.keep(connection)) });
+        }
+        while let Some(opened) = opening.join_next().await {
+            opened.map_err(|panic| Unsent::Cut(std::io::Error::other(panic)))??;
+        }
+        Ok(())
     }
 
     /// Waits no longer than this for an answer that is not a completion (10 s if never called).
@@ -182,54 +226,100 @@ impl Client {
     /// # Errors
     /// [`LoadError::Refused`], [`LoadError::Cut`], [`LoadError::TimedOut`], [`LoadError::TooLarge`]; none for a status.
     pub async fn post(&self, path: &'static str, body: Vec<u8>) -> Result<Reply, LoadError> {
-        let answer = self.ask(Method::POST, path, body.into(), MAX_REPLY).await?;
+        let answer = self.ask("POST", path, &body, MAX_REPLY).await?;
         Ok(Reply { status: answer.status, body: answer.body })
     }
 
     async fn get(&self, path: &'static str, limit: usize) -> Result<Answer, LoadError> {
-        self.ask(Method::GET, path, Bytes::new(), limit).await
+        self.ask("GET", path, &[], limit).await
     }
 
-    async fn ask(&self, method: Method, path: &'static str, body: Bytes, limit: usize) -> Result<Answer, LoadError> {
-        let asked = async {
-            let response = self.send(method, path, body).await.map_err(|unsent| match unsent {
-                Unsent::Refused(source) => {
-                    LoadError::Refused { address: self.shared.address.authority.clone(), source }
+    async fn ask(
+        &self,
+        method: &'static str,
+        path: &'static str,
+        body: &[u8],
+        limit: usize,
+    ) -> Result<Answer, LoadError> {
+        let request = self.request(method, path, body);
+        let (mut whole, mut html, mut too_large) = (Vec::new(), false, false);
+        let mut take = |part: Part<'_>| {
+            if let Part::Body(head, part, _) = part {
+                html = head.content_type.as_ref().is_some_and(|kind| kind.starts_with("text/html"));
+                too_large = whole.len() + part.len() > limit;
+                if too_large {
+                    return ControlFlow::Break(());
                 }
-                Unsent::Cut(source) => LoadError::Cut { path, source },
-            })?;
-            let status = response.status().as_u16();
-            let html = content_type(&response).is_some_and(|kind| kind.starts_with("text/html"));
-            let body = collect(response.into_body(), limit).await;
-            let body = body.map_err(|source| LoadError::Cut { path, source: source.into() })?;
-            let body = body.ok_or(LoadError::TooLarge { path, limit_bytes: limit })?;
-            Ok(Answer { status, html, body })
+                whole.extend_from_slice(part);
+            }
+            ControlFlow::Continue(())
         };
+        let asked = self.exchange(request, &mut take);
         let late = |_| LoadError::TimedOut { path, after: self.timeout };
-        tokio::time::timeout(self.timeout, asked).await.map_err(late)?
+        let head = tokio::time::timeout(self.timeout, asked).await.map_err(late)?.map_err(|unsent| match unsent {
+            Unsent::Refused(source) => {
+                LoadError::Refused { address: self.shared.address.authority.clone(), source: source.into() }
+            }
+            Unsent::Slow => LoadError::TimedOut { path, after: self.timeout },
+            Unsent::OwnLimit(source) => LoadError::OwnLimit { source },
+            Unsent::Cut(source) => LoadError::Cut { path, source: source.into() },
+        })?;
+        if too_large {
+            return Err(LoadError::TooLarge { path, limit_bytes: limit });
+        }
+        Ok(Answer { status: head.status, html, body: whole })
     }
 
-    /// Sends one request; gives the response when its head is there.
-    pub(crate) async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, Unsent> {
-        let mut request = Request::builder().method(method).uri(self.shared.address.of(path));
+    /// The bytes of a request.
+    pub(crate) fn request(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+        let Shared { address, headers, .. } = &*self.shared;
+        let mut request = format!("{method} {} HTTP/1.1\r\n{headers}", address.of(path)).into_bytes();
         if !body.is_empty() {
-            request = request.header(CONTENT_TYPE, "application/json");
+            request.extend_from_slice(b"content-type: application/json\r\n");
         }
-        if let Some(value) = &self.shared.authorization {
-            request = request.header(AUTHORIZATION, value);
+        if method != "GET" {
+            request.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
         }
-        let request = request.body(Full::new(body)).map_err(|source| Unsent::Cut(source.into()))?;
-        self.http.request(request).await.map_err(|source| {
-            if source.is_connect() { Unsent::Refused(source.into()) } else { Unsent::Cut(source.into()) }
-        })
+        request.extend_from_slice(b"\r\n");
+        request.extend_from_slice(body);
+        request
+    }
+
+    /// Sends a request and follows its answer to the end, or until `take` has enough.
+    pub(crate) async fn exchange(
+        &self,
+        mut request: Vec<u8>,
+        take: &mut impl FnMut(Part<'_>) -> ControlFlow<()>,
+    ) -> Result<Head, Unsent> {
+        let mut connection = self.pool.get().await?;
+        loop {
+            let mut reader = Reader::default();
+            let _ = take(Part::Sending(Instant::now()));
+            let followed = match connection.send(&request).await {
+                Ok(()) => follow(&mut connection, &mut request, &mut reader, take).await,
+                Err(error) => Err(error),
+            };
+            match followed {
+                // The server had closed it while it waited, as it may.
+                Err(_) if connection.used && reader.is_untouched() => connection = self.pool.open().await?,
+                Err(error) => return Err(Unsent::Cut(error)),
+                Ok(()) => {
+                    let keeps = reader.keeps_connection();
+                    let head =
+                        reader.into_head().ok_or_else(|| Unsent::Cut(std::io::ErrorKind::UnexpectedEof.into()))?;
+                    if keeps {
+                        self.pool.keep(connection);
+                    }
+                    return Ok(head);
+                }
+            }
+        }
     }
 
     /// What a server said, fit for a message: the API key masked, on one line, cut short.
     pub(crate) fn quote(&self, text: &str) -> String {
-        let masked = match &self.shared.api_key {
-            Some(key) => text.replace(key.as_str(), "***"),
-            None => text.to_owned(),
-        };
+        let secrets = &self.shared.secrets;
+        let masked = secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"));
         let line = without_controls(&masked).split_whitespace().collect::<Vec<_>>().join(" ");
         let mut quoted: String = line.chars().take(MAX_MESSAGE).collect();
         if quoted.len() < line.len() {
@@ -250,29 +340,43 @@ impl Answer {
             404 | 405 => Err(LoadError::OtherServer { path, problem: format!("the server answers {}", self.status) }),
             500..=599 => Err(LoadError::NotReady { path, status: self.status }),
             status => {
-                let message = client.quote(&completion::error_message(&self.body));
+                let message = client.quote(&chunk::error_message(&self.body));
                 Err(LoadError::Status { path, status, message })
             }
         }
     }
 }
 
-/// The content type of a response, if it names one.
-pub(crate) fn content_type<B>(response: &Response<B>) -> Option<&str> {
-    response.headers().get(CONTENT_TYPE)?.to_str().ok()
-}
-
-/// A whole body, or `None` if it is larger than `limit`.
-pub(crate) async fn collect(mut body: Incoming, limit: usize) -> Result<Option<Vec<u8>>, hyper::Error> {
-    let mut whole = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        if whole.len() + data.len() > limit {
-            return Ok(None);
+/// Reads an answer to its end. What was sent is forgotten when the answer begins: it will not be sent again.
+async fn follow(
+    connection: &mut Connection,
+    request: &mut Vec<u8>,
+    reader: &mut Reader,
+    take: &mut impl FnMut(Part<'_>) -> ControlFlow<()>,
+) -> std::io::Result<()> {
+    let early = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "it ended before the answer did");
+    while !reader.is_whole() {
+        let mut flow = ControlFlow::Continue(());
+        let mut push = |bytes: &[u8], at: Arrived| {
+            reader.push(bytes, &mut |head, part| {
+                if flow.is_continue() {
+                    flow = take(Part::Body(head, part, at));
+                }
+            })
+        };
+        match connection.read(&mut push).await? {
+            None if reader.ends_with_connection() => return Ok(()),
+            None => return Err(early()),
+            Some(Err(NoHttp(what))) => return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, what)),
+            Some(Ok(())) if flow.is_break() => return Ok(()),
+            Some(Ok(())) => {
+                if !request.is_empty() {
+                    *request = Vec::new();
+                }
+            }
         }
-        whole.extend_from_slice(&data);
     }
-    Ok(Some(whole))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -282,8 +386,15 @@ mod tests {
     #[tokio::test]
     async fn the_api_key_is_in_no_text() {
         let client = Client::new("http://h:1", Some("sk-hunter2".into())).unwrap();
-        assert!(!format!("{client:?} {:?}", client.shared.authorization).contains("hunter2"));
+        assert!(!format!("{client:?}").contains("hunter2"));
         assert_eq!(client.quote("bad key\n sk-hunter2\u{1b}[1m!"), "bad key ***[1m!");
+        let client = client.with_header("X-Gateway", "hunter3-key").unwrap();
+        assert_eq!(client.quote("hunter3-key or sk-hunter2"), "*** or ***");
+        let bad = [("host", "h"), ("a b", "hunter2"), ("x", "hunter2\r\ny: z")];
+        for (name, value) in bad {
+            let error = client.clone().with_header(name, value).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
         let error = Client::new("http://h:1", Some("hunter2\n".into())).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }

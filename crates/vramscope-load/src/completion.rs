@@ -1,136 +1,95 @@
-//! The bodies of `/v1/completions`: what is sent, and what a chunk of the answer says.
+//! The bodies of requests for completions, of text and of chats.
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
+use crate::error::{Failure, FailureKind};
+use crate::plan::LoadPlan;
 use crate::prompt::Prompt;
 
-/// A request. `min_tokens` and `ignore_eos` are the engine's own additions to the API; they make lengths exact.
-#[derive(Debug, Serialize)]
-pub(crate) struct Request<'a> {
-    pub(crate) model: &'a str,
-    pub(crate) prompt: &'a Prompt,
-    pub(crate) max_tokens: u64,
-    pub(crate) min_tokens: u64,
-    pub(crate) ignore_eos: bool,
-    pub(crate) stream: bool,
-    pub(crate) stream_options: StreamOptions,
+/// Which of the two questions is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Endpoint {
+    /// `/v1/completions`: a prompt is a list of token ids or a text.
+    #[default]
+    Completions,
+    /// `/v1/chat/completions`: a prompt is a user's message, and the server's template stands around it.
+    Chat,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct StreamOptions {
-    pub(crate) include_usage: bool,
-}
-
-impl<'a> Request<'a> {
-    /// A request for exactly `output_len` tokens, streamed.
-    pub(crate) fn new(model: &'a str, prompt: &'a Prompt, output_len: u64) -> Self {
-        Self {
-            model,
-            prompt,
-            max_tokens: output_len,
-            min_tokens: output_len,
-            ignore_eos: true,
-            stream: true,
-            stream_options: StreamOptions { include_usage: true },
-        }
-    }
-}
-
-/// The server's own count of a request's tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) struct Usage {
-    pub(crate) prompt_tokens: u64,
-    pub(crate) completion_tokens: u64,
-}
-
-/// What one event of the stream says.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// A chunk: whether it carries tokens, and the count if it carries that.
-    Chunk { tokens: bool, usage: Option<Usage> },
-    /// The server gave up, in its own words.
-    Error(String),
-    /// `[DONE]`.
-    Done,
-}
-
-/// Reads the data of one event.
-pub(crate) fn event(data: &[u8]) -> Result<Event, serde_json::Error> {
-    if data == b"[DONE]" {
-        return Ok(Event::Done);
-    }
-    let chunk: Chunk = serde_json::from_slice(data)?;
-    if let Some(error) = chunk.error {
-        return Ok(Event::Error(error.into_message()));
-    }
-    if chunk.object.as_deref() == Some("error") {
-        return Ok(Event::Error(chunk.message.unwrap_or_default()));
-    }
-    Ok(Event::Chunk { tokens: chunk.choices.is_some_and(|choices| !choices.is_empty()), usage: chunk.usage })
-}
-
-/// The message of an error body, in any of the shapes that servers use; the text itself if it has none of them.
-pub(crate) fn error_message(body: &[u8]) -> String {
-    let parsed: Result<Chunk, _> = serde_json::from_slice(body);
-    let message = parsed.ok().and_then(|chunk| {
-        chunk.error.map(ErrorBody::into_message).or(chunk.message).or_else(|| chunk.detail.map(|d| d.to_string()))
-    });
-    message.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
-}
-
-/// All that may stand in a chunk or an error body. vLLM up to 0.10 puts `message` at the top, with `object: error`.
-#[derive(Debug, Deserialize)]
-struct Chunk {
-    choices: Option<Vec<IgnoredAny>>,
-    usage: Option<Usage>,
-    error: Option<ErrorBody>,
-    object: Option<String>,
-    message: Option<String>,
-    detail: Option<serde_json::Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum ErrorBody {
-    Object { message: String },
-    Text(String),
-}
-
-impl ErrorBody {
-    fn into_message(self) -> String {
+impl Endpoint {
+    /// The path below the server's address.
+    pub const fn path(self) -> &'static str {
         match self {
-            Self::Object { message } | Self::Text(message) => message,
+            Self::Completions => "/v1/completions",
+            Self::Chat => "/v1/chat/completions",
+        }
+    }
+
+    /// The name as documents spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Completions => "completions",
+            Self::Chat => "chat",
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What a plan decides alone: another value of it in an extra body would make the plan untrue.
+pub(crate) const DECIDED: [&str; 8] =
+    ["model", "prompt", "messages", "max_tokens", "max_completion_tokens", "stream", "n", "best_of"];
 
-    #[test]
-    fn every_shape_of_a_chunk_is_told_apart() {
-        let usage = Usage { prompt_tokens: 4, completion_tokens: 2 };
-        let chunk = |json: &str| event(json.as_bytes()).unwrap();
-        assert_eq!(chunk(r#"{"choices":[{"text":""}],"usage":null}"#), Event::Chunk { tokens: true, usage: None });
-        assert_eq!(
-            chunk(r#"{"choices":[],"usage":{"prompt_tokens":4,"total_tokens":6,"completion_tokens":2}}"#),
-            Event::Chunk { tokens: false, usage: Some(usage) }
-        );
-        assert_eq!(chunk("[DONE]"), Event::Done);
-        assert_eq!(chunk(r#"{"error":{"message":"dead","code":500}}"#), Event::Error("dead".into()));
-        assert_eq!(chunk(r#"{"error":"dead"}"#), Event::Error("dead".into()));
-        assert_eq!(chunk(r#"{"object":"error","message":"dead","code":400}"#), Event::Error("dead".into()));
-        assert!(event(b"<html>").is_err());
-        assert!(event(b"").is_err());
-    }
+/// A request for exactly so many tokens, streamed. `min_tokens` and `ignore_eos` are the engine's own additions to the
+/// API; they make lengths exact. What an extra body names again is left out here.
+#[derive(Debug, Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<&'a Prompt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<[Message<'a>; 1]>,
+    max_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignore_eos: Option<bool>,
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+    #[serde(flatten)]
+    extra: &'a Map<String, Value>,
+}
 
-    #[test]
-    fn an_error_body_is_read_in_each_shape() {
-        assert_eq!(error_message(br#"{"error":{"message":"too long"}}"#), "too long");
-        assert_eq!(error_message(br#"{"object":"error","message":"too long"}"#), "too long");
-        assert_eq!(error_message(br#"{"detail":"Not Found"}"#), "\"Not Found\"");
-        assert_eq!(error_message(b"Bad gateway"), "Bad gateway");
-    }
+#[derive(Debug, Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: &'a Prompt,
+}
+
+#[derive(Debug, Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+/// The body of a request of a plan.
+pub(crate) fn body(plan: &LoadPlan, prompt: &Prompt, output_len: u64) -> Result<Bytes, Failure> {
+    let unless_extra = |name: &str| (!plan.extra_body.contains_key(name)).then_some(());
+    let (prompt, messages) = match plan.endpoint {
+        Endpoint::Completions => (Some(prompt), None),
+        Endpoint::Chat => (None, Some([Message { role: "user", content: prompt }])),
+    };
+    let body = Body {
+        model: &plan.model,
+        prompt,
+        messages,
+        max_tokens: output_len,
+        min_tokens: unless_extra("min_tokens").map(|()| output_len),
+        ignore_eos: unless_extra("ignore_eos").map(|()| true),
+        stream: true,
+        stream_options: unless_extra("stream_options").map(|()| StreamOptions { include_usage: true }),
+        extra: &plan.extra_body,
+    };
+    let json = serde_json::to_vec(&body);
+    json.map(Bytes::from).map_err(|source| Failure::new(FailureKind::Malformed, source.to_string()))
 }

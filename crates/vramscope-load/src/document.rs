@@ -6,8 +6,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::plan::{Arrival, Spacing};
+use crate::arrival::{Arrival, Spacing};
+use crate::completion::Endpoint;
+use crate::lengths::Lengths;
+use crate::plan::Prompts;
 use crate::report::{Latency, LoadReport, Summary};
+use crate::request::RequestRecord;
 
 impl LoadReport {
     /// Writes the report as `vllm bench serve` writes its own: arrays in seconds, summaries in milliseconds, one entry a
@@ -46,18 +50,28 @@ impl LoadReport {
         let (rate, burstiness, concurrency) = match self.plan.arrival {
             Arrival::Concurrency(n) => (json!("inf"), json!(1.0), json!(n)),
             // vLLM's word for even distances is an infinite burstiness, which JSON cannot hold.
-            Arrival::Rate { per_s, spacing: Spacing::Even } => (json!(per_s), json!("inf"), Value::Null),
-            Arrival::Rate { per_s, spacing: Spacing::Poisson } => (json!(per_s), json!(1.0), Value::Null),
+            Arrival::Rate { per_s, spacing, max_in_flight } => {
+                let burstiness = match spacing {
+                    Spacing::Even => json!("inf"),
+                    Spacing::Poisson => json!(1.0),
+                    Spacing::Gamma { burstiness } => json!(burstiness),
+                };
+                (json!(per_s), burstiness, json!(max_in_flight))
+            }
+        };
+        let backend = match self.plan.endpoint {
+            Endpoint::Completions => "openai",
+            Endpoint::Chat => "openai-chat",
         };
         let date = Timestamp::try_from(self.anchor.wall).map(|at| at.strftime("%Y%m%d-%H%M%S").to_string());
         let fields = [
             ("date", date.map_or(Value::Null, Value::from)),
-            ("endpoint_type", json!("openai")),
-            ("backend", json!("openai")),
+            ("endpoint_type", json!(backend)),
+            ("backend", json!(backend)),
             ("label", Value::Null),
             ("model_id", json!(self.plan.model)),
             ("tokenizer_id", Value::Null),
-            ("num_prompts", json!(self.plan.requests)),
+            ("num_prompts", json!(self.requests.len() as u64 + self.unsent)),
             ("request_rate", rate),
             ("burstiness", burstiness),
             ("max_concurrency", concurrency),
@@ -67,7 +81,7 @@ impl LoadReport {
             ("total_input_tokens", json!(summary.input_tokens)),
             ("total_output_tokens", json!(summary.output_tokens)),
             ("request_throughput", json!(summary.requests_per_s)),
-            ("request_goodput", Value::Null),
+            ("request_goodput", json!(summary.good_per_s)),
             ("output_throughput", json!(summary.output_tokens_per_s)),
             ("total_token_throughput", json!(summary.total_tokens_per_s)),
             ("max_output_tokens_per_s", json!(summary.max_chunks_per_s)),
@@ -83,8 +97,8 @@ impl LoadReport {
         let tokens = || all().map(|record| record.outcome.as_ref().ok());
         // A failed request has no answer; vLLM writes 0 for its length and an empty list for its gaps.
         // How long a given text is, only an answer tells.
-        let asked = self.plan.text.is_none().then_some(self.plan.input_len);
-        list("input_lens", tokens().map(|t| json!(t.map(|t| t.input).or(asked))).collect());
+        let input = |r: &RequestRecord| r.outcome.as_ref().ok().and_then(|t| t.input).or(r.asked.input);
+        list("input_lens", all().map(|record| json!(input(record))).collect());
         list("output_lens", tokens().map(|t| json!(t.map_or(0, |t| t.output))).collect());
         list("ttfts", all().map(|record| json!(record.ttft().map_or(0.0, seconds))).collect());
         list("itls", all().map(|record| json!(record.itls().map(seconds).collect::<Vec<_>>())).collect());
@@ -104,17 +118,26 @@ impl LoadReport {
             "anchor_unix_ns": anchor,
             "measure_started_s": self.started.as_secs_f64(),
             "seed": self.plan.seed,
-            "input_len": self.plan.text.is_none().then_some(self.plan.input_len),
-            "output_len": self.plan.output_len,
+            "stream": self.plan.stream,
+            "input_len": (self.plan.prompts == Prompts::Random).then(|| lengths(self.plan.input_len)),
+            "output_len": lengths(self.plan.output_len),
             "warmup_requests": self.plan.warmup_requests,
             "prompts": self.form.name(),
             "itl_basis": "chunk",
             "chunks": summary.chunks,
             "other_output_len": summary.other_output_len,
             "unsent": self.unsent,
+            "stopped": self.stopped,
+            "short": summary.short,
+            "late": summary.late,
             "failures": failures,
         })
     }
+}
+
+/// A number where all are the same, else as it is written on a command line.
+fn lengths(lengths: Lengths) -> Value {
+    lengths.fixed().map_or_else(|| json!(lengths.to_string()), |len| json!(len))
 }
 
 impl Latency {

@@ -17,6 +17,45 @@ pub enum LoadError {
     /// The API key cannot be sent.
     #[error("use the API key: it holds characters that an HTTP header cannot carry; check for line breaks")]
     ApiKey,
+    /// A header cannot be sent.
+    #[error("use the header {name:?}: {problem}")]
+    Header {
+        /// Its name. The value is not repeated: it may be a key.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// This side has no room for another connection.
+    #[error(
+        "open a connection: this machine or process has no room for more; raise the limit of open files (ulimit -n) or \
+         ask for fewer requests at once"
+    )]
+    OwnLimit {
+        /// The operating system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The load needs more connections than this process may open.
+    #[error(
+        "open the connections of the load: it needs {needed} open files, and the hard limit is {allowed}; raise it \
+         (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker) or ask for fewer requests at once"
+    )]
+    OpenFiles {
+        /// Open files that are needed, those of the process itself with them.
+        needed: u64,
+        /// Open files that are allowed.
+        allowed: u64,
+    },
+    /// The load was stopped before its measurement began.
+    #[error("measure: the load was stopped before its measurement began")]
+    Stopped,
+    /// The system gives no thread or event queue to send from.
+    #[error("begin the load: the system gives no thread for it")]
+    Thread {
+        /// The operating system's answer.
+        #[source]
+        source: std::io::Error,
+    },
     /// Nothing listens there.
     #[error("connect to {address}: nothing answers there; check that the engine runs and its port")]
     Refused {
@@ -154,6 +193,10 @@ impl fmt::Display for Failure {
 pub enum FailureKind {
     /// No connection: the server is not there, or no more.
     Refused,
+    /// No connection within the time allowed: the server does not accept as fast as it is asked.
+    ConnectTimedOut,
+    /// No connection for want of file descriptors, ports or memory on this side: it says nothing about the server.
+    OwnLimit,
     /// The server refused with this HTTP status.
     Status(u16),
     /// The server reported an error in mid-stream.
@@ -168,8 +211,8 @@ pub enum FailureKind {
     TooLarge,
     /// The stream ended without a token.
     NoToken,
-    /// The stream ended without the server's count of its tokens.
-    NoUsage,
+    /// It was under way when the load was stopped.
+    Stopped,
 }
 
 impl fmt::Display for FailureKind {
@@ -177,6 +220,8 @@ impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
             Self::Refused => "refused",
+            Self::ConnectTimedOut => "connect_timed_out",
+            Self::OwnLimit => "own_limit",
             Self::Status(code) => return write!(f, "status_{code}"),
             Self::InStream => "in_stream_error",
             Self::Cut => "cut",
@@ -184,7 +229,7 @@ impl fmt::Display for FailureKind {
             Self::Malformed => "malformed",
             Self::TooLarge => "too_large",
             Self::NoToken => "no_token",
-            Self::NoUsage => "no_usage",
+            Self::Stopped => "stopped",
         };
         f.write_str(name)
     }

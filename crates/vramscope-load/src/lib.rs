@@ -22,28 +22,43 @@
 //! `vllm bench serve` defines them, and [`LoadReport::write_serve_json`] writes them as it does.
 
 mod address;
+mod answer;
+mod arrival;
+mod chunk;
 mod client;
 mod completion;
 mod document;
+mod drive;
 mod error;
 mod exposition;
+mod files;
+mod health;
+mod http;
+mod lengths;
 mod metrics;
+mod pause;
 mod plan;
 mod prompt;
 mod random;
 mod report;
 mod request;
 mod run;
+mod slo;
 mod sse;
 
+pub use arrival::{Arrival, Spacing};
 pub use client::{Client, Reply, ServedModel};
+pub use completion::Endpoint;
 pub use error::{Failure, FailureKind, LoadError};
+pub use health::{ClientHealth, ReadAfter};
+pub use lengths::Lengths;
 pub use metrics::{EngineMetrics, EngineReadings};
-pub use plan::{Arrival, LoadPlan, Spacing};
+pub use plan::{LoadPlan, Prompts, Until};
 pub use prompt::PromptForm;
-pub use report::{Anchor, Latency, LoadReport, Summary};
-pub use request::{RequestRecord, Tokens};
-pub use run::{LoadEvent, run};
+pub use report::{Anchor, LATE, Latency, LoadReport, Summary};
+pub use request::{Asked, Counted, RequestRecord, Tokens};
+pub use run::{LoadEvent, run, run_until};
+pub use slo::Slo;
 
 /// The example of the README, which is a test.
 #[cfg(doctest)]

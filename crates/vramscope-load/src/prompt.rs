@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::plan::LoadPlan;
+use crate::plan::{LoadPlan, Prompts};
 use crate::random::Random;
 
 /// A prompt as the API takes it: a list of token ids, or a text.
@@ -18,7 +18,8 @@ pub(crate) enum Prompt {
 pub enum PromptForm {
     /// Token ids: `input_len` is exact.
     TokenIds,
-    /// Words, because the server refuses ids: `input_len` counts words, and only the server knows the tokens.
+    /// Words, because the server refuses ids or it is a chat: `input_len` counts words, and only the server knows the
+    /// tokens.
     Text,
     /// The plan's text, the same for every request: only the server knows its tokens.
     Given,
@@ -35,16 +36,23 @@ impl PromptForm {
     }
 }
 
-/// Makes a prompt of `len` tokens or words. Each request number has its own prompt, whatever the order of sending, unless
-/// one is given.
+/// The stream of random numbers that prompts use.
+const PROMPTS: u64 = 2;
+
+/// Makes a prompt of `len` tokens or words. Each request number of each stream has its own prompt for each length,
+/// whatever the order of sending, unless one is given: a longer one does not begin with a shorter one, so that a prefix
+/// cache finds nothing of it.
 pub(crate) fn prompt(plan: &LoadPlan, form: PromptForm, number: u64, len: u64) -> Prompt {
-    let mut random = Random::of(plan.seed, number);
+    let mut random = Random::of(plan.seed, &[PROMPTS, plan.stream, number, len]);
     match form {
         PromptForm::TokenIds => {
             let (first, count) = (plan.token_ids.start, plan.token_ids.end.saturating_sub(plan.token_ids.start));
             Prompt::Ids((0..len).map(|_| first.saturating_add(random.below(count))).collect())
         }
-        PromptForm::Given => Prompt::Text(plan.text.clone().unwrap_or_default()),
+        PromptForm::Given => Prompt::Text(match &plan.prompts {
+            Prompts::Text(text) => text.clone(),
+            Prompts::Random => String::new(),
+        }),
         PromptForm::Text => Prompt::Text((0..len).map(|_| word(&mut random)).collect::<Vec<_>>().join(" ")),
     }
 }
@@ -82,10 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn requests_do_not_share_a_prefix_that_a_cache_could_use() {
-        let plan = LoadPlan { token_ids: 0..30_000, ..LoadPlan::new("m", 16, 16, 1) };
-        let firsts: std::collections::BTreeSet<String> =
-            (0..500).map(|n| format!("{:?}", prompt(&plan, PromptForm::TokenIds, n, 16))).collect();
-        assert_eq!(firsts.len(), 500);
+    fn no_two_prompts_begin_with_the_same_block_that_a_cache_could_find() {
+        let mut firsts = std::collections::BTreeSet::new();
+        for (stream, number, len) in (0..4).flat_map(|s| (0..100).flat_map(move |n| [16, 17, 64].map(|l| (s, n, l)))) {
+            let plan = LoadPlan { token_ids: 0..30_000, stream, ..LoadPlan::new("m", 16, 16, 1) };
+            let Prompt::Ids(ids) = prompt(&plan, PromptForm::TokenIds, number, len) else { panic!("ids") };
+            firsts.insert(ids[..16].to_vec());
+        }
+        assert_eq!(firsts.len(), 1200);
     }
 }

@@ -8,11 +8,12 @@ pub(crate) struct Random {
 }
 
 impl Random {
-    /// The stream number `stream` of a seed.
-    pub(crate) fn of(seed: u64, stream: u64) -> Self {
-        let mut first = Self { state: seed };
-        let mut second = Self { state: first.next().wrapping_add(stream) };
-        Self { state: second.next() }
+    /// The stream of a seed that these words name, in their order: each word is mixed into what came before it.
+    pub(crate) fn of(seed: u64, words: &[u64]) -> Self {
+        let state = words
+            .iter()
+            .fold(Self { state: seed }.next(), |state, word| Self { state: state.wrapping_add(*word) }.next());
+        Self { state }
     }
 
     fn next(&mut self) -> u64 {
@@ -29,11 +30,47 @@ impl Random {
         u32::try_from(scaled >> 32).unwrap_or(0)
     }
 
-    /// An exponentially distributed number of mean 1.
-    pub(crate) fn exponential(&mut self) -> f64 {
+    /// A number below `count`; 0 if there is none. The bias, under `count` / 2^64, does not matter for a load.
+    pub(crate) fn below_u64(&mut self, count: u64) -> u64 {
+        let scaled = u128::from(self.next()) * u128::from(count);
+        u64::try_from(scaled >> 64).unwrap_or(0)
+    }
+
+    /// A number from 0 to below 1.
+    fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double")]
         let unit = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
-        -(1.0 - unit).ln()
+        unit
+    }
+
+    /// An exponentially distributed number of mean 1.
+    pub(crate) fn exponential(&mut self) -> f64 {
+        -(1.0 - self.unit()).ln()
+    }
+
+    /// A normally distributed number of mean 0 and deviation 1 (Box and Muller).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (2.0 * self.exponential()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
+    }
+
+    /// A gamma-distributed number of mean 1 (Marsaglia and Tsang, with their step for shapes below 1). The larger the
+    /// shape, the closer to 1; shape 1 is exponential.
+    pub(crate) fn gamma(&mut self, shape: f64) -> f64 {
+        if shape < 1.0 {
+            let unit = 1.0 - self.unit();
+            // The mean of the larger shape is 1 by its own scale.
+            return self.gamma(shape + 1.0) * (shape + 1.0) / shape * unit.powf(1.0 / shape);
+        }
+        let d = shape - 1.0 / 3.0;
+        let c = 1.0 / (9.0 * d).sqrt();
+        loop {
+            let x = self.normal();
+            let v = (1.0 + c * x).powi(3);
+            if v > 0.0 && (1.0 - self.unit()).ln() < 0.5 * x * x + d - d * v + d * v.ln() {
+                return d * v / shape;
+            }
+        }
     }
 }
 
@@ -48,12 +85,30 @@ mod tests {
         assert_eq!([random.next(), random.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }
 
-    #[test]
-    fn exponential_numbers_have_mean_and_deviation_one() {
-        let mut random = Random::of(7, 0);
-        let many: Vec<f64> = (0..100_000).map(|_| random.exponential()).collect();
+    fn moments(mut draw: impl FnMut() -> f64) -> (f64, f64) {
+        let many: Vec<f64> = (0..100_000).map(|_| draw()).collect();
         let mean = many.iter().sum::<f64>() / 1e5;
-        let variance = many.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1e5;
+        (mean, many.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1e5)
+    }
+
+    #[test]
+    fn numbers_have_the_mean_and_variance_of_their_distribution() {
+        let mut random = Random::of(7, &[]);
+        let (mean, variance) = moments(|| random.exponential());
         assert!((mean - 1.0).abs() < 0.02 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
+        let (mean, variance) = moments(|| random.normal());
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
+        for shape in [0.3, 1.0, 4.0] {
+            let (mean, variance) = moments(|| random.gamma(shape));
+            assert!((mean - 1.0).abs() < 0.03 && (variance * shape - 1.0).abs() < 0.1, "{shape}: {mean} {variance}");
+        }
+    }
+
+    #[test]
+    fn each_word_and_its_place_name_another_stream() {
+        let first = |words: &[u64]| Random::of(5, words).next();
+        let streams = [first(&[]), first(&[0]), first(&[1, 2]), first(&[2, 1]), first(&[1, 2, 0])];
+        let others: std::collections::BTreeSet<u64> = streams.into_iter().collect();
+        assert_eq!(others.len(), streams.len());
     }
 }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 use vramscope_core::Stats;
 
 use crate::error::FailureKind;
+use crate::health::ClientHealth;
 use crate::plan::LoadPlan;
 use crate::prompt::PromptForm;
-use crate::request::{RequestRecord, Tokens};
+use crate::request::{Counted, RequestRecord, Tokens};
 
 /// The moment from which all times of a load count, by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +37,12 @@ pub struct LoadReport {
     pub ended: Duration,
     /// Each request that was sent, in the order of sending.
     pub requests: Vec<RequestRecord>,
-    /// Requests not sent because the server went away.
+    /// Requests not sent because the server went away or the load was stopped.
     pub unsent: u64,
+    /// Whether the load was stopped before its end.
+    pub stopped: bool,
+    /// How well this client did.
+    pub health: ClientHealth,
 }
 
 /// The figures of a load. Latencies are of the requests that succeeded.
@@ -52,7 +57,25 @@ pub struct Summary {
     pub failed: u64,
     /// The failed ones by kind.
     pub failures: BTreeMap<FailureKind, u64>,
-    /// Tokens of the prompts that were answered.
+    /// Requests that were under way when the load was stopped.
+    pub stopped: u64,
+    /// Requests not sent because the server went away or the load was stopped.
+    pub unsent: u64,
+    /// Completed requests with fewer tokens than were asked for.
+    pub short: u64,
+    /// Requests that this client sent more than [`LATE`] after they were due and allowed.
+    pub late: u64,
+    /// Requests that were held back because as many as allowed were in flight.
+    pub held: u64,
+    /// Completed requests that keep the bounds of the plan; `None` if it has none.
+    pub good: Option<u64>,
+    /// Completed requests by who counted their tokens.
+    pub counted: BTreeMap<Counted, u64>,
+    /// Requests per second that were sent, from the first to the last due one; `None` for fewer than two.
+    pub sent_per_s: Option<f64>,
+    /// Good requests per second.
+    pub good_per_s: Option<f64>,
+    /// Tokens of the prompts that were answered, as far as somebody knows them.
     pub input_tokens: u64,
     /// Tokens generated for them.
     pub output_tokens: u64,
@@ -78,9 +101,15 @@ pub struct Summary {
     pub itl: Option<Latency>,
     /// Time from sending to the last token.
     pub e2el: Option<Latency>,
-    /// Time from being due to being sent: how far this client, not the server, was behind.
+    /// Time from being due to the last token: with a rate, what somebody waited who came at that moment.
+    pub e2el_from_due: Option<Latency>,
+    /// Time from being due to being sent: how far this client, not the server, was behind. Of it is what a request was
+    /// held back because as many as allowed were in flight.
     pub client_queue_time: Option<Latency>,
 }
+
+/// A request that is sent later than this after it was due and allowed is late.
+pub const LATE: Duration = Duration::from_millis(5);
 
 /// Statistics of times, in milliseconds. Quantiles are of type 7, as NumPy's.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -135,20 +164,39 @@ impl LoadReport {
         let done = || self.completed().map(|(record, _)| record);
         let sum =
             |of: fn(Tokens) -> u64| self.completed().fold(0u64, |sum, (_, tokens)| sum.saturating_add(of(tokens)));
-        let (input_tokens, output_tokens, completed) = (sum(|t| t.input), sum(|t| t.output), done().count() as u64);
+        let (input_tokens, output_tokens) = (sum(|t| t.input.unwrap_or(0)), sum(|t| t.output));
+        let completed = done().count() as u64;
+        let count =
+            |is: &dyn Fn(&RequestRecord) -> bool| self.requests.iter().filter(|record| is(record)).count() as u64;
         let mut failures = BTreeMap::new();
         for failure in self.requests.iter().filter_map(|record| record.outcome.as_ref().err()) {
             *failures.entry(failure.kind).or_default() += 1;
         }
+        let stopped = failures.remove(&FailureKind::Stopped).unwrap_or(0);
+        let mut counted = BTreeMap::new();
+        for (_, tokens) in self.completed() {
+            *counted.entry(tokens.counted).or_default() += 1;
+        }
+        let slo = self.plan.slo;
+        let good = slo.is_some().then(|| count(&|record| slo.holds(record)));
         let per_s = |count: u64| (!duration.is_zero()).then(|| float(count) / duration.as_secs_f64());
         Summary {
             duration,
             completed,
             failed: failures.values().sum(),
             failures,
+            stopped,
+            unsent: self.unsent,
+            short: count(&RequestRecord::is_short),
+            late: count(&|record| record.lateness() > LATE),
+            held: count(&|record| !record.held.is_zero()),
+            good,
+            counted,
+            sent_per_s: self.sent_per_s(),
+            good_per_s: good.and_then(per_s),
             input_tokens,
             output_tokens,
-            other_output_len: self.completed().filter(|(_, t)| t.output != self.plan.output_len).count() as u64,
+            other_output_len: self.completed().filter(|(r, t)| t.output != r.asked.output).count() as u64,
             chunks: done().map(|record| record.chunks.len() as u64).sum(),
             max_concurrent_requests: most_at_once(done()),
             requests_per_s: per_s(completed),
@@ -159,8 +207,18 @@ impl LoadReport {
             tpot: Latency::of(done().filter_map(RequestRecord::tpot)),
             itl: Latency::of(done().flat_map(RequestRecord::itls)),
             e2el: Latency::of(done().map(RequestRecord::latency)),
+            e2el_from_due: Latency::of(done().map(RequestRecord::latency_from_due)),
             client_queue_time: Latency::of(done().map(|record| record.start.saturating_sub(record.due))),
         }
+    }
+}
+
+impl LoadReport {
+    /// How fast requests were sent.
+    fn sent_per_s(&self) -> Option<f64> {
+        let starts = || self.requests.iter().map(|record| record.start);
+        let time = starts().max()?.checked_sub(starts().min()?).filter(|time| !time.is_zero())?;
+        Some(float(self.requests.len() as u64 - 1) / time.as_secs_f64())
     }
 }
 

@@ -1,22 +1,28 @@
 //! Conducts a load: tries the server out, warms it up, measures.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 use crate::client::Client;
-use crate::completion::Request;
+use crate::completion::{Endpoint, body};
+use crate::drive::{Drive, Turn};
 use crate::error::{Failure, FailureKind, LoadError};
-use crate::plan::{Arrival, LoadPlan};
+use crate::files::make_room;
+use crate::health::Watch;
+use crate::http::Unsent;
+use crate::pause::Pause;
+use crate::plan::{LoadPlan, Prompts};
 use crate::prompt::{Prompt, PromptForm, prompt};
 use crate::report::{Anchor, LoadReport};
-use crate::request::{Ready, RequestRecord, complete};
+use crate::request::{Asked, Common, Ready, complete};
 
-/// Prompts of the warmup have numbers from here on, so that they are not those of measured requests.
-const WARMUP_PROMPTS: u64 = 1 << 32;
 /// The prompt of the request that tries the server out.
 const PROBE_PROMPT: u64 = 1 << 33;
+/// More connections than these are not opened before they are needed: some servers close what is silent at once.
+const MOST_OPENED: usize = 32 << 10;
 
 /// What happens while a load runs. Times count from the load's anchor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +44,8 @@ pub enum LoadEvent {
     MeasureStarted {
         /// When.
         at: Duration,
-        /// Its requests.
-        requests: u64,
+        /// Its requests, where the plan counts them.
+        requests: Option<u64>,
     },
     /// A request ended.
     RequestDone {
@@ -62,56 +68,181 @@ pub enum LoadEvent {
 /// Sends the load of a plan and reports what came back. A failed request is part of the report, not an error. If the
 /// server goes away, nothing more is sent, and the report counts what was not.
 ///
-/// Dropping the future cancels every request in flight. It needs a tokio runtime with I/O and time.
+/// The load has a thread and a runtime of its own: what else the program does delays no request and no reading, and one
+/// thread reads faster than several that wake each other. Dropping the future cancels every request in flight. The limit
+/// of open files is raised to the hard limit as far as the plan needs it.
 ///
 /// # Errors
-/// [`LoadError::Plan`] before anything is sent; [`LoadError::Probe`] if the server does not give one token;
-/// [`LoadError::Warmup`] if no warmup request succeeds.
+/// [`LoadError::Plan`] and [`LoadError::OpenFiles`] before anything is sent; [`LoadError::Probe`] if the server does not
+/// give one token; [`LoadError::Warmup`] if no warmup request succeeds.
 pub async fn run(
     client: &Client,
     plan: &LoadPlan,
     observe: &mut (dyn FnMut(LoadEvent) + Send),
 ) -> Result<LoadReport, LoadError> {
+    run_until(client, plan, std::future::pending(), observe).await
+}
+
+/// As [`run`], until `stop` comes: then nothing more is sent, what is under way is cancelled, and the report has every
+/// answer that came until then, [`LoadReport::stopped`] with it.
+///
+/// # Errors
+/// As [`run`]; [`LoadError::Stopped`] if the measurement had not begun.
+pub async fn run_until(
+    client: &Client,
+    plan: &LoadPlan,
+    stop: impl Future<Output = ()> + Send,
+    observe: &mut (dyn FnMut(LoadEvent) + Send),
+) -> Result<LoadReport, LoadError> {
     plan.check()?;
+    let (in_flight, sure) = plan.in_flight();
+    make_room(in_flight, sure)?;
+    let (told, mut events) = unbounded_channel();
+    // The thread ends its load when its stop comes, and leaves it on the spot when nobody holds the other end any more.
+    let (asked_to_stop, stopping) = oneshot::channel();
+    let (answer, mut answered) = oneshot::channel();
+    let (client, plan) = (client.apart(), plan.clone());
+    let thread = std::thread::Builder::new().name("load".to_owned());
+    thread
+        .spawn(move || {
+            let pause = Arc::new(Pause::default());
+            let resting = pause.clone();
+            let rest = move || resting.rest();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(rest).build();
+            let report = match runtime {
+                Ok(runtime) => runtime.block_on(conduct(&client, &plan, told, stopping, &pause)),
+                Err(source) => Some(Err(LoadError::Thread { source })),
+            };
+            if let Some(report) = report {
+                // Nobody waits for a load that was dropped.
+                let _ = answer.send(report);
+            }
+        })
+        .map_err(|source| LoadError::Thread { source })?;
+    let mut stop = std::pin::pin!(stop);
+    let mut asked_to_stop = Some(asked_to_stop);
+    let report = loop {
+        tokio::select! {
+            biased;
+            () = &mut stop, if asked_to_stop.is_some() => {
+                let _ = asked_to_stop.take().map(|ask| ask.send(()));
+            }
+            Some(event) = events.recv() => observe(event),
+            report = &mut answered => break report,
+        }
+    };
+    drain(&mut events, observe);
+    report.unwrap_or_else(|_| Err(LoadError::Thread { source: std::io::Error::other("it ended without a report") }))
+}
+
+fn drain(events: &mut UnboundedReceiver<LoadEvent>, observe: &mut (dyn FnMut(LoadEvent) + Send)) {
+    while let Ok(event) = events.try_recv() {
+        observe(event);
+    }
+}
+
+/// The load, on its own thread. `None` if nobody wants its report any more.
+async fn conduct(
+    client: &Client,
+    plan: &LoadPlan,
+    told: UnboundedSender<LoadEvent>,
+    stopping: oneshot::Receiver<()>,
+    pause: &Pause,
+) -> Option<Result<LoadReport, LoadError>> {
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let abandoned = async {
+        if stopping.await.is_ok() {
+            stop.send_replace(true);
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        report = measure(client, plan, &told, stopped, pause) => Some(report),
+        () = abandoned => None,
+    }
+}
+
+async fn measure(
+    client: &Client,
+    plan: &LoadPlan,
+    told: &UnboundedSender<LoadEvent>,
+    mut stopped: tokio::sync::watch::Receiver<bool>,
+    pause: &Pause,
+) -> Result<LoadReport, LoadError> {
+    // Nobody listens to a load that was dropped.
+    let tell = |event| {
+        let _ = told.send(event);
+    };
     let anchor = Anchor { monotonic: Instant::now(), wall: SystemTime::now() };
-    let form = probe(client, plan, anchor.monotonic).await.map_err(|failure| LoadError::Probe { failure })?;
-    observe(LoadEvent::Probed { form });
-    let mut drive = Drive { client, plan, form, anchor: anchor.monotonic, measured: false, observe };
+    let form = tokio::select! {
+        form = probe(client, plan, anchor.monotonic) => form.map_err(|failure| LoadError::Probe { failure })?,
+        _ = stopped.wait_for(|stopped| *stopped) => return Err(LoadError::Stopped),
+    };
+    tell(LoadEvent::Probed { form });
+    open(client, plan).await?;
+    let mut drive = Drive {
+        client,
+        plan,
+        form,
+        anchor: anchor.monotonic,
+        told,
+        stopped: stopped.clone(),
+        reads: Arc::default(),
+        pause,
+    };
     if plan.warmup_requests > 0 {
         let at = anchor.monotonic.elapsed();
-        (drive.observe)(LoadEvent::WarmupStarted { at, requests: plan.warmup_requests });
-        let records = drive.all(at, &vec![Duration::ZERO; length(plan.warmup_requests)]).await;
+        tell(LoadEvent::WarmupStarted { at, requests: plan.warmup_requests });
+        let records = drive.all(Turn::Warmup, at).await.records;
+        if *stopped.borrow() {
+            return Err(LoadError::Stopped);
+        }
         let failures = records.iter().map(|record| record.outcome.as_ref().err().cloned());
         if let Some(failure) = failures.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().next()) {
             return Err(LoadError::Warmup { requests: plan.warmup_requests, failure });
         }
     }
-    drive.measured = true;
-    let due = plan.due();
+    let watch = Watch::start();
+    drive.reads = watch.reads();
     let started = anchor.monotonic.elapsed();
-    (drive.observe)(LoadEvent::MeasureStarted { at: started, requests: plan.requests });
-    let requests = drive.all(started, &due).await;
+    tell(LoadEvent::MeasureStarted { at: started, requests: plan.requests() });
+    let driven = drive.all(Turn::Measured, started).await;
     let ended = anchor.monotonic.elapsed();
-    observe(LoadEvent::MeasureEnded { at: ended });
-    let unsent = plan.requests.saturating_sub(requests.len() as u64);
-    Ok(LoadReport { anchor, plan: plan.clone(), form, started, ended, requests, unsent })
+    tell(LoadEvent::MeasureEnded { at: ended });
+    let health = watch.end();
+    let stopped = *stopped.borrow();
+    let (requests, unsent) = (driven.records, driven.unsent);
+    Ok(LoadReport { anchor, plan: plan.clone(), form, started, ended, requests, unsent, stopped, health })
+}
+
+/// Opens the connections that a fixed concurrency needs, so that the first wave of requests does not wait for them. What
+/// the server does not take now, the requests will find out.
+async fn open(client: &Client, plan: &LoadPlan) -> Result<(), LoadError> {
+    let (in_flight, sure) = plan.in_flight();
+    let count = usize::try_from(in_flight).unwrap_or(usize::MAX).min(MOST_OPENED);
+    match client.open(if sure { count } else { 0 }).await {
+        Err(Unsent::OwnLimit(source)) => Err(LoadError::OwnLimit { source }),
+        _ => Ok(()),
+    }
 }
 
 /// Asks for one token: with the text that is given, else with the largest token id, so that ids beyond the vocabulary show
-/// at once, then with words if the server refuses ids.
+/// at once, then with words if the server refuses ids. A chat takes words only.
 async fn probe(client: &Client, plan: &LoadPlan, anchor: Instant) -> Result<PromptForm, Failure> {
     let ask = async |prompt: Prompt| {
-        let ready = Ready {
-            number: 0,
-            due: Duration::ZERO,
-            body: body(plan, &prompt, 1),
-            output_len: 1,
-            stall_timeout: plan.stall_timeout,
-        };
-        complete(client.clone(), ready, anchor).await.outcome
+        let request = Ready::bytes(client, plan.endpoint, body(plan, &prompt, 1));
+        let asked = Asked { input: None, output: 1 };
+        let ready = Ready { number: 0, asked, due: Duration::ZERO, held: Duration::ZERO, request };
+        let (dropped, _) = unbounded_channel();
+        let common = Common { anchor, stall_timeout: plan.stall_timeout, dropped, reads: Arc::default() };
+        complete(client.clone(), ready, common).await.outcome
     };
-    if plan.text.is_some() {
+    if let Prompts::Text(_) = plan.prompts {
         return ask(prompt(plan, PromptForm::Given, PROBE_PROMPT, 0)).await.map(|_| PromptForm::Given);
+    }
+    let words = || prompt(plan, PromptForm::Text, PROBE_PROMPT, 1);
+    if plan.endpoint == Endpoint::Chat {
+        return ask(words()).await.map(|_| PromptForm::Text);
     }
     let refused = match ask(Prompt::Ids(vec![plan.token_ids.end.saturating_sub(1)])).await {
         Ok(_) => return Ok(PromptForm::TokenIds),
@@ -121,91 +252,5 @@ async fn probe(client: &Client, plan: &LoadPlan, anchor: Instant) -> Result<Prom
         return Err(refused);
     }
     // If words are refused too, ids were not the reason, and the first answer tells more.
-    ask(prompt(plan, PromptForm::Text, PROBE_PROMPT, 1)).await.map(|_| PromptForm::Text).map_err(|_| refused)
-}
-
-fn body(plan: &LoadPlan, prompt: &Prompt, output_len: u64) -> Result<Bytes, Failure> {
-    let json = serde_json::to_vec(&Request::new(&plan.model, prompt, output_len));
-    json.map(Bytes::from).map_err(|source| Failure::new(FailureKind::Malformed, source.to_string()))
-}
-
-fn length(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-/// Sends requests as they are due, up to so many at once.
-struct Drive<'a> {
-    client: &'a Client,
-    plan: &'a LoadPlan,
-    form: PromptForm,
-    anchor: Instant,
-    measured: bool,
-    observe: &'a mut (dyn FnMut(LoadEvent) + Send),
-}
-
-impl Drive<'_> {
-    /// The records of all requests sent, in the order of their numbers.
-    async fn all(&mut self, started: Duration, due: &[Duration]) -> Vec<RequestRecord> {
-        // Dropping the set aborts its tasks.
-        let mut flying = JoinSet::new();
-        let concurrency = match self.plan.arrival {
-            Arrival::Concurrency(n) => Some(length(n)),
-            Arrival::Rate { .. } => None,
-        };
-        let mut records: Vec<RequestRecord> = Vec::with_capacity(due.len());
-        let mut failed = 0;
-        let mut gone = false;
-        let mut waiting = due.iter().zip(0u64..);
-        // The next request is made before it is due, so that making it delays nothing.
-        let mut next = waiting.next().map(|(due, number)| self.ready(number, started.saturating_add(*due)));
-        loop {
-            let may_send = !gone && concurrency.is_none_or(|most| flying.len() < most);
-            let due_at = next.as_ref().filter(|_| may_send).map(|next| self.anchor + next.due);
-            tokio::select! {
-                biased;
-                Some(joined) = flying.join_next(), if !flying.is_empty() => {
-                    let record: RequestRecord = match joined {
-                        Ok(record) => record,
-                        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-                    };
-                    let refused = record.outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::Refused);
-                    gone |= refused;
-                    failed += u64::from(record.outcome.is_err());
-                    let (at, done) = (record.end, records.len() as u64 + 1);
-                    records.push(record);
-                    (self.observe)(LoadEvent::RequestDone { at, measured: self.measured, done, failed });
-                }
-                () = sleep_until(due_at), if due_at.is_some() => {
-                    if let Some(mut ready) = next.take() {
-                        if concurrency.is_some() {
-                            ready.due = self.anchor.elapsed();
-                        }
-                        flying.spawn(complete(self.client.clone(), ready, self.anchor));
-                    }
-                    next = waiting.next().map(|(due, number)| self.ready(number, started.saturating_add(*due)));
-                }
-                else => break,
-            }
-        }
-        records.sort_by_key(|record| record.number);
-        records
-    }
-
-    fn ready(&self, number: u64, due: Duration) -> Ready {
-        let (plan, first) = (self.plan, if self.measured { 0 } else { WARMUP_PROMPTS });
-        let prompt = prompt(plan, self.form, first + number, plan.input_len);
-        Ready {
-            number,
-            due,
-            body: body(plan, &prompt, plan.output_len),
-            output_len: plan.output_len,
-            stall_timeout: plan.stall_timeout,
-        }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    if let Some(at) = at {
-        tokio::time::sleep_until(at.into()).await;
-    }
+    ask(words()).await.map(|_| PromptForm::Text).map_err(|_| refused)
 }

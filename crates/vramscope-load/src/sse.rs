@@ -1,5 +1,7 @@
 //! Server-sent events, cut out of a byte stream as it comes (WHATWG HTML, section 9.2.6).
 
+use memchr::memchr2;
+
 /// One event may not be longer. A chunk of a completion is a few hundred bytes; a long error text a few thousand.
 pub(crate) const MAX_EVENT: usize = 1 << 20;
 
@@ -20,17 +22,32 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// Takes what came, and gives the data of each event that is whole now to `event`.
-    pub(crate) fn push(&mut self, bytes: &[u8], event: &mut impl FnMut(&[u8])) -> Result<(), TooLong> {
-        for &byte in bytes {
-            let pair = self.after_return && byte == b'\n';
-            self.after_return = byte == b'\r';
-            match byte {
-                _ if pair => {}
-                b'\n' | b'\r' => self.end_line(event),
-                _ => self.line.push(byte),
+    pub(crate) fn push(&mut self, mut bytes: &[u8], event: &mut impl FnMut(&[u8])) -> Result<(), TooLong> {
+        if self.after_return && !bytes.is_empty() {
+            self.after_return = false;
+            bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
+        }
+        while !bytes.is_empty() {
+            if self.line.is_empty()
+                && self.data.is_none()
+                && let Some((data, rest)) = whole_event(bytes)
+            {
+                event(data);
+                bytes = rest;
+                continue;
             }
+            let end = memchr2(b'\n', b'\r', bytes);
+            self.line.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
             if self.line.len() + self.data.as_ref().map_or(0, Vec::len) > MAX_EVENT {
                 return Err(TooLong);
+            }
+            let Some(end) = end else { return Ok(()) };
+            self.end_line(event);
+            let is_return = bytes[end] == b'\r';
+            bytes = &bytes[end + 1..];
+            if is_return {
+                self.after_return = bytes.is_empty();
+                bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
             }
         }
         Ok(())
@@ -64,6 +81,15 @@ impl Decoder {
         }
         self.line.clear();
     }
+}
+
+/// The data of an event of one line at the beginning of some bytes, as engines send it, and what follows; `None` for
+/// anything else.
+fn whole_event(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = bytes.strip_prefix(b"data: ")?;
+    let end = memchr2(b'\n', b'\r', line)?;
+    let rest = line[end..].strip_prefix(b"\n\n").or_else(|| line[end..].strip_prefix(b"\r\n\r\n"))?;
+    (end <= MAX_EVENT).then(|| (&line[..end], rest))
 }
 
 #[cfg(test)]

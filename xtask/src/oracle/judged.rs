@@ -77,12 +77,12 @@ pub(crate) fn judge(truth: &Truth, model: Result<&Architecture, &str>) -> Judged
 }
 
 /// What is computed, with the weights' rounding apart: the engine's own count knows of no allocator.
-struct Ours {
-    budget: Budget,
-    rounding: u64,
+pub(crate) struct Ours {
+    pub(crate) budget: Budget,
+    pub(crate) rounding: u64,
 }
 
-fn answer(truth: &Truth, model: &Architecture) -> Result<Ours, String> {
+pub(crate) fn answer(truth: &Truth, model: &Architecture) -> Result<Ours, String> {
     let text = |error: vramscope_estimate::EstimateError| error.to_string();
     let version: EngineVersion = truth.release.parse().map_err(text)?;
     let base = EngineArgs { version, ..EngineArgs::default() };

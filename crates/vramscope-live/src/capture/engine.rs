@@ -9,11 +9,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use vramscope_core::redact;
-use vramscope_host::{Command, EngineEvent, EngineHost, Exit};
+use vramscope_host::{Command, EngineEvent, EngineHost, Exit, Output};
 
 use super::api::Api;
 use super::{CaptureError, CaptureEvent};
 use crate::vllm::command::PROGRAM;
+use crate::vllm::found::of_record;
 use crate::vllm::profiler::{Profiled, Version};
 
 /// How long an engine may take to stop when it is asked to.
@@ -25,17 +26,23 @@ const VERSION_LIMIT: Duration = Duration::from_secs(300);
 /// How often is looked whether something has happened.
 const STEP: Duration = Duration::from_millis(200);
 
-/// Asks `vllm --version`.
+/// Asks for the release.
 pub(super) async fn ask_version(command: &[String]) -> Result<Version, CaptureError> {
     let program = command.first().ok_or(CaptureError::NoCommand)?;
     let named = || program.clone();
     if !Path::new(program).file_name().is_some_and(|name| name.to_string_lossy().starts_with(PROGRAM)) {
         return Err(CaptureError::NotTheEngine { program: named() });
     }
+    let read = |output: &Output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().rev().find_map(|line| line.split_whitespace().last().and_then(Version::parse))
+    };
+    let host = EngineHost::process();
+    if let Some(version) = host.output(&of_record(program), VERSION_LIMIT).await.ok().as_ref().and_then(read) {
+        return Ok(version);
+    }
     let ask = Command::new(program).arg("--version");
-    let output = EngineHost::process().output(&ask, VERSION_LIMIT).await.map_err(CaptureError::AskVersion)?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let version = text.lines().rev().find_map(|line| line.split_whitespace().last().and_then(Version::parse));
+    let version = read(&host.output(&ask, VERSION_LIMIT).await.map_err(CaptureError::AskVersion)?);
     version.ok_or_else(|| CaptureError::SaysNoVersion { program: named() })
 }
 

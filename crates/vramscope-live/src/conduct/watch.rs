@@ -152,12 +152,13 @@ impl Conductor<'_> {
         report.write_serve_json(&mut text).map_err(|error| failed(&error, self.phase))?;
         self.folder.write(layout::BENCH, &text).map_err(|error| failed(&error, self.phase))?;
         let summary = report.summary();
-        let whole = summary.completed == plan.requests;
+        let sent = report.requests.len() as u64 + report.unsent;
+        let whole = summary.completed == sent;
         if !whole && let Some(stop) = self.dying(engine).await? {
             return Err(stop);
         }
         if summary.completed == 0 {
-            let message = format!("none of {} requests was answered", plan.requests);
+            let message = format!("none of {sent} requests was answered");
             return Err(Stop::new("requests_failed", Phase::Measure, message));
         }
         Ok(())
@@ -350,11 +351,11 @@ impl Conductor<'_> {
             }
             LoadEvent::MeasureStarted { requests, .. } => {
                 self.enter(Phase::Measure)?;
-                (self.observe)(RunEvent::Requests { done: 0, total: requests, failed: 0 });
+                (self.observe)(RunEvent::Requests { done: 0, total: requests.unwrap_or(0), failed: 0 });
             }
             LoadEvent::RequestDone { measured, done, failed, .. } => {
                 let crate::Workload::Served { plan, .. } = &self.spec.workload else { return Ok(()) };
-                let total = if measured { plan.requests } else { plan.warmup_requests };
+                let total = if measured { plan.requests().unwrap_or(0) } else { plan.warmup_requests };
                 (self.observe)(RunEvent::Requests { done, total, failed });
             }
             _ => {}

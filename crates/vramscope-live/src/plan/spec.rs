@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vramscope_core::Architecture;
 use vramscope_host::Command;
-use vramscope_load::{Arrival, LoadPlan, Spacing};
+use vramscope_load::{Arrival, LoadPlan, Prompts, Spacing};
 use vramscope_runs::{Shape, layout};
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{HostInfo, WorkloadInfo};
@@ -27,7 +27,10 @@ impl Plan {
     pub fn spec(&self, found: &Found, measured: &Measured, paths: &RunPaths) -> Result<RunSpec, PlanError> {
         let request = &self.request;
         let folder = std::path::absolute(&paths.folder).map_err(PlanError::RecordingFolder)?;
-        let (mut command, workload) = self.work(found, &folder)?;
+        let (mut command, mut workload) = self.work(found, &folder)?;
+        if let Workload::Served { plan, .. } = &mut workload {
+            plan.stream = u64::from(paths.run);
+        }
         command.env.extend(measured.confinement.iter().cloned());
         command.env.extend(request.environment.given.iter().cloned());
         Ok(RunSpec {
@@ -113,7 +116,7 @@ impl Plan {
 pub(super) fn load(work: &AskedWork, model: Option<&Architecture>) -> Result<LoadPlan, PlanError> {
     let (requests, sizes) = (work.requests(), work.sizes);
     let arrival = match work.request_rate {
-        Some(per_s) => Arrival::Rate { per_s, spacing: Spacing::Poisson },
+        Some(per_s) => Arrival::Rate { per_s, spacing: Spacing::Poisson, max_in_flight: None },
         None => Arrival::Concurrency(sizes.batch_size),
     };
     // Those of this model where it has fewer.
@@ -122,7 +125,7 @@ pub(super) fn load(work: &AskedWork, model: Option<&Architecture>) -> Result<Loa
         arrival,
         warmup_requests: sizes.batch_size.min(requests),
         seed: work.seed,
-        text: work.prompt.clone(),
+        prompts: work.prompt.clone().map_or(Prompts::Random, Prompts::Text),
         token_ids: 0..vocabulary.min(TOKEN_IDS),
         ..LoadPlan::new("asked of the server", sizes.input_len, sizes.output_len, requests)
     };

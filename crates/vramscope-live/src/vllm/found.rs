@@ -10,6 +10,10 @@ use crate::{Flags, RunEvent, WorkKind};
 
 /// An engine imports a few gigabytes of Python before it says anything, from a cold disk in minutes.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Asks the interpreter that a program names in its first line for the release of the package that the program is of.
+const OF_RECORD: &str = r##"file=$(command -v "$1") && read -r first < "$file" && case $first in
+    "#!"*python*) exec ${first#"#!"} -c 'import importlib.metadata; print(importlib.metadata.version("vllm"))' ;;
+esac; exit 1"##;
 /// So much of what an engine says is repeated, in characters.
 const MOST_WORDS: usize = 400;
 
@@ -47,9 +51,8 @@ impl Found {
         let subcommand: &[&str] = if request.work.kind == WorkKind::Serve { &["serve"] } else { &["bench", "latency"] };
         let words = |help| subcommand.iter().copied().chain([help]).collect::<Vec<&str>>();
         // Since 0.10 the plain help lists groups of flags alone. Each question takes the engine seconds of imports.
-        let (version, all) = (["--version"], words("--help=all"));
-        let (version, all) = tokio::try_join!(ask(plan, &version), ask(plan, &all))?;
-        let version = last_version(&String::from_utf8_lossy(&version.stdout));
+        let all = words("--help=all");
+        let (version, all) = tokio::try_join!(version(plan), ask(plan, &all))?;
         if let Some(flags) = flags_of(&all) {
             return Ok(Self { version, flags: Some(flags), max_model_len: None });
         }
@@ -69,6 +72,28 @@ impl Found {
 fn flags_of(output: &Output) -> Option<Flags> {
     let flags = Flags::read(&String::from_utf8_lossy(&output.stdout));
     (output.exit.code == Some(0) && flags.name("max-model-len").is_ok()).then_some(flags)
+}
+
+/// A question for the release that a program's package records; it ends badly where that cannot be found out.
+pub(crate) fn of_record(program: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args = ["-c", OF_RECORD, "sh", program].map(str::to_owned).to_vec();
+    command
+}
+
+/// The release: as the package's record has it, which takes no import; else as the engine says.
+async fn version(plan: &Plan) -> Result<Option<String>, PlanError> {
+    if let [program] = &plan.request().program()[..] {
+        // Where there is no shell, or no such program, the engine's own answer is told of.
+        if let Ok(output) = plan.host.output(&of_record(program), PATIENCE).await
+            && output.exit.code == Some(0)
+            && let Some(version) = last_version(&String::from_utf8_lossy(&output.stdout))
+        {
+            return Ok(Some(version));
+        }
+    }
+    let said = ask(plan, &["--version"]).await?;
+    Ok(last_version(&String::from_utf8_lossy(&said.stdout)))
 }
 
 async fn ask(plan: &Plan, words: &[&str]) -> Result<Output, PlanError> {

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use vramscope_load::{Arrival, Client, FailureKind, LoadEvent, LoadPlan, LoadReport, PromptForm, Spacing, run};
+use vramscope_load::{
+    Arrival, Client, FailureKind, LoadEvent, LoadPlan, LoadReport, PromptForm, Prompts, Spacing, run,
+};
 
 use crate::server::{Server, Step, TOKEN, answer, completion, piece, stream_end, stream_head, usage};
 
@@ -45,7 +47,7 @@ async fn a_load_is_sent_as_planned_and_counted() {
     };
     assert_eq!((kinds(false).count(), kinds(true).count()), (4, 10));
     assert!(matches!(events[0], LoadEvent::Probed { .. }) && matches!(events[1], LoadEvent::WarmupStarted { .. }));
-    assert!(matches!(events[6], LoadEvent::MeasureStarted { requests: 10, .. }));
+    assert!(matches!(events[6], LoadEvent::MeasureStarted { requests: Some(10), .. }));
     assert!(matches!(events.last(), Some(LoadEvent::MeasureEnded { .. })));
 }
 
@@ -54,7 +56,7 @@ async fn the_same_seed_sends_the_same_requests_and_another_seed_others() {
     let mut sent = Vec::new();
     for seed in [1, 1, 2] {
         let server = Server::start(|asked, _| completion(asked)).await;
-        let arrival = Arrival::Rate { per_s: 2000.0, spacing: Spacing::Poisson };
+        let arrival = Arrival::Rate { per_s: 2000.0, spacing: Spacing::Poisson, max_in_flight: None };
         let report = go(&server, &LoadPlan { seed, arrival, ..plan() }).await;
         let mut bodies: Vec<String> = server.bodies().iter().map(Value::to_string).collect();
         bodies.sort_unstable();
@@ -104,8 +106,8 @@ async fn a_server_that_refuses_ids_gets_words() {
 #[tokio::test]
 async fn a_text_that_is_given_is_every_prompt_and_the_server_counts_it() {
     let server = Server::start(|asked, _| completion(asked)).await;
-    let text = Some("Explain quantum computing".to_owned());
-    let report = go(&server, &LoadPlan { text, input_len: 0, ..plan() }).await;
+    let prompts = Prompts::Text("Explain quantum computing".to_owned());
+    let report = go(&server, &LoadPlan { prompts, input_len: 0.into(), ..plan() }).await;
     assert_eq!((report.form, report.summary().completed), (PromptForm::Given, 10));
     assert!(server.bodies().iter().all(|body| body["prompt"] == "Explain quantum computing"));
     let document = report.serve_json();

@@ -174,6 +174,44 @@ fn an_engine_is_asked_once_for_all_runs() {
     assert_eq!((count("--version"), count("--help"), count("--batch-size")), (1, 1, 3), "{asked}");
 }
 
+/// A program whose first line names an interpreter of Python is asked for no release: its package's record says it.
+#[test]
+fn the_release_of_a_python_program_is_read_from_its_package() {
+    let machine = Machine::new();
+    let write = |name: &str, text: String| {
+        let path = machine.home.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    };
+    let asked = machine.home.path().join("asked");
+    let interpreter = write(
+        "python3",
+        format!(
+            "#!/bin/sh\nif [ \"$1\" = -c ]; then echo 0.33.0+record; exit; fi\nshift\necho \"$@\" >> {}\nexec {} \"$@\"\n",
+            asked.display(),
+            standin_vllm::executable().display()
+        ),
+    );
+    let engine = write("vllm", format!("#!{}\n", interpreter.display()));
+    let output = machine.campaign_with(&[&TWO[..], &["2"]].concat(), &["--engine", engine.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let asked = fs::read_to_string(asked).unwrap();
+    assert!(!asked.contains("--version") && asked.contains("--help"), "{asked}");
+    let args = fs::read_dir(machine.home.path().join("out/attempts")).unwrap().map(|key| key.unwrap().path());
+    let told: Vec<String> = args
+        .flat_map(|key| walk(&key))
+        .filter(|path| path.ends_with("args.json"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    assert!(told.len() == 2 && told.iter().all(|told| told.contains("0.33.0+record")), "{told:?}");
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
 #[test]
 fn a_shape_stands_beside_the_lists() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,302 @@
+//! What is answered to whom, and when.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::hash::Hasher as _;
+
+use fnv::FnvHasher;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::answer::{Asked, refusal, whole};
+use crate::connection::Request;
+use crate::flight::{Flight, Next, Then, end};
+use crate::page::{metrics_page, models_page, version_page};
+use crate::realtime::now_ns;
+use crate::script::{How, Script, ns};
+use crate::server::{Loop, locked};
+use crate::truth::RequestTruth;
+
+#[derive(Deserialize)]
+struct Completion {
+    model: String,
+    #[serde(default)]
+    prompt: Prompt,
+    #[serde(default)]
+    messages: Vec<Value>,
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+    #[serde(default)]
+    stream: bool,
+}
+
+/// A prompt, of which only the kind and the length matter: to build a list of ids would keep the loop from its schedule.
+#[derive(Default)]
+enum Prompt {
+    Words(u64),
+    Ids(u64),
+    #[default]
+    None,
+}
+
+impl<'de> Deserialize<'de> for Prompt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Counts;
+        impl<'de> Visitor<'de> for Counts {
+            type Value = Prompt;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of token ids")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Prompt, E> {
+                Ok(Prompt::Words(words(text)))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut ids: A) -> Result<Prompt, A::Error> {
+                let mut count = 0;
+                while ids.next_element::<u32>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Prompt::Ids(count))
+            }
+        }
+        deserializer.deserialize_any(Counts)
+    }
+}
+
+/// Tokens that are generated where nobody says how many.
+const MAX_TOKENS: u64 = 16;
+/// A prefix is found in whole blocks.
+const BLOCK: u64 = 16;
+
+impl Loop {
+    /// Answers a request, or begins to.
+    pub(crate) fn take(&mut self, slot: usize, request: &Request) {
+        let arrived_ns = self.connections.get(slot).and_then(Option::as_ref).map_or_else(now_ns, |one| one.came_ns);
+        let key = self.script.api_key.as_ref().map(|key| format!("Bearer {key}"));
+        if request.path.starts_with("/v1") && key.is_some() && request.authorization != key {
+            self.send(slot, &whole(401, "application/json", r#"{"error":"Unauthorized"}"#));
+            return;
+        }
+        let json = |body: &str| whole(200, "application/json", body);
+        let bytes = match (request.method.as_str(), request.path.as_str()) {
+            ("POST", "/v1/completions") => return self.complete(slot, request, false, arrived_ns),
+            ("POST", "/v1/chat/completions") => return self.complete(slot, request, true, arrived_ns),
+            ("GET", "/health") => whole(200, "text/plain", ""),
+            ("GET", "/version") => json(&version_page(&self.script.version)),
+            ("GET", "/v1/models") => json(&models_page(&self.script.model, self.script.max_model_len)),
+            ("GET", "/metrics") => {
+                whole(200, "text/plain; version=0.0.4; charset=utf-8", &metrics_page(&self.script.model, &self.counts))
+            }
+            ("GET", "/standin/truth") => json(&serde_json::to_string(&*locked(&self.truth)).unwrap_or_default()),
+            ("POST", "/standin/forget") => {
+                let mut truth = locked(&self.truth);
+                truth.requests.clear();
+                truth.latest_write_ns = 0;
+                drop(truth);
+                self.first_arrival_ns = None;
+                json("{}")
+            }
+            ("POST", "/standin/script") => match serde_json::from_slice::<Script>(&request.body) {
+                Ok(script) => match script.check() {
+                    Ok(()) => {
+                        self.script = script;
+                        json("{}")
+                    }
+                    Err(wrong) => refusal(400, &wrong),
+                },
+                Err(error) => refusal(400, &error.to_string()),
+            },
+            _ => whole(404, "application/json", r#"{"detail":"Not Found"}"#),
+        };
+        self.send(slot, &bytes);
+    }
+
+    fn complete(&mut self, slot: usize, request: &Request, chat: bool, arrived_ns: u64) {
+        let asked: Completion = match serde_json::from_slice(&request.body) {
+            Ok(asked) => asked,
+            Err(error) => return self.send(slot, &refusal(400, &error.to_string())),
+        };
+        if asked.model != self.script.model {
+            return self.send(slot, &refusal(404, &format!("The model `{}` does not exist.", asked.model)));
+        }
+        let input = match &asked.prompt {
+            Prompt::Ids(_) if self.script.refuses_token_ids => {
+                return self.send(slot, &refusal(400, "prompt must be a string"));
+            }
+            Prompt::Ids(count) => *count,
+            Prompt::Words(count) => *count,
+            Prompt::None => asked.messages.iter().filter_map(|one| one["content"].as_str()).map(words).sum(),
+        };
+        let most = asked.max_tokens.or(asked.max_completion_tokens).unwrap_or(MAX_TOKENS);
+        if input.saturating_add(most) > self.script.max_model_len {
+            let limit = self.script.max_model_len;
+            return self.send(slot, &refusal(400, &format!("This model's maximum context length is {limit} tokens.")));
+        }
+        let output = most.saturating_sub(self.script.tokens_short).max(1);
+        let (row, number) = {
+            let mut truth = locked(&self.truth);
+            let row = truth.requests.len();
+            let number = row as u64;
+            truth.requests.push(RequestTruth { number, arrived_ns, input_tokens: input, ..RequestTruth::default() });
+            (row, number)
+        };
+        self.first_arrival_ns.get_or_insert(arrived_ns);
+        self.look_up(&request.body, input);
+        let failure = self.script.failure(number);
+        if let Some(How::Status(status)) = failure {
+            self.note(row, |one| one.status = status);
+            return self.send(slot, &refusal(status, "the script refuses"));
+        }
+        let (stream, due_ns) = (asked.stream, arrived_ns);
+        let asked = Asked { number, chat, input, output };
+        let flight = Flight { asked, stream, failure, row, next: Next::Queued, due_ns, writes: 0, tokens: 0 };
+        self.counts.prompt_tokens = self.counts.prompt_tokens.saturating_add(input);
+        self.note(row, |one| one.status = 200);
+        let first = flight.begin(&self.script);
+        if let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) {
+            connection.flight = Some(flight);
+            connection.generation += 1;
+        }
+        if failure == Some(How::Silent) {
+            self.plan(slot, Next::Nothing, u64::MAX);
+            return;
+        }
+        self.counts.waiting += 1;
+        self.queue.push_back(slot);
+        self.fill_places(arrived_ns);
+        if !first.is_empty() {
+            self.send(slot, &first);
+        }
+    }
+
+    /// Counts what a prefix cache would find: all of a request that came before.
+    fn look_up(&mut self, body: &[u8], input: u64) {
+        if !self.script.prefix_cache {
+            return;
+        }
+        let mut hasher = FnvHasher::default();
+        hasher.write(body);
+        if !self.prompts.insert(hasher.finish()) {
+            self.counts.prefix_hit_tokens += input / BLOCK * BLOCK;
+        }
+    }
+
+    /// Begins with requests that wait, as far as there is room.
+    fn fill_places(&mut self, now_ns: u64) {
+        let room = self.script.capacity.map_or(usize::MAX, |capacity| capacity.running);
+        while usize::try_from(self.counts.running).unwrap_or(usize::MAX) < room {
+            let Some(slot) = self.queue.pop_front() else { return };
+            let Some(flight) = self.flight(slot) else { continue };
+            let (asked, stream) = (flight.asked, flight.stream);
+            self.counts.waiting = self.counts.waiting.saturating_sub(1);
+            self.counts.running += 1;
+            #[expect(clippy::cast_precision_loss, reason = "tokens of one prompt")]
+            let first = match self.script.capacity {
+                Some(capacity) => ns(capacity.prefill_ms_per_1000 * asked.input as f64 / 1e3) + self.step_ns(),
+                None => Script::turn(&self.script.ttft_ms, asked.number),
+            };
+            // An answer in one piece is due with its last token.
+            let steps = if stream { 0 } else { asked.output.saturating_sub(1) };
+            let rest: u64 = (0..steps).map(|step| self.gap_ns(step)).sum();
+            self.plan(slot, Next::Tokens, now_ns.saturating_add(first).saturating_add(rest));
+        }
+    }
+
+    fn step_ns(&self) -> u64 {
+        let others = u32::try_from(self.counts.running.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.script.capacity.map_or(0, |capacity| ns(capacity.step_ms + f64::from(others) * capacity.step_ms_per_other))
+    }
+
+    /// From the write of this number (from 0) to the next.
+    fn gap_ns(&self, write: u64) -> u64 {
+        if self.script.capacity.is_some() { self.step_ns() } else { Script::turn(&self.script.gap_ms, write) }
+    }
+
+    fn flight(&mut self, slot: usize) -> Option<&mut Flight> {
+        self.connections.get_mut(slot)?.as_mut()?.flight.as_mut()
+    }
+
+    fn plan(&mut self, slot: usize, next: Next, due_ns: u64) {
+        let stalled = self.script.stall.zip(self.first_arrival_ns).and_then(|(stall, first)| {
+            let from = first.saturating_add(ns(stall.after_ms));
+            let to = from.saturating_add(ns(stall.for_ms));
+            (from..to).contains(&due_ns).then_some(to)
+        });
+        let due_ns = stalled.unwrap_or(due_ns);
+        let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else { return };
+        let Some(flight) = &mut connection.flight else { return };
+        (flight.next, flight.due_ns) = (next, due_ns);
+        if next != Next::Nothing {
+            self.due.push(Reverse((due_ns, slot, connection.generation)));
+        }
+    }
+
+    /// Does what is due on a connection.
+    pub(crate) fn act(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else { return };
+        let Some(flight) = &mut connection.flight else { return };
+        let (row, due_ns) = (flight.row, flight.due_ns);
+        if flight.next == Next::End {
+            let bytes = end(&self.script);
+            self.note(row, |one| one.whole = true);
+            self.send(slot, &bytes);
+            return self.done(slot);
+        }
+        let written = flight.write(&self.script);
+        let writes = flight.writes;
+        let at_ns = now_ns();
+        if written.tokens > 0 {
+            self.note(row, |one| {
+                one.written_ns.push(at_ns);
+                one.tokens.push(written.tokens);
+            });
+            let mut truth = locked(&self.truth);
+            truth.latest_write_ns = truth.latest_write_ns.max(at_ns.saturating_sub(due_ns));
+            self.counts.generation_tokens = self.counts.generation_tokens.saturating_add(written.tokens);
+        }
+        // Before the write: who has read the answer may ask for the truth at once.
+        self.note(row, |one| one.whole = written.then == Then::Whole);
+        self.send(slot, &written.bytes);
+        match written.then {
+            Then::Tokens => {
+                let gap = self.gap_ns(writes.saturating_sub(1));
+                self.plan(slot, Next::Tokens, due_ns.saturating_add(gap));
+            }
+            Then::EndAfter(later) => self.plan(slot, Next::End, due_ns.saturating_add(later)),
+            Then::Whole | Then::Failed => self.done(slot),
+            Then::Cut => self.close(slot),
+        }
+    }
+
+    fn done(&mut self, slot: usize) {
+        self.counts.finished += 1;
+        self.land(slot);
+        self.requests(slot);
+    }
+
+    /// Takes a flight off its connection and gives its place to the next.
+    pub(crate) fn land(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else { return };
+        let Some(flight) = connection.flight.take() else { return };
+        connection.generation += 1;
+        match flight.next {
+            Next::Queued => {
+                self.queue.retain(|waiting| *waiting != slot);
+                self.counts.waiting = self.counts.waiting.saturating_sub(1);
+            }
+            Next::Nothing => {}
+            Next::Tokens | Next::End => self.counts.running = self.counts.running.saturating_sub(1),
+        }
+        self.fill_places(now_ns());
+    }
+
+    fn note(&self, row: usize, change: impl FnOnce(&mut RequestTruth)) {
+        if let Some(one) = locked(&self.truth).requests.get_mut(row) {
+            change(one);
+        }
+    }
+}
+
+fn words(text: &str) -> u64 {
+    text.split_whitespace().count() as u64
+}

@@ -1,0 +1,4 @@
+//! Tests of the stand-in from outside, over raw sockets.
+
+#[cfg(test)]
+mod standin;
