@@ -8,7 +8,7 @@
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use vramscope_schema::v3::{Profile, RunStatus};
 
-use crate::diff::{Exceeded, Limit, SettingChange, Verdict, changed};
+use crate::diff::{Exceeded, Limit, SettingChange, Verdict, changed, unlike_asked};
 use crate::figure::{Better, Figure, figures};
 
 /// Fewer repeats of a side tell nothing of how far repeats differ.
@@ -296,6 +296,9 @@ fn cautions(before: &[Profile], after: &[Profile], unanswered: [Unanswered; 2]) 
         });
         if !unlike.is_empty() {
             found.push(format!("the repeats of the {name} side are no repeats: they differ in {}", unlike.join(", ")));
+        }
+        if let Some(told) = side.iter().find_map(unlike_asked) {
+            found.push(format!("in a run of the {name} side {told}"));
         }
         let served = side.iter().any(|profile| profile.served_stats.is_some());
         match (lost.requests, lost.unanswered) {

@@ -159,6 +159,18 @@ fn unanswered(profile: &Profile) -> Option<String> {
     (!told.is_empty()).then(|| format!("of {all} requests {}", told.join(", ")))
 }
 
+/// Requests that were answered, and not as they were asked, in words.
+pub(crate) fn unlike_asked(profile: &Profile) -> Option<String> {
+    let served = profile.served_stats.as_ref()?;
+    let kinds = [
+        ("answers have fewer tokens than asked for", served.short_requests),
+        ("requests were sent late", served.late_requests),
+    ];
+    let told: Vec<String> =
+        kinds.into_iter().filter_map(|(how, n)| Some(format!("{} {how}", n.filter(|n| *n > 0)?))).collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
 /// What makes figures of a profile doubtful; `which` of two it is.
 pub(crate) fn cautions(profile: &Profile, which: Option<&str>) -> Vec<String> {
     let it = which.map_or("the profile".to_owned(), |which| format!("the {which} profile"));
@@ -169,6 +181,7 @@ pub(crate) fn cautions(profile: &Profile, which: Option<&str>) -> Vec<String> {
         _ => {}
     }
     found.extend(unanswered(profile).map(|told| format!("{it}: {told}; its times and rates are of the others")));
+    found.extend(unlike_asked(profile).map(|told| format!("{it}: {told}")));
     let doubtful = |figure: &&Figure| figure.of(profile).is_some() && figure.unproven(profile);
     let unproven: Vec<&str> = figures().iter().filter(doubtful).map(|figure| figure.name).collect();
     if !unproven.is_empty() {

@@ -1,5 +1,8 @@
 //! Why a file is no result.
 
+use crate::sglang;
+use crate::vllm;
+
 /// Why a file is no result of a load generator. Who opened the file adds its name.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -18,8 +21,10 @@ pub enum ResultError {
     },
     /// JSON of another kind.
     #[error(
-        "read the load generator's result: expected the JSON of vllm bench serve --save-result, of SGLang's \
-         bench_serving, GuideLLM's benchmarks.json or AIPerf's profile_export_aiperf.json; there is {found}"
+        "read the load generator's result: expected the JSON of {} --save-result, of {} --output-file, GuideLLM's \
+         benchmarks.json or AIPerf's profile_export_aiperf.json; there is {found}",
+        vllm::TOOL,
+        sglang::TOOL
     )]
     Kind {
         /// What is there.

@@ -9,7 +9,9 @@ use crate::error::ResultError;
 use crate::flat::{Flat, Runs};
 use crate::json::{documents, strict};
 use crate::result::LoadResult;
-use crate::{aiperf, guidellm, sglang, vllm};
+use crate::sglang;
+use crate::vllm;
+use crate::{aiperf, guidellm};
 
 /// A file of more bytes is refused: a million requests in every detail are smaller.
 pub const MOST_RESULT_BYTES: usize = 1 << 30;

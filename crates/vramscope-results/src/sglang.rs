@@ -6,7 +6,7 @@ use crate::error::ResultError;
 use crate::flat::Flat;
 use crate::result::{Asked, Counts, LatencyKind, LoadResult, Rates, Tool};
 
-const TOOL: &str = "sglang bench_serving";
+pub(crate) const TOOL: &str = "sglang bench_serving";
 
 const LATENCIES: [(LatencyKind, &str); 4] = [
     (LatencyKind::TimeToFirstToken, "ttft"),

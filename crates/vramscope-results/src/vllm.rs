@@ -7,7 +7,7 @@ use crate::error::ResultError;
 use crate::flat::Flat;
 use crate::result::{Asked, Counts, Latency, LatencyKind, LoadResult, Rates, Tool};
 
-const TOOL: &str = "vllm bench serve";
+pub(crate) const TOOL: &str = "vllm bench serve";
 /// Who writes this shape with an object of its own.
 const OURS: &str = "vramscope";
 

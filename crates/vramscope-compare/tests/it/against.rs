@@ -243,6 +243,16 @@ fn a_side_that_answers_fewer_requests_is_never_better() {
 }
 
 #[test]
+fn answers_that_are_short_are_cautioned() {
+    let mut random = Random(5);
+    let mut b = side(&mut random, 3, 1.0, 0.01);
+    b[1].served_stats.get_or_insert_default().short_requests = Some(7);
+    let against = Against::of(&b, &b, Rule::default());
+    let said = "in a run of the first side 7 answers have fewer tokens than asked for";
+    assert!(against.cautions.iter().any(|caution| caution == said), "{:?}", against.cautions);
+}
+
+#[test]
 fn a_run_that_was_stopped_is_never_better() {
     let mut random = Random(6);
     let (a, mut b) = (side(&mut random, 5, 1.0, 0.01), side(&mut random, 5, 0.5, 0.01));
