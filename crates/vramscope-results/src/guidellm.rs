@@ -1,5 +1,5 @@
 //! GuideLLM's `benchmarks.json`: one run for each strategy. Source: `guidellm/benchmark/schemas/` of 0.8.1, version 2 of the
-//! report; version 1, of 0.3 to 0.7, has the same keys where they are read.
+//! report; version 1, by the source of 0.5.0, has the same keys where they are read.
 
 use std::collections::BTreeMap;
 
