@@ -8,7 +8,7 @@
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use vramscope_schema::v3::{Profile, RunStatus};
 
-use crate::diff::{Exceeded, Limit, SettingChange, Verdict, changed, unlike_asked};
+use crate::diff::{Exceeded, Limit, SettingChange, Verdict, changed, two_senders, unlike_asked};
 use crate::figure::{Better, Figure, figures};
 
 /// Fewer repeats of a side tell nothing of how far repeats differ.
@@ -285,7 +285,8 @@ fn ended_badly(profile: &Profile) -> Option<&'static str> {
 }
 
 fn cautions(before: &[Profile], after: &[Profile], unanswered: [Unanswered; 2]) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found: Vec<String> =
+        before.first().zip(after.first()).and_then(|(a, b)| two_senders(a, b)).into_iter().collect();
     for (side, name, lost) in [(before, "first", unanswered[0]), (after, "second", unanswered[1])] {
         let unlike: Vec<&str> = side.split_first().map_or_else(Vec::new, |(first, others)| {
             let mut names: Vec<&str> = others.iter().flat_map(|other| changed(first, other)).map(|s| s.name).collect();

@@ -121,6 +121,7 @@ impl Difference {
             cautions: [(before, "first"), (after, "second")]
                 .into_iter()
                 .flat_map(|(p, n)| cautions(p, Some(n)))
+                .chain(two_senders(before, after))
                 .collect(),
         }
     }
@@ -157,6 +158,15 @@ fn unanswered(profile: &Profile) -> Option<String> {
         kinds.into_iter().filter_map(|(how, n)| Some(format!("{} {how}", n.filter(|n| *n > 0)?))).collect();
     let all = served.completed_requests.unwrap_or(0) + kinds.iter().filter_map(|(_, n)| *n).sum::<u64>();
     (!told.is_empty()).then(|| format!("of {all} requests {}", told.join(", ")))
+}
+
+/// Load generators have clocks and tokenizers of their own.
+pub(crate) fn two_senders(before: &Profile, after: &Profile) -> Option<String> {
+    let of = |profile: &Profile| profile.served_stats.as_ref()?.sent_by.clone();
+    let (first, second) = (of(before)?, of(after)?);
+    (first != second).then(|| {
+        format!("{first} and {second} measured the two: what differs may be how they measure and count tokens")
+    })
 }
 
 /// Requests that were answered, and not as they were asked, in words.

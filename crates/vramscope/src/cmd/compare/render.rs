@@ -31,6 +31,7 @@ pub(super) fn difference(
         ("", Align::Left),
     ]);
     for change in &difference.figures {
+        let value = |quantity| if change.name.ends_with("_requests") { count(quantity) } else { value(quantity) };
         let shown = |quantity: Option<Quantity>| quantity.map_or("-".to_owned(), value);
         let delta = change.delta().map_or(String::new(), |delta| format!("{}{}", sign(delta), value(delta)));
         let relative = change.relative().map_or(String::new(), |relative| format!("{:+.1} %", relative * 100.0));
@@ -209,6 +210,11 @@ pub(crate) fn value(quantity: Quantity) -> String {
         Quantity::Number(number) if number.abs() >= 1000.0 => format!("{number:.0}"),
         Quantity::Number(number) => format!("{number:.2}"),
     }
+}
+
+/// What is counted has no fractions.
+fn count(quantity: Quantity) -> String {
+    format!("{:.0}", quantity.as_f64())
 }
 
 /// A minus brings itself.
