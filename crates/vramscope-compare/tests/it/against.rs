@@ -1,6 +1,13 @@
 //! Repeats against repeats: how often equal runs are told apart, and how many repeats find a change. Runs are simulated:
 //! requests with heavy-tailed times, and an effect of each run on all of its requests.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the numbers of a simulation are small"
+)]
+
 use std::fmt::Write as _;
 
 use vramscope_compare::{Against, Judged, Limit, Outcome, Rule};

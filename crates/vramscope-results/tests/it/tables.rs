@@ -17,8 +17,11 @@ fn printed(result: &LoadResult, table: &str) -> usize {
     checked
 }
 
+fn whole(count: Option<u64>) -> Option<f64> {
+    count.map(|n| f64::from(u32::try_from(n).unwrap()))
+}
+
 fn named(result: &LoadResult, name: &str) -> Option<f64> {
-    let whole = |count: Option<u64>| count.map(|n| f64::from(u32::try_from(n).unwrap()));
     match name {
         "Successful requests" => return whole(result.counts.completed),
         "Failed requests" => return whole(result.counts.failed),
@@ -108,7 +111,7 @@ fn figures_of_aiperf_are_those_that_it_printed() {
                     continue;
                 }
                 "Request Count (requests)" => {
-                    near(name, result.counts.completed.map(|n| n as f64), number(0).unwrap(), 0.0, &mut checked);
+                    near(name, whole(result.counts.completed), number(0).unwrap(), 0.0, &mut checked);
                     continue;
                 }
                 _ => continue,
