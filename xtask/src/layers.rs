@@ -16,13 +16,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("vramscope-trace", &["core"]),
     ("vramscope-load", &["core"]),
     ("vramscope-host", &["core"]),
+    ("vramscope-results", &["core"]),
     ("vramscope-timeline", &["core", "gpu"]),
     ("vramscope-nvml", &["core", "gpu"]),
     ("vramscope-rocm", &["core", "gpu"]),
     ("vramscope-compare", &["core", "schema"]),
     ("vramscope-runs", &["core", "models", "schema"]),
     ("vramscope-sampler", &["core", "gpu", "timeline"]),
-    ("vramscope-analysis", &["core", "estimate", "gpu", "log", "models", "runs", "schema", "timeline"]),
+    ("vramscope-analysis", &["core", "estimate", "gpu", "log", "models", "results", "runs", "schema", "timeline"]),
     (
         "vramscope-live",
         &[

@@ -8,9 +8,11 @@ mod live;
 mod memory;
 mod multi_gpu;
 mod outcome;
+mod served;
 mod timeline;
 
 pub(crate) use live::metrics as engine_metrics;
+pub use served::profile_of_load;
 
 use crate::attribution::RankEvidence;
 use vramscope_core::{EngineFacts, Milestone, Window};

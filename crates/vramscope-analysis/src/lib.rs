@@ -30,13 +30,13 @@ mod named;
 mod phases;
 mod vllm;
 
-pub use assemble::assemble;
+pub use assemble::{assemble, profile_of_load};
 pub use attribution::{Attribution, DeviceObservation, Evidenced, KvGeometry, RankEvidence, attribute};
 pub use clock::Alignment;
 pub use derive::DeriveError;
 pub use device::gpu_model;
 pub use evidence::args::{Args, ArgsError, Flag, read as read_args};
-pub use evidence::bench::{Bench, BenchError, Serve, Throughput, read as read_bench};
+pub use evidence::bench::{Bench, BenchError, Throughput, read as read_bench};
 pub use evidence::gpu_log::{Clock, GpuLog, GpuLogError, Note as GpuLogNote, ProcessUse, read as read_gpu_log};
 pub use evidence::marks::{Marks, MarksError, read as read_marks};
 pub use evidence::metrics::{MetricsError, MetricsReading, read as read_metrics};

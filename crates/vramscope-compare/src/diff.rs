@@ -97,13 +97,18 @@ pub struct Verdict {
     pub unjudged: Vec<String>,
 }
 
+/// The settings in which two profiles differ.
+pub(crate) fn changed(before: &Profile, after: &Profile) -> Vec<SettingChange> {
+    let changed = settings().iter().filter_map(|setting| {
+        let (was, is) = (setting.of(before), setting.of(after));
+        (was != is).then_some(SettingChange { name: setting.name, before: was, after: is })
+    });
+    changed.collect()
+}
+
 impl Difference {
     /// The difference from the first to the second.
     pub fn of(before: &Profile, after: &Profile) -> Self {
-        let changed = settings().iter().filter_map(|setting| {
-            let (was, is) = (setting.of(before), setting.of(after));
-            (was != is).then_some(SettingChange { name: setting.name, before: was, after: is })
-        });
         let both = figures().iter().map(|figure| Change {
             name: figure.name,
             better: figure.better,
@@ -111,11 +116,12 @@ impl Difference {
             after: figure.of(after),
         });
         Self {
-            settings: changed.collect(),
+            settings: changed(before, after),
             figures: both.filter(|change| change.before.is_some() || change.after.is_some()).collect(),
             cautions: [(before, "first"), (after, "second")]
                 .into_iter()
                 .flat_map(|(p, n)| cautions(p, Some(n)))
+                .chain(two_senders(before, after))
                 .collect(),
         }
     }
@@ -144,6 +150,37 @@ impl Difference {
     }
 }
 
+/// Requests of a profile that were not answered whole, in words; `None` where all were, or it does not say.
+fn unanswered(profile: &Profile) -> Option<String> {
+    let served = profile.served_stats.as_ref()?;
+    let kinds = [("failed", served.failed_requests), ("were not sent", served.unsent_requests)];
+    let told: Vec<String> =
+        kinds.into_iter().filter_map(|(how, n)| Some(format!("{} {how}", n.filter(|n| *n > 0)?))).collect();
+    let all = served.completed_requests.unwrap_or(0) + kinds.iter().filter_map(|(_, n)| *n).sum::<u64>();
+    (!told.is_empty()).then(|| format!("of {all} requests {}", told.join(", ")))
+}
+
+/// Load generators have clocks and tokenizers of their own.
+pub(crate) fn two_senders(before: &Profile, after: &Profile) -> Option<String> {
+    let of = |profile: &Profile| profile.served_stats.as_ref()?.sent_by.clone();
+    let (first, second) = (of(before)?, of(after)?);
+    (first != second).then(|| {
+        format!("{first} and {second} measured the two: what differs may be how they measure and count tokens")
+    })
+}
+
+/// Requests that were answered, and not as they were asked, in words.
+pub(crate) fn unlike_asked(profile: &Profile) -> Option<String> {
+    let served = profile.served_stats.as_ref()?;
+    let kinds = [
+        ("answers have fewer tokens than asked for", served.short_requests),
+        ("requests were sent late", served.late_requests),
+    ];
+    let told: Vec<String> =
+        kinds.into_iter().filter_map(|(how, n)| Some(format!("{} {how}", n.filter(|n| *n > 0)?))).collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
 /// What makes figures of a profile doubtful; `which` of two it is.
 pub(crate) fn cautions(profile: &Profile, which: Option<&str>) -> Vec<String> {
     let it = which.map_or("the profile".to_owned(), |which| format!("the {which} profile"));
@@ -153,6 +190,8 @@ pub(crate) fn cautions(profile: &Profile, which: Option<&str>) -> Vec<String> {
         Some(RunStatus::Interrupted) => found.push(format!("{it} is of a run that was stopped")),
         _ => {}
     }
+    found.extend(unanswered(profile).map(|told| format!("{it}: {told}; its times and rates are of the others")));
+    found.extend(unlike_asked(profile).map(|told| format!("{it}: {told}")));
     let doubtful = |figure: &&Figure| figure.of(profile).is_some() && figure.unproven(profile);
     let unproven: Vec<&str> = figures().iter().filter(doubtful).map(|figure| figure.name).collect();
     if !unproven.is_empty() {

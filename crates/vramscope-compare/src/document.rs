@@ -1,11 +1,13 @@
 //! The documents of comparisons, apart from the working types.
 
+mod against;
 mod calculator;
 mod diff;
 mod explanation;
 mod repeat;
 mod sweep;
 
+pub use against::{AgainstDocument, IntervalDocument, JudgedDocument, UnansweredDocument};
 pub use calculator::{CalculatorDocument, CheckedPartDocument};
 pub use diff::{ChangeDocument, ComparisonDocument, ExceededDocument, SettingDocument};
 pub use explanation::{
@@ -27,6 +29,12 @@ const VERSION: u32 = 1;
 #[cfg(feature = "json-schema")]
 pub fn comparison_json_schema() -> Schema {
     schemars::schema_for!(ComparisonDocument)
+}
+
+/// The JSON Schema of [`AgainstDocument`].
+#[cfg(feature = "json-schema")]
+pub fn against_json_schema() -> Schema {
+    schemars::schema_for!(AgainstDocument)
 }
 
 /// The JSON Schema of [`CalculatorDocument`].

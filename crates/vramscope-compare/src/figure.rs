@@ -153,6 +153,10 @@ const FIGURES: &[Figure] = &[
         number(served(p, |s| s.time_per_output_token)?.median_ms)
     }),
     figure("end_to_end_p99_ms", Better::Lower, &[], |p| number(served(p, |s| s.end_to_end)?.p99_ms)),
+    figure("failed_requests", Better::Lower, &[], |p| count(p.served_stats.as_ref()?.failed_requests?)),
+    figure("unsent_requests", Better::Lower, &[], |p| count(p.served_stats.as_ref()?.unsent_requests?)),
+    figure("short_requests", Better::Lower, &[], |p| count(p.served_stats.as_ref()?.short_requests?)),
+    figure("late_requests", Better::Lower, &[], |p| count(p.served_stats.as_ref()?.late_requests?)),
     figure("load_s", Better::Lower, &[], |p| {
         let load = p.phases.iter().flatten().find(|phase| phase.phase == Phase::Load)?;
         number(Some(load.duration_s))
@@ -194,7 +198,7 @@ mod tests {
         let names: std::collections::BTreeSet<_> = figures().iter().map(|figure| figure.name).collect();
         assert_eq!(names.len(), figures().len());
         for name in names {
-            let units = ["_bytes", "_ms", "_s", "_tokens", "_per_second", "_pct", "_w"];
+            let units = ["_bytes", "_ms", "_s", "_tokens", "_per_second", "_pct", "_w", "_requests"];
             assert!(units.iter().any(|unit| name.ends_with(unit)), "{name}");
         }
     }

@@ -15,6 +15,7 @@
 //! # Ok::<(), vramscope_schema::ReadError>(())
 //! ```
 
+mod against;
 mod calculator;
 mod diff;
 pub mod document;
@@ -25,6 +26,7 @@ mod setting;
 mod sweep;
 mod vllm;
 
+pub use against::{Against, Interval, Judged, LEAST_REPEATS, Outcome, Rule, Unanswered};
 pub use calculator::{Calculated, Check, CheckedPart, Part};
 pub use diff::{Change, Difference, Exceeded, Limit, SettingChange, Verdict};
 pub use figure::{Better, Figure, Quantity, figures};

@@ -47,6 +47,7 @@ const SETTINGS: &[Setting] = &[
         name: "driver_version",
         of: |p| p.gpu_info.as_ref()?.devices.iter().find_map(|device| device.driver_version.clone()),
     },
+    Setting { name: "sent_by", of: |p| p.served_stats.as_ref()?.sent_by.clone() },
     Setting { name: "device_kind", of: |p| p.host.as_ref()?.device_kind.clone() },
     Setting {
         name: "dtype",

@@ -39,5 +39,9 @@ pub const CAMPAIGN_PLAN: &str = "campaign.plan.json";
 pub const CAMPAIGN_TABLE: &str = "campaign.csv";
 /// The same as a document.
 pub const CAMPAIGN_RUNS: &str = "campaign.runs.json";
+/// Beginning of the names of a load generator's runs in the folder of a sweep.
+pub const SWEEP_RUN: &str = "run=";
+/// The same runs in one file beside them.
+pub const SWEEP_SUMMARY: &str = "summary.json";
 /// Ends of names of documents that speak of several runs and are none, without `.json`.
 pub const SUMMARIES: &[&str] = &[".repeat", ".runs", ".plan"];

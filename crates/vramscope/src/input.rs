@@ -4,14 +4,50 @@ use std::convert::Infallible;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use vramscope_analysis::{Evidence, assemble};
+use anyhow::{Context as _, anyhow};
+use vramscope_analysis::{Evidence, assemble, profile_of_load};
+use vramscope_results::MOST_RESULT_BYTES;
 use vramscope_runs::EvidenceFiles;
 use vramscope_schema::v3::{Generator, Profile};
 use vramscope_schema::{ExitCode, Loaded, MAX_DOCUMENT_BYTES, ReadError};
 
 use crate::exit::OrExit as _;
 use crate::progress::Progress;
+
+/// Every run of a path: a profile of any version, a recording folder, or all runs of a load generator's result, told apart
+/// by what the file holds.
+pub(crate) fn runs(path: &Path) -> anyhow::Result<Vec<Profile>> {
+    if path.is_dir() {
+        return Ok(vec![profile_or_recording(path)?]);
+    }
+    let read = || format!("could not read {}", path.display());
+    let text =
+        bounded(path, MOST_RESULT_BYTES.max(MAX_DOCUMENT_BYTES)).with_context(read).or_exit(ExitCode::BadInput)?;
+    if !vramscope_results::is_result(&text) {
+        return Ok(vec![profile_in(&text, path)?.profile]);
+    }
+    let results = vramscope_results::read(&text).with_context(read).or_exit(ExitCode::BadInput)?;
+    Ok(results.iter().map(|result| profile_of_load(result, generator())).collect())
+}
+
+/// The one run of a path.
+pub(crate) fn run(path: &Path) -> anyhow::Result<Profile> {
+    let mut runs = runs(path)?;
+    match (runs.pop(), runs.len()) {
+        (Some(run), 0) => Ok(run),
+        (_, others) => Err(anyhow!(
+            "{} holds {} runs, and one was expected; `compare … --against …` takes them as repeats, `runs` shows each",
+            path.display(),
+            others + 1
+        ))
+        .or_exit(ExitCode::BadInput),
+    }
+}
+
+/// Who makes these profiles.
+fn generator() -> Generator {
+    Generator { name: "vramscope".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+}
 
 /// A profile of any version, or the one that is derived from a recording folder.
 pub(crate) fn profile_or_recording(path: &Path) -> anyhow::Result<Profile> {
@@ -45,8 +81,7 @@ pub(crate) fn recording(files: &EvidenceFiles) -> anyhow::Result<Profile> {
     let evidence = Evidence::load(files, &mut |file: &Path, behind| progress.bytes(file, behind));
     progress.end();
     let evidence = evidence.or_exit(ExitCode::BadInput)?;
-    let generator = Generator { name: "vramscope".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
-    assemble(&evidence, generator).or_exit(ExitCode::BadInput)
+    assemble(&evidence, generator()).or_exit(ExitCode::BadInput)
 }
 
 /// Reads a profile of any version. What a person should know of the reading is in its notes.
@@ -54,7 +89,11 @@ pub(crate) fn profile(path: &Path) -> anyhow::Result<Loaded> {
     let text = bounded(path, MAX_DOCUMENT_BYTES)
         .with_context(|| format!("could not read {}", path.display()))
         .or_exit(ExitCode::BadInput)?;
-    vramscope_schema::read(&text).map_err(|error| {
+    profile_in(&text, path)
+}
+
+fn profile_in(text: &[u8], path: &Path) -> anyhow::Result<Loaded> {
+    vramscope_schema::read(text).map_err(|error| {
         let code = match error {
             ReadError::NewerMajor { .. } => ExitCode::NewerVersion,
             _ => ExitCode::BadInput,

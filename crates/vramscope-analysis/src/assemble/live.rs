@@ -1,9 +1,9 @@
 //! What only a conducted run has: its host, its served requests, the engine's metrics.
 
 use vramscope_schema::Amount;
-use vramscope_schema::v3::{EngineMetricsInfo, HostInfo, ServedStats, TimeSpread};
+use vramscope_schema::v3::{EngineMetricsInfo, HostInfo, ServedStats};
 
-use crate::evidence::bench::{Bench, Serve};
+use crate::evidence::bench::Bench;
 use crate::evidence::metrics::MetricsReading;
 use crate::known::Known;
 
@@ -11,43 +11,10 @@ pub(super) fn host(run: &Known<'_>) -> Option<HostInfo> {
     run.evidence.record.as_ref().map(|record| record.host.clone())
 }
 
-/// The figures of `vllm bench serve`, whoever sent the requests.
+/// The figures of the requests, whoever sent them.
 pub(super) fn served(run: &Known<'_>) -> Option<ServedStats> {
-    let Some(Bench::Serve(serve)) = &run.evidence.bench else { return None };
-    let whole = |name: &str| serve.figures.get(name).and_then(|n| whole_number(*n));
-    let output_tokens = whole("total_output_tokens");
-    let tokens_per_chunk = output_tokens.zip(serve.chunks.filter(|chunks| *chunks > 0)).map(|(tokens, chunks)| {
-        #[expect(clippy::cast_precision_loss, reason = "counts of a load are below 2^53")]
-        let mean = tokens as f64 / chunks as f64;
-        mean
-    });
-    Some(ServedStats {
-        completed_requests: serve.completed,
-        failed_requests: whole("failed"),
-        unsent_requests: serve.unsent,
-        failures: serve.failures.clone(),
-        input_tokens: whole("total_input_tokens"),
-        output_tokens,
-        chunks: serve.chunks,
-        tokens_per_chunk: tokens_per_chunk.and_then(Amount::new),
-        time_to_first_token: spread(serve, "ttft"),
-        time_per_output_token: spread(serve, "tpot"),
-        inter_token_latency: spread(serve, "itl"),
-        end_to_end: spread(serve, "e2el"),
-        client_queue_time: spread(serve, "client_queue_time"),
-    })
-}
-
-fn spread(serve: &Serve, what: &str) -> Option<TimeSpread> {
-    let figure = |lead: &str| serve.figures.get(&format!("{lead}_{what}_ms")).copied().and_then(Amount::new);
-    let spread = TimeSpread {
-        mean_ms: figure("mean"),
-        median_ms: figure("median").or(figure("p50")),
-        stddev_ms: figure("std"),
-        p95_ms: figure("p95"),
-        p99_ms: figure("p99"),
-    };
-    (spread != TimeSpread::default()).then_some(spread)
+    let Some(Bench::Serve(result)) = &run.evidence.bench else { return None };
+    Some(super::served::stats(result))
 }
 
 fn whole_number(number: f64) -> Option<u64> {

@@ -1,16 +1,16 @@
 //! What the run cost in time, and why it failed.
 
 use vramscope_schema::Amount;
-use vramscope_schema::v3::{Failure, Figures, LatencyPercentile, LatencyStats, LogExcerpt, RunStatus};
+use vramscope_schema::v3::{Failure, Figures, LatencyStats, LogExcerpt, RunStatus};
 
-use crate::evidence::bench::{Bench, Serve, Throughput};
+use crate::evidence::bench::{Bench, Throughput};
 use crate::known::Known;
 use crate::known::failure_numbers;
 
 pub(super) fn latency_stats(run: &Known<'_>) -> Option<LatencyStats> {
     match &run.evidence.bench {
         Some(Bench::Throughput(throughput)) => Some(of_throughput(throughput)),
-        Some(Bench::Serve(serve)) => Some(of_serve(serve)),
+        Some(Bench::Serve(result)) => Some(super::served::latency_stats(result)),
         _ => of_iterations(run),
     }
 }
@@ -35,24 +35,6 @@ fn of_throughput(throughput: &Throughput) -> LatencyStats {
     LatencyStats {
         tokens_per_second: throughput.tokens_per_second.and_then(Amount::new),
         requests_per_second: throughput.requests_per_second.and_then(Amount::new),
-        ..LatencyStats::default()
-    }
-}
-
-/// `vllm bench serve`: end-to-end latency where it was asked for (`--percentile-metrics …,e2el`).
-fn of_serve(serve: &Serve) -> LatencyStats {
-    let figure = |name: &str| serve.figures.get(name).copied().and_then(Amount::new);
-    let percentile = |(name, &latency): (&String, &f64)| {
-        let percent = name.strip_prefix('p')?.strip_suffix("_e2el_ms")?.parse().ok()?;
-        Some(LatencyPercentile { percentile: Amount::new(percent)?, latency_ms: Amount::new(latency)? })
-    };
-    LatencyStats {
-        mean_latency_ms: figure("mean_e2el_ms"),
-        median_latency_ms: figure("median_e2el_ms"),
-        stddev_latency_ms: figure("std_e2el_ms"),
-        percentiles: serve.figures.iter().filter_map(percentile).collect(),
-        tokens_per_second: figure("output_throughput"),
-        requests_per_second: figure("request_throughput"),
         ..LatencyStats::default()
     }
 }

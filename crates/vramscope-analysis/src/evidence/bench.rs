@@ -1,10 +1,10 @@
 //! Results that the engine's own benchmarks write as JSON (`vllm bench latency|throughput|serve --output-json`).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 use vramscope_core::LatencyResult;
+use vramscope_results::{LoadResult, ResultError};
 use vramscope_runs::{JsonError, read_json};
 
 use crate::vllm;
@@ -17,8 +17,8 @@ pub enum Bench {
     Latency(LatencyResult),
     /// A batch of requests as fast as they go.
     Throughput(Throughput),
-    /// Requests to a server.
-    Serve(Serve),
+    /// Requests to a server, whichever load generator sent them.
+    Serve(Box<LoadResult>),
 }
 
 /// What `vllm bench throughput` measured.
@@ -35,25 +35,6 @@ pub struct Throughput {
     pub requests_per_second: Option<f64>,
     /// Prompt and generated tokens per second.
     pub tokens_per_second: Option<f64>,
-}
-
-/// What `vllm bench serve` measured. `figures` holds its numbers under their own names (`mean_ttft_ms`).
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Serve {
-    /// The whole time.
-    pub duration: Duration,
-    /// Requests answered.
-    pub completed: Option<u64>,
-    /// Every number of the document, by its own name, which carries its unit.
-    pub figures: BTreeMap<String, f64>,
-    /// How many requests failed, by kind, where the document says so. This and what follows stands under `vramscope`,
-    /// as vLLM's own document has no place for it.
-    pub failures: BTreeMap<String, u64>,
-    /// Requests that were not sent any more.
-    pub unsent: Option<u64>,
-    /// Pieces in which the generated tokens came.
-    pub chunks: Option<u64>,
 }
 
 /// A benchmark result that cannot be used.
@@ -74,6 +55,15 @@ pub enum BenchError {
         vllm::BENCHMARK
     )]
     Kind,
+    /// A load generator's result that cannot be used.
+    #[error(transparent)]
+    Serve(#[from] ResultError),
+    /// Several runs where a recording has one.
+    #[error("read the benchmark result: it holds {runs} runs; expected the one of this recording")]
+    Runs {
+        /// How many.
+        runs: usize,
+    },
     /// A figure that cannot be one.
     #[error("read the benchmark result: {field} is {value}; expected seconds, not negative")]
     Figure {
@@ -104,14 +94,12 @@ pub fn read(json: &[u8]) -> Result<Bench, BenchError> {
             tokens_per_second: number("tokens_per_second"),
         }));
     }
-    let duration = seconds("duration", number("duration").ok_or(BenchError::Kind)?)?;
-    let figures = document.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect();
-    let own = |name: &str| document.get("vramscope").and_then(|own| own.get(name));
-    let kinds = own("failures").and_then(Value::as_object);
-    let failures = kinds.into_iter().flatten().filter_map(|(kind, n)| Some((kind.clone(), n.as_u64()?))).collect();
-    let count = |name: &str| own(name).and_then(Value::as_u64);
-    let (unsent, chunks) = (count("unsent"), count("chunks"));
-    Ok(Bench::Serve(Serve { duration, completed: whole("completed"), figures, failures, unsent, chunks }))
+    number("duration").ok_or(BenchError::Kind)?;
+    let mut results = vramscope_results::read(json)?;
+    match (results.pop(), results.len()) {
+        (Some(result), 0) => Ok(Bench::Serve(Box::new(result))),
+        (_, others) => Err(BenchError::Runs { runs: others + 1 }),
+    }
 }
 
 type Document = serde_json::Map<String, Value>;
@@ -148,12 +136,9 @@ mod tests {
         let throughput = br#"{"elapsed_time": 2.0, "num_requests": 64, "tokens_per_second": 2540.5}"#;
         assert!(matches!(read(throughput).unwrap(), Bench::Throughput(t) if t.num_requests == Some(64)));
         let serve = br#"{"duration": 1.5, "completed": 40, "mean_ttft_ms": 75.5, "ttfts": [1, 2]}"#;
-        let Bench::Serve(s) = read(serve).unwrap() else { panic!("serve") };
-        assert_eq!(s.figures.get("mean_ttft_ms"), Some(&75.5));
-        assert_eq!((s.chunks, s.failures.len()), (None, 0), "vLLM's own result does not say");
-        let ours = br#"{"duration": 1, "vramscope": {"chunks": 7, "unsent": 2, "failures": {"cut": 3}}}"#;
-        let Bench::Serve(s) = read(ours).unwrap() else { panic!("serve") };
-        assert_eq!((s.chunks, s.unsent, s.failures.get("cut")), (Some(7), Some(2), Some(&3)));
+        assert!(matches!(read(serve).unwrap(), Bench::Serve(s) if s.counts.completed == Some(40)));
+        let listed = br#"[{"duration": 1.5, "completed": 40}]"#;
+        assert!(read(listed).is_err(), "a recording has one run");
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl ComparisonDocument {
     }
 }
 
-const fn word(better: Better) -> &'static str {
+pub(super) const fn word(better: Better) -> &'static str {
     match better {
         Better::Lower => "lower",
         Better::Higher => "higher",

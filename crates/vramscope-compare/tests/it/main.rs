@@ -1,6 +1,8 @@
 //! Tests of the crate from outside.
 
 #[cfg(test)]
+mod against;
+#[cfg(test)]
 mod calculator;
 #[cfg(test)]
 mod difference;

@@ -50,6 +50,12 @@ pub struct ServedStats {
     pub failed_requests: Option<u64>,
     /// Requests that were not sent any more as the server had gone. Unit: count.
     pub unsent_requests: Option<u64>,
+    /// Answers with fewer tokens than were asked for. Unit: count.
+    pub short_requests: Option<u64>,
+    /// Requests that the sender sent late. Unit: count.
+    pub late_requests: Option<u64>,
+    /// What sent the requests, and its version, where a load generator's file says so.
+    pub sent_by: Option<String>,
     /// Why they failed: a kind, and how many. Unit: count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<String, u64>,

@@ -1,12 +1,14 @@
-//! `vramscope compare`: two profiles against each other, or profiles against a calculator.
+//! `vramscope compare`: two profiles against each other, repeats against repeats, or profiles against a calculator.
 
+mod against;
+mod junit;
 mod render;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use vramscope_compare::document::{CalculatorDocument, ComparisonDocument};
-use vramscope_compare::{Calculated, Check, Difference, Limit, Verdict, figures};
+use vramscope_compare::{Better, Calculated, Check, Difference, Limit, Verdict, figures};
 use vramscope_core::{ByteUnit, Bytes};
 use vramscope_schema::ExitCode;
 
@@ -16,10 +18,12 @@ use crate::output::{self, Format};
 
 pub(crate) use render::{label, value};
 
-/// Compare two profiles figure by figure, or a profile with what a calculator said
+/// Compare two runs figure by figure, repeats with repeats, or a profile with what a calculator said
 ///
-/// A profile is a document of any version, or a recording folder. Settings that differ are shown first, since they may
-/// explain the rest. Limits make it a check for CI.
+/// A run is a profile of any version, a recording folder, or the result of a load generator: vllm bench serve and sweep,
+/// SGLang's bench_serving, GuideLLM, AIPerf. Settings that differ are shown first, since they may explain the rest. Limits
+/// make it a check for CI. With --against each side is the repeats of one run, and each figure is judged: better, worse,
+/// no difference shown, or inconclusive; docs/results.md has the rule.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,20 +32,27 @@ Examples:
   vramscope compare before.json after.json --fail-above mean_latency_ms=2% --fail-above peak_bytes=1%
   vramscope compare llama-2-7b.json --calc-weights 13.5 --calc-kv 0.4 --calc-activations 0.9 --calc-overhead 0.6
   vramscope compare llama-2-7b.json --calc-weights 13.5 --fail-above model_weights=2%
+  vramscope compare a1.json a2.json a3.json --against b1.json b2.json b3.json --fail-above 5% --junit compare.xml
 
 More than two runs, or a sweep: vramscope runs.
 
 Exit codes: 0 no limit exceeded, 3 no profile, or a limit for a figure that the profiles do not have, 5 a profile of a
-newer version, 8 a limit is exceeded.")]
+newer version, 8 a limit is exceeded, or with limits and --against, more requests went unanswered on the second side.")]
 pub(crate) struct Args {
-    /// Two profiles, the first one to compare with, - for stdin; with --calc-… each of them is compared with the calculator
-    #[arg(value_name = "PROFILE", required = true)]
+    /// Two runs, the first one to compare with, - for stdin; with --calc-… each of them is compared with the calculator, with
+    /// --against they are the repeats of the first side
+    #[arg(value_name = "RUN", required = true)]
     profiles: Vec<PathBuf>,
     /// Fail when a figure becomes worse by more than this: 5% for every figure that has a better direction, or
     /// NAME=5% for one. With --calc-…: when the calculator is off by more, on every part or on the one named. Repeat
     /// for more
     #[arg(long, value_name = "[NAME=]SHARE", value_parser = limit)]
     fail_above: Vec<Limit>,
+    #[command(flatten)]
+    against: against::AgainstArgs,
+    /// Write the figures as test cases of JUnit XML: an exceeded limit is a failure
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     #[command(flatten)]
     calculated: CalculatedArgs,
     /// What to print: a table for people, or a document
@@ -111,18 +122,29 @@ fn size(text: &str) -> Result<Bytes, String> {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(said) = args.calculated.read() {
+        if args.junit.is_some() || !args.against.runs.is_empty() {
+            let neither =
+                anyhow!("--against and --junit are of runs, and --calc-… compares with a calculator; leave one out");
+            return Err(neither).or_exit(ExitCode::Usage);
+        }
         return calculator(args, &said);
+    }
+    if !args.against.runs.is_empty() {
+        return against::run(args);
     }
     let [before, after] = &args.profiles[..] else {
         let many = anyhow!(
-            "two profiles are compared with each other, and {} were named; `vramscope runs` sets any number beside each \
-             other, and --calc-… compares each with a calculator",
+            "two runs are compared with each other, and {} were named; --against takes repeats of each, `vramscope runs` sets \
+             any number beside each other, and --calc-… compares each with a calculator",
             args.profiles.len()
         );
         return Err(many).or_exit(ExitCode::Usage);
     };
-    let difference = Difference::of(&input::profile_or_recording(before)?, &input::profile_or_recording(after)?);
+    let difference = Difference::of(&input::run(before)?, &input::run(after)?);
     let verdict = difference.judge(&args.fail_above);
+    if let Some(path) = &args.junit {
+        junit::write(path, &cases(&difference, &verdict))?;
+    }
     let (before, after) = (name(before), name(after));
     match args.format {
         Format::Json => output::print_json(&ComparisonDocument::of(&before, &after, &difference, &verdict))?,
@@ -133,6 +155,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     judged(&verdict)
+}
+
+/// Each figure that has a better direction, as a test case.
+fn cases(difference: &Difference, verdict: &Verdict) -> Vec<junit::Case> {
+    let directed = difference.figures.iter().filter(|change| change.better != Better::Neither);
+    directed
+        .map(|change| {
+            let exceeded = verdict.exceeded.iter().find(|item| item.figure == change.name);
+            let outcome = match (exceeded, change.delta()) {
+                (Some(item), _) => junit::Outcome::Failed(junit::exceeded(item)),
+                (None, None) => junit::Outcome::Skipped("it is not in both runs".to_owned()),
+                (None, Some(_)) => junit::Outcome::Passed,
+            };
+            junit::Case { name: change.name.to_owned(), outcome }
+        })
+        .collect()
 }
 
 /// A limit that cannot be checked is no limit that is kept.

@@ -15,7 +15,8 @@ use crate::{input, output};
 
 /// Set many runs beside each other, and show what each axis of a sweep does
 ///
-/// Reads profiles of any version and recording folders, and folders of both. Runs that differ in the batch size, a
+/// Reads profiles of any version, recording folders, results of load generators (vllm bench serve and sweep, SGLang,
+/// GuideLLM, AIPerf), and folders of them; JSON lines are named themselves. Runs that differ in the batch size, a
 /// length or the number of GPUs alone are a series: how throughput, latency and memory grow along it, and where
 /// throughput stops keeping up.
 #[derive(clap::Args)]
@@ -23,6 +24,7 @@ use crate::{input, output};
 Examples:
   vramscope runs results/memory-profiles
   vramscope runs bs1.json bs8.json bs32.json
+  vramscope runs results/20261129_120000 sglang.jsonl guidellm/benchmarks.json
   vramscope runs results/memory-profiles --format csv > runs.csv
 
 Two runs in detail, and limits for CI: vramscope compare.
@@ -51,8 +53,13 @@ pub(crate) enum TableFormat {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut rows = Vec::new();
     for found in find::runs(&args.paths)? {
-        match input::profile_or_recording(&found.path) {
-            Ok(profile) => rows.push(Row::of(found.path.display().to_string(), &profile)),
+        match input::runs(&found.path) {
+            Ok(runs) => {
+                let name = found.path.display().to_string();
+                let several = runs.len() > 1;
+                let named = |n: usize| if several { format!("{name}#{n}") } else { name.clone() };
+                rows.extend(runs.iter().enumerate().map(|(place, run)| Row::of(named(place + 1), run)));
+            }
             Err(error) if found.named => return Err(error),
             Err(error) => {
                 let why: Vec<String> = exit::causes(&error).collect();

@@ -21,6 +21,11 @@ struct Document {
 /// Every document, by name.
 const DOCUMENTS: &[Document] = &[
     Document {
+        name: "against",
+        about: "repeats of one run against repeats of another, with a verdict on each figure",
+        schema: vramscope_compare::document::against_json_schema,
+    },
+    Document {
         name: "calculator-check",
         about: "a profile beside what a calculator said",
         schema: vramscope_compare::document::calculator_json_schema,

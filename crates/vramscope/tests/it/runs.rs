@@ -86,3 +86,23 @@ fn what_is_named_must_be_readable_and_a_folder_must_hold_something() {
     assert_eq!(vramscope(&["runs", "no/such"]).status.code(), Some(3));
     assert_eq!(vramscope(&["runs"]).status.code(), Some(2));
 }
+
+#[test]
+fn results_of_load_generators_are_runs() {
+    let data = "crates/vramscope-results/tests/it/data";
+    let (sglang, guidellm) = (format!("{data}/sglang/results.jsonl"), format!("{data}/guidellm/benchmarks.json"));
+    let sweep = format!("{data}/sweep");
+    let output = vramscope(&["runs", &sweep, &sglang, &guidellm, "--format", "csv"]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    let csv = stdout(&output);
+    let mut lines = csv.lines();
+    let heads: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let column = |name: &str| heads.iter().position(|head| *head == name).unwrap_or_else(|| panic!("no {name}: {csv}"));
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 7, "four runs of a sweep without its summary, two lines, one strategy: {csv}");
+    let of = |name: &str| rows.iter().map(|row| row[column(name)]).collect::<Vec<_>>();
+    assert_eq!(of("batch_size"), ["1", "1", "4", "4", "4", "", "2"]);
+    assert_eq!(of("failed_requests"), ["0", "0", "0", "0", "", "2", "2"]);
+    assert!(of("run")[4].ends_with("results.jsonl#1"), "{csv}");
+    assert!(of("sent_by")[6].starts_with("guidellm 0.8.1"), "{csv}");
+}

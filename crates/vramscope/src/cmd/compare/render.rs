@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use vramscope_compare::{Better, Change, Check, Difference, Part, Quantity, Verdict};
+use vramscope_compare::{
+    Against, Better, Change, Check, Difference, Interval, Judged, Outcome, Part, Quantity, SettingChange, Unanswered,
+    Verdict,
+};
 
 use crate::table::{Align, Table, wrap};
 
@@ -17,16 +20,7 @@ pub(super) fn difference(
 ) -> String {
     let mut text = String::new();
     title(&mut text, &format!("{before} -> {after}"), width);
-    if difference.settings.is_empty() {
-        text.push_str("  set up the same, as far as the profiles say\n");
-    } else {
-        let mut table = Table::new(&[("setting", Align::Left), ("before", Align::Left), ("after", Align::Left)]);
-        for change in &difference.settings {
-            let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-            table.row([change.name.to_owned(), value(&change.before), value(&change.after)]);
-        }
-        text.push_str(&table.render(width));
-    }
+    settings(&mut text, &difference.settings, width);
     text.push('\n');
     let mut table = Table::new(&[
         ("figure", Align::Left),
@@ -37,6 +31,7 @@ pub(super) fn difference(
         ("", Align::Left),
     ]);
     for change in &difference.figures {
+        let value = |quantity| if change.name.ends_with("_requests") { count(quantity) } else { value(quantity) };
         let shown = |quantity: Option<Quantity>| quantity.map_or("-".to_owned(), value);
         let delta = change.delta().map_or(String::new(), |delta| format!("{}{}", sign(delta), value(delta)));
         let relative = change.relative().map_or(String::new(), |relative| format!("{:+.1} %", relative * 100.0));
@@ -50,6 +45,90 @@ pub(super) fn difference(
         limits(&mut text, verdict);
     }
     text
+}
+
+fn settings(text: &mut String, settings: &[SettingChange], width: usize) {
+    if settings.is_empty() {
+        text.push_str("  set up the same, as far as the profiles say\n");
+        return;
+    }
+    let mut table = Table::new(&[("setting", Align::Left), ("before", Align::Left), ("after", Align::Left)]);
+    for change in settings {
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        table.row([change.name.to_owned(), value(&change.before), value(&change.after)]);
+    }
+    text.push_str(&table.render(width));
+}
+
+/// Repeats against repeats; with a verdict where limits were set.
+pub(super) fn against(against: &Against, verdict: Option<&Verdict>, width: usize) -> String {
+    let mut text = String::new();
+    let [before, after] = against.repeats;
+    title(&mut text, &format!("{before} repeats -> {after} repeats"), width);
+    settings(&mut text, &against.settings, width);
+    text.push('\n');
+    let mut table = Table::new(&[
+        ("figure", Align::Left),
+        ("before", Align::Right),
+        ("after", Align::Right),
+        ("change", Align::Right),
+        ("", Align::Left),
+    ]);
+    for judged in &against.figures {
+        let change = judged.change.map_or(String::new(), |change| match (change.low, change.high) {
+            (Some(low), Some(high)) => format!("{:+.1} % … {:+.1} %", low * 100.0, high * 100.0),
+            _ => format!("{:+.1} %", change.mean * 100.0),
+        });
+        let side = |interval: Interval| mean(judged.name, interval);
+        table.row([label(judged.name), side(judged.before), side(judged.after), change, said(judged)]);
+    }
+    let lost = |side: Unanswered| match (side.unanswered, side.requests) {
+        (Some(lost), Some(all)) => format!("{lost} of {all}"),
+        _ => "not known".to_owned(),
+    };
+    let [first, second] = against.unanswered.map(lost);
+    table.row(["requests not answered".to_owned(), first, second, String::new(), String::new()]);
+    text.push_str(&table.render(width));
+    let (alarms, margin) = (against.rule.false_alarms * 100.0, against.rule.margin * 100.0);
+    let rule = format!(
+        "Welch's t on logarithms over repeats; of equal runs any figure is called better or worse in at most {alarms} % of \
+         comparisons; a change within {margin} % does not matter"
+    );
+    paragraph(&mut text, "  rule: ", &rule, width);
+    for caution in &against.cautions {
+        paragraph(&mut text, "  note: ", caution, width);
+    }
+    if let Some(verdict) = verdict {
+        limits(&mut text, verdict);
+    }
+    text
+}
+
+/// A mean with half the width of its interval.
+fn mean(name: &str, interval: Interval) -> String {
+    let in_unit = |number: f64| {
+        if name.ends_with("_bytes") { gib(number) } else { value(Quantity::Number(number)) }
+    };
+    match interval.high.map(|high| high - interval.mean) {
+        Some(half) if half > 0.0 => format!("{} ±{}", in_unit(interval.mean), in_unit(half)),
+        _ => in_unit(interval.mean),
+    }
+}
+
+fn said(judged: &Judged) -> String {
+    match judged.outcome {
+        Outcome::Inconclusive => inconclusive(judged),
+        outcome => outcome.name().to_owned(),
+    }
+}
+
+/// Why a figure is inconclusive, and what might tell.
+pub(super) fn inconclusive(judged: &Judged) -> String {
+    match (&judged.why, judged.repeats_needed) {
+        (Some(why), _) => format!("inconclusive: {why}"),
+        (None, Some(repeats)) => format!("inconclusive; about {repeats} repeats of each side might tell"),
+        (None, None) => "inconclusive".to_owned(),
+    }
 }
 
 fn limits(text: &mut String, verdict: &Verdict) {
@@ -131,6 +210,11 @@ pub(crate) fn value(quantity: Quantity) -> String {
         Quantity::Number(number) if number.abs() >= 1000.0 => format!("{number:.0}"),
         Quantity::Number(number) => format!("{number:.2}"),
     }
+}
+
+/// What is counted has no fractions.
+fn count(quantity: Quantity) -> String {
+    format!("{:.0}", quantity.as_f64())
 }
 
 /// A minus brings itself.

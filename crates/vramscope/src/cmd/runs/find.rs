@@ -51,7 +51,10 @@ fn below(folder: &Path, depth: usize, found: &mut Vec<Found>) -> anyhow::Result<
         // A run of a campaign that is complete is not told of with its failures.
         let overcome =
             stem.split_once(layout::FAILED).is_some_and(|(key, _)| folder.join(format!("{key}.json")).is_file());
-        if path.is_file() && profile && (summary || overcome) {
+        // A sweep of a load generator has its runs beside their summary.
+        let of_sweep = file_name(path) == layout::SWEEP_SUMMARY
+            && entries.iter().any(|other| file_name(other).starts_with(layout::SWEEP_RUN));
+        if path.is_file() && profile && (summary || overcome || of_sweep) {
             continue;
         }
         // What was published of a campaign's attempts stands for them.
