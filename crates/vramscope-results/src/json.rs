@@ -43,8 +43,8 @@ pub(crate) fn strict(json: &[u8]) -> Cow<'_, [u8]> {
 /// Reads every document of a file: one, several lines of them, or one after the other.
 pub(crate) fn documents<T: DeserializeOwned>(json: &[u8], most: usize) -> Result<Vec<T>, ResultError> {
     let mut found = Vec::new();
-    let mut text = serde_json::Deserializer::from_slice(json).into_iter::<T>();
-    while let Some(read) = text.next() {
+    let text = serde_json::Deserializer::from_slice(json).into_iter::<T>();
+    for read in text {
         if found.len() == most {
             return Err(ResultError::TooMuch { most, what: "runs" });
         }
