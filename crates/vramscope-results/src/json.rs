@@ -69,9 +69,12 @@ fn broken(field: &str, error: &serde_json::Error) -> ResultError {
     ResultError::Json { field: printable(field), line: error.line(), column: error.column(), reason: printable(reason) }
 }
 
+/// No name or message needs more characters.
+const MOST_SAID: usize = 200;
+
 /// A file's words, fit to be said: no control codes, and no more than a line.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+    vramscope_core::on_one_line(text).chars().take(MOST_SAID).collect()
 }
 
 #[cfg(test)]
