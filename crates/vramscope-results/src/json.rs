@@ -43,8 +43,8 @@ pub(crate) fn strict(json: &[u8]) -> Cow<'_, [u8]> {
 /// Reads every document of a file: one, several lines of them, or one after the other.
 pub(crate) fn documents<T: DeserializeOwned>(json: &[u8], most: usize) -> Result<Vec<T>, ResultError> {
     let mut found = Vec::new();
-    let mut text = serde_json::Deserializer::from_slice(json).into_iter::<T>();
-    while let Some(read) = text.next() {
+    let text = serde_json::Deserializer::from_slice(json).into_iter::<T>();
+    for read in text {
         if found.len() == most {
             return Err(ResultError::TooMuch { most, what: "runs" });
         }
@@ -69,9 +69,12 @@ fn broken(field: &str, error: &serde_json::Error) -> ResultError {
     ResultError::Json { field: printable(field), line: error.line(), column: error.column(), reason: printable(reason) }
 }
 
+/// No name or message needs more characters.
+const MOST_SAID: usize = 200;
+
 /// A file's words, fit to be said: no control codes, and no more than a line.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+    vramscope_core::on_one_line(text).chars().take(MOST_SAID).collect()
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub fn read(file: &[u8]) -> Result<Vec<LoadResult>, ResultError> {
         Some(Kind::AiPerf) => aiperf::read(&json),
         Some(Kind::Flat) => {
             let runs = Runs::into_flat(documents::<Runs>(&json, MOST_RESULTS)?);
-            runs.iter().map(|run| flat(run)).collect()
+            runs.iter().map(flat).collect()
         }
         // What is no JSON is told by its place.
         None => documents::<IgnoredAny>(&json, MOST_RESULTS).and_then(|found| {
