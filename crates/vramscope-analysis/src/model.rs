@@ -108,7 +108,8 @@ pub(crate) fn describe(model: &Architecture, info: &mut ModelInfo) {
         _ => None,
     });
     let latent = mixers().find_map(|mixer| if let Mixer::Latent(l) = mixer { Some(l) } else { None });
-    info.num_heads = attention.map(|a| a.heads).or(latent.map(|l| l.heads));
+    let compressed = mixers().find_map(|mixer| if let Mixer::Compressed(c) = mixer { Some(c) } else { None });
+    info.num_heads = attention.map(|a| a.heads).or(latent.map(|l| l.heads)).or(compressed.map(|c| c.heads));
     info.num_kv_heads = attention.map(|a| a.kv_heads);
     info.head_dim = attention.map(|a| a.head_dim);
     let parts = || model.layers.iter().map(|layer| layer.feed_forward);

@@ -1,5 +1,6 @@
 //! The shape of a model.
 
+use crate::mixer::Mixer;
 use crate::stored::{Stored, StoredAs};
 
 /// How one number is stored.
@@ -103,198 +104,6 @@ pub struct Quantization {
     pub beside_config: bool,
 }
 
-/// Which tokens a layer attends to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Span {
-    /// All before.
-    Full,
-    /// The last so many.
-    Sliding(u64),
-    /// Those in the same chunk of so many.
-    Chunked(u64),
-}
-
-/// Normalization of queries and keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum QkNorm {
-    /// None, or one without parameters.
-    None,
-    /// One vector of the head's size each.
-    PerHead,
-    /// One vector of the full width each.
-    FullWidth,
-}
-
-/// A gate over what attention puts out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OutputGate {
-    /// None.
-    None,
-    /// One number per element, made beside the queries (Qwen3-Next).
-    PerElement,
-    /// One number per head, by a projection of its own (Laguna, Step).
-    PerHead,
-}
-
-/// Attention with keys and values per head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Attention {
-    /// Query heads.
-    pub heads: u64,
-    /// Key and value heads.
-    pub kv_heads: u64,
-    /// Width of a key.
-    pub head_dim: u64,
-    /// Width of a value.
-    pub value_dim: u64,
-    /// What is attended to.
-    pub span: Span,
-    /// Queries, keys and values have a bias.
-    pub qkv_bias: bool,
-    /// The output has a bias.
-    pub output_bias: bool,
-    /// Normalization of queries and keys.
-    pub qk_norm: QkNorm,
-    /// One sink logit a head.
-    pub sinks: bool,
-    /// The gate over the output.
-    pub gate: OutputGate,
-    /// Values are the keys: there is no projection of their own (Gemma 4's global layers).
-    pub value_is_key: bool,
-    /// The layer reads another layer's cache and has none of its own.
-    pub shares_cache: bool,
-}
-
-/// Multi-head latent attention: one compressed vector a token for all heads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LatentAttention {
-    /// Heads.
-    pub heads: u64,
-    /// Rank of the query's compression; `None` has a plain projection.
-    pub query_rank: Option<u64>,
-    /// Rank of the keys' and values' compression.
-    pub kv_rank: u64,
-    /// Width of a key's rotary part.
-    pub rope_dim: u64,
-    /// Width of a key's other part.
-    pub nope_dim: u64,
-    /// Width of a value.
-    pub value_dim: u64,
-    /// Sparse attention's index: its heads and width. It has a cache of its own.
-    pub indexer: Option<Indexer>,
-    /// Keys carry positions in their rotary part; else that part is as plain as the other.
-    pub rotates: bool,
-    /// The layer selects tokens, by its own index or by another layer's.
-    pub sparse: bool,
-    /// The engine keeps the keys and values of all heads, as in other attention, and not the compressed vector
-    /// (MiniCPM 3).
-    pub expanded: bool,
-}
-
-/// The index by which sparse latent attention selects tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Indexer {
-    /// Heads.
-    pub heads: u64,
-    /// Width of a head.
-    pub head_dim: u64,
-}
-
-/// A layer with a state of fixed size per sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Recurrent {
-    /// Mamba, first kind.
-    Mamba1 {
-        /// Inner width.
-        inner: u64,
-        /// State per channel.
-        state: u64,
-        /// Width of the convolution.
-        conv: u64,
-        /// Rank of the time step.
-        time_step_rank: u64,
-        /// The convolution has a bias.
-        conv_bias: bool,
-        /// The projections have a bias.
-        projection_bias: bool,
-        /// Norms over time step, input and output (Jamba).
-        norms: bool,
-    },
-    /// Mamba, second kind.
-    Mamba2 {
-        /// Heads.
-        heads: u64,
-        /// Width of a head.
-        head_dim: u64,
-        /// Groups of input and output projections.
-        groups: u64,
-        /// State per channel.
-        state: u64,
-        /// Width of the convolution.
-        conv: u64,
-        /// The convolution has a bias.
-        conv_bias: bool,
-        /// The projections have a bias.
-        projection_bias: bool,
-        /// The gated norm before the output has a weight.
-        gated_norm: bool,
-    },
-    /// Gated delta net (Qwen3-Next).
-    GatedDelta {
-        /// Key heads.
-        key_heads: u64,
-        /// Value heads.
-        value_heads: u64,
-        /// Width of a key.
-        key_dim: u64,
-        /// Width of a value.
-        value_dim: u64,
-        /// Width of the convolution.
-        conv: u64,
-    },
-    /// Kimi's delta attention.
-    KimiDelta {
-        /// Heads.
-        heads: u64,
-        /// Width of a head.
-        head_dim: u64,
-        /// Width of the convolution.
-        conv: u64,
-    },
-    /// Linear (lightning) attention.
-    Linear {
-        /// Heads.
-        heads: u64,
-        /// Width of a head.
-        head_dim: u64,
-    },
-    /// A short gated convolution (LFM2).
-    ShortConv {
-        /// Width in channels.
-        channels: u64,
-        /// Width of the convolution.
-        conv: u64,
-        /// It has a bias.
-        bias: bool,
-    },
-}
-
-/// How tokens of a layer see each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mixer {
-    /// Not at all: the layer has only a feed-forward part.
-    None,
-    /// By attention.
-    Attention(Attention),
-    /// By latent attention.
-    Latent(LatentAttention),
-    /// By a recurrence.
-    Recurrent(Recurrent),
-    /// By both, side by side (Falcon-H1).
-    Parallel(Attention, Recurrent),
-}
-
 /// The part of a layer that sees one token at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FeedForward {
@@ -338,6 +147,8 @@ pub struct Experts {
     pub router_bias: bool,
     /// The router's matrix stays in 32 bits on a device, whatever the model's type.
     pub router_in_32_bits: bool,
+    /// Rows of a table by which a token's own number names its experts (DeepSeek-V4's first layers); zero without.
+    pub table_rows: u64,
     /// Routed experts work on vectors of this width, into which and out of which one matrix each leads (latent experts).
     pub latent: Option<u64>,
 }
@@ -355,6 +166,9 @@ pub struct Layer {
     pub norm_parameters: u64,
     /// Width of what is embedded for this layer alone and added to its output; zero without (Gemma 4).
     pub own_input: u64,
+    /// Residual streams that the layer mixes by matrices of its own before and behind each part (hyper-connections); one
+    /// where it only adds.
+    pub streams: u64,
     /// How a quantized checkpoint stores the layer's matrices.
     pub stored: Stored,
 }
@@ -370,6 +184,8 @@ pub struct RotaryTable {
     pub sectioned: bool,
     /// Used only by layers with a window (`Some(true)`), only by those without (`Some(false)`), or by all.
     pub windowed: Option<bool>,
+    /// Kept in 32 bits, whatever the model's type.
+    pub in_32_bits: bool,
 }
 
 /// Parameters that are not in the decoder: a vision or audio tower and its projector.
@@ -502,6 +318,11 @@ impl Architecture {
         self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.own_input))
     }
 
+    /// The residual streams that the layers carry side by side.
+    pub fn streams(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.streams).max().unwrap_or(1)
+    }
+
     /// Whether any layer has routed experts.
     pub fn has_experts(&self) -> bool {
         self.layers.iter().any(|l| matches!(l.feed_forward, FeedForward::Experts(_)))
@@ -510,6 +331,11 @@ impl Architecture {
     /// Whether any layer uses latent attention.
     pub fn has_latent_attention(&self) -> bool {
         self.layers.iter().any(|l| matches!(l.mixer, Mixer::Latent(_)))
+    }
+
+    /// Whether any layer attends to compressed tokens.
+    pub fn has_compressed_attention(&self) -> bool {
+        self.layers.iter().any(|l| matches!(l.mixer, Mixer::Compressed(_)))
     }
 
     /// Whether any layer has a recurrent state.

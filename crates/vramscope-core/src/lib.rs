@@ -24,6 +24,7 @@ mod draft;
 mod engine_kind;
 mod facts;
 mod foreign;
+mod mixer;
 mod phase;
 mod reading;
 mod redact;
@@ -34,8 +35,8 @@ mod words;
 mod workload;
 
 pub use arch::{
-    Architecture, Attention, Dense, ElementType, Experts, FeedForward, Indexer, LatentAttention, Layer, Lengths, Mixer,
-    OutputGate, PipelineEnds, QkNorm, Quantization, Recurrent, Residual, RotaryTable, Span, Tower, WeightFormat,
+    Architecture, Dense, ElementType, Experts, FeedForward, Layer, Lengths, PipelineEnds, Quantization, Residual,
+    RotaryTable, Tower, WeightFormat,
 };
 pub use breakdown::{Basis, Breakdown, BreakdownError, Component, ComponentKind, Confidence};
 pub use bytes::{ByteDelta, ByteUnit, Bytes};
@@ -47,6 +48,9 @@ pub use facts::{
     MaxConcurrency, Milestone, NamedFact, Origin, Parallel, RankFailure, Replica, Scope,
 };
 pub use foreign::{escape_controls, on_one_line, shortened, without_controls};
+pub use mixer::{
+    Attention, CompressedAttention, Compressor, Indexer, LatentAttention, Mixer, OutputGate, QkNorm, Recurrent, Span,
+};
 pub use phase::{Phase, PhaseMark, UnknownPhase, Window};
 pub use reading::{GpuProcess, ProcessKind, Reading, Sample, SlowReading, SlowSample, Throttle};
 pub use redact::{REDACTED, is_secret_name, redact, redact_args, secrets_in, shown_env};

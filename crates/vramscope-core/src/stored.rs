@@ -8,6 +8,8 @@ pub enum Matrix {
     QueryKeyValue,
     /// The output of attention.
     Output,
+    /// The way down of an output that is compressed before it is put out.
+    OutputDown,
     /// Latent attention's way down, for queries and keys.
     LatentDown,
     /// Latent attention's queries on their way up.
@@ -40,9 +42,10 @@ pub enum Matrix {
 
 impl Matrix {
     /// All, in the order of their places.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::QueryKeyValue,
         Self::Output,
+        Self::OutputDown,
         Self::LatentDown,
         Self::QueryUp,
         Self::KeyValueUp,

@@ -395,6 +395,7 @@ fn kv(budget: &Budget) -> KvDocument {
         let (kind, window) = match group.kind {
             CacheKind::Full => ("full", None),
             CacheKind::Latent => ("latent", None),
+            CacheKind::Compressed => ("compressed", None),
             CacheKind::Sliding(window) => ("sliding", Some(window)),
             CacheKind::Chunked(chunk) => ("chunked", Some(chunk)),
             CacheKind::Recurrent => ("recurrent", None),

@@ -36,6 +36,8 @@ pub(crate) fn check(model: &Architecture) -> Result<(), EstimateError> {
     }
     for (layer, _) in model.runs() {
         each(&[("norm parameters of a layer", layer.norm_parameters, 0, most_norms)])?;
+        // No model has more streams; four are usual.
+        each(&[("hc_mult", layer.streams, 1, 64)])?;
         mixer(&layer.mixer)?;
         match layer.feed_forward {
             FeedForward::None => {}
@@ -57,6 +59,7 @@ fn mixer(mixer: &Mixer) -> Result<(), EstimateError> {
         Mixer::Attention(a) => attention(a),
         Mixer::Recurrent(r) => recurrent(r),
         Mixer::Parallel(a, r) => attention(a).and(recurrent(r)),
+        Mixer::Compressed(c) => compressed(c),
         Mixer::Latent(l) => each(&[
             ("num_attention_heads", l.heads, 1, MOST_PARTS),
             ("q_lora_rank", l.query_rank.unwrap_or(1), 1, MOST_WIDTH),
@@ -76,6 +79,22 @@ fn attention(a: &vramscope_core::Attention) -> Result<(), EstimateError> {
         ("num_key_value_heads", a.kv_heads, 1, a.heads.max(1)),
         ("head_dim", a.head_dim, 1, MOST_PARTS),
         ("v_head_dim", a.value_dim, 1, MOST_PARTS),
+    ])
+}
+
+fn compressed(c: &vramscope_core::CompressedAttention) -> Result<(), EstimateError> {
+    let index = c.compressor.and_then(|own| own.indexer);
+    each(&[
+        ("num_attention_heads", c.heads, 1, MOST_PARTS),
+        ("head_dim", c.head_dim, 1, MOST_PARTS),
+        ("qk_rope_head_dim", c.rope_dim, 1, c.head_dim),
+        ("q_lora_rank", c.query_rank, 1, MOST_WIDTH),
+        ("o_groups", c.output_groups, 1, c.heads),
+        ("o_lora_rank", c.output_rank, 1, MOST_WIDTH),
+        ("sliding_window", c.window, 1, MOST_POSITIONS),
+        ("compress_ratios", c.compressor.map_or(1, |own| own.tokens), 1, MOST_PARTS),
+        ("index_n_heads", index.map_or(1, |own| own.heads), 1, MOST_PARTS),
+        ("index_head_dim", index.map_or(1, |own| own.head_dim), 1, MOST_PARTS),
     ])
 }
 

@@ -1,5 +1,6 @@
 //! Weights: how many parameters a model has, and what one rank holds of them.
 
+mod compressed;
 mod drafts;
 pub(crate) mod format;
 mod loading;
@@ -63,7 +64,7 @@ impl Weights {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Sums([u64; PARTS.len()]);
 
-const PARTS: [Part; 14] = [
+const PARTS: [Part; 15] = [
     Part::Embedding,
     Part::Head,
     Part::Attention,
@@ -73,6 +74,7 @@ const PARTS: [Part; 14] = [
     Part::SharedExperts,
     Part::Router,
     Part::Norms,
+    Part::Streams,
     Part::Tower,
     Part::Buffers,
     Part::Adapters,
@@ -130,6 +132,7 @@ fn count_of_checked(model: &Architecture, runs: &[std::ops::Range<usize>]) -> Re
     };
     tensors::embedding(model, Split::WHOLE, &mut take);
     tensors::head(model, Split::WHOLE, !model.tied_head, &mut take);
+    compressed::joined(model, &mut take);
     failed.map_or(Ok(()), Err)?;
     if let Some(tower) = model.tower {
         sums.add(Part::Tower, Some(tower.parameters))?;
@@ -325,11 +328,15 @@ fn sparse_copies(model: &Architecture, args: &EngineArgs) -> u64 {
         _ => None,
     });
     let elements = copies.fold(0_u64, u64::saturating_add);
-    if elements == 0 {
-        0
-    } else {
-        (elements / args.tensor_parallel_size.max(1)).saturating_mul(4).saturating_add(PLACES)
+    let selects = |layer: &Layer| match layer.mixer {
+        Mixer::Latent(l) => l.sparse,
+        Mixer::Compressed(c) => c.compressor.is_some_and(|own| own.indexer.is_some()),
+        _ => false,
+    };
+    if !model.layers.iter().any(selects) {
+        return 0;
     }
+    (elements / args.tensor_parallel_size.max(1)).saturating_mul(4).saturating_add(PLACES)
 }
 
 /// What a drafter may hold less and more, as it shares its output and embedding with the model or not: a head's checkpoint

@@ -207,7 +207,15 @@ fn read_section(
     }
     let mut notes = Vec::new();
     let declared = match fields.section("quantization_config")? {
-        Some(section) => quantization::read(section, fields.flag("enable_moe_block")? == Some(true), &mut notes)?,
+        Some(section) => {
+            let deepseek_v4 = model_type == Some("deepseek_v4");
+            let class = quantization::Class {
+                experts_apart: fields.flag("enable_moe_block")? == Some(true),
+                deepseek_v4,
+                expert_dtype: if deepseek_v4 { fields.text(&["expert_dtype"])? } else { None },
+            };
+            quantization::read(section, class, &mut notes)?
+        }
         None => None,
     };
     let (quantization, rules) = match declared {

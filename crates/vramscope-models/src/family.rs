@@ -180,6 +180,8 @@ const FAMILIES: &[Family] = &[
         router_bias: true,
         ..GENERAL
     },
+    // Its layers' attention is told by its own list. Heads have sinks, which belong to its kind of attention.
+    Family { names: &["deepseek_v4"], windows: Windows::Never, defaults: &[("num_hash_layers", 3)], ..GENERAL },
     // Kimi's delta attention beside latent attention.
     Family { names: &["kimi_linear"], windows: Windows::Never, router_bias: true, ..GENERAL },
     // Lightning attention beside full attention.

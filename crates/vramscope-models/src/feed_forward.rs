@@ -16,6 +16,8 @@ pub(crate) struct FeedForwards {
     dense: Option<Dense>,
     experts: Option<Experts>,
     sparse: Sparse,
+    /// The first so many layers look a token's experts up, in a table of so many rows.
+    looked_up: Option<(u64, u64)>,
 }
 
 /// Which layers have experts.
@@ -37,8 +39,7 @@ impl Sparse {
         if let Some(list) = fields.list("mlp_layer_types")? {
             expect_length(fields, "mlp_layer_types", list.len(), count)?;
             let kind = |value: &Value| match value.as_str() {
-                // The router of the second kind looks tokens up in a table (DeepSeek V4).
-                Some("sparse" | "moe" | "hash_moe") => Ok(true),
+                Some("sparse" | "moe") => Ok(true),
                 Some("dense" | "mlp") => Ok(false),
                 _ => Err(fields.wrong("mlp_layer_types", "dense or sparse", value)),
             };
@@ -95,7 +96,12 @@ impl FeedForwards {
         };
         let bias = bias(fields, family.mlp_bias)?;
         let dense = width.map(|width| Dense { width, gated, bias });
-        Ok(Self { dense, experts, sparse: Sparse::read(fields, count)? })
+        // DeepSeek V4's.
+        let looked_up = match fields.number(&["num_hash_layers"])?.or_else(|| fields.default_of("num_hash_layers")) {
+            Some(layers) => Some((layers, fields.required(&["vocab_size"])?)),
+            None => None,
+        };
+        Ok(Self { dense, experts, sparse: Sparse::read(fields, count)?, looked_up })
     }
 
     /// The dense part that stands beside experts in the same layer (Gemma 4).
@@ -109,6 +115,11 @@ impl FeedForwards {
             // A purely recurrent model has no feed-forward part at all.
             let none = kind == Kind::Recurrent && mixers::only_recurrent(fields);
             return if none { Ok(FeedForward::None) } else { dense() };
+        };
+        let experts = match self.looked_up.filter(|(layers, _)| index < *layers) {
+            // What is looked up needs no correction.
+            Some((_, table_rows)) => Experts { table_rows, router_bias: false, ..experts },
+            None => experts,
         };
         match kind {
             Kind::DenseOnly => dense(),
@@ -189,6 +200,7 @@ fn experts(fields: &mut Fields<'_>, family: &Family, gated: bool) -> Result<Opti
         shared_gate,
         router_bias: family.router_bias || corrected,
         router_in_32_bits: family.router_in_32_bits,
+        table_rows: 0,
         latent: fields.positive(&["moe_latent_size", "routed_expert_hidden_size"])?,
     }))
 }

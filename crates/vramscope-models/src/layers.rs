@@ -51,6 +51,9 @@ pub(crate) fn read(
     // Other families have such inputs too, and other parts around them that are not known here.
     let gemma4 = fields.text(&["model_type"])? == Some("gemma4_text");
     let own_input = if gemma4 { fields.number(&["hidden_size_per_layer_input"])? } else { None };
+    // GLM 5 Next and Hy 4 have such streams too, and other parts around them that are not known here.
+    let deepseek4 = fields.text(&["model_type"])? == Some("deepseek_v4");
+    let streams = if deepseek4 { Some(fields.required(&["hc_mult"])?) } else { None };
     let mut layers = Vec::with_capacity(kinds.len());
     for (index, kind) in (0_u64..).zip(kinds) {
         let mixer = mixers.of(fields, kind, index, count)?;
@@ -68,6 +71,7 @@ pub(crate) fn read(
             beside,
             norm_parameters: norms * hidden,
             own_input: own_input.unwrap_or(0),
+            streams: streams.unwrap_or(1),
             stored: storage.of_layer(index),
         });
     }

@@ -9,6 +9,7 @@
 //! ```
 
 mod checkpoint;
+mod compressed;
 mod config;
 mod database;
 mod draft;

@@ -4,6 +4,7 @@ use serde_json::Value;
 use vramscope_core::{Attention, Indexer, LatentAttention, Mixer, OutputGate, QkNorm, Recurrent, Span};
 
 use crate::ConfigError;
+use crate::compressed::Compressed;
 use crate::family::{Family, Windows};
 use crate::fields::Fields;
 use crate::layers::{Kind, bias, span};
@@ -16,6 +17,7 @@ pub(crate) struct Mixers {
     /// Query heads, layer by layer, where a list states them.
     heads: Option<Vec<u64>>,
     latent: Option<LatentAttention>,
+    compressed: Option<Compressed>,
     /// Which layers have an index of their own; all where it is empty.
     indexed: Vec<bool>,
     recurrent: Option<Recurrent>,
@@ -35,9 +37,10 @@ impl Mixers {
             }
         }
         let latent = latent(fields)?;
+        let compressed = Compressed::read(fields)?;
         let recurrent = recurrent(fields, hidden)?;
-        let attention =
-            if latent.is_some() || only_recurrent(fields) { None } else { Some(attention(fields, family, hidden)?) };
+        let other = latent.is_some() || compressed.is_some() || only_recurrent(fields);
+        let attention = if other { None } else { Some(attention(fields, family, hidden)?) };
         let (attention, windowed) = match attention {
             Some(attention) => by_span(fields, attention)?,
             None => (None, None),
@@ -48,6 +51,7 @@ impl Mixers {
             heads: heads_by_layer(fields)?,
             indexed: if latent.is_some_and(|l| l.indexer.is_some()) { indexed(fields)? } else { Vec::new() },
             latent,
+            compressed,
             recurrent,
             conv: short_conv(fields, hidden)?,
             spans,
@@ -66,6 +70,9 @@ impl Mixers {
             Kind::Full | Kind::Sliding | Kind::Chunked => {}
         }
         let place = usize::try_from(index).unwrap_or(usize::MAX);
+        if let Some(compressed) = &self.compressed {
+            return compressed.of(fields, place).map(Mixer::Compressed);
+        }
         if let Some(latent) = self.latent {
             let own = self.indexed.get(place).copied().unwrap_or(true);
             return Ok(Mixer::Latent(LatentAttention { indexer: latent.indexer.filter(|_| own), ..latent }));

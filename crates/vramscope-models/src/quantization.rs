@@ -13,6 +13,17 @@ pub(crate) struct Declared {
     pub(crate) rules: StorageRules,
 }
 
+/// What of a model's class decides how a section is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Class<'a> {
+    /// Experts stand beside a dense part.
+    pub(crate) experts_apart: bool,
+    /// DeepSeek V4's class, which has a method of its own for what is called `fp8`.
+    pub(crate) deepseek_v4: bool,
+    /// What the model's config says of its experts.
+    pub(crate) expert_dtype: Option<&'a str>,
+}
+
 /// The head's name.
 const HEAD: &str = "lm_head";
 
@@ -54,10 +65,9 @@ impl Formats {
 
 /// Reads the section; `None` where a config has none, or one that says that nothing is quantized.
 ///
-/// `experts_apart` is set where experts stand beside a dense part.
 pub(crate) fn read(
     section: &Map<String, Value>,
-    experts_apart: bool,
+    class: Class<'_>,
     notes: &mut Vec<Note>,
 ) -> Result<Option<Declared>, ConfigError> {
     let mut fields = Fields::new(section, None, "quantization_config.", &[]);
@@ -75,6 +85,7 @@ pub(crate) fn read(
         "auto-round" | "auto_round" | "inc" => {
             Formats::one(packed(&fields, !fields.flag("sym")?.unwrap_or(true), false)?)
         }
+        "fp8" | "deepseek_v4_fp8" if class.deepseek_v4 => deepseek_v4(&fields, class.expert_dtype)?,
         "fp8" | "deepseek_v4_fp8" => Formats::one(float8(&fields)?),
         "fbgemm_fp8" | "ptpc_fp8" => Formats::one(WeightFormat::Byte { per_channel: true, static_input_scale: false }),
         "mxfp4" | "gpt_oss_mxfp4" => experts_only(WeightFormat::Mxfp4),
@@ -92,7 +103,7 @@ pub(crate) fn read(
     let head = if fields.flag("lm_head")? == Some(true) { StoredAs::Usual } else { formats.head };
     let Formats { usual: format, others, rules, .. } = formats;
     let declared = Declared {
-        rules: rules.sorted(experts_apart),
+        rules: rules.sorted(class.experts_apart),
         quantization: Quantization {
             method,
             format,
@@ -185,6 +196,31 @@ fn float8(fields: &Fields<'_>) -> Result<WeightFormat, ConfigError> {
     }
     let static_input_scale = fields.text(&["activation_scheme"])? == Some("static");
     Ok(WeightFormat::Byte { per_channel: false, static_input_scale })
+}
+
+/// Experts of 4 bits unless it is said otherwise, and scales that are exponents then (vLLM 0.25 to 0.33,
+/// `models/deepseek_v4/quant_config.py`).
+fn deepseek_v4(fields: &Fields<'_>, stated: Option<&str>) -> Result<Formats, ConfigError> {
+    // transformers 5.24 moves the key here.
+    let experts = match stated {
+        Some(stated) => stated,
+        None => fields.text(&["expert_dtype"])?.unwrap_or("fp4"),
+    };
+    let usual = float8(fields)?;
+    let of_experts = match (experts, fields.text(&["moe_quant_algo"])?) {
+        ("fp8", _) => return Ok(Formats::one(usual)),
+        ("fp4", None | Some("")) => WeightFormat::Mxfp4,
+        ("fp4", Some(algorithm)) if algorithm.eq_ignore_ascii_case("NVFP4") => WeightFormat::Nvfp4,
+        _ => WeightFormat::Unknown,
+    };
+    let usual = match usual {
+        WeightFormat::ByteBlocks { rows, columns, .. } => WeightFormat::ByteBlocks { rows, columns, scale: 1 },
+        other => other,
+    };
+    let mut formats = Formats::one(usual);
+    let place = formats.place(of_experts);
+    [Matrix::ExpertsGateUp, Matrix::ExpertsDown].into_iter().for_each(|matrix| formats.rules.set(matrix, place));
+    Ok(formats)
 }
 
 fn blocks(fields: &Fields<'_>, name: &str, block: &[Value]) -> Result<WeightFormat, ConfigError> {

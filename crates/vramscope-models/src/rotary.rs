@@ -21,6 +21,9 @@ pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<Rota
     let local = fields.has("rope_local_base_freq")
         || fields.has("swa_rope_theta")
         || (model.family.as_deref() == Some("gemma4_text") && !fields.has("rope_parameters"));
+    if model.has_compressed_attention() {
+        return compressed(fields, model, positions);
+    }
     let scalings = scalings(fields)?;
     // Newer configs say by themselves what each kind of layers has.
     let local = local && scalings.iter().all(|(windowed, _)| windowed.is_none());
@@ -37,7 +40,7 @@ pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<Rota
         let windowed = if local { Some(false) } else { windowed };
         if let Some(width) = width(fields, model, scaling, windowed) {
             let sectioned = scaling.is_some_and(|section| section.contains_key("mrope_section"));
-            tables.push(RotaryTable { positions: scaled, width, sectioned, windowed });
+            tables.push(RotaryTable { positions: scaled, width, sectioned, windowed, in_32_bits: false });
         }
     }
     // The index of sparse attention rotates halves, where latents rotate neighbours, unless the config says otherwise.
@@ -46,9 +49,35 @@ pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<Rota
         tables.extend(tables.first().copied());
     }
     if let Some(width) = width(fields, model, None, Some(true)).filter(|_| local) {
-        tables.push(RotaryTable { positions, width, sectioned: false, windowed: Some(true) });
+        tables.push(RotaryTable { positions, width, sectioned: false, windowed: Some(true), in_32_bits: false });
     }
     Ok(tables)
+}
+
+/// Layers that compress have a table of their own, and only theirs is stretched (vLLM 0.33,
+/// `models/deepseek_v4/common/rope.py`). transformers 5 writes the two sections that authors leave in one.
+fn compressed(fields: &Fields<'_>, model: &Architecture, positions: u64) -> Result<Vec<RotaryTable>, ConfigError> {
+    let sections = [fields.section("rope_scaling")?, fields.section("rope_parameters")?];
+    let stated = sections.into_iter().flatten().next();
+    let stretched = stated.map(|own| own.get("compress").and_then(Value::as_object).unwrap_or(own));
+    let stretched = stretched.map_or(Some(positions), |section| scaled(section, positions)).filter(|&n| n <= MOST);
+    let stretched = stretched.ok_or(ConfigError::OutOfRange {
+        field: fields.path("rope_scaling.factor"),
+        value: positions,
+        least: 1,
+        most: MOST,
+    })?;
+    let widths = |windowed: bool| {
+        model.layers.iter().find_map(move |layer| match layer.mixer {
+            Mixer::Compressed(own) => Some(own.rope_dim).filter(|_| own.compressor.is_none() == windowed),
+            _ => None,
+        })
+    };
+    let table = |positions, windowed| {
+        let width = widths(windowed)?;
+        Some(RotaryTable { positions, width, sectioned: false, windowed: Some(windowed), in_32_bits: true })
+    };
+    Ok([table(positions, true), table(stretched, false)].into_iter().flatten().collect())
 }
 
 /// A scaling with the kind of layers that it is for.
@@ -122,7 +151,8 @@ fn width(
     let of = |mixer: &Mixer| match mixer {
         Mixer::Attention(a) | Mixer::Parallel(a, _) => Some((a.head_dim, false, a.span != Span::Full)),
         Mixer::Latent(l) => Some((l.rope_dim, true, false)),
-        Mixer::None | Mixer::Recurrent(_) => None,
+        // Its tables are read apart.
+        Mixer::None | Mixer::Recurrent(_) | Mixer::Compressed(_) => None,
     };
     let mut layers = model.layers.iter().filter_map(|layer| of(&layer.mixer));
     let (width, latent, _) = layers.find(|(.., own)| windowed.is_none_or(|wanted| wanted == *own))?;

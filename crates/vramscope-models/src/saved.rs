@@ -8,8 +8,11 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-/// Kinds of layers that `layer_types` names and other keys decide.
-const NAMED_ELSEWHERE: [&str; 3] = ["compressed_sparse_attention", "heavily_compressed_attention", "minimax_m3_sparse"];
+/// A kind of layers that `layer_types` names and other keys decide.
+const NAMED_ELSEWHERE: &str = "minimax_m3_sparse";
+/// Kinds of DeepSeek V4's layers, each with the number that its authors write for it.
+const COMPRESSED: [(&str, u64); 3] =
+    [("sliding_attention", 0), ("compressed_sparse_attention", 4), ("heavily_compressed_attention", 128)];
 
 /// A section of a config in the spelling of its authors.
 pub(crate) fn as_published<'a>(
@@ -29,9 +32,20 @@ pub(crate) fn as_published<'a>(
     if kinds.is_some() && section.contains_key("hybrid_layer_pattern") && pattern_says_the_same(section) {
         published.to_mut().remove("hybrid_layer_pattern");
     }
-    let named_elsewhere = |kind: &Value| kind.as_str().is_some_and(|kind| NAMED_ELSEWHERE.contains(&kind));
-    if kinds.is_some_and(|kinds| kinds.iter().any(named_elsewhere)) {
+    if kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind.as_str() == Some(NAMED_ELSEWHERE))) {
         published.to_mut().remove("layer_types");
+    }
+    if section.get("model_type").and_then(Value::as_str) == Some("deepseek_v4") {
+        if let Some(ratios) = kinds.filter(|_| rates_are_usual(section)).and_then(|kinds| ratios(kinds)) {
+            let own = published.to_mut();
+            own.retain(|name, _| name != "layer_types" && name != "compress_rates");
+            own.insert("compress_ratios".to_owned(), ratios);
+        }
+        if let Some(hashed) = section.get("mlp_layer_types").and_then(Value::as_array).and_then(|list| hashed(list)) {
+            let own = published.to_mut();
+            own.remove("mlp_layer_types");
+            own.insert("num_hash_layers".to_owned(), Value::from(hashed));
+        }
     }
     // The width that a projector takes in, where that is the tower's own.
     let tower = root.get("vision_config").and_then(Value::as_object);
@@ -40,6 +54,28 @@ pub(crate) fn as_published<'a>(
         published.to_mut().remove("projection_hidden_size");
     }
     published
+}
+
+/// Whether the kinds of layers compress as their authors' numbers say.
+fn rates_are_usual(section: &Map<String, Value>) -> bool {
+    let Some(rates) = section.get("compress_rates") else { return true };
+    rates.as_object().is_some_and(|rates| {
+        rates
+            .iter()
+            .all(|(kind, rate)| COMPRESSED.iter().any(|(own, usual)| own == kind && rate.as_u64() == Some(*usual)))
+    })
+}
+
+/// The kinds of DeepSeek V4's layers by their numbers; `None` where one is of another kind.
+fn ratios(kinds: &[Value]) -> Option<Value> {
+    let ratio = |kind: &Value| COMPRESSED.iter().find(|(own, _)| Some(*own) == kind.as_str()).map(|(_, ratio)| *ratio);
+    Some(Value::from(kinds.iter().map(ratio).collect::<Option<Vec<u64>>>()?))
+}
+
+/// The layers that look their experts up, where they are the first ones.
+fn hashed(kinds: &[Value]) -> Option<usize> {
+    let first = kinds.iter().take_while(|kind| kind.as_str() == Some("hash_moe")).count();
+    kinds[first..].iter().all(|kind| kind.as_str() == Some("moe")).then_some(first)
 }
 
 /// What Gemma 4's layers without a window have of their own, where it is the same in all of them.
@@ -124,6 +160,13 @@ mod tests {
         let mimo = |pattern: Value| json!({"layer_types": kinds, "hybrid_layer_pattern": pattern});
         assert_eq!(published(mimo(json!([0, 1])))["hybrid_layer_pattern"], Value::Null);
         assert_eq!(published(mimo(json!([1, 0])))["hybrid_layer_pattern"], json!([1, 0]));
+        let deepseek = json!({"model_type": "deepseek_v4", "layer_types": ["sliding_attention",
+            "compressed_sparse_attention", "heavily_compressed_attention"], "mlp_layer_types": ["hash_moe", "moe", "moe"]});
+        let ratios = json!({"model_type": "deepseek_v4", "compress_ratios": [0, 4, 128], "num_hash_layers": 1});
+        assert_eq!(published(deepseek.clone()), ratios);
+        let mut other = deepseek;
+        other["compress_rates"] = json!({"compressed_sparse_attention": 8});
+        assert_eq!(published(other.clone())["layer_types"], other["layer_types"]);
         assert_eq!(published(json!({"projection_hidden_size": 1152})), json!({}));
         assert_eq!(published(json!({"projection_hidden_size": 64})), json!({"projection_hidden_size": 64}));
     }

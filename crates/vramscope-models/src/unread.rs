@@ -164,6 +164,7 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 9] = [
             "layernorm_epsilon",
             "hc_eps",
             "rope_theta",
+            "compress_rope_theta",
             "rope_scaling",
             "rope_parameters",
             "rope_local_base_freq",

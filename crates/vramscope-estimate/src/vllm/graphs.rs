@@ -50,7 +50,7 @@ impl Nodes {
     /// 13 layers. One recording each, vLLM 0.33.0 on an H200.
     fn of(model: &Architecture, engine: &Resolved, adapters: bool) -> Self {
         let convolves = |mixer: &Mixer| matches!(mixer, Mixer::Attention(_) | Mixer::None) || is_convolution(mixer);
-        let (piece, whole) = if model.has_latent_attention() {
+        let (piece, whole) = if model.has_latent_attention() || model.has_compressed_attention() {
             (1680, 3300)
         } else if !model.layers.iter().all(|layer| convolves(&layer.mixer)) {
             (1370, 1470)

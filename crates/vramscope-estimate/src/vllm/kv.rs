@@ -3,6 +3,7 @@
 //! Follows vLLM: `v1/kv_cache_interface.py`, and the grouping in `v1/core/kv_cache_utils.py` (to 0.29) and
 //! `v1/core/kv_cache_planning.py` (since).
 
+pub(crate) mod compressed;
 mod page;
 mod state;
 
@@ -25,6 +26,8 @@ pub enum CacheKind {
     Full,
     /// One compressed slot per token.
     Latent,
+    /// One slot per run of tokens.
+    Compressed,
     /// Slots for the last tokens.
     Sliding(u64),
     /// Slots for the tokens of a chunk.
@@ -43,7 +46,7 @@ pub struct KvGroup {
     pub layers: u64,
     /// Tokens of one block.
     pub block_size: u64,
-    /// Bytes of one block in one layer, per rank.
+    /// Bytes of one block in one layer, per rank; in the widest where layers differ.
     pub page_bytes: u64,
 }
 
@@ -61,6 +64,8 @@ pub struct KvPlan {
     in_flight: Option<u64>,
     /// Blocks that a request's state takes in a recurrent group.
     state_blocks: u64,
+    /// Bytes of a block of each group, where a request is reckoned in bytes and told in blocks of the first group.
+    reckoned: Vec<u64>,
 }
 
 /// One layer's cache before grouping.
@@ -113,6 +118,10 @@ pub(crate) fn plan_of_checked(
     args.check()?;
     let split = Split::ranks(args.tensor_parallel_size);
     let element = CacheElement::resolve(model, args)?;
+    if model.has_compressed_attention() {
+        let stages = stages_of(model.layers.len(), args.pipeline_parallel_size)?;
+        return compressed::plan(model, args, element, &stages);
+    }
     let mut block_size = args.block_size.unwrap_or_else(|| usual_block(model, args, element));
     let mut state_page = None;
     if model.has_recurrence() {
@@ -135,7 +144,8 @@ pub(crate) fn plan_of_checked(
         };
         let recurrent = state_page.map(|page| Spec { kind: CacheKind::Recurrent, block_size, page });
         match layer.mixer {
-            Mixer::None => {}
+            // What compresses is laid out apart.
+            Mixer::None | Mixer::Compressed(_) => {}
             Mixer::Attention(a) if a.shares_cache => {}
             Mixer::Attention(a) => add(attention_spec(&a, split, element, block_size)?, &mut buckets),
             Mixer::Latent(l) if l.expanded => {
@@ -170,6 +180,7 @@ pub(crate) fn plan_of_checked(
         approximate: !state::is_checked(model, args),
         in_flight: args.max_num_batched_tokens.and_then(|step| in_flight(step, model, args)),
         state_blocks: args.num_speculative_tokens.saturating_add(state::blocks(model, args)),
+        reckoned: Vec::new(),
     };
     group(&mut plan, buckets, &indexed, &stages)?;
     Ok(plan)
@@ -339,6 +350,11 @@ impl KvPlan {
             // One table of blocks serves all layers.
             return self.groups.first().map_or(Some(0), |group| self.blocks_of_group(group, tokens));
         }
+        if let Some(first) = self.reckoned.first().filter(|first| **first > 0) {
+            let of = |(group, bytes): (&KvGroup, &u64)| self.blocks_of_group(group, tokens)?.checked_mul(*bytes);
+            let mut groups = self.groups.iter().zip(&self.reckoned);
+            return Some(groups.try_fold(0_u64, |sum, group| sum.checked_add(of(group)?))?.div_ceil(*first));
+        }
         self.groups.iter().try_fold(0_u64, |sum, group| sum.checked_add(self.blocks_of_group(group, tokens)?))
     }
 
@@ -348,7 +364,7 @@ impl KvPlan {
 
     fn blocks_of_group(&self, group: &KvGroup, tokens: u64) -> Option<u64> {
         Some(match group.kind {
-            CacheKind::Full | CacheKind::Latent => tokens.div_ceil(group.block_size),
+            CacheKind::Full | CacheKind::Latent | CacheKind::Compressed => tokens.div_ceil(group.block_size),
             CacheKind::Sliding(window) => {
                 let held = window.saturating_sub(1).checked_add(self.in_flight?)?;
                 // A window need not begin where a block does.

@@ -8,7 +8,7 @@ use vramscope_core::{Architecture, LatentAttention, Matrix, Mixer, Span, StoredA
 
 use crate::EstimateError;
 use crate::vllm::input::EngineArgs;
-use crate::vllm::kv::CacheElement;
+use crate::vllm::kv::{self, CacheElement};
 use crate::weights::format::Kernel;
 use crate::weights::tensors::{self, Split, Tensor};
 
@@ -58,7 +58,7 @@ pub(crate) fn check(
     formats(model, args)?;
     blocks(model, args, split)?;
     latents(model, args, kernel)?;
-    attention(model, args)
+    attention(model, args, kernel)
 }
 
 fn refused<T>(args: &EngineArgs, what: String, advice: &'static str) -> Result<T, EstimateError> {
@@ -184,11 +184,12 @@ fn latents(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<()
 }
 
 /// Heads and caches that no kernel on an NVIDIA device serves together.
-fn attention(model: &Architecture, args: &EngineArgs) -> Result<(), EstimateError> {
+fn attention(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<(), EstimateError> {
     if !args.version.from_minor(25) {
         return Ok(());
     }
-    let eight_bits = CacheElement::resolve(model, args)? == CacheElement::Bits(8);
+    let element = CacheElement::resolve(model, args)?;
+    let eight_bits = element == CacheElement::Bits(8);
     for layer in model.layers.iter().filter(|_| eight_bits) {
         let (Mixer::Attention(a) | Mixer::Parallel(a, _)) = layer.mixer else { continue };
         // FlashAttention wants multiples of 8, Triton's kernel at least 32; FlexAttention takes the rest in 16 bits.
@@ -206,9 +207,10 @@ fn attention(model: &Architecture, args: &EngineArgs) -> Result<(), EstimateErro
         let what = "windows in some of the layers (max_window_layers below num_hidden_layers)".to_owned();
         return refused(args, what, "set use_sliding_window to false in the config");
     }
-    let compressed = model.family.as_deref() == Some("deepseek_v4");
-    if compressed && !eight_bits && !args.version.from_minor(29) {
-        let what = "DeepSeek V4 with a KV cache of 16 bits".to_owned();
+    // Hopper's kernel of it has the one layout; until 0.28 it has to be asked for, in 0.30 it is taken by default.
+    let packed = kv::compressed::is_eight_bits(element, args);
+    if model.has_compressed_attention() && !packed && (kernel == Kernel::Machete || !args.version.from_minor(29)) {
+        let what = "attention over compressed tokens with a KV cache of 16 bits".to_owned();
         return refused(args, what, "give --kv-cache-dtype fp8");
     }
     Ok(())

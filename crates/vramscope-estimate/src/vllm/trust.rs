@@ -88,6 +88,8 @@ pub(crate) struct Doubts {
     unread: bool,
     /// What is not understood compresses the cache or selects from it.
     compressed: bool,
+    /// It attends to compressed tokens, of which no run was recorded.
+    compressing: bool,
     /// The release has no class of its own for it.
     foreign: bool,
     unknown_family: bool,
@@ -105,6 +107,7 @@ impl Doubts {
                 let states = key == "architectures" && model.has_recurrence();
                 states || key.contains("compress") || key.contains("sparse")
             }),
+            compressing: model.has_compressed_attention(),
             foreign: classes::lacks(model, args.version),
             unknown_family: !model.known_family,
             unlike_plan: plan.approximate,
@@ -126,7 +129,7 @@ impl Doubts {
     /// By how much a figure of the cache may be off, as a divisor below and a factor above, in thousandths.
     fn factors(self) -> Option<(u64, Confidence)> {
         if self.compressed {
-            // DeepSeek-V4's 20 of what is taken for it, MiniMax-M3's blocks 16.
+            // MiniMax-M3's blocks 16 of what is taken for it.
             Some((32_000, Confidence::Assumed))
         } else if self.foreign {
             // Hy 4's latents, whose heads transformers' class keeps each.
@@ -145,7 +148,7 @@ impl Doubts {
 
     /// Widens a figure of a part that the model's shape decides, where not all of the shape is understood.
     pub(crate) fn widen_part(self, figure: Figure) -> Figure {
-        if !(self.unread || self.foreign) || figure.value == 0 {
+        if !(self.unread || self.foreign || self.compressing) || figure.value == 0 {
             return figure;
         }
         let (low, high) = (figure.low / 3, figure.high.saturating_mul(3));
@@ -169,6 +172,11 @@ impl Doubts {
         if self.unmodelled {
             let options = unmodelled(model, args).join(", ");
             notes.push(format!("not modelled, so that nothing is certain: {options}"));
+        }
+        if self.compressing {
+            let what = "no run of attention over compressed tokens was recorded";
+            notes
+                .push(format!("{what}: activations and graphs of it are estimates, and may be a third or three times"));
         }
         if self.foreign {
             let class = model.class.as_deref().unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use vramscope_core::{Architecture, Layer, Mixer, PipelineEnds, RotaryTable, Span, StoredAs, WeightFormat};
 
+use super::compressed;
 use super::drafts;
 use super::format::{Kernel, Pieces, Repack, Storage, pieces};
 use super::tensors::{self, Part, Split, Tensor};
@@ -106,6 +107,7 @@ impl<'a> Loading<'a> {
             let storage = Storage { format: self.stored_as(head), ..storage };
             tensors::head(model, split, !model.tied_head, &mut |t| failed = also(&mut failed, self.make(t, storage)));
         }
+        compressed::joined(model, &mut |t| failed = also(&mut failed, self.make(t, storage)));
         failed?;
         // Towers stand on every stage up to 0.32, on the first alone in 0.33.
         if (place.first || !args.version.from_minor(33)) && !args.language_model_only {
@@ -194,6 +196,7 @@ impl<'a> Loading<'a> {
             let format = self.format_of(layer, &tensor);
             failed = also(&mut failed, needs.add(tensor, Storage { format, ..self.storage }));
         })?;
+        // The class of what is compressed makes none.
         if matches!(layer.mixer, Mixer::Attention(_) | Mixer::Parallel(..) | Mixer::Latent(_)) {
             needs.sums.add(Part::Buffers, Some(4 * SCALES_PER_LAYER))?;
             needs.small = needs.small.saturating_add(SCALES_PER_LAYER * allocator::occupied(4));
@@ -258,6 +261,7 @@ impl<'a> Loading<'a> {
         let windowed = match mixer {
             Mixer::Attention(a) | Mixer::Parallel(a, _) => a.span != Span::Full,
             Mixer::Latent(_) => false,
+            Mixer::Compressed(own) => own.compressor.is_none(),
             Mixer::None | Mixer::Recurrent(_) => return Ok(()),
         };
         if self.tables_left == 0 {
@@ -282,8 +286,12 @@ impl<'a> Loading<'a> {
         let halves = table.positions.checked_mul(table.width).and_then(|n| n.checked_mul(2)).ok_or(super::OVERFLOW)?;
         let steps = [2 * table.width, 4 * table.positions, halves, halves, halves];
         let blocks = steps.map(|size| self.allocator.take(size));
-        let joined = self.allocator.take(2 * halves);
+        let wide = halves.checked_mul(2).ok_or(super::OVERFLOW)?;
+        let joined = self.allocator.take(wide);
         blocks.into_iter().for_each(|block| self.allocator.give(block));
+        if table.in_32_bits {
+            return self.sums.add(Part::Buffers, Some(wide));
+        }
         let bytes = halves / 2 * (self.storage.dtype.bits() / 8);
         self.keep(Part::Buffers, bytes)?;
         self.allocator.give(joined);

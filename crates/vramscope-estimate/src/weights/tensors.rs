@@ -8,6 +8,7 @@ use vramscope_core::{
     Recurrent, StoredAs,
 };
 
+use super::compressed;
 use crate::EstimateError;
 
 /// A part of a model by what it does.
@@ -31,6 +32,8 @@ pub enum Part {
     Router,
     /// Norms.
     Norms,
+    /// What mixes residual streams.
+    Streams,
     /// Vision or audio parts.
     Tower,
     /// Tables that are not parameters: rotary positions, scales of the cache.
@@ -56,6 +59,7 @@ impl Part {
             Self::SharedExperts => "shared_experts",
             Self::Router => "router",
             Self::Norms => "norms",
+            Self::Streams => "residual_streams",
             Self::Tower => "tower",
             Self::Buffers => "buffers",
             Self::Adapters => "adapters",
@@ -167,10 +171,10 @@ impl Split {
     }
 }
 
-type Take<'a> = &'a mut dyn FnMut(Tensor);
+pub(super) type Take<'a> = &'a mut dyn FnMut(Tensor);
 
 /// The weight of a linear layer.
-fn linear(place: Matrix, rows: u64, columns: u64) -> Tensor {
+pub(super) fn linear(place: Matrix, rows: u64, columns: u64) -> Tensor {
     let part = match place {
         Matrix::RecurrentIn | Matrix::RecurrentGates | Matrix::RecurrentOut => Part::Recurrence,
         Matrix::GateUp | Matrix::Down => Part::FeedForward,
@@ -224,6 +228,7 @@ pub(crate) fn layer(layer: &Layer, hidden: u64, split: Split, take: Take<'_>) ->
         Mixer::None => {}
         Mixer::Attention(attention) => self::attention(attention, hidden, split, take)?,
         Mixer::Latent(latent) => self::latent(latent, hidden, split, take)?,
+        Mixer::Compressed(own) => compressed::attention(own, hidden, split, take)?,
         Mixer::Recurrent(recurrent) => self::recurrent(recurrent, hidden, split, take)?,
         Mixer::Parallel(attention, recurrent) => {
             self::attention(attention, hidden, split, take)?;
@@ -239,6 +244,7 @@ pub(crate) fn layer(layer: &Layer, hidden: u64, split: Split, take: Take<'_>) ->
         self::dense(dense, DENSE, hidden, split, take)?;
     }
     norms(layer.norm_parameters, hidden, take);
+    compressed::streams(layer.streams, hidden, take);
     if layer.own_input > 0 {
         // A gate, a way back, and the norm behind it; they stand whole on every rank.
         take(table(Part::FeedForward, layer.own_input, hidden));
@@ -339,6 +345,9 @@ fn experts(e: &Experts, hidden: u64, split: Split, take: Take<'_>) -> Result<(),
     };
     let up = if e.gated { 2 } else { 1 };
     take(Tensor { wide: e.router_in_32_bits, ..table(Part::Router, e.count, hidden) });
+    if e.table_rows > 0 && split.padded {
+        take(Tensor { wide: true, ..table(Part::Buffers, e.table_rows, e.per_token) });
+    }
     if e.router_bias {
         take(vector(Part::Router, e.count));
     }

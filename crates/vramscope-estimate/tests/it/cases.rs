@@ -182,3 +182,34 @@ fn weights_and_plans_are_those_of_the_engine() {
     }
     assert!(said.wrong == 0, "{} wrong\n{}", said.wrong, said.lines.join("\n"));
 }
+
+/// transformers has the corrections of routers and the tables of hashed layers as buffers: here a correction is a
+/// parameter, as a checkpoint has it, and a table is none.
+#[test]
+fn attention_over_compressed_tokens_is_counted_and_planned_exactly() {
+    let (_, folder, expected) = cases().into_iter().find(|(name, ..)| name == "deepseek-v4-flash").unwrap();
+    let model = read(&folder).unwrap();
+    assert_eq!((model.known_family, model.unread.len()), (true, 0), "{:?}", model.unread);
+    let corrections = (43 - 3) * 256;
+    let truth = expected["parameters"].as_u64().unwrap();
+    assert_eq!(parameter_count(&model).unwrap().total, truth + corrections);
+    let tables = 3 * 129_280 * 6;
+    assert_eq!(expected["persistent_buffers"], tables + corrections);
+    let entries = expected["vllm"].as_array().unwrap();
+    assert!(entries.len() > 9);
+    for entry in entries {
+        let args = args_of(entry);
+        let plan = kv_plan(&model, &args).unwrap();
+        assert!(!plan.approximate);
+        // The engine keeps corrections in 32 bits.
+        let created = entry["weights_bytes_created"].as_u64().unwrap() + entry["buffers_bytes"].as_u64().unwrap();
+        let stage = &weights_per_rank(&model, &args).unwrap().stages[0];
+        let of = |wanted: Part| stage.parts.iter().find(|(part, _)| *part == wanted).map_or(0, |(_, bytes)| *bytes);
+        assert_eq!(stage.bytes.value - of(Part::Rounding) + 2 * corrections, created, "{}", entry["args"]);
+        let mut layers: Vec<u64> = plan.groups.iter().map(|group| group.layers).collect();
+        let mut told: Vec<u64> =
+            entry["groups"].as_array().unwrap().iter().map(|group| group[1].as_u64().unwrap()).collect();
+        (layers.sort_unstable(), told.sort_unstable());
+        assert_eq!(layers, told);
+    }
+}

@@ -4,8 +4,8 @@
 //! a layer holds what its parts return, and a product is let go when its name is given to the next one.
 
 use vramscope_core::{
-    Architecture, Attention, Dense, Experts, FeedForward, LatentAttention, Layer, Matrix, Mixer, OutputGate, QkNorm,
-    Recurrent, Residual, StoredAs, WeightFormat,
+    Architecture, Attention, CompressedAttention, Dense, Experts, FeedForward, LatentAttention, Layer, Matrix, Mixer,
+    OutputGate, QkNorm, Recurrent, Residual, StoredAs, WeightFormat,
 };
 
 use super::{Context, OVERFLOW};
@@ -114,6 +114,7 @@ impl Widths<'_> {
             // Compiled, the residual alone is held, and the latent and its rotated part once (DeepSeek-V2-Lite).
             Mixer::Latent(l) if self.overlaps => self.model.hidden_size + self.latent(l)? - l.kv_rank - l.rope_dim,
             Mixer::Latent(l) => held + self.latent(l)?,
+            Mixer::Compressed(c) => held + layer.streams * self.model.hidden_size + self.compressed(c),
             Mixer::Recurrent(r) if self.overlaps => (held + self.recurrent(r)).max(self.overlapping(r)),
             Mixer::Recurrent(r) => held + self.recurrent(r),
             Mixer::Parallel(a, r) => held + 2 * self.model.hidden_size + self.attention(a)?.max(self.recurrent(r)),
@@ -141,6 +142,16 @@ impl Widths<'_> {
         let compressed = l.query_rank.map_or(0, |rank| 2 * rank);
         let query = heads * (l.nope_dim + l.rope_dim) + compressed;
         Ok(query + 2 * l.kv_rank + 2 * l.rope_dim + heads * l.value_dim)
+    }
+
+    /// Queries and what was attended, of as many heads as the kernel takes; what went down on either way; values and gates
+    /// of the tokens of a run in 32 bits. Read, and never recorded.
+    fn compressed(&self, c: &CompressedAttention) -> u64 {
+        let heads = c.heads.div_ceil(self.split.tensor).next_multiple_of(64);
+        let down = c.query_rank + c.head_dim + (c.output_groups * c.output_rank).div_ceil(self.split.tensor);
+        let runs =
+            c.compressor.map_or(0, |own| 2 * own.runs() * (c.head_dim + own.indexer.map_or(0, |index| index.head_dim)));
+        2 * heads * c.head_dim + down + 2 * runs
     }
 
     /// The projection and its scaled copy; or the projection, the states' output and two copies of what the
@@ -178,7 +189,8 @@ impl Widths<'_> {
 
     fn feed_forward(&self, layer: &Layer, format: WeightFormat) -> Result<u64, EstimateError> {
         let hidden = self.model.hidden_size;
-        let held = self.holds.in_feed_forward * hidden;
+        // Streams beside the first are held too.
+        let held = (self.holds.in_feed_forward + layer.streams - 1) * hidden;
         Ok(match &layer.feed_forward {
             FeedForward::None => held,
             FeedForward::Dense(dense) if self.compiled => self.compiled_input(layer) + self.products(dense).first,
@@ -194,6 +206,7 @@ impl Widths<'_> {
         let attended = match &layer.mixer {
             Mixer::Attention(a) | Mixer::Parallel(a, _) => (a.heads * a.value_dim).div_ceil(self.split.tensor),
             Mixer::Latent(l) => (l.heads * l.value_dim).div_ceil(self.split.tensor),
+            Mixer::Compressed(c) => (c.heads * c.head_dim).div_ceil(self.split.tensor),
             Mixer::None | Mixer::Recurrent(_) => self.model.hidden_size,
         };
         attended + 2 * self.model.hidden_size

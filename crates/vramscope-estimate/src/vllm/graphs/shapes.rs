@@ -113,6 +113,10 @@ fn piece(model: &Architecture, engine: &Resolved, layer: &Layer, unit: u64) -> (
             (query, query + kv_rank + rope_dim)
         }
         Mixer::Recurrent(recurrent) => (model.hidden_size, in_projection(recurrent).div_ceil(ranks)),
+        Mixer::Compressed(c) => {
+            let query = (c.heads * c.head_dim).div_ceil(ranks);
+            (query, query + c.query_rank + c.head_dim)
+        }
         Mixer::None => (0, 0),
     };
     let products = match &layer.feed_forward {
@@ -158,6 +162,7 @@ fn accumulated(layer: &Layer, ranks: u64) -> (u64, u64) {
     match &layer.mixer {
         Mixer::Attention(a) | Mixer::Parallel(a, _) => (a.heads.div_ceil(ranks) * a.value_dim, a.head_dim),
         Mixer::Latent(l) => (l.heads.div_ceil(ranks) * l.kv_rank, 0),
+        Mixer::Compressed(c) => (c.heads.div_ceil(ranks) * c.head_dim, 0),
         Mixer::Recurrent(_) | Mixer::None => (0, 0),
     }
 }

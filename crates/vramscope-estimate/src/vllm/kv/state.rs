@@ -35,7 +35,7 @@ pub(crate) fn align(
             }
             Mixer::Attention(a) => token = token.max(page::attention(&a, split, element, 1)?),
             Mixer::Latent(l) => token = token.max(page::latent(&l, element, 1)?),
-            Mixer::None => {}
+            Mixer::None | Mixer::Compressed(_) => {}
         }
     }
     if token == 0 {
