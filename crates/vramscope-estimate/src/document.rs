@@ -224,7 +224,7 @@ pub struct KvDocument {
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct KvGroupDocument {
-    /// `full`, `latent`, `sliding`, `chunked` or `recurrent`.
+    /// `full`, `latent`, `compressed`, `sliding`, `chunked` or `recurrent`.
     pub kind: String,
     /// Tokens of the window or the chunk.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,7 +233,7 @@ pub struct KvGroupDocument {
     pub layers: u64,
     /// Tokens of one block.
     pub block_size: u64,
-    /// Bytes of one block in one layer.
+    /// Bytes of one block in one layer; in the widest where layers differ.
     pub page_bytes: u64,
 }
 

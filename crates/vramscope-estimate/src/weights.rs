@@ -292,6 +292,10 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
     // What loading other formats leaves behind in the allocator was not recorded.
     let rounding = if followed { 0 } else { sums.0[Part::Rounding as usize] };
     let (low, high, confidence) = match (model.known_family, followed && args.lora.is_none()) {
+        // As they are created: what their kernels make of them was never recorded.
+        (true, _) if model.has_compressed_attention() => {
+            (permille(20).max(rounding), permille(50), Confidence::Estimated)
+        }
         (true, true) => (permille(1) / 10, permille(1) / 10, Confidence::Computed),
         (true, false) => (permille(2).max(rounding), permille(5), Confidence::Computed),
         // Of classes that no rule here was made for, one in four was off by more than 5 %, none by more than 20.

@@ -209,7 +209,8 @@ fn attention_over_compressed_tokens_is_counted_and_planned_exactly() {
         let mut layers: Vec<u64> = plan.groups.iter().map(|group| group.layers).collect();
         let mut told: Vec<u64> =
             entry["groups"].as_array().unwrap().iter().map(|group| group[1].as_u64().unwrap()).collect();
-        (layers.sort_unstable(), told.sort_unstable());
+        layers.sort_unstable();
+        told.sort_unstable();
         assert_eq!(layers, told);
     }
 }
