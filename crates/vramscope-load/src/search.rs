@@ -15,6 +15,8 @@ pub enum Held {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Search {
     whole: bool,
+    /// The first level: where nothing holds, one below a thousandth of it is not looked for.
+    first: f64,
     most: f64,
     resolution: f64,
     holds: Option<f64>,
@@ -32,8 +34,9 @@ impl Search {
     /// `whole` only whole numbers are tried, and the gap need not be below 1.
     /// A level holds where `share` of its requests are good.
     pub fn new(first: f64, most: f64, resolution: f64, whole: bool, share: f64) -> Self {
-        let next = Some(first.min(most));
-        Self { whole, most, resolution, holds: None, fails: None, next, unsure: 0, share }
+        let first = first.min(most);
+        let next = Some(first);
+        Self { whole, first, most, resolution, holds: None, fails: None, next, unsure: 0, share }
     }
 
     /// The level to measure, or `None` when the search is over.
@@ -81,20 +84,15 @@ impl Search {
             (None, None) => None,
             (holds, Some(fails)) => {
                 let low = holds.unwrap_or(0.0);
-                let least = if self.whole { 1.0 } else { 0.0 };
                 let gap = fails - low;
-                if gap <= least || gap <= self.resolution * low.max(self.smallest(fails)) {
+                let least = if self.whole { 1.0 } else { self.first / 1000.0 };
+                if gap <= self.resolution * low || ((self.whole || holds.is_none()) && gap <= least) {
                     return None;
                 }
                 let middle = low + gap / 2.0;
                 Some(if self.whole { middle.floor().max(low + 1.0) } else { middle })
             }
         }
-    }
-
-    /// Where nothing holds yet, a level below a thousandth of one that does not is not looked for.
-    fn smallest(&self, fails: f64) -> f64 {
-        if self.holds.is_some() || self.whole { 0.0 } else { fails / 1000.0 / self.resolution.max(1e-9) * 0.5 }
     }
 }
 
