@@ -301,12 +301,12 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         // Of classes that no rule here was made for, one in four was off by more than 5 %, none by more than 20.
         (false, _) => (permille(200).max(rounding), permille(250), Confidence::Estimated),
     };
-    // A draft or another config may weigh a quarter of the model more.
-    let (more, confidence) = match unmodelled(model, args).is_empty() {
-        true => (0, confidence),
-        false => (total / 4, confidence.min(Confidence::Estimated)),
+    // A draft or another config may weigh a quarter of the model more; offloaded, or without its tower, it weighs less.
+    let (unknown_less, more, confidence) = match unmodelled(model, args).is_empty() {
+        true => (0, 0, confidence),
+        false => (total / 4 * 3, total / 4, confidence.min(Confidence::Estimated)),
     };
-    let (low, high) = (low + tower / 2, high.saturating_add(tower).saturating_add(more));
+    let (low, high) = ((low + tower / 2).max(unknown_less), high.saturating_add(tower).saturating_add(more));
     let (less, own) = shared_by_drafter(model, args, storage, sums.0[Part::Drafter as usize]);
     let copies = sparse_copies(model, args);
     let (low, high) = (low + less, high.saturating_add(own).saturating_add(copies));
@@ -317,7 +317,7 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
         "loaded_tensors",
         "sum over the tensors of one rank of their blocks in the framework's allocator",
     )
-    .within(total - low, total.saturating_add(high), confidence)
+    .within(total.saturating_sub(low), total.saturating_add(high), confidence)
 }
 
 /// What sparse attention may hold beside its weights: its projections once more in 16 bits, as they are and transposed, and

@@ -148,12 +148,23 @@ impl CommandLine {
             "num-speculative-tokens" => args.num_speculative_tokens = count("--num-speculative-tokens")?,
             "load-format" => args.dummy_weights = value == Some("dummy"),
             "mamba-ssm-cache-dtype" => args.mamba_ssm_cache_dtype = element(value)?,
+            // Recorded twice with one of each kind; none of a kind leaves its tower out.
+            _ if name.starts_with("limit-mm-per-prompt") && !value.is_some_and(says_none) => {
+                self.ignored.push(name.to_owned());
+            }
             _ if is_without_effect(name) => self.ignored.push(name.to_owned()),
             // Other splits, other graphs, another config, or what nobody has looked at.
             _ => args.unmodelled.push(format!("--{name}")),
         }
         Ok(())
     }
+}
+
+/// Whether a limit, alone or in an object of limits, is 0.
+fn says_none(limits: &str) -> bool {
+    let read: Option<Value> = serde_json::from_str(limits).ok();
+    let none = |value: &Value| value.as_u64() == Some(0) || value.get("count").and_then(Value::as_u64) == Some(0);
+    read.is_none_or(|read| none(&read) || read.as_object().is_some_and(|all| all.values().any(none)))
 }
 
 /// Fields of a speculative configuration: as [`fields_of`], or the short options of 0.33.
