@@ -148,7 +148,7 @@ impl CommandLine {
             "num-speculative-tokens" => args.num_speculative_tokens = count("--num-speculative-tokens")?,
             "load-format" => args.dummy_weights = value == Some("dummy"),
             "mamba-ssm-cache-dtype" => args.mamba_ssm_cache_dtype = element(value)?,
-            // Recorded twice with one of each kind; none of a kind leaves its tower out.
+            // Recorded twice with pictures and no films; none of any kind leaves the tower out.
             _ if name.starts_with("limit-mm-per-prompt") && !value.is_some_and(says_none) => {
                 self.ignored.push(name.to_owned());
             }
@@ -160,11 +160,11 @@ impl CommandLine {
     }
 }
 
-/// Whether a limit, alone or in an object of limits, is 0.
+/// Whether a limit is 0, or each of an object of limits: a tower stays as long as one of its kinds is wanted.
 fn says_none(limits: &str) -> bool {
     let read: Option<Value> = serde_json::from_str(limits).ok();
     let none = |value: &Value| value.as_u64() == Some(0) || value.get("count").and_then(Value::as_u64) == Some(0);
-    read.is_none_or(|read| none(&read) || read.as_object().is_some_and(|all| all.values().any(none)))
+    read.is_none_or(|read| none(&read) || read.as_object().is_some_and(|all| all.values().all(none)))
 }
 
 /// Fields of a speculative configuration: as [`fields_of`], or the short options of 0.33.
