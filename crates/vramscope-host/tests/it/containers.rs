@@ -113,6 +113,7 @@ async fn it_is_asked_first_and_killed_last() {
     let stubborn = "trap '' INT TERM HUP; echo up; while :; do sleep 901.25; done";
     let mut engine = host.start(&sh(stubborn)).await.unwrap();
     assert_eq!(line(&mut engine).await, "up");
+    wait_until("sleep\x00901.25", 1);
     let pids = engine.pids();
     assert!(pids.iter().any(|pid| with_text("sleep\x00901.25").contains(pid)), "{pids:?}");
     assert_eq!(engine.stop(Duration::from_millis(300)).await.unwrap().code, Some(137));
