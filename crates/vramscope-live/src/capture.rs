@@ -9,6 +9,8 @@ mod functions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use vramscope_runs::layout;
+
 use crate::vllm::profiler::{Profiled, Version};
 use api::Api;
 use engine::Engine;
@@ -160,7 +162,7 @@ impl Capture {
         let mut profiled = Profiled::new(version, *mode, *scopes, dir, command)?;
         profiled.environment.extend(functions.map(FunctionTrace::environment));
         observe(CaptureEvent::Starting { version: version.to_string(), setup: profiled.describe() });
-        Engine::start(&profiled, &dir.join("engine.log")).await
+        Engine::start(&profiled, &dir.join(layout::ENGINE_LOG)).await
     }
 
     /// Records with an engine that was started here.

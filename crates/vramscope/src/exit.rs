@@ -1,4 +1,4 @@
-//! The one place where errors become exit codes.
+//! Where the errors of libraries become exit codes. What a code says of a command's own result is decided in its file.
 
 use std::fmt;
 use std::fmt::Write as _;

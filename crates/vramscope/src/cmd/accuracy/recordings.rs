@@ -10,7 +10,7 @@ use vramscope_analysis::read_config_text;
 use vramscope_core::{Architecture, Bytes, EngineFacts};
 use vramscope_estimate::{CommandLine, EngineArgs};
 use vramscope_log::LogParser;
-use vramscope_runs::{FileError, read_whole};
+use vramscope_runs::{FileError, layout, read_whole};
 
 /// What was told and what was read inside is some kilobytes; a larger file is no recording's.
 const MOST_TOLD_BYTES: u64 = 64 << 20;
@@ -65,7 +65,7 @@ pub(super) fn load(folder: &Path) -> anyhow::Result<Vec<Recording>> {
     let entries = fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))?;
     for entry in entries {
         let path = entry?.path();
-        if path.join("args.json").is_file() && path.join("config.json").is_file() {
+        if path.join(layout::ARGS).is_file() && path.join(layout::MODEL_CONFIG).is_file() {
             runs.push(recording(&path).with_context(|| format!("could not use {}", path.display()))?);
         }
     }
@@ -74,7 +74,7 @@ pub(super) fn load(folder: &Path) -> anyhow::Result<Vec<Recording>> {
 }
 
 fn recording(folder: &Path) -> anyhow::Result<Recording> {
-    let told: Value = serde_json::from_slice(&read_whole(&folder.join("args.json"), MOST_TOLD_BYTES)?)?;
+    let told: Value = serde_json::from_slice(&read_whole(&folder.join(layout::ARGS), MOST_TOLD_BYTES)?)?;
     let words: Vec<&str> = told["argv"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let version = told["vllm"].as_str().context("args.json does not say the engine's version")?.parse()?;
     let mut args = CommandLine::read(&words, EngineArgs { version, ..EngineArgs::default() })?.args;
@@ -84,7 +84,7 @@ fn recording(folder: &Path) -> anyhow::Result<Recording> {
         let json = read_config_text(&folder.join("draft_config.json"))?;
         drafter.draft = Some(Box::new(vramscope_models::read_draft_config(&json)?.0));
     }
-    let (architecture, _) = vramscope_models::read_config(&read_config_text(&folder.join("config.json"))?)
+    let (architecture, _) = vramscope_models::read_config(&read_config_text(&folder.join(layout::MODEL_CONFIG))?)
         .context("config.json cannot be used")?;
     let facts = facts(&folder.join("vllm.log"))?;
     let read = match read_whole(&folder.join("truth.json"), MOST_TOLD_BYTES) {
