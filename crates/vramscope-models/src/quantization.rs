@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use vramscope_core::{Matrix, Quantization, StoredAs, WeightFormat};
 
+use crate::defaults::Defaults;
 use crate::fields::Fields;
 use crate::stored::{MOST_EXPRESSIONS, MOST_PATTERNS, StorageRules};
 use crate::{ConfigError, Note};
@@ -70,7 +71,7 @@ pub(crate) fn read(
     class: Class<'_>,
     notes: &mut Vec<Note>,
 ) -> Result<Option<Declared>, ConfigError> {
-    let mut fields = Fields::new(section, None, "quantization_config.", &[]);
+    let mut fields = Fields::new(section, None, "quantization_config.", Defaults::NONE);
     let Some(method) = method(&fields)? else {
         fields.note("quant_method", "absent, so the engine takes the checkpoint for one that is not quantized");
         notes.extend(fields.into_notes());
@@ -161,7 +162,7 @@ fn gptq(fields: &Fields<'_>) -> Result<Formats, ConfigError> {
         let format = match (left_alone, value.as_object()) {
             (true, _) => StoredAs::Plain,
             (false, Some(own)) => {
-                let own = Fields::new(own, None, "quantization_config.dynamic.*.", &[]);
+                let own = Fields::new(own, None, "quantization_config.dynamic.*.", Defaults::NONE);
                 let WeightFormat::Packed { bits, group, .. } = usual else { continue };
                 let bits = own.positive(&["bits"])?.unwrap_or(bits);
                 let bits = own.bounded("bits", bits, 1, 8)?;
@@ -244,7 +245,7 @@ fn bitsandbytes(fields: &Fields<'_>) -> Result<WeightFormat, ConfigError> {
 
 fn modelopt(fields: &Fields<'_>) -> Result<Formats, ConfigError> {
     let nested = fields.section("quantization")?;
-    let inner = nested.map(|section| Fields::new(section, None, "quantization_config.quantization.", &[]));
+    let inner = nested.map(|section| Fields::new(section, None, "quantization_config.quantization.", Defaults::NONE));
     let fields = inner.as_ref().unwrap_or(fields);
     let algorithm = fields.text(&["quant_algo"])?.unwrap_or_default();
     if !algorithm.eq_ignore_ascii_case("MIXED_PRECISION") {
@@ -287,7 +288,7 @@ fn compressed_tensors(fields: &Fields<'_>, ignored: &[&str]) -> Result<Formats, 
     let mut usual = None;
     let mut entries = 0;
     for group in groups.values().filter_map(Value::as_object) {
-        let group = Fields::new(group, None, "quantization_config.config_groups.*.", &[]);
+        let group = Fields::new(group, None, "quantization_config.config_groups.*.", Defaults::NONE);
         let format = group_format(&group)?;
         let targets: Vec<&str> = group.list("targets")?.into_iter().flatten().filter_map(Value::as_str).collect();
         entries += targets.len();
@@ -310,13 +311,13 @@ fn compressed_tensors(fields: &Fields<'_>, ignored: &[&str]) -> Result<Formats, 
 
 fn group_format(group: &Fields<'_>) -> Result<WeightFormat, ConfigError> {
     let Some(weights) = group.section("weights")? else { return Ok(WeightFormat::Plain) };
-    let weights = Fields::new(weights, None, "quantization_config.config_groups.*.weights.", &[]);
+    let weights = Fields::new(weights, None, "quantization_config.config_groups.*.weights.", Defaults::NONE);
     let bits = weights.positive(&["num_bits"])?.unwrap_or(8);
     let bits = weights.bounded("num_bits", bits, 1, 16)?;
     let float = weights.text(&["type"])? == Some("float");
     let strategy = weights.text(&["strategy"])?;
     let static_input_scale = match group.section("input_activations")? {
-        Some(inputs) => Fields::new(inputs, None, "", &[]).flag("dynamic").ok().flatten() == Some(false),
+        Some(inputs) => Fields::new(inputs, None, "", Defaults::NONE).flag("dynamic").ok().flatten() == Some(false),
         None => false,
     };
     Ok(match (bits, float, strategy) {
@@ -351,7 +352,8 @@ fn kv_cache(fields: &Fields<'_>) -> Result<Option<String>, ConfigError> {
         return Ok(Some(name).filter(|name| name == "fp8" || name == "nvfp4"));
     }
     if let Some(scheme) = fields.section("kv_cache_scheme")? {
-        let bits = Fields::new(scheme, None, "quantization_config.kv_cache_scheme.", &[]).number(&["num_bits"])?;
+        let bits =
+            Fields::new(scheme, None, "quantization_config.kv_cache_scheme.", Defaults::NONE).number(&["num_bits"])?;
         return Ok((bits == Some(8)).then(|| "fp8".to_owned()));
     }
     let algorithm = match fields.section("quantization")? {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use vramscope_core::Tower;
 
 use crate::ConfigError;
+use crate::defaults::Defaults;
 use crate::fields::Fields;
 
 /// Parameters of a tower while they are counted. Sums of products of three numbers below 2^31.
@@ -62,6 +63,13 @@ struct Found {
     heads: Option<u64>,
 }
 
+impl Found {
+    /// Known only if its section leaves nothing out of which it is not known what the class then takes.
+    fn unless_open(self, fields: &Fields<'_>) -> Self {
+        Self { known: self.known && fields.left_open().is_empty(), ..self }
+    }
+}
+
 /// The towers of a multimodal model with their projectors; `None` for a language model.
 ///
 /// A kind that is not known is counted as a plain vision transformer where it has the fields of one.
@@ -69,16 +77,22 @@ pub(crate) fn read(fields: &Fields<'_>, root: &Map<String, Value>, hidden: u64) 
     if let Some(parameters) = fields.number(&["tower_parameters"])? {
         return Ok(Some(Tower { parameters, split: 0, heads: None, counted: true }));
     }
-    let outer = Fields::new(root, None, "", &[]);
+    let outer = Fields::new(root, None, "", Defaults::NONE);
     let model_type = outer.text(&["model_type"])?.unwrap_or_default();
     let mut found = Vec::new();
     match section(root, "vision_config") {
-        Some(own) => found.push(vision::read(&Fields::new(own, None, "vision_config.", &[]), model_type, hidden)?),
-        None if model_type == "llama4" => found.push(vision::llama4(&Fields::new(root, None, "", &[]), hidden)?),
+        Some(own) => {
+            let defaults = Defaults::of_section(model_type, "vision_config");
+            let fields = Fields::new(own, None, "vision_config.", &defaults);
+            found.push(vision::read(&fields, model_type, hidden)?.unless_open(&fields));
+        }
+        None if model_type == "llama4" => found.push(vision::llama4(&outer, hidden)?),
         None => {}
     }
     if let Some(own) = section(root, "audio_config") {
-        found.push(audio::read(&Fields::new(own, None, "audio_config.", &[]), model_type, hidden)?);
+        let defaults = Defaults::of_section(model_type, "audio_config");
+        let fields = Fields::new(own, None, "audio_config.", &defaults);
+        found.push(audio::read(&fields, model_type, hidden)?.unless_open(&fields));
     }
     if found.is_empty() {
         return Ok(None);
