@@ -18,6 +18,9 @@ pub const MOST_CONFIG_BYTES: usize = 8 << 20;
 /// The file beside a `config.json` in which ModelOpt's checkpoints state their quantization.
 pub const QUANTIZATION_FILE: &str = "hf_quant_config.json";
 
+/// The type of a recurrent layer's state.
+const STATE_TYPE: [&str; 2] = ["mamba_ssm_cache_dtype", "mamba_ssm_dtype"];
+
 /// Sections that hold the language model of a multimodal one, in order of preference.
 const TEXT_SECTIONS: [&str; 4] = ["text_config", "llm_config", "language_config", "thinker_config"];
 
@@ -235,9 +238,9 @@ fn read_section(
         }
         None => None,
     };
-    let (quantization, rules) = match declared {
-        Some(declared) => (Some(declared.quantization), declared.rules),
-        None => (None, StorageRules::default()),
+    let (quantization, rules, mut unread) = match declared {
+        Some(declared) => (Some(declared.quantization), declared.rules, declared.unread),
+        None => (None, StorageRules::default(), Vec::new()),
     };
     let hidden = fields.required(&["hidden_size", "n_embd", "d_model", "dim"])?;
     let layers = layers::read(&mut fields, family, hidden, &rules)?;
@@ -262,15 +265,15 @@ fn read_section(
         ends: model_type.map(family::pipeline_ends).unwrap_or_default(),
         rotary: Vec::new(),
         quantization,
-        recurrent_state: match fields.text(&["mamba_ssm_cache_dtype", "mamba_ssm_dtype"])? {
+        recurrent_state: match fields.text(&STATE_TYPE)? {
             Some(name) => element_type(name),
             // The engine's own default for this class (`models/config.py`).
             None => (model_type == Some("nemotron_h")).then_some(ElementType::F32),
         },
-        tower: tower::read(&fields, root, hidden)?,
+        tower: tower::read(&fields, root, hidden, &mut unread)?,
         stored_bytes: None,
         draft_layers: fields.number(&["num_nextn_predict_layers", "mtp_num_hidden_layers"])?.unwrap_or(0),
-        unread: Vec::new(),
+        unread,
     };
     model.rotary = rotary::read(&fields, &model)?;
     unread::collect(&fields, own, prefix, &mut model.unread);
@@ -289,8 +292,12 @@ fn read_section(
         model.unread.push("architectures".to_owned());
     }
     let stated = fields.value_anywhere(&["dtype", "torch_dtype"]).and_then(Value::as_str);
-    if stated.is_some_and(|name| name != "auto" && element_type(name).is_none()) {
+    let computes = |name| matches!(element_type(name), Some(ElementType::F32 | ElementType::F16 | ElementType::Bf16));
+    if stated.is_some_and(|name| name != "auto" && !computes(name)) {
         model.unread.push("dtype".to_owned());
+    }
+    if fields.text(&STATE_TYPE)?.is_some_and(|name| element_type(name).is_none()) {
+        model.unread.push(STATE_TYPE[0].to_owned());
     }
     if let Some(key) = left_open(&fields, model_type)? {
         model.unread.push(key.to_owned());

@@ -4,3 +4,5 @@
 mod defaults;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod unread;
