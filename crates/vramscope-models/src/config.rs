@@ -296,6 +296,9 @@ fn read_section(
     if stated.is_some_and(|name| name != "auto" && !computes(name)) {
         model.unread.push("dtype".to_owned());
     }
+    if rotary::is_of_unknown_kind(&fields)? {
+        model.unread.push("rope_type".to_owned());
+    }
     if fields.text(&STATE_TYPE)?.is_some_and(|name| element_type(name).is_none()) {
         model.unread.push(STATE_TYPE[0].to_owned());
     }

@@ -69,6 +69,13 @@ fn types_that_no_engine_computes_in_are_named() {
 }
 
 #[test]
+fn a_way_of_stretching_positions_that_no_engine_knows_is_named() {
+    let scaled = |kind: &str| model(&json!({"rope_scaling": {"rope_type": kind, "factor": 2.0}})).unread;
+    assert_eq!(scaled("linear"), [""; 0]);
+    assert_eq!(scaled("spiral"), ["rope_type"]);
+}
+
+#[test]
 fn a_key_of_a_counted_tower_that_nobody_understands_is_named() {
     let config = |more: &str| {
         let text = format!(
