@@ -1,6 +1,7 @@
 //! What vLLM sets up, by its own rules: its arguments, the lengths and runner that it chooses, its budget, its cache.
 
 pub(crate) mod activations;
+pub(crate) mod asked;
 pub(crate) mod budget;
 pub(crate) mod classes;
 pub(crate) mod drafts;

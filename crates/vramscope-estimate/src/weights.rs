@@ -13,7 +13,7 @@ use crate::figure::Figure;
 use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
 use crate::vllm::trust::unmodelled;
-use crate::vllm::{classes, refused};
+use crate::vllm::{asked, classes, refused};
 use crate::{EstimateError, Part, shape};
 use format::{Kernel, Storage};
 use loading::{Loading, Place};
@@ -187,10 +187,10 @@ pub fn weights_on_device(model: &Architecture, args: &EngineArgs, device: &GpuMo
 
 fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<Weights, EstimateError> {
     args.check()?;
+    asked::check(args)?;
     shape::check(model)?;
-    let ranks = args.tensor_parallel_size.saturating_mul(args.data_parallel_size);
     let dealt = args.enable_expert_parallel;
-    if dealt && ranks > 1 && !model.has_experts() {
+    if dealt && !model.has_experts() {
         return Err(EstimateError::BadArgument {
             name: "--enable-expert-parallel",
             value: "on".to_owned(),

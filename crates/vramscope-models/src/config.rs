@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use vramscope_core::{Architecture, ElementType, Layer, QkNorm};
 
+use crate::defaults::Defaults;
 use crate::family::{self, Family};
 use crate::fields::{Fields, HUGE, shortened};
 use crate::stored::StorageRules;
@@ -17,6 +18,9 @@ pub const MOST_CONFIG_BYTES: usize = 8 << 20;
 /// The file beside a `config.json` in which ModelOpt's checkpoints state their quantization.
 pub const QUANTIZATION_FILE: &str = "hf_quant_config.json";
 
+/// The type of a recurrent layer's state.
+const STATE_TYPE: [&str; 2] = ["mamba_ssm_cache_dtype", "mamba_ssm_dtype"];
+
 /// Sections that hold the language model of a multimodal one, in order of preference.
 const TEXT_SECTIONS: [&str; 4] = ["text_config", "llm_config", "language_config", "thinker_config"];
 
@@ -27,7 +31,8 @@ const TEXT_SECTIONS: [&str; 4] = ["text_config", "llm_config", "language_config"
 ///
 /// ```
 /// let json = br#"{"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
-///     "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "torch_dtype": "bfloat16"}"#;
+///     "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192,
+///     "torch_dtype": "bfloat16"}"#;
 /// let (model, notes) = vramscope_models::read_config(json).unwrap();
 /// assert_eq!(model.layers.len(), 32);
 /// assert!(notes.is_empty());
@@ -176,13 +181,25 @@ fn own_input_vocab(fields: &mut Fields<'_>, layers: &[Layer]) -> Result<u64, Con
     }
 }
 
-/// Reads the object.
+/// Reads the object of a file, in which the model's class takes values of its own for what is left out.
 pub(crate) fn read_root(root: &Map<String, Value>) -> Result<(Architecture, Vec<Note>), ConfigError> {
+    read_with(root, Defaults::of)
+}
+
+/// Reads a shape: fields that state all that there is, so that what is left out is not there.
+pub(crate) fn read_shape(root: &Map<String, Value>) -> Result<(Architecture, Vec<Note>), ConfigError> {
+    read_with(root, |_, _| Defaults::default())
+}
+
+/// What a model type's class has for the top of a file, or for a section.
+type OfClass = fn(Option<&str>, bool) -> Defaults;
+
+fn read_with(root: &Map<String, Value>, of_class: OfClass) -> Result<(Architecture, Vec<Note>), ConfigError> {
     let (root, section) = (saved::as_published(root, root), text_section(root));
     let section = section.map(|(name, own)| (name, saved::as_published(own, &root)));
     match &section {
-        Some((name, own)) => read_section(&root, prefix_of(name), own),
-        None => read_section(&root, "", &root),
+        Some((name, own)) => read_section(&root, prefix_of(name), own, of_class),
+        None => read_section(&root, "", &root, of_class),
     }
 }
 
@@ -191,16 +208,19 @@ fn read_section(
     root: &Map<String, Value>,
     prefix: &'static str,
     own: &Map<String, Value>,
+    of_class: OfClass,
 ) -> Result<(Architecture, Vec<Note>), ConfigError> {
-    let outer = Fields::new(root, None, "", &[]);
-    let probe = Fields::new(own, Some(root), prefix, &[]);
+    let outer = Fields::new(root, None, "", Defaults::NONE);
+    let probe = Fields::new(own, Some(root), prefix, Defaults::NONE);
+    let is_top = std::ptr::eq(own, root);
     let model_type = match probe.text(&["model_type"])? {
         Some(name) => Some(name),
         None => outer.text(&["model_type"])?,
     };
     let known = model_type.and_then(family::find);
     let family = known.unwrap_or(&family::GENERAL);
-    let mut fields = Fields::new(own, Some(root), prefix, family.defaults);
+    let defaults = of_class(model_type, is_top);
+    let mut fields = Fields::new(own, Some(root), prefix, &defaults);
     if known.is_none() {
         let name = model_type.unwrap_or("no model_type");
         fields.note("model_type", format!("`{name}` is not a known family; the general rules for decoders are used"));
@@ -218,9 +238,9 @@ fn read_section(
         }
         None => None,
     };
-    let (quantization, rules) = match declared {
-        Some(declared) => (Some(declared.quantization), declared.rules),
-        None => (None, StorageRules::default()),
+    let (quantization, rules, mut unread) = match declared {
+        Some(declared) => (Some(declared.quantization), declared.rules, declared.unread),
+        None => (None, StorageRules::default(), Vec::new()),
     };
     let hidden = fields.required(&["hidden_size", "n_embd", "d_model", "dim"])?;
     let layers = layers::read(&mut fields, family, hidden, &rules)?;
@@ -245,28 +265,42 @@ fn read_section(
         ends: model_type.map(family::pipeline_ends).unwrap_or_default(),
         rotary: Vec::new(),
         quantization,
-        recurrent_state: match fields.text(&["mamba_ssm_cache_dtype", "mamba_ssm_dtype"])? {
+        recurrent_state: match fields.text(&STATE_TYPE)? {
             Some(name) => element_type(name),
             // The engine's own default for this class (`models/config.py`).
             None => (model_type == Some("nemotron_h")).then_some(ElementType::F32),
         },
-        tower: tower::read(&fields, root, hidden)?,
+        tower: tower::read(&fields, root, hidden, &mut unread)?,
         stored_bytes: None,
         draft_layers: fields.number(&["num_nextn_predict_layers", "mtp_num_hidden_layers"])?.unwrap_or(0),
-        unread: Vec::new(),
+        unread,
     };
     model.rotary = rotary::read(&fields, &model)?;
     unread::collect(&fields, own, prefix, &mut model.unread);
-    if !std::ptr::eq(own, root) {
+    model.unread.extend(fields.left_open().into_iter().map(|key| fields.path(key)));
+    if !is_top {
         unread::collect(&fields, root, "", &mut model.unread);
+        // A section that is absent is made by the class.
+        let defaults = of_class(outer.text(&["model_type"])?, true);
+        model.unread.extend(defaults.left_open(root).into_iter().map(str::to_owned));
+        if !root.contains_key("tie_word_embeddings") && head_is_open(&defaults, model.tied_head) {
+            model.unread.push("tie_word_embeddings".to_owned());
+        }
     }
     // What stands in place of the head was not looked at, nor what the engine then does not do.
     if model.class.as_deref().is_some_and(pools) {
         model.unread.push("architectures".to_owned());
     }
     let stated = fields.value_anywhere(&["dtype", "torch_dtype"]).and_then(Value::as_str);
-    if stated.is_some_and(|name| name != "auto" && element_type(name).is_none()) {
+    let computes = |name| matches!(element_type(name), Some(ElementType::F32 | ElementType::F16 | ElementType::Bf16));
+    if stated.is_some_and(|name| name != "auto" && !computes(name)) {
         model.unread.push("dtype".to_owned());
+    }
+    if rotary::is_of_unknown_kind(&fields)? {
+        model.unread.push("rope_type".to_owned());
+    }
+    if fields.text(&STATE_TYPE)?.is_some_and(|name| element_type(name).is_none()) {
+        model.unread.push(STATE_TYPE[0].to_owned());
     }
     if let Some(key) = left_open(&fields, model_type)? {
         model.unread.push(key.to_owned());
@@ -321,6 +355,12 @@ pub(crate) fn element_type(name: &str) -> Option<ElementType> {
     })
 }
 
+/// Whether the class above a section disagrees with it on the head: where a file says nothing at its top, engines follow
+/// the one or the other.
+fn head_is_open(above: &Defaults, tied: bool) -> bool {
+    above.get(&["tie_word_embeddings"]).and_then(|(_, value)| value.as_bool()).is_some_and(|of_class| of_class != tied)
+}
+
 fn tied(fields: &Fields<'_>, family: &Family) -> Result<bool, ConfigError> {
     // The outer section decides where both state it.
     let Some(value) = fields.value_above(&["tie_word_embeddings", "tie_embedding"]) else { return Ok(family.tied) };
@@ -332,7 +372,7 @@ fn max_positions(fields: &mut Fields<'_>) -> Result<Option<u64>, ConfigError> {
         ["max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len"];
     match fields.positive(&NAMES[..1])? {
         Some(positions) => Ok(Some(positions)),
-        None => Ok(fields.positive(&NAMES[1..])?.or_else(|| fields.default_of(NAMES[0]))),
+        None => fields.positive(&NAMES[1..]),
     }
 }
 

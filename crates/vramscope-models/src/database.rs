@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use vramscope_core::Architecture;
 
-use crate::config::{parse, read_root};
+use crate::config::{parse, read_shape};
 use crate::{ConfigError, Note};
 
 /// One model a line: id, parameters as counted from the shape, where the shape is from, and the fields of its config that
@@ -81,7 +81,7 @@ impl KnownModel {
     /// # Errors
     /// [`ConfigError`] where overrides contradict the shape.
     pub fn architecture(&self) -> Result<(Architecture, Vec<Note>), ConfigError> {
-        read_root(&self.config)
+        read_shape(&self.config)
     }
 
     /// A `config.json` of it, with the fields that decide sizes and no others.

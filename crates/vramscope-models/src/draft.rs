@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use vramscope_core::DraftModel;
 
 use crate::config::{parse, read_root};
+use crate::defaults::Defaults;
 use crate::fields::Fields;
 use crate::{ConfigError, Note};
 
@@ -54,7 +55,7 @@ pub fn read_draft_config(json: &[u8]) -> Result<(DraftModel, Vec<Note>), ConfigE
         None => root,
     };
     decoder.retain(|key, _| !head.contains_key(key));
-    let fields = Fields::new(&head, None, "", &[]);
+    let fields = Fields::new(&head, None, "", Defaults::NONE);
     let draft_vocab_size = fields.positive(&["draft_vocab_size"])?;
     let inner = head.get("eagle_config").and_then(Value::as_object);
     let listed = [Some(&head), inner].into_iter().flatten().find_map(|section| {

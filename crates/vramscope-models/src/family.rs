@@ -59,8 +59,6 @@ pub(crate) struct Family {
     pub(crate) lone_parts: bool,
     /// A feed-forward part whose width the config does not state has four times that of the residual stream.
     pub(crate) four_times_wide: bool,
-    /// Values that a config may leave out.
-    pub(crate) defaults: &'static [(&'static str, u64)],
 }
 
 /// The rules that most decoders follow, and all unknown ones.
@@ -84,7 +82,6 @@ pub(crate) const GENERAL: Family = Family {
     scaled_embedding: false,
     lone_parts: false,
     four_times_wide: false,
-    defaults: &[],
 };
 
 const QWEN2: Family =
@@ -146,20 +143,7 @@ const FAMILIES: &[Family] = &[
     Family { names: &["qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"], windows: Windows::Never, ..QWEN3 },
     Family { names: &["gemma"], windows: Windows::Never, ..GEMMA },
     Family { names: &["gemma2"], ..GEMMA2 },
-    Family {
-        names: &["gemma3", "gemma3_text"],
-        qk_norm: QkNorm::PerHead,
-        windows: Windows::AllButEvery(6),
-        defaults: &[
-            ("num_attention_heads", 8),
-            ("num_key_value_heads", 4),
-            ("head_dim", 256),
-            ("vocab_size", 262_208),
-            ("max_position_embeddings", 131_072),
-            ("sliding_window", 4096),
-        ],
-        ..GEMMA2
-    },
+    Family { names: &["gemma3", "gemma3_text"], qk_norm: QkNorm::PerHead, windows: Windows::AllButEvery(6), ..GEMMA2 },
     Family { names: &["olmo"], norm_vectors: 0, outer_norm_vectors: 0, ..GENERAL },
     Family { names: &["olmo2", "olmoe"], ..OLMO2 },
     Family { names: &["olmo3"], windows: Windows::AllButEvery(4), ..OLMO2 },
@@ -181,7 +165,7 @@ const FAMILIES: &[Family] = &[
         ..GENERAL
     },
     // Its layers' attention is told by its own list. Heads have sinks, which belong to its kind of attention.
-    Family { names: &["deepseek_v4"], windows: Windows::Never, defaults: &[("num_hash_layers", 3)], ..GENERAL },
+    Family { names: &["deepseek_v4"], windows: Windows::Never, ..GENERAL },
     // Kimi's delta attention beside latent attention.
     Family { names: &["kimi_linear"], windows: Windows::Never, router_bias: true, ..GENERAL },
     // Lightning attention beside full attention.

@@ -97,7 +97,7 @@ impl FeedForwards {
         let bias = bias(fields, family.mlp_bias)?;
         let dense = width.map(|width| Dense { width, gated, bias });
         // DeepSeek V4's.
-        let looked_up = match fields.number(&["num_hash_layers"])?.or_else(|| fields.default_of("num_hash_layers")) {
+        let looked_up = match fields.number(&["num_hash_layers"])? {
             Some(layers) => Some((layers, fields.required(&["vocab_size"])?)),
             None => None,
         };
@@ -151,6 +151,47 @@ fn gated(fields: &Fields<'_>, family: &Family) -> Result<bool, ConfigError> {
     Ok(family.gated && !matches!(activation, Some("relu2" | "relu" | "gelu_new")))
 }
 
+/// Model types whose class has dense parts alone (transformers 5.19, vLLM 0.33): it looks at no key of experts.
+const DENSE: [&str; 37] = [
+    "apertus",
+    "bamba",
+    "cohere",
+    "cohere2",
+    "ernie4_5",
+    "falcon",
+    "falcon_h1",
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "gemma3_text",
+    "glm",
+    "glm4",
+    "gpt2",
+    "gpt_bigcode",
+    "gptj",
+    "granite",
+    "hunyuan_v1_dense",
+    "lfm2",
+    "llama",
+    "ministral",
+    "mistral",
+    "nemotron",
+    "olmo",
+    "olmo2",
+    "olmo3",
+    "phi3",
+    "qwen2",
+    "qwen2_5_vl",
+    "qwen2_5_vl_text",
+    "qwen2_vl",
+    "qwen2_vl_text",
+    "qwen3",
+    "qwen3_5_text",
+    "qwen3_vl_text",
+    "seed_oss",
+    "starcoder2",
+];
+
 fn experts(fields: &mut Fields<'_>, family: &Family, gated: bool) -> Result<Option<Experts>, ConfigError> {
     const COUNT: [&str; 5] =
         ["num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts"];
@@ -163,6 +204,10 @@ fn experts(fields: &mut Fields<'_>, family: &Family, gated: bool) -> Result<Opti
         "num_selected_experts",
         "top_k_experts",
     ];
+    let model_type = fields.value_anywhere(&["model_type"]).and_then(Value::as_str);
+    if model_type.is_some_and(|name| DENSE.contains(&name)) {
+        return Ok(None);
+    }
     let Some(count) = fields.number(&COUNT)?.filter(|&n| n > 1) else { return Ok(None) };
     let count = fields.bounded("num_experts", count, 1, 1 << 16)?;
     let per_token = fields.positive(&PER_TOKEN)?.ok_or_else(|| fields.missing(&PER_TOKEN[..1]))?;

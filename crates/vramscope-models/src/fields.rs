@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use serde_json::{Map, Value};
 
+use crate::defaults::Defaults;
 use crate::{ConfigError, Note};
 
 /// No model has a width, a count or a length beyond this; products of four such numbers still fit 128 bits.
@@ -18,8 +19,10 @@ pub(crate) struct Fields<'a> {
     own: Section<'a>,
     outer: Option<Section<'a>>,
     prefix: &'static str,
-    defaults: &'static [(&'static str, u64)],
+    defaults: &'a Defaults,
     notes: Vec<Note>,
+    /// Keys that are absent and were taken from the class.
+    taken: RefCell<Vec<&'static str>>,
     /// Where the names of the keys lie that were looked at: cheaper than the names themselves.
     seen: RefCell<Vec<usize>>,
 }
@@ -29,15 +32,11 @@ impl<'a> Fields<'a> {
         own: &'a Map<String, Value>,
         outer: Option<&'a Map<String, Value>>,
         prefix: &'static str,
-        defaults: &'static [(&'static str, u64)],
+        defaults: &'a Defaults,
     ) -> Self {
         let (own, outer) = (Section::new(own), outer.map(Section::new));
-        Self { own, outer, prefix, defaults, notes: Vec::new(), seen: RefCell::new(Vec::with_capacity(64)) }
-    }
-
-    /// The section itself.
-    pub(crate) fn own(&self) -> &'a Map<String, Value> {
-        self.own.fields
+        let seen = RefCell::new(Vec::with_capacity(64));
+        Self { own, outer, prefix, defaults, notes: Vec::new(), taken: RefCell::default(), seen }
     }
 
     pub(crate) fn note(&mut self, field: &str, text: impl Into<String>) {
@@ -47,8 +46,38 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The notes, with one of all keys that were taken from the class.
     pub(crate) fn into_notes(self) -> Vec<Note> {
-        self.notes
+        let taken = self.taken.borrow();
+        // What is off by itself is what readers expect, and so is the usual activation.
+        let told = taken.iter().filter_map(|key| self.defaults.get(&[*key]));
+        let told = told.filter(|(key, value)| *value != false && *key != "hidden_act");
+        let told = told.map(|(key, value)| format!("`{key}` {value}"));
+        let told = told.collect::<Vec<_>>().join(", ");
+        let mut notes = self.notes;
+        if !told.is_empty() {
+            let text = format!("absent, and taken as the model's class has them: {told}");
+            notes.push(Note { field: "config".to_owned(), text });
+        }
+        notes
+    }
+
+    /// Keys that are absent, and of which it is not known what the class then takes.
+    pub(crate) fn left_open(&self) -> Vec<&'static str> {
+        self.defaults.left_open(self.own.fields)
+    }
+
+    /// What the class takes where no spelling of a key is there; one that is there and null is left to other rules.
+    fn of_class(&self, names: &[&str]) -> Option<(&'static str, &'a Value)> {
+        let (key, value) = self.defaults.get(names)?;
+        if names.iter().any(|name| self.own.get(name).is_some()) {
+            return None;
+        }
+        let mut taken = self.taken.borrow_mut();
+        if !taken.contains(key) {
+            taken.push(key);
+        }
+        Some((key, value))
     }
 
     /// The value of a key of a section that is not null. The key then counts as read.
@@ -66,9 +95,9 @@ impl<'a> Fields<'a> {
         section.iter().filter(|(key, _)| unseen(key)).map(|(key, value)| (key.as_str(), value)).collect()
     }
 
-    /// The value of the first name that is there and not null.
+    /// The value of the first name that is there and not null, or that of the class where none is there.
     pub(crate) fn value(&self, names: &[&str]) -> Option<&'a Value> {
-        self.first(&self.own, names)
+        self.first(&self.own, names).or_else(|| Some(self.of_class(names)?.1))
     }
 
     /// The value of the first of several spellings. All of them count as read.
@@ -83,14 +112,21 @@ impl<'a> Fields<'a> {
 
     /// The value in the section above, or in this one where there is none above or it has no such key.
     pub(crate) fn value_above(&self, names: &[&str]) -> Option<&'a Value> {
-        let own = self.value(names);
-        self.outer.as_ref().and_then(|outer| self.first(outer, names)).or(own)
+        let own = self.first(&self.own, names);
+        let stated = self.outer.as_ref().and_then(|outer| self.first(outer, names)).or(own);
+        stated.or_else(|| Some(self.of_class(names)?.1))
     }
 
     /// As [`Self::value`], and in the section above where this one does not have it.
     pub(crate) fn value_anywhere(&self, names: &[&str]) -> Option<&'a Value> {
         let outer = self.outer.as_ref().and_then(|outer| self.first(outer, names));
-        self.value(names).or(outer)
+        let stated = self.first(&self.own, names).or(outer);
+        stated.or_else(|| Some(self.of_class(names)?.1))
+    }
+
+    /// Whether the section itself has a key, whatever its class would take.
+    pub(crate) fn states(&self, name: &str) -> bool {
+        self.own.fields.contains_key(name)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -112,7 +148,10 @@ impl<'a> Fields<'a> {
                 _ => found = found.or(Some((*name, number))),
             }
         }
-        Ok(found.map(|(_, number)| number))
+        match found {
+            Some((_, number)) => Ok(Some(number)),
+            None => Ok(self.of_class(names).and_then(|(_, value)| whole(value))),
+        }
     }
 
     /// A number from 1 up, or `None`.
@@ -121,22 +160,9 @@ impl<'a> Fields<'a> {
         number.map(|n| self.bounded(names[0], n, 1, MOST)).transpose()
     }
 
-    /// A number from 1 up that must be there, or stand in the family's defaults.
-    pub(crate) fn required(&mut self, names: &[&str]) -> Result<u64, ConfigError> {
-        if let Some(number) = self.positive(names)? {
-            return Ok(number);
-        }
-        let default = self.defaults.iter().find(|(name, _)| names.contains(name));
-        let &(name, number) = default.ok_or_else(|| self.missing(names))?;
-        self.note(name, format!("absent; {number} is the default of the model's class"));
-        Ok(number)
-    }
-
-    /// What the family takes where the config does not say; noted when used.
-    pub(crate) fn default_of(&mut self, name: &str) -> Option<u64> {
-        let &(_, number) = self.defaults.iter().find(|(default, _)| *default == name)?;
-        self.note(name, format!("absent; {number} is the default of the model's class"));
-        Some(number)
+    /// A number from 1 up that must be there, or stand in the class.
+    pub(crate) fn required(&self, names: &[&str]) -> Result<u64, ConfigError> {
+        self.positive(names)?.ok_or_else(|| self.missing(names))
     }
 
     /// A boolean, or `None`.

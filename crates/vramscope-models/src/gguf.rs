@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use vramscope_core::{Architecture, ElementType, Quantization, StoredAs, WeightFormat};
 
 use crate::checkpoint::{HeaderError, StoredTensor, TensorTable};
-use crate::config::read_root;
+use crate::config::read_shape;
 use crate::{ConfigError, Note};
 
 /// No header is larger: long vocabularies take a few megabytes.
@@ -109,7 +109,7 @@ impl Gguf {
         root.insert("dtype".to_owned(), "float16".into());
         let tied = !self.table.tensors.iter().any(|tensor| tensor.name == "output.weight");
         root.insert("tie_word_embeddings".to_owned(), tied.into());
-        let (mut model, notes) = read_root(&root)?;
+        let (mut model, notes) = read_shape(&root)?;
         model.stored_bytes = self.table.bytes();
         let method = "gguf".to_owned();
         model.quantization = Some(Quantization {

@@ -25,40 +25,6 @@ const KEYS: [&str; 9] = [
 const ABOVE: &str = "model_max_length";
 /// What is taken of EmbeddingGemma 2 unless somebody asks for more (`models/config.py`).
 const OF_EMBEDDINGS: u64 = 8192;
-/// The length that a family's class takes where its config states none: defaults of transformers 5.19, by model type.
-/// Families whose class has no such key, as Mamba's, are not here.
-const OF_CLASS: [(u64, &str); 15] = [
-    (1024, "gpt2 gpt_bigcode biogpt"),
-    (
-        2048,
-        "aria_text bitnet codegen dbrx deepseek_v2 diffllama dots1 exaone4 exaone_moe falcon gpt_neo gpt_neox gptj granite \
-         granitemoe granitemoehybrid granitemoeshared hunyuan_v1_dense hunyuan_v1_moe llama mpt olmo olmo2 olmo3 opt phi",
-    ),
-    (
-        4096,
-        "arcee deepseek_v3 flex_olmo helium jetmoe kimi_k25 nemotron nemotron_h olmoe phi3 stablelm starcoder2 zamba2",
-    ),
-    (8192, "cohere cohere2 cohere2_moe falcon_h1 gemma gemma2 jais2"),
-    (16_384, "afmoe persimmon"),
-    (
-        32_768,
-        "gemma3n_text glm4v_text minicpm3 qwen2 qwen2_5_vl_text qwen2_moe qwen2_vl_text qwen3 qwen3_5_moe_text qwen3_5_text \
-         qwen3_moe qwen3_next smollm3",
-    ),
-    (65_536, "apertus glm4v_moe_text olmo_hybrid"),
-    (128_000, "lfm2 lfm2_moe qwen3_vl_moe_text qwen3_vl_text step3p5"),
-    (
-        131_072,
-        "cwm ernie4_5 ernie4_5_moe gemma3_text gemma4_text glm glm4 glm4_moe gpt_oss hy_v3 laguna llama4_text longcat_flash \
-         mimo_v2_flash minimax ministral mistral mixtral phimoe solar_open",
-    ),
-    (163_840, "deepseek_v32"),
-    (196_608, "minimax_m2"),
-    (202_752, "glm4_moe_lite glm_moe_dsa"),
-    (262_144, "bamba jamba ministral3"),
-    (524_288, "seed_oss"),
-    (1_048_576, "deepseek_v4 kimi_linear mistral4"),
-];
 /// What is in the place of a section for each kind of layer.
 const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
 
@@ -70,8 +36,7 @@ pub(crate) fn read(fields: &mut Fields<'_>, model_type: Option<&str>) -> Result<
         smallest = smallest.into_iter().chain(stated).min();
     }
     let above = fields.positive(&[ABOVE])?;
-    let by_class = || fields.default_of(KEYS[0]).or_else(|| of_class(model_type?));
-    let Some(stated) = above.or(smallest).or_else(by_class) else { return Ok(None) };
+    let Some(stated) = above.or(smallest) else { return Ok(None) };
     let mut lengths =
         Lengths { stated, stretched: stated, stretched_but_for_yarn: stated, usual: None, accepted: above };
     if model_type.is_some_and(|name| name.starts_with("embedding_gemma2")) {
@@ -89,11 +54,6 @@ pub(crate) fn read(fields: &mut Fields<'_>, model_type: Option<&str>) -> Result<
         stretch(rope, fields, &mut lengths)?;
     }
     Ok(Some(lengths))
-}
-
-/// The length of a class by the model type.
-fn of_class(model_type: &str) -> Option<u64> {
-    OF_CLASS.iter().find(|(_, types)| types.split(' ').any(|own| own == model_type)).map(|(length, _)| *length)
 }
 
 /// What one way of stretching positions makes of the lengths.

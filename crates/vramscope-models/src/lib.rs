@@ -12,6 +12,7 @@ mod checkpoint;
 mod compressed;
 mod config;
 mod database;
+mod defaults;
 mod draft;
 mod error;
 mod family;

@@ -5,6 +5,7 @@ use vramscope_core::{Attention, Indexer, LatentAttention, Mixer, OutputGate, QkN
 
 use crate::ConfigError;
 use crate::compressed::Compressed;
+use crate::defaults::Defaults;
 use crate::family::{Family, Windows};
 use crate::fields::Fields;
 use crate::layers::{Kind, bias, span};
@@ -130,7 +131,9 @@ fn by_span(fields: &Fields<'_>, usual: Attention) -> Result<(Option<Attention>, 
     for (attention, name) in [(&full, "num_global_key_value_heads"), (&windowed, "swa_num_key_value_heads")] {
         if attention.kv_heads > attention.heads || attention.heads % attention.kv_heads != 0 {
             let (heads, kv_heads) = (attention.heads, attention.kv_heads);
-            let reason = format!("{heads} query heads cannot share {kv_heads} key-value heads evenly");
+            let whence =
+                if fields.states("num_key_value_heads") { "" } else { ", which its class has where a file has none," };
+            let reason = format!("{heads} query heads cannot share {kv_heads} key-value heads{whence} evenly");
             return Err(fields.contradiction(name, "num_attention_heads", reason));
         }
     }
@@ -179,13 +182,13 @@ pub(crate) fn window(fields: &mut Fields<'_>) -> Result<Option<u64>, ConfigError
         let named = if fields.has(NAMES[0]) { NAMES[0] } else { NAMES[1] };
         return if negative { Ok(None) } else { Ok(fields.number(&[named])?.filter(|&w| w > 0)) };
     }
-    Ok(fields.default_of("sliding_window"))
+    Ok(None)
 }
 
 fn attention(fields: &mut Fields<'_>, family: &Family, hidden: u64) -> Result<Attention, ConfigError> {
     let heads = fields.required(&["num_attention_heads", "n_head", "n_heads", "num_heads"])?;
     let named = fields.positive(&["num_key_value_heads", "num_kv_heads", "n_kv_heads", "multi_query_group_num"])?;
-    let kv_heads = match named.or_else(|| fields.default_of("num_key_value_heads")) {
+    let kv_heads = match named {
         Some(kv_heads) => kv_heads,
         None => heads,
     };
@@ -193,7 +196,9 @@ fn attention(fields: &mut Fields<'_>, family: &Family, hidden: u64) -> Result<At
     let many = fields.flag("new_decoder_architecture")? == Some(true);
     let kv_heads = if fields.flag("multi_query")? == Some(true) && !many { 1 } else { kv_heads };
     if kv_heads > heads || heads % kv_heads != 0 {
-        let reason = format!("{heads} query heads cannot share {kv_heads} key-value heads evenly");
+        let whence =
+            if fields.states("num_key_value_heads") { "" } else { ", which its class has where a file has none," };
+        let reason = format!("{heads} query heads cannot share {kv_heads} key-value heads{whence} evenly");
         return Err(fields.contradiction("num_key_value_heads", "num_attention_heads", reason));
     }
     // Zamba 2 states another width beside that of the heads it has.
@@ -201,7 +206,7 @@ fn attention(fields: &mut Fields<'_>, family: &Family, hidden: u64) -> Result<At
         Some(own) if fields.has("kv_channels") => Some(own),
         _ => fields.positive(&["head_dim", "attention_head_dim", "kv_channels"])?,
     };
-    let head_dim = match named.or_else(|| fields.default_of("head_dim")) {
+    let head_dim = match named {
         Some(head_dim) => head_dim,
         None if hidden.is_multiple_of(heads) => hidden / heads,
         None => {
@@ -280,7 +285,7 @@ fn recurrent(fields: &mut Fields<'_>, hidden: u64) -> Result<Option<Recurrent>, 
         }));
     }
     if let Some(section) = fields.section("linear_attn_config")? {
-        let mut inner = Fields::new(section, None, "linear_attn_config.", &[]);
+        let inner = Fields::new(section, None, "linear_attn_config.", Defaults::NONE);
         return Ok(Some(Recurrent::KimiDelta {
             heads: inner.required(&["num_heads"])?,
             head_dim: inner.required(&["head_dim"])?,

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use vramscope_core::Architecture;
 
-use crate::config::{parse, read_root, text_section};
+use crate::config::{parse, read_root, read_shape, text_section};
 use crate::fields::MOST;
 use crate::{ConfigError, KnownModel, Note};
 
@@ -39,7 +39,7 @@ impl Overrides {
     /// # Errors
     /// As [`crate::read_config`].
     pub fn on_config(&self, json: &[u8]) -> Result<(Architecture, Vec<Note>), ConfigError> {
-        self.on_root(parse(json)?)
+        read_root(&self.in_place(parse(json)?))
     }
 
     /// A known model with these fields in place of its own.
@@ -47,7 +47,7 @@ impl Overrides {
     /// # Errors
     /// As [`crate::read_config`].
     pub fn on_known(&self, model: &KnownModel) -> Result<(Architecture, Vec<Note>), ConfigError> {
-        self.on_root(model.config().clone())
+        read_shape(&self.in_place(model.config().clone()))
     }
 
     /// A dense decoder of this shape, by the general rules. Layers, heads and hidden size must be given.
@@ -79,7 +79,7 @@ impl Overrides {
             None => self.derived_width(hidden, layers, heads, vocabulary)?,
         };
         let root = json!({"intermediate_size": width, "vocab_size": vocabulary});
-        let (model, mut notes) = self.on_root(root.as_object().cloned().unwrap_or_default())?;
+        let (model, mut notes) = read_shape(&self.in_place(root.as_object().cloned().unwrap_or_default()))?;
         if self.intermediate_size.is_none() {
             notes.push(Note {
                 field: "intermediate_size".into(),
@@ -127,7 +127,8 @@ impl Overrides {
         })
     }
 
-    fn on_root(&self, mut root: Map<String, Value>) -> Result<(Architecture, Vec<Note>), ConfigError> {
+    /// The object with these fields in place of its own.
+    fn in_place(&self, mut root: Map<String, Value>) -> Map<String, Value> {
         let section = text_section(&root).map(|(name, _)| name);
         let target = match section.and_then(|name| root.get_mut(name)) {
             Some(Value::Object(section)) => section,
@@ -154,7 +155,7 @@ impl Overrides {
                 target.remove(name);
             }
         }
-        read_root(&root)
+        root
     }
 }
 

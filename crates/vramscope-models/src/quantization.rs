@@ -3,14 +3,17 @@
 use serde_json::{Map, Value};
 use vramscope_core::{Matrix, Quantization, StoredAs, WeightFormat};
 
+use crate::defaults::Defaults;
 use crate::fields::Fields;
-use crate::stored::{MOST_EXPRESSIONS, MOST_PATTERNS, StorageRules};
-use crate::{ConfigError, Note};
+use crate::stored::{MOST_EXPRESSIONS, MOST_PATTERNS, StorageRules, is_whole};
+use crate::{ConfigError, Note, unread};
 
 /// A checkpoint's quantization, and which matrices it stores otherwise.
 pub(crate) struct Declared {
     pub(crate) quantization: Quantization,
     pub(crate) rules: StorageRules,
+    /// Keys of the section that are not understood, or whose value is none that engines are known to serve.
+    pub(crate) unread: Vec<String>,
 }
 
 /// What of a model's class decides how a section is read.
@@ -27,18 +30,59 @@ pub(crate) struct Class<'a> {
 /// The head's name.
 const HEAD: &str = "lm_head";
 
+/// Keys that shape no weights: how scales were found, which program wrote them, how kernels are chosen.
+const WITHOUT_EFFECT: [&str; 36] = [
+    "sym",
+    "true_sequential",
+    "static_groups",
+    "damp_percent",
+    "damp_auto_increment",
+    "meta",
+    "producer",
+    "kv_cache_scheme",
+    "model_name_or_path",
+    "tokenizer",
+    "dataset",
+    "nsamples",
+    "seqlen",
+    "model_seqlen",
+    "batch_size",
+    "iters",
+    "lr",
+    "minmax_lr",
+    "gradient_accumulate_steps",
+    "scale_dtype",
+    "enable_minmax_tuning",
+    "enable_quanted_input",
+    "enable_norm_bias_tuning",
+    "low_gpu_mem_usage",
+    "low_cpu_mem_usage",
+    "use_exllama",
+    "exllama_config",
+    "max_input_length",
+    "cache_block_outputs",
+    "load_in_4bit",
+    "_load_in_4bit",
+    "bnb_4bit_compute_dtype",
+    "bnb_4bit_quant_storage",
+    "bnb_4bit_quant_type",
+    "llm_int8_threshold",
+    "global_compression_ratio",
+];
+
 /// The formats of a checkpoint: the usual one, and those that entries name.
 struct Formats {
     usual: WeightFormat,
     others: Vec<WeightFormat>,
     rules: StorageRules,
     head: StoredAs,
+    unread: Vec<String>,
 }
 
 impl Formats {
     /// One format for all, but for what a list leaves alone.
     fn one(usual: WeightFormat) -> Self {
-        Self { usual, others: Vec::new(), rules: StorageRules::default(), head: StoredAs::Plain }
+        Self { usual, others: Vec::new(), rules: StorageRules::default(), head: StoredAs::Plain, unread: Vec::new() }
     }
 
     /// States the format of what an entry names.
@@ -70,7 +114,7 @@ pub(crate) fn read(
     class: Class<'_>,
     notes: &mut Vec<Note>,
 ) -> Result<Option<Declared>, ConfigError> {
-    let mut fields = Fields::new(section, None, "quantization_config.", &[]);
+    let mut fields = Fields::new(section, None, "quantization_config.", Defaults::NONE);
     let Some(method) = method(&fields)? else {
         fields.note("quant_method", "absent, so the engine takes the checkpoint for one that is not quantized");
         notes.extend(fields.into_notes());
@@ -94,15 +138,31 @@ pub(crate) fn read(
         "compressed-tensors" | "compressed_tensors" => compressed_tensors(&fields, &ignored)?,
         _ => Formats::one(WeightFormat::Unknown),
     };
-    ignored.iter().for_each(|pattern| formats.rules.add(pattern, StoredAs::Plain));
+    // These compare whole names (`is_layer_skipped` of vLLM 0.33): a part of one leaves nothing alone.
+    let by_whole_names = matches!(method.as_str(), "fp8" | "fbgemm_fp8" | "mxfp4") && !class.deepseek_v4;
+    let heeded = ignored.iter().filter(|pattern| !by_whole_names || is_whole(pattern));
+    heeded.for_each(|pattern| formats.rules.add(pattern, StoredAs::Plain));
+    if method.starts_with("modelopt")
+        && formats.usual != WeightFormat::Plain
+        && !ignored.iter().any(|pattern| pattern.contains(HEAD) || *pattern == "*")
+    {
+        // Of releases it differs whether a head that no list names is quantized.
+        formats.unread.push(format!("exclude_modules without {HEAD}"));
+    }
+    let mut others = Vec::new();
+    unread::collect(&fields, section, "", &mut others);
+    // ModelOpt's groups say what its algorithm says.
+    let told = |key: &str| WITHOUT_EFFECT.contains(&key) || (method.starts_with("modelopt") && key == "config_groups");
+    formats.unread.extend(others.into_iter().filter(|key| !told(key)));
     let unknown = |format: &WeightFormat| *format == WeightFormat::Unknown;
     if unknown(&formats.usual) || formats.others.iter().any(unknown) {
         formats.usual = WeightFormat::Unknown;
         fields.note("quant_method", format!("the size of weights stored by `{method}` is not known"));
     }
     let head = if fields.flag("lm_head")? == Some(true) { StoredAs::Usual } else { formats.head };
-    let Formats { usual: format, others, rules, .. } = formats;
+    let Formats { usual: format, others, rules, unread, .. } = formats;
     let declared = Declared {
+        unread: unread.into_iter().map(|key| format!("quantization_config.{key}")).collect(),
         rules: rules.sorted(class.experts_apart),
         quantization: Quantization {
             method,
@@ -161,7 +221,7 @@ fn gptq(fields: &Fields<'_>) -> Result<Formats, ConfigError> {
         let format = match (left_alone, value.as_object()) {
             (true, _) => StoredAs::Plain,
             (false, Some(own)) => {
-                let own = Fields::new(own, None, "quantization_config.dynamic.*.", &[]);
+                let own = Fields::new(own, None, "quantization_config.dynamic.*.", Defaults::NONE);
                 let WeightFormat::Packed { bits, group, .. } = usual else { continue };
                 let bits = own.positive(&["bits"])?.unwrap_or(bits);
                 let bits = own.bounded("bits", bits, 1, 8)?;
@@ -244,7 +304,7 @@ fn bitsandbytes(fields: &Fields<'_>) -> Result<WeightFormat, ConfigError> {
 
 fn modelopt(fields: &Fields<'_>) -> Result<Formats, ConfigError> {
     let nested = fields.section("quantization")?;
-    let inner = nested.map(|section| Fields::new(section, None, "quantization_config.quantization.", &[]));
+    let inner = nested.map(|section| Fields::new(section, None, "quantization_config.quantization.", Defaults::NONE));
     let fields = inner.as_ref().unwrap_or(fields);
     let algorithm = fields.text(&["quant_algo"])?.unwrap_or_default();
     if !algorithm.eq_ignore_ascii_case("MIXED_PRECISION") {
@@ -287,16 +347,19 @@ fn compressed_tensors(fields: &Fields<'_>, ignored: &[&str]) -> Result<Formats, 
     let mut usual = None;
     let mut entries = 0;
     for group in groups.values().filter_map(Value::as_object) {
-        let group = Fields::new(group, None, "quantization_config.config_groups.*.", &[]);
-        let format = group_format(&group)?;
+        let group = Fields::new(group, None, "quantization_config.config_groups.*.", Defaults::NONE);
+        let format = group_format(&group, &mut formats.unread)?;
         let targets: Vec<&str> = group.list("targets")?.into_iter().flatten().filter_map(Value::as_str).collect();
         entries += targets.len();
         fields.bounded("targets", entries as u64, 0, MOST_PATTERNS as u64)?;
         let (classes, names): (Vec<&str>, Vec<&str>) = targets
             .into_iter()
             .partition(|target| !target.contains('.') && !target.starts_with("re:") && *target != HEAD);
-        if !classes.is_empty() || names.is_empty() {
+        // The engine asks whether the name of a layer's class holds the target.
+        if classes.iter().any(|class| LINEAR.iter().any(|own| own.contains(class))) {
             usual = usual.or(Some(format));
+        } else if names.is_empty() {
+            formats.unread.push("config_groups.*.targets".to_owned());
         }
         let place = formats.place(format);
         names.into_iter().for_each(|name| formats.name(name, place));
@@ -308,15 +371,31 @@ fn compressed_tensors(fields: &Fields<'_>, ignored: &[&str]) -> Result<Formats, 
     Ok(formats)
 }
 
-fn group_format(group: &Fields<'_>) -> Result<WeightFormat, ConfigError> {
-    let Some(weights) = group.section("weights")? else { return Ok(WeightFormat::Plain) };
-    let weights = Fields::new(weights, None, "quantization_config.config_groups.*.weights.", &[]);
+/// The engine's classes of layers that groups mean.
+const LINEAR: [&str; 6] = [
+    "ReplicatedLinear",
+    "ColumnParallelLinear",
+    "MergedColumnParallelLinear",
+    "QKVParallelLinear",
+    "RowParallelLinear",
+    "RoutedExperts",
+];
+
+fn group_format(group: &Fields<'_>, unread: &mut Vec<String>) -> Result<WeightFormat, ConfigError> {
+    let Some(section) = group.section("weights")? else {
+        unread.push("config_groups.*.weights".to_owned());
+        return Ok(WeightFormat::Plain);
+    };
+    let weights = Fields::new(section, None, "quantization_config.config_groups.*.weights.", Defaults::NONE);
     let bits = weights.positive(&["num_bits"])?.unwrap_or(8);
     let bits = weights.bounded("num_bits", bits, 1, 16)?;
+    if !matches!(bits, 4 | 8) {
+        unread.push("config_groups.*.weights.num_bits".to_owned());
+    }
     let float = weights.text(&["type"])? == Some("float");
     let strategy = weights.text(&["strategy"])?;
     let static_input_scale = match group.section("input_activations")? {
-        Some(inputs) => Fields::new(inputs, None, "", &[]).flag("dynamic").ok().flatten() == Some(false),
+        Some(inputs) => Fields::new(inputs, None, "", Defaults::NONE).flag("dynamic").ok().flatten() == Some(false),
         None => false,
     };
     Ok(match (bits, float, strategy) {
@@ -351,7 +430,8 @@ fn kv_cache(fields: &Fields<'_>) -> Result<Option<String>, ConfigError> {
         return Ok(Some(name).filter(|name| name == "fp8" || name == "nvfp4"));
     }
     if let Some(scheme) = fields.section("kv_cache_scheme")? {
-        let bits = Fields::new(scheme, None, "quantization_config.kv_cache_scheme.", &[]).number(&["num_bits"])?;
+        let bits =
+            Fields::new(scheme, None, "quantization_config.kv_cache_scheme.", Defaults::NONE).number(&["num_bits"])?;
         return Ok((bits == Some(8)).then(|| "fp8".to_owned()));
     }
     let algorithm = match fields.section("quantization")? {

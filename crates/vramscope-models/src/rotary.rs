@@ -101,6 +101,41 @@ fn scalings<'a>(fields: &Fields<'a>) -> Result<Vec<Scaling<'a>>, ConfigError> {
     Ok(if nested.is_empty() { vec![(None, Some(section))] } else { nested })
 }
 
+/// Ways of stretching positions that the engine knows (`layers/rotary_embedding/__init__.py` of 0.33); it refuses others.
+const KINDS: [&str; 16] = [
+    "default",
+    "none",
+    "linear",
+    "ntk",
+    "dynamic",
+    "yarn",
+    "deepseek_yarn",
+    "deepseek_llama_scaling",
+    "longrope",
+    "su",
+    "llama3",
+    "mllama4",
+    "mrope",
+    "bailing_mrope",
+    "proportional",
+    "openpangu",
+];
+
+/// Whether positions are stretched in a way that the engine does not know.
+pub(crate) fn is_of_unknown_kind(fields: &Fields<'_>) -> Result<bool, ConfigError> {
+    let unknown = |section: &Map<String, Value>| {
+        let kind = section.get("rope_type").or_else(|| section.get("type")).and_then(Value::as_str);
+        kind.is_some_and(|kind| !KINDS.contains(&kind))
+    };
+    for name in ["rope_scaling", "rope_parameters"] {
+        let Some(section) = fields.section(name)? else { continue };
+        if unknown(section) || section.values().filter_map(Value::as_object).any(unknown) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Rows of a table under a scaling; `None` for a factor that makes no sense.
 fn scaled(section: &Map<String, Value>, positions: u64) -> Option<u64> {
     let kind = section.get("rope_type").or_else(|| section.get("type")).and_then(Value::as_str).unwrap_or("default");

@@ -167,6 +167,10 @@ impl StorageRules {
     /// A dotted name, in which `*` stands for any one component.
     fn path(&mut self, text: &str, format: StoredAs) {
         let parts: Vec<&str> = text.trim_matches('*').trim_matches('.').split('.').collect();
+        if !text.is_empty() && text.trim_matches(['*', '.']).is_empty() {
+            self.everywhere.extend(Matrix::ALL.map(|matrix| (matrix, format)));
+            return;
+        }
         if parts == [""] || parts.iter().any(|part| TOWERS.contains(part)) {
             return;
         }
@@ -208,6 +212,15 @@ impl StorageRules {
     }
 }
 
+/// Whether an entry names one module of one layer from end to end, which is all that some methods look for; of experts,
+/// which such lists name one by one, a part will do.
+pub(crate) fn is_whole(pattern: &str) -> bool {
+    let Some((_, rest)) = pattern.split_once("layers.") else { return false };
+    let Some((layer, name)) = rest.split_once('.') else { return false };
+    let known = || Matrix::ALL.into_iter().any(|matrix| names(matrix).contains(&name));
+    layer.parse::<u64>().is_ok() && (name.split('.').any(|part| part == "experts") || known())
+}
+
 /// The matrices of which a name is covered.
 fn covered(experts_apart: bool, covers: &dyn Fn(&str) -> bool) -> impl Iterator<Item = Matrix> {
     let names = move |matrix: Matrix| match matrix {
@@ -234,6 +247,22 @@ mod tests {
             let kept = kept(&[pattern], 3);
             assert!(kept.contains(&Matrix::QueryKeyValue) && kept.contains(&Matrix::Output), "{pattern}");
             assert!(!kept.contains(&Matrix::Down), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_star_alone_covers_everything_and_an_empty_entry_nothing() {
+        assert_eq!(kept(&["*"], 0), Matrix::ALL);
+        assert_eq!(kept(&[""], 0), []);
+    }
+
+    #[test]
+    fn a_whole_name_is_that_of_a_module_of_a_layer() {
+        for whole in ["model.layers.3.mlp.down_proj", "layers.0.self_attn.q_proj", "model.layers.1.mlp.experts"] {
+            assert!(is_whole(whole), "{whole}");
+        }
+        for part in ["mlp", "self_attn", "model.layers.3.mlp", "down_proj", "layers.x.mlp.down_proj", "lm_head"] {
+            assert!(!is_whole(part), "{part}");
         }
     }
 

@@ -10,7 +10,21 @@ use serde_json::{Map, Value};
 use vramscope_core::Tower;
 
 use crate::ConfigError;
+use crate::defaults::Defaults;
 use crate::fields::Fields;
+
+/// Keys of towers that shape no parameters: which blocks attend where, how pictures are cut and pooled.
+const WITHOUT_EFFECT: [&str; 9] = [
+    "fullatt_block_indexes",
+    "tokens_per_second",
+    "window_size",
+    "num_channels",
+    "pixel_shuffle_ratio",
+    "pooling_kernel_size",
+    "standardize",
+    "global_head_dim",
+    "encoder_attention_heads",
+];
 
 /// Parameters of a tower while they are counted. Sums of products of three numbers below 2^31.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,23 +76,51 @@ struct Found {
     heads: Option<u64>,
 }
 
+impl Found {
+    /// Known only if its section leaves nothing out of which it is not known what the class then takes. What a known one
+    /// holds and nobody understands is named.
+    fn checked(self, fields: &Fields<'_>, own: &Map<String, Value>, hidden: u64, unread: &mut Vec<String>) -> Self {
+        if self.known {
+            let mut others = Vec::new();
+            crate::unread::collect(fields, own, "", &mut others);
+            // PaliGemma's projector, which leads to the decoder's width in every model of it.
+            let same = |key: &str| key == "projection_dim" && own[key].as_u64() == Some(hidden);
+            others.retain(|key| !WITHOUT_EFFECT.contains(&key.as_str()) && !same(key));
+            unread.extend(others.into_iter().map(|key| fields.path(&key)));
+        }
+        Self { known: self.known && fields.left_open().is_empty(), ..self }
+    }
+}
+
 /// The towers of a multimodal model with their projectors; `None` for a language model.
 ///
 /// A kind that is not known is counted as a plain vision transformer where it has the fields of one.
-pub(crate) fn read(fields: &Fields<'_>, root: &Map<String, Value>, hidden: u64) -> Result<Option<Tower>, ConfigError> {
+/// Keys of a counted tower that are not understood are put to `unread`.
+pub(crate) fn read(
+    fields: &Fields<'_>,
+    root: &Map<String, Value>,
+    hidden: u64,
+    unread: &mut Vec<String>,
+) -> Result<Option<Tower>, ConfigError> {
     if let Some(parameters) = fields.number(&["tower_parameters"])? {
         return Ok(Some(Tower { parameters, split: 0, heads: None, counted: true }));
     }
-    let outer = Fields::new(root, None, "", &[]);
+    let outer = Fields::new(root, None, "", Defaults::NONE);
     let model_type = outer.text(&["model_type"])?.unwrap_or_default();
     let mut found = Vec::new();
     match section(root, "vision_config") {
-        Some(own) => found.push(vision::read(&Fields::new(own, None, "vision_config.", &[]), model_type, hidden)?),
-        None if model_type == "llama4" => found.push(vision::llama4(&Fields::new(root, None, "", &[]), hidden)?),
+        Some(own) => {
+            let defaults = Defaults::of_section(model_type, "vision_config");
+            let fields = Fields::new(own, None, "vision_config.", &defaults);
+            found.push(vision::read(&fields, model_type, hidden)?.checked(&fields, own, hidden, unread));
+        }
+        None if model_type == "llama4" => found.push(vision::llama4(&outer, hidden)?),
         None => {}
     }
     if let Some(own) = section(root, "audio_config") {
-        found.push(audio::read(&Fields::new(own, None, "audio_config.", &[]), model_type, hidden)?);
+        let defaults = Defaults::of_section(model_type, "audio_config");
+        let fields = Fields::new(own, None, "audio_config.", &defaults);
+        found.push(audio::read(&fields, model_type, hidden)?.checked(&fields, own, hidden, unread));
     }
     if found.is_empty() {
         return Ok(None);

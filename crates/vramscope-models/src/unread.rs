@@ -328,7 +328,6 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 9] = [
             "mlp_layer_types",
             "mtp_layers_block_type",
             "kda_layers",
-            "num_experts",
             "intermediate_size",
             "hidden_size",
         ],

@@ -14,7 +14,7 @@ use crate::vllm::input::EngineArgs;
 use crate::vllm::kv::{KvPlan, plan_of_checked};
 use crate::vllm::resolve::{self, Resolved};
 use crate::vllm::trust::Doubts;
-use crate::vllm::{graphs, held, outside};
+use crate::vllm::{asked, graphs, held, outside};
 use crate::{EstimateError, Weights, weights_on_device};
 
 const OVERFLOW: EstimateError = EstimateError::Overflow { what: "the budget" };
@@ -155,6 +155,7 @@ pub fn budget_of_loaded(
     loaded: &Weights,
 ) -> Result<Budget, EstimateError> {
     let device = setting.device;
+    asked::check_on(args, device)?;
     let mut plan = plan_of_checked(model, args, &loaded.runs)?;
     let mut engine = resolve::resolve(model, args, device, &plan)?;
     plan.set_step(engine.max_num_batched_tokens, model, args);

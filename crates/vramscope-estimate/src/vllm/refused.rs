@@ -226,7 +226,7 @@ mod tests {
     fn served(fields: &str, args: &EngineArgs) -> [bool; 5] {
         let config = format!(
             r#"{{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 256, "num_hidden_layers": 2,
-            "num_attention_heads": 4, "vocab_size": 256, {fields}}}"#
+            "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 256, {fields}}}"#
         );
         let (model, _) = vramscope_models::read_config(config.as_bytes()).unwrap();
         RELEASES.map(|minor| {

@@ -6,7 +6,7 @@ use crate::figure::Figure;
 use crate::vllm::indifferent::is_of_other_senses;
 use crate::vllm::input::{EngineArgs, EngineVersion};
 use crate::vllm::kv::KvPlan;
-use crate::vllm::{classes, drafts};
+use crate::vllm::{asked, classes, drafts};
 
 /// How well the rules for a release are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +56,7 @@ impl EngineVersion {
 pub(crate) fn unmodelled(model: &Architecture, args: &EngineArgs) -> Vec<String> {
     let concerns = |option: &&String| model.tower.is_some() || !is_of_other_senses(option);
     let mut found: Vec<String> = args.unmodelled.iter().filter(concerns).cloned().collect();
+    found.extend(asked::unserved(model, args));
     if model.quantization.as_ref().is_some_and(|own| own.method == "gguf") && args.version.from_minor(25) {
         found.push("a GGUF file, for which vLLM 0.25.1 and 0.33.0 have no loader".to_owned());
     }

@@ -130,7 +130,7 @@ impl CommandLine {
                 args.kv_cache_memory = Some(count("--kv-cache-memory-bytes")?).filter(|n| *n > 0).map(Bytes::new);
             }
             "gpu-memory-utilization" => args.gpu_memory_utilization = Some(share("--gpu-memory-utilization", value)?),
-            "dtype" => args.dtype = element(value)?,
+            "dtype" => args.dtype = element("--dtype", value)?,
             "quantization" => args.quantization = named(value),
             "kv-cache-dtype" => args.kv_cache_dtype = named(value).filter(|name| name != "auto"),
             "max-loras" | "max-lora-rank" => {
@@ -147,7 +147,7 @@ impl CommandLine {
             }
             "num-speculative-tokens" => args.num_speculative_tokens = count("--num-speculative-tokens")?,
             "load-format" => args.dummy_weights = value == Some("dummy"),
-            "mamba-ssm-cache-dtype" => args.mamba_ssm_cache_dtype = element(value)?,
+            "mamba-ssm-cache-dtype" => args.mamba_ssm_cache_dtype = element("--mamba-ssm-cache-dtype", value)?,
             // Recorded twice with pictures and no films; none of any kind leaves the tower out.
             _ if name.starts_with("limit-mm-per-prompt") && !value.is_some_and(says_none) => {
                 self.ignored.push(name.to_owned());
@@ -252,13 +252,13 @@ fn named(value: Option<&str>) -> Option<String> {
     value.filter(|name| !matches!(*name, "None" | "none")).map(str::to_owned)
 }
 
-fn element(value: Option<&str>) -> Result<Option<ElementType>, EstimateError> {
+fn element(name: &'static str, value: Option<&str>) -> Result<Option<ElementType>, EstimateError> {
     Ok(Some(match value {
         Some("auto") => return Ok(None),
         Some("bfloat16") => ElementType::Bf16,
         Some("float16" | "half") => ElementType::F16,
         Some("float32" | "float") => ElementType::F32,
-        _ => return Err(bad("--dtype", value, "auto, bfloat16, float16 or float32")),
+        _ => return Err(bad(name, value, "auto, bfloat16, float16 or float32")),
     }))
 }
 

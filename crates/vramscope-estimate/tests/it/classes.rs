@@ -114,10 +114,11 @@ fn classes_that_give_out_vectors_are_not_certain_and_those_that_write_are() {
 fn what_a_config_leaves_open_of_a_rotation_is_as_its_class_has_it() {
     let width = |fields: Value| model(&fields).rotary[0].width;
     assert_eq!(width(json!({})), 96);
-    assert_eq!(width(json!({"model_type": "glm4"})), 48);
+    // Its class has heads of 128 where a file states no width.
+    assert_eq!(width(json!({"model_type": "glm4"})), 64);
     assert_eq!(width(json!({"model_type": "stablelm"})), 24);
-    assert_eq!(width(json!({"model_type": "glm4", "partial_rotary_factor": 1.0})), 96);
-    assert_eq!(width(json!({"model_type": "glm4", "rope_parameters": {"partial_rotary_factor": 0.25}})), 24);
+    assert_eq!(width(json!({"model_type": "glm4", "partial_rotary_factor": 1.0, "head_dim": null})), 96);
+    assert_eq!(width(json!({"model_type": "glm4", "rope_parameters": {"partial_rotary_factor": 0.25}})), 32);
 }
 
 #[test]

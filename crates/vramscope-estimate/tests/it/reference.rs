@@ -28,6 +28,17 @@ fn config(entry: &Value) -> Value {
     if terms["qk_norm"] == "head" && model_type == "glm4_moe" {
         fields.insert("use_qk_norm".into(), true.into());
     }
+    // It leaves out what a file has as null or 0.
+    let absent = [
+        ("granitemoehybrid", "num_local_experts"),
+        ("granitemoehybrid", "shared_intermediate_size"),
+        ("falcon_h1", "mamba_rms_norm"),
+    ];
+    for (family, key) in absent {
+        if model_type == family && !fields.contains_key(key) {
+            fields.insert(key.into(), Value::Null);
+        }
+    }
     if let Some(extra) = terms["extra_params"].as_u64() {
         fields.insert("tower_parameters".into(), extra.into());
     }

@@ -73,10 +73,8 @@ fn merger(count: &mut Count, width: u64, merge: u64, out: u64, norm: u128) {
 
 /// `Qwen2VisionTransformer`: its `hidden_size` is the decoder's width.
 fn qwen2(fields: &Fields<'_>) -> Result<Count, ConfigError> {
-    let mut outer =
-        Fields::new(fields.own(), None, "vision_config.", &[("depth", 32), ("embed_dim", 1280), ("hidden_size", 3584)]);
-    let (width, layers) = (outer.required(&["embed_dim"])?, outer.required(&["depth"])?);
-    let out = outer.required(&["hidden_size"])?;
+    let (width, layers) = (fields.required(&["embed_dim"])?, fields.required(&["depth"])?);
+    let out = fields.required(&["hidden_size"])?;
     let ratio = fields.positive(&["mlp_ratio"])?.unwrap_or(4);
     let mut count = blocks(fields, width, layers, fields.bounded("mlp_ratio", ratio, 1, 64)? * width)?.count();
     count.whole(patch(fields)? * wide(width));
@@ -86,15 +84,9 @@ fn qwen2(fields: &Fields<'_>) -> Result<Count, ConfigError> {
 
 /// `Qwen2_5_VisionTransformer`: gated parts, norms without a bias.
 fn qwen25(fields: &Fields<'_>) -> Result<Count, ConfigError> {
-    let mut outer = Fields::new(
-        fields.own(),
-        None,
-        "vision_config.",
-        &[("depth", 32), ("hidden_size", 1280), ("intermediate_size", 3420), ("out_hidden_size", 3584)],
-    );
-    let (width, layers) = (outer.required(&["hidden_size"])?, outer.required(&["depth"])?);
-    let inner = outer.required(&["intermediate_size"])?;
-    let out = outer.required(&["out_hidden_size"])?;
+    let (width, layers) = (fields.required(&["hidden_size"])?, fields.required(&["depth"])?);
+    let inner = fields.required(&["intermediate_size"])?;
+    let out = fields.required(&["out_hidden_size"])?;
     let mut count = Blocks { gated: true, vectors: 2, ..blocks(fields, width, layers, inner)? }.count();
     count.whole(patch(fields)? * wide(width));
     merger(&mut count, width, merge(fields)?, out, wide(width));
@@ -103,22 +95,10 @@ fn qwen25(fields: &Fields<'_>) -> Result<Count, ConfigError> {
 
 /// `Qwen3_VisionTransformer`, with a merger for each layer that is handed to the decoder's first layers too.
 fn qwen3(fields: &Fields<'_>) -> Result<Count, ConfigError> {
-    let mut outer = Fields::new(
-        fields.own(),
-        None,
-        "vision_config.",
-        &[
-            ("depth", 27),
-            ("hidden_size", 1152),
-            ("intermediate_size", 4304),
-            ("out_hidden_size", 3584),
-            ("num_position_embeddings", 2304),
-        ],
-    );
-    let (width, layers) = (outer.required(&["hidden_size"])?, outer.required(&["depth"])?);
-    let inner = outer.required(&["intermediate_size"])?;
-    let out = outer.required(&["out_hidden_size"])?;
-    let positions = outer.required(&["num_position_embeddings"])?;
+    let (width, layers) = (fields.required(&["hidden_size"])?, fields.required(&["depth"])?);
+    let inner = fields.required(&["intermediate_size"])?;
+    let out = fields.required(&["out_hidden_size"])?;
+    let positions = fields.required(&["num_position_embeddings"])?;
     let merge = merge(fields)?;
     let mut count = blocks(fields, width, layers, inner)?.count();
     count.whole(patch(fields)? * wide(width) + wide(width) + wide(positions) * wide(width));
@@ -160,14 +140,8 @@ pub(super) fn llama4(fields: &Fields<'_>, hidden: u64) -> Result<Found, ConfigEr
 
 /// `InternVLVisionModel`: scales in each block; the projector works on four neighbours at once.
 fn internvl(fields: &Fields<'_>, hidden: u64) -> Result<Count, ConfigError> {
-    let mut outer = Fields::new(
-        fields.own(),
-        None,
-        "vision_config.",
-        &[("hidden_size", 1024), ("num_hidden_layers", 24), ("intermediate_size", 4096)],
-    );
-    let (width, layers) = (outer.required(&["hidden_size"])?, outer.required(&["num_hidden_layers"])?);
-    let inner = outer.required(&["intermediate_size"])?;
+    let (width, layers) = (fields.required(&["hidden_size"])?, fields.required(&["num_hidden_layers"])?);
+    let inner = fields.required(&["intermediate_size"])?;
     let usual = blocks(fields, width, layers, inner)?;
     let qkv_bias = fields.flag("attention_bias")?.unwrap_or(false);
     let norms = if fields.flag("use_qk_norm")? == Some(true) { 2 } else { 0 };
@@ -196,11 +170,10 @@ fn internvl(fields: &Fields<'_>, hidden: u64) -> Result<Count, ConfigError> {
 /// `MoonViT3d` with its projector over neighbours (Kimi K2.5), whose keys begin with `vt_` (`models/kimi_k25_vit.py`); near
 /// for its successors.
 fn moonvit(fields: &Fields<'_>, known: bool) -> Result<Found, ConfigError> {
-    let mut outer = Fields::new(fields.own(), None, "vision_config.", &[]);
-    let (width, layers) = (outer.required(&["vt_hidden_size"])?, outer.required(&["vt_num_hidden_layers"])?);
-    let inner = outer.required(&["vt_intermediate_size"])?;
-    let (rows, columns) = (outer.required(&["init_pos_emb_height"])?, outer.required(&["init_pos_emb_width"])?);
-    let out = outer.required(&["text_hidden_size"])?;
+    let (width, layers) = (fields.required(&["vt_hidden_size"])?, fields.required(&["vt_num_hidden_layers"])?);
+    let inner = fields.required(&["vt_intermediate_size"])?;
+    let (rows, columns) = (fields.required(&["init_pos_emb_height"])?, fields.required(&["init_pos_emb_width"])?);
+    let out = fields.required(&["text_hidden_size"])?;
     let merge = side(fields, &["merge_kernel_size"])?.unwrap_or(2);
     let mut count = blocks(fields, width, layers, inner)?.count();
     count.whole(patch(fields)? * wide(width) + wide(width) + wide(rows) * wide(columns) * wide(width));
@@ -214,9 +187,8 @@ fn moonvit(fields: &Fields<'_>, known: bool) -> Result<Found, ConfigError> {
 
 /// `Gemma4VisionModel`: gated parts without biases, norms of queries and keys, four norms a block.
 fn gemma4(fields: &Fields<'_>, hidden: u64) -> Result<Count, ConfigError> {
-    let mut outer = Fields::new(fields.own(), None, "vision_config.", &[]);
-    let (width, layers) = (outer.required(&["hidden_size"])?, outer.required(&["num_hidden_layers"])?);
-    let inner = outer.required(&["intermediate_size"])?;
+    let (width, layers) = (fields.required(&["hidden_size"])?, fields.required(&["num_hidden_layers"])?);
+    let inner = fields.required(&["intermediate_size"])?;
     let head = fields.positive(&["head_dim"])?.unwrap_or(64);
     let positions = fields.positive(&["position_embedding_size"])?.unwrap_or(10_240);
     let blocks =

@@ -224,7 +224,10 @@ fn configs_that_make_no_sense_name_the_field() {
     refused(&json!({"num_hidden_layers": 1_000_000}), &["num_hidden_layers"]);
     refused(&json!({"vocab_size": u64::MAX}), &["vocab_size"]);
     refused(&json!({"hidden_size": 1 << 30, "intermediate_size": 1 << 30}), &["hidden_size"]);
-    refused(&json!({"num_experts": 4, "num_experts_per_tok": 8}), &["num_experts_per_tok", "num_experts"]);
+    refused(
+        &json!({"model_type": "mixtral", "num_experts": 4, "num_experts_per_tok": 8}),
+        &["num_experts_per_tok", "num_experts"],
+    );
     refused(&json!({"quantization_config": {"quant_method": "magic"}}), &["magic"]);
     refused(&json!({"quantization_config": {"quant_method": "awq", "group_size": -7}}), &["group_size"]);
 }

@@ -36,9 +36,8 @@ impl CacheElement {
             Some(name) => name,
         };
         Ok(match name {
-            "bfloat16" | "float16" | "half" => Self::Bits(16),
-            "float32" | "float" => Self::Bits(32),
-            "fp8" | "fp8_e4m3" | "fp8_e5m2" | "fp8_inc" | "int8" => Self::Bits(8),
+            "bfloat16" | "float16" => Self::Bits(16),
+            "fp8" | "fp8_e4m3" | "fp8_e5m2" | "fp8_inc" => Self::Bits(8),
             "fp8_ds_mla" => Self::SparseLatent,
             "int8_per_token_head" | "fp8_per_token_head" => Self::ScaledPerHead(8),
             "int4_per_token_head" => Self::ScaledPerHead(4),
