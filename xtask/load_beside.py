@@ -66,8 +66,8 @@ def vramscope(a, cell, url, folder):
     level += ["--burstiness", cell["burstiness"]] if "burstiness" in cell else []
     yield [a.vramscope, "load", url, *level, "--num-prompts", cell["requests"], "--input-len", INPUT, "--output-len", cell.get("output", OUTPUT), "--max-failed", 10**6, "-o", folder / "load.json"]
     level = json.loads((folder / "load.json").read_text())["levels"][0]
-    ttft, e2e = level["ttft_ms"], level["e2e_ms"]
-    yield dict(ttft=(ttft["p50"], ttft["p99"]), e2e=(e2e["p50"], e2e["p99"]), ok=level["completed"], failed=level["failed"])
+    ttft, e2e, counts = level["ttft"], level["e2e"], level["requests"]
+    yield dict(ttft=(ttft["p50_ms"], ttft["p99_ms"]), e2e=(e2e["p50_ms"], e2e["p99_ms"]), ok=counts["completed"], failed=counts["failed"])
 
 
 def vllm(a, cell, url, folder):

@@ -1,7 +1,6 @@
 //! Why a file is no result.
 
-use crate::sglang;
-use crate::vllm;
+use crate::{own, sglang, vllm};
 
 /// Why a file is no result of a load generator. Who opened the file adds its name.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -22,9 +21,10 @@ pub enum ResultError {
     /// JSON of another kind.
     #[error(
         "read the load generator's result: expected the JSON of {} --save-result, of {} --output-file, GuideLLM's \
-         benchmarks.json or AIPerf's profile_export_aiperf.json; there is {found}",
+         benchmarks.json, AIPerf's profile_export_aiperf.json or the document of {}; there is {found}",
         vllm::TOOL,
-        sglang::TOOL
+        sglang::TOOL,
+        own::TOOL
     )]
     Kind {
         /// What is there.

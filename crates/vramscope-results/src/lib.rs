@@ -17,6 +17,7 @@ mod error;
 mod flat;
 mod guidellm;
 mod json;
+mod own;
 mod read;
 mod result;
 mod sglang;

@@ -11,7 +11,7 @@ use crate::json::{documents, strict};
 use crate::result::LoadResult;
 use crate::sglang;
 use crate::vllm;
-use crate::{aiperf, guidellm};
+use crate::{aiperf, guidellm, own};
 
 /// A file of more bytes is refused: a million requests in every detail are smaller.
 pub const MOST_RESULT_BYTES: usize = 1 << 30;
@@ -33,6 +33,7 @@ pub fn read(file: &[u8]) -> Result<Vec<LoadResult>, ResultError> {
     match kind(&json) {
         Some(Kind::GuideLlm) => guidellm::read(&json),
         Some(Kind::AiPerf) => aiperf::read(&json),
+        Some(Kind::Own) => own::read(&json),
         Some(Kind::Flat) => {
             let runs = Runs::into_flat(documents::<Runs>(&json, MOST_RESULTS)?);
             runs.iter().map(flat).collect()
@@ -67,6 +68,7 @@ enum Kind {
     Flat,
     GuideLlm,
     AiPerf,
+    Own,
 }
 
 /// By the keys of the first document.
@@ -77,6 +79,8 @@ fn kind(json: &[u8]) -> Option<Kind> {
         Some(Kind::GuideLlm)
     } else if has("aiperf_version") {
         Some(Kind::AiPerf)
+    } else if has(own::KEY) {
+        Some(Kind::Own)
     } else if has("duration") && !has("vramscope_profile") && FLAT.iter().any(|name| has(name)) {
         Some(Kind::Flat)
     } else {

@@ -192,3 +192,64 @@ fn near(name: &str, ours: Option<f64>, printed: f64, off: f64, checked: &mut usi
     assert!((ours - printed).abs() <= off + 1e-9, "{name}: printed {printed}, read {ours}");
     *checked += 1;
 }
+
+/// The cells of a row of our own table, without its name.
+fn row(table: &str, heading: &str, name: &str) -> Vec<f64> {
+    let mut lines = table.lines().skip_while(|line| !line.contains(heading));
+    let line = lines.find(|line| line.trim_start().starts_with(&format!("{name} "))).unwrap();
+    let cells = line.trim_start()[name.len()..].split_whitespace();
+    cells.filter_map(|cell| cell.parse().ok()).collect()
+}
+
+#[test]
+fn levels_of_our_own_are_runs_with_the_figures_of_its_table() {
+    let (runs, table) = (results("vramscope/load.json"), text("vramscope/load.txt"));
+    let names = ["2 in flight", "2 in flight #2", "8 in flight", "8 in flight #2"];
+    assert_eq!(runs.iter().map(|run| run.label.as_deref().unwrap()).collect::<Vec<_>>(), names);
+    for (run, name) in runs.iter().zip(names) {
+        let [sent, failed, _, done, output, ..] = row(&table, "sent failed", name)[..] else { panic!("{name}") };
+        assert_eq!(run.counts.failed.map(|n| n as f64), Some(failed), "{name}");
+        assert_eq!(run.counts.completed.map(|n| n as f64), Some(sent - failed), "{name}");
+        assert_eq!(run.counts.failures["status_429"] as f64, failed, "{name}");
+        let near = |ours: Option<f64>, printed: f64, digits: f64| {
+            let ours = ours.unwrap();
+            assert!((ours - printed).abs() <= 0.5 * digits + 1e-9, "{name}: {ours}, printed {printed}");
+        };
+        near(run.rates.requests_per_s, done, if done < 100.0 { 0.1 } else { 1.0 });
+        near(run.rates.output_tokens_per_s, output, 1.0);
+        let times = row(&table, "TTFT p50", name);
+        let [ttft50, ttft95, ttft99, tpot50, tpot99, itl50, itl99, e2e50, e2e95, e2e99] = times[..] else {
+            panic!("{times:?}")
+        };
+        for (kind, percent, printed, digits) in [
+            (LatencyKind::TimeToFirstToken, 50.0, ttft50, 0.1),
+            (LatencyKind::TimeToFirstToken, 95.0, ttft95, 0.1),
+            (LatencyKind::TimeToFirstToken, 99.0, ttft99, 0.1),
+            (LatencyKind::TimePerOutputToken, 50.0, tpot50, 0.01),
+            (LatencyKind::TimePerOutputToken, 99.0, tpot99, 0.01),
+            (LatencyKind::InterTokenLatency, 50.0, itl50, 0.01),
+            (LatencyKind::InterTokenLatency, 99.0, itl99, 0.01),
+            (LatencyKind::EndToEnd, 50.0, e2e50, 0.1),
+            (LatencyKind::EndToEnd, 95.0, e2e95, 0.1),
+            (LatencyKind::EndToEnd, 99.0, e2e99, 0.1),
+        ] {
+            near(run.latency(kind).unwrap().percentile_ms(percent), printed, digits);
+        }
+        assert_eq!((run.asked.input_len, run.asked.output_len, run.asked.seed), (Some(64), Some(16), Some(7)));
+        assert!(run.rates.good_per_s.is_some());
+    }
+    assert_eq!((runs[2].asked.concurrency, runs[0].tool.name), (Some(8), "vramscope load"));
+}
+
+#[test]
+fn a_load_document_of_another_version_or_with_a_figure_that_is_none_is_refused() {
+    let text = text("vramscope/load.json");
+    let newer = text.replacen("\"vramscope_load\": 1", "\"vramscope_load\": 9", 1);
+    let newer = newer.replacen("\"vramscope_load\":1", "\"vramscope_load\":9", 1);
+    let refused = vramscope_results::read(newer.as_bytes()).unwrap_err().to_string();
+    assert!(refused.contains("vramscope_load is 9"), "{refused}");
+    let mut wrong: serde_json::Value = serde_json::from_str(&text).unwrap();
+    wrong["levels"][1]["ttft"]["p50_ms"] = (-1.0).into();
+    let refused = vramscope_results::read(wrong.to_string().as_bytes()).unwrap_err().to_string();
+    assert!(refused.contains("run 2: ttft.p50_ms is -1"), "{refused}");
+}

@@ -13,6 +13,7 @@ use crate::output::{self, Format};
 use crate::signals::Signals;
 
 pub(crate) use args::Args;
+pub(crate) use plan::drawn_seed;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();

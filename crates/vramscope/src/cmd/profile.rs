@@ -115,7 +115,7 @@ async fn profile(args: &Args, output: Option<&Path>, session: &Session) -> anyho
         view.clear();
         let profile = profile.map_err(unprofiled)?;
         let written = output::write_file(&paths.profile, |out| Ok(vramscope_schema::write(&profile, out)?));
-        let code = outcome::exit_code(&profile);
+        let code = outcome::exit_code(&profile, args.work.max_failed);
         // What cannot be written can be seen at least.
         let told = tell(args, &profile, &paths.folder.join(vramscope_runs::layout::ENGINE_LOG));
         if let Err(error) = written {
@@ -196,6 +196,11 @@ fn tell(args: &Args, profile: &Profile, log: &Path) -> anyhow::Result<()> {
         if log.exists() {
             output::say(&format!("the engine's log: {}", log.display()));
         }
+    }
+    let unanswered = outcome::unanswered(profile);
+    if unanswered > args.work.max_failed && outcome::sentence(profile).is_none() {
+        let allowed = args.work.max_failed;
+        output::say(&format!("{unanswered} requests failed or were not sent; --max-failed allows {allowed}"));
     }
     shown
 }

@@ -17,8 +17,19 @@ use crate::{input, output};
 /// The largest plan that is read.
 const MOST_BYTES: usize = 64 << 20;
 /// Arguments that say where and how a run is told, and how long is waited; not what is measured.
-const NOT_MEASURED: [&str; 10] =
-    ["output", "quiet", "format", "force", "dry_run", "repeat", "timeout_start", "timeout", "settle", "grace"];
+const NOT_MEASURED: [&str; 11] = [
+    "output",
+    "quiet",
+    "format",
+    "force",
+    "dry_run",
+    "repeat",
+    "timeout_start",
+    "timeout",
+    "settle",
+    "grace",
+    "max_failed",
+];
 
 /// A run that is ready to be carried out.
 pub(super) struct Planned {

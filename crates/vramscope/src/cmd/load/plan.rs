@@ -74,7 +74,7 @@ fn plan(args: &Args) -> anyhow::Result<LoadPlan> {
             EndpointArg::Chat => Endpoint::Chat,
         },
         ramp_up: args.ramp_up,
-        seed: args.seed.unwrap_or_else(drawn),
+        seed: args.seed.unwrap_or_else(drawn_seed),
         stall_timeout: args.stall_timeout,
         extra_body,
         slo: args.slo.unwrap_or_default(),
@@ -83,7 +83,7 @@ fn plan(args: &Args) -> anyhow::Result<LoadPlan> {
 }
 
 /// A seed that no other run has: the keys of the standard library's hashers are drawn from the system.
-fn drawn() -> u64 {
+pub(crate) fn drawn_seed() -> u64 {
     std::hash::RandomState::new().build_hasher().finish() >> (u64::BITS - SEED_BITS)
 }
 

@@ -29,7 +29,8 @@ The profile goes to results/memory-profiles/MODEL_TIME.json, the recording to th
 `vramscope analyze FOLDER` derives the same profile from it again.
 
 Exit codes: 0 done, 2 a flag that the engine does not take, 4 the recording or the profile cannot be written, 6 the \
-engine failed, 7 no device or it was lost, 8 refused before the start, 9 the engine, its container or Docker cannot be \
+engine failed, 7 no device or it was lost, 8 refused before the start or more \
+requests failed than --max-failed allows, 9 the engine, its container or Docker cannot be \
 reached, 10 a time limit ran out, 130 stopped by Ctrl-C or another signal. With 4, 6, 7, 9, 10 and 130 a profile of \
 what was seen is left where the disk allows it.")]
 pub(crate) struct Args {
@@ -118,9 +119,13 @@ pub(crate) struct WorkArgs {
     /// Requests each second of serve, at random times, in place of a constant number in flight
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) request_rate: Option<f64>,
-    /// Names the prompts and arrivals of serve: the same seed sends the same
+    /// Names the prompts and arrivals of serve: the same seed sends the same [default: drawn for each run, and written into
+    /// the profile, so that no run finds another's prompts in a server's prefix cache]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Requests of serve that may fail or stay unsent; more of them make the exit code 8
     #[arg(long, value_name = "N", default_value = "0")]
-    pub(crate) seed: u64,
+    pub(crate) max_failed: u64,
 }
 
 /// Where the engine runs.

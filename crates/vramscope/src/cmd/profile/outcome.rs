@@ -1,11 +1,13 @@
 //! How a run that left a profile ends the process.
 
 use vramscope_schema::ExitCode;
-use vramscope_schema::v3::{Profile, RunStatus};
+use vramscope_schema::v3::{Profile, RunStatus, ServedStats};
 
-/// The exit code of a profile.
-pub(super) fn exit_code(profile: &Profile) -> ExitCode {
+/// The exit code of a profile. A run in which more requests failed or were not sent than allowed is complete and has not
+/// measured what was asked for.
+pub(super) fn exit_code(profile: &Profile, max_failed: u64) -> ExitCode {
     match profile.metadata.status {
+        Some(RunStatus::Complete | RunStatus::Partial) | None if unanswered(profile) > max_failed => ExitCode::Negative,
         Some(RunStatus::Complete | RunStatus::Partial) | None => ExitCode::Success,
         Some(RunStatus::Interrupted) => ExitCode::Interrupted,
         Some(RunStatus::Failed) => match profile.failure.as_ref().map(|failure| failure.kind.as_str()) {
@@ -19,6 +21,13 @@ pub(super) fn exit_code(profile: &Profile) -> ExitCode {
             _ => ExitCode::EngineFailed,
         },
     }
+}
+
+/// Requests without an answer.
+pub(super) fn unanswered(profile: &Profile) -> u64 {
+    let served = profile.served_stats.as_ref();
+    let of = |count: fn(&ServedStats) -> Option<u64>| served.and_then(count).unwrap_or(0);
+    of(|served| served.failed_requests).saturating_add(of(|served| served.unsent_requests))
 }
 
 /// Why a run did not go well, in one sentence; `None` if it did.

@@ -35,7 +35,7 @@ pub(super) fn of(args: &Args, output: Option<&Path>) -> anyhow::Result<Request> 
             prompt: work.prompt.clone(),
             num_prompts: work.num_prompts,
             request_rate: work.request_rate,
-            seed: work.seed,
+            seed: work.seed.unwrap_or_else(crate::cmd::load::drawn_seed),
         },
         place: place(&args.host),
         engine: AskedEngine {

@@ -68,6 +68,36 @@ fn what_is_to_be_watched_must_be_there() {
     assert!(crate::stderr(&output).contains("nothing would be started"), "{}", crate::stderr(&output));
 }
 
+/// Half of the answers are errors: that is no run to rely on, in the exit code, the profile and every table.
+#[test]
+fn a_run_of_which_half_failed_is_no_success_unless_that_is_allowed() {
+    use standin_openai::{Fail, How, Script as Answers};
+    let answers = Answers { fail: vec![Fail { every: 2, how: How::Status(500) }], ..Answers::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let run = |name: &str, more: &[&str]| {
+        // Of its own, so that the first request of either run is answered.
+        let server = standin_openai::Server::start(answers.clone()).unwrap();
+        let (url, file) = (server.url(), file(name));
+        let run = ["profile", "--url", &url, "--output", &file, "--num-prompts", "20", "--input-len", "8"];
+        let short = ["--output-len", "4", "--baseline", "0s", "--settle", "0s", "--interval", "100ms", "--force"];
+        crate::vramscope(&[&run[..], &short, more].concat())
+    };
+    let ran = run("half.json", &[]);
+    let said = crate::stderr(&ran);
+    assert_eq!(ran.status.code(), Some(8), "{said}");
+    assert!(said.contains("requests failed or were not sent; --max-failed allows 0"), "{said}");
+    let read = |name: &str| -> Value { serde_json::from_slice(&fs::read(file(name)).unwrap()).unwrap() };
+    let profile = read("half.json");
+    let failed = profile["served_stats"]["failed_requests"].as_u64().unwrap();
+    assert!((9..=11).contains(&failed), "{failed}");
+    let listed = crate::stdout(&crate::vramscope(&["runs", &file("half.json"), "--format", "csv"]));
+    assert!(listed.contains("failed_requests") && listed.contains(&failed.to_string()), "{listed}");
+    assert_eq!(run("allowed.json", &["--max-failed", "20"]).status.code(), Some(0));
+    let seeds = |profile: &Value| profile["run_config"]["workload"]["seed"].as_u64().unwrap();
+    assert_ne!(seeds(&profile), seeds(&read("allowed.json")), "two runs send no prompt twice");
+}
+
 #[test]
 fn memory_of_nothing_is_not_measured_without_a_word() {
     if crate::vramscope(&["gpus"]).status.code() != Some(7) {
