@@ -4,14 +4,17 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::error::LoadError;
 
-/// Descriptors that this process needs beside its connections: its log, its output, the engine's pipes, the runtime's own.
+/// Descriptors that are kept free beside the connections where the limits allow it: for a log, an output, an engine's pipes.
 const SPARE: u64 = 64;
+/// Those without which a load cannot be: its loop, its timer, the connection on which metrics are read, its output.
+const LEAST: u64 = 8;
 
 /// Makes room for so many connections: raises the soft limit of open files towards the hard one, never lowers it. Where
 /// that is not enough for what `must` be, it says so.
 pub(crate) fn make_room(connections: u64, must: bool) -> Result<(), LoadError> {
     let open = std::fs::read_dir("/proc/self/fd").map_or(SPARE, |list| list.count() as u64);
-    let needed = connections.saturating_add(open).saturating_add(SPARE);
+    let least = connections.saturating_add(open).saturating_add(LEAST);
+    let needed = least.saturating_add(SPARE);
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
@@ -20,7 +23,7 @@ pub(crate) fn make_room(connections: u64, must: bool) -> Result<(), LoadError> {
         rustix::process::Rlimit { current: Some(limit.maximum.map_or(needed, |most| most.min(needed))), ..limit };
     let allowed = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
     match allowed {
-        Some(allowed) if must && allowed < needed => Err(LoadError::OpenFiles { needed, allowed }),
+        Some(allowed) if must && allowed < least => Err(LoadError::OpenFiles { needed: least, allowed }),
         _ => Ok(()),
     }
 }
