@@ -9,14 +9,14 @@ use crate::vllm::input::EngineVersion;
 
 const TABLE: &str = include_str!("../../data/classes.tsv");
 /// The releases of the table's columns, by their minor numbers.
-const RELEASES: [u16; 5] = [25, 28, 30, 32, 33];
+const RELEASES: [u16; 11] = [8, 10, 12, 16, 20, 22, 25, 28, 30, 32, 33];
 
-static CLASSES: LazyLock<HashMap<&str, [bool; 5]>> = LazyLock::new(|| {
+static CLASSES: LazyLock<HashMap<&str, [bool; RELEASES.len()]>> = LazyLock::new(|| {
     let rows = TABLE.lines().filter(|line| !line.starts_with('#'));
     let row = |line: &'static str| {
         let mut cells = line.split('\t');
         let name = cells.next()?;
-        let mut has = [false; 5];
+        let mut has = [false; RELEASES.len()];
         has.iter_mut().zip(cells).for_each(|(has, cell)| *has = cell == "yes");
         Some((name, has))
     };
@@ -24,7 +24,7 @@ static CLASSES: LazyLock<HashMap<&str, [bool; 5]>> = LazyLock::new(|| {
 });
 
 /// Whether a release has no class for a model: neither the checked release before it nor the one after. Of what was before
-/// 0.25 nothing is said, and what comes after 0.33 is taken to have what that has.
+/// 0.8 nothing is said, and what comes after 0.33 is taken to have what that has.
 pub(crate) fn lacks(model: &Architecture, version: EngineVersion) -> bool {
     let Some(class) = model.class.as_deref().filter(|_| version.from_minor(RELEASES[0])) else { return false };
     let Some(has) = CLASSES.get(class) else { return true };
@@ -46,18 +46,20 @@ mod tests {
                 "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 64}}"#
             );
             let (model, _) = vramscope_models::read_config(config.as_bytes()).unwrap();
-            ["0.24.0", "0.25.1", "0.27.0", "0.29.0", "0.30.0", "0.33.0", "0.34.0", "1.0.0"]
+            ["0.6.0", "0.11.0", "0.25.1", "0.27.0", "0.29.0", "0.30.0", "0.33.0", "0.34.0", "1.0.0"]
                 .map(|version| lacks(&model, version.parse().unwrap()))
         };
-        assert_eq!(lacking("LlamaForCausalLM"), [false; 8]);
-        assert_eq!(lacking("HYV4ForCausalLM"), [false, true, true, false, false, false, false, false]);
-        assert_eq!(lacking("ArcticForCausalLM"), [false, false, false, false, true, true, true, true]);
-        assert_eq!(lacking("NobodysForCausalLM"), [false, true, true, true, true, true, true, true]);
+        assert_eq!(lacking("LlamaForCausalLM"), [false; 9]);
+        assert_eq!(lacking("HYV4ForCausalLM"), [false, true, true, true, false, false, false, false, false]);
+        let since_20 = [false, true, false, false, false, false, false, false, false];
+        assert_eq!(lacking("Qwen3_5MoeForConditionalGeneration"), since_20);
+        assert_eq!(lacking("ArcticForCausalLM"), [false, false, false, false, false, true, true, true, true]);
+        assert_eq!(lacking("NobodysForCausalLM"), [false, true, true, true, true, true, true, true, true]);
     }
 
     #[test]
     fn every_row_of_the_table_has_all_releases() {
         let rows: Vec<&str> = TABLE.lines().filter(|line| !line.starts_with('#')).collect();
-        assert!(rows.len() > 300 && rows.iter().all(|row| row.split('\t').count() == RELEASES.len() + 1));
+        assert!(rows.len() > 400 && rows.iter().all(|row| row.split('\t').count() == RELEASES.len() + 1));
     }
 }

@@ -18,9 +18,9 @@ pub enum Checked {
     Newer,
     /// Older or between releases that were checked; the rules were read in part.
     Between,
-    /// Cache and weights were compared with the release's own planner: 0.28, 0.30, 0.32.
+    /// Cache and weights were compared with the release's own planner: 0.28.0, 0.30.0, 0.32.0.
     Planned,
-    /// Engines of it were recorded: 0.25 and 0.33.
+    /// Engines of it were recorded: 0.25.1 and 0.33.0.
     Recorded,
 }
 
@@ -40,13 +40,11 @@ impl Checked {
 impl EngineVersion {
     /// How well the rules for this release are known.
     pub const fn checked(self) -> Checked {
-        if self.is_recorded() {
-            return Checked::Recorded;
-        }
-        match (self.major, self.minor) {
-            (0, 0..8) => Checked::Before,
-            (0, 28 | 30 | 32) => Checked::Planned,
-            (0, 8..33) => Checked::Between,
+        match (self.major, self.minor, self.patch) {
+            (0, 25, 1) | (0, 33, 0) => Checked::Recorded,
+            (0, 28 | 30 | 32, 0) => Checked::Planned,
+            (0, 0..8, _) => Checked::Before,
+            (0, 8..33, _) => Checked::Between,
             _ => Checked::Newer,
         }
     }
@@ -212,7 +210,10 @@ mod tests {
         let checked = |text: &str| text.parse::<EngineVersion>().unwrap().checked();
         assert_eq!(checked("0.25.1"), Checked::Recorded);
         assert_eq!(checked("0.33.0"), Checked::Recorded);
-        assert_eq!(checked("0.30.2"), Checked::Planned);
+        assert_eq!(checked("0.30.0"), Checked::Planned);
+        assert_eq!(checked("0.30.2"), Checked::Between, "another patch than the one that was looked at");
+        assert_eq!(checked("0.25.0"), Checked::Between);
+        assert_eq!(checked("0.33.1"), Checked::Newer);
         assert_eq!(checked("0.27.0"), Checked::Between);
         assert_eq!(checked("0.6.3"), Checked::Before);
         assert_eq!(checked("0.34.0"), Checked::Newer);
