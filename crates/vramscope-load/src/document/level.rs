@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{CostDocument, EnergyDocument, PriceDocument};
 use crate::arrival::{Arrival, Spacing};
 use crate::plan::Prompts;
 use crate::report::{Latency, LoadReport};
@@ -67,6 +68,12 @@ pub struct LevelDocument {
     /// Requests that keep the bounds; absent without bounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goodput: Option<GoodputDocument>,
+    /// The energy of the server's devices; absent where it was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy: Option<EnergyDocument>,
+    /// What its tokens cost; absent without a price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostDocument>,
     /// How this client did.
     pub client: ClientDocument,
     /// What the engine said of itself meanwhile; absent where it has no metrics.
@@ -335,6 +342,8 @@ impl LevelDocument {
             e2e: summary.e2el.map(Into::into),
             e2e_from_due: summary.e2el_from_due.map(Into::into),
             goodput: summary.good.map(|good| GoodputDocument { good, share: share(good), per_s: summary.good_per_s }),
+            energy: None,
+            cost: None,
             client: ClientDocument {
                 is_the_limit: !limits.is_empty(),
                 limits: limits.iter().map(ToString::to_string).collect(),
@@ -348,6 +357,24 @@ impl LevelDocument {
             findings: findings(report, server.as_ref()),
             server: server.map(Into::into),
         }
+    }
+}
+
+impl LevelDocument {
+    /// Notes the energy of the server's devices between two readings, in joules and seconds; over less than a second their
+    /// counters say nothing, and none is noted.
+    pub fn took(&mut self, joules: f64, seconds: f64) {
+        self.energy = EnergyDocument::of(joules, seconds, self.tokens.output, self.tokens.input);
+    }
+
+    /// Notes what its tokens cost at a price.
+    pub fn cost_at(&mut self, price: PriceDocument) {
+        self.cost = Some(CostDocument::of(price, self.duration_s, self.tokens.output, self.tokens.input));
+    }
+
+    /// Requests that failed, or were not sent though nobody stopped the load.
+    pub fn failed(&self) -> u64 {
+        self.requests.failed + if self.stopped { 0 } else { self.requests.unsent }
     }
 }
 
