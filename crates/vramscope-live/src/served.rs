@@ -56,7 +56,11 @@ impl Served {
     /// [`ServedError`] if the log cannot be begun or the program not be started.
     pub async fn start(command: &Command, log: &Path, secrets: Secrets) -> Result<Self, ServedError> {
         let out = File::create(log).map_err(|source| ServedError::BeginLog { path: log.to_owned(), source })?;
-        let engine = EngineHost::process().start(command).await.map_err(ServedError::Start)?;
+        let engine = EngineHost::process().start(command).await.map_err(|error| {
+            // Nothing was said that would be worth a file.
+            let _ = std::fs::remove_file(log);
+            ServedError::Start(error)
+        })?;
         let (stop, asked) = oneshot::channel();
         let (tell, ended) = oneshot::channel();
         let (questions, asks) = mpsc::channel(1);

@@ -95,7 +95,10 @@ impl ThroughputExperiment {
         });
         let points = points(self.levels.iter().map(|level| &level.measurement));
         if points.len() > 1 {
-            (self.knee, self.saturation) = (knee(&points), saturation(&points));
+            // At the highest level it may lie beyond.
+            let highest = points.last().map(|point| point.level);
+            self.knee = knee(&points).filter(|knee| highest.is_some_and(|highest| *knee < highest));
+            self.saturation = saturation(&points);
         }
         self.verdicts = judge::throughput(self);
     }

@@ -24,6 +24,7 @@
 mod address;
 mod answer;
 mod arrival;
+mod backlog;
 mod chunk;
 mod client;
 mod completion;
@@ -52,6 +53,7 @@ mod sse;
 mod verdict;
 
 pub use arrival::{Arrival, Spacing};
+pub use backlog::Backlog;
 pub use client::{Client, Reply, ServedModel};
 pub use completion::Endpoint;
 pub use error::{Failure, FailureKind, LoadError};

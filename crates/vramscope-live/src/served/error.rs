@@ -53,7 +53,7 @@ pub enum ServedError {
     #[error("could not stop the engine")]
     Stop(#[source] EngineError),
     /// The engine ended too early.
-    #[error("the engine ended before it was ready ({exit})")]
+    #[error("the engine ended by itself ({exit})")]
     Ended {
         /// How.
         exit: Exit,

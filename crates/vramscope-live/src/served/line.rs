@@ -7,6 +7,7 @@ use vramscope_core::{redact_args, secrets_in};
 use vramscope_host::{Command, EngineHost};
 
 use super::ServedError;
+use crate::conduct::without_folders;
 use crate::vllm::words::{HEARD_ELSEWHERE, KEY_VARIABLE, USUAL_PORT, told};
 use crate::{EngineWords, Secrets};
 
@@ -84,9 +85,10 @@ impl ServerLine {
         &self.secrets
     }
 
-    /// Its words, without secrets.
+    /// Its words, without secrets and of paths only the last part, which says nothing of the machine.
     pub fn shown(&self) -> Vec<String> {
-        self.secrets.hide_words(&redact_args(self.words.iter().map(String::as_str)))
+        let hidden = self.secrets.hide_words(&redact_args(self.words.iter().map(String::as_str)));
+        hidden.iter().map(|word| without_folders(word)).collect()
     }
 
     /// What is started. Its output is not held back by a buffer.

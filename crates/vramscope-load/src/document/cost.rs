@@ -20,10 +20,12 @@ pub struct MeteredDocument {
 pub struct MeteredDevice {
     /// Its number on this machine. Unit: none, a number.
     pub index: u32,
-    /// Its identity.
-    pub uuid: String,
-    /// Its name.
-    pub name: String,
+    /// Its identity, where the driver tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// Its name, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// What the server costs.
@@ -75,7 +77,10 @@ const LEAST_S: f64 = 1.0;
 
 impl MeteredDocument {
     /// These devices, each as index, UUID and name.
-    pub fn new(devices: impl IntoIterator<Item = (u32, String, String)>, because: impl Into<String>) -> Self {
+    pub fn new(
+        devices: impl IntoIterator<Item = (u32, Option<String>, Option<String>)>,
+        because: impl Into<String>,
+    ) -> Self {
         let devices = devices.into_iter().map(|(index, uuid, name)| MeteredDevice { index, uuid, name }).collect();
         Self { devices, because: because.into() }
     }

@@ -102,7 +102,7 @@ pub struct ThroughputExperiment {
     pub output_len: u64,
     /// The levels in the order of measuring.
     pub levels: Vec<ThroughputLevel>,
-    /// The level with the most throughput for its latency. Unit: count.
+    /// The level with the most throughput for its latency; absent where that is the highest level. Unit: count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knee: Option<f64>,
     /// The lowest level that has the highest throughput, to 5 %; absent where no higher level shows that it is the

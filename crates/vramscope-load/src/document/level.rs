@@ -290,6 +290,20 @@ pub enum Severity {
     Warning,
 }
 
+impl FindingDocument {
+    /// Something to be known that leaves the figures what they are.
+    pub fn note(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), severity: Severity::Note, message: message.into() }
+    }
+
+    /// Something that makes figures mean something else.
+    pub fn warning(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), severity: Severity::Warning, message: message.into() }
+    }
+}
+
+/// The code of a rate with which the server does not keep up.
+const FALLS_BEHIND: &str = "falls_behind";
 /// More of the prompts' tokens than this come from the prefix cache only where prompts are known to the server.
 const PREFIX_HITS: f64 = 0.01;
 
@@ -372,6 +386,11 @@ impl LevelDocument {
         self.cost = Some(CostDocument::of(price, self.duration_s, self.tokens.output, self.tokens.input));
     }
 
+    /// Whether the server does not keep up with the rate, however short requests wait yet.
+    pub fn falls_behind(&self) -> bool {
+        self.findings.iter().any(|finding| finding.code == FALLS_BEHIND)
+    }
+
     /// Requests that failed, or were not sent though nobody stopped the load.
     pub fn failed(&self) -> u64 {
         self.requests.failed + if self.stopped { 0 } else { self.requests.unsent }
@@ -413,6 +432,14 @@ fn findings(report: &LoadReport, server: Option<&ServerSide>) -> Vec<FindingDocu
         let unsent = summary.unsent;
         let message = format!("the server went away: {unsent} requests were not sent; see its log");
         say("server_gone", Severity::Warning, message);
+    }
+    if let Some(backlog) = report.falls_behind() {
+        let message = format!(
+            "the server does not keep up with this rate: {} requests were open when half of the time was over and {} at its \
+             end, of {} that came meanwhile; the longer it goes on, the longer requests wait",
+            backlog.half, backlog.end, backlog.came
+        );
+        say(FALLS_BEHIND, Severity::Warning, message);
     }
     for limit in report.client_limits() {
         let message = format!("these figures may be the client's, not the server's: {limit}");

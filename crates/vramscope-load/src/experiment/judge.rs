@@ -109,7 +109,7 @@ pub(super) fn latency(of: &LatencyExperiment) -> Vec<VerdictDocument> {
                 figures,
             )
         } else {
-            verdict("steady", format!("equal requests agree to {:.1} % of their mean", part * 100.0), None, figures)
+            verdict("steady", format!("equal requests agree to {:.2} % of their mean", part * 100.0), None, figures)
         });
     }
     verdicts
@@ -137,7 +137,7 @@ pub(super) fn throughput(of: &ThroughputExperiment) -> Vec<VerdictDocument> {
         None if last.pays >= PAYS => verdicts.push(verdict(
             "still_scales",
             format!("{} in flight do not saturate the server", last.to.concurrency),
-            Some("try more: --concurrency 32,64,128, or --sweep"),
+            Some("more in flight: --concurrency 32,64,128, or --sweep"),
             last.evidence(),
         )),
         None => verdicts.push(verdict(
@@ -302,11 +302,11 @@ fn prefill(fit: &FitDocument) -> Option<VerdictDocument> {
     } else {
         String::new()
     };
-    let speed = if b > 0.0 { format!(", {:.0} tokens/s beside it", 1e3 / b) } else { String::new() };
+    let speed = if b > 0.0 { format!(", and its tokens at about {:.0} a second", 1e3 / b) } else { String::new() };
     Some(verdict(
         "prompt_cost",
         format!(
-            "before the first token pass {a:.1} ms whatever the prompt{speed}; from {:.0} to {:.0} tokens it takes {times:.2} \
+            "before the first token pass {a:.1} ms whatever the prompt{speed}. From {:.0} to {:.0} tokens it takes {times:.2} \
              times as long{quadratic}",
             fit.to_tokens / 2.0,
             fit.to_tokens
