@@ -66,8 +66,7 @@ pub(super) async fn open(args: &Args, signals: &Signals, log: Option<PathBuf>) -
     if let Some(url) = &args.url {
         let client = plan::client(url, args.api_key.clone(), args)?;
         let server = client.server().to_owned();
-        let host = server.rsplit_once(':').map_or(server.as_str(), |(host, _)| host).to_owned();
-        return Ok(Some(Server { client, host, engine: None }));
+        return Ok(Some(Server { client, host: host_of(&server).to_owned(), engine: None }));
     }
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -87,6 +86,15 @@ pub(super) async fn open(args: &Args, signals: &Signals, log: Option<PathBuf>) -
         }
     };
     signals.in_order(start(args, signals, client, line, &command, log)).await
+}
+
+/// The host of an address, which may have a port behind it.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        // Within its brackets an address has colons too.
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => authority,
+    }
 }
 
 async fn start(
@@ -165,5 +173,17 @@ impl Server {
             None => stopped,
         };
         failed.map_err(|error| served.explain(error)).inspect_err(|_| log.keep()).or_served()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_of;
+
+    #[test]
+    fn a_host_is_told_from_its_port() {
+        for (authority, host) in [("h:80", "h"), ("h", "h"), ("[::1]:8000", "[::1]"), ("[::1]", "[::1]")] {
+            assert_eq!(host_of(authority), host);
+        }
     }
 }

@@ -62,7 +62,7 @@ fn latency(of: &LatencyExperiment, unit: &str) -> Section {
 
 fn row(name: &str, figures: [Option<f64>; 4], interval: (Option<f64>, Option<f64>)) -> Vec<String> {
     let interval = match interval {
-        (Some(low), Some(high)) => format!("{} to {}", digits(low), digits(high)),
+        (Some(low), Some(high)) => format!("{} to {}", significant(low), significant(high)),
         _ => "-".to_owned(),
     };
     let figures = figures.into_iter().map(figure);

@@ -51,15 +51,17 @@ impl Sizes {
         };
         let (one, one_cut) = within(room, single(&inputs, INPUT), single(&outputs, OUTPUT));
         let (many, many_cut) = within(room, several(inputs, &INPUTS), several(outputs, &OUTPUTS));
-        let is_cut = (experiment.has(Experiment::Lengths) && many_cut)
-            || ((experiment.has(Experiment::Latency) || experiment.has(Experiment::Throughput)) && one_cut);
-        let cut = most.filter(|_| is_cut).map(|most| {
+        let ones = experiment.has(Experiment::Latency) || experiment.has(Experiment::Throughput);
+        let cuts = [(one_cut && ones, &one), (many_cut && experiment.has(Experiment::Lengths), &many)];
+        let said: Vec<String> = cuts
+            .iter()
+            .filter(|(cut, _)| *cut)
+            .map(|(_, sizes)| format!("{} -> {}", list(&sizes.0), list(&sizes.1)))
+            .collect();
+        let cut = most.filter(|_| !said.is_empty()).map(|most| {
             format!(
-                "the usual lengths were cut to fit the {most} tokens that the server takes: {} -> {}, and {} -> {}",
-                list(&one.0),
-                list(&one.1),
-                list(&many.0),
-                list(&many.1)
+                "the usual lengths were cut to fit the {most} tokens that the server takes: {}",
+                said.join(", and ")
             )
         });
         let first = |list: &[u64]| list.first().copied().unwrap_or(1);
