@@ -7,8 +7,8 @@ use crate::report::LoadReport;
 
 /// Less growth than this part of what came meanwhile is not told from chance.
 const LEAST_PART: f64 = 0.02;
-/// Nor is growth by fewer requests.
-const LEAST: f64 = 2.0;
+/// Nor is growth by fewer requests: on a busy machine an answer or two are late at any time.
+const LEAST: f64 = 4.0;
 /// Nor growth within so many deviations of the number that comes.
 const DEVIATIONS: f64 = 3.0;
 
@@ -27,7 +27,7 @@ pub struct Backlog {
 impl LoadReport {
     /// Whether what is due and not answered grew over the second half of the time in which requests came, in both quarters
     /// of it (a stall makes one grow), by more than chance: over three deviations of the number that comes, 2 % of it, and
-    /// two requests. Such a rate is above what the server answers, however short the wait is yet. `None` with a fixed
+    /// four requests. Such a rate is above what the server answers, however short the wait is yet. `None` with a fixed
     /// number in flight, and where no request was answered within a quarter.
     pub fn falls_behind(&self) -> Option<Backlog> {
         let Arrival::Rate { spacing, .. } = self.plan.arrival else { return None };

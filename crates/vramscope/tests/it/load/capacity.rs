@@ -49,14 +49,15 @@ fn a_sweep_of_requests_in_flight_finds_how_many_run_at_a_time() {
 
 #[test]
 fn a_rate_beyond_the_capacity_does_not_hold_though_its_queue_is_short_yet() {
-    // In two seconds at 80 a second the last one waits a second: the bound of 10 s would be kept for 20 s.
+    // In two seconds at 50 a second the last one waits half a second: the bound of 10 s would be kept for 40 s.
     let server = four_at_a_time();
-    let words = ["--sweep", "--rate", "20", "--burstiness", "inf", "--duration", "2s", "--slo", "ttft=10s"];
+    let words = ["--sweep", "--rate", "25", "--burstiness", "inf", "--duration", "2s", "--slo", "ttft=10s"];
     let (document, code, said) = load(&server, &[&words[..], &["--output-len", "5", "--warmup", "4"]].concat());
     assert_eq!(code, Some(0), "{said}");
     let holds = document["search"]["holds"].as_f64().unwrap();
-    assert!((38.0..=44.0).contains(&holds), "{}", document["search"]);
-    let overloaded = document["levels"].as_array().unwrap().iter().find(|level| level["asked"]["rate_per_s"] == 80.0);
+    // Four requests of the 40 or so in half of a level are not told from chance, and a busy machine answers a little less.
+    assert!((30.0..=48.0).contains(&holds), "{}", document["search"]);
+    let overloaded = document["levels"].as_array().unwrap().iter().find(|level| level["asked"]["rate_per_s"] == 50.0);
     let findings = overloaded.unwrap()["findings"].to_string();
     assert!(findings.contains("falls_behind"), "{findings}");
 }
