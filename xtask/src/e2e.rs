@@ -1,6 +1,7 @@
 //! The command against real engines: vLLM on CPU, a model made on the spot, as a process and in a container.
 
 mod docker;
+mod load;
 mod profile;
 mod trace;
 
@@ -47,6 +48,7 @@ type Stage = fn(&Bench) -> anyhow::Result<()>;
 const STAGES: &[(&str, Stage)] = &[
     ("docker", docker::run),
     ("trace", trace::run),
+    ("load", load::run),
     ("transformers", profile::transformers),
     ("process", profile::process),
     ("serve", profile::serve),

@@ -19,6 +19,6 @@ mod truth;
 
 pub use page::{Counts, metrics_page, models_page, version_page};
 pub use realtime::real_time;
-pub use script::{Capacity, Done, Fail, How, Said, Script, Stall, UsageAt};
+pub use script::{Capacity, Done, Fail, How, Linear, Said, Script, Stall, UsageAt};
 pub use server::{Server, serve};
 pub use truth::{RequestTruth, Truth};

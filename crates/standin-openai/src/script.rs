@@ -46,6 +46,8 @@ pub struct Script {
     pub prefix_cache: bool,
     /// Times follow from how many requests run; `ttft_ms` and `gap_ms` are then not looked at.
     pub capacity: Option<Capacity>,
+    /// Times follow from lengths; `ttft_ms` and `gap_ms` are then not looked at. Not together with `capacity`.
+    pub linear: Option<Linear>,
 }
 
 /// The field of a chat's token.
@@ -136,6 +138,35 @@ pub struct Capacity {
     pub step_ms_per_other: f64,
 }
 
+/// A server whose times follow from lengths alone, each request for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Linear {
+    /// From the arrival of a request to its first token, whatever its prompt.
+    pub ttft_ms: f64,
+    /// And so much more for each token of the prompt.
+    pub ttft_ms_per_token: f64,
+    /// And so much more for each token of the prompt times each.
+    pub ttft_ms_per_token_squared: f64,
+    /// From one token to the next, whatever stands before it.
+    pub gap_ms: f64,
+    /// And so much more for each token that stands before it, prompt and answer.
+    pub gap_ms_per_token: f64,
+}
+
+impl Linear {
+    /// From the arrival of a prompt of so many tokens to its first token.
+    pub(crate) fn first_ns(&self, input: u64) -> u64 {
+        let input = float(input);
+        ns(self.ttft_ms + self.ttft_ms_per_token * input + self.ttft_ms_per_token_squared * input * input)
+    }
+
+    /// From a token to the next, with so many before that.
+    pub(crate) fn gap_ns(&self, before: u64) -> u64 {
+        ns(self.gap_ms + self.gap_ms_per_token * float(before))
+    }
+}
+
 impl Default for Script {
     fn default() -> Self {
         // As in prose, one in twenty needs an escape in JSON.
@@ -161,6 +192,7 @@ impl Default for Script {
             refuses_token_ids: false,
             prefix_cache: false,
             capacity: None,
+            linear: None,
         }
     }
 }
@@ -180,6 +212,16 @@ impl Script {
         }
         if self.fail.iter().any(|fail| fail.every == 0) || self.capacity.is_some_and(|capacity| capacity.running == 0) {
             return Err("fail, capacity: expected `every` and `running` of at least one".into());
+        }
+        if let Some(linear) = self.linear {
+            let parts = [linear.ttft_ms, linear.ttft_ms_per_token, linear.gap_ms, linear.gap_ms_per_token];
+            let all = parts.iter().chain([&linear.ttft_ms_per_token_squared]);
+            if self.capacity.is_some() || all.clone().any(|ms| !(0.0..=1e6).contains(ms)) {
+                return Err("linear: expected times from 0 to 1e6 ms, and no capacity".into());
+            }
+            if self.tokens_per_chunk != 1 || self.chunks_per_write != 1 {
+                return Err("linear: expected one token a chunk and one chunk a write".into());
+            }
         }
         Ok(())
     }
@@ -201,4 +243,9 @@ pub(crate) fn ns(ms: f64) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked: 0 to 1e9 ms")]
     let ns = (ms * 1e6) as u64;
     ns
+}
+
+#[expect(clippy::cast_precision_loss, reason = "tokens of one request")]
+fn float(tokens: u64) -> f64 {
+    tokens as f64
 }

@@ -191,13 +191,14 @@ impl Loop {
             self.counts.waiting = self.counts.waiting.saturating_sub(1);
             self.counts.running += 1;
             #[expect(clippy::cast_precision_loss, reason = "tokens of one prompt")]
-            let first = match self.script.capacity {
-                Some(capacity) => ns(capacity.prefill_ms_per_1000 * asked.input as f64 / 1e3) + self.step_ns(),
-                None => Script::turn(&self.script.ttft_ms, asked.number),
+            let first = match (self.script.capacity, self.script.linear) {
+                (Some(capacity), _) => ns(capacity.prefill_ms_per_1000 * asked.input as f64 / 1e3) + self.step_ns(),
+                (None, Some(linear)) => linear.first_ns(asked.input),
+                (None, None) => Script::turn(&self.script.ttft_ms, asked.number),
             };
             // An answer in one piece is due with its last token.
             let steps = if stream { 0 } else { asked.output.saturating_sub(1) };
-            let rest: u64 = (0..steps).map(|step| self.gap_ns(step)).sum();
+            let rest: u64 = (0..steps).map(|step| self.gap_ns(step, asked.input)).sum();
             self.plan(slot, Next::Tokens, now_ns.saturating_add(first).saturating_add(rest));
         }
     }
@@ -207,9 +208,14 @@ impl Loop {
         self.script.capacity.map_or(0, |capacity| ns(capacity.step_ms + f64::from(others) * capacity.step_ms_per_other))
     }
 
-    /// From the write of this number (from 0) to the next.
-    fn gap_ns(&self, write: u64) -> u64 {
-        if self.script.capacity.is_some() { self.step_ns() } else { Script::turn(&self.script.gap_ms, write) }
+    /// From the write of this number (from 0) to the next, of a request with a prompt of so many tokens.
+    fn gap_ns(&self, write: u64, input: u64) -> u64 {
+        match (self.script.capacity, self.script.linear) {
+            (Some(_), _) => self.step_ns(),
+            // A token a write: before the next one stand the prompt and all that were written.
+            (None, Some(linear)) => linear.gap_ns(input.saturating_add(write).saturating_add(1)),
+            (None, None) => Script::turn(&self.script.gap_ms, write),
+        }
     }
 
     fn flight(&mut self, slot: usize) -> Option<&mut Flight> {
@@ -235,7 +241,7 @@ impl Loop {
     pub(crate) fn act(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else { return };
         let Some(flight) = &mut connection.flight else { return };
-        let (row, due_ns) = (flight.row, flight.due_ns);
+        let (row, due_ns, input) = (flight.row, flight.due_ns, flight.asked.input);
         if flight.next == Next::End {
             let bytes = end(&self.script);
             self.note(row, |one| one.whole = true);
@@ -259,7 +265,7 @@ impl Loop {
         self.send(slot, &written.bytes);
         match written.then {
             Then::Tokens => {
-                let gap = self.gap_ns(writes.saturating_sub(1));
+                let gap = self.gap_ns(writes.saturating_sub(1), input);
                 self.plan(slot, Next::Tokens, due_ns.saturating_add(gap));
             }
             Then::EndAfter(later) => self.plan(slot, Next::End, due_ns.saturating_add(later)),

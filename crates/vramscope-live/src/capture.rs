@@ -1,19 +1,19 @@
 //! Lets vLLM record a trace of a few requests.
 
 mod api;
-mod engine;
 mod error;
 mod files;
 mod functions;
+mod release;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vramscope_runs::layout;
 
+use crate::served::{Served, ServerLine};
 use crate::vllm::profiler::{Profiled, Version};
 use api::Api;
-use engine::Engine;
 use functions::FunctionTrace;
 
 pub use error::CaptureError;
@@ -116,7 +116,7 @@ impl Capture {
         match &self.engine {
             Captured::Running { url } => {
                 observe(CaptureEvent::Found);
-                let api = Api::new(url, self.timeout)?;
+                let api = Api::new(url, None, self.timeout)?;
                 self.record(&api, observe).await?;
             }
             started @ Captured::Started { .. } => {
@@ -124,9 +124,9 @@ impl Capture {
                     Captured::Started { mode: CaptureMode::Deep { keep }, .. } => Some(FunctionTrace::new(*keep)?),
                     _ => None,
                 };
-                let mut engine = self.start(started, &dir, functions.as_ref(), observe).await?;
+                let (line, mut engine) = self.start(started, &dir, functions.as_ref(), observe).await?;
                 let work = async {
-                    let recorded = self.with(&mut engine, observe).await;
+                    let recorded = self.with(&line, &mut engine, observe).await;
                     (recorded, engine.stop().await)
                 };
                 let (recorded, stopped) = match &mut functions {
@@ -139,7 +139,7 @@ impl Capture {
                 }
                 // Why nothing was recorded matters more than what became of the rest.
                 recorded?;
-                stopped?;
+                stopped.map_err(CaptureError::Engine)?;
                 kept?;
             }
         }
@@ -153,30 +153,39 @@ impl Capture {
         dir: &Path,
         functions: Option<&FunctionTrace>,
         observe: &mut (dyn FnMut(CaptureEvent) + Send),
-    ) -> Result<Engine, CaptureError> {
+    ) -> Result<(ServerLine, Served), CaptureError> {
         let Captured::Started { command, version, mode, scopes } = engine else { return Err(CaptureError::NoCommand) };
         let version = match version {
             Some(text) => Version::parse(text).ok_or_else(|| CaptureError::NoVersion { text: text.clone() })?,
-            None => engine::ask_version(command).await?,
+            None => release::ask(command).await?,
         };
         let mut profiled = Profiled::new(version, *mode, *scopes, dir, command)?;
         profiled.environment.extend(functions.map(FunctionTrace::environment));
         observe(CaptureEvent::Starting { version: version.to_string(), setup: profiled.describe() });
-        Engine::start(&profiled, &dir.join(layout::ENGINE_LOG)).await
+        let line = ServerLine::read(&profiled.command, &[]).await.map_err(CaptureError::Engine)?;
+        let mut command = line.command().map_err(CaptureError::Engine)?;
+        command.env.extend(profiled.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let started = Served::start(&command, &dir.join(layout::ENGINE_LOG), line.secrets().clone()).await;
+        Ok((line, started.map_err(CaptureError::Engine)?))
     }
 
     /// Records with an engine that was started here.
     async fn with(
         &self,
-        engine: &mut Engine,
+        line: &ServerLine,
+        engine: &mut Served,
         observe: &mut (dyn FnMut(CaptureEvent) + Send),
     ) -> Result<(), CaptureError> {
-        let api = Api::new(&engine.url(), self.timeout)?;
-        let recorded = match engine.wait_until_ready(&api, self.timeout, observe).await {
+        let api = Api::new(&line.url(), line.api_key().map(str::to_owned), self.timeout)?;
+        let mut waiting = |since| observe(CaptureEvent::Waiting { since });
+        let recorded = match engine.until_ready(api.client(), self.timeout, &mut waiting).await {
             Ok(()) => self.record(&api, observe).await,
-            ended => ended,
+            Err(error) => Err(CaptureError::Engine(error)),
         };
-        recorded.map_err(|error| engine.explain(error))
+        recorded.map_err(|error| {
+            let (log, last) = (engine.log().to_owned(), engine.last_words());
+            CaptureError::Recording { log, last, source: Box::new(error) }
+        })
     }
 
     /// Warms up, and records the requests.

@@ -202,7 +202,7 @@ fn args_file(words: &[String], spec: &RunSpec, model: Option<&str>) -> ArgsFile 
 }
 
 /// A word of a command line; of a path only the last part, which says nothing of the machine.
-fn without_folders(word: &str) -> String {
+pub(crate) fn without_folders(word: &str) -> String {
     let (lead, value) = match word.split_once('=') {
         Some((name, value)) if word.starts_with('-') => (format!("{name}="), value),
         _ => (String::new(), word),

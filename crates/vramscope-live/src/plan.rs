@@ -191,7 +191,7 @@ fn check(request: &Request) -> Result<(), PlanError> {
 }
 
 /// The words of the engine's configuration file, which lies where the engine runs.
-async fn config_words(host: &EngineHost, file: &Path) -> Result<Vec<String>, PlanError> {
+pub(crate) async fn config_words(host: &EngineHost, file: &Path) -> Result<Vec<String>, PlanError> {
     let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let most = u64::try_from(MOST_ENGINE_CONFIG_BYTES).unwrap_or(u64::MAX);
     let bytes = host.read_file(&path, most).await.map_err(PlanError::Host)?;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use vramscope_analysis::ModelError;
 use vramscope_core::{REDACTED, redact, redact_args, secrets_in, shortened};
 use vramscope_host::EngineError;
-use vramscope_live::{CaptureError, PlanError};
+use vramscope_live::{CaptureError, PlanError, ServedError};
 use vramscope_schema::ExitCode;
 
 /// An exit code attached to an error as context: `.context(Exit(ExitCode::BadInput))` is the innermost statement of
@@ -52,6 +52,33 @@ impl<T> OrPlanned<T> for Result<T, PlanError> {
             let code = of_plan(&error);
             anyhow::Error::new(error).context(Failed { code })
         })
+    }
+}
+
+/// Gives an error of a server that is started here its exit code.
+pub(crate) trait OrServed<T> {
+    /// Attaches the exit code.
+    fn or_served(self) -> anyhow::Result<T>;
+}
+
+impl<T> OrServed<T> for Result<T, ServedError> {
+    fn or_served(self) -> anyhow::Result<T> {
+        self.map_err(|error| {
+            let code = of_served(error.root());
+            anyhow::Error::new(error).context(Failed { code })
+        })
+    }
+}
+
+/// How a server that does not serve ends the process: as a run of it would.
+fn of_served(error: &ServedError) -> ExitCode {
+    match error {
+        ServedError::NoCommand | ServedError::Port { .. } | ServedError::Listens { .. } => ExitCode::Usage,
+        ServedError::Config(error) => of_plan(error),
+        ServedError::BeginLog { .. } | ServedError::WriteLog(_) | ServedError::NotWatched => ExitCode::CannotWrite,
+        ServedError::NotReady { .. } => ExitCode::TimedOut,
+        ServedError::Taken { .. } | ServedError::Start(_) | ServedError::Asked(_) => ExitCode::HostUnavailable,
+        _ => ExitCode::EngineFailed,
     }
 }
 

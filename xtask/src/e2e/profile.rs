@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Bench, processes_with, read_json};
 
 /// Values that must not be found in anything that a run leaves behind, as the environment and the command line hold them.
-const SECRETS: &[(&str, &str)] = &[
+pub(super) const SECRETS: &[(&str, &str)] = &[
     ("HF_TOKEN", "plainsecretofthehub"),
     ("OPENAI_API_KEY", "sk-0123456789abcdef0123456789abcdef"),
     ("VRAMSCOPE_API_KEY", "anotherplainsecret"),

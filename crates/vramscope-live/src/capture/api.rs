@@ -16,8 +16,6 @@ use crate::vllm::profiler::{START, STOP};
 const AT_ONCE: u32 = 8;
 /// Tokens of a prompt.
 const PROMPT: u32 = 24;
-/// An engine that does not say within this time that it is well is not.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many characters of a refusal are repeated.
 const MOST_WORDS: usize = 300;
 
@@ -30,7 +28,7 @@ pub(super) struct Api {
 
 impl Api {
     /// An engine at `http://HOST:PORT` on this machine.
-    pub(super) fn new(url: &str, timeout: Duration) -> Result<Self, CaptureError> {
+    pub(super) fn new(url: &str, key: Option<String>, timeout: Duration) -> Result<Self, CaptureError> {
         let base = url.trim_end_matches('/');
         let rest = base.strip_prefix("http://").ok_or(CaptureError::NotHttp)?;
         let place = rest.split('/').next().unwrap_or_default();
@@ -41,13 +39,13 @@ impl Api {
         if !found.all(|address| is_here(address.ip())) {
             return Err(CaptureError::NotHere { place: place.to_owned() });
         }
-        let client = Client::new(base, None).map_err(CaptureError::Address)?.with_timeout(timeout);
+        let client = Client::new(base, key).map_err(CaptureError::Address)?.with_timeout(timeout);
         Ok(Self { client, base: base.into() })
     }
 
-    /// Whether the engine answers that it is well.
-    pub(super) async fn is_ready(&self) -> bool {
-        self.client.clone().with_timeout(HEALTH_TIMEOUT).health().await.is_ok()
+    /// The client that asks it.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// The first model that it serves.
@@ -129,7 +127,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_this_machine_is_spoken_to() {
-        let failed = |url: &str| Api::new(url, Duration::from_secs(1)).err().map(|e| e.to_string()).unwrap_or_default();
+        let failed =
+            |url: &str| Api::new(url, None, Duration::from_secs(1)).err().map(|e| e.to_string()).unwrap_or_default();
         assert_eq!(failed("http://127.0.0.1:8000/"), "");
         assert_eq!(failed("http://[::1]:8000"), "");
         assert!(failed("http://192.0.2.1:8000").contains("another machine"));

@@ -1,13 +1,13 @@
 //! Why there is no trace.
 
 use std::io;
-use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use vramscope_host::{EngineError, Exit};
+use vramscope_host::EngineError;
 use vramscope_load::LoadError;
 
+use crate::served::ServedError;
 use crate::vllm::command::PROGRAM;
 use crate::vllm::profiler::{HOW_TO_SET_UP, UNKNOWN};
 
@@ -97,38 +97,9 @@ pub enum CaptureError {
     /// The command line sets the profiler up itself.
     #[error("the command line sets --profiler-config itself: leave it out, or start the engine and use --url")]
     OwnProfilerConfig,
-    /// The engine's log cannot be begun.
-    #[error("could not write {}", path.display())]
-    BeginLog {
-        /// The log.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The engine's log cannot be written any more.
-    #[error("could not write the engine's log")]
-    WriteLog(#[source] io::Error),
-    /// The port in the engine's command line is no number.
-    #[error("read --port")]
-    Port(#[source] ParseIntError),
-    /// The engine does not start.
+    /// The engine that is started here does not serve.
     #[error(transparent)]
-    Start(EngineError),
-    /// The engine does not stop.
-    #[error("could not stop the engine")]
-    Stop(#[source] EngineError),
-    /// The engine ended too early.
-    #[error("the engine ended before it was ready ({exit})")]
-    Ended {
-        /// How.
-        exit: Exit,
-    },
-    /// The engine took too long.
-    #[error("the engine was not ready after {} s; give it more with --timeout", after.as_secs())]
-    NotReady {
-        /// The time allowed.
-        after: Duration,
-    },
+    Engine(ServedError),
     /// The server does not say what it serves.
     #[error("could not ask {base} for its models")]
     AskModels {

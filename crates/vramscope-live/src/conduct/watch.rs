@@ -15,6 +15,7 @@ use vramscope_runs::layout;
 
 use super::stop::{Stop, with_causes};
 use super::{Conductor, RunEvent, container};
+use crate::served::until_it_serves;
 use crate::{scrape, transformers as probe};
 
 /// How often the devices are looked at for people, and the engine's processes for the sampler.
@@ -23,8 +24,6 @@ pub(super) const LOOK: Duration = Duration::from_millis(200);
 const PIDS: Duration = Duration::from_secs(1);
 /// So many of them are recorded: more than any engine has, if not a script that starts programs without end.
 const MOST_PIDS: usize = 4096;
-/// The time between two questions whether the server is ready.
-const PROBE: Duration = Duration::from_millis(250);
 
 /// So many characters of an error are repeated; the log has the rest.
 const MOST_OF_AN_ERROR: usize = 400;
@@ -74,16 +73,7 @@ impl Conductor<'_> {
     /// Watches the engine until its server answers.
     pub(super) async fn until_ready(&mut self, engine: &mut Engine, client: &Client) -> Result<(), Stop> {
         let (client, attached) = (client.clone(), self.attached());
-        // An engine that is started here comes in time, whatever answers in its place until then.
-        let ready = async move {
-            loop {
-                match client.ready().await {
-                    Err(error) if attached && error.is_of_another() => return Err(error),
-                    Err(_) => tokio::time::sleep(PROBE).await,
-                    Ok(()) => return Ok(()),
-                }
-            }
-        };
+        let ready = async move { until_it_serves(&client, attached).await };
         match self.watch(engine, ready, self.spec.times.ready, "the start of the engine", None).await? {
             Ended::Engine(exit) => Err(self.died(exit).await),
             Ended::Work(Err(error)) => {

@@ -110,12 +110,6 @@ impl Profiled {
         Ok(plan)
     }
 
-    /// A command line as it is.
-    #[cfg(test)]
-    pub(crate) fn plain(command: &[String]) -> Self {
-        Self { command: command.to_vec(), environment: Vec::new(), with_option: false }
-    }
-
     /// What is set, for the person who watches.
     pub(crate) fn describe(&self) -> String {
         let mut parts: Vec<String> = self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -7,6 +7,13 @@ use vramscope_estimate::{COMMAND_LINE, CommandLine, EngineArgs, EstimateError, w
 pub(crate) const LET_IT_BE_LONGER: &str =
     "lower --max-model-len; where the model can do more: --env VLLM_ALLOW_LONG_MAX_MODEL_LEN=1";
 
+/// Where a server listens that nobody tells a port.
+pub(crate) const USUAL_PORT: u16 = 8000;
+/// The variable with the key that a server asks for.
+pub(crate) const KEY_VARIABLE: &str = "VLLM_API_KEY";
+/// Flags that make a server listen in another way than by HTTP at a port.
+pub(crate) const HEARD_ELSEWHERE: [&str; 4] = ["uds", "grpc", "ssl-keyfile", "ssl-certfile"];
+
 /// What is said to the engine by a person: flags that have a name here, and further words as the engine spells them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EngineWords {

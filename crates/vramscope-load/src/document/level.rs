@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{CostDocument, EnergyDocument, PriceDocument};
 use crate::arrival::{Arrival, Spacing};
 use crate::plan::Prompts;
 use crate::report::{Latency, LoadReport};
@@ -67,6 +68,12 @@ pub struct LevelDocument {
     /// Requests that keep the bounds; absent without bounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goodput: Option<GoodputDocument>,
+    /// The energy of the server's devices; absent where it was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy: Option<EnergyDocument>,
+    /// What its tokens cost; absent without a price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostDocument>,
     /// How this client did.
     pub client: ClientDocument,
     /// What the engine said of itself meanwhile; absent where it has no metrics.
@@ -283,6 +290,20 @@ pub enum Severity {
     Warning,
 }
 
+impl FindingDocument {
+    /// Something to be known that leaves the figures what they are.
+    pub fn note(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), severity: Severity::Note, message: message.into() }
+    }
+
+    /// Something that makes figures mean something else.
+    pub fn warning(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), severity: Severity::Warning, message: message.into() }
+    }
+}
+
+/// The code of a rate with which the server does not keep up.
+const FALLS_BEHIND: &str = "falls_behind";
 /// More of the prompts' tokens than this come from the prefix cache only where prompts are known to the server.
 const PREFIX_HITS: f64 = 0.01;
 
@@ -335,6 +356,8 @@ impl LevelDocument {
             e2e: summary.e2el.map(Into::into),
             e2e_from_due: summary.e2el_from_due.map(Into::into),
             goodput: summary.good.map(|good| GoodputDocument { good, share: share(good), per_s: summary.good_per_s }),
+            energy: None,
+            cost: None,
             client: ClientDocument {
                 is_the_limit: !limits.is_empty(),
                 limits: limits.iter().map(ToString::to_string).collect(),
@@ -348,6 +371,29 @@ impl LevelDocument {
             findings: findings(report, server.as_ref()),
             server: server.map(Into::into),
         }
+    }
+}
+
+impl LevelDocument {
+    /// Notes the energy of the server's devices between two readings, in joules and seconds; over less than a second their
+    /// counters say nothing, and none is noted.
+    pub fn took(&mut self, joules: f64, seconds: f64) {
+        self.energy = EnergyDocument::of(joules, seconds, self.tokens.output, self.tokens.input);
+    }
+
+    /// Notes what its tokens cost at a price.
+    pub fn cost_at(&mut self, price: PriceDocument) {
+        self.cost = Some(CostDocument::of(price, self.duration_s, self.tokens.output, self.tokens.input));
+    }
+
+    /// Whether the server does not keep up with the rate, however short requests wait yet.
+    pub fn falls_behind(&self) -> bool {
+        self.findings.iter().any(|finding| finding.code == FALLS_BEHIND)
+    }
+
+    /// Requests that failed, or were not sent though nobody stopped the load.
+    pub fn failed(&self) -> u64 {
+        self.requests.failed + if self.stopped { 0 } else { self.requests.unsent }
     }
 }
 
@@ -386,6 +432,14 @@ fn findings(report: &LoadReport, server: Option<&ServerSide>) -> Vec<FindingDocu
         let unsent = summary.unsent;
         let message = format!("the server went away: {unsent} requests were not sent; see its log");
         say("server_gone", Severity::Warning, message);
+    }
+    if let Some(backlog) = report.falls_behind() {
+        let message = format!(
+            "the server does not keep up with this rate: {} requests were open when half of the time was over and {} at its \
+             end, of {} that came meanwhile; the longer it goes on, the longer requests wait",
+            backlog.half, backlog.end, backlog.came
+        );
+        say(FALLS_BEHIND, Severity::Warning, message);
     }
     for limit in report.client_limits() {
         let message = format!("these figures may be the client's, not the server's: {limit}");

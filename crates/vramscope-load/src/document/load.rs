@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FindingDocument, LevelDocument};
+use super::{EngineDocument, FindingDocument, LevelDocument, MeteredDocument, PriceDocument};
 use crate::plan::{LoadPlan, Prompts, Until};
 use crate::prompt::PromptForm;
 use crate::search::{Point, knee, saturation};
@@ -21,8 +21,17 @@ pub struct LoadDocument {
     /// The server's version, if it tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_version: Option<String>,
+    /// The engine that was started for it; absent for a server that ran already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineDocument>,
     /// What all levels have in common.
     pub workload: WorkloadDocument,
+    /// Whose energy was read; absent where none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metered: Option<MeteredDocument>,
+    /// What the server costs; absent where nobody says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceDocument>,
     /// The levels in the order of measuring.
     pub levels: Vec<LevelDocument>,
     /// What a search over levels found; absent where levels were given.
@@ -107,7 +116,10 @@ impl LoadDocument {
             generator,
             server,
             server_version,
+            engine: None,
             workload: WorkloadDocument::of(plan),
+            metered: None,
+            price: None,
             levels: Vec::new(),
             search: None,
             stopped: false,
@@ -117,28 +129,7 @@ impl LoadDocument {
 
     /// The points of a search: the mean over the repeats of each level.
     pub fn points(&self) -> Vec<Point> {
-        let mut points: Vec<(f64, Vec<(f64, f64)>)> = Vec::new();
-        for level in &self.levels {
-            let asked = level.asked.concurrency.map(float).or(level.asked.rate_per_s);
-            let (Some(asked), Some(throughput), Some(e2e)) = (asked, level.output_tokens_per_s, level.e2e) else {
-                continue;
-            };
-            let one = (throughput, e2e.mean_ms / 1e3);
-            match points.iter_mut().find(|(level, _)| level.total_cmp(&asked).is_eq()) {
-                Some((_, all)) => all.push(one),
-                None => points.push((asked, vec![one])),
-            }
-        }
-        let mut points: Vec<Point> = points
-            .into_iter()
-            .map(|(level, all)| {
-                let n = float(all.len() as u64);
-                let (throughput, latency) = all.iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-                Point { level, throughput: throughput / n, latency: latency / n }
-            })
-            .collect();
-        points.sort_by(|a, b| a.level.total_cmp(&b.level));
-        points
+        points(&self.levels)
     }
 
     /// The shape of the levels that were measured.
@@ -149,11 +140,34 @@ impl LoadDocument {
 
     /// Requests that failed, or were not sent though nobody stopped the load, over all levels.
     pub fn failed(&self) -> u64 {
-        self.levels
-            .iter()
-            .map(|level| level.requests.failed + if level.stopped { 0 } else { level.requests.unsent })
-            .sum()
+        self.levels.iter().map(LevelDocument::failed).sum()
     }
+}
+
+/// The points of some levels: the mean over the repeats of each.
+pub(crate) fn points<'a>(levels: impl IntoIterator<Item = &'a LevelDocument>) -> Vec<Point> {
+    let mut points: Vec<(f64, Vec<(f64, f64)>)> = Vec::new();
+    for level in levels {
+        let asked = level.asked.concurrency.map(float).or(level.asked.rate_per_s);
+        let (Some(asked), Some(throughput), Some(e2e)) = (asked, level.output_tokens_per_s, level.e2e) else {
+            continue;
+        };
+        let one = (throughput, e2e.mean_ms / 1e3);
+        match points.iter_mut().find(|(level, _)| level.total_cmp(&asked).is_eq()) {
+            Some((_, all)) => all.push(one),
+            None => points.push((asked, vec![one])),
+        }
+    }
+    let mut points: Vec<Point> = points
+        .into_iter()
+        .map(|(level, all)| {
+            let n = float(all.len() as u64);
+            let (throughput, latency) = all.iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+            Point { level, throughput: throughput / n, latency: latency / n }
+        })
+        .collect();
+    points.sort_by(|a, b| a.level.total_cmp(&b.level));
+    points
 }
 
 impl WorkloadDocument {

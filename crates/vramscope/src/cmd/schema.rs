@@ -56,6 +56,11 @@ const DOCUMENTS: &[Document] = &[
         schema: vramscope_estimate::document::json_schema,
     },
     Document {
+        name: "experiment",
+        about: "a server's baseline: latency, throughput by batch, cost of lengths, with verdicts",
+        schema: vramscope_load::document::experiment_json_schema,
+    },
+    Document {
         name: "explanation",
         about: "why a KV cache is as large as it is, or why one of two is larger, term by term",
         schema: vramscope_compare::document::explanation_json_schema,

@@ -1,10 +1,17 @@
 //! `vramscope load` against a server that knows what it does.
 
+mod capacity;
+#[cfg(unix)]
+mod energy;
+mod experiment;
+#[cfg(unix)]
+mod started;
+
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use standin_openai::{Capacity, Fail, How, Script, Server};
+use standin_openai::{Fail, How, Script, Server};
 
 use crate::{stderr, stdout, vramscope};
 
@@ -105,20 +112,6 @@ fn what_cannot_be_is_refused_before_anything_is_sent() {
     drop(server);
     let output = vramscope(&["load", &url]);
     assert_eq!(output.status.code(), Some(9), "{}", stderr(&output));
-}
-
-#[test]
-fn a_sweep_finds_the_capacity_that_keeps_the_bounds() {
-    // A token takes 2 ms and 0.5 ms more for each other request that runs: 10 ms are kept by up to 17 in flight.
-    let capacity = Capacity { running: 64, prefill_ms_per_1000: 0.0, step_ms: 2.0, step_ms_per_other: 0.5 };
-    let server = Server::start(Script { capacity: Some(capacity), ..Script::default() }).unwrap();
-    let (document, code, said) =
-        load(&server, &["--sweep", "--slo", "tpot=10.4ms", "--num-prompts", "100", "--output-len", "12"]);
-    assert_eq!(code, Some(0), "{said}");
-    let search = &document["search"];
-    let holds = search["holds"].as_f64().unwrap();
-    assert!((15.0..=17.0).contains(&holds), "{search}");
-    assert!(search["fails"].as_f64().unwrap() - holds <= 2.0 && search["knee"].is_number(), "{search}");
 }
 
 #[cfg(unix)]

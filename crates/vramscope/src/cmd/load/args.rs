@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use vramscope_load::{Lengths, Slo};
+use vramscope_load::Slo;
 
+use super::experiment::{ExperimentArgs, LengthList};
 use crate::output::Format;
 use crate::time;
 
@@ -21,16 +22,31 @@ Examples:
   vramscope load http://127.0.0.1:8000 --rate 2,4,8 --duration 60s --endpoint chat --slo ttft=500ms,tpot=50ms
   vramscope load http://127.0.0.1:8000 --sweep --slo ttft=500ms,tpot=50ms
   vramscope load http://127.0.0.1:8000 --rate 4 --burstiness 0.5 --max-in-flight 64 --input-len normal:500,100
+  vramscope load --concurrency 1,8,64 --price 2.5/gpu -o load.json -- vllm serve ./model --max-num-seqs 64
+  vramscope load --experiment suite http://127.0.0.1:8000
+  vramscope load --experiment suite -o results/baseline -- vllm serve ./model --port 8124
+  vramscope load --experiment lengths --input-len 100,1000,4000 --output-len 64 http://127.0.0.1:8000
+
+The experiments of a baseline, each with a verdict on what bounds the server and what to try:
+  latency     one request at a time: mean, deviation, interval of the mean, tokens/s, TTFT, TPOT
+  throughput  1, 2, 4, 8, 16 and 32 in flight: tokens/s, factor, efficiency, knee, saturation
+  lengths     prompts by answers of several lengths: what a token of either costs, by a fit
+  suite       all of them, with one start of an engine
+They leave a folder with baseline_metrics.json, latency_results.csv, throughput_results.csv, sequence_length_results.csv,
+summary.md, and the log of an engine that was started.
 
 The API key is better given in the variable VRAMSCOPE_API_KEY, which no process list shows.
 
-Exit codes: 0 all requests were answered, 2 the command line is wrong, 6 the server refuses the first request or the whole
-warm-up, 8 more requests failed than --max-failed allows, 9 no server answers, 130 stopped by Ctrl-C; what was answered is
-kept.")]
+Exit codes: 0 all requests were answered, 2 the command line is wrong, 4 a result cannot be written, 6 the server refuses the
+first request or the whole warm-up, or the engine that was started died, 7 a device that was named cannot be read, 8 more
+requests failed than --max-failed allows, 9 no server answers or the engine's program is not there, 10 the engine is not ready
+in time, 130 stopped by Ctrl-C; what was answered is kept.")]
 pub(crate) struct Args {
-    /// The server: http://HOST:PORT, with or without /v1
-    #[arg(value_name = "URL")]
-    pub(crate) url: String,
+    /// The server: http://HOST:PORT, with or without /v1; or behind -- the command that starts one
+    #[arg(value_name = "URL", required_unless_present = "command", conflicts_with = "command")]
+    pub(crate) url: Option<String>,
+    #[command(flatten)]
+    pub(crate) experiments: ExperimentArgs,
     /// Requests in flight always, one level or several [default: 1]
     #[arg(long, value_name = "N,…", value_delimiter = ',', conflicts_with = "rate", help_heading = "Levels")]
     pub(crate) concurrency: Vec<u64>,
@@ -62,12 +78,13 @@ pub(crate) struct Args {
     /// Requests before each level that are not measured [default: the concurrency, or 8 with a rate]
     #[arg(long, value_name = "N", help_heading = "Levels")]
     pub(crate) warmup: Option<u64>,
-    /// Tokens of a prompt: 512, 200..2000 or normal:MEAN,DEVIATION
-    #[arg(long, value_name = "LENGTH", default_value = "512", value_parser = lengths, help_heading = "Requests")]
-    pub(crate) input_len: Lengths,
-    /// Tokens to be generated, likewise
-    #[arg(long, value_name = "LENGTH", default_value = "128", value_parser = lengths, help_heading = "Requests")]
-    pub(crate) output_len: Lengths,
+    /// Tokens of a prompt: 512, 200..2000 or normal:MEAN,DEVIATION; several as 10,50,200 for --experiment lengths
+    /// [default: 512, for lengths 10,50,200,1000]
+    #[arg(long, value_name = "LENGTH", help_heading = "Requests")]
+    pub(crate) input_len: Option<LengthList>,
+    /// Tokens to be generated, likewise [default: 128, for lengths 50,100,200]
+    #[arg(long, value_name = "LENGTH", help_heading = "Requests")]
+    pub(crate) output_len: Option<LengthList>,
     /// Which question is asked
     #[arg(long, value_enum, default_value = "completions", help_heading = "Requests")]
     pub(crate) endpoint: EndpointArg,
@@ -98,7 +115,7 @@ pub(crate) struct Args {
     /// Exit with 8 if more requests than this fail
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Verdicts")]
     pub(crate) max_failed: u64,
-    /// The document, with all levels
+    /// The document, with all levels; of experiments the folder of their results [default: results/baseline/TIME]
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(crate) output: Option<PathBuf>,
     /// A line of JSON for each request, with the time of each chunk
@@ -119,10 +136,6 @@ pub(crate) enum EndpointArg {
     Completions,
     /// `/v1/chat/completions`, with words
     Chat,
-}
-
-fn lengths(text: &str) -> Result<Lengths, String> {
-    text.parse()
 }
 
 fn burstiness(text: &str) -> Result<f64, String> {

@@ -3,18 +3,16 @@
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vramscope_load::document::{LevelDocument, LoadDocument, SearchDocument};
-use vramscope_load::{Arrival, Client, LoadError, LoadEvent, LoadPlan, LoadReport, Scraper, Search, run_until};
+use vramscope_load::{Arrival, LoadPlan, LoadReport, Search};
 use vramscope_schema::ExitCode;
 
 use super::args::Args;
+use super::measure::{Measured, Measurer};
 use super::plan::{self, Asked};
-use super::refused;
 use crate::exit::OrExit as _;
 use crate::output;
-use crate::progress::Progress;
-use crate::signals::Signals;
 
 /// A sweep does not ask for more in flight, or a second, than this.
 const MOST: f64 = 16_384.0;
@@ -24,88 +22,68 @@ const RESOLUTION: f64 = 0.02;
 const GAIN: f64 = 1.05;
 
 /// What measuring goes with.
-struct Course<'a> {
-    client: &'a Client,
-    args: &'a Args,
+struct Course<'c, 'm> {
+    args: &'c Args,
     plan: LoadPlan,
-    signals: &'a Signals,
-    requests: Option<&'a mut RequestLines>,
+    measurer: &'c mut Measurer<'m>,
     document: LoadDocument,
 }
 
-/// Measures all levels, or those that a sweep asks for.
+/// Measures all levels, or those that a sweep asks for. With those that were measured comes why the others were not, if that
+/// is so and nobody stopped them.
 pub(super) async fn measure(
-    client: &Client,
     args: &Args,
     asked: Asked,
-    signals: &Signals,
-    requests: Option<&mut RequestLines>,
-) -> anyhow::Result<LoadDocument> {
+    measurer: &mut Measurer<'_>,
+) -> anyhow::Result<(LoadDocument, Option<anyhow::Error>)> {
     let arrivals = plan::arrivals(args)?;
     let generator = concat!("vramscope ", env!("CARGO_PKG_VERSION")).to_owned();
     let first = arrivals.first().map_or_else(|| asked.plan.clone(), |first| plan::at(&asked.plan, args, *first));
-    let mut document = LoadDocument::new(generator, client.server().to_owned(), asked.server_version, &first);
+    let mut document = LoadDocument::new(generator, measurer.client.server().to_owned(), asked.server_version, &first);
     // How many requests a level has follows from it, unless somebody says so.
     document.workload.requests = args.num_prompts;
-    let mut course = Course { client, args, plan: asked.plan, signals, requests, document };
-    match arrivals.first() {
-        Some(first) if args.sweep => course.sweep(*first).await?,
-        _ => {
-            for arrival in arrivals {
-                for repeat in 1..=args.repeat {
-                    if course.document.stopped {
-                        break;
-                    }
-                    course.level(arrival, repeat).await?;
-                }
-            }
-        }
+    let mut course = Course { args, plan: asked.plan, measurer, document };
+    match course.all(arrivals).await {
+        // What was measured before is kept.
+        Err(error) if !course.document.levels.is_empty() => Ok((course.document, Some(error))),
+        all => all.map(|()| (course.document, None)),
     }
-    Ok(course.document)
 }
 
-impl Course<'_> {
+impl Course<'_, '_> {
+    async fn all(&mut self, arrivals: Vec<Arrival>) -> anyhow::Result<()> {
+        if let Some(first) = arrivals.first().filter(|_| self.args.sweep) {
+            return self.sweep(*first).await;
+        }
+        for arrival in arrivals {
+            for repeat in 1..=self.args.repeat {
+                if self.document.stopped {
+                    break;
+                }
+                self.level(arrival, repeat).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Measures a level and adds it to the document.
     async fn level(&mut self, arrival: Arrival, repeat: u32) -> anyhow::Result<Option<&LevelDocument>> {
-        let mut plan = plan::at(&self.plan, self.args, arrival);
-        // Each measurement of a run has a stream of its own, and so prompts of its own.
-        plan.stream = self.document.levels.len() as u64;
-        let what = said(arrival, repeat);
-        let mut progress = (!self.args.quiet).then(Progress::new);
-        let mut all = None;
-        let scraper = Scraper::start(self.client).await;
-        let mut form = None;
-        let mut observe = |event| match event {
-            LoadEvent::Probed { form: probed } => form = Some(probed),
-            LoadEvent::MeasureStarted { requests, .. } => all = requests,
-            LoadEvent::RequestDone { measured: true, done, failed, .. } => {
-                if let Some(progress) = &mut progress {
-                    progress.count(&what, done, all, failed);
-                }
-            }
-            _ => {}
+        let plan = plan::at(&self.plan, self.args, arrival);
+        let label = match arrival {
+            Arrival::Concurrency(n) => json!({"concurrency": n, "repeat": repeat}),
+            Arrival::Rate { per_s, .. } => json!({"rate_per_s": per_s, "repeat": repeat}),
+            _ => json!({"repeat": repeat}),
         };
-        let mut token = self.signals.token();
-        let report = run_until(self.client, &plan, async move { token.cancelled().await }, &mut observe).await;
-        if let Some(progress) = &mut progress {
-            progress.end();
-        }
-        let report = match report {
-            Err(LoadError::Stopped) => {
-                self.document.stopped = true;
-                return Ok(None);
-            }
-            report => refused(report)?,
+        let measured = self.measurer.one(plan, repeat, &said(arrival, repeat), &label).await?;
+        let Some(Measured { level, form, .. }) = measured else {
+            self.document.stopped = true;
+            return Ok(None);
         };
-        let server = scraper.end().await;
         if let Some(form) = form {
             self.document.workload.sent_as(form);
         }
-        if let Some(requests) = &mut self.requests {
-            requests.add(&report, repeat)?;
-        }
-        self.document.stopped |= report.stopped;
-        self.document.levels.push(LevelDocument::of(&report, repeat, server));
+        self.document.stopped |= level.stopped;
+        self.document.levels.push(level);
         Ok(self.document.levels.last())
     }
 
@@ -126,13 +104,15 @@ impl Course<'_> {
             let Some(measured) = self.level(arrival, search.unsure() + 1).await? else { break };
             let counts = measured.requests;
             let goodput = measured.goodput.map(|goodput| goodput.good);
+            // Its requests may keep the bounds now; they will not for long.
+            let falls_behind = share.is_some() && measured.falls_behind();
             if self.document.stopped {
                 break;
             }
             let of_level = if search.unsure() == 0 { (0, 0) } else { (good, sent) };
             // Without bounds every level is tried that is answered, as long as it brings more.
             (good, sent) = (of_level.0 + goodput.unwrap_or(counts.completed), of_level.1 + counts.sent + counts.unsent);
-            search.tell(good, sent);
+            search.tell(if falls_behind { 0 } else { good }, sent);
             if share.is_none() {
                 let most = before.iter().map(|point| point.throughput).fold(0.0, f64::max);
                 let now = self.document.points().last().map_or(0.0, |point| point.throughput);
@@ -179,14 +159,9 @@ impl RequestLines {
         Ok(Self { path: path.to_owned(), lines: BufWriter::new(file) })
     }
 
-    fn add(&mut self, report: &LoadReport, repeat: u32) -> anyhow::Result<()> {
-        let level = match report.plan.arrival {
-            Arrival::Concurrency(n) => json!({"concurrency": n, "repeat": repeat}),
-            Arrival::Rate { per_s, .. } => json!({"rate_per_s": per_s, "repeat": repeat}),
-            _ => json!({"repeat": repeat}),
-        };
+    pub(super) fn add(&mut self, report: &LoadReport, label: &Value) -> anyhow::Result<()> {
         let escaped = output::EscapedJson::new(&mut self.lines);
-        report.write_requests(&level, escaped).or_exit(ExitCode::CannotWrite)
+        report.write_requests(label, escaped).or_exit(ExitCode::CannotWrite)
     }
 
     /// Gives the file its name.

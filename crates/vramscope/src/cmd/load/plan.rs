@@ -4,11 +4,11 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use anyhow::anyhow;
 use serde_json::{Map, Value};
-use vramscope_load::{Arrival, Client, Endpoint, LoadPlan, Spacing, Until};
+use vramscope_load::{Arrival, Client, Endpoint, LoadPlan, ServedModel, Spacing, Until};
 use vramscope_schema::ExitCode;
 
 use super::args::{Args, EndpointArg};
-use super::refused;
+use super::{experiment, refused};
 use crate::exit::OrExit as _;
 
 /// A drawn seed has so many bits: every reader of JSON keeps them.
@@ -25,11 +25,13 @@ pub(super) struct Asked {
     /// The plan of a level, but for its arrival, count and stream.
     pub(super) plan: LoadPlan,
     pub(super) server_version: Option<String>,
+    /// The longest prompt and answer together, as the server says.
+    pub(super) max_model_len: Option<u64>,
 }
 
-/// The client of the server.
-pub(super) fn client(args: &Args) -> anyhow::Result<Client> {
-    let mut client = refused(Client::new(&args.url, args.api_key.clone()))?;
+/// The client of the server at this address, with this key and what the arguments say of headers.
+pub(super) fn client(url: &str, api_key: Option<String>, args: &Args) -> anyhow::Result<Client> {
+    let mut client = refused(Client::new(url, api_key))?;
     for header in &args.header {
         let (name, value) = header
             .split_once(':')
@@ -40,21 +42,35 @@ pub(super) fn client(args: &Args) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// Makes the plan; the server tells its model.
-pub(super) async fn ask(client: &Client, args: &Args) -> anyhow::Result<Asked> {
-    // What cannot be is told before the server is asked anything.
-    let mut plan = plan(args)?;
+/// The plan that the arguments make, checked as far as it can be before a server is asked, or started.
+pub(super) fn checked(args: &Args) -> anyhow::Result<LoadPlan> {
+    let plan = plan(args)?;
     for arrival in arrivals(args)? {
         refused(at(&plan, args, arrival).check())?;
     }
-    if args.model.is_none() {
-        let listed = refused(client.models().await)?;
-        let first =
-            listed.into_iter().next().ok_or_else(|| anyhow!("the server lists no model; name one with --model"));
-        plan.model = first.or_exit(ExitCode::HostUnavailable)?.id;
-    }
+    Ok(plan)
+}
+
+/// Completes the plan; the server tells its model.
+pub(super) async fn ask(client: &Client, args: &Args, mut plan: LoadPlan) -> anyhow::Result<Asked> {
+    let listed = client.models().await;
+    let max_model_len = match &args.model {
+        // A gateway may serve what it does not list.
+        Some(name) => {
+            let of_name = |one: &&ServedModel| one.id == *name || one.root.as_ref() == Some(name);
+            listed.iter().flatten().find(of_name).and_then(|one| one.max_model_len)
+        }
+        None => {
+            let listed = refused(listed)?;
+            let first =
+                listed.into_iter().next().ok_or_else(|| anyhow!("the server lists no model; name one with --model"));
+            let first = first.or_exit(ExitCode::HostUnavailable)?;
+            plan.model = first.id;
+            first.max_model_len
+        }
+    };
     let server_version = client.version().await.ok().flatten();
-    Ok(Asked { plan, server_version })
+    Ok(Asked { plan, server_version, max_model_len })
 }
 
 fn plan(args: &Args) -> anyhow::Result<LoadPlan> {
@@ -68,6 +84,8 @@ fn plan(args: &Args) -> anyhow::Result<LoadPlan> {
         .or_exit(ExitCode::Usage)?,
     };
     let model = args.model.clone().unwrap_or_else(|| "the first listed".to_owned());
+    let input_len = experiment::length("--input-len", args.input_len.as_ref(), experiment::INPUT, args)?;
+    let output_len = experiment::length("--output-len", args.output_len.as_ref(), experiment::OUTPUT, args)?;
     Ok(LoadPlan {
         endpoint: match args.endpoint {
             EndpointArg::Completions => Endpoint::Completions,
@@ -78,7 +96,7 @@ fn plan(args: &Args) -> anyhow::Result<LoadPlan> {
         stall_timeout: args.stall_timeout,
         extra_body,
         slo: args.slo.unwrap_or_default(),
-        ..LoadPlan::new(model, args.input_len, args.output_len, 1)
+        ..LoadPlan::new(model, input_len, output_len, 1)
     })
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use vramscope_load::document::{LatencyDocument, LevelDocument, LoadDocument, SearchDocument, Severity};
+use vramscope_load::document::{
+    LatencyDocument, LevelDocument, LoadDocument, MeteredDevice, MeteredDocument, PriceDocument, SearchDocument,
+    Severity,
+};
 
 use crate::table::{Align, Table};
 
@@ -19,10 +22,40 @@ pub(super) fn table(document: &LoadDocument, width: usize) -> String {
         let word = if finding.severity == Severity::Warning { "warning" } else { "note" };
         let _ = writeln!(text, "  {word} at {}: {}", name(level), finding.message);
     }
+    for finding in &document.findings {
+        let word = if finding.severity == Severity::Warning { "warning" } else { "note" };
+        let _ = writeln!(text, "  {word}: {}", finding.message);
+    }
+    for line in expense(document.metered.as_ref(), document.price) {
+        let _ = writeln!(text, "  {line}");
+    }
     if document.stopped {
         text.push_str("  stopped before its end; what was answered until then is above\n");
     }
     text
+}
+
+/// Whose energy was read, and at which price tokens are.
+pub(super) fn expense(metered: Option<&MeteredDocument>, price: Option<PriceDocument>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(metered) = metered {
+        let named = |device: &MeteredDevice| match &device.name {
+            Some(name) => format!("{} ({name})", device.index),
+            None => device.index.to_string(),
+        };
+        let devices: Vec<String> = metered.devices.iter().map(named).collect();
+        lines.push(format!(
+            "J/tok is of output tokens, by the counters of whole devices, with all that ran on them: {}; {}",
+            devices.join(", "),
+            metered.because
+        ));
+    }
+    if let Some(price) = price {
+        let each = price.per_hour;
+        lines
+            .push(format!("cost/M is a million output tokens at {each} an hour, if the server does this all the time"));
+    }
+    lines
 }
 
 fn head(document: &LoadDocument) -> String {
@@ -51,6 +84,10 @@ fn levels(document: &LoadDocument, width: usize) -> String {
     if with_goodput {
         heads.extend([("good", Align::Right), ("good/s", Align::Right)]);
     }
+    let with_energy = document.levels.iter().any(|level| level.energy.is_some());
+    let with_cost = document.levels.iter().any(|level| level.cost.is_some());
+    heads.extend(with_energy.then_some(("J/tok", Align::Right)));
+    heads.extend(with_cost.then_some(("cost/M", Align::Right)));
     let mut table = Table::new(&heads);
     for level in &document.levels {
         let counts = &level.requests;
@@ -66,6 +103,8 @@ fn levels(document: &LoadDocument, width: usize) -> String {
         if let Some(goodput) = level.goodput.filter(|_| with_goodput) {
             row.extend([format!("{:.1} %", goodput.share * 100.0), figure(goodput.per_s)]);
         }
+        row.extend(with_energy.then(|| figure(level.energy.and_then(|energy| energy.joules_per_output_token))));
+        row.extend(with_cost.then(|| figure(level.cost.and_then(|cost| cost.per_million_output_tokens))));
         table.row(row);
     }
     table.render(width)
@@ -143,12 +182,12 @@ fn name(level: &LevelDocument) -> String {
     if level.repeat > 1 { format!("{name} #{}", level.repeat) } else { name }
 }
 
-fn figure(value: Option<f64>) -> String {
+pub(super) fn figure(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), digits)
 }
 
 /// A number with three digits that count, or more where it has them before the point.
-fn digits(value: f64) -> String {
+pub(super) fn digits(value: f64) -> String {
     match value {
         v if v.fract() == 0.0 && v < 1e6 => format!("{v:.0}"),
         v if v >= 100.0 => format!("{v:.0}"),
