@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Prompt {
 /// Tokens that are generated where nobody says how many.
 const MAX_TOKENS: u64 = 16;
 /// A prefix is found in whole blocks.
-const BLOCK: u64 = 16;
+const BLOCK: usize = 16;
 
 impl Loop {
     /// Answers a request, or begins to.
@@ -83,7 +83,16 @@ impl Loop {
             ("POST", "/v1/chat/completions") => return self.complete(slot, request, true, arrived_ns),
             ("GET", "/health") => whole(200, "text/plain", ""),
             ("GET", "/version") => json(&version_page(&self.script.version)),
-            ("GET", "/v1/models") => json(&models_page(&self.script.model, self.script.max_model_len)),
+            ("GET", "/v1/models") => {
+                json(&models_page(&self.script.model, &self.script.adapters, self.script.max_model_len))
+            }
+            ("POST", "/tokenize") if self.script.bytes_per_token.is_some() => {
+                let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+                #[expect(clippy::cast_precision_loss, reason = "bytes of one text")]
+                let bytes = body["prompt"].as_str().map_or(0, str::len) as f64;
+                let count = (bytes / self.script.bytes_per_token.unwrap_or(1.0)).ceil();
+                json(&serde_json::json!({"count": count, "max_model_len": self.script.max_model_len}).to_string())
+            }
             ("GET", "/metrics") => {
                 whole(200, "text/plain; version=0.0.4; charset=utf-8", &metrics_page(&self.script.model, &self.counts))
             }
@@ -116,7 +125,7 @@ impl Loop {
             Ok(asked) => asked,
             Err(error) => return self.send(slot, &refusal(400, &error.to_string())),
         };
-        if asked.model != self.script.model {
+        if asked.model != self.script.model && !self.script.adapters.contains(&asked.model) {
             return self.send(slot, &refusal(404, &format!("The model `{}` does not exist.", asked.model)));
         }
         let input = match &asked.prompt {
@@ -137,11 +146,13 @@ impl Loop {
             let mut truth = locked(&self.truth);
             let row = truth.requests.len();
             let number = row as u64;
-            truth.requests.push(RequestTruth { number, arrived_ns, input_tokens: input, ..RequestTruth::default() });
+            let model = asked.model.clone();
+            let one = RequestTruth { number, arrived_ns, model, input_tokens: input, ..RequestTruth::default() };
+            truth.requests.push(one);
             (row, number)
         };
         self.first_arrival_ns.get_or_insert(arrived_ns);
-        self.look_up(&request.body, input);
+        self.look_up(&request.body);
         let failure = self.script.failure(number);
         if let Some(How::Status(status)) = failure {
             self.note(row, |one| one.status = status);
@@ -169,15 +180,29 @@ impl Loop {
         }
     }
 
-    /// Counts what a prefix cache would find: all of a request that came before.
-    fn look_up(&mut self, body: &[u8], input: u64) {
+    /// Counts what a prefix cache would find: blocks that came before, up to the first that did not.
+    fn look_up(&mut self, body: &[u8]) {
         if !self.script.prefix_cache {
             return;
         }
-        let mut hasher = FnvHasher::default();
-        hasher.write(body);
-        if !self.prompts.insert(hasher.finish()) {
-            self.counts.prefix_hit_tokens += input / BLOCK * BLOCK;
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let said = |one: &Value| one["content"].as_str().map(str::to_owned);
+        let tokens: Vec<String> = match &body["prompt"] {
+            Value::Array(ids) => ids.iter().map(ToString::to_string).collect(),
+            Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
+            _ => {
+                let texts = body["messages"].as_array().into_iter().flatten().filter_map(said);
+                texts.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+            }
+        };
+        let (mut hasher, mut found) = (FnvHasher::default(), true);
+        for block in tokens.chunks_exact(BLOCK) {
+            for token in block {
+                hasher.write(token.as_bytes());
+                hasher.write_u8(0);
+            }
+            found &= !self.prompts.insert(hasher.finish());
+            self.counts.prefix_hit_tokens += if found { BLOCK as u64 } else { 0 };
         }
     }
 

@@ -1,10 +1,12 @@
 //! What a load leaves: the shape of `vllm bench serve`, the load document, and a line for each request.
 
+mod data;
 mod level;
 mod load;
 mod requests;
 mod serve;
 
+pub use data::{DatasetDocument, ModelDocument, RecordsDocument, SharedDocument};
 pub use level::{
     AskedLevel, ClientDocument, FindingDocument, GoodputDocument, LatencyDocument, LevelDocument, RequestCounts,
     ServerDocument, Severity, TokenCounts,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FindingDocument, LevelDocument};
+use super::{DatasetDocument, FindingDocument, LevelDocument};
 use crate::plan::{LoadPlan, Prompts, Until};
 use crate::prompt::PromptForm;
 use crate::search::{Point, knee, saturation};
@@ -40,19 +40,25 @@ pub struct LoadDocument {
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct WorkloadDocument {
-    /// The model asked for.
+    /// The model asked for; the first one of a mix.
     pub model: String,
+    /// The models of a mix, each with its weight as on the command line: `lora-a=0.3`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub mix: Vec<String>,
     /// The question asked: `completions` or `chat`.
     pub endpoint: String,
-    /// The form of prompts: `token_ids`, `text` (words made from the seed) or `given`.
+    /// The form of prompts: `token_ids`, `text` (words made from the seed) or `given`, as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompts: Option<String>,
     /// Prompt lengths as on the command line: `512`, `200..2000`, `normal:500,100`; words where prompts are text. Absent
-    /// for a given text. Unit: tokens.
+    /// for a given text and a data set. Unit: tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_len: Option<String>,
-    /// Generated lengths, likewise. Unit: tokens.
+    /// Generated lengths, likewise; `data` where each record of a data set has its own. Unit: tokens.
     pub output_len: String,
+    /// Where prompts and lengths come from, if not from the seed alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetDocument>,
     /// Requests of each level, where they are counted. Unit: count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
@@ -164,10 +170,15 @@ impl WorkloadDocument {
         };
         Self {
             model: plan.model.clone(),
+            mix: plan.mix.shares().iter().map(ToString::to_string).collect(),
             endpoint: plan.endpoint.name().to_owned(),
             prompts: None,
-            input_len: (plan.prompts == Prompts::Random).then(|| plan.input_len.to_string()),
-            output_len: plan.output_len.to_string(),
+            input_len: plan.prompts.are_of_lengths().then(|| plan.input_len.to_string()),
+            output_len: match &plan.prompts {
+                Prompts::Data(data) if data.own_output && data.set.has_lengths() => "data".to_owned(),
+                _ => plan.output_len.to_string(),
+            },
+            dataset: DatasetDocument::of(&plan.prompts),
             requests,
             duration_s,
             ramp_up_s: plan.ramp_up.as_secs_f64(),

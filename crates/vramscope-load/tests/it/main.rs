@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod data;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod load;

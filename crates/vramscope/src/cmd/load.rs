@@ -1,6 +1,7 @@
 //! `vramscope load`: sends requests to a server at several levels and says how fast it answers.
 
 mod args;
+mod data;
 mod levels;
 mod plan;
 mod render;

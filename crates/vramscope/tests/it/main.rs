@@ -18,6 +18,7 @@ mod fit;
 mod gpus;
 mod guides;
 mod load;
+mod load_data;
 mod log;
 mod migrate;
 #[cfg(unix)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use vramscope_load::{Lengths, Slo};
 
+use super::data::DataArgs;
 use crate::output::Format;
 use crate::time;
 
@@ -21,10 +22,13 @@ Examples:
   vramscope load http://127.0.0.1:8000 --rate 2,4,8 --duration 60s --endpoint chat --slo ttft=500ms,tpot=50ms
   vramscope load http://127.0.0.1:8000 --sweep --slo ttft=500ms,tpot=50ms
   vramscope load http://127.0.0.1:8000 --rate 4 --burstiness 0.5 --max-in-flight 64 --input-len normal:500,100
+  vramscope load http://127.0.0.1:8000 --concurrency 16 --dataset sharegpt:ShareGPT_V3.json,turns=4
+  vramscope load http://127.0.0.1:8000 --dataset trace:conversation_trace.jsonl --trace-speed 0.5,1,2 --duration 5m
+  vramscope load http://127.0.0.1:8000 --rate 4 --dataset prefix:80%,256 --model base=0.5,lora-a=0.3,lora-b=0.2
 
 The API key is better given in the variable VRAMSCOPE_API_KEY, which no process list shows.
 
-Exit codes: 0 all requests were answered, 2 the command line is wrong, 6 the server refuses the first request or the whole
+Exit codes: 0 all requests were answered, 2 the command line is wrong, 3 the data set cannot be used, 6 the server refuses the first request or the whole
 warm-up, 8 more requests failed than --max-failed allows, 9 no server answers, 130 stopped by Ctrl-C; what was answered is
 kept.")]
 pub(crate) struct Args {
@@ -41,8 +45,8 @@ pub(crate) struct Args {
     /// brings no more tokens
     #[arg(long, help_heading = "Levels")]
     pub(crate) sweep: bool,
-    /// With a rate: not more than so many in flight; those that are due meanwhile are held back and counted
-    #[arg(long, value_name = "N", requires = "rate", help_heading = "Levels")]
+    /// With a rate or a trace: not more than so many in flight; those that are due meanwhile are held back and counted
+    #[arg(long, value_name = "N", help_heading = "Levels")]
     pub(crate) max_in_flight: Option<u64>,
     /// With a rate: the shape of the distances; below 1 requests come in bursts, 1 is a Poisson process, inf is even
     #[arg(long, value_name = "B", requires = "rate", default_value = "1", value_parser = burstiness, help_heading = "Levels")]
@@ -53,7 +57,7 @@ pub(crate) struct Args {
     /// Measure each level so often, with other prompts each time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Levels")]
     pub(crate) repeat: u32,
-    /// Requests of each level [default: ten times the concurrency, or 30 seconds of the rate, at least 50]
+    /// Requests of each level [default: ten times the concurrency, 30 seconds of the rate, at least 50; a trace to its end]
     #[arg(long, value_name = "N", conflicts_with = "duration", help_heading = "Levels")]
     pub(crate) num_prompts: Option<u64>,
     /// Send for so long at each level; requests under way then come to their end
@@ -62,16 +66,19 @@ pub(crate) struct Args {
     /// Requests before each level that are not measured [default: the concurrency, or 8 with a rate]
     #[arg(long, value_name = "N", help_heading = "Levels")]
     pub(crate) warmup: Option<u64>,
-    /// Tokens of a prompt: 512, 200..2000 or normal:MEAN,DEVIATION
-    #[arg(long, value_name = "LENGTH", default_value = "512", value_parser = lengths, help_heading = "Requests")]
-    pub(crate) input_len: Lengths,
-    /// Tokens to be generated, likewise
-    #[arg(long, value_name = "LENGTH", default_value = "128", value_parser = lengths, help_heading = "Requests")]
-    pub(crate) output_len: Lengths,
-    /// Which question is asked
-    #[arg(long, value_enum, default_value = "completions", help_heading = "Requests")]
-    pub(crate) endpoint: EndpointArg,
-    /// The model to ask for [default: the first that the server lists]
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Tokens of a prompt: 512, 200..2000 or normal:MEAN,DEVIATION [default: 512]
+    #[arg(long, value_name = "LENGTH", value_parser = lengths, help_heading = "Requests")]
+    pub(crate) input_len: Option<Lengths>,
+    /// Tokens to be generated, likewise [default: 128, or as the data set says]
+    #[arg(long, value_name = "LENGTH", value_parser = lengths, help_heading = "Requests")]
+    pub(crate) output_len: Option<Lengths>,
+    /// Which question is asked [default: completions, or chat for a data set of chats]
+    #[arg(long, value_enum, help_heading = "Requests")]
+    pub(crate) endpoint: Option<EndpointArg>,
+    /// The model to ask for, or several with their weights: base=0.5,lora-a=0.3,lora-b=0.2 [default: the first that the
+    /// server lists]
     #[arg(long, value_name = "NAME", help_heading = "Requests")]
     pub(crate) model: Option<String>,
     /// A header of every request, as NAME: VALUE; repeat for more

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use vramscope_load::document::{LevelDocument, LoadDocument, SearchDocument};
-use vramscope_load::{Arrival, Client, LoadError, LoadEvent, LoadPlan, LoadReport, Scraper, Search, run_until};
+use vramscope_load::{
+    Arrival, Client, LoadError, LoadEvent, LoadPlan, LoadReport, Prompts, Scraper, Search, run_until,
+};
 use vramscope_schema::ExitCode;
 
 use super::args::Args;
@@ -70,6 +72,13 @@ impl Course<'_> {
         let mut plan = plan::at(&self.plan, self.args, arrival);
         // Each measurement of a run has a stream of its own, and so prompts of its own.
         plan.stream = self.document.levels.len() as u64;
+        // Records go on where the last level ended; a trace begins anew, with other prompts of the same lengths.
+        if let Prompts::Data(data) = &mut plan.prompts
+            && !matches!(arrival, Arrival::Trace { .. })
+        {
+            data.first =
+                self.document.levels.iter().filter_map(|level| level.records).map(|one| one.used + one.repeated).sum();
+        }
         let what = said(arrival, repeat);
         let mut progress = (!self.args.quiet).then(Progress::new);
         let mut all = None;
@@ -160,6 +169,7 @@ fn said(arrival: Arrival, repeat: u32) -> String {
     let level = match arrival {
         Arrival::Concurrency(n) => format!("{n} in flight"),
         Arrival::Rate { per_s, .. } => format!("{per_s:.4} a second"),
+        Arrival::Trace { speed, .. } => format!("the trace {speed} times as fast"),
         _ => "a level".to_owned(),
     };
     if repeat > 1 { format!("{level} (again, {repeat})") } else { level }
@@ -183,6 +193,7 @@ impl RequestLines {
         let level = match report.plan.arrival {
             Arrival::Concurrency(n) => json!({"concurrency": n, "repeat": repeat}),
             Arrival::Rate { per_s, .. } => json!({"rate_per_s": per_s, "repeat": repeat}),
+            Arrival::Trace { speed, .. } => json!({"trace_speed": speed, "repeat": repeat}),
             _ => json!({"repeat": repeat}),
         };
         let escaped = output::EscapedJson::new(&mut self.lines);

@@ -4,11 +4,11 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use anyhow::anyhow;
 use serde_json::{Map, Value};
-use vramscope_load::{Arrival, Client, Endpoint, LoadPlan, Spacing, Until};
+use vramscope_load::{Arrival, Client, Lengths, LoadPlan, Prompts, Spacing, Until};
 use vramscope_schema::ExitCode;
 
-use super::args::{Args, EndpointArg};
-use super::refused;
+use super::args::Args;
+use super::{data, refused};
 use crate::exit::OrExit as _;
 
 /// A drawn seed has so many bits: every reader of JSON keeps them.
@@ -17,6 +17,9 @@ const SEED_BITS: u32 = 48;
 const LEAST: u64 = 50;
 /// For a rate, so many seconds of it.
 const SECONDS: f64 = 30.0;
+/// Tokens of a prompt, and of an answer, where nobody says.
+const INPUT: Lengths = Lengths::Fixed(512);
+const OUTPUT: Lengths = Lengths::Fixed(128);
 /// Warm-up of a rate.
 const WARMUP: u64 = 8;
 
@@ -43,18 +46,35 @@ pub(super) fn client(args: &Args) -> anyhow::Result<Client> {
 /// Makes the plan; the server tells its model.
 pub(super) async fn ask(client: &Client, args: &Args) -> anyhow::Result<Asked> {
     // What cannot be is told before the server is asked anything.
-    let mut plan = plan(args)?;
-    for arrival in arrivals(args)? {
-        refused(at(&plan, args, arrival).check())?;
+    data::check(args)?;
+    let set = data::read(args)?;
+    let (model, mix) = data::models(args.model.as_deref())?;
+    let is_named = model.is_some();
+    let model = model.unwrap_or_else(|| "the first listed".to_owned());
+    let mut plan = LoadPlan { model, mix, endpoint: data::endpoint(args, set.as_ref()), ..plan(args)? };
+    // Lengths of what the server is to count are known only later.
+    let later = set.as_ref().is_some_and(|set| !set.sample().is_empty());
+    let mut set = set;
+    if !later {
+        plan.prompts = data::prompts(None, &plan, args, set.take()).await?;
     }
-    if args.model.is_none() {
+    check(&plan, args)?;
+    if !is_named {
         let listed = refused(client.models().await)?;
         let first =
             listed.into_iter().next().ok_or_else(|| anyhow!("the server lists no model; name one with --model"));
         plan.model = first.or_exit(ExitCode::HostUnavailable)?.id;
     }
+    if later {
+        plan.prompts = data::prompts(Some(client), &plan, args, set).await?;
+        check(&plan, args)?;
+    }
     let server_version = client.version().await.ok().flatten();
     Ok(Asked { plan, server_version })
+}
+
+fn check(plan: &LoadPlan, args: &Args) -> anyhow::Result<()> {
+    arrivals(args)?.into_iter().try_for_each(|arrival| refused(at(plan, args, arrival).check()))
 }
 
 fn plan(args: &Args) -> anyhow::Result<LoadPlan> {
@@ -67,18 +87,13 @@ fn plan(args: &Args) -> anyhow::Result<LoadPlan> {
         }
         .or_exit(ExitCode::Usage)?,
     };
-    let model = args.model.clone().unwrap_or_else(|| "the first listed".to_owned());
     Ok(LoadPlan {
-        endpoint: match args.endpoint {
-            EndpointArg::Completions => Endpoint::Completions,
-            EndpointArg::Chat => Endpoint::Chat,
-        },
         ramp_up: args.ramp_up,
         seed: args.seed.unwrap_or_else(drawn),
         stall_timeout: args.stall_timeout,
         extra_body,
         slo: args.slo.unwrap_or_default(),
-        ..LoadPlan::new(model, args.input_len, args.output_len, 1)
+        ..LoadPlan::new("", args.input_len.unwrap_or(INPUT), args.output_len.unwrap_or(OUTPUT), 1)
     })
 }
 
@@ -89,7 +104,9 @@ fn drawn() -> u64 {
 
 /// The levels that are given; of a sweep the first.
 pub(super) fn arrivals(args: &Args) -> anyhow::Result<Vec<Arrival>> {
-    let arrivals: Vec<Arrival> = if args.rate.is_empty() {
+    let arrivals: Vec<Arrival> = if data::replays(args) {
+        data::speeds(args)
+    } else if args.rate.is_empty() {
         let given = args.concurrency.iter().map(|n| Arrival::Concurrency(*n));
         if args.concurrency.is_empty() { vec![Arrival::Concurrency(1)] } else { given.collect() }
     } else {
@@ -122,11 +139,15 @@ pub(super) fn at(plan: &LoadPlan, args: &Args, arrival: Arrival) -> LoadPlan {
     let counted = match arrival {
         Arrival::Concurrency(n) => n.saturating_mul(10),
         Arrival::Rate { per_s, .. } => (per_s * SECONDS).ceil() as u64,
+        Arrival::Trace { .. } => u64::MAX,
         _ => LEAST,
     };
     let until = match (args.duration, args.num_prompts) {
         (Some(time), _) => Until::Elapsed(time),
-        (None, given) => Until::Requests(given.unwrap_or(counted.max(LEAST))),
+        (None, given) => Until::Requests(match (&plan.prompts, arrival) {
+            (Prompts::Data(data), Arrival::Trace { .. }) => given.unwrap_or(u64::MAX).min(data.set.len() as u64),
+            _ => given.unwrap_or(counted.max(LEAST)),
+        }),
     };
     let usual = match arrival {
         Arrival::Concurrency(n) => n,
