@@ -3,6 +3,8 @@
 mod data;
 mod level;
 mod load;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod requests;
 mod serve;
 
@@ -12,6 +14,8 @@ pub use level::{
     ServerDocument, Severity, TokenCounts,
 };
 pub use load::{LoadDocument, SearchDocument, WorkloadDocument};
+#[cfg(feature = "parquet")]
+pub use parquet::RequestsParquet;
 
 /// The JSON Schema of [`LoadDocument`].
 #[cfg(feature = "json-schema")]

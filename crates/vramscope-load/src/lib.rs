@@ -52,6 +52,7 @@ mod server_side;
 mod slo;
 mod sse;
 mod tokenize;
+mod trust;
 mod verdict;
 
 pub use arrival::{Arrival, Spacing};
@@ -71,6 +72,7 @@ pub use run::{LoadEvent, run, run_until};
 pub use search::{Held, Point, Search, held, knee, saturation};
 pub use server_side::{Scraper, ServerSide};
 pub use slo::Slo;
+pub use trust::{Transport, Trust};
 pub use verdict::{BUSY, ClientLimit, LATE_PART, LOOP_LATE, READ_LATE};
 
 /// The example of the README, which is a test.

@@ -271,6 +271,9 @@ fn outcome(
         Ok(head) => Some(head),
         Err(Unsent::Refused(source)) => return Err(told(FailureKind::Refused, source)),
         Err(Unsent::OwnLimit(source)) => return Err(told(FailureKind::OwnLimit, source)),
+        Err(Unsent::Tls(problem)) => {
+            return Err(Failure::new(FailureKind::Tls, format!("no connection by TLS: {}", client.quote(&problem))));
+        }
         Err(Unsent::Slow) => {
             let message = "no connection within 10 s: the server accepts too slowly";
             return Err(Failure::new(FailureKind::ConnectTimedOut, message));

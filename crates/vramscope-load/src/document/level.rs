@@ -204,6 +204,9 @@ pub struct ClientDocument {
     /// What speaks against it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub limits: Vec<String>,
+    /// Which times stand for those of chunks: `packets`, when the system had them, or `reads`, when this client came to read
+    /// them, where the system does not say (a unix socket; another system than Linux).
+    pub chunk_times: String,
     /// CPU time of the thread that sends and reads. Unit: seconds.
     pub cpu_s: f64,
     /// The part of the measurement for which it was on a CPU. Unit: none, 0 to 1.
@@ -355,6 +358,7 @@ impl LevelDocument {
             client: ClientDocument {
                 is_the_limit: !limits.is_empty(),
                 limits: limits.iter().map(ToString::to_string).collect(),
+                chunk_times: if health.read_after.is_some() { "packets" } else { "reads" }.to_owned(),
                 cpu_s: health.cpu.as_secs_f64(),
                 busy: health.busy,
                 loop_lag: health.loop_lag.map(Into::into),

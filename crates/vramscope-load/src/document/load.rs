@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DatasetDocument, FindingDocument, LevelDocument};
+use super::{DatasetDocument, FindingDocument, LevelDocument, Severity};
 use crate::plan::{LoadPlan, Prompts, Until};
 use crate::prompt::PromptForm;
 use crate::search::{Point, knee, saturation};
+use crate::trust::Transport;
 
 /// A load: what was sent at which levels, and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,8 +17,11 @@ pub struct LoadDocument {
     pub vramscope_load: u32,
     /// The program that wrote it, with its version.
     pub generator: String,
-    /// The server, as host and port.
+    /// The server, as host and port, or as `unix:` with the path of its socket.
     pub server: String,
+    /// By what it is reached: `tcp`, `tls`, `tls_unverified` (anybody may have answered in its place) or `unix`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
     /// The server's version, if it tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_version: Option<String>,
@@ -112,12 +116,27 @@ impl LoadDocument {
             vramscope_load: Self::VERSION,
             generator,
             server,
+            transport: None,
             server_version,
             workload: WorkloadDocument::of(plan),
             levels: Vec::new(),
             search: None,
             stopped: false,
             findings: Vec::new(),
+        }
+    }
+
+    /// Notes by what the server is reached, and warns where nobody knows who answers.
+    pub fn reached_by(&mut self, transport: Transport) {
+        self.transport = Some(transport.name().to_owned());
+        if transport == (Transport::Tls { verified: false }) {
+            let message = "the server's certificate was not looked at: anybody on the way may have answered in its place, and \
+                           read the API key; give its authority's certificate instead";
+            self.findings.push(FindingDocument {
+                code: "tls_unverified".to_owned(),
+                severity: Severity::Warning,
+                message: message.to_owned(),
+            });
         }
     }
 

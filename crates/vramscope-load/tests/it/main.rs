@@ -8,7 +8,11 @@ mod data;
 mod failures;
 #[cfg(test)]
 mod load;
+#[cfg(all(test, feature = "parquet"))]
+mod rows;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod transport;
 #[cfg(test)]
 mod truth;

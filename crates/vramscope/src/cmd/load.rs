@@ -4,7 +4,9 @@ mod args;
 mod data;
 mod levels;
 mod plan;
+mod reach;
 mod render;
+mod requests;
 
 use anyhow::Context as _;
 use vramscope_load::LoadError;
@@ -30,7 +32,7 @@ async fn load(args: &Args, signals: &Signals) -> anyhow::Result<ExitCode> {
     let asked = signals.until_stopped(plan::ask(&client, args)).await;
     let Some(asked) = asked else { return Ok(ExitCode::Interrupted) };
     let asked = asked?;
-    let mut requests = args.requests.as_ref().map(|path| levels::RequestLines::new(path)).transpose()?;
+    let mut requests = args.requests.as_ref().map(|path| requests::RequestsFile::new(path)).transpose()?;
     let measured = signals.in_order(levels::measure(&client, args, asked, signals, requests.as_mut())).await;
     let document = measured?;
     if let Some(requests) = requests {
@@ -65,6 +67,7 @@ fn exit_code(error: &LoadError) -> ExitCode {
         | LoadError::Header { .. }
         | LoadError::Plan { .. }
         | LoadError::OpenFiles { .. } => ExitCode::Usage,
+        LoadError::Trust { .. } => ExitCode::BadInput,
         LoadError::Probe { .. } | LoadError::Warmup { .. } => ExitCode::EngineFailed,
         LoadError::TimedOut { .. } => ExitCode::TimedOut,
         LoadError::Stopped => ExitCode::Interrupted,

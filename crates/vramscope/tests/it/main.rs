@@ -19,6 +19,7 @@ mod gpus;
 mod guides;
 mod load;
 mod load_data;
+mod load_tls;
 mod log;
 mod migrate;
 #[cfg(unix)]

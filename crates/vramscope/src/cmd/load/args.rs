@@ -6,6 +6,7 @@ use std::time::Duration;
 use vramscope_load::{Lengths, Slo};
 
 use super::data::DataArgs;
+use super::reach::ReachArgs;
 use crate::output::Format;
 use crate::time;
 
@@ -25,6 +26,8 @@ Examples:
   vramscope load http://127.0.0.1:8000 --concurrency 16 --dataset sharegpt:ShareGPT_V3.json,turns=4
   vramscope load http://127.0.0.1:8000 --dataset trace:conversation_trace.jsonl --trace-speed 0.5,1,2 --duration 5m
   vramscope load http://127.0.0.1:8000 --rate 4 --dataset prefix:80%,256 --model base=0.5,lora-a=0.3,lora-b=0.2
+  vramscope load https://gateway.example/v1 --ca-file company.pem --concurrency 8
+  vramscope load unix:/run/engine.sock --concurrency 8
 
 The API key is better given in the variable VRAMSCOPE_API_KEY, which no process list shows.
 
@@ -32,7 +35,7 @@ Exit codes: 0 all requests were answered, 2 the command line is wrong, 3 the dat
 warm-up, 8 more requests failed than --max-failed allows, 9 no server answers, 130 stopped by Ctrl-C; what was answered is
 kept.")]
 pub(crate) struct Args {
-    /// The server: http://HOST:PORT, with or without /v1
+    /// The server: http://HOST:PORT, https://HOST:PORT or unix:/path/to.sock, with or without /v1
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// Requests in flight always, one level or several [default: 1]
@@ -87,6 +90,8 @@ pub(crate) struct Args {
     /// More fields of every request's body, as a JSON object
     #[arg(long, value_name = "JSON", help_heading = "Requests")]
     pub(crate) extra_body: Option<String>,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
     /// The API key
     #[arg(long, value_name = "KEY", env = "VRAMSCOPE_API_KEY", hide_env_values = true, help_heading = "Requests")]
     pub(crate) api_key: Option<String>,
@@ -108,7 +113,7 @@ pub(crate) struct Args {
     /// The document, with all levels
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(crate) output: Option<PathBuf>,
-    /// A line of JSON for each request, with the time of each chunk
+    /// A row for each request, with the time of each chunk: lines of JSON, or Parquet where FILE ends in .parquet
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) requests: Option<PathBuf>,
     /// What to print: a table for people, or the document

@@ -1,20 +1,12 @@
 //! Measures one level after the other.
 
-use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
-
-use serde_json::json;
 use vramscope_load::document::{LevelDocument, LoadDocument, SearchDocument};
-use vramscope_load::{
-    Arrival, Client, LoadError, LoadEvent, LoadPlan, LoadReport, Prompts, Scraper, Search, run_until,
-};
-use vramscope_schema::ExitCode;
+use vramscope_load::{Arrival, Client, LoadError, LoadEvent, LoadPlan, Prompts, Scraper, Search, run_until};
 
 use super::args::Args;
 use super::plan::{self, Asked};
 use super::refused;
-use crate::exit::OrExit as _;
-use crate::output;
+use super::requests::RequestsFile;
 use crate::progress::Progress;
 use crate::signals::Signals;
 
@@ -31,7 +23,7 @@ struct Course<'a> {
     args: &'a Args,
     plan: LoadPlan,
     signals: &'a Signals,
-    requests: Option<&'a mut RequestLines>,
+    requests: Option<&'a mut RequestsFile>,
     document: LoadDocument,
 }
 
@@ -41,12 +33,13 @@ pub(super) async fn measure(
     args: &Args,
     asked: Asked,
     signals: &Signals,
-    requests: Option<&mut RequestLines>,
+    requests: Option<&mut RequestsFile>,
 ) -> anyhow::Result<LoadDocument> {
     let arrivals = plan::arrivals(args)?;
     let generator = concat!("vramscope ", env!("CARGO_PKG_VERSION")).to_owned();
     let first = arrivals.first().map_or_else(|| asked.plan.clone(), |first| plan::at(&asked.plan, args, *first));
     let mut document = LoadDocument::new(generator, client.server().to_owned(), asked.server_version, &first);
+    document.reached_by(client.transport());
     // How many requests a level has follows from it, unless somebody says so.
     document.workload.requests = args.num_prompts;
     let mut course = Course { client, args, plan: asked.plan, signals, requests, document };
@@ -173,37 +166,4 @@ fn said(arrival: Arrival, repeat: u32) -> String {
         _ => "a level".to_owned(),
     };
     if repeat > 1 { format!("{level} (again, {repeat})") } else { level }
-}
-
-/// The file with a line for each request.
-pub(super) struct RequestLines {
-    path: PathBuf,
-    lines: BufWriter<tempfile::NamedTempFile>,
-}
-
-impl RequestLines {
-    /// Begins beside the file that it will be.
-    pub(super) fn new(path: &Path) -> anyhow::Result<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        let file = tempfile::NamedTempFile::new_in(folder).or_exit(ExitCode::CannotWrite)?;
-        Ok(Self { path: path.to_owned(), lines: BufWriter::new(file) })
-    }
-
-    fn add(&mut self, report: &LoadReport, repeat: u32) -> anyhow::Result<()> {
-        let level = match report.plan.arrival {
-            Arrival::Concurrency(n) => json!({"concurrency": n, "repeat": repeat}),
-            Arrival::Rate { per_s, .. } => json!({"rate_per_s": per_s, "repeat": repeat}),
-            Arrival::Trace { speed, .. } => json!({"trace_speed": speed, "repeat": repeat}),
-            _ => json!({"repeat": repeat}),
-        };
-        let escaped = output::EscapedJson::new(&mut self.lines);
-        report.write_requests(&level, escaped).or_exit(ExitCode::CannotWrite)
-    }
-
-    /// Gives the file its name.
-    pub(super) fn keep(mut self) -> anyhow::Result<()> {
-        self.lines.flush().or_exit(ExitCode::CannotWrite)?;
-        let file = self.lines.into_inner().or_exit(ExitCode::CannotWrite)?;
-        file.persist(&self.path).map(drop).or_exit(ExitCode::CannotWrite)
-    }
 }

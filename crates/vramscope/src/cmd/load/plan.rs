@@ -8,7 +8,7 @@ use vramscope_load::{Arrival, Client, Lengths, LoadPlan, Prompts, Spacing, Until
 use vramscope_schema::ExitCode;
 
 use super::args::Args;
-use super::{data, refused};
+use super::{data, reach, refused};
 use crate::exit::OrExit as _;
 
 /// A drawn seed has so many bits: every reader of JSON keeps them.
@@ -32,7 +32,7 @@ pub(super) struct Asked {
 
 /// The client of the server.
 pub(super) fn client(args: &Args) -> anyhow::Result<Client> {
-    let mut client = refused(Client::new(&args.url, args.api_key.clone()))?;
+    let mut client = reach::client(args)?;
     for header in &args.header {
         let (name, value) = header
             .split_once(':')

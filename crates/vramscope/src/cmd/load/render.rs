@@ -20,6 +20,10 @@ pub(super) fn table(document: &LoadDocument, width: usize) -> String {
         let word = if finding.severity == Severity::Warning { "warning" } else { "note" };
         let _ = writeln!(text, "  {word} at {}: {}", name(level), finding.message);
     }
+    for finding in &document.findings {
+        let word = if finding.severity == Severity::Warning { "warning" } else { "note" };
+        let _ = writeln!(text, "  {word}: {}", finding.message);
+    }
     if document.stopped {
         text.push_str("  stopped before its end; what was answered until then is above\n");
     }
