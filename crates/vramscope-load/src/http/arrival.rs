@@ -58,7 +58,6 @@ impl Room {
 
         let mut parts = [io::IoSliceMut::new(&mut self.bytes)];
         let read = recvmsg::<()>(stream.fd(), &mut parts, Some(&mut self.control), MsgFlags::empty())?;
-        let now = Instant::now();
         let noted = read.cmsgs().ok().into_iter().flatten().find_map(|message| match message {
             ControlMessageOwned::ScmTimestampns(time) => Some(std::time::Duration::from(time)),
             _ => None,
@@ -68,6 +67,9 @@ impl Room {
             // The clock of packets is the one on the wall: what it says is believed where it was not set meanwhile.
             since_1970.checked_sub(noted).filter(|age| *age < MOST_AGE)
         });
+        // After the clock on the wall: where another program comes between the two, a chunk is told later than it came, as any
+        // reader is, and never earlier.
+        let now = Instant::now();
         let at = read_after.and_then(|age| now.checked_sub(age)).unwrap_or(now);
         Ok((read.bytes, Arrived { at, read_after }))
     }
