@@ -31,7 +31,6 @@ fn runtime() -> tokio::runtime::Runtime {
 const WORDS: [&str; 9] =
     ["--num-prompts", "20", "--input-len", "6", "--output-len", "3", "--concurrency", "4", "--format"];
 
-#[cfg(feature = "tls")]
 #[test]
 fn a_server_behind_tls_is_believed_by_its_authority_or_with_a_loud_warning() {
     let server = Server::start(Script::default()).unwrap();

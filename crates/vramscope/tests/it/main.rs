@@ -19,6 +19,7 @@ mod gpus;
 mod guides;
 mod load;
 mod load_data;
+#[cfg(feature = "tls")]
 mod load_tls;
 mod log;
 mod migrate;
