@@ -47,7 +47,8 @@ pub struct Script {
     /// Whole blocks of 16 tokens or words that a prompt begins with and that came before are counted as found in a prefix
     /// cache. It is answered no sooner.
     pub prefix_cache: bool,
-    /// `/tokenize` counts a token for so many bytes; without it there is no such path.
+    /// A text has a token for so many bytes, and a chat eleven more; `/tokenize` tells. Without it a word is a token, and there
+    /// is no such path.
     pub bytes_per_token: Option<f64>,
     /// Times follow from how many requests run; `ttft_ms` and `gap_ms` are then not looked at.
     pub capacity: Option<Capacity>,

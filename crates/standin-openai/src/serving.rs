@@ -34,7 +34,7 @@ struct Completion {
 /// A prompt, of which only the kind and the length matter: to build a list of ids would keep the loop from its schedule.
 #[derive(Default)]
 enum Prompt {
-    Words(u64),
+    Text(String),
     Ids(u64),
     #[default]
     None,
@@ -49,7 +49,7 @@ impl<'de> Deserialize<'de> for Prompt {
                 f.write_str("a text or a list of token ids")
             }
             fn visit_str<E>(self, text: &str) -> Result<Prompt, E> {
-                Ok(Prompt::Words(words(text)))
+                Ok(Prompt::Text(text.to_owned()))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut ids: A) -> Result<Prompt, A::Error> {
                 let mut count = 0;
@@ -88,9 +88,10 @@ impl Loop {
             }
             ("POST", "/tokenize") if self.script.bytes_per_token.is_some() => {
                 let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-                #[expect(clippy::cast_precision_loss, reason = "bytes of one text")]
-                let bytes = body["prompt"].as_str().map_or(0, str::len) as f64;
-                let count = (bytes / self.script.bytes_per_token.unwrap_or(1.0)).ceil();
+                let count = match body["prompt"].as_str() {
+                    Some(text) => self.script.tokens(text),
+                    None => self.script.chat_tokens(body["messages"].as_array().map_or(&[], Vec::as_slice)),
+                };
                 json(&serde_json::json!({"count": count, "max_model_len": self.script.max_model_len}).to_string())
             }
             ("GET", "/metrics") => {
@@ -133,8 +134,8 @@ impl Loop {
                 return self.send(slot, &refusal(400, "prompt must be a string"));
             }
             Prompt::Ids(count) => *count,
-            Prompt::Words(count) => *count,
-            Prompt::None => asked.messages.iter().filter_map(|one| one["content"].as_str()).map(words).sum(),
+            Prompt::Text(text) => self.script.tokens(text),
+            Prompt::None => self.script.chat_tokens(&asked.messages),
         };
         let most = asked.max_tokens.or(asked.max_completion_tokens).unwrap_or(MAX_TOKENS);
         if input.saturating_add(most) > self.script.max_model_len {
@@ -322,6 +323,25 @@ impl Loop {
     }
 }
 
-fn words(text: &str) -> u64 {
-    text.split_whitespace().count() as u64
+/// What the template of a chat adds where tokens are counted by bytes.
+const TEMPLATE: u64 = 11;
+
+impl Script {
+    /// The tokens of a text: its words, unless it says how many bytes a token has.
+    fn tokens(&self, text: &str) -> u64 {
+        let Some(bytes_per_token) = self.bytes_per_token else { return text.split_whitespace().count() as u64 };
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "bytes of one text"
+        )]
+        let tokens = (text.len() as f64 / bytes_per_token).ceil() as u64;
+        tokens
+    }
+
+    fn chat_tokens(&self, messages: &[Value]) -> u64 {
+        let said: u64 = messages.iter().filter_map(|one| one["content"].as_str()).map(|text| self.tokens(text)).sum();
+        said + if self.bytes_per_token.is_some() { TEMPLATE } else { 0 }
+    }
 }

@@ -64,7 +64,7 @@ pub use health::{ClientHealth, ReadAfter};
 pub use lengths::Lengths;
 pub use metrics::{EngineMetrics, EngineReadings};
 pub use mix::{Mix, ModelShare};
-pub use plan::{DataPrompts, LoadPlan, Prompts, Until};
+pub use plan::{DataPrompts, LoadPlan, Prompts, Until, WordTokens};
 pub use prompt::PromptForm;
 pub use report::{Anchor, LATE, Latency, LoadReport, Summary};
 pub use request::{Asked, Counted, Origin, RequestRecord, Tokens};

@@ -56,12 +56,30 @@ pub struct LoadPlan {
     /// The token ids that prompts draw from: within the model's vocabulary, and free of ids with a special meaning
     /// that would matter (an image's placeholder).
     pub token_ids: Range<u32>,
+    /// How many tokens the words of a prompt have, where it is made of words.
+    pub words: WordTokens,
     /// How long the server may send nothing before a request counts as failed.
     pub stall_timeout: Duration,
     /// More fields of each request's body.
     pub extra_body: Map<String, Value>,
     /// What counts as good.
     pub slo: Slo,
+}
+
+/// How many tokens a prompt of words has, as [`crate::Client::word_tokens`] learns it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WordTokens {
+    /// Tokens of a word, on the mean; 1 where nobody knows, and lengths then count words.
+    pub per_word: f64,
+    /// Tokens that the template of a chat adds to each prompt.
+    pub template: u64,
+}
+
+impl Default for WordTokens {
+    /// A token a word, and nothing besides.
+    fn default() -> Self {
+        Self { per_word: 1.0, template: 0 }
+    }
 }
 
 /// Where prompts come from.
@@ -133,6 +151,7 @@ impl LoadPlan {
             seed: 0,
             stream: 0,
             token_ids: 0..10_000,
+            words: WordTokens::default(),
             stall_timeout: Duration::from_secs(600),
             extra_body: Map::new(),
             slo: Slo::default(),
@@ -198,6 +217,10 @@ impl LoadPlan {
         if self.token_ids.is_empty() {
             let ids = &self.token_ids;
             return wrong("token_ids", format!("{ids:?} is empty; expected ids below the vocabulary's size"));
+        }
+        if !(0.1..=100.0).contains(&self.words.per_word) {
+            let problem = format!("{} tokens a word are out of range; expected 0.1 to 100", self.words.per_word);
+            return wrong("words", problem);
         }
         if self.stall_timeout.is_zero() {
             return wrong("stall_timeout", "it is zero; expected the longest time without a token");

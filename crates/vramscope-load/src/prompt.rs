@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::plan::{LoadPlan, Prompts};
+use crate::plan::{LoadPlan, Prompts, WordTokens};
 use crate::random::Random;
 
 /// A prompt as the API takes it: a list of token ids, a text, or the messages of a chat.
@@ -30,8 +30,8 @@ pub(crate) struct Said {
 pub enum PromptForm {
     /// Token ids: `input_len` is exact.
     TokenIds,
-    /// Words, because the server refuses ids or it is a chat: `input_len` counts words, and only the server knows the
-    /// tokens.
+    /// Words, because the server refuses ids or it is a chat: `input_len` counts words, unless the plan
+    /// knows how many tokens they have, and then it is met on the mean.
     Text,
     /// The plan's text, or a data set's, as it is: only the server knows its tokens.
     Given,
@@ -70,13 +70,14 @@ pub(crate) struct Build<'a> {
     plan: &'a LoadPlan,
     ids: Option<Vec<u32>>,
     text: String,
+    words: u64,
     len: u64,
 }
 
 impl<'a> Build<'a> {
     /// An empty prompt of ids, or of words for any other form.
     pub(crate) fn new(plan: &'a LoadPlan, form: PromptForm) -> Self {
-        Self { plan, ids: (form == PromptForm::TokenIds).then(Vec::new), text: String::new(), len: 0 }
+        Self { plan, ids: (form == PromptForm::TokenIds).then(Vec::new), text: String::new(), words: 0, len: 0 }
     }
 
     /// So many tokens or words that are a request's own.
@@ -94,12 +95,29 @@ impl<'a> Build<'a> {
             ids.extend((0..len).map(|_| first.saturating_add(random.below(count))));
             return;
         }
-        for _ in 0..len {
+        // Of all parts together, so that no part's rounding adds up.
+        let words = self.words_of(self.len);
+        for _ in self.words..words {
             if !self.text.is_empty() {
                 self.text.push(' ');
             }
             self.text.extend(word(&mut random));
         }
+        self.words = self.words.max(words);
+    }
+
+    /// The words of a prompt of so many tokens, at least one.
+    fn words_of(&self, len: u64) -> u64 {
+        let WordTokens { per_word, template } = self.plan.words;
+        let len = len.saturating_sub(template);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "tokens of one prompt, checked with the plan"
+        )]
+        let words = (len as f64 / per_word).round() as u64;
+        words.max(1)
     }
 
     /// Its tokens or words so far.

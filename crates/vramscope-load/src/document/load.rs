@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DatasetDocument, FindingDocument, LevelDocument, Severity};
-use crate::plan::{LoadPlan, Prompts, Until};
+use crate::plan::{LoadPlan, Prompts, Until, WordTokens};
 use crate::prompt::PromptForm;
 use crate::search::{Point, knee, saturation};
 use crate::trust::Transport;
@@ -54,10 +54,18 @@ pub struct WorkloadDocument {
     /// The form of prompts: `token_ids`, `text` (words made from the seed) or `given`, as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompts: Option<String>,
-    /// Prompt lengths as on the command line: `512`, `200..2000`, `normal:500,100`; words where prompts are text. Absent
+    /// Prompt lengths as on the command line: `512`, `200..2000`, `normal:500,100`; words where prompts are text and
+    /// `tokens_per_word` is absent. Absent
     /// for a given text and a data set. Unit: tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_len: Option<String>,
+    /// Tokens of a word, as the server counted them for prompts of words: `input_len` is then in tokens, met on the mean.
+    /// Absent where lengths count words, or prompts are token ids. Unit: tokens per word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_word: Option<f64>,
+    /// Tokens that the chat's template adds, which count as a part of `input_len`. Unit: tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template_tokens: Option<u64>,
     /// Generated lengths, likewise; `data` where each record of a data set has its own. Unit: tokens.
     pub output_len: String,
     /// Where prompts and lengths come from, if not from the seed alone.
@@ -193,6 +201,8 @@ impl WorkloadDocument {
             endpoint: plan.endpoint.name().to_owned(),
             prompts: None,
             input_len: plan.prompts.are_of_lengths().then(|| plan.input_len.to_string()),
+            tokens_per_word: (plan.words != WordTokens::default()).then_some(plan.words.per_word),
+            template_tokens: (plan.words.template > 0).then_some(plan.words.template),
             output_len: match &plan.prompts {
                 Prompts::Data(data) if data.own_output && data.set.has_lengths() => "data".to_owned(),
                 _ => plan.output_len.to_string(),

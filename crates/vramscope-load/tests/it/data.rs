@@ -270,3 +270,21 @@ async fn a_server_that_counts_tokens_is_asked() {
     let client = Client::new(&plain.url(), None).unwrap();
     assert_eq!(client.count_tokens("standin", "x").await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn the_words_of_a_chat_are_as_many_as_have_the_tokens_that_are_asked() {
+    let server = Standin::start(Script { bytes_per_token: Some(2.3), ..Script::default() }).unwrap();
+    let client = Client::new(&server.url(), None).unwrap();
+    let mut plan =
+        LoadPlan { endpoint: Endpoint::Chat, input_len: "50..900".parse().unwrap(), ..plan(Prompts::Random, 40) };
+    let words = client.word_tokens(&plan).await.unwrap().unwrap();
+    assert!((words.per_word - 5.0 / 2.3).abs() < 0.01 && words.template == 11, "{words:?}");
+    plan.words = words;
+    let report = run(&client, &plan, &mut |_| {}).await.unwrap();
+    for (record, tokens) in report.completed() {
+        let (asked, counted) = (record.asked.input.unwrap(), tokens.input.unwrap());
+        assert!(asked.abs_diff(counted) <= 3, "{asked} {counted}");
+    }
+    let plain = Standin::start(Script::default()).unwrap();
+    assert_eq!(Client::new(&plain.url(), None).unwrap().word_tokens(&plan).await.unwrap(), None);
+}

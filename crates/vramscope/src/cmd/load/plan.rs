@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use anyhow::anyhow;
 use serde_json::{Map, Value};
-use vramscope_load::{Arrival, Client, Lengths, LoadPlan, Prompts, Spacing, Until};
+use vramscope_load::{Arrival, Client, Endpoint, Lengths, LoadPlan, Prompts, Spacing, Until};
 use vramscope_schema::ExitCode;
 
 use super::args::Args;
@@ -68,6 +68,12 @@ pub(super) async fn ask(client: &Client, args: &Args) -> anyhow::Result<Asked> {
     if later {
         plan.prompts = data::prompts(Some(client), &plan, args, set).await?;
         check(&plan, args)?;
+    }
+    // A chat is made of words: where the server says how many tokens they have, lengths are tokens all the same.
+    if plan.endpoint == Endpoint::Chat
+        && let Ok(Some(words)) = client.word_tokens(&plan).await
+    {
+        plan.words = words;
     }
     let server_version = client.version().await.ok().flatten();
     Ok(Asked { plan, server_version })

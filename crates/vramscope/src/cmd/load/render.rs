@@ -33,7 +33,8 @@ pub(super) fn table(document: &LoadDocument, width: usize) -> String {
 fn head(document: &LoadDocument) -> String {
     let work = &document.workload;
     let version = document.server_version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
-    let unit = if work.prompts.as_deref() == Some("text") { "words" } else { "tokens" };
+    let unit =
+        if work.prompts.as_deref() == Some("text") && work.tokens_per_word.is_none() { "words" } else { "tokens" };
     let input = match (&work.dataset, &work.input_len) {
         (Some(data), Some(len)) => format!("{len} {unit}, {},", super::data::said(data)),
         (Some(data), None) => super::data::said(data),
