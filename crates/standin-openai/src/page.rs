@@ -43,11 +43,13 @@ pub fn metrics_page(model: &str, counts: &Counts) -> String {
     page
 }
 
-/// `/v1/models`.
-pub fn models_page(model: &str, max_model_len: u64) -> String {
-    let one = json!({"id": model, "object": "model", "owned_by": "vllm", "root": model, "parent": null,
-                     "max_model_len": max_model_len});
-    json!({"object": "list", "data": [one]}).to_string()
+/// `/v1/models`: the model and its adapters.
+pub fn models_page(model: &str, adapters: &[String], max_model_len: u64) -> String {
+    let base = json!({"id": model, "object": "model", "owned_by": "vllm", "root": model, "parent": null,
+                      "max_model_len": max_model_len});
+    let adapters = adapters.iter().map(|id| json!({"id": id, "object": "model", "owned_by": "vllm", "parent": model}));
+    let all: Vec<_> = std::iter::once(base).chain(adapters).collect();
+    json!({"object": "list", "data": all}).to_string()
 }
 
 /// `/version`.

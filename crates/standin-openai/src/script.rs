@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Script {
     /// The one model that is served; a request for another is answered with 404.
     pub model: String,
+    /// More names that are served, as those of adapters are.
+    pub adapters: Vec<String>,
     /// The longest prompt and answer together, in tokens.
     pub max_model_len: u64,
     /// What `/version` answers.
@@ -42,8 +44,12 @@ pub struct Script {
     pub tokens_short: u64,
     /// Prompts that are lists of token ids are refused.
     pub refuses_token_ids: bool,
-    /// A prompt that came before is counted as found in a prefix cache. It is answered no sooner.
+    /// Whole blocks of 16 tokens or words that a prompt begins with and that came before are counted as found in a prefix
+    /// cache. It is answered no sooner.
     pub prefix_cache: bool,
+    /// A text has a token for so many bytes, and a chat eleven more; `/tokenize` tells. Without it a word is a token, and there
+    /// is no such path.
+    pub bytes_per_token: Option<f64>,
     /// Times follow from how many requests run; `ttft_ms` and `gap_ms` are then not looked at.
     pub capacity: Option<Capacity>,
     /// Times follow from lengths; `ttft_ms` and `gap_ms` are then not looked at. Not together with `capacity`.
@@ -173,6 +179,7 @@ impl Default for Script {
         let texts = " the of and a to in is that it was for on are as with his they at be\n";
         Self {
             model: "standin".into(),
+            adapters: Vec::new(),
             max_model_len: 1 << 20,
             version: "0.32.0".into(),
             api_key: None,
@@ -191,6 +198,7 @@ impl Default for Script {
             tokens_short: 0,
             refuses_token_ids: false,
             prefix_cache: false,
+            bytes_per_token: None,
             capacity: None,
             linear: None,
         }

@@ -100,7 +100,7 @@ pub(crate) struct Loop {
     /// Connections whose requests wait for a place.
     pub(crate) queue: VecDeque<usize>,
     pub(crate) first_arrival_ns: Option<u64>,
-    /// Hashes of the prompts that came.
+    /// Hashes of the beginnings of prompts that came, block by block.
     pub(crate) prompts: std::collections::HashSet<u64>,
 }
 

@@ -34,7 +34,7 @@ struct Completion {
 /// A prompt, of which only the kind and the length matter: to build a list of ids would keep the loop from its schedule.
 #[derive(Default)]
 enum Prompt {
-    Words(u64),
+    Text(String),
     Ids(u64),
     #[default]
     None,
@@ -49,7 +49,7 @@ impl<'de> Deserialize<'de> for Prompt {
                 f.write_str("a text or a list of token ids")
             }
             fn visit_str<E>(self, text: &str) -> Result<Prompt, E> {
-                Ok(Prompt::Words(words(text)))
+                Ok(Prompt::Text(text.to_owned()))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut ids: A) -> Result<Prompt, A::Error> {
                 let mut count = 0;
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Prompt {
 /// Tokens that are generated where nobody says how many.
 const MAX_TOKENS: u64 = 16;
 /// A prefix is found in whole blocks.
-const BLOCK: u64 = 16;
+const BLOCK: usize = 16;
 
 impl Loop {
     /// Answers a request, or begins to.
@@ -83,7 +83,17 @@ impl Loop {
             ("POST", "/v1/chat/completions") => return self.complete(slot, request, true, arrived_ns),
             ("GET", "/health") => whole(200, "text/plain", ""),
             ("GET", "/version") => json(&version_page(&self.script.version)),
-            ("GET", "/v1/models") => json(&models_page(&self.script.model, self.script.max_model_len)),
+            ("GET", "/v1/models") => {
+                json(&models_page(&self.script.model, &self.script.adapters, self.script.max_model_len))
+            }
+            ("POST", "/tokenize") if self.script.bytes_per_token.is_some() => {
+                let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+                let count = match body["prompt"].as_str() {
+                    Some(text) => self.script.tokens(text),
+                    None => self.script.chat_tokens(body["messages"].as_array().map_or(&[], Vec::as_slice)),
+                };
+                json(&serde_json::json!({"count": count, "max_model_len": self.script.max_model_len}).to_string())
+            }
             ("GET", "/metrics") => {
                 whole(200, "text/plain; version=0.0.4; charset=utf-8", &metrics_page(&self.script.model, &self.counts))
             }
@@ -116,7 +126,7 @@ impl Loop {
             Ok(asked) => asked,
             Err(error) => return self.send(slot, &refusal(400, &error.to_string())),
         };
-        if asked.model != self.script.model {
+        if asked.model != self.script.model && !self.script.adapters.contains(&asked.model) {
             return self.send(slot, &refusal(404, &format!("The model `{}` does not exist.", asked.model)));
         }
         let input = match &asked.prompt {
@@ -124,8 +134,8 @@ impl Loop {
                 return self.send(slot, &refusal(400, "prompt must be a string"));
             }
             Prompt::Ids(count) => *count,
-            Prompt::Words(count) => *count,
-            Prompt::None => asked.messages.iter().filter_map(|one| one["content"].as_str()).map(words).sum(),
+            Prompt::Text(text) => self.script.tokens(text),
+            Prompt::None => self.script.chat_tokens(&asked.messages),
         };
         let most = asked.max_tokens.or(asked.max_completion_tokens).unwrap_or(MAX_TOKENS);
         if input.saturating_add(most) > self.script.max_model_len {
@@ -137,11 +147,13 @@ impl Loop {
             let mut truth = locked(&self.truth);
             let row = truth.requests.len();
             let number = row as u64;
-            truth.requests.push(RequestTruth { number, arrived_ns, input_tokens: input, ..RequestTruth::default() });
+            let model = asked.model.clone();
+            let one = RequestTruth { number, arrived_ns, model, input_tokens: input, ..RequestTruth::default() };
+            truth.requests.push(one);
             (row, number)
         };
         self.first_arrival_ns.get_or_insert(arrived_ns);
-        self.look_up(&request.body, input);
+        self.look_up(&request.body);
         let failure = self.script.failure(number);
         if let Some(How::Status(status)) = failure {
             self.note(row, |one| one.status = status);
@@ -169,15 +181,29 @@ impl Loop {
         }
     }
 
-    /// Counts what a prefix cache would find: all of a request that came before.
-    fn look_up(&mut self, body: &[u8], input: u64) {
+    /// Counts what a prefix cache would find: blocks that came before, up to the first that did not.
+    fn look_up(&mut self, body: &[u8]) {
         if !self.script.prefix_cache {
             return;
         }
-        let mut hasher = FnvHasher::default();
-        hasher.write(body);
-        if !self.prompts.insert(hasher.finish()) {
-            self.counts.prefix_hit_tokens += input / BLOCK * BLOCK;
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let said = |one: &Value| one["content"].as_str().map(str::to_owned);
+        let tokens: Vec<String> = match &body["prompt"] {
+            Value::Array(ids) => ids.iter().map(ToString::to_string).collect(),
+            Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
+            _ => {
+                let texts = body["messages"].as_array().into_iter().flatten().filter_map(said);
+                texts.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+            }
+        };
+        let (mut hasher, mut found) = (FnvHasher::default(), true);
+        for block in tokens.chunks_exact(BLOCK) {
+            for token in block {
+                hasher.write(token.as_bytes());
+                hasher.write_u8(0);
+            }
+            found &= !self.prompts.insert(hasher.finish());
+            self.counts.prefix_hit_tokens += if found { BLOCK as u64 } else { 0 };
         }
     }
 
@@ -303,6 +329,25 @@ impl Loop {
     }
 }
 
-fn words(text: &str) -> u64 {
-    text.split_whitespace().count() as u64
+/// What the template of a chat adds where tokens are counted by bytes.
+const TEMPLATE: u64 = 11;
+
+impl Script {
+    /// The tokens of a text: its words, unless it says how many bytes a token has.
+    fn tokens(&self, text: &str) -> u64 {
+        let Some(bytes_per_token) = self.bytes_per_token else { return text.split_whitespace().count() as u64 };
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "bytes of one text"
+        )]
+        let tokens = (text.len() as f64 / bytes_per_token).ceil() as u64;
+        tokens
+    }
+
+    fn chat_tokens(&self, messages: &[Value]) -> u64 {
+        let said: u64 = messages.iter().filter_map(|one| one["content"].as_str()).map(|text| self.tokens(text)).sum();
+        said + if self.bytes_per_token.is_some() { TEMPLATE } else { 0 }
+    }
 }

@@ -22,6 +22,8 @@ pub struct RequestTruth {
     pub arrived_ns: u64,
     /// The HTTP status of the answer, 0 while there is none.
     pub status: u16,
+    /// The model it asked for.
+    pub model: String,
     /// Tokens of its prompt.
     pub input_tokens: u64,
     /// When each write that held tokens began.

@@ -139,7 +139,9 @@ async fn converse(state: &State, mut connection: Connection) -> io::Result<()> {
                 None => plain(&mut connection, 200, "").await?,
             },
             ("GET", "/version") => jsonly(&mut connection, &version_page(&state.engine.script.version)).await?,
-            ("GET", "/v1/models") => jsonly(&mut connection, &models_page(&state.model, state.max_model_len)).await?,
+            ("GET", "/v1/models") => {
+                jsonly(&mut connection, &models_page(&state.model, &[], state.max_model_len)).await?
+            }
             ("GET", "/metrics") => plain(&mut connection, 200, &metrics(state)).await?,
             ("POST", "/v1/completions") => complete(state, &mut connection, &request).await?,
             ("POST", "/start_profile") if state.profiler.is_some() => plain(&mut connection, 200, "").await?,

@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::error::{Failure, FailureKind};
 use crate::http::Head;
 use crate::request::{Asked, Counted, Tokens};
+use crate::said;
 use crate::sse::{Decoder, TooLong};
 
 /// As much of a refusal as is read.
@@ -23,6 +24,8 @@ pub(crate) struct Answer {
     pub(crate) id: Option<String>,
     decoder: Decoder,
     body: Body,
+    /// The bytes of the answer, where what it says is wanted.
+    kept: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -58,7 +61,17 @@ impl Answer {
             id: None,
             most: asked.output.saturating_mul(2).saturating_add(SPARE_CHUNKS),
         };
-        Self { asked, id: None, decoder: Decoder::default(), body }
+        Self { asked, id: None, decoder: Decoder::default(), body, kept: None }
+    }
+
+    /// Has the bytes kept.
+    pub(crate) fn keep(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// What was said, once the answer has ended; `None` where it was not kept.
+    pub(crate) fn said(&mut self) -> Option<String> {
+        self.kept.take().map(|kept| said::text(&kept))
     }
 
     /// Takes a part of the body, read at this time; tells whether it brought a choice.
@@ -73,6 +86,10 @@ impl Answer {
             let message = format!("the server answers {}, not a stream of events", client.quote(kind));
             body.wrong.get_or_insert_with(|| Failure::new(FailureKind::Malformed, message));
             return false;
+        }
+        if let Some(kept) = &mut self.kept {
+            let room = said::MAX_KEPT.saturating_sub(kept.len());
+            kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
         let before = body.chunks.len();
         let taken = self.decoder.push(bytes, &mut |data| body.event(client, data, at));
@@ -205,7 +222,7 @@ mod tests {
     fn read(output: u64, events: &[&str]) -> (Vec<u64>, Result<Tokens, FailureKind>) {
         let client = Client::new("http://h:1", None).unwrap();
         let anchor = Instant::now();
-        let mut answer = Answer::new(Asked { input: Some(3), output }, anchor);
+        let mut answer = Answer::new(Asked { input: Some(3), output, of: crate::request::Origin::default() }, anchor);
         let head = Head::of(200, "text/event-stream");
         for (event, at) in events.iter().zip(1..) {
             let bytes = format!("data: {event}\n\n");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{LoadPlan, MAX_REQUESTS, Until};
+use crate::plan::{LoadPlan, MAX_REQUESTS, Prompts, Until};
 use crate::random::Random;
 
 /// The stream of random numbers that arrivals use.
@@ -21,6 +21,13 @@ pub enum Arrival {
         /// How they are spread.
         spacing: Spacing,
         /// Not more than so many in flight: those that are due meanwhile are held back, and that is counted.
+        max_in_flight: Option<u64>,
+    },
+    /// As the requests of a trace came, from the first of them on.
+    Trace {
+        /// So many times as fast.
+        speed: f64,
+        /// Not more than so many in flight, as with a rate.
         max_in_flight: Option<u64>,
     },
 }
@@ -47,7 +54,11 @@ impl LoadPlan {
     /// A ramp is laid over that: during it the rate rises evenly from 0, so that it delays what follows by half its
     /// length.
     pub fn due(&self) -> Option<Vec<Duration>> {
-        let Arrival::Rate { per_s, spacing, .. } = self.arrival else { return None };
+        let (per_s, spacing) = match self.arrival {
+            Arrival::Rate { per_s, spacing, .. } => (per_s, spacing),
+            Arrival::Trace { speed, .. } => return self.as_recorded(speed),
+            Arrival::Concurrency(_) => return None,
+        };
         let mut random = Random::of(self.seed, &[ARRIVALS, self.stream]);
         let mut sum = 0.0;
         let sums = std::iter::repeat_with(|| {
@@ -74,6 +85,19 @@ impl LoadPlan {
             }
         };
         Some(due.into_iter().map(|due| Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)).collect())
+    }
+}
+
+impl LoadPlan {
+    /// When the requests of a trace are due.
+    fn as_recorded(&self, speed: f64) -> Option<Vec<Duration>> {
+        let Prompts::Data(data) = &self.prompts else { return None };
+        let times = data.set.times(usize::try_from(data.first).unwrap_or(usize::MAX));
+        let scaled = times.map(|at| Duration::try_from_secs_f64(at.as_secs_f64() / speed).unwrap_or(Duration::MAX));
+        Some(match self.until {
+            Until::Requests(requests) => scaled.take(usize::try_from(requests).unwrap_or(usize::MAX)).collect(),
+            Until::Elapsed(time) => scaled.take_while(|due| *due <= time).collect(),
+        })
     }
 }
 

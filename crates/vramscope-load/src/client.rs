@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use vramscope_core::without_controls;
 
-use crate::address::Address;
+use crate::address::{Address, Place};
 use crate::chunk;
 use crate::error::LoadError;
 use crate::http::{Arrived, Connection, Head, NoHttp, Pool, Reader, Unsent};
+use crate::trust::{Transport, Trust};
 
 /// An answer to a question about the server (not a completion) comes within this time or not at all.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +42,7 @@ pub struct Client {
 #[derive(Clone)]
 struct Shared {
     address: Address,
+    transport: Transport,
     /// Lines of the head that each request has, one after the other.
     headers: String,
     /// What no message may repeat.
@@ -50,7 +52,7 @@ struct Shared {
 impl fmt::Debug for Client {
     /// Without the API key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("address", &self.shared.address.authority).finish_non_exhaustive()
+        f.debug_struct("Client").field("address", &self.shared.address.shown).finish_non_exhaustive()
     }
 }
 
@@ -92,16 +94,37 @@ struct Answer {
 }
 
 impl Client {
-    /// A client of the server at `base_url` (`http://HOST:PORT`, with or without `/v1`). Nothing is sent yet.
+    /// A client of the server at `base_url` (`http://HOST:PORT`, with or without `/v1`), trusting whom the system trusts.
+    /// Nothing is sent yet.
     ///
     /// # Errors
     /// [`LoadError::Address`] and [`LoadError::ApiKey`]; neither repeats its input.
     pub fn new(base_url: &str, api_key: Option<String>) -> Result<Self, LoadError> {
+        Self::trusting(base_url, api_key, &Trust::System)
+    }
+
+    /// A client of the server at `base_url`: `http://HOST:PORT`, `https://HOST:PORT` where this crate has its feature `tls`,
+    /// or `unix:/path/to.sock`. Whom it trusts matters for `https` alone.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`LoadError::Trust`].
+    pub fn trusting(base_url: &str, api_key: Option<String>, trust: &Trust) -> Result<Self, LoadError> {
         let address = Address::parse(base_url)?;
         let api_key = api_key.filter(|key| !key.is_empty());
         let headers = format!("host: {}\r\nuser-agent: {USER_AGENT}\r\naccept: */*\r\n", address.authority);
-        let pool = Arc::new(Pool::new(&address.host, address.port));
-        let shared = Arc::new(Shared { address, headers, secrets: Vec::new() });
+        let pool = Pool::new(address.place.clone());
+        #[cfg(feature = "tls")]
+        let pool = match &address.place {
+            Place::Tcp { host, .. } if address.is_tls => pool.by_tls(crate::http::Settings::new(host, trust)?),
+            _ => pool,
+        };
+        let transport = match &address.place {
+            Place::Unix(_) => Transport::Unix,
+            Place::Tcp { .. } if address.is_tls => Transport::Tls { verified: *trust != Trust::Anybody },
+            Place::Tcp { .. } => Transport::Tcp,
+        };
+        let pool = Arc::new(pool);
+        let shared = Arc::new(Shared { address, transport, headers, secrets: Vec::new() });
         let client = Self { pool, timeout: CONTROL_TIMEOUT, shared };
         match api_key {
             None => Ok(client),
@@ -109,9 +132,14 @@ impl Client {
         }
     }
 
-    /// The server as host and port.
+    /// The server as host and port, or as `unix:/path/to.sock`.
     pub fn server(&self) -> &str {
-        &self.shared.address.authority
+        &self.shared.address.shown
+    }
+
+    /// By what it is reached.
+    pub fn transport(&self) -> Transport {
+        self.shared.transport
     }
 
     /// Sends a header with every request. Its value is repeated in no message.
@@ -262,9 +290,8 @@ impl Client {
         let asked = self.exchange(request, &mut take);
         let late = |_| LoadError::TimedOut { path, after: self.timeout };
         let head = tokio::time::timeout(self.timeout, asked).await.map_err(late)?.map_err(|unsent| match unsent {
-            Unsent::Refused(source) => {
-                LoadError::Refused { address: self.shared.address.authority.clone(), source: source.into() }
-            }
+            Unsent::Refused(source) => LoadError::Refused { address: self.server().to_owned(), source: source.into() },
+            Unsent::Tls(problem) => LoadError::Tls { address: self.server().to_owned(), problem },
             Unsent::Slow => LoadError::TimedOut { path, after: self.timeout },
             Unsent::OwnLimit(source) => LoadError::OwnLimit { source },
             Unsent::Cut(source) => LoadError::Cut { path, source: source.into() },

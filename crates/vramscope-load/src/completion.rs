@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::error::{Failure, FailureKind};
 use crate::plan::LoadPlan;
-use crate::prompt::Prompt;
+use crate::prompt::{Prompt, Said};
 
 /// Which of the two questions is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -48,7 +49,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<&'a Prompt>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<[Message<'a>; 1]>,
+    messages: Option<Messages<'a>>,
     max_tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     min_tokens: Option<u64>,
@@ -62,6 +63,14 @@ struct Body<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Messages<'a> {
+    One([Message<'a>; 1]),
+    Given(&'a RawValue),
+    Said(&'a [Said]),
+}
+
+#[derive(Debug, Serialize)]
 struct Message<'a> {
     role: &'static str,
     content: &'a Prompt,
@@ -72,15 +81,17 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-/// The body of a request of a plan.
-pub(crate) fn body(plan: &LoadPlan, prompt: &Prompt, output_len: u64) -> Result<Bytes, Failure> {
+/// The body of a request of a plan to one of its models.
+pub(crate) fn body(plan: &LoadPlan, model: &str, prompt: &Prompt, output_len: u64) -> Result<Bytes, Failure> {
     let unless_extra = |name: &str| (!plan.extra_body.contains_key(name)).then_some(());
-    let (prompt, messages) = match plan.endpoint {
-        Endpoint::Completions => (Some(prompt), None),
-        Endpoint::Chat => (None, Some([Message { role: "user", content: prompt }])),
+    let (prompt, messages) = match (plan.endpoint, prompt) {
+        (_, Prompt::Messages(messages)) => (None, Some(Messages::Given(messages))),
+        (_, Prompt::Said(said)) => (None, Some(Messages::Said(said))),
+        (Endpoint::Completions, _) => (Some(prompt), None),
+        (Endpoint::Chat, _) => (None, Some(Messages::One([Message { role: "user", content: prompt }]))),
     };
     let body = Body {
-        model: &plan.model,
+        model,
         prompt,
         messages,
         max_tokens: output_len,

@@ -2,13 +2,17 @@
 //! request.
 
 mod cost;
+mod data;
 mod experiment;
 mod level;
 mod load;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod requests;
 mod serve;
 
 pub use cost::{CostDocument, EnergyDocument, MeteredDevice, MeteredDocument, PriceDocument};
+pub use data::{DatasetDocument, ModelDocument, RecordsDocument, SharedDocument};
 pub use experiment::{
     CoefficientDocument, EngineDocument, EvidenceDocument, ExperimentDocument, FitDocument, LatencyExperiment,
     LengthsCell, LengthsExperiment, MeanRate, MeanTime, ThroughputExperiment, ThroughputLevel, VerdictDocument,
@@ -19,6 +23,8 @@ pub use level::{
 };
 pub(crate) use load::points;
 pub use load::{LoadDocument, SearchDocument, WorkloadDocument};
+#[cfg(feature = "parquet")]
+pub use parquet::RequestsParquet;
 
 /// The JSON Schema of [`LoadDocument`].
 #[cfg(feature = "json-schema")]

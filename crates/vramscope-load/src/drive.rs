@@ -1,5 +1,6 @@
 //! Sends requests as they are due, up to as many at once as the plan allows.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,20 +10,17 @@ use tokio::task::JoinSet;
 
 use crate::arrival::Arrival;
 use crate::client::Client;
-use crate::completion::body;
-use crate::error::{Failure, FailureKind};
+use crate::error::FailureKind;
 use crate::health::Reads;
+use crate::item::{Made, Talking, Which, made, plan_talks};
 use crate::pause::Pause;
-use crate::plan::{LoadPlan, Until};
-use crate::prompt::{PromptForm, prompt};
-use crate::random::Random;
-use crate::request::{Asked, Common, Ready, RequestRecord, complete};
+use crate::plan::{LoadPlan, Prompts, Until};
+use crate::prompt::PromptForm;
+use crate::request::{Common, Ended, Ready, RequestRecord, complete};
 use crate::run::LoadEvent;
 
 /// Prompts of the warmup have numbers from here on, so that they are not those of measured requests.
 const WARMUP_PROMPTS: u64 = 1 << 32;
-/// The stream of random numbers that lengths use.
-const LENGTHS: u64 = 3;
 /// So many requests are made ahead, so that making one delays none, as far as they fit [`MADE_BYTES`].
 const MADE: u64 = 1024;
 /// Memory for requests that are made ahead.
@@ -56,9 +54,6 @@ pub(crate) struct Driven {
     pub(crate) unsent: u64,
 }
 
-/// A request that is made and not yet due.
-type Made = (Asked, Result<Vec<u8>, Failure>);
-
 impl Drive<'_> {
     /// Sends all requests of a turn that begins now.
     pub(crate) async fn all(&mut self, turn: Turn, started: Duration) -> Driven {
@@ -71,12 +66,16 @@ impl Drive<'_> {
         let mut made = self.made(turn, count);
         let (dropped, mut unfinished) = unbounded_channel();
         let (anchor, stall_timeout, reads) = (self.anchor, self.plan.stall_timeout, self.reads.clone());
-        let common = Common { anchor, stall_timeout, dropped, reads };
+        let keeps_answers = turn == Turn::Measured && plan_talks(self.plan);
+        let common = Common { anchor, stall_timeout, dropped, reads, keeps_answers };
         // Dropping the set aborts its tasks.
         let mut flying = JoinSet::new();
         let mut records: Vec<RequestRecord> = Vec::new();
         let (mut number, mut failed, mut gone, mut blocked) = (0u64, 0, false, false);
         let mut next: Option<Made> = None;
+        // Conversations that wait for an answer, and those whose next turn is ready. That goes before a new one.
+        let mut talks: HashMap<u64, Talking> = HashMap::new();
+        let mut turns: VecDeque<Made> = VecDeque::new();
         let mut took = Duration::ZERO;
         let over = match (self.plan.until, &due) {
             (Until::Elapsed(time), None) if turn == Turn::Measured => Some(started.saturating_add(time)),
@@ -91,11 +90,12 @@ impl Drive<'_> {
             let has_room = flying.len() < allowed;
             if !is_over && due_at <= now {
                 blocked |= !has_room;
-                if has_room && let Some((asked, request)) = next.take() {
+                if has_room && let Some(Made { asked, request, talk }) = turns.pop_front().or_else(|| next.take()) {
                     // By the clock a request is held back from its time on; else its turn comes now.
                     let held = if blocked && due.is_some() { now.saturating_sub(due_at) } else { Duration::ZERO };
                     let ready = Ready { number, asked, due: due_at, held, request };
                     flying.spawn(complete(self.client.clone(), ready, common.clone()));
+                    talks.extend(talk.map(|talk| (number, talk)));
                     number += 1;
                     // Who has had to wait once waits with all that come behind it.
                     blocked = blocked && due_is_past(due.as_deref(), number, started, now);
@@ -110,13 +110,13 @@ impl Drive<'_> {
                 (!is_over && !has_room).then_some(more_at).flatten(),
                 over.filter(|over| *over > now),
             ];
-            let waits = is_over || due_at > now || !has_room || next.is_none();
+            let waits = is_over || due_at > now || !has_room || (next.is_none() && turns.is_empty());
             tokio::select! {
                 biased;
                 _ = self.stopped.wait_for(|stopped| *stopped) => break,
                 Some(joined) = flying.join_next(), if !flying.is_empty() => {
-                    let record: RequestRecord = match joined {
-                        Ok(record) => record,
+                    let Ended { record, said } = match joined {
+                        Ok(ended) => ended,
                         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
                     };
                     gone |= record.outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::Refused);
@@ -124,6 +124,12 @@ impl Drive<'_> {
                     let (at, done) = (record.end, records.len() as u64 + 1);
                     took = took.saturating_add(record.latency());
                     self.pause.set(flying.len(), took / u32::try_from(done).unwrap_or(u32::MAX));
+                    // A conversation whose turn failed has ended.
+                    if let Some(talk) = talks.remove(&record.number)
+                        && record.outcome.is_ok()
+                    {
+                        turns.extend(talk.next(self.client, self.plan, said.unwrap_or_default()));
+                    }
                     records.push(record);
                     let measured = turn == Turn::Measured;
                     // Nobody listens to a load that was dropped.
@@ -149,7 +155,9 @@ impl Drive<'_> {
     fn allowed(&self, turn: Turn, started: Duration, now: Duration) -> (usize, Option<Duration>) {
         let (most, ramps) = match self.plan.arrival {
             Arrival::Concurrency(most) => (most, turn == Turn::Measured),
-            Arrival::Rate { max_in_flight, .. } => (max_in_flight.unwrap_or(u64::MAX), false),
+            Arrival::Rate { max_in_flight, .. } | Arrival::Trace { max_in_flight, .. } => {
+                (max_in_flight.unwrap_or(u64::MAX), false)
+            }
         };
         let ramp = self.plan.ramp_up;
         let since = now.saturating_sub(started);
@@ -167,14 +175,20 @@ impl Drive<'_> {
     /// Makes the requests of a turn on a thread of their own, some ahead.
     fn made(&self, turn: Turn, count: Option<u64>) -> Receiver<Made> {
         let (client, plan, form) = (self.client.clone(), self.plan.clone(), self.form);
-        let each = plan.input_len.longest().saturating_mul(TOKEN_BYTES).saturating_add(1024);
-        let ahead = MADE.min(MADE_BYTES / each).max(2);
-        let (made, receiver) = channel(usize::try_from(ahead).unwrap_or(2));
+        let each = match &plan.prompts {
+            Prompts::Data(data) => data.set.longest_prompt_bytes(),
+            _ => plan.input_len.longest().saturating_mul(TOKEN_BYTES),
+        };
+        let ahead = MADE.min(MADE_BYTES / each.saturating_add(1024)).max(2);
+        let (sender, receiver) = channel(usize::try_from(ahead).unwrap_or(2));
         let make = move || {
             for number in 0..count.unwrap_or(u64::MAX) {
-                let number = if turn == Turn::Warmup { WARMUP_PROMPTS + number } else { number };
+                let which = match turn {
+                    Turn::Warmup => Which::Warmup { number: WARMUP_PROMPTS + number, like: number },
+                    Turn::Measured => Which::Measured(number),
+                };
                 // Nobody takes them any more where the load has ended.
-                if made.blocking_send(request(&client, &plan, form, number)).is_err() {
+                if sender.blocking_send(made(&client, &plan, form, which)).is_err() {
                     return;
                 }
             }
@@ -183,16 +197,6 @@ impl Drive<'_> {
         tokio::task::spawn_blocking(make);
         receiver
     }
-}
-
-/// The request of a number: its lengths and its bytes.
-fn request(client: &Client, plan: &LoadPlan, form: PromptForm, number: u64) -> Made {
-    let mut random = Random::of(plan.seed, &[LENGTHS, plan.stream, number]);
-    let input = plan.input_len.draw(&mut random);
-    let output = plan.output_len.draw(&mut random);
-    let asked = Asked { input: (form != PromptForm::Given).then_some(input), output };
-    let prompt = prompt(plan, form, number, input);
-    (asked, Ready::bytes(client, plan.endpoint, body(plan, &prompt, output)))
 }
 
 fn due_is_past(due: Option<&[Duration]>, number: u64, started: Duration, now: Duration) -> bool {

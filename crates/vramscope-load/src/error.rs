@@ -9,7 +9,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum LoadError {
     /// The server's address is not one.
-    #[error("use the server's address: {problem}; expected http://HOST:PORT")]
+    #[error("use the server's address: {problem}; expected http://HOST:PORT, https://HOST:PORT or unix:/path/to.sock")]
     Address {
         /// What is wrong with it. The address itself is not repeated: it may hold a password.
         problem: &'static str,
@@ -64,6 +64,20 @@ pub enum LoadError {
         /// The operating system's answer.
         #[source]
         source: Box<dyn Error + Send + Sync>,
+    },
+    /// Something listens there, but TLS with it fails.
+    #[error("connect to {address} by TLS: {problem}")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// It cannot be known whom to trust.
+    #[error("use the certificates of authorities: {problem}")]
+    Trust {
+        /// What is wrong, and what to do.
+        problem: String,
     },
     /// The server is there, but does not serve yet or any more.
     #[error("use {path}: the server answers {status}, so its engine is not ready or has died")]
@@ -195,6 +209,8 @@ pub enum FailureKind {
     Refused,
     /// No connection within the time allowed: the server does not accept as fast as it is asked.
     ConnectTimedOut,
+    /// A connection, but no TLS over it.
+    Tls,
     /// No connection for want of file descriptors, ports or memory on this side: it says nothing about the server.
     OwnLimit,
     /// The server refused with this HTTP status.
@@ -221,6 +237,7 @@ impl fmt::Display for FailureKind {
         let name = match self {
             Self::Refused => "refused",
             Self::ConnectTimedOut => "connect_timed_out",
+            Self::Tls => "tls",
             Self::OwnLimit => "own_limit",
             Self::Status(code) => return write!(f, "status_{code}"),
             Self::InStream => "in_stream_error",

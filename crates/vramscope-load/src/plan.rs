@@ -1,14 +1,17 @@
 //! What load to send.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use crate::arrival::{Arrival, Spacing};
 use crate::completion::{DECIDED, Endpoint};
+use crate::dataset::Dataset;
 use crate::error::LoadError;
 use crate::lengths::Lengths;
+use crate::mix::Mix;
 use crate::slo::Slo;
 
 /// More requests than this are refused: their records would not fit memory well, and no such run ends in a day.
@@ -16,7 +19,7 @@ pub(crate) const MAX_REQUESTS: u64 = 1_000_000;
 /// More generated tokens than this are refused: each chunk's time is kept (16 bytes).
 const MAX_TOKENS: u64 = 50_000_000;
 /// No model takes a longer context, and a prompt is built in memory.
-const MAX_LEN: u64 = 16_000_000;
+pub(crate) const MAX_LEN: u64 = 16_000_000;
 /// A load does not go on for longer: a week.
 const MAX_TIME: Duration = Duration::from_secs(7 * 86_400);
 /// An extra body of more is no setting any more.
@@ -27,13 +30,15 @@ const MAX_EXTRA: usize = 1 << 20;
 pub struct LoadPlan {
     /// The name under which the server knows the model.
     pub model: String,
+    /// Models that share the requests by weight; empty for `model` alone.
+    pub mix: Mix,
     /// Which question is asked.
     pub endpoint: Endpoint,
     /// Where prompts come from.
     pub prompts: Prompts,
-    /// Prompt tokens of each request; not used where there is a text.
+    /// Prompt tokens of each request; not used where there is a text or a data set.
     pub input_len: Lengths,
-    /// Generated tokens of each request.
+    /// Generated tokens of each request, unless a data set says.
     pub output_len: Lengths,
     /// When the sending of measured requests ends.
     pub until: Until,
@@ -51,6 +56,8 @@ pub struct LoadPlan {
     /// The token ids that prompts draw from: within the model's vocabulary, and free of ids with a special meaning
     /// that would matter (an image's placeholder).
     pub token_ids: Range<u32>,
+    /// How many tokens the words of a prompt have, where it is made of words.
+    pub words: WordTokens,
     /// How long the server may send nothing before a request counts as failed.
     pub stall_timeout: Duration,
     /// More fields of each request's body.
@@ -59,14 +66,57 @@ pub struct LoadPlan {
     pub slo: Slo,
 }
 
+/// How many tokens a prompt of words has, as [`crate::Client::word_tokens`] learns it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WordTokens {
+    /// Tokens of a word, on the mean; 1 where nobody knows, and lengths then count words.
+    pub per_word: f64,
+    /// Tokens that the template of a chat adds to each prompt.
+    pub template: u64,
+}
+
+impl Default for WordTokens {
+    /// A token a word, and nothing besides.
+    fn default() -> Self {
+        Self { per_word: 1.0, template: 0 }
+    }
+}
+
 /// Where prompts come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Prompts {
     /// Each made from the seed, and like no other.
     Random,
     /// This text for every request. The server counts its tokens.
     Text(String),
+    /// As [`Self::Random`], but a part of them begins alike. Each stream has another beginning.
+    Prefix {
+        /// The part of the requests, 0 to 1.
+        share: f64,
+        /// The tokens with which they begin; they are some of `input_len`.
+        len: u64,
+    },
+    /// Those of a data set.
+    Data(DataPrompts),
+}
+
+/// How the records of a data set are used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataPrompts {
+    /// The data set, arranged.
+    pub set: Arc<Dataset>,
+    /// The record to begin with: levels that go on where the last one ended share no prompt, as far as there are records.
+    pub first: u64,
+    /// Whether records say how long answers are to be; else the plan does.
+    pub own_output: bool,
+}
+
+impl Prompts {
+    /// Whether they are made to the plan's lengths.
+    pub(crate) fn are_of_lengths(&self) -> bool {
+        matches!(self, Self::Random | Self::Prefix { .. })
+    }
 }
 
 /// When the sending of measured requests ends. Requests under way then come to their end.
@@ -89,6 +139,7 @@ impl LoadPlan {
     ) -> Self {
         Self {
             model: model.into(),
+            mix: Mix::default(),
             endpoint: Endpoint::Completions,
             prompts: Prompts::Random,
             input_len: input_len.into(),
@@ -100,6 +151,7 @@ impl LoadPlan {
             seed: 0,
             stream: 0,
             token_ids: 0..10_000,
+            words: WordTokens::default(),
             stall_timeout: Duration::from_secs(600),
             extra_body: Map::new(),
             slo: Slo::default(),
@@ -119,7 +171,8 @@ impl LoadPlan {
         let all = self.requests().unwrap_or(MAX_REQUESTS).max(self.warmup_requests);
         match self.arrival {
             Arrival::Concurrency(most) | Arrival::Rate { max_in_flight: Some(most), .. } => (most.min(all), true),
-            Arrival::Rate { max_in_flight: None, .. } => (all, false),
+            Arrival::Trace { max_in_flight: Some(most), .. } => (most.min(all), true),
+            Arrival::Rate { max_in_flight: None, .. } | Arrival::Trace { max_in_flight: None, .. } => (all, false),
         }
     }
 
@@ -134,12 +187,25 @@ impl LoadPlan {
         match &self.prompts {
             Prompts::Text(text) => between("prompts", text.len() as u64, 1, MAX_LEN)?,
             Prompts::Random => lengths("input_len", self.input_len)?,
+            Prompts::Prefix { share, len } => {
+                lengths("input_len", self.input_len)?;
+                if !(0.0..=1.0).contains(share) {
+                    return wrong("prefix", format!("its share is {share}; expected 0 to 1"));
+                }
+                between("prefix", *len, 1, self.input_len.shortest())?;
+            }
+            Prompts::Data(data) => self.data(data)?,
         }
+        self.mix.check()?;
         lengths("output_len", self.output_len)?;
         match self.until {
             Until::Requests(requests) => {
                 between("requests", requests, 1, MAX_REQUESTS)?;
-                let all = requests.saturating_add(self.warmup_requests).saturating_mul(self.output_len.longest());
+                let sent = requests.saturating_add(self.warmup_requests);
+                let all = match &self.prompts {
+                    Prompts::Data(data) if data.own_output => data.set.output_tokens(sent, self.output_len.longest()),
+                    _ => sent.saturating_mul(self.output_len.longest()),
+                };
                 between("requests × output_len", all, 1, MAX_TOKENS)?;
             }
             Until::Elapsed(time) if time.is_zero() || time > MAX_TIME => {
@@ -151,6 +217,10 @@ impl LoadPlan {
         if self.token_ids.is_empty() {
             let ids = &self.token_ids;
             return wrong("token_ids", format!("{ids:?} is empty; expected ids below the vocabulary's size"));
+        }
+        if !(0.1..=100.0).contains(&self.words.per_word) {
+            let problem = format!("{} tokens a word are out of range; expected 0.1 to 100", self.words.per_word);
+            return wrong("words", problem);
         }
         if self.stall_timeout.is_zero() {
             return wrong("stall_timeout", "it is zero; expected the longest time without a token");
@@ -168,8 +238,34 @@ impl LoadPlan {
         self.arrives()
     }
 
+    fn data(&self, data: &DataPrompts) -> Result<(), LoadError> {
+        let (messages, ids) = data.set.holds();
+        if data.set.is_empty() {
+            return wrong("prompts", "the data set has no record");
+        }
+        if self.endpoint == Endpoint::Completions && (messages || data.set.is_talk()) {
+            return wrong("endpoint", "the data set holds chats of several messages; expected chat");
+        }
+        if self.endpoint == Endpoint::Chat && ids {
+            return wrong("endpoint", "the data set holds token ids, which a chat does not take; expected completions");
+        }
+        Ok(())
+    }
+
     fn arrives(&self) -> Result<(), LoadError> {
         match self.arrival {
+            Arrival::Trace { speed, max_in_flight } => {
+                if !matches!(&self.prompts, Prompts::Data(data) if data.set.kind().is_trace()) {
+                    return wrong("arrival", "only a trace says when its requests come");
+                }
+                if !(1e-3..=1e6).contains(&speed) {
+                    return wrong("trace speed", format!("{speed} is out of range; expected 0.001 to 1000000"));
+                }
+                if !self.ramp_up.is_zero() {
+                    return wrong("ramp_up", "a trace has times of its own, which do not ramp up");
+                }
+                max_in_flight.map_or(Ok(()), |most| between("max_in_flight", most, 1, MAX_REQUESTS))
+            }
             Arrival::Concurrency(n) => between("concurrency", n, 1, MAX_REQUESTS),
             Arrival::Rate { per_s, spacing, max_in_flight } => {
                 // The slowest rate still ends: a million requests at this rate take 30 years, fewer are the user's choice.

@@ -1,16 +1,28 @@
 //! Prompts made from a seed: token ids, so that their length is exact without a tokenizer, or words.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use crate::plan::{LoadPlan, Prompts};
+use crate::plan::{LoadPlan, Prompts, WordTokens};
 use crate::random::Random;
 
-/// A prompt as the API takes it: a list of token ids, or a text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A prompt as the API takes it: a list of token ids, a text, or the messages of a chat.
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Prompt {
     Ids(Vec<u32>),
     Text(String),
+    /// Messages as somebody wrote them.
+    Messages(Box<RawValue>),
+    /// What was said so far.
+    Said(Vec<Said>),
+}
+
+/// A message of a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Said {
+    pub(crate) role: &'static str,
+    pub(crate) content: String,
 }
 
 /// In which form prompts were sent.
@@ -18,10 +30,10 @@ pub(crate) enum Prompt {
 pub enum PromptForm {
     /// Token ids: `input_len` is exact.
     TokenIds,
-    /// Words, because the server refuses ids or it is a chat: `input_len` counts words, and only the server knows the
-    /// tokens.
+    /// Words, because the server refuses ids or it is a chat: `input_len` counts words, unless the plan
+    /// knows how many tokens they have, and then it is met on the mean.
     Text,
-    /// The plan's text, the same for every request: only the server knows its tokens.
+    /// The plan's text, or a data set's, as it is: only the server knows its tokens.
     Given,
 }
 
@@ -43,29 +55,93 @@ const PROMPTS: u64 = 2;
 /// whatever the order of sending, unless one is given: a longer one does not begin with a shorter one, so that a prefix
 /// cache finds nothing of it.
 pub(crate) fn prompt(plan: &LoadPlan, form: PromptForm, number: u64, len: u64) -> Prompt {
-    let mut random = Random::of(plan.seed, &[PROMPTS, plan.stream, number, len]);
-    match form {
-        PromptForm::TokenIds => {
-            let (first, count) = (plan.token_ids.start, plan.token_ids.end.saturating_sub(plan.token_ids.start));
-            Prompt::Ids((0..len).map(|_| first.saturating_add(random.below(count))).collect())
+    match (form, &plan.prompts) {
+        (PromptForm::Given, Prompts::Text(text)) => Prompt::Text(text.clone()),
+        _ => {
+            let mut build = Build::new(plan, form);
+            build.own(number, len);
+            build.end()
         }
-        PromptForm::Given => Prompt::Text(match &plan.prompts {
-            Prompts::Text(text) => text.clone(),
-            Prompts::Random => String::new(),
-        }),
-        PromptForm::Text => Prompt::Text((0..len).map(|_| word(&mut random)).collect::<Vec<_>>().join(" ")),
+    }
+}
+
+/// Puts a prompt together from parts, each of which has a stream of random numbers of its own.
+pub(crate) struct Build<'a> {
+    plan: &'a LoadPlan,
+    ids: Option<Vec<u32>>,
+    text: String,
+    words: u64,
+    len: u64,
+}
+
+impl<'a> Build<'a> {
+    /// An empty prompt of ids, or of words for any other form.
+    pub(crate) fn new(plan: &'a LoadPlan, form: PromptForm) -> Self {
+        Self { plan, ids: (form == PromptForm::TokenIds).then(Vec::new), text: String::new(), words: 0, len: 0 }
+    }
+
+    /// So many tokens or words that are a request's own.
+    pub(crate) fn own(&mut self, number: u64, len: u64) {
+        self.add(&[PROMPTS, self.plan.stream, number, len], len);
+    }
+
+    /// The first `len` tokens or words of the stream that these words name.
+    pub(crate) fn add(&mut self, stream: &[u64], len: u64) {
+        let mut random = Random::of(self.plan.seed, stream);
+        self.len += len;
+        if let Some(ids) = &mut self.ids {
+            let (first, end) = (self.plan.token_ids.start, self.plan.token_ids.end);
+            let count = end.saturating_sub(first);
+            ids.extend((0..len).map(|_| first.saturating_add(random.below(count))));
+            return;
+        }
+        // Of all parts together, so that no part's rounding adds up.
+        let words = self.words_of(self.len);
+        for _ in self.words..words {
+            if !self.text.is_empty() {
+                self.text.push(' ');
+            }
+            self.text.extend(word(&mut random));
+        }
+        self.words = self.words.max(words);
+    }
+
+    /// The words of a prompt of so many tokens, at least one.
+    fn words_of(&self, len: u64) -> u64 {
+        let WordTokens { per_word, template } = self.plan.words;
+        let len = len.saturating_sub(template);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "tokens of one prompt, checked with the plan"
+        )]
+        let words = (len as f64 / per_word).round() as u64;
+        words.max(1)
+    }
+
+    /// Its tokens or words so far.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn end(self) -> Prompt {
+        match self.ids {
+            Some(ids) => Prompt::Ids(ids),
+            None => Prompt::Text(self.text),
+        }
     }
 }
 
 /// A pronounceable word of two syllables.
-fn word(random: &mut Random) -> String {
+fn word(random: &mut Random) -> [char; 4] {
     const CONSONANTS: [char; 16] = ['b', 'd', 'f', 'g', 'h', 'j', 'k', 'l', 'm', 'n', 'p', 'r', 's', 't', 'v', 'z'];
     const VOWELS: [char; 5] = ['a', 'e', 'i', 'o', 'u'];
     let mut of = |letters: &[char]| {
         let count = u32::try_from(letters.len()).unwrap_or(u32::MAX);
         letters.get(random.below(count) as usize).copied().unwrap_or('a')
     };
-    [of(&CONSONANTS), of(&VOWELS), of(&CONSONANTS), of(&VOWELS)].into_iter().collect()
+    [of(&CONSONANTS), of(&VOWELS), of(&CONSONANTS), of(&VOWELS)]
 }
 
 #[cfg(test)]
@@ -83,7 +159,8 @@ mod tests {
             let Prompt::Ids(ids) = &made else { panic!("ids were asked for") };
             prop_assert_eq!(ids.len() as u64, len);
             prop_assert!(ids.iter().all(|id| plan.token_ids.contains(id)));
-            prop_assert_eq!(&made, &prompt(&plan, PromptForm::TokenIds, number, len));
+            let Prompt::Ids(again) = prompt(&plan, PromptForm::TokenIds, number, len) else { panic!("ids") };
+            prop_assert_eq!(ids, &again);
             let Prompt::Text(text) = prompt(&plan, PromptForm::Text, number, len) else { panic!("text was asked for") };
             prop_assert_eq!(text.split(' ').count() as u64, len);
         }

@@ -37,7 +37,7 @@ impl Random {
     }
 
     /// A number from 0 to below 1.
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double")]
         let unit = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
         unit

@@ -47,6 +47,22 @@ pub struct Asked {
     pub input: Option<u64>,
     /// Tokens to be generated.
     pub output: u64,
+    /// What of the plan it is.
+    pub of: Origin,
+}
+
+/// Of what a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Origin {
+    /// The model's place in the plan's mix, from 0; 0 without a mix.
+    pub model: u32,
+    /// The record of the data set, by its place among those that can be sent, from 0.
+    pub record: Option<u64>,
+    /// The turn of its conversation, from 0.
+    pub turn: u32,
+    /// The tokens of the common prefix that its prompt begins with.
+    pub prefix: u64,
 }
 
 /// A request's tokens.
@@ -137,6 +153,8 @@ pub(crate) struct Common {
     pub(crate) dropped: UnboundedSender<RequestRecord>,
     /// How late reads are.
     pub(crate) reads: Arc<Reads>,
+    /// Whether answers are kept, for the next turn to be asked with them.
+    pub(crate) keeps_answers: bool,
 }
 
 impl Ready {
@@ -148,6 +166,12 @@ impl Ready {
     ) -> Result<Vec<u8>, Failure> {
         body.map(|body| client.request("POST", endpoint.path(), &body))
     }
+}
+
+/// A request that ended, and what was answered where that is kept.
+pub(crate) struct Ended {
+    pub(crate) record: RequestRecord,
+    pub(crate) said: Option<String>,
 }
 
 /// A request under way. Dropped before its end, it leaves what it has.
@@ -195,10 +219,13 @@ impl Drop for Flight {
 }
 
 /// Sends a request and follows its answer to the end. Dropping the future closes the connection, and the engine aborts.
-pub(crate) async fn complete(client: Client, ready: Ready, common: Common) -> RequestRecord {
+pub(crate) async fn complete(client: Client, ready: Ready, common: Common) -> Ended {
     let Ready { number, asked, due, held, request } = ready;
-    let Common { anchor, stall_timeout, dropped, reads } = common;
-    let answer = Answer::new(asked, anchor);
+    let Common { anchor, stall_timeout, dropped, reads, keeps_answers } = common;
+    let mut answer = Answer::new(asked, anchor);
+    if keeps_answers {
+        answer.keep();
+    }
     let start = anchor.elapsed();
     let mut flight = Flight { number, due, held, start, anchor, answer, dropped: Some(dropped) };
     let outcome = match request {
@@ -229,7 +256,8 @@ pub(crate) async fn complete(client: Client, ready: Ready, common: Common) -> Re
         Err(failure) => Err(failure),
     };
     flight.dropped = None;
-    flight.record(outcome)
+    let said = flight.answer.said();
+    Ended { record: flight.record(outcome), said }
 }
 
 /// What the end of an exchange means for its request.
@@ -243,6 +271,9 @@ fn outcome(
         Ok(head) => Some(head),
         Err(Unsent::Refused(source)) => return Err(told(FailureKind::Refused, source)),
         Err(Unsent::OwnLimit(source)) => return Err(told(FailureKind::OwnLimit, source)),
+        Err(Unsent::Tls(problem)) => {
+            return Err(Failure::new(FailureKind::Tls, format!("no connection by TLS: {}", client.quote(&problem))));
+        }
         Err(Unsent::Slow) => {
             let message = "no connection within 10 s: the server accepts too slowly";
             return Err(Failure::new(FailureKind::ConnectTimedOut, message));
@@ -306,7 +337,8 @@ mod tests {
     fn latencies_are_those_of_vllm_bench_serve() {
         // Two tokens in the second chunk: 4 tokens in 3 chunks.
         let outcome = Ok(Tokens { input: Some(8), output: 4, counted: Counted::Usage });
-        let (asked, chunks) = (Asked { input: Some(8), output: 4 }, vec![ms(150), ms(160), ms(180)]);
+        let (asked, chunks) =
+            (Asked { input: Some(8), output: 4, of: Origin::default() }, vec![ms(150), ms(160), ms(180)]);
         let (due, held, start, end, id) = (ms(70), ms(20), ms(100), ms(180), None);
         let record = RequestRecord { number: 0, asked, due, held, start, chunks, end, id, outcome };
         assert_eq!((record.ttft(), record.latency(), record.tpot()), (Some(ms(50)), ms(80), Some(ms(10))));

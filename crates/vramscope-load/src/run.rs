@@ -17,7 +17,7 @@ use crate::pause::Pause;
 use crate::plan::{LoadPlan, Prompts};
 use crate::prompt::{Prompt, PromptForm, prompt};
 use crate::report::{Anchor, LoadReport};
-use crate::request::{Asked, Common, Ready, complete};
+use crate::request::{Asked, Common, Origin, Ready, complete};
 
 /// The prompt of the request that tries the server out.
 const PROBE_PROMPT: u64 = 1 << 33;
@@ -226,31 +226,44 @@ async fn open(client: &Client, plan: &LoadPlan) -> Result<(), LoadError> {
     }
 }
 
-/// Asks for one token: with the text that is given, else with the largest token id, so that ids beyond the vocabulary show
-/// at once, then with words if the server refuses ids. A chat takes words only.
+/// Asks each model for one token: the first with the text that is given, else with the largest token id, so that ids beyond
+/// the vocabulary show at once, then with words if the server refuses ids. A chat takes words only.
 async fn probe(client: &Client, plan: &LoadPlan, anchor: Instant) -> Result<PromptForm, Failure> {
-    let ask = async |prompt: Prompt| {
-        let request = Ready::bytes(client, plan.endpoint, body(plan, &prompt, 1));
-        let asked = Asked { input: None, output: 1 };
+    let ask = async |model: &str, prompt: Prompt| {
+        let request = Ready::bytes(client, plan.endpoint, body(plan, model, &prompt, 1));
+        let asked = Asked { input: None, output: 1, of: Origin::default() };
         let ready = Ready { number: 0, asked, due: Duration::ZERO, held: Duration::ZERO, request };
         let (dropped, _) = unbounded_channel();
-        let common = Common { anchor, stall_timeout: plan.stall_timeout, dropped, reads: Arc::default() };
-        complete(client.clone(), ready, common).await.outcome
+        let common =
+            Common { anchor, stall_timeout: plan.stall_timeout, dropped, reads: Arc::default(), keeps_answers: false };
+        complete(client.clone(), ready, common).await.record.outcome
     };
-    if let Prompts::Text(_) = plan.prompts {
-        return ask(prompt(plan, PromptForm::Given, PROBE_PROMPT, 0)).await.map(|_| PromptForm::Given);
-    }
     let words = || prompt(plan, PromptForm::Text, PROBE_PROMPT, 1);
-    if plan.endpoint == Endpoint::Chat {
-        return ask(words()).await.map(|_| PromptForm::Text);
-    }
-    let refused = match ask(Prompt::Ids(vec![plan.token_ids.end.saturating_sub(1)])).await {
-        Ok(_) => return Ok(PromptForm::TokenIds),
-        Err(refused) => refused,
+    let form = match &plan.prompts {
+        Prompts::Text(_) => {
+            ask(&plan.model, prompt(plan, PromptForm::Given, PROBE_PROMPT, 0)).await?;
+            PromptForm::Given
+        }
+        Prompts::Data(data) if data.set.is_given() => {
+            ask(&plan.model, words()).await?;
+            PromptForm::Given
+        }
+        _ if plan.endpoint == Endpoint::Chat => {
+            ask(&plan.model, words()).await?;
+            PromptForm::Text
+        }
+        _ => match ask(&plan.model, Prompt::Ids(vec![plan.token_ids.end.saturating_sub(1)])).await {
+            Ok(_) => PromptForm::TokenIds,
+            // If words are refused too, ids were not the reason, and the first answer tells more.
+            Err(refused) if matches!(refused.kind, FailureKind::Status(400 | 415 | 422)) => {
+                ask(&plan.model, words()).await.map_err(|_| refused)?;
+                PromptForm::Text
+            }
+            Err(refused) => return Err(refused),
+        },
     };
-    if !matches!(refused.kind, FailureKind::Status(400 | 415 | 422)) {
-        return Err(refused);
+    for other in plan.mix.models().filter(|model| **model != plan.model) {
+        ask(other, words()).await?;
     }
-    // If words are refused too, ids were not the reason, and the first answer tells more.
-    ask(words()).await.map(|_| PromptForm::Text).map_err(|_| refused)
+    Ok(form)
 }

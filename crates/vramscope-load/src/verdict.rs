@@ -62,7 +62,7 @@ impl LoadReport {
         #[expect(clippy::cast_precision_loss, reason = "at most MAX_REQUESTS")]
         let is_much = late as f64 > sent as f64 * LATE_PART;
         // With a fixed concurrency a turn comes when it is taken, and nothing is late against a clock.
-        if matches!(self.plan.arrival, Arrival::Rate { .. }) && is_much {
+        if !matches!(self.plan.arrival, Arrival::Concurrency(_)) && is_much {
             limits.push(ClientLimit::Late { late, sent });
         }
         match (health.read_after, health.loop_lag) {

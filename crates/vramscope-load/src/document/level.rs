@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::data::{ModelDocument, RecordsDocument, SharedDocument};
 use super::{CostDocument, EnergyDocument, PriceDocument};
 use crate::arrival::{Arrival, Spacing};
 use crate::plan::Prompts;
@@ -74,6 +75,15 @@ pub struct LevelDocument {
     /// What its tokens cost; absent without a price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<CostDocument>,
+    /// What each model of a mix did; absent without a mix.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub models: Vec<ModelDocument>,
+    /// What of the data set was sent; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<RecordsDocument>,
+    /// Which parts of prompts were alike by design; absent where none were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedDocument>,
     /// How this client did.
     pub client: ClientDocument,
     /// What the engine said of itself meanwhile; absent where it has no metrics.
@@ -84,7 +94,7 @@ pub struct LevelDocument {
     pub findings: Vec<FindingDocument>,
 }
 
-/// What a level asks of the server: a number in flight, or a rate.
+/// What a level asks of the server: a number in flight, a rate, or the times of a trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
@@ -98,6 +108,9 @@ pub struct AskedLevel {
     /// The shape of the distances between them: 1 is a Poisson process; absent where all are the same. Unit: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burstiness: Option<f64>,
+    /// Requests as a trace has them, so many times as fast. Unit: none, a factor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_speed: Option<f64>,
     /// Requests in flight at most; others that are due are held back. Unit: count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<u64>,
@@ -197,6 +210,9 @@ pub struct ClientDocument {
     /// What speaks against it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub limits: Vec<String>,
+    /// Which times stand for those of chunks: `packets`, when the system had them, or `reads`, when this client came to read
+    /// them, where the system does not say (a unix socket; another system than Linux).
+    pub chunk_times: String,
     /// CPU time of the thread that sends and reads. Unit: seconds.
     pub cpu_s: f64,
     /// The part of the measurement for which it was on a CPU. Unit: none, 0 to 1.
@@ -358,9 +374,13 @@ impl LevelDocument {
             goodput: summary.good.map(|good| GoodputDocument { good, share: share(good), per_s: summary.good_per_s }),
             energy: None,
             cost: None,
+            models: ModelDocument::all_of(report),
+            records: RecordsDocument::of(report),
+            shared: SharedDocument::of(report, server.as_ref()),
             client: ClientDocument {
                 is_the_limit: !limits.is_empty(),
                 limits: limits.iter().map(ToString::to_string).collect(),
+                chunk_times: if health.read_after.is_some() { "packets" } else { "reads" }.to_owned(),
                 cpu_s: health.cpu.as_secs_f64(),
                 busy: health.busy,
                 loop_lag: health.loop_lag.map(Into::into),
@@ -400,18 +420,20 @@ impl LevelDocument {
 impl AskedLevel {
     /// What an arrival asks.
     pub fn of(arrival: Arrival) -> Self {
-        let (concurrency, rate_per_s, burstiness, max_in_flight) = match arrival {
-            Arrival::Concurrency(most) => (Some(most), None, None, None),
+        let none =
+            Self { concurrency: None, rate_per_s: None, burstiness: None, trace_speed: None, max_in_flight: None };
+        match arrival {
+            Arrival::Concurrency(most) => Self { concurrency: Some(most), ..none },
+            Arrival::Trace { speed, max_in_flight } => Self { trace_speed: Some(speed), max_in_flight, ..none },
             Arrival::Rate { per_s, spacing, max_in_flight } => {
                 let burstiness = match spacing {
                     Spacing::Poisson => Some(1.0),
                     Spacing::Even => None,
                     Spacing::Gamma { burstiness } => Some(burstiness),
                 };
-                (None, Some(per_s), burstiness, max_in_flight)
+                Self { rate_per_s: Some(per_s), burstiness, max_in_flight, ..none }
             }
-        };
-        Self { concurrency, rate_per_s, burstiness, max_in_flight }
+        }
     }
 }
 
@@ -454,6 +476,29 @@ fn findings(report: &LoadReport, server: Option<&ServerSide>) -> Vec<FindingDocu
             ratio * 100.0
         );
         say("prefix_cache_hits", Severity::Warning, message);
+    }
+    if let Prompts::Data(data) = &report.plan.prompts
+        && let Some(records) = RecordsDocument::of(report)
+        && !data.set.kind().is_trace()
+    {
+        let (all, sent) = (data.set.len() as u64, records.used + records.repeated);
+        let again = data.first.saturating_add(sent).saturating_sub(all).min(sent);
+        if again > 0 {
+            let message = format!(
+                "{again} of {sent} prompts had been sent before: the data set has {all} records that can be sent, and a \
+                 prefix cache finds what it has seen; send fewer requests, or take a larger file"
+            );
+            say("data_repeated", Severity::Warning, message);
+        }
+    }
+    if let Some(shared) = SharedDocument::of(report, server) {
+        let found = match shared.found {
+            Some(found) => format!("the server found {:.1} % in its prefix cache", found * 100.0),
+            None => "what the server found of it in a prefix cache, it does not tell".to_owned(),
+        };
+        let message =
+            format!("{:.1} % of the prompts' tokens had been sent before, by design; {found}", shared.share * 100.0);
+        say("shared_prefixes", Severity::Note, message);
     }
     if summary.short > 0 {
         let message =

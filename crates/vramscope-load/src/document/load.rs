@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EngineDocument, FindingDocument, LevelDocument, MeteredDocument, PriceDocument};
-use crate::plan::{LoadPlan, Prompts, Until};
+use super::{
+    DatasetDocument, EngineDocument, FindingDocument, LevelDocument, MeteredDocument, PriceDocument, Severity,
+};
+use crate::plan::{LoadPlan, Prompts, Until, WordTokens};
 use crate::prompt::PromptForm;
 use crate::search::{Point, knee, saturation};
+use crate::trust::Transport;
 
 /// A load: what was sent at which levels, and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,8 +19,11 @@ pub struct LoadDocument {
     pub vramscope_load: u32,
     /// The program that wrote it, with its version.
     pub generator: String,
-    /// The server, as host and port.
+    /// The server, as host and port, or as `unix:` with the path of its socket.
     pub server: String,
+    /// By what it is reached: `tcp`, `tls`, `tls_unverified` (anybody may have answered in its place) or `unix`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
     /// The server's version, if it tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_version: Option<String>,
@@ -49,19 +55,33 @@ pub struct LoadDocument {
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct WorkloadDocument {
-    /// The model asked for.
+    /// The model asked for; the first one of a mix.
     pub model: String,
+    /// The models of a mix, each with its weight as on the command line: `lora-a=0.3`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub mix: Vec<String>,
     /// The question asked: `completions` or `chat`.
     pub endpoint: String,
-    /// The form of prompts: `token_ids`, `text` (words made from the seed) or `given`.
+    /// The form of prompts: `token_ids`, `text` (words made from the seed) or `given`, as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompts: Option<String>,
-    /// Prompt lengths as on the command line: `512`, `200..2000`, `normal:500,100`; words where prompts are text. Absent
-    /// for a given text. Unit: tokens.
+    /// Prompt lengths as on the command line: `512`, `200..2000`, `normal:500,100`; words where prompts are text and
+    /// `tokens_per_word` is absent. Absent
+    /// for a given text and a data set. Unit: tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_len: Option<String>,
-    /// Generated lengths, likewise. Unit: tokens.
+    /// Tokens of a word, as the server counted them for prompts of words: `input_len` is then in tokens, met on the mean.
+    /// Absent where lengths count words, or prompts are token ids. Unit: tokens per word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_word: Option<f64>,
+    /// Tokens that the chat's template adds, which count as a part of `input_len`. Unit: tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template_tokens: Option<u64>,
+    /// Generated lengths, likewise; `data` where each record of a data set has its own. Unit: tokens.
     pub output_len: String,
+    /// Where prompts and lengths come from, if not from the seed alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetDocument>,
     /// Requests of each level, where they are counted. Unit: count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
@@ -115,6 +135,7 @@ impl LoadDocument {
             vramscope_load: Self::VERSION,
             generator,
             server,
+            transport: None,
             server_version,
             engine: None,
             workload: WorkloadDocument::of(plan),
@@ -124,6 +145,20 @@ impl LoadDocument {
             search: None,
             stopped: false,
             findings: Vec::new(),
+        }
+    }
+
+    /// Notes by what the server is reached, and warns where nobody knows who answers.
+    pub fn reached_by(&mut self, transport: Transport) {
+        self.transport = Some(transport.name().to_owned());
+        if transport == (Transport::Tls { verified: false }) {
+            let message = "the server's certificate was not looked at: anybody on the way may have answered in its place, and \
+                           read the API key; give its authority's certificate instead";
+            self.findings.push(FindingDocument {
+                code: "tls_unverified".to_owned(),
+                severity: Severity::Warning,
+                message: message.to_owned(),
+            });
         }
     }
 
@@ -178,10 +213,17 @@ impl WorkloadDocument {
         };
         Self {
             model: plan.model.clone(),
+            mix: plan.mix.shares().iter().map(ToString::to_string).collect(),
             endpoint: plan.endpoint.name().to_owned(),
             prompts: None,
-            input_len: (plan.prompts == Prompts::Random).then(|| plan.input_len.to_string()),
-            output_len: plan.output_len.to_string(),
+            input_len: plan.prompts.are_of_lengths().then(|| plan.input_len.to_string()),
+            tokens_per_word: (plan.words != WordTokens::default()).then_some(plan.words.per_word),
+            template_tokens: (plan.words.template > 0).then_some(plan.words.template),
+            output_len: match &plan.prompts {
+                Prompts::Data(data) if data.own_output && data.set.has_lengths() => "data".to_owned(),
+                _ => plan.output_len.to_string(),
+            },
+            dataset: DatasetDocument::of(&plan.prompts),
             requests,
             duration_s,
             ramp_up_s: plan.ramp_up.as_secs_f64(),

@@ -1,11 +1,12 @@
-//! A line of JSON for each request.
+//! A row for each request: as a line of JSON, or in a Parquet file.
 
 use std::io;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::report::LoadReport;
+use crate::request::RequestRecord;
 
 impl LoadReport {
     /// Writes a line of JSON for each request, in the order of sending. Times are in milliseconds, `due_ms` and `sent_ms`
@@ -15,35 +16,46 @@ impl LoadReport {
     /// # Errors
     /// The writer's.
     pub fn write_requests(&self, level: &Value, mut out: impl io::Write) -> io::Result<()> {
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
         for record in &self.requests {
-            let tokens = record.outcome.as_ref().ok();
-            let failure = record.outcome.as_ref().err();
-            let mut line = json!({
-                "level": level,
-                "number": record.number,
-                "id": record.id,
-                "due_ms": ms(record.due.saturating_sub(self.started)),
-                "sent_ms": ms(record.start.saturating_sub(self.started)),
-                "held_ms": ms(record.held),
-                "ttft_ms": record.ttft().map(ms),
-                "tpot_ms": record.tpot().map(ms),
-                "e2e_ms": tokens.map(|_| ms(record.latency())),
-                "asked_input": record.asked.input,
-                "asked_output": record.asked.output,
-                "input_tokens": tokens.and_then(|tokens| tokens.input),
-                "output_tokens": tokens.map(|tokens| tokens.output),
-                "good": self.plan.slo.is_some().then(|| self.plan.slo.holds(record)),
-                "failure": failure.map(|failure| failure.kind.to_string()),
-                "message": failure.map(|failure| failure.message.clone()),
-                "chunks_ms": record.chunks.iter().map(|at| ms(at.saturating_sub(record.start))).collect::<Vec<_>>(),
-            });
-            if let Value::Object(fields) = &mut line {
-                fields.retain(|_, value| !value.is_null());
-            }
-            serde_json::to_writer(&mut out, &line)?;
+            serde_json::to_writer(&mut out, &self.request_row(level, record))?;
             out.write_all(b"\n")?;
         }
         Ok(())
+    }
+
+    /// What is known of a request; both forms are made of it.
+    pub(super) fn request_row(&self, level: &Value, record: &RequestRecord) -> Map<String, Value> {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let tokens = record.outcome.as_ref().ok();
+        let failure = record.outcome.as_ref().err();
+        let of = record.asked.of;
+        let fields = [
+            ("level", level.clone()),
+            ("number", json!(record.number)),
+            ("id", json!(record.id)),
+            ("due_ms", json!(ms(record.due.saturating_sub(self.started)))),
+            ("sent_ms", json!(ms(record.start.saturating_sub(self.started)))),
+            ("held_ms", json!(ms(record.held))),
+            ("ttft_ms", json!(record.ttft().map(ms))),
+            ("tpot_ms", json!(record.tpot().map(ms))),
+            ("e2e_ms", json!(tokens.map(|_| ms(record.latency())))),
+            ("asked_input", json!(record.asked.input)),
+            ("asked_output", json!(record.asked.output)),
+            ("model", json!(self.plan.mix.shares().get(of.model as usize).map(|share| &share.model))),
+            ("record", json!(of.record)),
+            ("turn", json!((of.turn > 0).then_some(of.turn))),
+            ("prefix", json!((of.prefix > 0).then_some(of.prefix))),
+            ("input_tokens", json!(tokens.and_then(|tokens| tokens.input))),
+            ("output_tokens", json!(tokens.map(|tokens| tokens.output))),
+            ("good", json!(self.plan.slo.is_some().then(|| self.plan.slo.holds(record)))),
+            ("failure", json!(failure.map(|failure| failure.kind.to_string()))),
+            ("message", json!(failure.map(|failure| &failure.message))),
+            (
+                "chunks_ms",
+                record.chunks.iter().map(|at| json!(ms(at.saturating_sub(record.start)))).collect::<Vec<_>>().into(),
+            ),
+        ];
+        let known = fields.into_iter().filter(|(_, value)| !value.is_null());
+        known.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }

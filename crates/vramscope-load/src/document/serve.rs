@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use crate::arrival::{Arrival, Spacing};
 use crate::completion::Endpoint;
 use crate::lengths::Lengths;
-use crate::plan::Prompts;
 use crate::report::{Latency, LoadReport, Summary};
 use crate::request::RequestRecord;
 
@@ -58,6 +57,8 @@ impl LoadReport {
                 };
                 (json!(per_s), burstiness, json!(max_in_flight))
             }
+            // The rate that a trace comes to.
+            Arrival::Trace { max_in_flight, .. } => (json!(summary.sent_per_s), json!(1.0), json!(max_in_flight)),
         };
         let backend = match self.plan.endpoint {
             Endpoint::Completions => "openai",
@@ -119,7 +120,7 @@ impl LoadReport {
             "measure_started_s": self.started.as_secs_f64(),
             "seed": self.plan.seed,
             "stream": self.plan.stream,
-            "input_len": (self.plan.prompts == Prompts::Random).then(|| lengths(self.plan.input_len)),
+            "input_len": self.plan.prompts.are_of_lengths().then(|| lengths(self.plan.input_len)),
             "output_len": lengths(self.plan.output_len),
             "warmup_requests": self.plan.warmup_requests,
             "prompts": self.form.name(),

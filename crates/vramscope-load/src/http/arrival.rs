@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 
 use super::connection::Arrived;
+use super::socket::Socket;
 
 /// More than any wave of chunks that waits on one connection.
 const ROOM: usize = 64 << 10;
@@ -50,15 +51,13 @@ pub(super) fn want(stream: &TcpStream) {
 #[cfg(target_os = "linux")]
 impl Room {
     /// Reads once.
-    pub(super) fn read(&mut self, stream: &TcpStream) -> io::Result<(usize, Arrived)> {
-        use std::os::fd::AsRawFd as _;
+    pub(super) fn read(&mut self, stream: &impl Socket) -> io::Result<(usize, Arrived)> {
         use std::time::SystemTime;
 
         use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
         let mut parts = [io::IoSliceMut::new(&mut self.bytes)];
-        let read = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut self.control), MsgFlags::empty())?;
-        let now = Instant::now();
+        let read = recvmsg::<()>(stream.fd(), &mut parts, Some(&mut self.control), MsgFlags::empty())?;
         let noted = read.cmsgs().ok().into_iter().flatten().find_map(|message| match message {
             ControlMessageOwned::ScmTimestampns(time) => Some(std::time::Duration::from(time)),
             _ => None,
@@ -68,6 +67,9 @@ impl Room {
             // The clock of packets is the one on the wall: what it says is believed where it was not set meanwhile.
             since_1970.checked_sub(noted).filter(|age| *age < MOST_AGE)
         });
+        // After the clock on the wall: where another program comes between the two, a chunk is told later than it came, as any
+        // reader is, and never earlier.
+        let now = Instant::now();
         let at = read_after.and_then(|age| now.checked_sub(age)).unwrap_or(now);
         Ok((read.bytes, Arrived { at, read_after }))
     }
@@ -82,7 +84,7 @@ pub(super) fn want(_: &TcpStream) {}
 
 #[cfg(not(target_os = "linux"))]
 impl Room {
-    pub(super) fn read(&mut self, stream: &TcpStream) -> io::Result<(usize, Arrived)> {
+    pub(super) fn read(&mut self, stream: &impl Socket) -> io::Result<(usize, Arrived)> {
         let read = stream.try_read(&mut self.bytes)?;
         Ok((read, Arrived { at: Instant::now(), read_after: None }))
     }

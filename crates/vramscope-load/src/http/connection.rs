@@ -1,23 +1,23 @@
 //! Connections: opened, kept, written to and read.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncWriteExt as _, Interest};
+use tokio::io::AsyncWriteExt as _;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::net::{TcpStream, lookup_host};
 
-use super::arrival::{self, Room};
+use super::arrival;
+use super::socket::poll_read;
+#[cfg(feature = "tls")]
+use super::tls::{Settings, Tls};
+use crate::address::Place;
 
 /// A connection stands within this time or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-thread_local! {
-    /// What a read brought is taken before anything else runs on the thread, so that all connections share the room.
-    static READ: RefCell<Room> = RefCell::new(Room::new());
-}
 
 /// When something came.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +36,9 @@ pub(crate) enum Unsent {
     Refused(io::Error),
     /// No connection within the time.
     Slow,
+    /// A connection, but no TLS over it: what is wrong and what to do.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS fails so"))]
+    Tls(String),
     /// No connection, for want of something on this side: file descriptors, ports, memory.
     OwnLimit(io::Error),
     /// The connection broke.
@@ -52,72 +55,62 @@ pub(crate) fn is_own_limit(error: &io::Error) -> bool {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// It has served a request before.
     pub(crate) used: bool,
 }
 
-impl Connection {
-    async fn open(address: SocketAddr) -> Result<Self, Unsent> {
-        let opened = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
-        match opened.await {
-            Err(_) => Err(Unsent::Slow),
-            Ok(Err(error)) if is_own_limit(&error) => Err(Unsent::OwnLimit(error)),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(Unsent::Slow),
-            Ok(Err(error)) => Err(Unsent::Refused(error)),
-            Ok(Ok(stream)) => {
-                stream.set_nodelay(true).map_err(Unsent::Cut)?;
-                arrival::want(&stream);
-                Ok(Self { stream, used: false })
-            }
-        }
-    }
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls>),
+}
 
+impl Connection {
     /// Writes a request.
     pub(crate) async fn send(&mut self, request: &[u8]) -> io::Result<()> {
-        self.stream.write_all(request).await
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.write_all(request).await,
+            #[cfg(unix)]
+            Stream::Unix(stream) => stream.write_all(request).await,
+            #[cfg(feature = "tls")]
+            Stream::Tls(tls) => tls.send(request).await,
+        }
     }
 
     /// Reads once, and gives what came, with the time at which it came, to `take`. `None` is the end.
     pub(crate) async fn read<T>(&mut self, take: &mut impl FnMut(&[u8], Arrived) -> T) -> io::Result<Option<T>> {
-        std::future::poll_fn(|context| {
-            loop {
-                ready!(self.stream.poll_read_ready(context))?;
-                let mut taken = None;
-                let drained = self.stream.try_io(Interest::READABLE, || {
-                    READ.with_borrow_mut(|room| {
-                        let (read, arrived) = room.read(&self.stream)?;
-                        taken = Some((read > 0).then(|| take(room.bytes(read), arrived)));
-                        // Less than there is room for was all that is there: a further read would only say so, at the
-                        // price of a call for each chunk.
-                        if read > 0 && room.has_room_after(read) {
-                            Err(io::ErrorKind::WouldBlock.into())
-                        } else {
-                            Ok(())
-                        }
-                    })
-                });
-                match (taken, drained) {
-                    (Some(taken), _) => return Poll::Ready(Ok(taken)),
-                    (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
-                    (None, _) => {}
-                }
-            }
-        })
-        .await
+        match &mut self.stream {
+            Stream::Tcp(stream) => std::future::poll_fn(|context| poll_read(stream, context, take)).await,
+            #[cfg(unix)]
+            Stream::Unix(stream) => std::future::poll_fn(|context| poll_read(stream, context, take)).await,
+            #[cfg(feature = "tls")]
+            Stream::Tls(tls) => tls.read(take).await,
+        }
     }
 
     /// Whether it is open and silent, as one that waits for a request is.
-    fn is_fit(&self) -> bool {
-        matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    fn is_fit(&mut self) -> bool {
+        let blocks = |read: io::Result<usize>| read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        match &mut self.stream {
+            Stream::Tcp(stream) => blocks(stream.try_read(&mut [0])),
+            #[cfg(unix)]
+            Stream::Unix(stream) => blocks(stream.try_read(&mut [0])),
+            #[cfg(feature = "tls")]
+            Stream::Tls(tls) => tls.is_fit(),
+        }
     }
 }
 
 /// The connections to one server that wait for their next request, and where to open more.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    host: String,
-    port: u16,
+    place: Place,
+    #[cfg(feature = "tls")]
+    tls: Option<Settings>,
     idle: Mutex<Vec<Connection>>,
     /// What the name stands for, the address that worked last in front. Empty until it was asked for.
     addresses: Mutex<Vec<SocketAddr>>,
@@ -128,18 +121,34 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pool {
-    pub(crate) fn new(host: &str, port: u16) -> Self {
-        Self { host: host.to_owned(), port, idle: Mutex::default(), addresses: Mutex::default() }
+    pub(crate) fn new(place: Place) -> Self {
+        Self {
+            place,
+            #[cfg(feature = "tls")]
+            tls: None,
+            idle: Mutex::default(),
+            addresses: Mutex::default(),
+        }
+    }
+
+    /// A pool to the same server by TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn by_tls(self, settings: Settings) -> Self {
+        Self { tls: Some(settings), ..self }
     }
 
     /// A pool to the same server without connections: those of a runtime serve only there.
     pub(crate) fn apart(&self) -> Self {
-        Self::new(&self.host, self.port)
+        Self {
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+            ..Self::new(self.place.clone())
+        }
     }
 
     /// A connection, an old one if there is any.
     pub(crate) async fn get(&self) -> Result<Connection, Unsent> {
-        while let Some(connection) = self.take() {
+        while let Some(mut connection) = self.take() {
             if connection.is_fit() {
                 return Ok(connection);
             }
@@ -158,9 +167,19 @@ impl Pool {
 
     /// Opens a connection.
     pub(crate) async fn open(&self) -> Result<Connection, Unsent> {
+        let (host, port) = match &self.place {
+            Place::Tcp { host, port } => (host, *port),
+            #[cfg(unix)]
+            Place::Unix(path) => {
+                let stream = opened(UnixStream::connect(path)).await?;
+                return Ok(Connection { stream: Stream::Unix(stream), used: false });
+            }
+            #[cfg(not(unix))]
+            Place::Unix(_) => return Err(Unsent::Refused(io::ErrorKind::Unsupported.into())),
+        };
         let known = locked(&self.addresses).clone();
         let addresses = if known.is_empty() {
-            let found = lookup_host((self.host.as_str(), self.port))
+            let found = lookup_host((host.as_str(), port))
                 .await
                 .map_err(|error| if is_own_limit(&error) { Unsent::OwnLimit(error) } else { Unsent::Refused(error) })?;
             found.collect()
@@ -169,7 +188,7 @@ impl Pool {
         };
         let mut last = Unsent::Refused(io::Error::new(io::ErrorKind::NotFound, "the name stands for no address"));
         for address in &addresses {
-            match Connection::open(*address).await {
+            match self.connect(*address).await {
                 Ok(connection) => {
                     let mut rest = addresses.clone();
                     rest.retain(|other| other != address);
@@ -178,15 +197,39 @@ impl Pool {
                     return Ok(connection);
                 }
                 // Another address would meet the same limit.
-                Err(own @ Unsent::OwnLimit(_)) => return Err(own),
+                Err(own @ (Unsent::OwnLimit(_) | Unsent::Tls(_))) => return Err(own),
                 Err(unsent) => last = unsent,
             }
         }
         Err(last)
     }
 
+    async fn connect(&self, address: SocketAddr) -> Result<Connection, Unsent> {
+        let stream = opened(TcpStream::connect(address)).await?;
+        stream.set_nodelay(true).map_err(Unsent::Cut)?;
+        arrival::want(&stream);
+        #[cfg(feature = "tls")]
+        if let Some(settings) = &self.tls {
+            let tls = tokio::time::timeout(CONNECT_TIMEOUT, Tls::open(stream, settings)).await;
+            let tls = tls.map_err(|_| Unsent::Slow)??;
+            return Ok(Connection { stream: Stream::Tls(Box::new(tls)), used: false });
+        }
+        Ok(Connection { stream: Stream::Tcp(stream), used: false })
+    }
+
     /// Keeps a connection for the next request.
     pub(crate) fn keep(&self, connection: Connection) {
         locked(&self.idle).push(Connection { used: true, ..connection });
+    }
+}
+
+/// What comes of opening a connection, in time.
+async fn opened<S>(opening: impl Future<Output = io::Result<S>>) -> Result<S, Unsent> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+        Err(_) => Err(Unsent::Slow),
+        Ok(Err(error)) if is_own_limit(&error) => Err(Unsent::OwnLimit(error)),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(Unsent::Slow),
+        Ok(Err(error)) => Err(Unsent::Refused(error)),
+        Ok(Ok(stream)) => Ok(stream),
     }
 }

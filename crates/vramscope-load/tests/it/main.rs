@@ -3,10 +3,16 @@
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod data;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod load;
+#[cfg(all(test, feature = "parquet"))]
+mod rows;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod transport;
 #[cfg(test)]
 mod truth;

@@ -1,17 +1,20 @@
 //! `vramscope load`: sends requests to a server at several levels and says how fast it answers.
 
 mod args;
+mod data;
 mod energy;
 mod engine;
 mod experiment;
 mod levels;
 mod measure;
 mod plan;
+mod reach;
 mod render;
+mod requests;
 
 use anyhow::Context as _;
+use vramscope_load::LoadError;
 use vramscope_load::document::{FindingDocument, LoadDocument};
-use vramscope_load::{LoadError, LoadPlan};
 use vramscope_schema::ExitCode;
 
 use crate::exit;
@@ -34,10 +37,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 async fn load(args: &Args, signals: &Signals) -> anyhow::Result<ExitCode> {
     // What cannot be is told before a server is asked anything, or started.
-    let plan = plan::checked(args)?;
+    let checked = plan::checked(args).await?;
     let folder = match args.experiments.experiment {
         Some(_) => {
-            experiment::check(args, &plan)?;
+            experiment::check(args, &checked.plan)?;
             Some(experiment::Folder::of(args.output.as_deref())?)
         }
         None => None,
@@ -48,9 +51,9 @@ async fn load(args: &Args, signals: &Signals) -> anyhow::Result<ExitCode> {
         (None, Some(output)) => Some(output.with_extension("engine.log")),
         (None, None) => None,
     };
-    let mut requests = args.requests.as_ref().map(|path| levels::RequestLines::new(path)).transpose()?;
+    let mut requests = args.requests.as_ref().map(|path| requests::RequestsFile::new(path)).transpose()?;
     let Some(server) = engine::open(args, signals, log).await? else { return Ok(ExitCode::Interrupted) };
-    let measured = measured(args, signals, &server, plan, requests.as_mut()).await;
+    let measured = measured(args, signals, &server, checked, requests.as_mut()).await;
     let went_well = measured.as_ref().is_ok_and(|measured| measured.as_ref().is_none_or(Measured::went_well));
     // On every way out the engine is stopped first.
     let closed = signals.in_order(server.close(went_well)).await;
@@ -99,11 +102,11 @@ async fn measured(
     args: &Args,
     signals: &Signals,
     server: &engine::Server,
-    plan: LoadPlan,
-    requests: Option<&mut levels::RequestLines>,
+    checked: plan::Checked,
+    requests: Option<&mut requests::RequestsFile>,
 ) -> anyhow::Result<Option<Measured>> {
     let client = &server.client;
-    let Some(asked) = signals.until_stopped(plan::ask(client, args, plan)).await else { return Ok(None) };
+    let Some(asked) = signals.until_stopped(plan::ask(client, args, checked)).await else { return Ok(None) };
     let asked = asked?;
     let whose = server.whose().await;
     let tell = |note: &str| {
@@ -197,6 +200,7 @@ fn exit_code(error: &LoadError) -> ExitCode {
         | LoadError::Header { .. }
         | LoadError::Plan { .. }
         | LoadError::OpenFiles { .. } => ExitCode::Usage,
+        LoadError::Trust { .. } => ExitCode::BadInput,
         LoadError::Probe { .. } | LoadError::Warmup { .. } => ExitCode::EngineFailed,
         LoadError::TimedOut { .. } => ExitCode::TimedOut,
         LoadError::Stopped => ExitCode::Interrupted,

@@ -18,6 +18,9 @@ mod fit;
 mod gpus;
 mod guides;
 mod load;
+mod load_data;
+#[cfg(feature = "tls")]
+mod load_tls;
 mod log;
 mod migrate;
 #[cfg(unix)]

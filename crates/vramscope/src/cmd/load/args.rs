@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use vramscope_load::Slo;
 
+use super::data::DataArgs;
 use super::experiment::{ExperimentArgs, LengthList};
+use super::reach::ReachArgs;
 use crate::output::Format;
 use crate::time;
 
@@ -22,6 +24,11 @@ Examples:
   vramscope load http://127.0.0.1:8000 --rate 2,4,8 --duration 60s --endpoint chat --slo ttft=500ms,tpot=50ms
   vramscope load http://127.0.0.1:8000 --sweep --slo ttft=500ms,tpot=50ms
   vramscope load http://127.0.0.1:8000 --rate 4 --burstiness 0.5 --max-in-flight 64 --input-len normal:500,100
+  vramscope load http://127.0.0.1:8000 --concurrency 16 --dataset sharegpt:ShareGPT_V3.json,turns=4
+  vramscope load http://127.0.0.1:8000 --dataset trace:conversation_trace.jsonl --trace-speed 0.5,1,2 --duration 5m
+  vramscope load http://127.0.0.1:8000 --rate 4 --dataset prefix:80%,256 --model base=0.5,lora-a=0.3,lora-b=0.2
+  vramscope load https://gateway.example/v1 --ca-file company.pem --concurrency 8
+  vramscope load unix:/run/engine.sock --concurrency 8
   vramscope load --concurrency 1,8,64 --price 2.5/gpu -o load.json -- vllm serve ./model --max-num-seqs 64
   vramscope load --experiment suite http://127.0.0.1:8000
   vramscope load --experiment suite -o results/baseline -- vllm serve ./model --port 8124
@@ -37,12 +44,13 @@ summary.md, and the log of an engine that was started.
 
 The API key is better given in the variable VRAMSCOPE_API_KEY, which no process list shows.
 
-Exit codes: 0 all requests were answered, 2 the command line is wrong, 4 a result cannot be written, 6 the server refuses the
-first request or the whole warm-up, or the engine that was started died, 7 a device that was named cannot be read, 8 more
-requests failed than --max-failed allows, 9 no server answers or the engine's program is not there, 10 the engine is not ready
-in time, 130 stopped by Ctrl-C; what was answered is kept.")]
+Exit codes: 0 all requests were answered, 2 the command line is wrong, 3 the data set cannot be used, 4 a result cannot be
+written, 6 the server refuses the first request or the whole warm-up, or the engine that was started died, 7 a device that was
+named cannot be read, 8 more requests failed than --max-failed allows, 9 no server answers or the engine's program is not
+there, 10 the engine is not ready in time, 130 stopped by Ctrl-C; what was answered is kept.")]
 pub(crate) struct Args {
-    /// The server: http://HOST:PORT, with or without /v1; or behind -- the command that starts one
+    /// The server: http://HOST:PORT, https://HOST:PORT or unix:/path/to.sock, with or without /v1; or behind -- the command
+    /// that starts one
     #[arg(value_name = "URL", required_unless_present = "command", conflicts_with = "command")]
     pub(crate) url: Option<String>,
     #[command(flatten)]
@@ -57,8 +65,8 @@ pub(crate) struct Args {
     /// brings no more tokens
     #[arg(long, help_heading = "Levels")]
     pub(crate) sweep: bool,
-    /// With a rate: not more than so many in flight; those that are due meanwhile are held back and counted
-    #[arg(long, value_name = "N", requires = "rate", help_heading = "Levels")]
+    /// With a rate or a trace: not more than so many in flight; those that are due meanwhile are held back and counted
+    #[arg(long, value_name = "N", help_heading = "Levels")]
     pub(crate) max_in_flight: Option<u64>,
     /// With a rate: the shape of the distances; below 1 requests come in bursts, 1 is a Poisson process, inf is even
     #[arg(long, value_name = "B", requires = "rate", default_value = "1", value_parser = burstiness, help_heading = "Levels")]
@@ -69,7 +77,7 @@ pub(crate) struct Args {
     /// Measure each level so often, with other prompts each time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Levels")]
     pub(crate) repeat: u32,
-    /// Requests of each level [default: ten times the concurrency, or 30 seconds of the rate, at least 50]
+    /// Requests of each level [default: ten times the concurrency, 30 seconds of the rate, at least 50; a trace to its end]
     #[arg(long, value_name = "N", conflicts_with = "duration", help_heading = "Levels")]
     pub(crate) num_prompts: Option<u64>,
     /// Send for so long at each level; requests under way then come to their end
@@ -78,17 +86,20 @@ pub(crate) struct Args {
     /// Requests before each level that are not measured [default: the concurrency, or 8 with a rate]
     #[arg(long, value_name = "N", help_heading = "Levels")]
     pub(crate) warmup: Option<u64>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// Tokens of a prompt: 512, 200..2000 or normal:MEAN,DEVIATION; several as 10,50,200 for --experiment lengths
     /// [default: 512, for lengths 10,50,200,1000]
     #[arg(long, value_name = "LENGTH", help_heading = "Requests")]
     pub(crate) input_len: Option<LengthList>,
-    /// Tokens to be generated, likewise [default: 128, for lengths 50,100,200]
+    /// Tokens to be generated, likewise [default: 128, for lengths 50,100,200, or as the data set says]
     #[arg(long, value_name = "LENGTH", help_heading = "Requests")]
     pub(crate) output_len: Option<LengthList>,
-    /// Which question is asked
-    #[arg(long, value_enum, default_value = "completions", help_heading = "Requests")]
-    pub(crate) endpoint: EndpointArg,
-    /// The model to ask for [default: the first that the server lists]
+    /// Which question is asked [default: completions, or chat for a data set of chats]
+    #[arg(long, value_enum, help_heading = "Requests")]
+    pub(crate) endpoint: Option<EndpointArg>,
+    /// The model to ask for, or several with their weights: base=0.5,lora-a=0.3,lora-b=0.2 [default: the first that the
+    /// server lists]
     #[arg(long, value_name = "NAME", help_heading = "Requests")]
     pub(crate) model: Option<String>,
     /// A header of every request, as NAME: VALUE; repeat for more
@@ -97,6 +108,8 @@ pub(crate) struct Args {
     /// More fields of every request's body, as a JSON object
     #[arg(long, value_name = "JSON", help_heading = "Requests")]
     pub(crate) extra_body: Option<String>,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
     /// The API key
     #[arg(long, value_name = "KEY", env = "VRAMSCOPE_API_KEY", hide_env_values = true, help_heading = "Requests")]
     pub(crate) api_key: Option<String>,
@@ -118,7 +131,7 @@ pub(crate) struct Args {
     /// The document, with all levels; of experiments the folder of their results [default: results/baseline/TIME]
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(crate) output: Option<PathBuf>,
-    /// A line of JSON for each request, with the time of each chunk
+    /// A row for each request, with the time of each chunk: lines of JSON, or Parquet where FILE ends in .parquet
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) requests: Option<PathBuf>,
     /// What to print: a table for people, or the document

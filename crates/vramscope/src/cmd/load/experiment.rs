@@ -48,7 +48,7 @@ pub(crate) struct ExperimentArgs {
         long,
         value_enum,
         value_name = "NAME",
-        conflicts_with_all = ["rate", "sweep", "ramp_up", "repeat", "max_in_flight", "burstiness"],
+        conflicts_with_all = ["rate", "sweep", "ramp_up", "repeat", "max_in_flight", "burstiness", "dataset", "trace_speed"],
         help_heading = "Experiments"
     )]
     pub(crate) experiment: Option<Experiment>,

@@ -1,18 +1,12 @@
 //! Measures one level after the other.
 
-use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
-
-use serde_json::{Value, json};
 use vramscope_load::document::{LevelDocument, LoadDocument, SearchDocument};
-use vramscope_load::{Arrival, LoadPlan, LoadReport, Search};
-use vramscope_schema::ExitCode;
+use vramscope_load::{Arrival, LoadPlan, Prompts, Search};
 
 use super::args::Args;
 use super::measure::{Measured, Measurer};
 use super::plan::{self, Asked};
-use crate::exit::OrExit as _;
-use crate::output;
+use super::requests;
 
 /// A sweep does not ask for more in flight, or a second, than this.
 const MOST: f64 = 16_384.0;
@@ -40,6 +34,7 @@ pub(super) async fn measure(
     let generator = concat!("vramscope ", env!("CARGO_PKG_VERSION")).to_owned();
     let first = arrivals.first().map_or_else(|| asked.plan.clone(), |first| plan::at(&asked.plan, args, *first));
     let mut document = LoadDocument::new(generator, measurer.client.server().to_owned(), asked.server_version, &first);
+    document.reached_by(measurer.client.transport());
     // How many requests a level has follows from it, unless somebody says so.
     document.workload.requests = args.num_prompts;
     let mut course = Course { args, plan: asked.plan, measurer, document };
@@ -68,12 +63,15 @@ impl Course<'_, '_> {
 
     /// Measures a level and adds it to the document.
     async fn level(&mut self, arrival: Arrival, repeat: u32) -> anyhow::Result<Option<&LevelDocument>> {
-        let plan = plan::at(&self.plan, self.args, arrival);
-        let label = match arrival {
-            Arrival::Concurrency(n) => json!({"concurrency": n, "repeat": repeat}),
-            Arrival::Rate { per_s, .. } => json!({"rate_per_s": per_s, "repeat": repeat}),
-            _ => json!({"repeat": repeat}),
-        };
+        let mut plan = plan::at(&self.plan, self.args, arrival);
+        // Records go on where the last level ended; a trace begins anew, with other prompts of the same lengths.
+        if let Prompts::Data(data) = &mut plan.prompts
+            && !matches!(arrival, Arrival::Trace { .. })
+        {
+            data.first =
+                self.document.levels.iter().filter_map(|level| level.records).map(|one| one.used + one.repeated).sum();
+        }
+        let label = requests::level(arrival, repeat);
         let measured = self.measurer.one(plan, repeat, &said(arrival, repeat), &label).await?;
         let Some(Measured { level, form, .. }) = measured else {
             self.document.stopped = true;
@@ -140,34 +138,8 @@ fn said(arrival: Arrival, repeat: u32) -> String {
     let level = match arrival {
         Arrival::Concurrency(n) => format!("{n} in flight"),
         Arrival::Rate { per_s, .. } => format!("{per_s:.4} a second"),
+        Arrival::Trace { speed, .. } => format!("the trace {speed} times as fast"),
         _ => "a level".to_owned(),
     };
     if repeat > 1 { format!("{level} (again, {repeat})") } else { level }
-}
-
-/// The file with a line for each request.
-pub(super) struct RequestLines {
-    path: PathBuf,
-    lines: BufWriter<tempfile::NamedTempFile>,
-}
-
-impl RequestLines {
-    /// Begins beside the file that it will be.
-    pub(super) fn new(path: &Path) -> anyhow::Result<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        let file = tempfile::NamedTempFile::new_in(folder).or_exit(ExitCode::CannotWrite)?;
-        Ok(Self { path: path.to_owned(), lines: BufWriter::new(file) })
-    }
-
-    pub(super) fn add(&mut self, report: &LoadReport, label: &Value) -> anyhow::Result<()> {
-        let escaped = output::EscapedJson::new(&mut self.lines);
-        report.write_requests(label, escaped).or_exit(ExitCode::CannotWrite)
-    }
-
-    /// Gives the file its name.
-    pub(super) fn keep(mut self) -> anyhow::Result<()> {
-        self.lines.flush().or_exit(ExitCode::CannotWrite)?;
-        let file = self.lines.into_inner().or_exit(ExitCode::CannotWrite)?;
-        file.persist(&self.path).map(drop).or_exit(ExitCode::CannotWrite)
-    }
 }

@@ -5,8 +5,8 @@ use vramscope_load::document::{LevelDocument, PriceDocument};
 use vramscope_load::{Client, LoadError, LoadEvent, LoadPlan, LoadReport, PromptForm, Scraper, run_until};
 
 use super::energy::Meter;
-use super::levels::RequestLines;
 use super::refused;
+use super::requests::RequestsFile;
 use crate::output;
 use crate::progress::Progress;
 use crate::signals::Signals;
@@ -16,7 +16,7 @@ pub(super) struct Measurer<'a> {
     pub(super) client: &'a Client,
     pub(super) signals: &'a Signals,
     pub(super) quiet: bool,
-    pub(super) requests: Option<&'a mut RequestLines>,
+    pub(super) requests: Option<&'a mut RequestsFile>,
     pub(super) meter: Option<&'a Meter>,
     pub(super) price: Option<PriceDocument>,
     /// Measurements so far. Each has a stream of its own, and so prompts of its own.

@@ -4,11 +4,11 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use anyhow::anyhow;
 use serde_json::{Map, Value};
-use vramscope_load::{Arrival, Client, Endpoint, LoadPlan, ServedModel, Spacing, Until};
+use vramscope_load::{Arrival, Client, Dataset, Endpoint, LoadPlan, Prompts, ServedModel, Spacing, Until};
 use vramscope_schema::ExitCode;
 
-use super::args::{Args, EndpointArg};
-use super::{experiment, refused};
+use super::args::Args;
+use super::{data, experiment, reach, refused};
 use crate::exit::OrExit as _;
 
 /// A drawn seed has so many bits: every reader of JSON keeps them.
@@ -31,7 +31,7 @@ pub(super) struct Asked {
 
 /// The client of the server at this address, with this key and what the arguments say of headers.
 pub(super) fn client(url: &str, api_key: Option<String>, args: &Args) -> anyhow::Result<Client> {
-    let mut client = refused(Client::new(url, api_key))?;
+    let mut client = reach::client(url, api_key, args)?;
     for header in &args.header {
         let (name, value) = header
             .split_once(':')
@@ -43,21 +43,34 @@ pub(super) fn client(url: &str, api_key: Option<String>, args: &Args) -> anyhow:
 }
 
 /// The plan that the arguments make, checked as far as it can be before a server is asked, or started.
-pub(super) fn checked(args: &Args) -> anyhow::Result<LoadPlan> {
-    let plan = plan(args)?;
-    for arrival in arrivals(args)? {
-        refused(at(&plan, args, arrival).check())?;
-    }
-    Ok(plan)
+pub(super) struct Checked {
+    pub(super) plan: LoadPlan,
+    /// A data set whose lengths only the server's own count tells.
+    uncounted: Option<Dataset>,
 }
 
-/// Completes the plan; the server tells its model.
-pub(super) async fn ask(client: &Client, args: &Args, mut plan: LoadPlan) -> anyhow::Result<Asked> {
+/// Makes the plan of the arguments, and reads the data set.
+pub(super) async fn checked(args: &Args) -> anyhow::Result<Checked> {
+    data::check(args)?;
+    let mut set = data::read(args)?;
+    let (model, mix) = data::models(args.model.as_deref())?;
+    let model = model.unwrap_or_else(|| "the first listed".to_owned());
+    let mut plan = LoadPlan { model, mix, endpoint: data::endpoint(args, set.as_ref()), ..plan(args)? };
+    if set.as_ref().is_none_or(|set| set.sample().is_empty()) {
+        plan.prompts = data::prompts(None, &plan, args, set.take()).await?;
+    }
+    check(&plan, args)?;
+    Ok(Checked { plan, uncounted: set })
+}
+
+/// Completes the plan; the server tells its model, and counts what is to be counted.
+pub(super) async fn ask(client: &Client, args: &Args, checked: Checked) -> anyhow::Result<Asked> {
+    let Checked { mut plan, uncounted } = checked;
     let listed = client.models().await;
     let max_model_len = match &args.model {
         // A gateway may serve what it does not list.
-        Some(name) => {
-            let of_name = |one: &&ServedModel| one.id == *name || one.root.as_ref() == Some(name);
+        Some(_) => {
+            let of_name = |one: &&ServedModel| one.id == plan.model || one.root.as_ref() == Some(&plan.model);
             listed.iter().flatten().find(of_name).and_then(|one| one.max_model_len)
         }
         None => {
@@ -69,8 +82,22 @@ pub(super) async fn ask(client: &Client, args: &Args, mut plan: LoadPlan) -> any
             first.max_model_len
         }
     };
+    if uncounted.is_some() {
+        plan.prompts = data::prompts(Some(client), &plan, args, uncounted).await?;
+        check(&plan, args)?;
+    }
+    // A chat is made of words: where the server says how many tokens they have, lengths are tokens all the same.
+    if plan.endpoint == Endpoint::Chat
+        && let Ok(Some(words)) = client.word_tokens(&plan).await
+    {
+        plan.words = words;
+    }
     let server_version = client.version().await.ok().flatten();
     Ok(Asked { plan, server_version, max_model_len })
+}
+
+fn check(plan: &LoadPlan, args: &Args) -> anyhow::Result<()> {
+    arrivals(args)?.into_iter().try_for_each(|arrival| refused(at(plan, args, arrival).check()))
 }
 
 fn plan(args: &Args) -> anyhow::Result<LoadPlan> {
@@ -83,20 +110,15 @@ fn plan(args: &Args) -> anyhow::Result<LoadPlan> {
         }
         .or_exit(ExitCode::Usage)?,
     };
-    let model = args.model.clone().unwrap_or_else(|| "the first listed".to_owned());
     let input_len = experiment::length("--input-len", args.input_len.as_ref(), experiment::INPUT, args)?;
     let output_len = experiment::length("--output-len", args.output_len.as_ref(), experiment::OUTPUT, args)?;
     Ok(LoadPlan {
-        endpoint: match args.endpoint {
-            EndpointArg::Completions => Endpoint::Completions,
-            EndpointArg::Chat => Endpoint::Chat,
-        },
         ramp_up: args.ramp_up,
         seed: args.seed.unwrap_or_else(drawn_seed),
         stall_timeout: args.stall_timeout,
         extra_body,
         slo: args.slo.unwrap_or_default(),
-        ..LoadPlan::new(model, input_len, output_len, 1)
+        ..LoadPlan::new("", input_len, output_len, 1)
     })
 }
 
@@ -107,7 +129,9 @@ pub(crate) fn drawn_seed() -> u64 {
 
 /// The levels that are given; of a sweep the first.
 pub(super) fn arrivals(args: &Args) -> anyhow::Result<Vec<Arrival>> {
-    let arrivals: Vec<Arrival> = if args.rate.is_empty() {
+    let arrivals: Vec<Arrival> = if data::replays(args) {
+        data::speeds(args)
+    } else if args.rate.is_empty() {
         let given = args.concurrency.iter().map(|n| Arrival::Concurrency(*n));
         if args.concurrency.is_empty() { vec![Arrival::Concurrency(1)] } else { given.collect() }
     } else {
@@ -140,11 +164,15 @@ pub(super) fn at(plan: &LoadPlan, args: &Args, arrival: Arrival) -> LoadPlan {
     let counted = match arrival {
         Arrival::Concurrency(n) => n.saturating_mul(10),
         Arrival::Rate { per_s, .. } => (per_s * SECONDS).ceil() as u64,
+        Arrival::Trace { .. } => u64::MAX,
         _ => LEAST,
     };
     let until = match (args.duration, args.num_prompts) {
         (Some(time), _) => Until::Elapsed(time),
-        (None, given) => Until::Requests(given.unwrap_or(counted.max(LEAST))),
+        (None, given) => Until::Requests(match (&plan.prompts, arrival) {
+            (Prompts::Data(data), Arrival::Trace { .. }) => given.unwrap_or(u64::MAX).min(data.set.len() as u64),
+            _ => given.unwrap_or(counted.max(LEAST)),
+        }),
     };
     let usual = match arrival {
         Arrival::Concurrency(n) => n,

@@ -14,6 +14,7 @@ pub(super) fn table(document: &LoadDocument, width: usize) -> String {
     let mut text = head(document);
     text.push_str(&levels(document, width));
     text.push_str(&latencies(document, width));
+    text.push_str(&super::data::table(&document.levels, width));
     if let Some(search) = &document.search {
         text.push_str(&found(search));
     }
@@ -61,12 +62,20 @@ pub(super) fn expense(metered: Option<&MeteredDocument>, price: Option<PriceDocu
 fn head(document: &LoadDocument) -> String {
     let work = &document.workload;
     let version = document.server_version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
-    let unit = if work.prompts.as_deref() == Some("text") { "words" } else { "tokens" };
-    let input = work.input_len.as_deref().unwrap_or("given text");
+    let unit =
+        if work.prompts.as_deref() == Some("text") && work.tokens_per_word.is_none() { "words" } else { "tokens" };
+    let input = match (&work.dataset, &work.input_len) {
+        (Some(data), Some(len)) => format!("{len} {unit}, {},", super::data::said(data)),
+        (Some(data), None) => super::data::said(data),
+        (None, Some(len)) => format!("{len} {unit}"),
+        (None, None) => "given text".to_owned(),
+    };
+    let output = if work.output_len == "data" { "as many" } else { &work.output_len };
+    let model = if work.mix.is_empty() { work.model.clone() } else { work.mix.join(",") };
     let slo = work.slo.as_ref().map(|slo| format!(", good is {slo}")).unwrap_or_default();
     format!(
-        "{}{version}: {}, {}, {input} {unit} -> {} tokens, seed {}{slo}\n",
-        document.server, work.model, work.endpoint, work.output_len, work.seed
+        "{}{version}: {model}, {}, {input} -> {output} tokens, seed {}{slo}\n",
+        document.server, work.endpoint, work.seed
     )
 }
 
@@ -173,11 +182,14 @@ fn found(search: &SearchDocument) -> String {
     text
 }
 
-fn name(level: &LevelDocument) -> String {
+pub(super) fn name(level: &LevelDocument) -> String {
     let name = match (level.asked.concurrency, level.asked.rate_per_s) {
         (Some(n), _) => format!("{n} in flight"),
         (None, Some(rate)) => format!("{}/s", digits(rate)),
-        (None, None) => "-".to_owned(),
+        (None, None) => match level.asked.trace_speed {
+            Some(speed) => format!("trace x{}", digits(speed)),
+            None => "-".to_owned(),
+        },
     };
     if level.repeat > 1 { format!("{name} #{}", level.repeat) } else { name }
 }

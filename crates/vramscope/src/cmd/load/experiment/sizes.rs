@@ -36,7 +36,7 @@ impl Sizes {
         let inputs = fixed("--input-len", args.input_len.as_ref())?;
         let outputs = fixed("--output-len", args.output_len.as_ref())?;
         // Where prompts are words the server alone knows their tokens.
-        let words = args.endpoint == EndpointArg::Chat;
+        let words = args.endpoint == Some(EndpointArg::Chat);
         if let Some(most) = most.filter(|_| !words) {
             check(inputs.as_deref(), outputs.as_deref(), most)?;
         }
