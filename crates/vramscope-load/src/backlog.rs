@@ -84,7 +84,7 @@ mod tests {
             let end = Duration::from_secs_f64(free);
             RequestRecord {
                 number,
-                asked: Asked { input: Some(8), output: 8 },
+                asked: Asked { input: Some(8), output: 8, of: crate::request::Origin::default() },
                 due,
                 held: Duration::ZERO,
                 start: due,

@@ -208,9 +208,9 @@ fn levels_of_our_own_are_runs_with_the_figures_of_its_table() {
     assert_eq!(runs.iter().map(|run| run.label.as_deref().unwrap()).collect::<Vec<_>>(), names);
     for (run, name) in runs.iter().zip(names) {
         let [sent, failed, _, done, output, ..] = row(&table, "sent failed", name)[..] else { panic!("{name}") };
-        assert_eq!(run.counts.failed.map(|n| n as f64), Some(failed), "{name}");
-        assert_eq!(run.counts.completed.map(|n| n as f64), Some(sent - failed), "{name}");
-        assert_eq!(run.counts.failures["status_429"] as f64, failed, "{name}");
+        assert_eq!(whole(run.counts.failed), Some(failed), "{name}");
+        assert_eq!(whole(run.counts.completed), Some(sent - failed), "{name}");
+        assert_eq!(whole(run.counts.failures.get("status_429").copied()), Some(failed), "{name}");
         let near = |ours: Option<f64>, printed: f64, digits: f64| {
             let ours = ours.unwrap();
             assert!((ours - printed).abs() <= 0.5 * digits + 1e-9, "{name}: {ours}, printed {printed}");
