@@ -2,15 +2,16 @@
 
     PYTHONPATH=VLLM_FOLDER PYTHON xtask/class_defaults.py CONFIGS < KEYS > crates/vramscope-models/src/defaults.tsv
 
-CONFIGS is xtask/data/oracle/defaults.tsv. KEYS has a line for each key that a model's shape hangs on: an architecture of
-CONFIGS, a tab, and the path of the key (`head_dim`, `text_config.head_dim`, `vision_config.depth`); the test
+CONFIGS is xtask/data/oracle/defaults.tsv. All keys are asked for that crates/vramscope-models reads, of all model types of
+CONFIGS and of its families. KEYS has a line for each further key that a model's shape hangs on, in sections or worked out by
+the class: an architecture of CONFIGS, a tab, and the path of the key (`layer_types`, `vision_config.depth`); the test
 `defaults::what_a_config_leaves_out_is_as_its_class_has_it` of vramscope-models prints those that it cannot explain.
 PYTHON has transformers, VLLM_FOLDER an unpacked wheel of vLLM, whose own classes of configs count too.
 
 A row of the output is a model type, the key, and the value as JSON, or `null` where the class works it out from other keys,
 or nobody could tell. Each class is made with every number of it changed in turn: a value that stays is the class's own.
 """
-import functools, json, sys, warnings
+import functools, json, pathlib, re, sys, warnings
 
 warnings.filterwarnings("ignore")
 from transformers import logging
@@ -21,6 +22,8 @@ try:
     from vllm.transformers_utils.config import _CONFIG_REGISTRY as OWN
 except ImportError:
     OWN = {}
+SOURCES = pathlib.Path(__file__).resolve().parent.parent / "crates/vramscope-models/src"
+READERS = ["config", "mixers", "feed_forward", "layers", "rotary", "lengths", "compressed"]
 # What rotates has rules of its own for files without this section.
 NEVER = {"rope_parameters", "dtype", "torch_dtype", "architectures", "model_type", "transformers_version"}
 TEXT = {"text_config", "llm_config", "language_config", "thinker_config"}
@@ -104,7 +107,11 @@ def main():
             paths.add(path)
             if is_plain(class_at(kind, path), own, path.rpartition(".")[2]):
                 rows[kind, path] = None
+    for reader in READERS:
+        paths |= set(re.findall(r'"([A-Za-z_0-9]+)"', (SOURCES / f"{reader}.rs").read_text())) - NEVER - TEXT - {"rope_scaling"}
     kinds = {config.get("model_type") for config in configs.values()}
+    for names in re.findall(r"names: &\[(.*?)\]", (SOURCES / "family.rs").read_text(), re.S):
+        kinds |= set(re.findall(r'"([a-z0-9_]+)"', names))
     sections = {(config[text] or {}).get("model_type") for config in configs.values() for text in TEXT & config.keys()}
     # A key that coincides with what follows from others in one class need not do so in a model of it: all are asked.
     for kind in kinds | sections:

@@ -9,7 +9,7 @@ use crate::defaults::Defaults;
 use crate::family::{self, Family};
 use crate::fields::{Fields, HUGE, shortened};
 use crate::stored::StorageRules;
-use crate::{ConfigError, JsonError, Note, layers, lengths, quantization, rotary, saved, tower, unread};
+use crate::{ConfigError, JsonError, Note, feed_forward, layers, lengths, quantization, rotary, saved, tower, unread};
 
 /// The largest config that is read. Real ones have a few kilobytes; those with long lists of ignored modules a few
 /// hundred.
@@ -226,7 +226,12 @@ fn read_section(
         fields.note("model_type", format!("`{name}` is not a known family; the general rules for decoders are used"));
     }
     let mut notes = Vec::new();
-    let declared = match fields.section("quantization_config")? {
+    let section = match fields.section("quantization_config")? {
+        Some(section) => Some(section),
+        // The name of compressed-tensors' first releases, which engines still heed.
+        None => fields.section("compression_config")?,
+    };
+    let declared = match section {
         Some(section) => {
             let deepseek_v4 = model_type == Some("deepseek_v4");
             let class = quantization::Class {
@@ -298,6 +303,13 @@ fn read_section(
     }
     if rotary::is_of_unknown_kind(&fields)? {
         model.unread.push("rope_type".to_owned());
+    }
+    // Classes of transformers 5 refuse these where they are null and the class has a value of its own.
+    const NO_NULL: [&str; 3] = ["num_key_value_heads", "max_position_embeddings", "tie_word_embeddings"];
+    let null = |key: &&str| own.get(*key).is_some_and(Value::is_null) && fields.own_of_class(key).is_some();
+    model.unread.extend(NO_NULL.iter().filter(|key| null(key)).map(|key| fields.path(key)));
+    if let Some(key) = feed_forward::unlike_its_class(&fields, model_type, hidden)? {
+        model.unread.push(key.to_owned());
     }
     if fields.text(&STATE_TYPE)?.is_some_and(|name| element_type(name).is_none()) {
         model.unread.push(STATE_TYPE[0].to_owned());

@@ -130,6 +130,29 @@ impl FeedForwards {
     }
 }
 
+/// A key that a feed-forward part's shape hangs on here and not in the engine's class, or otherwise: an activation that is
+/// not the class's own (engines refuse some, and keep a gate that this one does not have), and Falcon's width, which its
+/// class takes from the residual stream.
+pub(crate) fn unlike_its_class(
+    fields: &Fields<'_>,
+    model_type: Option<&str>,
+    hidden: u64,
+) -> Result<Option<&'static str>, ConfigError> {
+    const WITHOUT_GATE: [&str; 3] = ["relu", "relu2", "gelu_new"];
+    const ACTIVATION: &str = "hidden_act";
+    let without_gate = |name: Option<&str>| name.is_some_and(|name| WITHOUT_GATE.contains(&name));
+    if let Some(own) = fields.own_of_class(ACTIVATION).and_then(Value::as_str) {
+        let stated = fields.text(&[ACTIVATION])?;
+        let other = own == "silu" && !matches!(stated, None | Some("silu" | "swish" | "swiglu"));
+        if other || without_gate(stated) != without_gate(Some(own)) {
+            return Ok(Some(ACTIVATION));
+        }
+    }
+    let width = fields.number(&["ffn_hidden_size"])?;
+    let falcon = model_type == Some("falcon") && width.is_some_and(|width| width != 4 * hidden);
+    Ok(falcon.then_some("ffn_hidden_size"))
+}
+
 /// LFM2 states the width of an ungated part, of which the gated one that it has gets two thirds, rounded up.
 fn adjusted(fields: &Fields<'_>, width: u64) -> Result<u64, ConfigError> {
     let unit = fields.positive(&["block_multiple_of"])?;

@@ -67,6 +67,11 @@ impl<'a> Fields<'a> {
         self.defaults.left_open(self.own.fields)
     }
 
+    /// What the class has for a key, whatever the file says.
+    pub(crate) fn own_of_class(&self, name: &str) -> Option<&'a Value> {
+        self.defaults.get(&[name]).map(|(_, value)| value)
+    }
+
     /// What the class takes where no spelling of a key is there; one that is there and null is left to other rules.
     fn of_class(&self, names: &[&str]) -> Option<(&'static str, &'a Value)> {
         let (key, value) = self.defaults.get(names)?;

@@ -121,7 +121,16 @@ pub(crate) fn read(
         return Ok(None);
     };
     let method = method.to_ascii_lowercase();
-    let ignored = ignored(&fields)?;
+    let ignored = ignored(&fields, &method)?;
+    // These compare whole names (`is_layer_skipped`, `should_ignore_layer` of vLLM 0.33): a part of one leaves nothing alone.
+    let by_whole_names =
+        matches!(method.as_str(), "fp8" | "fbgemm_fp8" | "mxfp4" | "compressed-tensors" | "compressed_tensors")
+            && !class.deepseek_v4;
+    let heeded: Vec<&str> = ignored
+        .iter()
+        .copied()
+        .filter(|pattern| !by_whole_names || pattern.starts_with("re:") || is_whole(pattern))
+        .collect();
     let mut formats = match method.as_str() {
         "none" => return Ok(None),
         "awq" | "awq_marlin" => Formats::one(packed(&fields, fields.flag("zero_point")?.unwrap_or(true), false)?),
@@ -135,19 +144,36 @@ pub(crate) fn read(
         "mxfp4" | "gpt_oss_mxfp4" => experts_only(WeightFormat::Mxfp4),
         "bitsandbytes" => Formats::one(bitsandbytes(&fields)?),
         "modelopt" | "modelopt_fp4" | "modelopt_mixed" => modelopt(&fields)?,
-        "compressed-tensors" | "compressed_tensors" => compressed_tensors(&fields, &ignored)?,
+        "compressed-tensors" | "compressed_tensors" => compressed_tensors(&fields, &heeded)?,
         _ => Formats::one(WeightFormat::Unknown),
     };
-    // These compare whole names (`is_layer_skipped` of vLLM 0.33): a part of one leaves nothing alone.
-    let by_whole_names = matches!(method.as_str(), "fp8" | "fbgemm_fp8" | "mxfp4") && !class.deepseek_v4;
-    let heeded = ignored.iter().filter(|pattern| !by_whole_names || is_whole(pattern));
-    heeded.for_each(|pattern| formats.rules.add(pattern, StoredAs::Plain));
+    heeded.iter().for_each(|pattern| formats.rules.add(pattern, StoredAs::Plain));
     if method.starts_with("modelopt")
         && formats.usual != WeightFormat::Plain
         && !ignored.iter().any(|pattern| pattern.contains(HEAD) || *pattern == "*")
     {
         // Of releases it differs whether a head that no list names is quantized.
         formats.unread.push(format!("exclude_modules without {HEAD}"));
+    }
+    if let WeightFormat::Packed { bits, group, .. } = formats.usual
+        && matches!(method.as_str(), "awq" | "awq_marlin" | "gptq" | "gptq_marlin")
+    {
+        // What kernels of Hopper take (`quantization/utils/marlin_utils.py`); an engine asks for the key itself.
+        let stated = fields.has("bits") || fields.has("w_bit");
+        let known = bits == 4 || (bits == 8 && method.starts_with("gptq"));
+        if !(stated && known) {
+            formats.unread.push("bits".to_owned());
+        }
+        if !matches!(group, None | Some(32 | 64 | 128)) {
+            formats.unread.push("group_size".to_owned());
+        }
+    }
+    // `layers.1*` is layer 1, and 10 to 19 too.
+    if ignored
+        .iter()
+        .any(|pattern| pattern.strip_suffix('*').is_some_and(|own| own.ends_with(|c: char| c.is_ascii_digit())))
+    {
+        formats.unread.push("exclude_modules with a part of a number".to_owned());
     }
     let mut others = Vec::new();
     unread::collect(&fields, section, "", &mut others);
@@ -394,6 +420,9 @@ fn group_format(group: &Fields<'_>, unread: &mut Vec<String>) -> Result<WeightFo
     }
     let float = weights.text(&["type"])? == Some("float");
     let strategy = weights.text(&["strategy"])?;
+    if !float && strategy == Some("tensor") && bits < 8 {
+        unread.push("config_groups.*.weights.strategy".to_owned());
+    }
     let static_input_scale = match group.section("input_activations")? {
         Some(inputs) => Fields::new(inputs, None, "", Defaults::NONE).flag("dynamic").ok().flatten() == Some(false),
         None => false,
@@ -442,8 +471,11 @@ fn kv_cache(fields: &Fields<'_>) -> Result<Option<String>, ConfigError> {
 }
 
 /// The modules that the checkpoint leaves alone.
-fn ignored<'a>(fields: &Fields<'a>) -> Result<Vec<&'a str>, ConfigError> {
-    const NAMES: [&str; 6] = [
+///
+/// Each method has its own key for them; the first that is there and not empty counts. A key of another method is left for
+/// those who look for what is not understood.
+fn ignored<'a>(fields: &Fields<'a>, method: &str) -> Result<Vec<&'a str>, ConfigError> {
+    const ANY: [&str; 6] = [
         "ignore",
         "ignored_layers",
         "modules_to_not_convert",
@@ -451,8 +483,20 @@ fn ignored<'a>(fields: &Fields<'a>) -> Result<Vec<&'a str>, ConfigError> {
         "llm_int8_skip_modules",
         "modules_to_not_quantize",
     ];
+    let names: &[&str] = match method {
+        "awq" | "awq_marlin" => &["modules_to_not_convert"],
+        "fp8" | "deepseek_v4_fp8" => &["ignored_layers", "modules_to_not_convert"],
+        "fbgemm_fp8" => &["modules_to_not_convert"],
+        "compressed-tensors" | "compressed_tensors" => &["ignore"],
+        "bitsandbytes" => &["llm_int8_skip_modules"],
+        name if name.starts_with("modelopt") => &["exclude_modules", "ignore"],
+        _ => &ANY,
+    };
     let mut patterns = Vec::new();
-    for name in NAMES {
+    for name in names {
+        if !patterns.is_empty() {
+            break;
+        }
         for item in fields.list(name)?.into_iter().flatten() {
             patterns.push(item.as_str().ok_or_else(|| fields.wrong(name, "a list of names", item))?);
         }

@@ -20,7 +20,9 @@ pub(crate) fn read(fields: &Fields<'_>, model: &Architecture) -> Result<Vec<Rota
     // Layers with a window have a table of their own.
     let local = fields.has("rope_local_base_freq")
         || fields.has("swa_rope_theta")
-        || (model.family.as_deref() == Some("gemma4_text") && !fields.has("rope_parameters"));
+        // Their classes have one whatever the file says.
+        || (matches!(model.family.as_deref(), Some("gemma3" | "gemma3_text" | "gemma4_text"))
+            && !fields.has("rope_parameters"));
     if model.has_compressed_attention() {
         return compressed(fields, model, positions);
     }

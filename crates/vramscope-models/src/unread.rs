@@ -398,7 +398,7 @@ fn could_shape(key: &str, value: &Value) -> bool {
         Value::Null => false,
         Value::Bool(on) => *on,
         Value::Number(number) => {
-            number.as_u64().is_some_and(|n| n > 1)
+            number.as_u64().is_some_and(|n| n > 1 || key.ends_with("_end_index"))
                 || (number.as_f64().is_some_and(|n| n != 0.0 && n != 1.0) && shapes_by_name(key))
         }
         Value::String(text) => !text.is_empty() && shapes_by_name(key),

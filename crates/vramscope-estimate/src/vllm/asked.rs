@@ -65,6 +65,7 @@ pub(crate) fn unserved(model: &Architecture, args: &EngineArgs) -> Vec<String> {
     }
     let sparse = |mixer: &Mixer| matches!(mixer, Mixer::Latent(latent) if latent.sparse);
     match args.kv_cache_dtype.as_deref() {
+        Some("fp8_inc") => found.push("--kv-cache-dtype fp8_inc (Gaudi's)".to_owned()),
         Some("nvfp4") => found.push("--kv-cache-dtype nvfp4 (kernels of Blackwell alone read it)".to_owned()),
         Some("fp8_ds_mla") if !model.layers.iter().any(|layer| sparse(&layer.mixer)) => {
             found.push("--kv-cache-dtype fp8_ds_mla (a form for sparse latent attention)".to_owned());

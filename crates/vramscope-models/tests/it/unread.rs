@@ -44,6 +44,14 @@ fn what_of_a_quantization_is_unknown_or_not_served_is_named() {
         (group(json!({"targets": ["Linear"]})), "config_groups.*.weights"),
         (group(json!({"targets": ["Conv2d"], "weights": {"num_bits": 8}})), "config_groups.*.targets"),
         (group(json!({"targets": ["Linear"], "weights": {"num_bits": 5}})), "config_groups.*.weights.num_bits"),
+        (json!({"quant_method": "gptq", "bits": 3, "group_size": 128}), "bits"),
+        (json!({"quant_method": "awq", "group_size": 128}), "bits"),
+        (json!({"quant_method": "gptq", "bits": 4, "group_size": 100}), "group_size"),
+        (json!({"quant_method": "awq", "bits": 4, "group_size": 128, "ignore": ["mlp"]}), "ignore"),
+        (
+            json!({"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head", "model.layers.1*"]}),
+            "exclude_modules with a part of a number",
+        ),
     ] {
         assert_eq!(quantized(&section).unread, [format!("quantization_config.{name}")], "{section}");
     }
@@ -58,6 +66,13 @@ fn methods_that_compare_whole_names_leave_nothing_alone_for_a_part_of_one() {
     assert_eq!(stored("fp8", json!(["mlp"])), StoredAs::Usual);
     assert_eq!(stored("fp8", json!(["model.layers.0.mlp.down_proj"])), StoredAs::Plain);
     assert_eq!(stored("awq", json!(["mlp"])), StoredAs::Plain);
+    let section = json!({"quant_method": "fp8", "ignored_layers": ["lm_head"],
+        "modules_to_not_convert": ["model.layers.0.mlp.down_proj"]});
+    assert_eq!(
+        quantized(&section).layers[0].stored.of(Matrix::Down),
+        StoredAs::Usual,
+        "the first key that is not empty"
+    );
     let section = json!({"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["*"]});
     assert_eq!(quantized(&section).layers[0].stored.of(Matrix::Down), StoredAs::Plain);
 }
@@ -89,4 +104,19 @@ fn a_key_of_a_counted_tower_that_nobody_understands_is_named() {
     };
     assert_eq!(config(""), [""; 0]);
     assert_eq!(config(r#", "num_registers": 64"#), ["vision_config.num_registers"]);
+}
+
+#[test]
+fn an_activation_or_a_null_that_the_class_does_not_take_is_named() {
+    assert_eq!(model(&json!({"hidden_act": "silu"})).unread, [""; 0]);
+    assert_eq!(model(&json!({"hidden_act": "gelu"})).unread, ["hidden_act"]);
+    assert_eq!(model(&json!({"hidden_act": "relu2"})).unread, ["hidden_act"]);
+    assert_eq!(model(&json!({"tie_word_embeddings": null})).unread, ["tie_word_embeddings"]);
+    assert_eq!(model(&json!({"num_key_value_heads": null})).unread, [""; 0], "Llama's class takes that of queries");
+}
+
+#[test]
+fn a_quantization_of_the_older_name_counts() {
+    let section = json!({"quant_method": "awq", "bits": 4, "group_size": 128});
+    assert!(model(&json!({"compression_config": section})).quantization.is_some());
 }
