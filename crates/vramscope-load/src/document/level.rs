@@ -510,7 +510,8 @@ fn findings(report: &LoadReport, server: Option<&ServerSide>) -> Vec<FindingDocu
         let message = format!("{by_chunks} answers were counted by nobody: their chunks stand for tokens");
         say("tokens_are_chunks", Severity::Warning, message);
     }
-    if summary.chunks > 0 && summary.output_tokens > summary.chunks {
+    // A few that came together are no rule.
+    if summary.chunks > 0 && summary.output_tokens.saturating_mul(20) > summary.chunks.saturating_mul(21) {
         let each = float(summary.output_tokens) / float(summary.chunks);
         let message = format!("a chunk brings {each:.1} tokens: ITL is the time between chunks, not tokens");
         say("several_tokens_a_chunk", Severity::Note, message);
