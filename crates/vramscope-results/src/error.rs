@@ -1,6 +1,8 @@
 //! Why a file is no result.
 
-use crate::{own, sglang, vllm};
+use crate::own;
+use crate::sglang;
+use crate::vllm;
 
 /// Why a file is no result of a load generator. Who opened the file adds its name.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
