@@ -192,9 +192,11 @@ async fn a_trace_is_sent_at_its_times_with_its_lengths_and_equal_blocks_are_equa
     let sent = &truth.requests[1..];
     assert_eq!(sent.iter().map(|one| one.input_tokens).collect::<Vec<_>>(), [1100, 1024, 600, 5]);
     assert_eq!(sent.iter().map(|one| one.tokens.len()).collect::<Vec<_>>(), [2, 3, 1, 4]);
+    // From the first one's arrival, which a busy machine may see late.
+    let late = (report.requests[0].start - report.requests[0].due).as_millis() + 60;
     for (one, due) in sent.iter().zip(due) {
         let at = Duration::from_nanos(one.arrived_ns - sent[0].arrived_ns).as_millis();
-        assert!(at + 5 >= due, "{at} {due}");
+        assert!(at + late >= due, "{at} {due}");
     }
     assert_eq!(document.asked.trace_speed, Some(2.0));
     // Whole blocks that came before: two of the second request, one of the third.

@@ -80,7 +80,7 @@ fn prefill_and_decode_of_a_known_server_are_found_within_their_stated_errors() {
 
 #[test]
 fn a_suite_leaves_all_its_files_and_every_prompt_differs() {
-    let linear = Linear { ttft_ms: 4.0, gap_ms: 2.0, ..Linear::default() };
+    let linear = Linear { ttft_ms: 20.0, gap_ms: 10.0, ..Linear::default() };
     let script = Script { linear: Some(linear), prefix_cache: true, max_model_len: 256, ..Script::default() };
     let server = Server::start(script).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -102,7 +102,7 @@ fn a_suite_leaves_all_its_files_and_every_prompt_differs() {
     // A server that serves each for itself: twice the requests are twice the tokens.
     for (level, n) in levels.iter().zip([1.0, 2.0, 4.0]) {
         let factor = level["factor"].as_f64().unwrap();
-        assert!((factor / n - 1.0).abs() < 0.4 && (level["efficiency"].as_f64().unwrap() - factor / n).abs() < 1e-9);
+        assert!((factor / n - 1.0).abs() < 0.5 && (level["efficiency"].as_f64().unwrap() - factor / n).abs() < 1e-9);
     }
     // Which verdicts follow from which figures is tested beside the code; on a busy machine they are not always the same.
     for name in ["latency", "throughput", "lengths"] {
