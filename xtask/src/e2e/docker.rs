@@ -130,11 +130,11 @@ fn in_a_running_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> 
     done(start.args(["--detach", IMAGE, "sleep", "infinity"]).stdout(Stdio::null()), "start a container")?;
     let file = bench.work.join("docker-exec.json");
     let mut command = profile(bench, daemon, &file);
-    command.args(["--container", HOST, "--num-iters", "12", "--num-iters-warmup", "1", "--batch-size", "2"]);
+    command.args(["--container", HOST, "--num-iters", "60", "--num-iters-warmup", "1", "--batch-size", "2"]);
     let document = complete(command, &file)?;
     check_phases(&document, &["ready"])?;
     check_engine(&document)?;
-    ensure!(document["latency_stats"]["num_iterations"] == 12, "iterations {}", document["latency_stats"]);
+    ensure!(document["latency_stats"]["num_iterations"] == 60, "iterations {}", document["latency_stats"]);
     ensure!(document["host"]["container"] == HOST, "container {}", document["host"]["container"]);
     derived_again(bench, &file)?;
     the_probe_in_a_running_container(bench, daemon)?;

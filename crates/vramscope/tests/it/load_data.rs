@@ -141,3 +141,23 @@ fn what_does_not_go_together_and_files_that_cannot_be_used_are_told_before_anyth
     }
     assert!(server.truth().requests.is_empty());
 }
+
+#[test]
+fn no_result_is_written_over_what_is_read_or_over_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, other) = (folder.path().join("d.jsonl"), folder.path().join("one.json"));
+    std::fs::write(&data, "{\"prompt\": \"a\"}\n").unwrap();
+    let (data, other) = (data.to_str().unwrap(), other.to_str().unwrap());
+    let set = format!("jsonl:{data}");
+    let url = "http://127.0.0.1:1";
+    for words in [
+        ["load", url, "--dataset", &set, "-o", data],
+        ["load", url, "--dataset", &set, "--requests", data],
+        ["load", url, "-o", other, "--requests", other],
+    ] {
+        let ran = crate::vramscope(&words);
+        let said = crate::stderr(&ran);
+        assert_eq!((ran.status.code(), said.contains("one file")), (Some(2), true), "{words:?}: {said}");
+    }
+    assert_eq!(std::fs::read_to_string(data).unwrap(), "{\"prompt\": \"a\"}\n");
+}

@@ -1,5 +1,6 @@
 //! The data set that prompts and lengths come from, and the models that share the requests.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -33,8 +34,34 @@ fn spec(text: &str) -> Result<DatasetSpec, String> {
     text.parse()
 }
 
+/// Refuses to write a result over what is read, or over another result.
+fn check_files(args: &Args) -> anyhow::Result<()> {
+    let data = match &args.data.dataset {
+        DatasetSpec::ShareGpt { path, .. } | DatasetSpec::Jsonl { path } | DatasetSpec::Trace { path } => Some(path),
+        _ => None,
+    };
+    let named = [("--output", args.output.as_ref()), ("--requests", args.requests.as_ref()), ("--dataset", data)];
+    let same =
+        |a: &PathBuf, b: &PathBuf| a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    for (at, (name, path)) in named.iter().enumerate() {
+        for (other, second) in &named[at + 1..] {
+            if let (Some(path), Some(second)) = (path, second)
+                && same(path, second)
+            {
+                let path = path.display();
+                return Err(anyhow!(
+                    "{name} and {other} are one file, {path}, and one would replace the other; name another"
+                ))
+                .or_exit(ExitCode::Usage);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Says what of the arguments does not go together.
 pub(super) fn check(args: &Args) -> anyhow::Result<()> {
+    check_files(args)?;
     let is_trace = matches!(args.data.dataset, DatasetSpec::Trace { .. });
     let has_file = !matches!(args.data.dataset, DatasetSpec::Random | DatasetSpec::Prefix { .. });
     let wrong = if has_file && args.input_len.is_some() {
