@@ -69,7 +69,8 @@ fn stroke(used: &[u64], pool: u64) -> Option<(usize, usize)> {
     while end + 1 < used.len() && rise(end) >= steep {
         end += 1;
     }
-    let whole = used[end] - used[start];
+    // Where memory only falls the steepest rise is none.
+    let whole = used[end].checked_sub(used[start])?;
     (whole >= pool / 4 * 3 && whole <= pool / 4 * 5).then_some((start, end))
 }
 
@@ -130,6 +131,14 @@ mod tests {
         let samples: Vec<&Sample> = samples.iter().collect();
         let steps = Steps { baseline: gib(baseline), weights: Some(gib(weights)), pool: Some(gib(pool)) };
         find(&samples, steps)
+    }
+
+    #[test]
+    fn memory_that_only_falls_has_no_pool_and_no_panic() {
+        for heights in [&[3.0, 2.0][..], &[3.0, 3.0, 2.0, 1.0], &[1.0, 1.0]] {
+            let found = levels(heights, 0.0, 1.0, 1.0);
+            assert!(found.before_pool.is_none() && found.after_pool.is_none(), "{heights:?}: {found:?}");
+        }
     }
 
     #[test]
