@@ -81,7 +81,8 @@ def vllm(a, cell, url, folder):
 def aiperf(a, cell, url, folder):
     level = ["--concurrency", cell["concurrency"]] if "concurrency" in cell else ["--request-rate", cell["rate"]]
     level += ["--request-rate-mode", "constant" if "burstiness" in cell else "poisson"] if "rate" in cell else []
-    yield [a.peers / "bin/aiperf", "profile", "-m", "standin", "--url", url, "--endpoint-type", "completions", "--streaming", *level, "--request-count", cell["requests"], "--warmup-request-count", min(cell.get("concurrency", 8), 64), "--synthetic-input-tokens-mean", INPUT, "--synthetic-input-tokens-stddev", 0, "--output-tokens-mean", cell.get("output", OUTPUT), "--extra-inputs", "ignore_eos:true", "--use-server-token-count", "--tokenizer", folder / "tokenizer", "--artifact-dir", folder / "aiperf", "--ui", "none"]
+    # Told to stay offline, AIPerf 0.13 takes the folder of a tokenizer for the name of one on a hub.
+    yield ["env", "-u", "HF_HUB_OFFLINE", "-u", "TRANSFORMERS_OFFLINE", a.peers / "bin/aiperf", "profile", "-m", "standin", "--url", url, "--endpoint-type", "completions", "--streaming", *level, "--request-count", cell["requests"], "--warmup-request-count", min(cell.get("concurrency", 8), 64), "--synthetic-input-tokens-mean", INPUT, "--synthetic-input-tokens-stddev", 0, "--output-tokens-mean", cell.get("output", OUTPUT), "--extra-inputs", "ignore_eos:true", "--use-server-token-count", "--tokenizer", folder / "tokenizer", "--artifact-dir", folder / "aiperf", "--ui", "none"]
     told = json.loads(next((folder / "aiperf").rglob("profile_export_aiperf.json")).read_text())
     ttft, e2e = told["time_to_first_token"], told["request_latency"]
     failed = told.get("error_request_count", {}).get("avg", 0)
