@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("vramscope-load", &["core"]),
     ("vramscope-host", &["core"]),
     ("vramscope-results", &["core"]),
+    ("vramscope-report", &["core"]),
     ("vramscope-timeline", &["core", "gpu"]),
     ("vramscope-nvml", &["core", "gpu"]),
     ("vramscope-rocm", &["core", "gpu"]),

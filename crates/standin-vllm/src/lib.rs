@@ -14,7 +14,11 @@ use std::process::Command;
 
 pub use script::{Device, Fail, How, Phase, SCRIPT_VARIABLE, Script};
 
-/// The stand-in's executable, built if it is not yet. For tests only: it runs Cargo, with the profile of the test that asks.
+/// Set by who has built all that tests need: no test then asks Cargo, whose lock other builds may hold for minutes.
+pub const BUILT_VARIABLE: &str = "VRAMSCOPE_TESTS_ARE_BUILT";
+
+/// The stand-in's executable, built if it is not yet. For tests only: it runs Cargo, with the profile of the test that
+/// asks, unless [`BUILT_VARIABLE`] says that this is done.
 ///
 /// # Panics
 /// If the test does not run from Cargo's target folder, or Cargo cannot build it.
@@ -24,6 +28,9 @@ pub fn executable() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let built = profile.join("standin-vllm");
+    if std::env::var_os(BUILT_VARIABLE).is_some() && built.exists() {
+        return built;
+    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let mut command = Command::new(cargo);

@@ -1,0 +1,83 @@
+//! What a document is, told from what is in it.
+
+use serde_json::Value;
+
+/// What a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// One run: `schemas/profile.json`.
+    Profile,
+    /// A recording's statistics: `schemas/timeline-report.json`.
+    Timeline,
+    /// Many runs: `schemas/runs.json`.
+    Runs,
+    /// A load: `schemas/load.json`.
+    Load,
+    /// Experiments: `schemas/experiment.json`.
+    Experiment,
+    /// Two runs figure by figure: `schemas/comparison.json`.
+    Comparison,
+    /// Repeats against repeats: `schemas/against.json`.
+    Against,
+    /// How far several runs of one kind agree: `schemas/repeat.json`.
+    Repeat,
+    /// A profile beside a calculator's figures: `schemas/calculator-check.json`.
+    Calculator,
+    /// Why two KV caches differ: `schemas/explanation.json`.
+    Explanation,
+    /// A memory budget: `schemas/estimate.json`.
+    Estimate,
+    /// What fits: `schemas/fit.json`.
+    Fit,
+    /// A trace: `schemas/trace.json`.
+    Trace,
+    /// Two traces: `schemas/trace-diff.json`.
+    TraceDiff,
+    /// The traces of several ranks: `schemas/trace-ranks.json`.
+    TraceRanks,
+    /// What is there for profiling: `schemas/doctor.json`.
+    Doctor,
+    /// A log's facts: `schemas/log-report.json`.
+    Log,
+    /// Devices at one instant: `schemas/gpu-snapshot.json`.
+    Gpus,
+    /// What a campaign is going to do: `schemas/campaign-plan.json`.
+    Plan,
+}
+
+/// Each kind with the key by which it is known and with what it is called.
+const KINDS: &[(&str, Kind, &str)] = &[
+    ("vramscope_timeline_report", Kind::Timeline, "a recording's statistics"),
+    ("vramscope_runs", Kind::Runs, "a table of runs"),
+    ("vramscope_load", Kind::Load, "a load"),
+    ("vramscope_experiment", Kind::Experiment, "a baseline of experiments"),
+    ("vramscope_comparison", Kind::Comparison, "a comparison of two runs"),
+    ("vramscope_against", Kind::Against, "a comparison of repeats"),
+    ("vramscope_repeat", Kind::Repeat, "a repeat"),
+    ("vramscope_calculator_check", Kind::Calculator, "a check of a calculator"),
+    ("vramscope_explanation", Kind::Explanation, "an explanation"),
+    ("vramscope_estimate", Kind::Estimate, "an estimate"),
+    ("vramscope_fit", Kind::Fit, "a fit"),
+    ("vramscope_trace_diff", Kind::TraceDiff, "a comparison of traces"),
+    ("vramscope_trace_ranks", Kind::TraceRanks, "the traces of several ranks"),
+    ("vramscope_trace", Kind::Trace, "a trace"),
+    ("vramscope_doctor", Kind::Doctor, "a doctor's report"),
+    ("vramscope_gpus", Kind::Gpus, "a snapshot of devices"),
+    ("vramscope_campaign_plan", Kind::Plan, "a campaign's plan"),
+    ("profiler_version", Kind::Profile, "a profile"),
+    ("engines", Kind::Log, "a log's report"),
+];
+
+impl Kind {
+    /// What a document is; `None` for one that is none of ours.
+    pub fn of(value: &Value) -> Option<Self> {
+        let object = value.as_object()?;
+        KINDS.iter().find(|(key, ..)| object.contains_key(*key)).map(|(_, kind, _)| *kind)
+    }
+
+    /// What it is called, with its article.
+    pub fn title(self) -> &'static str {
+        KINDS.iter().find(|(_, kind, _)| *kind == self).map_or("a document", |(.., title)| *title)
+    }
+}

@@ -1,0 +1,141 @@
+//! A page as Markdown, as GitHub and GitLab read it.
+
+use std::fmt::Write as _;
+
+use vramscope_core::on_one_line;
+
+use crate::cell::Cell;
+use crate::page::{Block, Finding, Page, Table, Weight};
+
+/// Longer texts are cut.
+const LONGEST_TEXT: usize = 500;
+
+/// Text in which no character is markup.
+fn escaped(text: &str) -> String {
+    let line = on_one_line(text);
+    let mut out = String::with_capacity(line.len() + 8);
+    for (count, c) in line.chars().enumerate() {
+        if count == LONGEST_TEXT {
+            out.push('…');
+            break;
+        }
+        match c {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            // A mention would call people.
+            '@' => out.push_str("&#64;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+pub(crate) fn write(page: &Page) -> String {
+    let mut out = format!("# {}\n\n{}\n", escaped(&page.title), escaped(&page.about));
+    for section in &page.sections {
+        let _ = writeln!(out, "\n## {}", escaped(&section.title));
+        section.blocks.iter().for_each(|one| block(&mut out, one));
+    }
+    out
+}
+
+fn block(out: &mut String, block: &Block) {
+    out.push('\n');
+    match block {
+        Block::Text(text) => {
+            let _ = writeln!(out, "{}", escaped(text));
+        }
+        Block::Headline(figures) => {
+            for (name, figure) in figures {
+                let _ = writeln!(out, "- {}: **{}**", escaped(name), escaped(&figure.text));
+            }
+        }
+        Block::Table(one) => table(out, one),
+        Block::Findings(all) => all.iter().for_each(|one| finding(out, one)),
+        Block::Picture(picture) => {
+            let _ = writeln!(out, "**{}.** {}", escaped(&picture.title), escaped(&picture.words));
+            if !picture.sparks.is_empty() {
+                out.push('\n');
+                for (name, values) in &picture.sparks {
+                    let _ = writeln!(out, "- {}: `{}`", escaped(name), spark(values));
+                }
+            }
+            if let Some(one) = &picture.table {
+                out.push('\n');
+                table(out, one);
+            }
+        }
+        Block::Folded { title, blocks } => {
+            let _ = writeln!(out, "<details><summary>{}</summary>", escaped(title));
+            blocks.iter().for_each(|one| self::block(out, one));
+            out.push_str("\n</details>\n");
+        }
+        Block::Quote(text) => {
+            for line in text.lines() {
+                let _ = writeln!(out, "    {}", on_one_line(line));
+            }
+        }
+    }
+}
+
+fn finding(out: &mut String, finding: &Finding) {
+    let word = match finding.weight {
+        Weight::Error => "Error",
+        Weight::Warning => "Warning",
+        Weight::Note => "Note",
+        Weight::Good => "Good",
+    };
+    let advice = finding.advice.as_ref().map_or_else(String::new, |advice| format!(" {}", escaped(advice)));
+    let _ = writeln!(out, "- **{word}:** {}{advice}", escaped(&finding.text));
+}
+
+fn table(out: &mut String, table: &Table) {
+    let _ = writeln!(out, "{}\n", escaped(&table.caption));
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    out.push_str(&line(table.heads.iter().map(|(head, _)| escaped(head)).collect()));
+    let rule = |(_, number): &(String, bool)| if *number { "--:" } else { "---" }.to_owned();
+    out.push_str(&line(table.heads.iter().map(rule).collect()));
+    for row in &table.rows {
+        out.push_str(&line(row.iter().map(|cell: &Cell| escaped(&cell.text)).collect()));
+    }
+}
+
+/// Values as small bars, from zero to the largest; the largest of each group where there are many.
+fn spark(values: &[f64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const MOST: usize = 60;
+    let group = values.len().div_ceil(MOST).max(1);
+    let largest = values.iter().copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
+    let bar = |values: &[f64]| {
+        let value = values.iter().copied().filter(|value| value.is_finite()).fold(f64::NEG_INFINITY, f64::max);
+        if !value.is_finite() {
+            return ' ';
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 7")]
+        let place = if largest > 0.0 { (value.max(0.0) / largest * 7.0).round() as usize } else { 0 };
+        BARS[place.min(7)]
+    };
+    values.chunks(group).map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_foreign_becomes_markup() {
+        assert_eq!(escaped("a|b\n# c <img> @all `x` _y_"), "a\\|b \\# c &lt;img&gt; &#64;all \\`x\\` \\_y\\_");
+    }
+
+    #[test]
+    fn bars_are_as_high_as_values() {
+        assert_eq!(spark(&[0.0, 1.0, 2.0, f64::NAN]), "▁▅█ ");
+        assert_eq!(spark(&[]), "");
+        assert_eq!(spark(&vec![1.0; 1000]).chars().count(), 59);
+    }
+}

@@ -1,0 +1,122 @@
+//! A page as headings, sentences, tables and pictures, before it is written in any language.
+
+use crate::cell::Cell;
+use crate::svg::Svg;
+
+/// A page: what documents say, ready to be written as HTML or Markdown.
+#[derive(Debug, Clone)]
+pub struct Page {
+    pub(crate) title: String,
+    /// A line below the title: what this is, of when.
+    pub(crate) about: String,
+    pub(crate) sections: Vec<Section>,
+}
+
+/// A part of a page with a heading.
+#[derive(Debug, Clone)]
+pub(crate) struct Section {
+    pub(crate) title: String,
+    pub(crate) blocks: Vec<Block>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Block {
+    /// A sentence or several.
+    Text(String),
+    /// The few figures that matter most, large.
+    Headline(Vec<(String, Cell)>),
+    Table(Table),
+    Findings(Vec<Finding>),
+    Picture(Picture),
+    /// Blocks that are folded away until somebody asks.
+    Folded { title: String, blocks: Vec<Block> },
+    /// A text of an engine, as it is.
+    Quote(String),
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Table {
+    pub(crate) caption: String,
+    /// Heads with whether their column holds numbers.
+    pub(crate) heads: Vec<(String, bool)>,
+    pub(crate) rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table; a head that begins with `#` is that of numbers.
+    pub(crate) fn new(caption: impl Into<String>, heads: &[&str]) -> Self {
+        let head = |head: &&str| match head.strip_prefix('#') {
+            Some(head) => (head.to_owned(), true),
+            None => ((*head).to_owned(), false),
+        };
+        Self { caption: caption.into(), heads: heads.iter().map(head).collect(), rows: Vec::new() }
+    }
+
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        let mut row: Vec<Cell> = cells.into_iter().collect();
+        row.resize_with(self.heads.len(), || Cell::text(""));
+        self.rows.push(row);
+    }
+
+    /// Without the columns in which no row has anything, but for the first.
+    pub(crate) fn without_empty_columns(mut self) -> Self {
+        let empty = |column: usize| self.rows.iter().all(|row| row[column].is_absent() || row[column].text.is_empty());
+        let keep: Vec<bool> = (0..self.heads.len()).map(|column| column == 0 || !empty(column)).collect();
+        let mut kept = keep.iter();
+        self.heads.retain(|_| kept.next() == Some(&true));
+        for row in &mut self.rows {
+            let mut kept = keep.iter();
+            row.retain(|_| kept.next() == Some(&true));
+        }
+        self
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weight {
+    Error,
+    Warning,
+    Note,
+    Good,
+}
+
+/// Something to know, with what to do about it.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    pub(crate) weight: Weight,
+    pub(crate) text: String,
+    pub(crate) advice: Option<String>,
+    /// A stable name.
+    pub(crate) code: Option<String>,
+}
+
+/// A picture with the same in words and figures.
+#[derive(Debug, Clone)]
+pub(crate) struct Picture {
+    pub(crate) title: String,
+    /// What is to be seen in it, in a sentence: all that who does not see it has.
+    pub(crate) words: String,
+    pub(crate) svg: Svg,
+    /// Its figures; folded away below it.
+    pub(crate) table: Option<Table>,
+    /// What Markdown has in its place: a line of small bars for each name.
+    pub(crate) sparks: Vec<(String, Vec<f64>)>,
+}
+
+impl Section {
+    pub(crate) fn new(title: impl Into<String>, blocks: impl IntoIterator<Item = Block>) -> Self {
+        Self { title: title.into(), blocks: blocks.into_iter().collect() }
+    }
+}
+
+impl Page {
+    /// The page as one HTML file that needs nothing else.
+    pub fn html(&self) -> String {
+        crate::html::write(self)
+    }
+
+    /// The page as Markdown, for a pull request or a wiki.
+    pub fn markdown(&self) -> String {
+        crate::markdown::write(self)
+    }
+}

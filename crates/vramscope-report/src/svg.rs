@@ -1,0 +1,121 @@
+//! Pictures as SVG: they take their colours from the page, print as they are, and need no script.
+
+mod axis;
+mod bars;
+mod xy;
+
+use std::fmt::Write as _;
+
+pub(crate) use bars::{Bar, bars};
+pub(crate) use xy::{Mark, Plot, Series, Shape};
+
+use crate::html::escaped;
+
+/// A picture under construction. Lengths are in its own units; about a pixel each on a wide screen.
+#[derive(Debug, Clone)]
+pub(crate) struct Svg {
+    width: f64,
+    height: f64,
+    body: String,
+}
+
+/// Where a text stands from its point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+impl Svg {
+    pub(crate) fn new(width: f64, height: f64) -> Self {
+        Self { width, height, body: String::new() }
+    }
+
+    pub(crate) fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, class: &str) {
+        let (width, height) = (short(width.max(0.0)), short(height.max(0.0)));
+        let _ = write!(self.body, "<rect x=\"{}\" y=\"{}\" width=\"{width}\" height=\"{height}\" class=\"{class}\"/>", short(x), short(y));
+    }
+
+    /// A rectangle that says something when it is pointed at.
+    pub(crate) fn rect_with(&mut self, x: f64, y: f64, width: f64, height: f64, class: &str, words: &str) {
+        self.rect(x, y, width, height, class);
+        let end = self.body.len() - 2;
+        self.body.truncate(end);
+        let _ = write!(self.body, "><title>{}</title></rect>", escaped(words));
+    }
+
+    pub(crate) fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
+        let _ = write!(
+            self.body,
+            "<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" class=\"{class}\"/>",
+            short(from.0),
+            short(from.1),
+            short(to.0),
+            short(to.1)
+        );
+    }
+
+    /// A line through points.
+    pub(crate) fn path(&mut self, points: &[(f64, f64)], class: &str) {
+        self.outline(points, "", class);
+    }
+
+    /// A surface within points.
+    pub(crate) fn area(&mut self, points: &[(f64, f64)], class: &str) {
+        self.outline(points, "Z", class);
+    }
+
+    fn outline(&mut self, points: &[(f64, f64)], end: &str, class: &str) {
+        if points.is_empty() {
+            return;
+        }
+        self.body.push_str("<path d=\"");
+        for (place, (x, y)) in points.iter().enumerate() {
+            let _ = write!(self.body, "{}{} {}", if place == 0 { 'M' } else { 'L' }, short(*x), short(*y));
+        }
+        let _ = write!(self.body, "{end}\" class=\"{class}\"/>");
+    }
+
+    pub(crate) fn dot(&mut self, (x, y): (f64, f64), radius: f64, class: &str, words: &str) {
+        let _ = write!(
+            self.body,
+            "<circle cx=\"{}\" cy=\"{}\" r=\"{}\" class=\"{class}\"><title>{}</title></circle>",
+            short(x),
+            short(y),
+            short(radius),
+            escaped(words)
+        );
+    }
+
+    pub(crate) fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, class: &str, text: &str) {
+        let anchor = match anchor {
+            Anchor::Start => "start",
+            Anchor::Middle => "middle",
+            Anchor::End => "end",
+        };
+        let _ = write!(
+            self.body,
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\" class=\"{class}\">{}</text>",
+            short(x),
+            short(y),
+            escaped(text)
+        );
+    }
+
+    /// The element, named by the text of this identity.
+    pub(crate) fn element(&self, named_by: &str) -> String {
+        format!(
+            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-labelledby=\"{named_by}\">{}</svg>",
+            short(self.width),
+            short(self.height),
+            self.body
+        )
+    }
+}
+
+/// A coordinate with at most one decimal: finer than a pixel, and small.
+pub(crate) fn short(value: f64) -> String {
+    let text = format!("{:.1}", if value.is_finite() { value } else { 0.0 });
+    text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+}

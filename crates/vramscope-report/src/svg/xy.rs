@@ -1,0 +1,147 @@
+//! Lines, steps and points over two axes.
+
+use super::axis::Axis;
+use super::{Anchor, Svg};
+use crate::unit::digits;
+
+/// How a series is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Points that are joined.
+    Line,
+    /// Steps to the right, as distributions have.
+    Step,
+    Points,
+}
+
+/// Points of one colour (`0` to `9`).
+#[derive(Debug, Clone)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
+    /// How far each point may be off, below and above; as many as points, or none.
+    pub(crate) spread: Vec<(f64, f64)>,
+    pub(crate) shape: Shape,
+    pub(crate) colour: usize,
+}
+
+/// A rule across the picture with words beside it.
+#[derive(Debug, Clone)]
+pub(crate) enum Mark {
+    /// At a value of the horizontal axis.
+    X(f64, String),
+    /// At a value of the vertical axis.
+    Y(f64, String),
+}
+
+/// Lines over two axes. Values are in the scale of the axes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plot {
+    pub(crate) x: String,
+    pub(crate) y: String,
+    pub(crate) log_x: bool,
+    pub(crate) log_y: bool,
+    pub(crate) series: Vec<Series>,
+    pub(crate) marks: Vec<Mark>,
+}
+
+const WIDTH: f64 = 800.0;
+const HEIGHT: f64 = 340.0;
+const LEFT: f64 = 70.0;
+const RIGHT: f64 = 780.0;
+const TOP: f64 = 30.0;
+const BOTTOM: f64 = 290.0;
+
+impl Plot {
+    pub(crate) fn draw(&self) -> Svg {
+        let mut svg = Svg::new(WIDTH, HEIGHT);
+        let points = || self.series.iter().flat_map(|series| series.points.iter());
+        let spreads = self.series.iter().flat_map(|series| series.spread.iter().flat_map(|(low, high)| [*low, *high]));
+        let marks = |vertical: bool| {
+            self.marks.iter().filter_map(move |mark| match mark {
+                Mark::X(x, _) if !vertical => Some(*x),
+                Mark::Y(y, _) if vertical => Some(*y),
+                _ => None,
+            })
+        };
+        let x = Axis::over(points().map(|point| point.0).chain(marks(false)), self.log_x, LEFT, RIGHT);
+        let y = Axis::over(points().map(|point| point.1).chain(spreads).chain(marks(true)), self.log_y, BOTTOM, TOP);
+        self.frame(&mut svg, &x, &y);
+        for mark in &self.marks {
+            match mark {
+                Mark::X(at, words) => {
+                    svg.line((x.place(*at), TOP), (x.place(*at), BOTTOM), "rule");
+                    let right = x.place(*at) > (LEFT + RIGHT) / 2.0;
+                    let (anchor, off) = if right { (Anchor::End, -4.0) } else { (Anchor::Start, 4.0) };
+                    svg.text((x.place(*at) + off, TOP + 12.0), anchor, "soft", words);
+                }
+                Mark::Y(at, words) => {
+                    svg.line((LEFT, y.place(*at)), (RIGHT, y.place(*at)), "rule");
+                    svg.text((RIGHT, y.place(*at) - 4.0), Anchor::End, "soft", words);
+                }
+            }
+        }
+        for series in &self.series {
+            draw_series(&mut svg, series, &x, &y, (&self.x, &self.y));
+        }
+        self.legend(&mut svg);
+        svg
+    }
+
+    fn frame(&self, svg: &mut Svg, x: &Axis, y: &Axis) {
+        for tick in x.ticks() {
+            svg.line((x.place(tick), TOP), (x.place(tick), BOTTOM), "axis");
+            svg.text((x.place(tick), BOTTOM + 16.0), Anchor::Middle, "soft", &digits(tick));
+        }
+        for tick in y.ticks() {
+            svg.line((LEFT, y.place(tick)), (RIGHT, y.place(tick)), "axis");
+            svg.text((LEFT - 6.0, y.place(tick) + 4.0), Anchor::End, "soft", &digits(tick));
+        }
+        svg.text((RIGHT, BOTTOM + 34.0), Anchor::End, "soft", &self.x);
+        svg.text((4.0, TOP - 14.0), Anchor::Start, "soft", &self.y);
+    }
+
+    fn legend(&self, svg: &mut Svg) {
+        if self.series.len() < 2 {
+            return;
+        }
+        let mut at = LEFT + 110.0;
+        for series in &self.series {
+            svg.rect(at, 6.0, 12.0, 10.0, &format!("f{}", series.colour % 10));
+            let name: String = series.name.chars().take(24).collect();
+            svg.text((at + 16.0, 15.0), Anchor::Start, "", &name);
+            #[expect(clippy::cast_precision_loss, reason = "a few characters")]
+            let width = name.chars().count() as f64 * 6.8 + 34.0;
+            at += width;
+        }
+    }
+}
+
+fn draw_series(svg: &mut Svg, series: &Series, x: &Axis, y: &Axis, names: (&str, &str)) {
+    let places: Vec<(f64, f64)> = series.points.iter().map(|point| (x.place(point.0), y.place(point.1))).collect();
+    let colour = series.colour % 10;
+    match series.shape {
+        Shape::Line => svg.path(&places, &format!("line l{colour}")),
+        Shape::Step => {
+            let mut steps = Vec::with_capacity(places.len() * 2);
+            for (place, point) in places.iter().enumerate() {
+                if place > 0 {
+                    steps.push((point.0, places[place - 1].1));
+                }
+                steps.push(*point);
+            }
+            svg.path(&steps, &format!("line l{colour}"));
+        }
+        Shape::Points => {}
+    }
+    for (place, (low, high)) in series.spread.iter().enumerate().take(places.len()) {
+        let at = places[place].0;
+        svg.line((at, y.place(*low)), (at, y.place(*high)), &format!("thin l{colour}"));
+    }
+    if series.shape != Shape::Step {
+        for (place, point) in places.iter().zip(&series.points) {
+            let words = format!("{}: {} {}, {} {}", series.name, digits(point.0), names.0, digits(point.1), names.1);
+            svg.dot(*place, 3.5, &format!("f{colour}"), &words);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! How figures are written: few digits, one unit a kind of figure.
+
+/// What a figure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Bytes, shown as GiB.
+    Memory,
+    /// Bytes with a sign, shown as GiB.
+    SignedMemory,
+    Milliseconds,
+    Seconds,
+    /// Nanoseconds, shown as seconds.
+    Nanoseconds,
+    Percent,
+    /// A share from 0 to 1, shown in percent.
+    Share,
+    PerSecond,
+    Watts,
+    Joules,
+    Celsius,
+    Megahertz,
+    Count,
+    /// A number of no or any unit.
+    Plain,
+}
+
+impl Unit {
+    /// The figure with its unit.
+    pub(crate) fn show(self, value: f64) -> String {
+        match self {
+            Self::Memory => gib(value),
+            Self::SignedMemory if value > 0.0 => format!("+{}", gib(value)),
+            Self::SignedMemory => gib(value),
+            Self::Milliseconds => format!("{} ms", digits(value)),
+            Self::Seconds => format!("{} s", digits(value)),
+            Self::Nanoseconds => format!("{} s", digits(value / 1e9)),
+            Self::Percent => format!("{} %", digits(value)),
+            Self::Share => format!("{} %", digits(value * 100.0)),
+            Self::PerSecond => format!("{}/s", digits(value)),
+            Self::Watts => format!("{} W", digits(value)),
+            Self::Joules => format!("{} J", digits(value)),
+            Self::Celsius => format!("{} °C", digits(value)),
+            Self::Megahertz => format!("{} MHz", digits(value)),
+            Self::Count => grouped(&format!("{value:.0}")),
+            Self::Plain => digits(value),
+        }
+    }
+
+    /// What stands beside an axis.
+    pub(crate) fn axis(self) -> &'static str {
+        match self {
+            Self::Memory | Self::SignedMemory => "GiB",
+            Self::Milliseconds => "ms",
+            Self::Seconds | Self::Nanoseconds => "s",
+            Self::Percent | Self::Share => "%",
+            Self::PerSecond => "per second",
+            Self::Watts => "W",
+            Self::Joules => "J",
+            Self::Celsius => "°C",
+            Self::Megahertz => "MHz",
+            Self::Count | Self::Plain => "",
+        }
+    }
+
+    /// The figure in the unit of the axis.
+    pub(crate) fn scaled(self, value: f64) -> f64 {
+        match self {
+            Self::Memory | Self::SignedMemory => value / GIB,
+            Self::Nanoseconds => value / 1e9,
+            Self::Share => value * 100.0,
+            _ => value,
+        }
+    }
+}
+
+const GIB: f64 = 1_073_741_824.0;
+
+/// Small amounts in MiB, of which two decimals of a GiB would leave nothing.
+fn gib(bytes: f64) -> String {
+    let size = bytes.abs();
+    if size == 0.0 || size >= GIB / 100.0 {
+        format!("{} GiB", grouped(&format!("{:.2}", bytes / GIB)))
+    } else if size >= 1024.0 * 1024.0 / 100.0 {
+        format!("{:.2} MiB", bytes / (1024.0 * 1024.0))
+    } else {
+        format!("{bytes:.0} B")
+    }
+}
+
+/// About four digits, and no more decimals than those need.
+pub(crate) fn digits(value: f64) -> String {
+    let size = value.abs();
+    let text = if !value.is_finite() {
+        return "not a number".to_owned();
+    } else if size >= 1000.0 || value == 0.0 {
+        format!("{value:.0}")
+    } else if size >= 100.0 {
+        format!("{value:.1}")
+    } else if size >= 1.0 {
+        format!("{value:.2}")
+    } else if size >= 0.001 {
+        format!("{value:.4}")
+    } else {
+        format!("{value:.2e}")
+    };
+    let text = if text.contains('.') && !text.contains('e') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    };
+    grouped(&text)
+}
+
+/// Thousands apart.
+fn grouped(text: &str) -> String {
+    let (whole, rest) = text.split_once('.').map_or((text, None), |(whole, rest)| (whole, Some(rest)));
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.to_owned();
+    }
+    let mut out = String::from(sign);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    if let Some(rest) = rest {
+        out.push('.');
+        out.push_str(rest);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_few_digits_and_a_unit() {
+        for (unit, value, text) in [
+            (Unit::Memory, 16_106_127_360.0, "15.00 GiB"),
+            (Unit::Memory, 0.0, "0.00 GiB"),
+            (Unit::Memory, 1_048_576.0, "1.00 MiB"),
+            (Unit::SignedMemory, 16_106_127_360.0, "+15.00 GiB"),
+            (Unit::SignedMemory, -16_106_127_360.0, "-15.00 GiB"),
+            (Unit::Milliseconds, 12.3456, "12.35 ms"),
+            (Unit::Share, 0.051, "5.1 %"),
+            (Unit::Count, 1_234_567.0, "1,234,567"),
+            (Unit::Count, -1234.0, "-1,234"),
+            (Unit::Plain, 0.000_012, "1.20e-5"),
+            (Unit::Seconds, 12345.6, "12,346 s"),
+        ] {
+            assert_eq!(unit.show(value), text, "{unit:?}");
+        }
+    }
+}
