@@ -1,6 +1,9 @@
 //! One room for each kind of document, and which of them make a page together.
 
 mod doctor;
+mod trace;
+mod trace_diff;
+mod trace_ranks;
 
 use crate::document::Document;
 use crate::error::ReportError;
@@ -23,6 +26,9 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
     }
     let mut page = match first.kind() {
         Kind::Doctor => doctor::page(first),
+        Kind::Trace => trace::page(first),
+        Kind::TraceDiff => trace_diff::page(first),
+        Kind::TraceRanks => trace_ranks::page(first),
         _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),
     };
     if let Some(title) = title {
