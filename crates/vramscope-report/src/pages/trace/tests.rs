@@ -107,6 +107,13 @@ fn check_figures(html: &str, value: &Value) -> usize {
     found
 }
 
+#[test]
+fn a_figure_is_the_documents_to_its_last_digit() {
+    let text = trace("name").to_string().replace("25.0", "107333.33333333333");
+    let document = Document::read("a.json", text.as_bytes()).unwrap();
+    assert!(page(&[document], None).unwrap().html().contains("data-value=\"107333.33333333333\""));
+}
+
 /// Everywhere that something is in a document, as pointers.
 fn places(value: &Value, at: String, found: &mut Vec<String>) {
     match value {
