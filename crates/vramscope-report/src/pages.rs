@@ -1,6 +1,12 @@
 //! One room for each kind of document, and which of them make a page together.
 
 mod doctor;
+mod findings;
+mod named;
+mod parts;
+mod profile;
+mod run;
+mod waterfall;
 
 use crate::document::Document;
 use crate::error::ReportError;
@@ -23,10 +29,23 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
     }
     let mut page = match first.kind() {
         Kind::Doctor => doctor::page(first),
+        Kind::Profile => profile::page(first),
         _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),
     };
     if let Some(title) = title {
         page.title = title.to_owned();
     }
     Ok(page)
+}
+
+/// What people call a document: its file's name without folders and ending, or its folder's name where the file has the
+/// same name in every folder.
+pub(crate) fn name_of(name: &str) -> String {
+    let mut parts = name.rsplit(['/', '\\']).filter(|part| !part.is_empty());
+    let file = parts.next().unwrap_or(name);
+    let stem = file.strip_suffix(".json").unwrap_or(file);
+    match (stem, parts.next()) {
+        ("profile", Some(folder)) => folder.to_owned(),
+        _ => stem.to_owned(),
+    }
 }
