@@ -6,6 +6,7 @@ mod named;
 mod parts;
 mod profile;
 mod run;
+mod side_by_side;
 mod waterfall;
 
 use crate::document::Document;
@@ -19,7 +20,8 @@ use crate::page::Page;
 /// If there is no document, or documents of kinds that do not go together.
 pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportError> {
     let first = documents.first().ok_or(ReportError::Nothing)?;
-    if let Some(other) = documents.iter().find(|other| other.kind() != first.kind()) {
+    let goes_with = |other: &&Document| other.kind() == first.kind() && first.kind() == Kind::Profile;
+    if let Some(other) = documents.iter().skip(1).find(|other| !goes_with(other)) {
         return Err(ReportError::Mixed {
             first: first.name().to_owned(),
             one: first.kind().title(),
@@ -29,6 +31,7 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
     }
     let mut page = match first.kind() {
         Kind::Doctor => doctor::page(first),
+        Kind::Profile if documents.len() > 1 => side_by_side::page(documents),
         Kind::Profile => profile::page(first),
         _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),
     };

@@ -5,7 +5,7 @@ use crate::node::Node;
 use crate::page::{Block, Picture, Section, Table};
 use crate::pages::named::{self, MOST_ROWS};
 use crate::pages::run::Run;
-use crate::svg::{Mark, Plot, Series, Shape};
+use crate::svg::{Plot, Series, Shape};
 use crate::unit::Unit;
 
 /// Fewer iterations have no distribution.
@@ -104,7 +104,8 @@ fn iterations(run: &Run<'_>) -> Vec<Block> {
     blocks
 }
 
-/// Which share of the iterations took no longer than a time.
+/// Which share of the iterations took no longer than a time. Iterations are much alike: their times are drawn by how far
+/// they are off the median.
 fn distribution(stats: &Node<'_>) -> Option<Picture> {
     let iterations = stats.at("iterations_ms").items();
     let mut times: Vec<f64> = iterations.iter().filter_map(Node::number).collect();
@@ -114,28 +115,22 @@ fn distribution(stats: &Node<'_>) -> Option<Picture> {
     let in_order = times.clone();
     times.sort_by(f64::total_cmp);
     let (count, step) = (times.len(), times.len().div_ceil(MOST_POINTS));
+    let median = stats.at("median_latency_ms").number().unwrap_or(times[(count - 1) / 2]);
+    if median <= 0.0 {
+        return None;
+    }
+    let off = |time: f64| (time / median - 1.0) * 100.0;
     #[expect(clippy::cast_precision_loss, reason = "a count of iterations")]
     let share = |place: usize| (place + 1) as f64 / count as f64 * 100.0;
-    let mut points: Vec<(f64, f64)> = vec![(times[0], 0.0)];
-    points.extend(
-        times
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| place % step == 0 || place + 1 == count)
-            .map(|(place, time)| (*time, share(place))),
-    );
-    let mut marks = Vec::new();
-    if let Some(median) = stats.at("median_latency_ms").number() {
-        marks.push(Mark::X(median, format!("median {}", Unit::Milliseconds.show(median))));
-    }
+    let mut points: Vec<(f64, f64)> = vec![(off(times[0]), 0.0)];
+    let kept = times.iter().enumerate().filter(|(place, _)| place % step == 0 || place + 1 == count);
+    points.extend(kept.map(|(place, time)| (off(*time), share(place))));
     let series = Series { name: "iterations".to_owned(), points, spread: Vec::new(), shape: Shape::Step, colour: 1 };
     let plot = Plot {
-        x: "ms".to_owned(),
+        x: format!("% off the median of {}", Unit::Milliseconds.show(median)),
         y: "% of iterations that took no longer".to_owned(),
-        log_x: false,
-        log_y: false,
         series: vec![series],
-        marks,
+        ..Plot::default()
     };
     let mut table = Table::new("Each measured iteration, in order", &["#iteration", "#time"]);
     for (place, one) in iterations.iter().enumerate().take(MOST_ROWS + 1) {
@@ -146,9 +141,10 @@ fn distribution(stats: &Node<'_>) -> Option<Picture> {
         table.caption = format!("The first {MOST_ROWS} of {count} measured iterations; all are in the document");
     }
     let words = format!(
-        "{count} iterations took between {} and {}.",
+        "{count} iterations took between {} and {}, half of them no longer than {}.",
         Unit::Milliseconds.show(times[0]),
-        Unit::Milliseconds.show(times[count - 1])
+        Unit::Milliseconds.show(times[count - 1]),
+        Unit::Milliseconds.show(median)
     );
     Some(Picture {
         title: "How iterations are spread".to_owned(),
