@@ -1,9 +1,16 @@
 //! One room for each kind of document, and which of them make a page together.
 
+mod calculator;
 mod doctor;
+mod estimate;
+mod explanation;
 mod findings;
+mod fit;
+mod gpus;
+mod log;
 mod named;
 mod parts;
+mod plan;
 mod profile;
 mod run;
 mod side_by_side;
@@ -30,7 +37,14 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         });
     }
     let mut page = match first.kind() {
+        Kind::Calculator => calculator::page(first),
         Kind::Doctor => doctor::page(first),
+        Kind::Estimate => estimate::page(first),
+        Kind::Explanation => explanation::page(first),
+        Kind::Fit => fit::page(first),
+        Kind::Gpus => gpus::page(first),
+        Kind::Log => log::page(first),
+        Kind::Plan => plan::page(first),
         Kind::Profile if documents.len() > 1 => side_by_side::page(documents),
         Kind::Profile => profile::page(first),
         _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),

@@ -39,11 +39,14 @@ fn about(document: &Document, run: &Run<'_>) -> String {
     let devices = run.root.path("gpu_info/devices").items();
     let each = devices.first().map(|device| {
         let size = device.at("total_bytes").figure(Unit::Memory).text;
-        device.at("name").text().map_or_else(|| format!("GPU of {size}"), |name| format!("{name} of {size}"))
+        (device.at("name").text(), size)
     });
-    if let Some(each) = each {
-        words.push(if run.gpus() > 1 { format!("{} times {each}", run.gpus()) } else { each });
-    }
+    words.extend(each.map(|(name, size)| match (name, run.gpus()) {
+        (Some(name), 0 | 1) => format!("{name} of {size}"),
+        (None, 0 | 1) => format!("GPU of {size}"),
+        (Some(name), several) => format!("{several} times {name} of {size}"),
+        (None, several) => format!("{several} GPUs of {size} each"),
+    }));
     let engine = ["engine_type", "engine_version"].map(|name| run.root.at("engine_metadata").at(name));
     let engine: Vec<&str> = engine.iter().filter_map(Node::text).collect();
     if !engine.is_empty() {

@@ -4,7 +4,7 @@ use vramscope_core::shortened;
 
 use super::findings;
 use super::named::{self, MOST_ROWS};
-use super::parts::{BASELINE, PARTS, RESIDUAL, sum};
+use super::parts::{BASELINE, PARTS, RESIDUAL, Sized, sum};
 use super::run::Run;
 use crate::cell::Cell;
 use crate::document::Document;
@@ -105,26 +105,31 @@ fn answer(runs: &[Named<'_>]) -> Section {
 /// In which part the highest and the lowest peak differ most.
 fn apart<'d>(most: &Named<'d>, least: &Named<'d>) -> Option<Vec<Cell>> {
     let (more, less) = (most.run.all_parts(), least.run.all_parts());
-    let differ = |kind: &str| {
-        let a = more.iter().find(|part| part.kind == kind)?;
-        let b = less.iter().find(|part| part.kind == kind)?;
-        Some((a.clone(), b.clone(), (a.bytes() - b.bytes()).abs()))
+    // A part that one of them does not state counts as nothing here, and is shown as a dash.
+    let differ = |kind: &'d str| {
+        let find = |parts: &[Sized<'d>]| parts.iter().find(|part| part.kind == kind).cloned();
+        let (a, b) = (find(&more), find(&less));
+        let bytes = |part: &Option<Sized<'d>>| part.as_ref().map_or(0.0, Sized::bytes);
+        let size = (bytes(&a) - bytes(&b)).abs();
+        (a, b, size)
     };
-    let largest = more.iter().filter_map(|part| differ(part.kind)).max_by(|a, b| a.2.total_cmp(&b.2));
-    let (a, b, size) = largest?;
+    let kinds = more.iter().chain(&less).map(|part| part.kind);
+    let (a, b, size) = kinds.map(differ).max_by(|a, b| a.2.total_cmp(&b.2))?;
+    let part = a.as_ref().or(b.as_ref())?;
+    let unit = if part.kind == "residual" { Unit::SignedMemory } else { Unit::Memory };
+    let figure = |part: &Option<Sized<'d>>| part.as_ref().map_or_else(Cell::absent, |part| part.size.figure(unit));
     if most.name == least.name || size <= 0.0 {
         return None;
     }
-    let unit = if a.kind == "residual" { Unit::SignedMemory } else { Unit::Memory };
     Some(vec![
         format!("{} has the highest peak, ", most.name).into(),
         most.run.peak().figure(Unit::Memory),
         format!(", and {} the lowest, ", least.name).into(),
         least.run.peak().figure(Unit::Memory),
-        format!(". They differ most in {}: ", a.name()).into(),
-        a.size.figure(unit),
+        format!(". They differ most in {}: ", part.name()).into(),
+        figure(&a),
         " against ".into(),
-        b.size.figure(unit),
+        figure(&b),
         ".".into(),
     ])
 }
@@ -142,7 +147,7 @@ fn pictures(runs: &[Named<'_>]) -> Vec<Block> {
     }
     let stack = |one: &&Named<'_>| {
         let parts = one.run.all_parts();
-        let said = |part: &super::parts::Sized<'_>| {
+        let said = |part: &Sized<'_>| {
             let unit = if part.kind == "residual" { Unit::SignedMemory } else { Unit::Memory };
             (part.bytes(), part.colour(), format!("{}: {}", part.name(), unit.show(part.bytes())))
         };

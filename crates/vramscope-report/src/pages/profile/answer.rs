@@ -13,6 +13,8 @@ pub(super) fn section(run: &Run<'_>) -> Section {
     blocks.extend(ending(run));
     blocks.push(Block::Headline(headline(run)));
     blocks.extend([what(run), residual(run), when(run), free(run)].into_iter().flatten().map(Block::Sentence));
+    let numbers = run.root.path("failure/numbers");
+    blocks.extend(named::table("The figures of the failure", &[numbers], &[]).map(Block::Table));
     if !run.peak().is_there() {
         blocks.push(Block::Text("The profile does not say how much memory was in use.".to_owned()));
     }
@@ -35,7 +37,6 @@ fn ending(run: &Run<'_>) -> Vec<Block> {
             advice: said.and_then(|said| said.at("advice").text()).map(str::to_owned),
             code: failure.at("kind").text().map(str::to_owned),
         }]));
-        blocks.extend(named::table("The figures of the failure", &[failure.at("numbers")], &[]).map(Block::Table));
     }
     let note = match run.root.path("metadata/status").text() {
         Some("interrupted") => "Somebody stopped the run; here is what was seen until then.",

@@ -203,6 +203,8 @@ fn devices(run: &Run<'_>) -> Vec<Block> {
     let mut colours = vec![("baseline".to_owned(), 0)];
     colours.extend(PARTS.iter().map(|part| (part.name.to_owned(), part.colour)));
     colours.push(("residual".to_owned(), 8));
+    let drawn = |colour: usize| rows.iter().any(|row| row.parts.iter().any(|part| part.1 == colour && part.0 > 0.0));
+    colours.retain(|(_, colour)| drawn(*colour));
     blocks.push(Block::Picture(Picture {
         title: "Each GPU".to_owned(),
         words,
