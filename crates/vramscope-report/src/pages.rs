@@ -15,6 +15,9 @@ mod profile;
 mod run;
 mod side_by_side;
 mod timeline;
+mod trace;
+mod trace_diff;
+mod trace_ranks;
 mod waterfall;
 
 use crate::document::Document;
@@ -49,6 +52,9 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::Plan => plan::page(first),
         Kind::Profile if documents.len() > 1 => side_by_side::page(documents),
         Kind::Profile => profile::page(first),
+        Kind::Trace => trace::page(first),
+        Kind::TraceDiff => trace_diff::page(first),
+        Kind::TraceRanks => trace_ranks::page(first),
         _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),
     };
     if let Some(title) = title {

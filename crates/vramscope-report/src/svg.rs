@@ -2,6 +2,9 @@
 
 mod axis;
 mod bars;
+mod flame;
+mod lanes;
+mod shares;
 mod stacks;
 mod xy;
 
@@ -9,6 +12,9 @@ use std::fmt::Write as _;
 
 pub(crate) use axis::Axis;
 pub(crate) use bars::{Bar, bars};
+pub(crate) use flame::{Flame, FlameFrame};
+pub(crate) use lanes::{Lane, LaneMark, Lanes};
+pub(crate) use shares::{ShareRow, shares};
 pub(crate) use stacks::{Stack, stacks};
 pub(crate) use xy::{Mark, Plot, Series, Shape};
 

@@ -55,8 +55,9 @@ pub use steps::{StepKind, StepSource};
 pub use summarise::{Options, extent, summarize};
 pub use summary::{
     CallSummary, CategorySummary, DeviceSummary, DeviceTime, FileSummary, FlopRow, FlopSource, FlopSummary, GapSummary,
-    GpuShare, GraphSummary, KernelSummary, KernelTotals, LaunchDelay, LayerSummary, MemoryPoint, MemorySummary,
-    MoveSummary, OperatorSummary, ScopeSummary, StackWeight, Stacks, Step, StepGpu, Steps, StreamSummary, Summary,
+    GpuShare, GraphSummary, HeavyFrames, KernelSummary, KernelTotals, LaneStepSummary, LaneSummary, LaunchDelay,
+    LayerSummary, MemoryPoint, MemorySummary, MoveSummary, OperatorSummary, ScopeSummary, StackNode, StackWeight,
+    Stacks, Step, StepGpu, Steps, StreamSummary, Summary,
 };
 pub use verdict::{BUSY, Bound, EXPOSED, Evidence, HOST, Verdict, WAITING};
 pub use window::Window;
