@@ -1,6 +1,16 @@
 //! One room for each kind of document, and which of them make a page together.
 
+mod against;
+mod comparison;
 mod doctor;
+mod experiment;
+mod figure;
+mod levels;
+mod load;
+mod repeat;
+mod runs;
+#[cfg(test)]
+mod sound;
 
 use crate::document::Document;
 use crate::error::ReportError;
@@ -22,7 +32,13 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         });
     }
     let mut page = match first.kind() {
+        Kind::Against => against::page(first),
+        Kind::Comparison => comparison::page(first),
         Kind::Doctor => doctor::page(first),
+        Kind::Experiment => experiment::page(first),
+        Kind::Load => load::page(first),
+        Kind::Repeat => repeat::page(first),
+        Kind::Runs => runs::page(first),
         _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),
     };
     if let Some(title) = title {
