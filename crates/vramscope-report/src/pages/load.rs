@@ -43,22 +43,18 @@ fn about(root: &crate::node::Node<'_>, server: &str, levels: &Levels<'_>) -> Str
 }
 
 fn measured(root: &crate::node::Node<'_>, levels: &Levels<'_>) -> Vec<Block> {
-    let search = root.at("search");
     let bounds = answer::bounds(root.path("workload/slo").text());
-    let knee = search.at("knee").number();
-    let holds = search.at("holds").number();
-    let saturation = search.at("saturation").number();
-    let named = [(knee, "knee"), (saturation, "saturated"), (holds, "keeps the bounds")];
+    let named = answer::named(root, levels);
     let mut blocks = Vec::new();
     if levels.groups.len() > 1 {
         blocks.extend(levels::throughput(levels, &named, levels::percentiles(levels)));
         blocks.extend(levels::rates(levels));
         for key in ["ttft", "tpot", "e2e"] {
             let bound = bounds.iter().find(|(name, _)| name == key).map(|(_, bound)| *bound);
-            blocks.extend(levels::latencies(levels, key, bound, &[(holds, "keeps the bounds")]));
+            blocks.extend(levels::latencies(levels, key, bound, &named));
         }
         if levels.by == By::Rate {
-            blocks.extend(levels::latencies(levels, "e2e_from_due", None, &[]));
+            blocks.extend(levels::latencies(levels, "e2e_from_due", None, &named));
         }
         blocks.extend(levels::front(levels));
         blocks.extend(levels::distribution(levels, "ttft"));

@@ -108,7 +108,7 @@ impl Plot {
     }
 
     fn frame(&self, svg: &mut Svg, x: &Axis, y: &Axis) {
-        for tick in x.ticks() {
+        for tick in self.ticks(x) {
             svg.line((x.place(tick), TOP), (x.place(tick), BOTTOM), "axis");
             svg.text((x.place(tick), BOTTOM + 16.0), Anchor::Middle, "soft", &digits(tick));
         }
@@ -118,6 +118,30 @@ impl Plot {
         }
         svg.text((RIGHT, BOTTOM + 34.0), Anchor::End, "soft", &self.x);
         svg.text((4.0, TOP - 14.0), Anchor::Start, "soft", &self.y);
+    }
+
+    /// Where levels go in powers, the few that were measured say more than round figures between them.
+    fn ticks(&self, x: &Axis) -> Vec<f64> {
+        const FEW: usize = 12;
+        let mut all: Vec<f64> = self
+            .series
+            .iter()
+            .filter(|series| series.shape != Shape::Step)
+            .flat_map(|series| series.points.iter().map(|point| point.0))
+            .filter(|value| value.is_finite())
+            .collect();
+        all.sort_by(f64::total_cmp);
+        all.dedup();
+        if !self.log_x || all.len() < 2 || all.len() > FEW || all.iter().any(|value| value.fract() != 0.0) {
+            return x.ticks();
+        }
+        let mut last = f64::NEG_INFINITY;
+        all.retain(|value| {
+            let free = x.place(*value) - last >= 36.0;
+            last = if free { x.place(*value) } else { last };
+            free
+        });
+        all
     }
 
     /// Which names stand in which row from where: beside each other above the picture where they fit, else below it.
@@ -158,7 +182,9 @@ impl Plot {
             let Mark::Point(at_x, at_y, words) = mark else { continue };
             #[expect(clippy::cast_precision_loss, reason = "a few characters")]
             let width = words.chars().count() as f64 * 6.5;
-            let (px, py) = (x.place(*at_x), y.place(*at_y) - 8.0);
+            // A front rises to the right: right below its points is free of it.
+            let (px, py) = (x.place(*at_x), y.place(*at_y));
+            let py = if py + 16.0 < BOTTOM { py + 15.0 } else { py - 8.0 };
             let left = if px + width > RIGHT { px - 7.0 - width } else { px + 7.0 };
             let free = |(other, other_width, row): &(f64, f64, f64)| {
                 left + width < *other || other + other_width < left || (row - py).abs() > 13.0

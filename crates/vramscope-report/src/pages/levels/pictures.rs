@@ -160,6 +160,10 @@ pub(in crate::pages) fn one_level(levels: &Levels<'_>) -> Option<Block> {
     let mut table = Table::new("Latencies of the level", &["latency", "#p50", "#p95", "#p99", "#largest", "#mean"]);
     let mut words = Vec::new();
     for (key, name, meaning) in LATENCIES {
+        // Without a clock a request is due when it is sent.
+        if key == "e2e_from_due" && levels.by != By::Rate {
+            continue;
+        }
         let of = level.at(key);
         let quantiles = [("p50", "p50_ms"), ("p95", "p95_ms"), ("p99", "p99_ms"), ("largest", "max_ms")];
         for (place, (quantile, path)) in quantiles.into_iter().enumerate() {
@@ -246,15 +250,16 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
     let name = |place: usize| levels.by.name(known[place].0);
     let outside: Vec<String> = (0..known.len()).filter(|place| !on_front(place)).map(name).collect();
     let mut words = format!(
-        "Up is more output tokens per second, left is a shorter mean E2E. {} of {} levels are on the front: no other level is \
-         better in both.",
+        "Up is more output tokens per second, left is a shorter mean E2E; beside each point stands its level ({}). {} of {} \
+         levels are on the front: no other level is better in both.",
+        levels.by.axis(),
         best.len(),
         known.len()
     );
     if !outside.is_empty() {
         let shown: Vec<String> = outside.iter().take(6).cloned().collect();
         let more = if outside.len() > 6 { format!(" and {} more", outside.len() - 6) } else { String::new() };
-        words.push_str(&format!(" Not worth running: {}{more}.", shown.join(", ")));
+        words.push_str(&format!(" Another level is better in both than: {}{more}.", shown.join(", ")));
     }
     let of = |name: &str, points: Vec<(f64, f64)>, shape, colour| Series {
         name: name.to_owned(),
@@ -271,7 +276,7 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
     let marks = known.iter().map(|(at, x, y)| Mark::Point(*x, *y, digits(*at))).collect();
     let plot = Plot {
         x: "mean E2E, ms".to_owned(),
-        y: format!("output tokens per second; beside a point its {}", levels.by.axis()),
+        y: "output tokens per second".to_owned(),
         series,
         marks,
         ..Plot::default()

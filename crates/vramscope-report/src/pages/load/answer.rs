@@ -119,6 +119,23 @@ fn advice<'a, 'd>(root: &Node<'_>, levels: &'a Levels<'d>) -> (Option<&'a Group<
     (group, said)
 }
 
+/// The levels that have a name, to be marked in pictures.
+pub(super) fn named(root: &Node<'_>, levels: &Levels<'_>) -> Vec<(Option<f64>, &'static str)> {
+    let search = root.at("search");
+    let slo = root.path("workload/slo").text();
+    let knee = search.at("knee").number();
+    let best = worked_out(levels).filter(|_| knee.is_none()).map(|(group, _)| group.at);
+    let holds = search.at("holds").number();
+    let searched = search.is_there();
+    let held = slo.filter(|_| !searched).and_then(|slo| held(levels, slo).0).map(|group| group.at);
+    vec![
+        (knee, "knee"),
+        (best, "most for its latency"),
+        (search.at("saturation").number(), "saturated"),
+        (holds.or(held), "highest within the bounds"),
+    ]
+}
+
 /// Without a search: the highest level up to which nearly all requests kept the bounds.
 fn held<'a, 'd>(levels: &'a Levels<'d>, slo: &str) -> (Option<&'a Group<'d>>, String) {
     let known: Vec<(&Group<'d>, f64)> =

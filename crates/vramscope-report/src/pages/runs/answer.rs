@@ -33,7 +33,6 @@ pub(super) fn blocks(runs: &Runs<'_>, series: &[Node<'_>]) -> Vec<Block> {
     };
     let fastest = best("tokens_per_second", "most tokens", true);
     best("mean_latency_ms", "lowest mean latency", false);
-    best("peak_bytes", "least memory at the peak", false);
     best("peak_bytes", "most memory at the peak", true);
     let mut blocks = vec![Block::Headline(headline)];
     blocks.extend(progress(runs));

@@ -103,20 +103,19 @@ fn picture(
     if known.len() < 4 {
         return None;
     }
-    let same = most.0 - least.0 <= most.0.abs() * 0.01;
-    let words = if same {
-        format!("{title} by {across} and {down} is the same everywhere, to 1 %: {}.", unit.show(most.0))
-    } else {
-        format!(
-            "{title} by {across} and {down}: from {} ({across} {}, {down} {}) to {} ({across} {}, {down} {}).",
-            unit.show(least.0),
-            least.1,
-            least.2,
-            unit.show(most.0),
-            most.1,
-            most.2
-        )
-    };
+    // A grid of one figure shows nothing: the pictures of its axes say that it stays the same.
+    if most.0 - least.0 <= most.0.abs() * 0.01 {
+        return None;
+    }
+    let words = format!(
+        "{title} by {across} and {down}: from {} ({across} {}, {down} {}) to {} ({across} {}, {down} {}).",
+        unit.show(least.0),
+        least.1,
+        least.2,
+        unit.show(most.0),
+        most.1,
+        most.2
+    );
     let mut heads = vec![down.to_owned()];
     heads.extend(xs.iter().map(|x| format!("#{across} {x}")));
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();

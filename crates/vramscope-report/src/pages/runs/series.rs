@@ -13,6 +13,8 @@ use crate::unit::{Unit, digits};
 const MOST_COLOURED: usize = 6;
 /// So many runs of the front are named in words, and beside their points.
 const MOST_NAMED: usize = 12;
+/// Figures that differ by less need no picture.
+const SAME: f64 = 0.01;
 /// What is drawn over an axis: its key, its words, its unit.
 const FIGURES: [(&str, &str, Unit); 3] = [
     ("tokens_per_second", "tokens per second", Unit::PerSecond),
@@ -63,18 +65,31 @@ pub(super) fn pictures(series: &[Node<'_>], axis: &str, words: &str) -> Vec<Bloc
     let mut order: Vec<usize> = (0..its.len()).collect();
     order.sort_by(|a, b| most(its[*b]).total_cmp(&most(its[*a])));
     let mut table = Some(table(&its, &names, words));
-    FIGURES
-        .into_iter()
-        .filter_map(|figure| picture(&its, &names, &order, words, figure))
-        .map(|mut picture| {
-            // One table has the figures of all three.
+    let mut blocks = Vec::new();
+    for figure in FIGURES {
+        if let Some(same) = same(&its, words, figure) {
+            blocks.push(Block::Text(same));
+            continue;
+        }
+        if let Some(mut picture) = picture(&its, &names, &order, words, figure) {
+            // One table has the figures of all.
             picture.table = table.take();
             if picture.table.is_none() {
                 picture.words.push_str(" Its figures are in the table of the first picture of this section.");
             }
-            Block::Picture(picture)
-        })
-        .collect()
+            blocks.push(Block::Picture(picture));
+        }
+    }
+    blocks
+}
+
+/// What is said instead of a picture of level lines.
+fn same(its: &[&Node<'_>], words: &str, (key, what, unit): (&str, &str, Unit)) -> Option<String> {
+    let values = || its.iter().flat_map(|one| one.at("points").items()).filter_map(|point| point.at(key).number());
+    let (low, high) = values().fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+    let same = values().count() > 1 && low > 0.0 && high - low <= high * SAME;
+    let range = if low < high { format!("{} to {}", unit.show(low), unit.show(high)) } else { unit.show(low) };
+    same.then(|| format!("{} is the same at every {words}, to 1 %: {range}.", capital(what)))
 }
 
 fn picture(
