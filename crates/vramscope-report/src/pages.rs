@@ -19,6 +19,17 @@ mod trace;
 mod trace_diff;
 mod trace_ranks;
 mod waterfall;
+mod against;
+mod comparison;
+mod doctor;
+mod experiment;
+mod figure;
+mod levels;
+mod load;
+mod repeat;
+mod runs;
+#[cfg(test)]
+mod sound;
 
 use crate::document::Document;
 use crate::error::ReportError;
@@ -55,6 +66,13 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::Trace => trace::page(first),
         Kind::TraceDiff => trace_diff::page(first),
         Kind::TraceRanks => trace_ranks::page(first),
+        Kind::Against => against::page(first),
+        Kind::Comparison => comparison::page(first),
+        Kind::Doctor => doctor::page(first),
+        Kind::Experiment => experiment::page(first),
+        Kind::Load => load::page(first),
+        Kind::Repeat => repeat::page(first),
+        Kind::Runs => runs::page(first),
         _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),
     };
     if let Some(title) = title {

@@ -6,6 +6,7 @@ mod flame;
 mod lanes;
 mod shares;
 mod stacks;
+mod heat;
 mod xy;
 
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ pub(crate) use flame::{Flame, FlameFrame};
 pub(crate) use lanes::{Lane, LaneMark, Lanes};
 pub(crate) use shares::{ShareRow, shares};
 pub(crate) use stacks::{Stack, stacks};
+pub(crate) use heat::{Heat, HeatCell};
 pub(crate) use xy::{Mark, Plot, Series, Shape};
 
 use crate::html::escaped;
