@@ -29,7 +29,10 @@ pub(crate) enum Block {
     Findings(Vec<Finding>),
     Picture(Picture),
     /// Blocks that are folded away until somebody asks.
-    Folded { title: String, blocks: Vec<Block> },
+    Folded {
+        title: String,
+        blocks: Vec<Block>,
+    },
     /// A text of an engine, as it is.
     Quote(String),
 }
