@@ -45,7 +45,7 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<Profile> {
 }
 
 /// Who makes these profiles.
-fn generator() -> Generator {
+pub(crate) fn generator() -> Generator {
     Generator { name: "vramscope".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
