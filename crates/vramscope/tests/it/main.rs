@@ -14,6 +14,7 @@ mod compare;
 mod doctor;
 mod estimate;
 mod explain;
+mod export;
 mod fit;
 mod gpus;
 mod guides;
