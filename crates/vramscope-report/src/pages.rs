@@ -1,35 +1,34 @@
 //! One room for each kind of document, and which of them make a page together.
 
+mod against;
 mod calculator;
+mod comparison;
 mod doctor;
 mod estimate;
+mod experiment;
 mod explanation;
+mod figure;
 mod findings;
 mod fit;
 mod gpus;
+mod levels;
+mod load;
 mod log;
 mod named;
 mod parts;
 mod plan;
 mod profile;
+mod repeat;
 mod run;
+mod runs;
 mod side_by_side;
+#[cfg(test)]
+mod sound;
 mod timeline;
 mod trace;
 mod trace_diff;
 mod trace_ranks;
 mod waterfall;
-mod against;
-mod comparison;
-mod doctor;
-mod experiment;
-mod figure;
-mod levels;
-mod load;
-mod repeat;
-mod runs;
-#[cfg(test)]
-mod sound;
 
 use crate::document::Document;
 use crate::error::ReportError;
@@ -68,12 +67,10 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::TraceRanks => trace_ranks::page(first),
         Kind::Against => against::page(first),
         Kind::Comparison => comparison::page(first),
-        Kind::Doctor => doctor::page(first),
         Kind::Experiment => experiment::page(first),
         Kind::Load => load::page(first),
         Kind::Repeat => repeat::page(first),
         Kind::Runs => runs::page(first),
-        _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),
     };
     if let Some(title) = title {
         page.title = title.to_owned();
