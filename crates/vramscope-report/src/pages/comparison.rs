@@ -73,7 +73,7 @@ pub(crate) fn page(document: &Document) -> Page {
         .map(|figure| {
             let change = Change::of(figure);
             let label = format!("{}: {}", title(figure.at("name").text().unwrap_or("")), change.word());
-            (label, figure.at("relative").figure(Unit::Share).tone(change.cell().tone))
+            (label, relative(figure).tone(change.cell().tone))
         })
         .collect();
     if !headline.is_empty() {
@@ -162,6 +162,15 @@ fn sentences(figures: &[Node<'_>]) -> Vec<String> {
     said
 }
 
+/// The change in percent, with its sign.
+fn relative(figure: &Node<'_>) -> Cell {
+    let mut cell = figure.at("relative").figure(Unit::Share);
+    if let Some(share) = figure.at("relative").number() {
+        cell.text = signed(share);
+    }
+    cell
+}
+
 /// A share with its sign.
 pub(super) fn signed(share: f64) -> String {
     let sign = if share > 0.0 { "+" } else { "" };
@@ -183,7 +192,7 @@ fn table(figures: &[Node<'_>]) -> Table {
             figure.at("before").figure(its),
             figure.at("after").figure(its),
             figure.at("delta").figure(delta),
-            figure.at("relative").figure(Unit::Share),
+            relative(figure),
             change.cell(),
             better.map_or_else(Cell::absent, Cell::text),
         ]);

@@ -72,8 +72,9 @@ fn batch_size(series: &[Node<'_>], any_throughput: bool) -> Vec<Block> {
         return vec![Block::Text(words.to_owned())];
     }
     let names = super::series::names(&its);
-    let mut blocks: Vec<Block> =
-        its.iter().zip(&names).take(MOST_SERIES).map(|(one, name)| Block::Text(of_series(one, name))).collect();
+    let order = super::series::order(&its);
+    let told = order.into_iter().take(MOST_SERIES);
+    let mut blocks: Vec<Block> = told.map(|place| Block::Text(of_series(its[place], &names[place]))).collect();
     if its.len() > MOST_SERIES {
         let left = its.len() - MOST_SERIES;
         blocks.push(Block::Text(format!("{left} more series by batch size are in the pictures below.")));
@@ -100,7 +101,7 @@ fn of_series(series: &Node<'_>, name: &str) -> String {
         return format!("{with}throughput is known at batch size {} alone.", digits(first.0));
     }
     let pays = series.at("slows_at").number().map(|slows| {
-        let before = known.iter().filter(|one| one.0 < slows).next_back();
+        let before = known.iter().rfind(|one| one.0 < slows);
         let before = before.map_or_else(String::new, |one| {
             let latency =
                 one.2.map_or(String::new(), |latency| format!(", {} mean latency", Unit::Milliseconds.show(latency)));
