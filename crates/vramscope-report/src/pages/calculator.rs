@@ -17,7 +17,16 @@ pub(crate) fn page(document: &Document) -> Page {
     let judged = |part: &&Node<'_>| part.at("within_usual").is_there();
     let all = parts.iter().filter(judged).count();
     let good = parts.iter().filter(|part| part.at("within_usual").is_true()).count();
-    let heads = ["part", "#measured", "#calculated", "#off by", "#off by %", "#usual", "within usual", "#must be multiplied with"];
+    let heads = [
+        "part",
+        "#measured",
+        "#calculated",
+        "#off by",
+        "#off by %",
+        "#usual",
+        "within usual",
+        "#must be multiplied with",
+    ];
     let mut table = Table::new("What was measured, and what the calculator said; of all GPUs together", &heads);
     let mut drawn = Vec::new();
     for part in parts.iter().take(MOST) {
@@ -37,7 +46,8 @@ pub(crate) fn page(document: &Document) -> Page {
         ]);
         if let Some(calculated) = part.at("calculated_bytes").number() {
             let measured = part.at("measured_bytes");
-            let words = if measured.is_there() { measured.figure(Unit::Memory).text } else { "not measured".to_owned() };
+            let words =
+                if measured.is_there() { measured.figure(Unit::Memory).text } else { "not measured".to_owned() };
             let mut bar = Bar::new(name, 0.0, measured.number().unwrap_or(0.0), 1, words);
             bar.predicted = Some(calculated);
             drawn.push(bar);
@@ -67,10 +77,20 @@ pub(crate) fn page(document: &Document) -> Page {
     if drawn.is_empty() {
         blocks.push(Block::Table(table.without_empty_columns()));
     } else {
-        let words = "Bars are what was measured, dashed rules what the calculator said.".to_owned();
+        let said = |bar: &Bar| {
+            format!("{} {}, calculated {}", bar.name, bar.words, Unit::Memory.show(bar.predicted.unwrap_or(0.0)))
+        };
+        let said: Vec<String> = drawn.iter().take(8).map(said).collect();
+        let words = format!("Bars are what was measured, dashed rules what the calculator said: {}.", said.join("; "));
         let svg = bars(&drawn, Unit::Memory);
         let sparks = Vec::new();
-        blocks.push(Block::Picture(Picture { title: "Measured and calculated".to_owned(), words, svg, table: None, sparks }));
+        blocks.push(Block::Picture(Picture {
+            title: "Measured and calculated".to_owned(),
+            words,
+            svg,
+            table: None,
+            sparks,
+        }));
         blocks.push(Block::Table(table.without_empty_columns()));
     }
     let cautions = root.at("cautions").items();
@@ -84,5 +104,20 @@ pub(crate) fn page(document: &Document) -> Page {
         title: "A calculator against a profile".to_owned(),
         about: format!("The profile: {}.", super::name_of(profile)),
         sections: vec![Section::new("How far off is it?", blocks)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law;
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        law::of_kind(&json!({"vramscope_calculator_check": 1, "profile": "a/b", "cautions": ["c"], "parts": [
+            {"part": "model_weights", "measured_bytes": 10, "calculated_bytes": 9, "error_bytes": -1, "error_pct": -10.0,
+             "usual_error_pct": 2.0, "within_usual": false, "factor": 1.1},
+            {"part": "total", "calculated_bytes": 9, "usual_error_pct": 2.0}]}));
     }
 }

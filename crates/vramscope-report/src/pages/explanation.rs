@@ -28,9 +28,16 @@ pub(crate) fn page(document: &Document) -> Page {
     if sections.is_empty() {
         sections.push(Section::new("Nothing", [Block::Text("The document explains no run.".to_owned())]));
     }
-    let names: Vec<String> = runs.iter().take(2).map(name).collect();
+    let mut names: Vec<String> = runs.iter().take(2).map(name).collect();
+    if names.len() == 2 && names[0] == names[1] {
+        let whole =
+            |run: &Node<'_>| vramscope_core::shortened(run.at("name").text().unwrap_or("a run"), 80).into_owned();
+        names = runs.iter().take(2).map(whole).collect();
+    }
     let (title, about) = match names.as_slice() {
-        [first, second] => ("Why two KV caches differ", format!("First: {first}. Second: {second}. Figures are those of one rank.")),
+        [first, second] => {
+            ("Why two KV caches differ", format!("First: {first}. Second: {second}. Figures are those of one rank."))
+        }
         [one] => ("Why a KV cache is as large as it is", format!("{one}. Figures are those of one rank.")),
         _ => ("An explanation", String::new()),
     };
@@ -73,10 +80,13 @@ fn ledger(difference: &Node<'_>, runs: &[Node<'_>]) -> Vec<Block> {
         ]));
     }
     if let Some(restore) = difference.at("restore").text() {
-        blocks.push(Block::Text(format!("This gives the second run as much as the first, if its card has room: {restore}")));
+        blocks.push(Block::Text(format!(
+            "This gives the second run as much as the first, if its card has room: {restore}"
+        )));
     }
     blocks.extend(ledger_picture(&terms, runs).map(Block::Picture));
-    let heads = ["term", "cause", "#memory", "#tokens", "why", "brings it back", "lines of the first", "lines of the second"];
+    let heads =
+        ["term", "cause", "#memory", "#tokens", "why", "brings it back", "lines of the first", "lines of the second"];
     let mut table = Table::new("Each term, and by how much it makes the second KV cache larger", &heads);
     for term in terms.iter().take(MOST_ROWS + 1) {
         let tone = if size(term) < 0.0 { Tone::Bad } else { Tone::Good };
@@ -147,7 +157,8 @@ fn account(run: &Node<'_>) -> Vec<Block> {
     if !figures.is_empty() {
         blocks.push(Block::Headline(figures));
     }
-    let mut table = Table::new("The amounts in order, each with its lines", &["amount", "#memory", "#give or take", "log lines"]);
+    let mut table =
+        Table::new("The amounts in order, each with its lines", &["amount", "#memory", "#give or take", "log lines"]);
     for one in run.at("amounts").items().iter().take(MOST_ROWS + 1) {
         table.row([
             one.at("name").text().map_or_else(Cell::absent, |name| Cell::text(named::words(name))),
@@ -207,7 +218,8 @@ fn picture(run: &Node<'_>) -> Option<(String, crate::svg::Svg)> {
 
 /// The steps of the start.
 fn start(root: &Node<'_>) -> Option<Section> {
-    let mut table = Table::new("How long each step of the start took", &["until", "#first run", "#second run", "to know"]);
+    let mut table =
+        Table::new("How long each step of the start took", &["until", "#first run", "#second run", "to know"]);
     for step in root.at("start").items().iter().take(MOST_ROWS + 1) {
         table.row([
             step.at("name").text().map_or_else(Cell::absent, |name| Cell::text(named::words(name))),
@@ -218,4 +230,24 @@ fn start(root: &Node<'_>) -> Option<Section> {
     }
     let table = (!table.rows.is_empty()).then(|| table.without_empty_columns().at_most(MOST_ROWS))?;
     Some(Section::new("The start", [Block::Table(table)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law;
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        let amount = |name: &str, size: u64| json!({"name": name, "size_bytes": size, "resolution_bytes": 1, "log_lines": [1, 2]});
+        let run = json!({"name": "a/b", "engine_version": "1", "gpu_memory_utilization": 0.5, "unattributed_bytes": -4,
+            "kv_cache_tokens": 9, "max_concurrency": 1.5, "request_tokens": 8,
+            "amounts": [amount("device_total", 100), amount("requested", 90), amount("model_weights", 50), amount("kv_cache", 44)]});
+        law::of_kind(&json!({"vramscope_explanation": 1, "runs": [run, run], "difference": {"difference_bytes": -5,
+            "difference_tokens": -1, "restore": "--x", "notes": ["n"], "terms": [
+                {"name": "a_b", "cause": "release", "size_bytes": -7, "tokens": -2, "why": "w", "lines_before": [3], "lines_after": []},
+                {"name": "c", "cause": "card", "size_bytes": 2, "why": "w"}]},
+            "start": [{"name": "load_began", "before_s": 1.0, "after_s": 2.0, "why": "w"}]}));
+    }
 }

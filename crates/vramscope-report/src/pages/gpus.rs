@@ -21,7 +21,8 @@ pub(crate) fn page(document: &Document) -> Page {
     blocks.extend(picture(&gpus).map(Block::Picture));
     blocks.push(Block::Table(memory(&gpus)));
     blocks.extend(root.at("notes").items().iter().take(50).filter_map(Node::words).map(Block::Text));
-    let mut sections = vec![Section::new("Memory", blocks), Section::new("Power, clocks and load", [Block::Table(load(&gpus))])];
+    let mut sections =
+        vec![Section::new("Memory", blocks), Section::new("Power, clocks and load", [Block::Table(load(&gpus))])];
     let processes = processes(&root, &gpus);
     if !processes.rows.is_empty() {
         let table = processes.without_empty_columns().at_most(MOST_ROWS);
@@ -34,7 +35,11 @@ pub(crate) fn page(document: &Document) -> Page {
     let words = ["source", "tool_version", "driver_version", "taken_at"];
     let words: Vec<String> =
         words.iter().filter_map(|key| Some(format!("{} {}", named::words(key), root.at(key).text()?))).collect();
-    Page { title: format!("{} GPUs at one instant", gpus.len()), about: words.join("; "), sections }
+    let title = match gpus.len() {
+        1 => "A GPU at one instant".to_owned(),
+        several => format!("{several} GPUs at one instant"),
+    };
+    Page { title, about: words.join("; "), sections }
 }
 
 /// An amount in MiB as the tool prints it, shown in GiB with the pointer of what was printed.
@@ -88,10 +93,10 @@ fn picture(gpus: &[Node<'_>]) -> Option<Picture> {
     }
     let cut = if gpus.len() > MOST_BARS { format!(" The first {MOST_BARS} are drawn.") } else { String::new() };
     let words = format!(
-        "{} of {} are in use on {} GPUs together.{cut}",
+        "{} of {} are in use on {}.{cut}",
         Unit::Memory.show(used),
         Unit::Memory.show(all),
-        gpus.len()
+        if gpus.len() == 1 { "the GPU".to_owned() } else { format!("{} GPUs together", gpus.len()) }
     );
     let colours = [("in use".to_owned(), 1), ("not in use".to_owned(), 9)];
     let svg = stacks(&rows, &colours, Unit::Memory);
@@ -99,10 +104,12 @@ fn picture(gpus: &[Node<'_>]) -> Option<Picture> {
 }
 
 fn load(gpus: &[Node<'_>]) -> Table {
-    let heads = ["#GPU", "#power", "#limit", "#kernels", "#traffic", "#energy", "temperatures", "clocks", "held back by"];
+    let heads =
+        ["#GPU", "#power", "#limit", "#kernels", "#traffic", "#energy", "temperatures", "clocks", "held back by"];
     let mut table = Table::new("As the source states them", &heads);
     let each = |values: &Node<'_>, unit: Unit| {
-        let one = |(name, value): &(&str, Node<'_>)| Some(format!("{} {}", named::words(name), unit.show(value.number()?)));
+        let one =
+            |(name, value): &(&str, Node<'_>)| Some(format!("{} {}", named::words(name), unit.show(value.number()?)));
         let words: Vec<String> = values.members().iter().take(20).filter_map(one).collect();
         if words.is_empty() { Cell::absent() } else { Cell::text(words.join(", ")) }
     };
@@ -123,7 +130,8 @@ fn load(gpus: &[Node<'_>]) -> Table {
 }
 
 fn processes(root: &Node<'_>, gpus: &[Node<'_>]) -> Table {
-    let mut table = Table::new("Processes and what they hold", &["process", "#GPU", "#id", "#holds", "kind", "container"]);
+    let mut table =
+        Table::new("Processes and what they hold", &["process", "#GPU", "#id", "#holds", "kind", "container"]);
     for gpu in gpus {
         for process in gpu.at("processes").items().iter().take(MOST_ROWS + 1) {
             let bytes = process.at("vram_bytes");
@@ -143,7 +151,12 @@ fn processes(root: &Node<'_>, gpus: &[Node<'_>]) -> Table {
     }
     for process in root.at("host_processes").items().iter().take(MOST_ROWS) {
         let name = process.at("name").cell();
-        table.row([name, Cell::absent(), named::identity(&process.at("pid")), process.at("vram_bytes").figure(Unit::Memory)]);
+        table.row([
+            name,
+            Cell::absent(),
+            named::identity(&process.at("pid")),
+            process.at("vram_bytes").figure(Unit::Memory),
+        ]);
     }
     table
 }
@@ -168,4 +181,22 @@ fn slices(gpus: &[Node<'_>]) -> Table {
         }
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law;
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        let gpu = json!({"index": 0, "name": "g", "mem_total_mib": 100, "mem_used_mib": 5, "mem_free_bytes": 9, "power_w": 5.5,
+            "temps_c": {"gpu": 30}, "clocks_mhz": {"sm": 5}, "throttle": ["idle"], "mig": {"enabled": true, "devices": [
+                {"gpu_instance": 1, "total": 10, "used": 1}]}, "processes": [{"pid": 1232, "name": "p", "used_mib": 4}]});
+        law::of_kind(&json!({"vramscope_gpus": 1, "source": "s", "gpu_count": 1, "gpus": [gpu, gpu], "notes": ["n"],
+            "host_processes": [{"pid": 5, "vram_bytes": 7}]}));
+        let many = json!({"vramscope_gpus": 1, "gpus": vec![gpu; 1024]});
+        law::holds(&[crate::document::Document::new("a", many).unwrap()]);
+    }
 }

@@ -82,7 +82,7 @@ pub(crate) fn lines(list: &Node<'_>) -> Cell {
 
 /// The members of objects, a row each; `None` where they have none. An amount that stands there twice is shown once.
 pub(crate) fn table(caption: &str, objects: &[Node<'_>], without: &[&str]) -> Option<Table> {
-    let mut table = Table::new(caption, &["name", "#value"]);
+    let mut table = Table::new(caption, &["name", "value"]);
     for object in objects {
         for (name, value) in object.members() {
             let twin = name.strip_suffix("_gb").is_some_and(|stem| object.at(&format!("{stem}_bytes")).is_there());
