@@ -1,19 +1,33 @@
 //! One room for each kind of document, and which of them make a page together.
 
+mod against;
 mod calculator;
+mod comparison;
 mod doctor;
 mod estimate;
+mod experiment;
 mod explanation;
+mod figure;
 mod findings;
 mod fit;
 mod gpus;
+mod levels;
+mod load;
 mod log;
 mod named;
 mod parts;
 mod plan;
 mod profile;
+mod repeat;
 mod run;
+mod runs;
 mod side_by_side;
+#[cfg(test)]
+mod sound;
+mod timeline;
+mod trace;
+mod trace_diff;
+mod trace_ranks;
 mod waterfall;
 
 use crate::document::Document;
@@ -39,6 +53,7 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
     let mut page = match first.kind() {
         Kind::Calculator => calculator::page(first),
         Kind::Doctor => doctor::page(first),
+        Kind::Timeline => timeline::page(first),
         Kind::Estimate => estimate::page(first),
         Kind::Explanation => explanation::page(first),
         Kind::Fit => fit::page(first),
@@ -47,6 +62,15 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::Plan => plan::page(first),
         Kind::Profile if documents.len() > 1 => side_by_side::page(documents),
         Kind::Profile => profile::page(first),
+        Kind::Trace => trace::page(first),
+        Kind::TraceDiff => trace_diff::page(first),
+        Kind::TraceRanks => trace_ranks::page(first),
+        Kind::Against => against::page(first),
+        Kind::Comparison => comparison::page(first),
+        Kind::Experiment => experiment::page(first),
+        Kind::Load => load::page(first),
+        Kind::Repeat => repeat::page(first),
+        Kind::Runs => runs::page(first),
         _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),
     };
     if let Some(title) = title {
