@@ -81,7 +81,7 @@ fn answer(root: &Node<'_>, engines: &[Node<'_>]) -> Vec<Block> {
         blocks.push(Block::Headline(figures));
     }
     let memory = ["weights_gib", "kv_cache_gib", "cuda_graph_gib", "weights_workers", "kv_cache_workers"];
-    blocks.extend(named::table("The log in short", &[summary.clone()], &memory).map(Block::Table));
+    blocks.extend(named::table("The log in short", std::slice::from_ref(&summary), &memory).map(Block::Table));
     let bench = summary.path("bench/numbers");
     blocks.extend(named::table("What the benchmark printed", &[bench], &[]).map(Block::Table));
     for note in root.at("notes").items().iter().take(50) {

@@ -106,7 +106,7 @@ mod tests {
             "memory_measurements": {"peak": {"total_bytes": 60 * all * GIB, "at_ns": 25,
                 "per_gpu_details": (0..gpus).map(|place| gpu(place, 60 * GIB)).collect::<Vec<_>>()}},
             "memory_breakdown": {"total_measured_bytes": 60 * all * GIB, "baseline_bytes": all * GIB,
-                "residual_bytes": -(all as i64) * (1 << 30), "residual_percentage": -1.7,
+                "residual_bytes": i64::try_from(all).unwrap() * -(1 << 30), "residual_percentage": -1.7,
                 "components": [
                     {"kind": "model_weights", "size_bytes": 20 * all * GIB, "share_of_peak_pct": 33.3, "confidence": "reported",
                      "method": "engine_log", "detail": "model loading", "log_lines": [16]},

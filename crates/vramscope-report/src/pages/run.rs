@@ -19,8 +19,8 @@ impl<'d> Run<'d> {
 
     /// The first of these places at which something is.
     fn first(&self, places: &[&str]) -> Node<'d> {
-        let all = places.iter().map(|place| self.root.path(place));
-        all.clone().find(Node::is_there).or_else(|| all.last()).unwrap_or_else(|| self.root.at(""))
+        let mut all = places.iter().map(|place| self.root.path(place));
+        all.find(Node::is_there).unwrap_or_else(|| self.root.at(""))
     }
 
     /// The peak that is explained, of all GPUs together.

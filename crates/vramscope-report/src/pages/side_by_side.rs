@@ -330,7 +330,7 @@ mod tests {
             "run_config": {"workload": {"batch_size": place}},
             "memory_breakdown": {"total_measured_bytes": (place + 2) << 30, "baseline_bytes": 0, "residual_bytes": -5,
                 "model_weights_bytes": 1_u64 << 30, "kv_cache_bytes": (place + 1) << 30},
-            "latency_stats": {"tokens_per_second": 100.5 + place as f64},
+            "latency_stats": {"tokens_per_second": 100 + place},
             "diagnostics": [{"code": "c", "severity": "warning", "message": format!("finding {place}")}]})
     }
 

@@ -80,7 +80,7 @@ fn words(run: &Run<'_>, parts: &[Sized<'_>]) -> String {
     let mut parts: Vec<&Sized<'_>> = parts.iter().filter(|part| part.bytes() != 0.0).collect();
     parts.sort_by(|a, b| b.bytes().abs().total_cmp(&a.bytes().abs()));
     let named: Vec<String> =
-        parts.iter().take(10).map(|part| format!("{} {}", part.name(), part.size.figure(Unit::Memory).text)).collect();
+        parts.iter().take(10).map(|part| format!("{} {}", part.name(), part.size.figure(unit_of(part)).text)).collect();
     let peak = run.peak().figure(Unit::Memory).text;
     let free = sum(&run.free());
     let free = if free.is_absent() { String::new() } else { format!("; {} stayed free", free.text) };
