@@ -71,7 +71,6 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::Load => load::page(first),
         Kind::Repeat => repeat::page(first),
         Kind::Runs => runs::page(first),
-        _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),
     };
     if let Some(title) = title {
         page.title = title.to_owned();

@@ -12,8 +12,6 @@ use crate::progress::Progress;
 
 /// A recording.
 pub(crate) struct Recording {
-    pub(super) path: PathBuf,
-    pub(super) form: Form,
     pub(crate) path: PathBuf,
     pub(crate) form: Form,
     progress: Progress,
