@@ -116,7 +116,7 @@ fn apart<'d>(most: &Named<'d>, least: &Named<'d>) -> Option<Vec<Cell>> {
     let kinds = more.iter().chain(&less).map(|part| part.kind);
     let (a, b, size) = kinds.map(differ).max_by(|a, b| a.2.total_cmp(&b.2))?;
     let part = a.as_ref().or(b.as_ref())?;
-    let unit = if part.kind == "residual" { Unit::SignedMemory } else { Unit::Memory };
+    let unit = part.unit();
     let figure = |part: &Option<Sized<'d>>| part.as_ref().map_or_else(Cell::absent, |part| part.size.figure(unit));
     if most.name == least.name || size <= 0.0 {
         return None;
@@ -148,7 +148,7 @@ fn pictures(runs: &[Named<'_>]) -> Vec<Block> {
     let stack = |one: &&Named<'_>| {
         let parts = one.run.all_parts();
         let said = |part: &Sized<'_>| {
-            let unit = if part.kind == "residual" { Unit::SignedMemory } else { Unit::Memory };
+            let unit = part.unit();
             (part.bytes(), part.colour(), format!("{}: {}", part.name(), unit.show(part.bytes())))
         };
         let mut parts: Vec<(f64, usize, String)> = parts.iter().map(said).collect();
