@@ -147,7 +147,7 @@ pub(crate) fn in_words(phase: &str) -> Option<&'static str> {
     Some(match phase {
         "baseline" => "before the engine existed",
         "launch" => "between the engine's first sign of life and the loading of the model",
-        "load" => "while the weights were loaded, the KV cache was set up and graphs were captured",
+        "load" => "when an engine loads weights, sets up its KV cache and captures graphs",
         "ready" => "when the engine could serve and nothing was asked of it",
         "warmup" => "in requests that are not measured",
         "measure" => "while requests were measured",
