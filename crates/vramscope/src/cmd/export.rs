@@ -2,7 +2,6 @@
 
 mod clock;
 mod evidence;
-mod log_lines;
 mod requests;
 
 use std::io;
