@@ -24,6 +24,9 @@ const TIME: &str = include_str!("html/time.js");
 /// Longer texts are cut: a name of a megabyte tells nobody more, and would be the page.
 const LONGEST_TEXT: usize = 2000;
 
+/// Longer texts of a cell are sentences.
+const SENTENCE: usize = 40;
+
 /// Text as it may stand between tags and in attributes: without what steers a viewer, shortened, escaped.
 pub(crate) fn escaped(text: &str) -> String {
     let shown = without_controls(text);
@@ -204,6 +207,10 @@ fn attributes(cell: &Cell, number: bool) -> String {
     let mut classes = Vec::new();
     if number {
         classes.push("n");
+    }
+    // A sentence in a narrow column would be a tower of words.
+    if !number && cell.text.len() > SENTENCE {
+        classes.push("long");
     }
     match cell.tone {
         Tone::Plain => {}

@@ -82,7 +82,7 @@ pub(crate) fn lines(list: &Node<'_>) -> Cell {
 
 /// The members of objects, a row each; `None` where they have none. An amount that stands there twice is shown once.
 pub(crate) fn table(caption: &str, objects: &[Node<'_>], without: &[&str]) -> Option<Table> {
-    let mut table = Table::new(caption, &["name", "#value"]);
+    let mut table = Table::new(caption, &["name", "value"]);
     for object in objects {
         for (name, value) in object.members() {
             let twin = name.strip_suffix("_gb").is_some_and(|stem| object.at(&format!("{stem}_bytes")).is_there());
@@ -103,7 +103,7 @@ mod tests {
     fn a_name_ends_with_its_unit() {
         let value = serde_json::json!({"a_bytes": 1_073_741_824, "b_ms": 2.5, "kv_cache_tokens": 12345, "a_gb": 1.07, "c": [7]});
         let root = Node::root(&value, 0);
-        let table = table("", &[root.clone()], &[]).unwrap();
+        let table = table("", std::slice::from_ref(&root), &[]).unwrap();
         let rows: Vec<(&str, &str)> =
             table.rows.iter().map(|row| (row[0].text.as_str(), row[1].text.as_str())).collect();
         assert_eq!(rows, [("a", "1.00 GiB"), ("b", "2.5 ms"), ("KV cache tokens", "12,345")]);
