@@ -128,7 +128,11 @@ impl Stacks {
             let keys: Vec<Option<NodeId>> =
                 nodes.map_or_else(|| vec![None], |nodes| nodes.iter().map(|node| Some(*node)).collect());
             let all: Vec<NodeId> = keys.iter().filter_map(|key| below.get(key)).flatten().copied().collect();
-            self.by_name(&all).into_iter().collect()
+            let mut groups: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
+            for (name, nodes) in self.by_name(&all) {
+                groups.entry(without_number(&name)).or_default().extend(nodes);
+            }
+            groups.into_iter().collect()
         };
         let mut kept: HashSet<Vec<NodeId>> = HashSet::new();
         for times in [&cpu, &gpu] {
@@ -205,6 +209,23 @@ impl Stacks {
     }
 }
 
+/// A frame's name without what tells it only from others of its kind: the number of a module (`nn.Module: Linear_3`), and
+/// where an object lies in memory (`<built-in method f of T object at 0x7f00>`). Forty layers are one frame of a picture.
+fn without_number(name: &str) -> String {
+    if let Some((class, number)) = name.strip_prefix("nn.Module: ").and_then(|module| module.rsplit_once('_')) {
+        if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return format!("nn.Module: {class}");
+        }
+    }
+    match name.split_once(" at 0x") {
+        Some((object, rest)) => {
+            let rest = rest.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+            format!("{object}{rest}")
+        }
+        None => name.to_owned(),
+    }
+}
+
 /// A frame's name without what separates frames and lines, or steers a terminal.
 fn frame(name: &str) -> String {
     vramscope_core::without_controls(name).replace(';', ":").replace(['\n', '\t'], " ")
@@ -213,5 +234,23 @@ fn frame(name: &str) -> String {
 impl fmt::Debug for Stacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stacks").field("cpu", &self.inner.cpu.len()).field("gpu", &self.inner.gpu.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_by_a_number_is_one_frame() {
+        for (name, expected) in [
+            ("nn.Module: Qwen2DecoderLayer_23", "nn.Module: Qwen2DecoderLayer"),
+            ("nn.Module: my_module", "nn.Module: my_module"),
+            ("<built-in method item of Tensor object at 0x7d6a86ff5f20>", "<built-in method item of Tensor object>"),
+            ("torch/nn/modules/module.py(1747): _call_impl", "torch/nn/modules/module.py(1747): _call_impl"),
+            ("aten::conv_2", "aten::conv_2"),
+        ] {
+            assert_eq!(without_number(name), expected);
+        }
     }
 }

@@ -85,6 +85,15 @@ fn words(root: &Node<'_>) -> String {
     if let Some(busy) = share("busy") {
         text.push_str(&format!(" Judged {over}, some operation ran for {} of the time.", Unit::Share.show(busy)));
     }
+    let whole = root.at("devices").items().first().and_then(|device| device.path("whole/busy_share").number());
+    if let (Some(busy), Some(whole)) = (share("busy"), whole) {
+        if (busy - whole).abs() > 0.1 {
+            text.push_str(&format!(
+                " Over all its work in the trace, with what belongs to no step, it ran for {}: see below which of the two is meant.",
+                Unit::Share.show(whole)
+            ));
+        }
+    }
     let heaviest = root.at("kernels").items();
     if let Some(kernel) = heaviest.first() {
         if let (Some(name), Some(share)) = (kernel.at("name").text(), kernel.at("share").number()) {
