@@ -26,6 +26,7 @@ mod evidence;
 mod known;
 mod levels;
 mod model;
+mod moments;
 mod named;
 mod phases;
 mod vllm;
@@ -45,6 +46,7 @@ pub use evidence::probe::{
     ProbeProcessMoment, ProbeRequest, ProbeVersions, read as read_probe,
 };
 pub use evidence::{EngineLog, Evidence, EvidenceError, LogTail};
+pub use moments::LogMoment;
 pub use named::{ModelError, NamedModel, read_config_text, read_draft};
 pub use phases::RETURNED_WITHIN;
 

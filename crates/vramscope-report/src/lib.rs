@@ -23,6 +23,7 @@ mod node;
 mod page;
 mod pages;
 mod svg;
+mod time;
 mod unit;
 
 pub use document::Document;
@@ -30,6 +31,7 @@ pub use error::ReportError;
 pub use kind::Kind;
 pub use page::Page;
 pub use pages::page;
+pub use time::{EngineState, Reading, Recording};
 
 /// The example of the README, which is a test.
 #[cfg(doctest)]

@@ -15,6 +15,7 @@ mod log;
 mod migrate;
 mod monitor;
 mod profile;
+mod report;
 mod runs;
 mod schema;
 mod timeline;
@@ -40,6 +41,7 @@ pub(crate) enum Command {
     Migrate(migrate::Args),
     Monitor(Box<monitor::Args>),
     Profile(Box<profile::Args>),
+    Report(report::Args),
     Runs(runs::Args),
     Schema(schema::Args),
     Timeline(timeline::Args),
@@ -64,6 +66,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Migrate(args) => migrate::run(&args),
         Command::Monitor(args) => return monitor::run(&args),
         Command::Profile(args) => profile::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Timeline(args) => timeline::run(&args),

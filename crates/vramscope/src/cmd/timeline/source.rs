@@ -11,7 +11,7 @@ use vramscope_timeline::{Item, Passes, RecordingFile};
 use crate::progress::Progress;
 
 /// A recording.
-pub(super) struct Recording {
+pub(crate) struct Recording {
     pub(super) path: PathBuf,
     pub(super) form: Form,
     progress: Progress,
@@ -26,7 +26,7 @@ pub(super) enum Form {
 }
 
 impl Recording {
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let form = if is_ours(path)? {
             Form::Ours(RecordingFile::open(path)?)
         } else {
