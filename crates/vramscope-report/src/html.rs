@@ -11,12 +11,14 @@ use sha2::{Digest as _, Sha256};
 use vramscope_core::without_controls;
 
 use crate::cell::{Cell, Tone};
-use crate::page::{Block, Finding, Page, Picture, Section, Table, Weight};
+use crate::page::{Block, Finding, Page, Picture, Section, Table, TimeChart, Weight};
 
 const STYLE: &str = concat!(include_str!("html/page.css"), include_str!("../assets/uPlot.min.css"));
 /// The plotting library, with its licence in the file.
 const PLOT: &str = concat!("/*\n", include_str!("../assets/uPlot.LICENSE"), "*/\n", include_str!("../assets/uPlot.iife.min.js"));
 const SCRIPT: &str = include_str!("html/page.js");
+/// What makes a chart of [`TimeChart`]'s data.
+const TIME: &str = include_str!("html/time.js");
 
 /// Longer texts are cut: a name of a megabyte tells nobody more, and would be the page.
 const LONGEST_TEXT: usize = 2000;
@@ -75,13 +77,15 @@ pub(crate) fn write(page: &Page) -> String {
 }
 
 fn scripts(page: &Page) -> Vec<&'static str> {
-    let _ = page;
-    let mut scripts = Vec::new();
-    if false {
-        scripts.push(PLOT);
-    }
-    scripts.push(SCRIPT);
-    scripts
+    if page.sections.iter().any(|section| has_time(&section.blocks)) { vec![PLOT, SCRIPT, TIME] } else { vec![SCRIPT] }
+}
+
+fn has_time(blocks: &[Block]) -> bool {
+    blocks.iter().any(|block| match block {
+        Block::Time(_) => true,
+        Block::Folded { blocks, .. } => has_time(blocks),
+        _ => false,
+    })
 }
 
 /// How a policy names a script or a style.
@@ -127,6 +131,7 @@ fn block(out: &mut String, block: &Block, ids: &mut Ids) {
         Block::Table(one) => table(out, one, ids),
         Block::Findings(all) => findings(out, all),
         Block::Picture(one) => picture(out, one, ids),
+        Block::Time(one) => time(out, one, ids),
         Block::Folded { title, blocks } => {
             let _ = writeln!(out, "<details>\n<summary>{}</summary>", escaped(title));
             blocks.iter().for_each(|one| self::block(out, one, ids));
@@ -221,6 +226,32 @@ fn picture(out: &mut String, picture: &Picture, ids: &mut Ids) {
     let _ = writeln!(out, "<figure>\n<figcaption id=\"{id}\"><strong>{}.</strong> {}</figcaption>", escaped(&picture.title), escaped(&picture.words));
     let _ = writeln!(out, "<div class=\"plot scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}\">{}</div>", picture.svg.element(&id));
     if let Some(one) = &picture.table {
+        out.push_str("<details class=\"figures\">\n<summary>Its figures</summary>\n");
+        table(out, one, ids);
+        out.push_str("</details>\n");
+    }
+    out.push_str("</figure>\n");
+}
+
+/// A still picture, which the script replaces on screens by one made of the data beside it.
+fn time(out: &mut String, chart: &TimeChart, ids: &mut Ids) {
+    let id = ids.next();
+    let _ = writeln!(
+        out,
+        "<figure class=\"time\">\n<figcaption id=\"{id}\"><strong>{}.</strong> {}</figcaption>",
+        escaped(&chart.title),
+        escaped(&chart.words)
+    );
+    let _ = writeln!(
+        out,
+        "<div class=\"plot scroll still\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}\">{}</div>\n<div class=\"live\"></div>",
+        chart.svg.element(&id)
+    );
+    let _ = writeln!(out, "<script type=\"application/json\">{}</script>", chart.data);
+    if !chart.rule.is_empty() {
+        let _ = writeln!(out, "<p class=\"faint\">{}</p>", escaped(&chart.rule));
+    }
+    if let Some(one) = &chart.table {
         out.push_str("<details class=\"figures\">\n<summary>Its figures</summary>\n");
         table(out, one, ids);
         out.push_str("</details>\n");

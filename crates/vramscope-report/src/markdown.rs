@@ -57,19 +57,8 @@ fn block(out: &mut String, block: &Block) {
         }
         Block::Table(one) => table(out, one),
         Block::Findings(all) => all.iter().for_each(|one| finding(out, one)),
-        Block::Picture(picture) => {
-            let _ = writeln!(out, "**{}.** {}", escaped(&picture.title), escaped(&picture.words));
-            if !picture.sparks.is_empty() {
-                out.push('\n');
-                for (name, values) in &picture.sparks {
-                    let _ = writeln!(out, "- {}: `{}`", escaped(name), spark(values));
-                }
-            }
-            if let Some(one) = &picture.table {
-                out.push('\n');
-                table(out, one);
-            }
-        }
+        Block::Picture(one) => picture(out, (&one.title, &one.words), &one.sparks, one.table.as_ref()),
+        Block::Time(one) => picture(out, (&one.title, &one.words), &one.sparks, one.table.as_ref()),
         Block::Folded { title, blocks } => {
             let _ = writeln!(out, "<details><summary>{}</summary>", escaped(title));
             blocks.iter().for_each(|one| self::block(out, one));
@@ -80,6 +69,20 @@ fn block(out: &mut String, block: &Block) {
                 let _ = writeln!(out, "    {}", on_one_line(line));
             }
         }
+    }
+}
+
+fn picture(out: &mut String, (title, words): (&str, &str), sparks: &[(String, Vec<f64>)], figures: Option<&Table>) {
+    let _ = writeln!(out, "**{}.** {}", escaped(title), escaped(words));
+    if !sparks.is_empty() {
+        out.push('\n');
+        for (name, values) in sparks {
+            let _ = writeln!(out, "- {}: `{}`", escaped(name), spark(values));
+        }
+    }
+    if let Some(one) = figures {
+        out.push('\n');
+        table(out, one);
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) enum Block {
     Table(Table),
     Findings(Vec<Finding>),
     Picture(Picture),
+    Time(Box<TimeChart>),
     /// Blocks that are folded away until somebody asks.
     Folded { title: String, blocks: Vec<Block> },
     /// A text of an engine, as it is.
@@ -101,6 +102,21 @@ pub(crate) struct Picture {
     pub(crate) table: Option<Table>,
     /// What Markdown has in its place: a line of small bars for each name.
     pub(crate) sparks: Vec<(String, Vec<f64>)>,
+}
+
+/// Memory over time: a still picture, and the data of which the page's script makes one to look around in.
+#[derive(Debug, Clone)]
+pub(crate) struct TimeChart {
+    pub(crate) title: String,
+    /// What is to be seen in it.
+    pub(crate) words: String,
+    /// By which rule parts are drawn.
+    pub(crate) rule: String,
+    pub(crate) svg: Svg,
+    pub(crate) table: Option<Table>,
+    pub(crate) sparks: Vec<(String, Vec<f64>)>,
+    /// JSON that may stand within a `script` element.
+    pub(crate) data: String,
 }
 
 impl Section {

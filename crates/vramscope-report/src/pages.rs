@@ -1,6 +1,7 @@
 //! One room for each kind of document, and which of them make a page together.
 
 mod doctor;
+mod timeline;
 
 use crate::document::Document;
 use crate::error::ReportError;
@@ -23,6 +24,7 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
     }
     let mut page = match first.kind() {
         Kind::Doctor => doctor::page(first),
+        Kind::Timeline => timeline::page(first),
         _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),
     };
     if let Some(title) = title {

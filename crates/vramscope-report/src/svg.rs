@@ -6,6 +6,7 @@ mod xy;
 
 use std::fmt::Write as _;
 
+pub(crate) use axis::Axis;
 pub(crate) use bars::{Bar, bars};
 pub(crate) use xy::{Mark, Plot, Series, Shape};
 

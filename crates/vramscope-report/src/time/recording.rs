@@ -257,6 +257,11 @@ impl Recording {
         track * Metric::ALL.len() + metric as usize
     }
 
+    /// All columns of a track.
+    pub(crate) fn columns_of(&self, track: usize) -> impl Iterator<Item = usize> + use<> {
+        Metric::ALL.into_iter().map(move |metric| Self::column(track, metric))
+    }
+
     /// The recording with its last tick counted in.
     pub(crate) fn finish(&mut self) {
         self.finish_tick();
