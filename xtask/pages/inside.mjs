@@ -192,3 +192,18 @@ export function noteFirstPicture() {
   };
   requestAnimationFrame(look);
 }
+
+/** What the first chart over time shows: its span as the strip below it has it, its cursors, what it reads out. */
+export function inview() {
+  const figure = document.querySelector("figure.time");
+  const brush = figure?.querySelector(".brush");
+  if (!brush) return undefined;
+  const { left, width } = brush.getBoundingClientRect();
+  const cursors = [...figure.querySelectorAll(".rows .u-cursor-x")].filter((one) => !one.closest(".over"));
+  return {
+    left,
+    width,
+    cursors: cursors.map((one) => one.getBoundingClientRect().left),
+    said: figure.querySelector(".said")?.textContent ?? "",
+  };
+}

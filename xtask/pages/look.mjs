@@ -10,7 +10,7 @@ import { chromium } from "playwright-core";
 import { wrongFigures } from "./figures.mjs";
 import * as inside from "./inside.mjs";
 import { selfTest } from "./self-test.mjs";
-import { wrongTimes } from "./time.mjs";
+import { settled, wrongTimes } from "./time.mjs";
 
 const WIDTHS = [390, 800, 1600];
 const HEIGHT = 1000;
@@ -48,6 +48,7 @@ export async function look(browser, page, options) {
     wrong.push(...(await tab.evaluate(inside.faint, false)).map((one) => `dark: ${one}`));
     for (const width of WIDTHS) {
       await tab.setViewportSize({ width, height: HEIGHT });
+      await settled(tab);
       wrong.push(...(await tab.evaluate(inside.misfits)).map((one) => `at ${width} px: ${one}`));
       if (options.screenshots) await shot("dark", width);
     }
@@ -56,6 +57,7 @@ export async function look(browser, page, options) {
       await tab.evaluate(() => (document.documentElement.dataset.theme = "light"));
       for (const width of WIDTHS.slice(0, -1)) {
         await tab.setViewportSize({ width, height: HEIGHT });
+        await settled(tab);
         await shot("light", width);
       }
     }
@@ -155,7 +157,7 @@ async function printed(tab, wrong) {
   await tab.emulateMedia({ media: "print", colorScheme: "dark" });
   // A real printer's driver says so, an emulated one does not.
   await tab.evaluate(() => window.dispatchEvent(new Event("beforeprint")));
-  await tab.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  await settled(tab);
   wrong.push(...(await tab.evaluate(inside.faint, true)).map((one) => `printed: ${one}`));
   await tab.evaluate(() => window.dispatchEvent(new Event("afterprint")));
   await tab.emulateMedia({ media: "screen", colorScheme: "light" });

@@ -31,6 +31,36 @@ const BODY = `<main><h1>A page</h1><p>It has words enough to say what stands in 
 <svg viewBox="0 0 600 60" role="img" aria-labelledby="c"><rect x="100" y="10" width="300" height="30" class="bar"/>
 <text x="10" y="30">peak</text><text x="110" y="30" class="on">15.00 GiB</text></svg></div></figure></main>`;
 
+// A chart over time that does as little as one must: two rows, a strip with a brush, and what is read out.
+const CHART = `<figure class="time"><figcaption id="t">Over time.</figcaption><div class="rows" tabindex="0" role="group" aria-label="Chart">
+<div class="row"><div class="u-over"><i class="u-cursor-x"></i></div></div><div class="row"><div class="u-over"><i class="u-cursor-x"></i></div></div>
+<div class="row over"><i class="brush"></i></div></div><p class="said">Nothing yet.</p><button type="button">All of the time</button>
+<svg width="50" height="50"></svg><canvas></canvas></figure>`;
+const CHART_STYLE = `${STYLE}.row,.u-over{position:relative;width:600px;max-width:100%;height:40px}.u-over i,.row i{position:absolute;height:100%;width:2px}canvas{width:20px;height:20px}.time svg{min-width:0}`;
+const CHART_SCRIPT = `${SCRIPT}
+const figure = document.querySelector("figure.time"), overs = [...figure.querySelectorAll(".u-over")], brush = figure.querySelector(".brush");
+let from = 0, to = 1, at = 0.5, start;
+const draw = () => { brush.style.left = from * 100 + "%"; brush.style.width = (to - from) * 100 + "%"; };
+const view = (a, b) => { const span = Math.min(1, b - a); from = Math.min(Math.max(0, a), 1 - span); to = from + span; draw(); };
+const point = (x) => { at = x; for (const one of overs) one.firstChild.style.left = x * 100 + "%"; figure.querySelector(".said").textContent = "at " + x; };
+const share = (event) => (event.clientX - overs[0].getBoundingClientRect().left) / overs[0].clientWidth;
+overs[0].addEventListener("mousedown", (event) => { start = { at: share(event), from, to, shift: event.shiftKey }; event.preventDefault(); });
+addEventListener("mousemove", (event) => { point(share(event)); if (start?.shift) view(start.from + start.at - at, start.to + start.at - at); });
+addEventListener("mouseup", (event) => { if (start && !start.shift && event.target !== brush) view(Math.min(start.at, at), Math.max(start.at, at)); start = undefined; });
+figure.querySelector("button").addEventListener("click", () => view(0, 1));
+figure.addEventListener("keydown", ({ key }) => {
+  if (key === "ArrowRight") point(at + 0.01);
+  if (key === "+") view(0.25, 0.75);
+  if (key === "PageDown") view(from + 0.2, to + 0.2);
+  if (key === "Home") view(0, 1);
+});
+draw();`;
+const SLOWLY = "point(share(event)); for (const end = performance.now() + 400; start?.shift && performance.now() < end; );";
+const INK = `const canvas = figure.querySelector("canvas"); canvas.width = canvas.height = 200;
+const ink = canvas.getContext("2d"); ink.fillStyle = "#eee"; ink.fillRect(0, 0, 200, 200); let from = 0`;
+const chart = (from, to) => html({ body: BODY.replace("</main>", `${CHART}</main>`), style: CHART_STYLE,
+  script: from === undefined ? CHART_SCRIPT : changed(CHART_SCRIPT, from, to) });
+
 const hash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 
 function html({ style = STYLE, script = SCRIPT, body = BODY, policy } = {}) {
@@ -86,6 +116,24 @@ const BROKEN = [
   ["dark paper", html({ style: STYLE.replace(/@media print.*/, "") }), "printed on a dark ground"],
 ];
 
+/** The same of charts over time. */
+const BROKEN_CHARTS = [
+  ["a chart without a script", html({ body: BODY.replace("</main>", "<figure class='time'><svg width='50' height='50'></svg></figure></main>") }), "no chart over time"],
+  ["a cursor that says nothing", chart('textContent = "at " + x', 'textContent = "Nothing yet."'), "pointing at a chart reads nothing out"],
+  ["cursors apart", chart("for (const one of overs)", "for (const one of overs.slice(1))"), "cursors of their own"],
+  ["no arrow keys", chart('"ArrowRight"', '"x"'), "an arrow key does not move"],
+  ["no key to zoom", chart('key === "+"', 'key === "x"'), "the key + changes nothing"],
+  ["a key that zooms out", chart("view(0.25, 0.75)", "view(0, 1)"), "the key + does not zoom in"],
+  ["no key to move", chart('"PageDown"', '"x"'), "the key Page Down changes nothing"],
+  ["no way home", chart('"Home"', '"x"'), "the key Home does not show all"],
+  ["no dragging", chart("start && !start.shift", "false"), "dragging changes nothing"],
+  ["dragging elsewhere", chart("Math.min(start.at, at)", "start.at / 2"), "dragging over 30 % shows"],
+  ["no moving", chart("start?.shift", "false"), "dragging with Shift changes nothing"],
+  ["a button that shows no more", chart('"click", () => view(0, 1)', '"click", () => view(0, 0.9)'), "the button does not show all"],
+  ["slow frames", chart("point(share(event));", SLOWLY), "frames of a pan take up to"],
+  ["light ink on paper", chart("let from = 0", INK), "a chart is printed with light ink"],
+];
+
 /** Texts with the number behind them, and whether they agree. */
 const SHOWN = [
   ["15.00 GiB", 16106127360, "/peak_bytes", true],
@@ -114,17 +162,19 @@ export async function selfTest(browser, work) {
   }
   const document = join(folder, "document.json");
   writeFileSync(document, JSON.stringify(DOCUMENT));
-  const cases = [["nothing", html(), undefined], ...BROKEN].map(([name, text, due], place) => ({ name, text, due, place }));
-  await each(cases, work.at_once, async ({ name, text, due, place }) => {
+  const still = [["nothing", html(), undefined], ...BROKEN].map((one) => [...one, false]);
+  const moving = [["nothing of a chart", chart(), undefined], ...BROKEN_CHARTS].map((one) => [...one, true]);
+  const cases = [...still, ...moving].map(([name, text, due, time], place) => ({ name, text, due, time, place }));
+  await each(cases, 2 * work.at_once, async ({ name, text, due, time, place }) => {
     const page = join(folder, `${place}.html`);
     writeFileSync(page, text);
     // What costs time is done where it is to find something.
     const options = { accessible: !due || due.includes("axe"), scriptless: !due || /script|does nothing/.test(due) };
-    const found = (await look(browser, { name, page, documents: [document], figures: 3, pictures: 1 }, options)).wrong;
+    const found = (await look(browser, { name, page, documents: [document], figures: 3, pictures: 1, time }, options)).wrong;
     if (due === undefined) wrong.push(...found.map((one) => `on a page that is right: ${one}`));
     else if (!found.some((one) => one.includes(due))) wrong.push(`${name} is not found; what is: ${found.join("; ") || "nothing"}`);
   });
   wrong.forEach((one) => console.log(`self-test: WRONG: ${one}`));
-  console.log(`self-test: ${BROKEN.length} broken pages, ${wrong.length} not found`);
+  console.log(`self-test: ${BROKEN.length + BROKEN_CHARTS.length} broken pages, ${wrong.length} not found`);
   return wrong.length === 0;
 }
