@@ -50,6 +50,10 @@ fn block(out: &mut String, block: &Block) {
         Block::Text(text) => {
             let _ = writeln!(out, "{}", escaped(text));
         }
+        Block::Sentence(cells) => {
+            let text: String = cells.iter().map(|cell| cell.text.as_str()).collect();
+            let _ = writeln!(out, "{}", escaped(&text));
+        }
         Block::Headline(figures) => {
             for (name, figure) in figures {
                 let _ = writeln!(out, "- {}: **{}**", escaped(name), escaped(&figure.text));

@@ -8,6 +8,7 @@ mod completions;
 mod doctor;
 mod estimate;
 mod explain;
+mod export;
 mod fit;
 mod gpus;
 mod load;
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Doctor(doctor::Args),
     Estimate(Box<estimate::Args>),
     Explain(explain::Args),
+    Export(export::Args),
     Fit(Box<fit::Args>),
     Gpus(gpus::Args),
     Load(Box<load::Args>),
@@ -59,6 +61,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Estimate(args) => estimate::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Gpus(args) => gpus::run(&args),
         Command::Load(args) => load::run(&args),

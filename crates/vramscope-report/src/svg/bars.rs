@@ -50,7 +50,14 @@ pub(crate) fn bars(bars: &[Bar], unit: Unit) -> Svg {
         let (from, to) = (axis.place(unit.scaled(bar.from)), axis.place(unit.scaled(bar.to)));
         let name: String = bar.name.chars().take(LONGEST_NAME).collect();
         svg.text((LEFT - 8.0, y + 15.0), Anchor::End, "", &name);
-        svg.rect_with(from.min(to), y + 3.0, (to - from).abs().max(1.0), ROW - 8.0, &format!("f{}", bar.colour % 10), &format!("{}: {}", bar.name, bar.words));
+        svg.rect_with(
+            from.min(to),
+            y + 3.0,
+            (to - from).abs().max(1.0),
+            ROW - 8.0,
+            &format!("f{}", bar.colour % 10),
+            &format!("{}: {}", bar.name, bar.words),
+        );
         let middle = y + 3.0 + (ROW - 8.0) / 2.0;
         let mut end = from.max(to);
         if let Some((low, high)) = bar.interval {

@@ -163,9 +163,7 @@ impl Steps {
     fn moments(&self, recording: &Recording) -> Moments {
         let begins = |name: &str| recording.phases.iter().find(|phase| phase.name == name).map(|phase| phase.start_ns);
         // Of several ranks, the first.
-        let first = |name: &str, at: fn(&Step) -> u64| {
-            self.0.iter().filter(|step| step.name == name).map(at).min()
-        };
+        let first = |name: &str, at: fn(&Step) -> u64| self.0.iter().filter(|step| step.name == name).map(at).min();
         Moments {
             launch: begins("launch"),
             load: begins("load"),

@@ -2,7 +2,7 @@
 
 mod convert;
 mod render;
-mod source;
+pub(crate) mod source;
 
 use std::path::{Path, PathBuf};
 

@@ -161,9 +161,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Success)
 }
 
-/// The document of traces, as `--format json` prints it: of one, or of several as the ranks of a run.
+/// The document of traces, as `--format json` prints it, with the stacks of a flame graph: of one, or of several as the
+/// ranks of a run.
 pub(crate) fn document(files: &[PathBuf]) -> anyhow::Result<serde_json::Value> {
-    let options = base_options(None)?;
+    let options = Options { stacks: true, ..base_options(None)? };
     let analyse = |file: &PathBuf| {
         let source = Source::file(file);
         Ok((in_file(summarize(&source, &options), &source)?, None))

@@ -198,7 +198,11 @@ fn foreign(path: &Path) -> anyhow::Result<Held> {
 fn is_trace(path: &Path) -> anyhow::Result<bool> {
     const START: u64 = 64 << 10;
     let mut start = Vec::new();
-    vramscope_runs::open(path).or_exit(ExitCode::BadInput)?.take(START).read_to_end(&mut start).or_exit(ExitCode::BadInput)?;
+    vramscope_runs::open(path)
+        .or_exit(ExitCode::BadInput)?
+        .take(START)
+        .read_to_end(&mut start)
+        .or_exit(ExitCode::BadInput)?;
     let text = String::from_utf8_lossy(&start);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let has = |key: &str| text.contains(key);
