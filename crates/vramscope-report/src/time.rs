@@ -73,6 +73,10 @@ fn words(source: &Source) -> String {
     if let Some(part) = largest {
         words += &format!(" The largest part is {} with {}.", part.name, Unit::Memory.show(part.bytes));
     }
+    if !stack.parts.is_empty() {
+        words += " Parts are those of the peak, each drawn from when the run's evidence has it and never above what was \
+                  measured; what is measured beyond them is not attributed.";
+    }
     if !recording.gaps.is_empty() {
         let count = recording.gaps.len();
         words += &format!(
@@ -153,4 +157,47 @@ fn marks(source: &Source) -> Vec<Block> {
         blocks.push(Block::Table(gaps));
     }
     if blocks.is_empty() { blocks } else { vec![Block::Folded { title: "Marks and gaps".to_owned(), blocks }] }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn document() -> Document {
+        let mut recording = Recording::new(&[0]);
+        recording.gap(50, 100, None, "missed_ticks");
+        for (tick, at) in [0, 25, 50, 100, 125].into_iter().enumerate() {
+            let reading = Reading { used_bytes: Some(1 << 30), power_w: Some(100.0), ..Reading::default() };
+            recording.reading(0, u64::try_from(tick).unwrap(), at, &reading);
+        }
+        recording.event(30, "</script><img src=x onerror=alert(1)>", Some("<!--<script>\u{2028}"));
+        let value = json!({"vramscope_timeline_report": 1});
+        Document::new("x", value).unwrap().with_recording(recording)
+    }
+
+    #[test]
+    fn a_gap_is_never_bridged() {
+        let source = Source::of(&document(), 0).unwrap();
+        let column = Recording::column(1, Metric::Memory);
+        let lines = segments(&source.recording.grid, column, &breaks(&source.recording, 1));
+        let times: Vec<Vec<u64>> = lines.iter().map(|line| line.iter().map(|(at, _)| *at).collect()).collect();
+        assert_eq!(times, [vec![0, 25, 50], vec![100, 125]]);
+    }
+
+    #[test]
+    fn nothing_foreign_ends_the_data() {
+        let chart = chart(&document(), 0).unwrap();
+        assert!(!chart.data.contains(['<', '>', '&']) && chart.data.contains("\\u003c/script\\u003e"));
+        let html = crate::page(&[document()], None).unwrap().html();
+        assert!(!html.contains("<img") && html.contains("uPlot"));
+    }
+
+    #[test]
+    fn a_document_without_anything_over_time_has_no_section() {
+        let value = json!({"vramscope_timeline_report": 1});
+        let empty = Document::new("x", value).unwrap();
+        assert!(section(&empty, 0).is_none() && section(&empty.with_recording(Recording::new(&[0])), 0).is_none());
+    }
 }

@@ -4,7 +4,13 @@
   const NS = 1e9;
   const GIB = 2 ** 30;
   const root = document.documentElement;
-  const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+  // Colours of the theme, asked for once: asking makes the browser lay the page out.
+  let colours = new Map();
+  document.addEventListener("themechange", () => (colours = new Map()));
+  const colour = (name) => {
+    if (!colours.has(name)) colours.set(name, getComputedStyle(root).getPropertyValue(name).trim());
+    return colours.get(name);
+  };
   const element = (tag, name, text) => {
     const made = document.createElement(tag);
     if (name) made.className = name;
@@ -91,6 +97,9 @@
     });
   };
 
+  // A temperature's zero says nothing.
+  const tens = (low, high) => [Math.floor((low - 2) / 10) * 10, Math.ceil((high + 2) / 10) * 10];
+
   const ROWS = [
     ["Power", "W", [[1, "", "--c5"]], null],
     ["Temperature", "°C", [[2, "", "--c2"]], null],
@@ -141,7 +150,7 @@
     button("−", "Zoom out", () => zoom(2));
     button("←", "Earlier", () => pan(-0.4));
     button("→", "Later", () => pan(0.4));
-    button("Reset", "Show all of the time", () => show(whole.min, whole.max));
+    button("Reset", "Reset: show all of the time", () => show(whole.min, whole.max));
     const hint = element("p", "hint", "Drag to zoom, Shift and drag to move, drag the strip below to choose a span. With keys: arrows move the cursor, + and − zoom, Page Up and Page Down move, Home shows all.");
     const said = element("p", "said");
     const aloud = element("p", "unseen");
@@ -242,7 +251,8 @@
       return made;
     };
 
-    const line = (name) => ({ stroke: () => colour(name), width: 1.25, points: { show: false } });
+    // Lines of one pixel are by far the cheapest to draw.
+    const line = (name) => ({ stroke: () => colour(name), width: 1 / devicePixelRatio, points: { show: false } });
     const surface = (name) => ({ fill: () => colour(name), width: 0, points: { show: false } });
 
     // What stands at the cursor.
@@ -273,7 +283,7 @@
       const shown = ROWS.map(([name, unit, lines, top]) => [name, unit, lines.filter(([column]) => spans[column]), top, points, x, spans]);
       if (data.engine) {
         const engineSpans = data.engine.columns.map((column) => spansOf(column, 10));
-        const enginePoints = pointsOf(engineRows, []);
+        const enginePoints = pointsOf(engineRows, data.engine.gaps);
         const engineX = enginePoints.map(([at]) => at / NS);
         for (const [name, unit, lines, top] of ENGINE) {
           shown.push([name, unit, lines.filter(([column]) => engineSpans[column]), top, enginePoints, engineX, engineSpans]);
@@ -300,7 +310,7 @@
 
       // From the top down, each to the floor: what is below covers what is above.
       const order = stack.parts.map((part, place) => place).reverse();
-      const series = [surface(`--c${data.rest}`), ...order.map((place) => surface(`--c${stack.parts[place][1]}`)), { stroke: () => colour("--ink"), width: 1.5, points: { show: false } }];
+      const series = [surface(`--c${data.rest}`), ...order.map((place) => surface(`--c${stack.parts[place][1]}`)), { stroke: () => colour("--ink"), width: 1 / devicePixelRatio, points: { show: false } }];
       const values = [x, measured, ...order.map((place) => tops[place]), measured];
       const high = Math.max(most, capacity) * 1.04 || 1;
       const height = Math.max(200, Math.min(300, width * 0.45));
@@ -312,7 +322,9 @@
         const all = lines.map(([column]) => valuesOf(own, ownSpans[column]));
         let largest = 0;
         for (const one of all) for (const value of one) if (value > largest) largest = value;
-        const range = [0, Math.max(top ?? 0, largest * 1.08) || 1];
+        let smallest = largest;
+        if (name === "Temperature") for (const one of all) for (const value of one) if (value < smallest && value !== null) smallest = value;
+        const range = name === "Temperature" ? tens(smallest, largest) : [0, Math.max(top ?? 0, largest * 1.08) || 1];
         const holder = title(unit ? `${name}, ${unit}` : name, lines);
         charts.push(chart(holder, last ? 104 : 70, 4, lines.map(([, , tint]) => line(tint)), [ownX, ...all], range, last, false));
         lines.forEach(([, words], one) => reading.rows.push([words ? `${name} (${words})` : name, unit, ownX, all[one]]));
@@ -355,10 +367,9 @@
 
     const place = () => {
       if (!overview) return;
-      const wide = overview.over.clientWidth;
-      const share = (value) => ((value - whole.min) / (whole.max - whole.min)) * wide;
-      brush.style.left = `${share(view.min)}px`;
-      brush.style.width = `${Math.max(6, share(view.max) - share(view.min))}px`;
+      const share = (value) => ((value - whole.min) / (whole.max - whole.min)) * 100;
+      brush.style.left = `${share(view.min)}%`;
+      brush.style.width = `${share(view.max) - share(view.min)}%`;
     };
     const least = Math.max((whole.max - whole.min) / 1e5, 1e-3);
     const show = (min, max) => {

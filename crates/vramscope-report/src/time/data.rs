@@ -33,7 +33,7 @@ pub(crate) fn json(source: &Source) -> String {
     };
     let engine = (!recording.engine.rows.is_empty()).then(|| {
         let columns: Vec<Value> = (0..3).map(|one| column(&recording.engine, one)).collect();
-        json!({"times": times(&recording.engine), "columns": columns})
+        json!({"times": times(&recording.engine), "columns": columns, "gaps": recording.engine.holes()})
     });
     let value = json!({
         "times": times(&recording.grid),

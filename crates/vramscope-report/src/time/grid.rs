@@ -119,6 +119,12 @@ impl Grid {
         Some((if span.falls || span.min == span.max { row.first_ns } else { row.last_ns }, max))
     }
 
+    /// The gaps between rows.
+    pub(crate) fn holes(&self) -> Vec<(u64, u64)> {
+        let holes = self.rows.windows(2).filter(|two| two[1].after_gap);
+        holes.map(|two| (two[0].last_ns, two[1].first_ns)).collect()
+    }
+
     /// Merges neighbours, over no gap as long as that makes the grid smaller by a quarter.
     fn merge(&mut self) {
         let pairs = |gaps: bool| {
@@ -156,5 +162,58 @@ impl Grid {
         let mut grid = self.clone();
         grid.set_limit(rows);
         grid
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_peak_is_lost_and_rows_stay_few(
+            values in prop::collection::vec(prop::option::of(-1000i64..1000), 1..400),
+            limit in 2usize..40,
+            gaps in prop::collection::vec(any::<bool>(), 400),
+        ) {
+            let mut grid = Grid::new(1, limit);
+            for (at, value) in (0..).zip(&values) {
+                grid.begin(at, gaps[values.len() - 1] && gaps[usize::try_from(at).unwrap()]);
+                if let Some(value) = value {
+                    grid.add(0, *value);
+                }
+            }
+            let some = || values.iter().flatten().copied();
+            prop_assert_eq!(grid.range(0), some().min().zip(some().max()));
+            prop_assert!(grid.rows.len() <= limit.max(2) && grid.columns[0].len() == grid.rows.len());
+            prop_assert_eq!(grid.rows.iter().map(|row| row.instants).sum::<u64>(), values.len() as u64);
+            prop_assert_eq!(grid.coarse(2).range(0), grid.range(0));
+            if values.len() <= limit {
+                let one: Vec<Option<Span>> = values.iter().map(|value| value.map(Span::one)).collect();
+                prop_assert!(grid.is_whole());
+                prop_assert_eq!(&grid.columns[0], &one);
+            }
+            // Each value lies within the row of its instant.
+            let mut at = 0;
+            for (row, span) in grid.rows.iter().zip(&grid.columns[0]) {
+                let of: Vec<i64> = values[at..at + usize::try_from(row.instants).unwrap()].iter().flatten().copied().collect();
+                at += usize::try_from(row.instants).unwrap();
+                prop_assert_eq!(span.map(|span| (span.min, span.max)), of.iter().copied().min().zip(of.iter().copied().max()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_rise_stays_a_rise_and_a_gap_stays_between_rows() {
+        let mut grid = Grid::new(1, 4);
+        for at in 0..8u64 {
+            grid.begin(at * 10 + if at >= 5 { 1000 } else { 0 }, at == 5);
+            grid.add(0, if at < 6 { at as i64 } else { 0 });
+        }
+        assert!(grid.columns[0].iter().flatten().take(2).all(|span| !span.falls));
+        let gap = grid.rows.iter().position(|row| row.after_gap).unwrap();
+        assert_eq!((grid.rows[gap - 1].last_ns, grid.rows[gap].first_ns), (40, 1050));
     }
 }

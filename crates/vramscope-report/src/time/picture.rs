@@ -13,7 +13,7 @@ const RIGHT: f64 = 785.0;
 const MEMORY: f64 = 230.0;
 const ROW: f64 = 58.0;
 /// Finer is not seen on a page of paper.
-const ROWS: usize = 240;
+const ROWS: usize = 360;
 const LETTER: f64 = 6.6;
 
 /// Points of a line, apart where a gap is.
@@ -119,10 +119,11 @@ pub(crate) fn picture(source: &Source) -> Option<Svg> {
     bands(&mut svg, recording, &x, (first, last), (top, bottom));
     let gaps = breaks(recording, *track);
     memory(&mut svg, &grid, recording, (*track, stack), &x, &gaps, top);
+    let holes: Vec<u64> = engine.holes().iter().map(|(start, end)| start + (end - start) / 2).collect();
     let mut y = top + MEMORY + 22.0;
     for strip in &strips {
         let grid = if strip.engine { &engine } else { &grid };
-        let gaps = if strip.engine { &[][..] } else { &gaps[..] };
+        let gaps = if strip.engine { &holes } else { &gaps };
         draw_strip(&mut svg, grid, strip, &x, gaps, y);
         y += ROW + 22.0;
     }
@@ -240,7 +241,14 @@ fn draw_strip(svg: &mut Svg, grid: &Grid, strip: &Strip, x: &Axis, gaps: &[u64],
     let bottom = top + ROW;
     let ranges = strip.lines.iter().filter_map(|(column, _)| grid.range(*column));
     let high = ranges.map(|range| float(range.1) / strip.per_unit).fold(0.0, f64::max);
-    let y = Axis::over([strip.top.unwrap_or(high).max(high)].into_iter(), false, bottom, top);
+    let y = if strip.unit == Unit::Celsius {
+        // A temperature's zero says nothing.
+        let ranges = strip.lines.iter().filter_map(|(column, _)| grid.range(*column));
+        let low = ranges.map(|range| float(range.0) / strip.per_unit).fold(high, f64::min);
+        Axis::between(((low - 2.0) / 10.0).floor() * 10.0, ((high + 2.0) / 10.0).ceil() * 10.0, bottom, top)
+    } else {
+        Axis::over([strip.top.unwrap_or(high).max(high)].into_iter(), false, bottom, top)
+    };
     let ticks = y.ticks();
     let ends = [ticks.first(), ticks.last()];
     for tick in ends.into_iter().flatten() {

@@ -129,6 +129,8 @@ const LONGEST_NAME: usize = 60;
 pub struct Recording {
     devices: Vec<u32>,
     capacities: Vec<Option<u64>>,
+    /// What the devices have together, where none is known alone.
+    all_bytes: Option<u64>,
     /// The columns of all devices together, then those of each.
     pub(crate) grid: Grid,
     pub(crate) engine: Grid,
@@ -155,6 +157,7 @@ impl Recording {
         let mut recording = Self {
             devices: Vec::new(),
             capacities: Vec::new(),
+            all_bytes: Some(0),
             grid: Grid::new(columns, MOST_ROWS),
             engine: Grid::new(3, LEAST_ROWS),
             tick: None,
@@ -225,12 +228,21 @@ impl Recording {
 
     /// Takes what the engine says of its requests.
     pub fn request_state(&mut self, at_ns: u64, state: &EngineState) {
-        self.engine.begin(at_ns, false);
+        self.engine.begin(at_ns, self.engine_is_late(at_ns));
         for (column, value) in [state.running, state.waiting, state.kv_usage_pct].into_iter().enumerate() {
             if let Some(value) = value.and_then(|value| kept(value, 10.0)) {
                 self.engine.add(column, value);
             }
         }
+    }
+
+    /// Whether the engine was asked long after it was asked before: what was between is not known.
+    fn engine_is_late(&self, at_ns: u64) -> bool {
+        let (Some(first), Some(last)) = (self.engine.rows.first(), self.engine.rows.last()) else {
+            return false;
+        };
+        let steps = self.engine.rows.iter().map(|row| row.instants).sum::<u64>() - 1;
+        steps >= 2 && at_ns.saturating_sub(last.last_ns) / 5 > (last.last_ns - first.first_ns) / steps
     }
 
     /// How many ticks it was given.
@@ -247,8 +259,17 @@ impl Recording {
     pub(crate) fn capacity(&self, track: usize) -> Option<u64> {
         match track.checked_sub(1) {
             Some(place) => *self.capacities.get(place)?,
-            None if self.capacities.is_empty() => None,
+            None if self.capacities.is_empty() => self.all_bytes.filter(|bytes| *bytes > 0),
             None => self.capacities.iter().copied().try_fold(0u64, |sum, one| sum.checked_add(one?)),
+        }
+    }
+
+    /// Says what a device has, where its readings do not.
+    pub(crate) fn set_capacity(&mut self, device: u32, bytes: u64) {
+        if let Some(place) = self.devices.iter().position(|one| *one == device) {
+            self.capacities[place].get_or_insert(bytes);
+        } else if self.devices.is_empty() {
+            self.all_bytes = self.all_bytes.and_then(|sum| sum.checked_add(bytes));
         }
     }
 
@@ -368,5 +389,82 @@ fn short(text: &str, longest: usize) -> String {
     match line.char_indices().nth(longest) {
         Some((place, _)) => format!("{}…", &line[..place]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn memory(used: u64) -> Reading {
+        Reading { used_bytes: Some(used), ..Reading::default() }
+    }
+
+    proptest! {
+        #[test]
+        fn a_total_is_of_whole_ticks_and_none_is_lost(
+            ticks in prop::collection::vec((prop::option::of(0u64..1 << 40), prop::option::of(0u64..1 << 40)), 1..200),
+        ) {
+            let mut recording = Recording::new(&[4, 7]);
+            for (tick, (one, two)) in (0..).zip(&ticks) {
+                for (device, used) in [(4, one), (7, two)] {
+                    if let Some(used) = used {
+                        recording.reading(device, tick, tick * 10, &memory(*used));
+                    }
+                }
+            }
+            recording.finish();
+            let whole = || ticks.iter().filter_map(|(one, two)| Some(i64::try_from(one.as_ref()? + two.as_ref()?).unwrap()));
+            let column = Recording::column(0, Metric::Memory);
+            prop_assert_eq!(recording.grid.range(column), whole().min().zip(whole().max()));
+        }
+    }
+
+    #[test]
+    fn a_device_that_comes_late_begins_totals_anew() {
+        let mut recording = Recording::new(&[0, 1]);
+        for device in [0, 1] {
+            recording.reading(device, 0, 0, &memory(500));
+        }
+        for device in [0, 1, 2] {
+            recording.reading(device, 1, 10, &memory(1));
+        }
+        recording.finish();
+        assert_eq!(recording.grid.range(Recording::column(0, Metric::Memory)), Some((3, 3)));
+    }
+
+    #[test]
+    fn marks_are_bounded_in_number_and_length_and_those_left_out_are_counted() {
+        let mut recording = Recording::new(&[0]);
+        for at in 0..1000 {
+            recording.event(at, &"x".repeat(1 << 16), Some("\u{202e}</script>\n"));
+            recording.gap(at, at, None, "x");
+            recording.phase("x", at, 0);
+        }
+        assert_eq!((recording.events.len(), recording.events_dropped), (MOST_EVENTS, 744));
+        assert_eq!((recording.gaps.len(), recording.gaps_dropped), (MOST_GAPS, 488));
+        assert_eq!(recording.events[0].label.chars().count(), LONGEST_NAME + 1);
+        assert_eq!(recording.events[0].line.as_deref(), Some("</script> "));
+    }
+
+    #[test]
+    fn a_time_in_which_the_engine_said_nothing_is_a_gap_whatever_is_merged() {
+        let mut recording = Recording::new(&[]);
+        for second in (0..3000).chain(4000..9000) {
+            recording.request_state(second * 1_000_000_000, &EngineState { running: Some(1.0), ..EngineState::default() });
+        }
+        let hole = [(2_999_000_000_000, 4_000_000_000_000)];
+        assert_eq!((recording.engine.holes(), recording.engine.coarse(100).holes()), (hole.to_vec(), hole.to_vec()));
+    }
+
+    #[test]
+    fn figures_that_no_sensor_has_are_none() {
+        let mut recording = Recording::new(&[0]);
+        let odd = Reading { used_bytes: Some(u64::MAX), power_w: Some(f64::NAN), temperature_c: Some(1e300), ..Reading::default() };
+        recording.reading(0, 0, 0, &odd);
+        recording.finish();
+        assert!(recording.columns_of(1).all(|column| recording.grid.range(column).is_none()));
     }
 }
