@@ -288,7 +288,11 @@ fn time(out: &mut String, chart: &TimeChart, ids: &mut Ids) {
     );
     let _ = writeln!(out, "<script type=\"application/json\">{}</script>", chart.data);
     if !chart.rule.is_empty() {
-        let _ = writeln!(out, "<details>\n<summary>How parts are placed in time</summary>\n<p>{}</p>\n</details>", escaped(&chart.rule));
+        let _ = writeln!(
+            out,
+            "<details>\n<summary>How parts are placed in time</summary>\n<p>{}</p>\n</details>",
+            escaped(&chart.rule)
+        );
     }
     if let Some(one) = &chart.table {
         out.push_str("<details class=\"figures\">\n<summary>Its figures</summary>\n");

@@ -18,8 +18,8 @@ use super::clock::Anchor;
 use super::requests;
 use crate::cmd::timeline::source::{Form, Recording};
 use crate::exit::OrExit as _;
-use crate::log_lines;
 use crate::input;
+use crate::log_lines;
 use crate::progress::Progress;
 
 /// Gaps that are shown; a recording with more is none to look at.
