@@ -1,7 +1,8 @@
 //! Repeats of one run judged against repeats of another.
 
 use super::comparison::{first, settings, signed};
-use super::figure::{MOST_ROWS, bounded, brief, listed, many, title, unit};
+use super::figure::{bounded, brief, listed, many};
+use super::named::{MOST_ROWS, unit, words as title};
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
 use crate::node::Node;
@@ -117,7 +118,7 @@ fn table(figures: &[Node<'_>]) -> Table {
     let mut table = Table::new(caption, &heads);
     for figure in figures {
         let name = figure.at("name").text().unwrap_or("");
-        let its = unit(name);
+        let its = unit(name).unwrap_or(Unit::Plain);
         let outcome = figure.at("outcome").text().unwrap_or("–");
         let mut row = vec![Cell::text(title(name)), Cell::text(outcome).tone(tone(outcome))];
         for (key, its) in [("before", its), ("after", its), ("change", Unit::Share)] {

@@ -1,6 +1,7 @@
 //! Two runs against each other, figure by figure.
 
-use super::figure::{MOST_ROWS, bounded, brief, listed, title, unit};
+use super::figure::{bounded, brief, listed};
+use super::named::{MOST_ROWS, unit, words as title};
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
 use crate::node::Node;
@@ -183,7 +184,7 @@ fn table(figures: &[Node<'_>]) -> Table {
         Table::new(caption, &["figure", "#before", "#after", "#change", "#in percent", "verdict", "better is"]);
     for figure in figures {
         let name = figure.at("name").text().unwrap_or("");
-        let its = unit(name);
+        let its = unit(name).unwrap_or(Unit::Plain);
         let change = Change::of(figure);
         let delta = if its == Unit::Memory { Unit::SignedMemory } else { its };
         let better = figure.at("better").text().filter(|better| *better != "neither");

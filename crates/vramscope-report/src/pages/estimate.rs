@@ -129,7 +129,7 @@ fn budget(root: &Node<'_>) -> Vec<Block> {
     for (name, figure) in in_order(root) {
         let unit = match name {
             "max_concurrency" => Unit::Plain,
-            name => named::unit(name, &figure.at("value")),
+            name => named::unit(name).unwrap_or(Unit::Plain),
         };
         let known = figure.at("confidence").cell();
         let known = if figure.at("confidence").text() == Some("assumed") { known.tone(Tone::Warning) } else { known };

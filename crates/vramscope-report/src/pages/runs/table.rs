@@ -4,7 +4,9 @@ use super::{AXES, Runs, STATES};
 use crate::cell::{Cell, Tone};
 use crate::node::Node;
 use crate::page::{Block, Table};
-use crate::pages::figure::{brief, title, unit};
+use crate::pages::figure::brief;
+use crate::pages::named::{unit, words as title};
+use crate::unit::Unit;
 
 /// Settings that have a column; those of the axes come first. Each further one makes all rows longer.
 const MOST_SETTINGS: usize = 8;
@@ -69,7 +71,7 @@ fn with_rows<'a, 'd: 'a>(runs: &Runs<'d>, caption: &str, rows: impl Iterator<Ite
             run.at("settings").at(name).words().map_or_else(Cell::absent, |words| Cell::text(brief(&words)))
         };
         row.extend(first.iter().map(setting));
-        row.extend(FIGURES.iter().map(|name| run.at("figures").at(name).figure(unit(name))));
+        row.extend(FIGURES.iter().map(|name| run.at("figures").at(name).figure(unit(name).unwrap_or(Unit::Plain))));
         row.extend(rest.iter().map(setting));
         table.row(row);
     }
