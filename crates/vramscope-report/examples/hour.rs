@@ -13,7 +13,12 @@ const PERIOD_NS: u64 = 100_000_000;
 const DEVICES: u32 = 8;
 const GIB: f64 = 1_073_741_824.0;
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "made-up figures")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "made-up figures"
+)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let devices: Vec<u32> = (0..DEVICES).collect();
     let start = Instant::now();
@@ -23,7 +28,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (random >> 40) as f64 / (1u64 << 24) as f64
     };
-    for (name, from, to) in [("baseline", 0, 60), ("launch", 60, 90), ("load", 90, 300), ("ready", 300, 330), ("measure", 330, 3500), ("shutdown", 3500, 3520), ("settle", 3520, 3600)] {
+    for (name, from, to) in [
+        ("baseline", 0, 60),
+        ("launch", 60, 90),
+        ("load", 90, 300),
+        ("ready", 300, 330),
+        ("measure", 330, 3500),
+        ("shutdown", 3500, 3520),
+        ("settle", 3520, 3600),
+    ] {
         recording.phase(name, from * 1_000_000_000, to * 1_000_000_000);
     }
     recording.gap(1_500_000_000_000, 1_560_000_000_000, None, "missed_ticks");
@@ -54,7 +67,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             recording.reading(device, tick, at_ns, &reading);
         }
         if tick % 10 == 0 && (3300..35_000).contains(&tick) {
-            let state = EngineState { running: Some((64.0 * noise()).round()), waiting: Some((9.0 * noise()).round()), kv_usage_pct: Some(90.0 * noise()) };
+            let state = EngineState {
+                running: Some((64.0 * noise()).round()),
+                waiting: Some((9.0 * noise()).round()),
+                kv_usage_pct: Some(90.0 * noise()),
+            };
             recording.request_state(at_ns, &state);
         }
     }
@@ -66,6 +83,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::io::stdout().write_all(html.as_bytes())?;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: not known");
-    eprintln!("taken in {taken:?}, page after {:?}, {} bytes of HTML, {peak}", start.elapsed(), html.len());
+    writeln!(
+        std::io::stderr(),
+        "taken in {taken:?}, page after {:?}, {} bytes of HTML, {peak}",
+        start.elapsed(),
+        html.len()
+    )?;
     Ok(())
 }

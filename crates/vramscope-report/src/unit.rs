@@ -16,6 +16,8 @@ pub(crate) enum Unit {
     Share,
     PerSecond,
     Watts,
+    /// Milliwatts, shown as watts.
+    Milliwatts,
     Joules,
     Celsius,
     Megahertz,
@@ -38,6 +40,7 @@ impl Unit {
             Self::Share => format!("{} %", digits(value * 100.0)),
             Self::PerSecond => format!("{}/s", digits(value)),
             Self::Watts => format!("{} W", digits(value)),
+            Self::Milliwatts => format!("{} W", digits(value / 1000.0)),
             Self::Joules => format!("{} J", digits(value)),
             Self::Celsius => format!("{} °C", digits(value)),
             Self::Megahertz => format!("{} MHz", digits(value)),
@@ -54,7 +57,7 @@ impl Unit {
             Self::Seconds | Self::Nanoseconds => "s",
             Self::Percent | Self::Share => "%",
             Self::PerSecond => "per second",
-            Self::Watts => "W",
+            Self::Watts | Self::Milliwatts => "W",
             Self::Joules => "J",
             Self::Celsius => "°C",
             Self::Megahertz => "MHz",
@@ -68,6 +71,7 @@ impl Unit {
             Self::Memory | Self::SignedMemory => value / GIB,
             Self::Nanoseconds => value / 1e9,
             Self::Share => value * 100.0,
+            Self::Milliwatts => value / 1000.0,
             _ => value,
         }
     }

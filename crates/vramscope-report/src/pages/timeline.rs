@@ -7,7 +7,7 @@ use crate::page::{Block, Finding, Page, Section, Table, Weight};
 use crate::time;
 use crate::unit::{Unit, digits};
 
-/// A column of a recording: its name, what it is called, its unit, and by what it is divided for it.
+/// A column of a recording: its name, what it is called, and its unit.
 struct Figure {
     column: &'static str,
     name: &'static str,
@@ -16,8 +16,8 @@ struct Figure {
 
 const FIGURES: &[Figure] = &[
     Figure { column: "used_bytes", name: "memory in use", unit: Unit::Memory },
-    Figure { column: "power_mw", name: "power, mW", unit: Unit::Count },
-    Figure { column: "power_avg_mw", name: "power over a second, mW", unit: Unit::Count },
+    Figure { column: "power_mw", name: "power", unit: Unit::Milliwatts },
+    Figure { column: "power_avg_mw", name: "power, mean over a second", unit: Unit::Milliwatts },
     Figure { column: "util_gpu_pct", name: "utilisation", unit: Unit::Percent },
     Figure { column: "util_mem_pct", name: "memory traffic", unit: Unit::Percent },
     Figure { column: "temp_c", name: "temperature", unit: Unit::Celsius },
@@ -40,7 +40,9 @@ pub(crate) fn page(document: &Document) -> Page {
     let devices = root.at("devices").items();
     let mut sections = vec![answer(&root, &devices)];
     sections.extend(time::section(document, 0));
-    sections.push(Section::new("Statistics", devices.iter().map(|device| Block::Table(statistics(device)))));
+    if !devices.is_empty() {
+        sections.push(Section::new("Statistics", devices.iter().map(|device| Block::Table(statistics(device)))));
+    }
     sections.extend(phases(&root));
     sections.extend(idle(&devices));
     sections.extend(energy(&devices));
@@ -78,7 +80,13 @@ fn answer(root: &Node<'_>, devices: &[Node<'_>]) -> Section {
     let mut headline = vec![("Recorded".to_owned(), root.at("seconds").figure(Unit::Seconds))];
     let several = devices.len() > 1;
     for device in devices.iter().take(4) {
-        let of = |words: &str| if several { format!("{words}, GPU {}", device.at("gpu_index").words().unwrap_or_default()) } else { words.to_owned() };
+        let of = |words: &str| {
+            if several {
+                format!("{words}, GPU {}", device.at("gpu_index").words().unwrap_or_default())
+            } else {
+                words.to_owned()
+            }
+        };
         if let Some(used) = metric(device, "used_bytes") {
             headline.push((of("Peak memory"), used.at("max").figure(Unit::Memory)));
         }
@@ -95,7 +103,10 @@ fn answer(root: &Node<'_>, devices: &[Node<'_>]) -> Section {
     let mut findings = Vec::new();
     let mut finding = |weight, text: String| findings.push(Finding { weight, text, advice: None, code: None });
     if root.at("complete").is_there() && !root.at("complete").is_true() {
-        finding(Weight::Warning, "The recording did not come to its end: what was behind its last whole line is not known.".to_owned());
+        finding(
+            Weight::Warning,
+            "The recording did not come to its end: what was behind its last whole line is not known.".to_owned(),
+        );
     }
     for note in root.at("notes").items() {
         finding(Weight::Note, note.text().unwrap_or_default().to_owned());
@@ -114,10 +125,15 @@ fn sentences(root: &Node<'_>, devices: &[Node<'_>]) -> String {
     for device in devices.iter().take(8) {
         let Some(used) = metric(device, "used_bytes") else { continue };
         let show = |key: &str| used.at(key).number().map_or_else(|| "–".to_owned(), |value| Unit::Memory.show(value));
-        words += &format!("{} has {} in use at its peak and {} in the median", name(device), show("max"), show("median"));
+        words +=
+            &format!("{} has {} in use at its peak and {} in the median", name(device), show("max"), show("median"));
         if let Some(share) = device.path("idle/share").number() {
             let threshold = device.path("idle/threshold_pct").number().unwrap_or(0.0);
-            words += &format!(", and is idle (utilisation up to {} %) in {} of the time", digits(threshold), Unit::Share.show(share));
+            words += &format!(
+                ", and is idle (utilisation up to {} %) in {} of the time",
+                digits(threshold),
+                Unit::Share.show(share)
+            );
         }
         words += ". ";
     }
@@ -128,7 +144,10 @@ fn sentences(root: &Node<'_>, devices: &[Node<'_>]) -> String {
 }
 
 fn statistics(device: &Node<'_>) -> Table {
-    let samples = device.at("samples").number().map_or_else(String::new, |count| format!(", {} samples", Unit::Count.show(count)));
+    let samples = device
+        .at("samples")
+        .number()
+        .map_or_else(String::new, |count| format!(", {} samples", Unit::Count.show(count)));
     let metrics = device.at("metrics").items();
     let inexact = metrics.iter().any(|metric| metric.at("exact").is_there() && !metric.at("exact").is_true());
     let quantiles = if inexact { "; quantiles are within 0.1 %" } else { "" };
@@ -150,7 +169,10 @@ fn phases(root: &Node<'_>) -> Option<Section> {
 }
 
 fn idle(devices: &[Node<'_>]) -> Option<Section> {
-    let mut all = Table::new("Times in which a GPU had nothing to do", &["GPU", "#share of the time", "#of observed", "#counts as idle up to", "#periods", "#each at least"]);
+    let mut all = Table::new(
+        "Times in which a GPU had nothing to do",
+        &["GPU", "#share of the time", "#of observed", "#counts as idle up to", "#periods", "#each at least"],
+    );
     let mut longest = Table::new("The longest idle periods, longest first on each GPU", &["GPU", "#begins", "#lasts"]);
     let mut left_out = 0;
     for device in devices {
@@ -171,7 +193,11 @@ fn idle(devices: &[Node<'_>]) -> Option<Section> {
                 left_out += 1;
                 continue;
             }
-            longest.row([Cell::text(name(device)), period.at("start_s").figure(Unit::Seconds), period.at("seconds").figure(Unit::Seconds)]);
+            longest.row([
+                Cell::text(name(device)),
+                period.at("start_s").figure(Unit::Seconds),
+                period.at("seconds").figure(Unit::Seconds),
+            ]);
         }
     }
     if all.rows.is_empty() {
@@ -182,7 +208,8 @@ fn idle(devices: &[Node<'_>]) -> Option<Section> {
         longest.caption += &format!("; {left_out} more are in the document");
     }
     if !longest.rows.is_empty() {
-        blocks.push(Block::Folded { title: "The longest idle periods".to_owned(), blocks: vec![Block::Table(longest)] });
+        blocks
+            .push(Block::Folded { title: "The longest idle periods".to_owned(), blocks: vec![Block::Table(longest)] });
     }
     Some(Section::new("Idle", blocks))
 }
@@ -229,7 +256,8 @@ fn correlations(devices: &[Node<'_>]) -> Option<Section> {
 }
 
 fn gaps(root: &Node<'_>) -> Option<Section> {
-    let mut table = Table::new("Spans without samples, by cause", &["cause", "of", "#spans", "#samples missing", "#longest"]);
+    let mut table =
+        Table::new("Spans without samples, by cause", &["cause", "of", "#spans", "#samples missing", "#longest"]);
     for gap in root.at("gaps").items() {
         let of = gap.at("gpu_index").count().map_or_else(|| "all GPUs".to_owned(), |gpu| format!("GPU {gpu}"));
         table.row([
@@ -259,7 +287,8 @@ fn cost(root: &Node<'_>) -> Option<Section> {
     ] {
         table.row([Cell::text(name), cost.at(key).figure(unit)]);
     }
-    let mut times = Table::new("How long it took, in microseconds", &["what", "#times", "#median", "#99 % quantile", "#largest"]);
+    let mut times =
+        Table::new("How long it took, in microseconds", &["what", "#times", "#median", "#99 % quantile", "#largest"]);
     for (key, name) in [("lateness", "a tick began late by"), ("tick_time", "a tick over all GPUs")] {
         let one = cost.at(key);
         if one.is_there() {

@@ -12,7 +12,7 @@ use vramscope_core::on_one_line;
 
 use super::grid::{Grid, Span};
 use super::parts::{NOT_ATTRIBUTED, Stack};
-use super::recording::{Metric, Recording};
+use super::recording::Metric;
 use super::source::Source;
 
 /// The data of a chart, as it may stand within a `script` element.

@@ -64,8 +64,14 @@ struct Strip {
 
 fn strips(track: usize) -> Vec<Strip> {
     let at = |metric| Recording::column(track, metric);
-    let strip = |name, unit, lines: &[(usize, usize)], engine, top, names| {
-        Strip { name, unit, lines: lines.to_vec(), engine, per_unit: 10.0, top, names }
+    let strip = |name, unit, lines: &[(usize, usize)], engine, top, names| Strip {
+        name,
+        unit,
+        lines: lines.to_vec(),
+        engine,
+        per_unit: 10.0,
+        top,
+        names,
     };
     vec![
         strip("Power", Unit::Watts, &[(at(Metric::Power), 5)], false, None, &[]),
@@ -137,7 +143,12 @@ fn bands(svg: &mut Svg, recording: &Recording, x: &Axis, (first, last): (u64, u6
         if to - from < 0.5 {
             continue;
         }
-        let words = format!("{}: from {} s to {} s", phase.name, digits(seconds(phase.start_ns)), digits(seconds(phase.end_ns)));
+        let words = format!(
+            "{}: from {} s to {} s",
+            phase.name,
+            digits(seconds(phase.start_ns)),
+            digits(seconds(phase.end_ns))
+        );
         svg.rect_with(from, top, to - from, bottom - top, if place % 2 == 0 { "band" } else { "band odd" }, &words);
         #[expect(clippy::cast_precision_loss, reason = "a few characters")]
         if phase.name.chars().count() as f64 * LETTER + 4.0 < to - from {
@@ -206,9 +217,11 @@ fn legend(svg: &mut Svg, stack: &Stack, capacity: Option<f64>) {
     let rest = if stack.parts.is_empty() { "in use" } else { "not attributed" };
     let (mut at, mut line) = (LEFT, 14.0);
     let capacity = capacity.map(|capacity| format!("dashed: all there is, {} GiB", digits(capacity)));
-    for (name, colour) in parts.chain([(rest, NOT_ATTRIBUTED)]).map(|(name, colour)| (name, Some(colour))).chain(
-        capacity.as_deref().map(|words| (words, None)),
-    ) {
+    for (name, colour) in parts
+        .chain([(rest, NOT_ATTRIBUTED)])
+        .map(|(name, colour)| (name, Some(colour)))
+        .chain(capacity.as_deref().map(|words| (words, None)))
+    {
         #[expect(clippy::cast_precision_loss, reason = "a few characters")]
         let width = name.chars().count() as f64 * LETTER + if colour.is_some() { 30.0 } else { 10.0 };
         if at + width > RIGHT {
@@ -260,7 +273,8 @@ fn draw_strip(svg: &mut Svg, grid: &Grid, strip: &Strip, x: &Axis, gaps: &[u64],
             at += width;
         }
         for segment in segments(grid, *column, gaps) {
-            let points = segment.iter().map(|(at, value)| (x.place(seconds(*at)), y.place(float(*value) / strip.per_unit)));
+            let points =
+                segment.iter().map(|(at, value)| (x.place(seconds(*at)), y.place(float(*value) / strip.per_unit)));
             svg.path(&bends(points), &format!("fine l{colour}"));
         }
     }
