@@ -2,12 +2,22 @@
 
 mod axis;
 mod bars;
+mod flame;
+mod heat;
+mod lanes;
+mod shares;
+mod stacks;
 mod xy;
 
 use std::fmt::Write as _;
 
 pub(crate) use axis::Axis;
 pub(crate) use bars::{Bar, bars};
+pub(crate) use flame::{Flame, FlameFrame};
+pub(crate) use heat::{Heat, HeatCell};
+pub(crate) use lanes::{Lane, LaneMark, Lanes};
+pub(crate) use shares::{ShareRow, shares};
+pub(crate) use stacks::{Stack, stacks};
 pub(crate) use xy::{Mark, Plot, Series, Shape};
 
 use crate::html::escaped;
@@ -35,7 +45,12 @@ impl Svg {
 
     pub(crate) fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, class: &str) {
         let (width, height) = (short(width.max(0.0)), short(height.max(0.0)));
-        let _ = write!(self.body, "<rect x=\"{}\" y=\"{}\" width=\"{width}\" height=\"{height}\" class=\"{class}\"/>", short(x), short(y));
+        let _ = write!(
+            self.body,
+            "<rect x=\"{}\" y=\"{}\" width=\"{width}\" height=\"{height}\" class=\"{class}\"/>",
+            short(x),
+            short(y)
+        );
     }
 
     /// A rectangle that says something when it is pointed at.

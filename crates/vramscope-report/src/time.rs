@@ -55,13 +55,15 @@ fn words(source: &Source) -> String {
     let Some((track, name, stack)) = source.tracks.first() else {
         return String::new();
     };
-    let span = grid.rows.last().map_or(0.0, |row| seconds(row.last_ns)) - grid.rows.first().map_or(0.0, |row| seconds(row.first_ns));
+    let span = grid.rows.last().map_or(0.0, |row| seconds(row.last_ns))
+        - grid.rows.first().map_or(0.0, |row| seconds(row.first_ns));
     let mut words = format!("{name} over {} s", digits(span));
     if let Some((at, peak)) = grid.peak(Recording::column(*track, Metric::Memory)) {
         let phase = recording.phases.iter().find(|phase| (phase.start_ns..phase.end_ns).contains(&at));
         let phase = phase.map_or_else(String::new, |phase| format!(" (phase {})", phase.name));
         let peak = Unit::Memory.show(exact(u64::try_from(peak).unwrap_or(0)));
-        words += &format!(": most memory in use is {peak}, first reached {} s after the start{phase}", digits(seconds(at)));
+        words +=
+            &format!(": most memory in use is {peak}, first reached {} s after the start{phase}", digits(seconds(at)));
         if let Some(capacity) = recording.capacity(*track) {
             words += &format!(", of {}", Unit::Memory.show(exact(capacity)));
         }
@@ -77,7 +79,10 @@ fn words(source: &Source) -> String {
     }
     if !recording.gaps.is_empty() {
         let count = recording.gaps.len();
-        words += &format!(" Nothing was read in {count} {}: lines are open there.", if count == 1 { "span" } else { "spans" });
+        words += &format!(
+            " Nothing was read in {count} {}: lines are open there.",
+            if count == 1 { "span" } else { "spans" }
+        );
     }
     if !grid.is_whole() {
         let count = recording.ticks();
@@ -117,9 +122,16 @@ fn marks(source: &Source) -> Vec<Block> {
     let recording = &source.recording;
     let at = |at_ns: u64| Cell::text(format!("{} s", digits(seconds(at_ns))));
     let mut blocks = Vec::new();
-    let mut events = Table::new("Marks in the chart, in seconds since the recording's start", &["what", "#when", "where it is from"]);
+    let mut events = Table::new(
+        "Marks in the chart, in seconds since the recording's start",
+        &["what", "#when", "where it is from"],
+    );
     for event in &recording.events {
-        events.row([Cell::text(&*event.label), at(event.at_ns), event.line.as_deref().map_or_else(Cell::absent, Cell::text)]);
+        events.row([
+            Cell::text(&*event.label),
+            at(event.at_ns),
+            event.line.as_deref().map_or_else(Cell::absent, Cell::text),
+        ]);
     }
     if !events.rows.is_empty() {
         if recording.events_dropped > 0 {
@@ -131,7 +143,12 @@ fn marks(source: &Source) -> Vec<Block> {
     for gap in &recording.gaps {
         let of = gap.gpu.map_or_else(|| "all GPUs".to_owned(), |gpu| format!("GPU {gpu}"));
         let lasts = seconds(gap.end_ns - gap.start_ns);
-        gaps.row([Cell::text(gap.cause.replace('_', " ")), at(gap.start_ns), Cell::text(format!("{} s", digits(lasts))), Cell::text(of)]);
+        gaps.row([
+            Cell::text(gap.cause.replace('_', " ")),
+            at(gap.start_ns),
+            Cell::text(format!("{} s", digits(lasts))),
+            Cell::text(of),
+        ]);
     }
     if !gaps.rows.is_empty() {
         if recording.gaps_dropped > 0 {

@@ -11,6 +11,12 @@ pub(crate) enum Unit {
     Seconds,
     /// Nanoseconds, shown as seconds.
     Nanoseconds,
+    /// Nanoseconds, shown in the unit that suits their size; beside an axis in ms.
+    Time,
+    /// The same with its sign.
+    SignedTime,
+    /// A change as a share, shown in percent with its sign.
+    SignedShare,
     Percent,
     /// A share from 0 to 1, shown in percent.
     Share,
@@ -36,6 +42,11 @@ impl Unit {
             Self::Milliseconds => format!("{} ms", digits(value)),
             Self::Seconds => format!("{} s", digits(value)),
             Self::Nanoseconds => format!("{} s", digits(value / 1e9)),
+            Self::Time => time(value),
+            Self::SignedTime if value > 0.0 => format!("+{}", time(value)),
+            Self::SignedTime => time(value),
+            Self::SignedShare if value > 0.0 => format!("+{} %", digits(value * 100.0)),
+            Self::SignedShare => format!("{} %", digits(value * 100.0)),
             Self::Percent => format!("{} %", digits(value)),
             Self::Share => format!("{} %", digits(value * 100.0)),
             Self::PerSecond => format!("{}/s", digits(value)),
@@ -53,9 +64,9 @@ impl Unit {
     pub(crate) fn axis(self) -> &'static str {
         match self {
             Self::Memory | Self::SignedMemory => "GiB",
-            Self::Milliseconds => "ms",
+            Self::Milliseconds | Self::Time | Self::SignedTime => "ms",
             Self::Seconds | Self::Nanoseconds => "s",
-            Self::Percent | Self::Share => "%",
+            Self::Percent | Self::Share | Self::SignedShare => "%",
             Self::PerSecond => "per second",
             Self::Watts | Self::Milliwatts => "W",
             Self::Joules => "J",
@@ -70,8 +81,9 @@ impl Unit {
         match self {
             Self::Memory | Self::SignedMemory => value / GIB,
             Self::Nanoseconds => value / 1e9,
-            Self::Share => value * 100.0,
             Self::Milliwatts => value / 1000.0,
+            Self::Time | Self::SignedTime => value / 1e6,
+            Self::Share | Self::SignedShare => value * 100.0,
             _ => value,
         }
     }
@@ -88,6 +100,20 @@ fn gib(bytes: f64) -> String {
         format!("{:.2} MiB", bytes / (1024.0 * 1024.0))
     } else {
         format!("{bytes:.0} B")
+    }
+}
+
+/// Nanoseconds in the unit in which they have one to three digits before the point.
+fn time(ns: f64) -> String {
+    let size = ns.abs();
+    if size >= 1e9 {
+        format!("{} s", digits(ns / 1e9))
+    } else if size >= 1e6 {
+        format!("{} ms", digits(ns / 1e6))
+    } else if size >= 1e3 {
+        format!("{} µs", digits(ns / 1e3))
+    } else {
+        format!("{} ns", digits(ns))
     }
 }
 
@@ -149,6 +175,9 @@ mod tests {
             (Unit::SignedMemory, 16_106_127_360.0, "+15.00 GiB"),
             (Unit::SignedMemory, -16_106_127_360.0, "-15.00 GiB"),
             (Unit::Milliseconds, 12.3456, "12.35 ms"),
+            (Unit::Time, 2_800.0, "2.8 µs"),
+            (Unit::SignedTime, 16_860_391.0, "+16.86 ms"),
+            (Unit::SignedShare, -0.0522, "-5.22 %"),
             (Unit::Share, 0.051, "5.1 %"),
             (Unit::Count, 1_234_567.0, "1,234,567"),
             (Unit::Count, -1234.0, "-1,234"),

@@ -7,6 +7,7 @@ mod convert;
 mod diff;
 mod exact;
 mod flops;
+mod over_time;
 mod ranks;
 mod rows;
 
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use diff::{ChangeDocument, DiffDocument, ExceededRow, SideRow, TotalChange};
 pub use exact::{Exact, ExactDevice, ExactKernel, ExactMove, ExactStream};
 pub use flops::{FlopsDocument, FlopsRow};
+pub use over_time::{FrameRow, Lane, StacksDocument};
 pub use ranks::{Rank, RanksDocument, Spread};
 pub use rows::{
     CallRow, CategoryRow, CopyRow, Graphs, KernelRow, LayerRow, MemoryDevice, MemoryStep, OperatorRow, ScopeRow, Share,
@@ -83,6 +85,9 @@ pub struct TraceDocument {
     pub scopes: Vec<ScopeRow>,
     /// Layers of the model, where the trace names them.
     pub layers: Vec<LayerRow>,
+    /// Stacks of python functions, operators and calls, where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stacks: Option<StacksDocument>,
     /// Memory by device of the allocator, where recorded.
     pub memory: Vec<MemoryDevice>,
     /// Time that the profiler took for itself.
@@ -215,6 +220,9 @@ pub struct Device {
     pub streams: BTreeMap<String, Stream>,
     /// The longest pauses, the longest first.
     pub longest_gaps: Vec<Pause>,
+    /// All its work over time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<Lane>,
 }
 
 /// What a device did in some time. Lengths are of unions over its streams, in nanoseconds; `busy + idle = span`.

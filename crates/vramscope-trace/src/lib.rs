@@ -25,6 +25,7 @@ mod diff;
 pub mod document;
 mod error;
 mod event;
+mod extend;
 mod fold;
 mod info;
 mod json;
@@ -46,6 +47,7 @@ pub use category::{Category, Rules};
 pub use cause::Cause;
 pub use diff::{Basis, Change, Difference, Exceeded, Headline, Side};
 pub use error::{RulesError, TraceError};
+pub use extend::{Extended, FREE_IDS, extend};
 pub use fold::{fold_name, plain_name};
 pub use info::{GpuInfo, Platform, TraceInfo};
 pub use notes::{Met, Notes, Oddity};
@@ -55,8 +57,9 @@ pub use steps::{StepKind, StepSource};
 pub use summarise::{Options, extent, summarize};
 pub use summary::{
     CallSummary, CategorySummary, DeviceSummary, DeviceTime, FileSummary, FlopRow, FlopSource, FlopSummary, GapSummary,
-    GpuShare, GraphSummary, KernelSummary, KernelTotals, LaunchDelay, LayerSummary, MemoryPoint, MemorySummary,
-    MoveSummary, OperatorSummary, ScopeSummary, StackWeight, Stacks, Step, StepGpu, Steps, StreamSummary, Summary,
+    GpuShare, GraphSummary, HeavyFrames, KernelSummary, KernelTotals, LaneStepSummary, LaneSummary, LaunchDelay,
+    LayerSummary, MemoryPoint, MemorySummary, MoveSummary, OperatorSummary, ScopeSummary, StackNode, StackWeight,
+    Stacks, Step, StepGpu, Steps, StreamSummary, Summary,
 };
 pub use verdict::{BUSY, Bound, EXPOSED, Evidence, HOST, Verdict, WAITING};
 pub use window::Window;

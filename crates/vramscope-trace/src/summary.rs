@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use vramscope_core::Bytes;
 
 pub use flops::{FlopRow, FlopSource, FlopSummary};
-pub use stacks::{StackWeight, Stacks};
+pub use stacks::{HeavyFrames, StackNode, StackWeight, Stacks};
 
 use crate::{Category, Cause, Compression, Notes, StepKind, StepSource, TraceInfo, Verdict};
 
@@ -96,6 +96,34 @@ pub struct DeviceSummary {
     pub streams: BTreeMap<String, StreamSummary>,
     /// The longest pauses.
     pub longest_gaps: Vec<GapSummary>,
+    /// The same over time.
+    pub lane: LaneSummary,
+}
+
+/// What a device did, in even steps of time. Each kind of time sums to that of [`DeviceSummary::whole`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LaneSummary {
+    /// When the first step begins.
+    pub start_ns: i64,
+    /// How long a step is; the same for all devices of a trace.
+    pub step_ns: u64,
+    /// The steps, up to 600.
+    pub steps: Vec<LaneStepSummary>,
+}
+
+/// What a device did in one step of time. The parts sum to the step, but for the first and the last one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LaneStepSummary {
+    /// A kernel ran that is no communication.
+    pub compute_ns: u64,
+    /// Only communication ran, or that and copies.
+    pub communication_ns: u64,
+    /// Only copies or fills ran.
+    pub moves_ns: u64,
+    /// Idle time by cause, in the order of [`Cause::ALL`].
+    pub idle_by_cause_ns: [u64; 4],
 }
 
 /// What a device did in some time. All lengths are of unions over its streams.

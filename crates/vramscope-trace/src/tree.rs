@@ -52,6 +52,16 @@ impl Tree {
         self.refused
     }
 
+    /// How many places there are.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The place around a place.
+    pub(crate) fn parent(&self, id: NodeId) -> Option<NodeId> {
+        self.node(id).and_then(|node| node.parent)
+    }
+
     fn node(&self, id: NodeId) -> Option<Node> {
         self.nodes.get(usize::try_from(id).ok()?).copied()
     }

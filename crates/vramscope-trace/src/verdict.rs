@@ -231,10 +231,18 @@ fn share(part: u64, whole: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::summary::LaneSummary;
 
     fn device(time: DeviceTime) -> DeviceSummary {
         let streams = std::collections::BTreeMap::new();
-        DeviceSummary { device: "0".into(), whole: time, steps: None, streams, longest_gaps: Vec::new() }
+        DeviceSummary {
+            device: "0".into(),
+            whole: time,
+            steps: None,
+            streams,
+            longest_gaps: Vec::new(),
+            lane: LaneSummary::default(),
+        }
     }
 
     fn bound(busy: u64, kernel: u64, compute: u64, host: u64) -> Bound {

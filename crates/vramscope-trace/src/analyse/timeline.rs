@@ -1,12 +1,14 @@
 //! What each GPU did over time.
 
 mod idle;
+mod lane;
 mod steps;
 mod union;
 
 use std::collections::HashMap;
 
 pub(crate) use idle::{Gap, Idle};
+pub(crate) use lane::Lane;
 pub(crate) use steps::StepWork;
 use steps::Steps;
 pub(crate) use union::Union;
@@ -36,23 +38,28 @@ pub(crate) struct Unions {
 }
 
 impl Unions {
-    fn add(&mut self, op: &TimedOp, communication: bool, cause: Option<&[i64; Cause::COUNT]>) {
+    /// Adds an operation. Gives from where on it is new among all work, among kernels, and among those that compute.
+    fn add(&mut self, op: &TimedOp, communication: bool, cause: Option<&[i64; Cause::COUNT]>) -> [i64; 3] {
         if let Some(parts) = cause {
             self.idle.add(parts);
         }
         self.first.get_or_insert(op.start);
         self.last = self.last.max(op.end);
-        self.all.add(op.start, op.end);
+        let all = self.all.add(op.start, op.end);
         match (op.work, communication) {
             (Work::Kernel, true) => {
-                self.kernels.add(op.start, op.end);
+                let kernels = self.kernels.add(op.start, op.end);
                 self.communication.add(op.start, op.end);
+                [all, kernels, op.end]
             }
             (Work::Kernel, false) => {
-                self.kernels.add(op.start, op.end);
-                self.compute.add(op.start, op.end);
+                let kernels = self.kernels.add(op.start, op.end);
+                [all, kernels, self.compute.add(op.start, op.end)]
             }
-            (Work::Copy | Work::Fill, _) => self.moves.add(op.start, op.end),
+            (Work::Copy | Work::Fill, _) => {
+                self.moves.add(op.start, op.end);
+                [all, op.end, op.end]
+            }
         }
     }
 
@@ -79,6 +86,8 @@ pub(crate) struct DeviceWork {
     pub steps: Option<Unions>,
     pub streams: HashMap<NameId, StreamWork>,
     pub longest_gaps: Vec<Gap>,
+    /// The same over time.
+    pub lane: Lane,
 }
 
 /// What the walk needs to know.
@@ -123,6 +132,7 @@ pub(crate) fn walk(question: &Question<'_>) -> Result<Timeline, TraceError> {
     }
     devices.extend(current.take().map(|walk| walk.work));
     idle::settle(&mut devices, &Runs::sorted([unlaunched])?, question.waits)?;
+    Lane::align(devices.iter_mut().map(|device| &mut device.lane));
     let detected = steps.are_detected();
     let too_many_steps = steps.refused();
     Ok(Timeline { devices, steps: steps.finish(), detected, too_many_steps })
@@ -149,6 +159,7 @@ impl Walk {
                 steps: region.map(|_| Unions::default()),
                 streams: HashMap::new(),
                 longest_gaps: Vec::new(),
+                lane: Lane::default(),
             },
             // Devices have names, and names are numbered in as many bits.
             place: u32::try_from(place).unwrap_or(u32::MAX),
@@ -169,8 +180,15 @@ impl Walk {
             }
             self.note_gap(Gap { from, to: op.start, parts, before: self.last_name, after: op.name });
             causes = Some(parts);
+            let launched = op.start - parts[Cause::KernelWait.place()];
+            let before = if op.launched.is_some() { Cause::HostBound } else { Cause::Other };
+            self.work.lane.add(from, launched, |step| &mut step.idle[before.place()]);
+            self.work.lane.add(launched, op.start, |step| &mut step.idle[Cause::KernelWait.place()]);
         }
-        self.work.whole.add(op, communication, causes.as_ref());
+        let [all, kernels, compute] = self.work.whole.add(op, communication, causes.as_ref());
+        self.work.lane.add(all, op.end, |step| &mut step.all);
+        self.work.lane.add(kernels, op.end, |step| &mut step.kernels);
+        self.work.lane.add(compute, op.end, |step| &mut step.compute);
         let touches = self.touches_steps(op);
         if let (Some(region), Some(steps), true) = (self.region, &mut self.work.steps, touches) {
             // Work that began before the first step or goes on after the last one counts as far as it lies between.

@@ -2,8 +2,8 @@
 
 use super::{
     About, Between, CallRow, CategoryRow, CopyRow, Delay, Device, EvidenceRow, Exact, Extract, File, FlopsDocument,
-    Gpu, Graphs, IdleByCause, KernelRow, LayerRow, MemoryDevice, MemoryStep, Note, OperatorRow, Pause, ScopeRow, Share,
-    StepKindRow, StepRow, StepsDocument, Stream, Time, TraceDocument, VERSION, VerdictDocument,
+    Gpu, Graphs, IdleByCause, KernelRow, Lane, LayerRow, MemoryDevice, MemoryStep, Note, OperatorRow, Pause, ScopeRow,
+    Share, StacksDocument, StepKindRow, StepRow, StepsDocument, Stream, Time, TraceDocument, VERSION, VerdictDocument,
 };
 use crate::summary::{
     CallSummary, DeviceSummary, DeviceTime, GpuShare, KernelSummary, MemorySummary, MoveSummary, Step, StepGpu, Steps,
@@ -79,6 +79,7 @@ impl TraceDocument {
                 .iter()
                 .map(|l| LayerRow { name: l.name.clone(), count: l.count, cpu_ns: l.cpu_ns, gpu: share(l.gpu) })
                 .collect(),
+            stacks: summary.stacks.as_ref().map(StacksDocument::of),
             memory: summary.memory.iter().map(memory).collect(),
             profiler_overhead: summary.overhead.iter().map(call).collect(),
             notes: notes(&summary.notes),
@@ -157,6 +158,7 @@ fn device(device: &DeviceSummary, info: &TraceInfo) -> Device {
         within_steps: device.steps.as_ref().map(time),
         streams: streams.collect(),
         longest_gaps: gaps.collect(),
+        lane: (!device.lane.steps.is_empty()).then(|| Lane::of(&device.lane)),
     }
 }
 

@@ -11,15 +11,15 @@ use super::{Collected, text};
 use crate::analyse::join::{GpuTally, Joined, step_source};
 use crate::analyse::lengths::Quantiles;
 use crate::analyse::threads::{MarkedStep, Tally, Threads};
-use crate::analyse::timeline::{DeviceWork, StepWork, Timeline, Unions};
+use crate::analyse::timeline::{DeviceWork, Lane, StepWork, Timeline, Unions};
 use crate::collect::{GpuStep, Shard};
 use crate::names::NameId;
 use crate::read::Reading;
 use crate::steps::StepName;
 use crate::summary::{
     CallSummary, CategorySummary, DeviceSummary, DeviceTime, FileSummary, GapSummary, GpuShare, GraphSummary,
-    KernelSummary, KernelTotals, LaunchDelay, LayerSummary, MemoryPoint, MemorySummary, MoveSummary, OperatorSummary,
-    ScopeSummary, Stacks, Step, StepGpu, Steps, StreamSummary,
+    KernelSummary, KernelTotals, LaneStepSummary, LaneSummary, LaunchDelay, LayerSummary, MemoryPoint, MemorySummary,
+    MoveSummary, OperatorSummary, ScopeSummary, Stacks, Step, StepGpu, Steps, StreamSummary,
 };
 use crate::verdict::{Facts, judge};
 use crate::{Category, Cause, Notes, StepKind, StepSource, Summary};
@@ -157,6 +157,7 @@ impl Parts {
             steps: work.steps.as_ref().filter(|steps| steps.first.is_some()).map(device_time),
             streams: streams.collect(),
             longest_gaps: gaps.collect(),
+            lane: lane(&work.lane),
         }
     }
 
@@ -361,6 +362,16 @@ fn device_time(unions: &Unions) -> DeviceTime {
         idle_by_cause_ns: Cause::ALL.map(|cause| ns(unions.idle.of(cause))),
         gaps: unions.idle.gaps,
     }
+}
+
+fn lane(lane: &Lane) -> LaneSummary {
+    let steps = lane.steps().iter().map(|step| LaneStepSummary {
+        compute_ns: ns(step.compute),
+        communication_ns: ns(step.kernels - step.compute),
+        moves_ns: ns(step.all - step.kernels),
+        idle_by_cause_ns: step.idle.map(ns),
+    });
+    LaneSummary { start_ns: lane.start_ns(), step_ns: ns(lane.step_ns()), steps: steps.collect() }
 }
 
 fn categories(kernels: &[KernelSummary]) -> Vec<CategorySummary> {

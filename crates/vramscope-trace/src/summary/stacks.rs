@@ -1,6 +1,7 @@
 //! Python stacks for flame graphs.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -15,6 +16,38 @@ pub enum StackWeight {
     Cpu,
     /// Time of kernels that the frame launched.
     Gpu,
+}
+
+/// A frame in its stack. Its time holds that of the frames within it, so it is never less than theirs together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StackNode {
+    /// The frame: a python function, an operator, or a call of the runtime.
+    pub name: String,
+    /// The frame around it, as a place in the list; an outermost one has none.
+    pub parent: Option<usize>,
+    /// Time on the CPU.
+    pub cpu_ns: u64,
+    /// Time on the CPU in the frame itself.
+    pub cpu_own_ns: u64,
+    /// Time of the kernels launched within.
+    pub gpu_ns: u64,
+    /// Time of the kernels that the frame itself launched.
+    pub gpu_own_ns: u64,
+}
+
+/// The frames with the most time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeavyFrames {
+    /// Time on the CPU in all frames.
+    pub cpu_ns: u64,
+    /// Time of kernels launched in any frame.
+    pub gpu_ns: u64,
+    /// How many frames there are.
+    pub unique: usize,
+    /// The heavy ones, each behind the one around it.
+    pub frames: Vec<StackNode>,
 }
 
 /// Python frames, operators and calls by the stack around them, with their time.
@@ -81,6 +114,89 @@ impl Stacks {
         Ok(written)
     }
 
+    /// The frames with the most time, `most` of them by time on the CPU and `most` by time of kernels, each behind the one
+    /// around it.
+    pub fn heaviest(&self, most: usize) -> HeavyFrames {
+        let below = self.inner.tree.below();
+        let (cpu, gpu) = (self.totals(&self.inner.cpu), self.totals(&self.inner.gpu));
+        let sum = |times: &[u64], nodes: &[NodeId]| -> u64 {
+            let time = |node: &NodeId| usize::try_from(*node).ok().and_then(|at| times.get(at)).copied().unwrap_or(0);
+            nodes.iter().map(time).fold(0, u64::saturating_add)
+        };
+        // Frames within a frame are not looked at before it is the heaviest: a list of some hundred comes from few looks.
+        let inside = |nodes: Option<&[NodeId]>| -> Vec<(String, Vec<NodeId>)> {
+            let keys: Vec<Option<NodeId>> =
+                nodes.map_or_else(|| vec![None], |nodes| nodes.iter().map(|node| Some(*node)).collect());
+            let all: Vec<NodeId> = keys.iter().filter_map(|key| below.get(key)).flatten().copied().collect();
+            let mut groups: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
+            for (name, nodes) in self.by_name(&all) {
+                groups.entry(without_number(&name)).or_default().extend(nodes);
+            }
+            groups.into_iter().collect()
+        };
+        let mut kept: HashSet<Vec<NodeId>> = HashSet::new();
+        for times in [&cpu, &gpu] {
+            let mut waiting = BinaryHeap::new();
+            let mut counter = 0_u64;
+            let mut push = |waiting: &mut BinaryHeap<_>, groups: Vec<(String, Vec<NodeId>)>| {
+                for (_, nodes) in groups {
+                    let time = sum(times, &nodes);
+                    if time > 0 {
+                        waiting.push((time, Reverse(counter), nodes));
+                        counter += 1;
+                    }
+                }
+            };
+            push(&mut waiting, inside(None));
+            for _ in 0..most {
+                let Some((_, _, nodes)) = waiting.pop() else { break };
+                push(&mut waiting, inside(Some(&nodes)));
+                kept.insert(nodes);
+            }
+        }
+        let mut list = Vec::with_capacity(kept.len());
+        let mut open: Vec<(Option<usize>, Vec<(String, Vec<NodeId>)>)> = vec![(None, inside(None))];
+        while let Some((parent, groups)) = open.last_mut() {
+            let parent = *parent;
+            if groups.is_empty() {
+                open.pop();
+                continue;
+            }
+            let (name, nodes) = groups.remove(0);
+            if !kept.contains(&nodes) {
+                continue;
+            }
+            let own = |times: &BTreeMap<NodeId, u64>| {
+                nodes.iter().filter_map(|node| times.get(node)).fold(0_u64, |sum, time| sum.saturating_add(*time))
+            };
+            list.push(StackNode {
+                name,
+                parent,
+                cpu_ns: sum(&cpu, &nodes),
+                cpu_own_ns: own(&self.inner.cpu),
+                gpu_ns: sum(&gpu, &nodes),
+                gpu_own_ns: own(&self.inner.gpu),
+            });
+            open.push((Some(list.len() - 1), inside(Some(&nodes))));
+        }
+        let all = |times: &BTreeMap<NodeId, u64>| times.values().fold(0_u64, |sum, time| sum.saturating_add(*time));
+        let (cpu_ns, gpu_ns) = (all(&self.inner.cpu), all(&self.inner.gpu));
+        HeavyFrames { cpu_ns, gpu_ns, unique: self.inner.tree.len(), frames: list }
+    }
+
+    /// Time at each place with what is within it. What is within a place comes behind it.
+    fn totals(&self, own: &BTreeMap<NodeId, u64>) -> Vec<u64> {
+        let mut totals = vec![0_u64; self.inner.tree.len()];
+        for (id, place) in (0..).zip(0..totals.len()).collect::<Vec<(NodeId, usize)>>().into_iter().rev() {
+            totals[place] = totals[place].saturating_add(own.get(&id).copied().unwrap_or(0));
+            let parent = self.inner.tree.parent(id).and_then(|parent| usize::try_from(parent).ok());
+            if let Some(parent) = parent {
+                totals[parent] = totals[parent].saturating_add(totals[place]);
+            }
+        }
+        totals
+    }
+
     /// Places by what is written of their names: different ones can read the same once separators are replaced.
     fn by_name(&self, nodes: &[NodeId]) -> BTreeMap<String, Vec<NodeId>> {
         let mut groups: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
@@ -93,6 +209,23 @@ impl Stacks {
     }
 }
 
+/// A frame's name without what tells it only from others of its kind: the number of a module (`nn.Module: Linear_3`), and
+/// where an object lies in memory (`<built-in method f of T object at 0x7f00>`). Forty layers are one frame of a picture.
+fn without_number(name: &str) -> String {
+    if let Some((class, number)) = name.strip_prefix("nn.Module: ").and_then(|module| module.rsplit_once('_')) {
+        if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return format!("nn.Module: {class}");
+        }
+    }
+    match name.split_once(" at 0x") {
+        Some((object, rest)) => {
+            let rest = rest.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+            format!("{object}{rest}")
+        }
+        None => name.to_owned(),
+    }
+}
+
 /// A frame's name without what separates frames and lines, or steers a terminal.
 fn frame(name: &str) -> String {
     vramscope_core::without_controls(name).replace(';', ":").replace(['\n', '\t'], " ")
@@ -101,5 +234,23 @@ fn frame(name: &str) -> String {
 impl fmt::Debug for Stacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stacks").field("cpu", &self.inner.cpu.len()).field("gpu", &self.inner.gpu.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_by_a_number_is_one_frame() {
+        for (name, expected) in [
+            ("nn.Module: Qwen2DecoderLayer_23", "nn.Module: Qwen2DecoderLayer"),
+            ("nn.Module: my_module", "nn.Module: my_module"),
+            ("<built-in method item of Tensor object at 0x7d6a86ff5f20>", "<built-in method item of Tensor object>"),
+            ("torch/nn/modules/module.py(1747): _call_impl", "torch/nn/modules/module.py(1747): _call_impl"),
+            ("aten::conv_2", "aten::conv_2"),
+        ] {
+            assert_eq!(without_number(name), expected);
+        }
     }
 }

@@ -63,6 +63,20 @@ fn check_identities(summary: &Summary) -> Result<(), TestCaseError> {
             prop_assert!(time.communication_overlap_ns() <= time.communication_ns.min(time.compute_ns));
             prop_assert!(time.moves_overlap_ns() <= time.moves_ns.min(time.kernel_ns));
         }
+        let lane = &device.lane.steps;
+        let whole = &device.whole;
+        prop_assert!(lane.len() <= 600);
+        prop_assert_eq!(lane.iter().map(|step| step.compute_ns).sum::<u64>(), whole.compute_ns);
+        let communication = lane.iter().map(|step| step.communication_ns).sum::<u64>();
+        prop_assert_eq!(communication, whole.exposed_communication_ns());
+        prop_assert_eq!(lane.iter().map(|step| step.moves_ns).sum::<u64>(), whole.exposed_moves_ns());
+        for (cause, idle) in whole.idle_by_cause_ns.iter().enumerate() {
+            prop_assert_eq!(lane.iter().map(|step| step.idle_by_cause_ns[cause]).sum::<u64>(), *idle);
+        }
+        for step in lane.iter().take(lane.len().saturating_sub(1)).skip(1) {
+            let busy = step.compute_ns + step.communication_ns + step.moves_ns;
+            prop_assert_eq!(busy + step.idle_by_cause_ns.iter().sum::<u64>(), device.lane.step_ns);
+        }
         prop_assert!(device.streams.values().all(|stream| stream.busy_ns <= device.whole.busy_ns));
     }
     let all = summary.kernel_totals;
@@ -94,6 +108,25 @@ proptest! {
         let truth = generate(&ops, layout);
         let plain = document(&truth.json, &options(1, 1 << 20, None));
         prop_assert_eq!(document(&truth.json, &options(threads, block, None)), plain);
+    }
+
+    #[test]
+    fn a_frame_holds_the_frames_within_it(ops in ops(60), layout in layouts()) {
+        let truth = generate(&ops, layout);
+        let found = document(&truth.json, &Options { stacks: true, ..options(2, 4096, None) });
+        let stacks = found.stacks.unwrap();
+        for (times, all) in [
+            (stacks.frames.iter().map(|f| (f.parent, f.cpu_ns, f.cpu_own_ns)).collect::<Vec<_>>(), stacks.cpu_ns),
+            (stacks.frames.iter().map(|f| (f.parent, f.gpu_ns, f.gpu_own_ns)).collect(), stacks.gpu_ns),
+        ] {
+            let within = |at: Option<u64>| times.iter().filter(|t| t.0 == at).map(|t| t.1).sum::<u64>();
+            // None is left out of so few.
+            prop_assert_eq!(within(None), all);
+            for (at, (parent, total, own)) in (0..).zip(&times) {
+                prop_assert_eq!(within(Some(at)) + own, *total);
+                prop_assert!(parent.is_none_or(|parent| parent < at));
+            }
+        }
     }
 
     #[test]

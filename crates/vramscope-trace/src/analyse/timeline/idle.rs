@@ -96,6 +96,11 @@ pub(super) fn settle(
         let length = waits.within(&part)?;
         let Some(device) = usize::try_from(part.device).ok().and_then(|place| devices.get_mut(place)) else { continue };
         device.whole.idle.waited(length);
+        if length > 0 {
+            device.lane.split(part.from, part.to, |step, at, end| {
+                waited(&mut step.idle, waits.until(end) - waits.until(at));
+            });
+        }
         if let (true, Some(steps)) = (part.in_steps, &mut device.steps) {
             steps.idle.waited(length);
         }

@@ -11,14 +11,16 @@ impl Union {
     /// Nothing.
     pub(crate) const EMPTY: Self = Self { length: 0, end: None };
 
-    /// Adds an interval that begins no earlier than the ones before.
+    /// Adds an interval that begins no earlier than the ones before. Gives from where on it is new; at its end or behind
+    /// it, nothing of it is.
     #[inline]
-    pub(crate) fn add(&mut self, start: i64, end: i64) {
+    pub(crate) fn add(&mut self, start: i64, end: i64) -> i64 {
         let from = self.end.map_or(start, |last| last.max(start));
         if end > from {
             self.length += end - from;
         }
         self.end = Some(self.end.map_or(end, |last| last.max(end)));
+        from
     }
 
     /// Nanoseconds covered.
