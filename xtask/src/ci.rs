@@ -56,6 +56,7 @@ fn steps(quick: bool) -> Vec<(Tier, Step)> {
         (Ci, Step::new("examples", Run, &["xtask", "examples"]).after(&["build"])),
         (Ci, Step::new("kit", Run, &["python3", "-B", "-m", "unittest", "discover", "-s", "benches/gpu"])),
         (Ci, Step::new("validate", Light, &["xtask", "validate"]).after(&["build"])),
+        (Ci, Step::new("pages", Run, &["xtask", "pages"]).after(&["build", "packages"])),
         (Quick, Step::new("test", Run, test).after(&["build"])),
     ];
     steps.extend(crate::e2e::steps(None).into_iter().map(|step| (Ci, step)));

@@ -49,6 +49,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     }
     let mut missing = crate::rocm_smi_lib::missing();
     missing.extend(crate::e2e::missing_packages());
+    missing.extend(crate::pages::missing_packages());
     if missing.is_empty() {
         println!("packages: nothing is missing");
     } else if release().is_none() {

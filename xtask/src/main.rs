@@ -12,6 +12,7 @@ mod layers;
 mod licences;
 mod msrv;
 mod oracle;
+mod pages;
 mod recordings;
 mod rocm_smi_lib;
 mod schema;
@@ -61,6 +62,11 @@ const TASKS: &[Task] = &[
         run: oracle::run,
     },
     Task { name: "packages", about: "install what later steps need of Debian, as root", run: debian::run },
+    Task {
+        name: "pages",
+        about: "look at pages of every kind in Chromium, all or those named [--screenshots] [NAME]...",
+        run: pages::run,
+    },
     Task { name: "recordings", about: "hold every H200 recording against its worker [--check]", run: recordings::run },
     Task {
         name: "rocm-smi-lib",

@@ -174,17 +174,24 @@ fn python(tools: &Tools, work: &Path) -> anyhow::Result<()> {
 /// Node's `ajv`, with the packages beside a copy of the script.
 fn node(tools: &Tools, work: &Path) -> anyhow::Result<()> {
     let folder = tools.installed.join("node");
-    install(&tools.scripts.join("package-lock.json"), &folder, || {
-        fs::create_dir_all(&folder)?;
+    install_node(&tools.scripts, &folder)?;
+    call(Command::new("node").arg(folder.join("validate.mjs")).arg(work), "see above")
+}
+
+/// Copies the scripts of a folder into another, where the packages that they ask for are installed.
+pub(crate) fn install_node(scripts: &Path, folder: &Path) -> anyhow::Result<()> {
+    install(&scripts.join("package-lock.json"), folder, || {
+        fs::create_dir_all(folder)?;
         for file in ["package.json", "package-lock.json"] {
-            fs::copy(tools.scripts.join(file), folder.join(file))?;
+            fs::copy(scripts.join(file), folder.join(file))?;
         }
         let quiet = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"];
-        call(Command::new("npm").args(quiet).current_dir(&folder), "needs Node 20 with npm, and installs ajv")
+        call(Command::new("npm").args(quiet).current_dir(folder), "needs Node 20 with npm, and installs packages")
     })?;
-    let script = folder.join("validate.mjs");
-    fs::copy(tools.scripts.join("validate.mjs"), &script).context("copy validate.mjs")?;
-    call(Command::new("node").arg(script).arg(work), "see above")
+    for script in entries(scripts)?.into_iter().filter(|path| path.extension().is_some_and(|e| e == "mjs")) {
+        fs::copy(&script, folder.join(name(&script))).with_context(|| format!("copy {}", script.display()))?;
+    }
+    Ok(())
 }
 
 /// Installs once for each content of the list of packages.

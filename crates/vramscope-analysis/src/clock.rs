@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vramscope_core::{EngineFacts, LogTime, Milestone, Timeline, Window};
+use vramscope_core::{EngineFacts, Event, LogTime, Milestone, Timeline, Window};
 
 use crate::evidence::civil;
 use crate::evidence::gpu_log::{Clock, GpuLog};
@@ -107,6 +107,13 @@ impl LogClock {
     }
 }
 
+/// When each event of an engine's log was, in nanoseconds since the GPU log's anchor: before it they are negative. Empty
+/// where the two clocks cannot be lined up.
+pub fn events_since_anchor<'f>(facts: &'f EngineFacts, log: &GpuLog) -> Vec<(i64, &'f Event)> {
+    let Some(clock) = LogClock::fit(facts, log) else { return Vec::new() };
+    facts.events.iter().filter_map(|event| Some((clock.signed_at(event.at?)?, event))).collect()
+}
+
 /// How far an engine log lies outside the recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Age {
@@ -165,7 +172,7 @@ fn nanoseconds(duration: Duration) -> i64 {
 mod tests {
     use super::*;
     use crate::evidence::gpu_csv;
-    use vramscope_core::{Event, Origin};
+    use vramscope_core::Origin;
 
     /// Samples each second from 2026-11-22 05:00:00 UTC; memory rises at `rise_s`.
     fn gpu_log(seconds: i64, rise_s: i64) -> GpuLog {
@@ -197,6 +204,8 @@ mod tests {
         let clock = LogClock::fit(&facts, &log).unwrap();
         assert_eq!(clock.alignment, Alignment::SameClock);
         assert_eq!(clock.at(facts.events[0].at.unwrap()), Some(Duration::from_secs(20)));
+        let at: Vec<i64> = events_since_anchor(&facts, &log).iter().map(|(at, _)| *at).collect();
+        assert_eq!(at, [20_000_000_000, 40_000_000_000]);
     }
 
     #[test]

@@ -26,13 +26,14 @@ mod evidence;
 mod known;
 mod levels;
 mod model;
+mod moments;
 mod named;
 mod phases;
 mod vllm;
 
 pub use assemble::{assemble, profile_of_load};
 pub use attribution::{Attribution, DeviceObservation, Evidenced, KvGeometry, RankEvidence, attribute};
-pub use clock::Alignment;
+pub use clock::{Alignment, events_since_anchor};
 pub use derive::DeriveError;
 pub use device::gpu_model;
 pub use evidence::args::{Args, ArgsError, Flag, read as read_args};

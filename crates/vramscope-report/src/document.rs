@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::error::ReportError;
 use crate::kind::Kind;
 use crate::node::Node;
+use crate::time::Recording;
 
 /// A JSON document that vramscope wrote, with the name under which people know it.
 #[derive(Debug, Clone)]
@@ -12,6 +13,7 @@ pub struct Document {
     name: String,
     kind: Kind,
     value: Value,
+    recording: Option<Recording>,
 }
 
 impl Document {
@@ -22,7 +24,7 @@ impl Document {
     pub fn new(name: impl Into<String>, value: Value) -> Result<Self, ReportError> {
         let name = name.into();
         match Kind::of(&value) {
-            Some(kind) => Ok(Self { name, kind, value }),
+            Some(kind) => Ok(Self { name, kind, value, recording: None }),
             None => Err(ReportError::Unknown { name }),
         }
     }
@@ -39,6 +41,14 @@ impl Document {
         }
     }
 
+    /// The document with what was read over time, in place of what it has of that itself.
+    #[must_use]
+    pub fn with_recording(mut self, mut recording: Recording) -> Self {
+        recording.finish();
+        self.recording = Some(recording);
+        self
+    }
+
     /// Under which name people know it.
     pub fn name(&self) -> &str {
         &self.name
@@ -52,6 +62,10 @@ impl Document {
     /// The document itself.
     pub fn value(&self) -> &Value {
         &self.value
+    }
+
+    pub(crate) fn recording(&self) -> Option<&Recording> {
+        self.recording.as_ref()
     }
 
     /// Its root, as one of the documents of a page.

@@ -11,15 +11,21 @@ use sha2::{Digest as _, Sha256};
 use vramscope_core::without_controls;
 
 use crate::cell::{Cell, Tone};
-use crate::page::{Block, Finding, Page, Picture, Section, Table, Weight};
+use crate::page::{Block, Finding, Page, Picture, Section, Table, TimeChart, Weight};
 
 const STYLE: &str = concat!(include_str!("html/page.css"), include_str!("../assets/uPlot.min.css"));
 /// The plotting library, with its licence in the file.
-const PLOT: &str = concat!("/*\n", include_str!("../assets/uPlot.LICENSE"), "*/\n", include_str!("../assets/uPlot.iife.min.js"));
+const PLOT: &str =
+    concat!("/*\n", include_str!("../assets/uPlot.LICENSE"), "*/\n", include_str!("../assets/uPlot.iife.min.js"));
 const SCRIPT: &str = include_str!("html/page.js");
+/// What makes a chart of [`TimeChart`]'s data.
+const TIME: &str = concat!(include_str!("html/time-data.js"), include_str!("html/time.js"));
 
 /// Longer texts are cut: a name of a megabyte tells nobody more, and would be the page.
 const LONGEST_TEXT: usize = 2000;
+
+/// Longer texts of a cell are sentences.
+const SENTENCE: usize = 40;
 
 /// Text as it may stand between tags and in attributes: without what steers a viewer, shortened, escaped.
 pub(crate) fn escaped(text: &str) -> String {
@@ -66,7 +72,9 @@ pub(crate) fn write(page: &Page) -> String {
     for (place, one) in page.sections.iter().enumerate() {
         section(&mut out, place, one, &mut ids);
     }
-    out.push_str("</main>\n<footer><p>Made by vramscope. The page is whole: it loads nothing and sends nothing.</p></footer>\n");
+    out.push_str(
+        "</main>\n<footer><p>Made by vramscope. The page is whole: it loads nothing and sends nothing.</p></footer>\n",
+    );
     for script in scripts {
         let _ = writeln!(out, "<script>{script}</script>");
     }
@@ -75,13 +83,15 @@ pub(crate) fn write(page: &Page) -> String {
 }
 
 fn scripts(page: &Page) -> Vec<&'static str> {
-    let _ = page;
-    let mut scripts = Vec::new();
-    if false {
-        scripts.push(PLOT);
-    }
-    scripts.push(SCRIPT);
-    scripts
+    if page.sections.iter().any(|section| has_time(&section.blocks)) { vec![PLOT, SCRIPT, TIME] } else { vec![SCRIPT] }
+}
+
+fn has_time(blocks: &[Block]) -> bool {
+    blocks.iter().any(|block| match block {
+        Block::Time(_) => true,
+        Block::Folded { blocks, .. } => has_time(blocks),
+        _ => false,
+    })
 }
 
 /// How a policy names a script or a style.
@@ -123,10 +133,12 @@ fn block(out: &mut String, block: &Block, ids: &mut Ids) {
         Block::Text(text) => {
             let _ = writeln!(out, "<p>{}</p>", escaped(text));
         }
+        Block::Sentence(cells) => sentence(out, cells),
         Block::Headline(figures) => headline(out, figures),
         Block::Table(one) => table(out, one, ids),
         Block::Findings(all) => findings(out, all),
         Block::Picture(one) => picture(out, one, ids),
+        Block::Time(one) => time(out, one, ids),
         Block::Folded { title, blocks } => {
             let _ = writeln!(out, "<details>\n<summary>{}</summary>", escaped(title));
             blocks.iter().for_each(|one| self::block(out, one, ids));
@@ -138,10 +150,29 @@ fn block(out: &mut String, block: &Block, ids: &mut Ids) {
     }
 }
 
+fn sentence(out: &mut String, cells: &[Cell]) {
+    out.push_str("<p>");
+    for cell in cells {
+        match (&cell.source, cell.tone) {
+            (None, Tone::Plain) => out.push_str(&escaped(&cell.text)),
+            _ => {
+                let _ = write!(out, "<b{}>{}</b>", attributes(cell, false), escaped(&cell.text));
+            }
+        }
+    }
+    out.push_str("</p>\n");
+}
+
 fn headline(out: &mut String, figures: &[(String, Cell)]) {
     out.push_str("<dl class=\"headline\">\n");
     for (name, figure) in figures {
-        let _ = writeln!(out, "<div><dt>{}</dt><dd{}>{}</dd></div>", escaped(name), attributes(figure, false), escaped(&figure.text));
+        let _ = writeln!(
+            out,
+            "<div><dt>{}</dt><dd{}>{}</dd></div>",
+            escaped(name),
+            attributes(figure, false),
+            escaped(&figure.text)
+        );
     }
     out.push_str("</dl>\n");
 }
@@ -176,6 +207,10 @@ fn attributes(cell: &Cell, number: bool) -> String {
     let mut classes = Vec::new();
     if number {
         classes.push("n");
+    }
+    // A sentence in a narrow column would be a tower of words.
+    if !number && cell.text.len() > SENTENCE {
+        classes.push("long");
     }
     match cell.tone {
         Tone::Plain => {}
@@ -218,9 +253,48 @@ fn findings(out: &mut String, findings: &[Finding]) {
 
 fn picture(out: &mut String, picture: &Picture, ids: &mut Ids) {
     let id = ids.next();
-    let _ = writeln!(out, "<figure>\n<figcaption id=\"{id}\"><strong>{}.</strong> {}</figcaption>", escaped(&picture.title), escaped(&picture.words));
-    let _ = writeln!(out, "<div class=\"plot scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}\">{}</div>", picture.svg.element(&id));
+    let _ = writeln!(
+        out,
+        "<figure>\n<figcaption id=\"{id}\"><strong>{}.</strong> {}</figcaption>",
+        escaped(&picture.title),
+        escaped(&picture.words)
+    );
+    let _ = writeln!(
+        out,
+        "<div class=\"plot scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}\">{}</div>",
+        picture.svg.element(&id)
+    );
     if let Some(one) = &picture.table {
+        out.push_str("<details class=\"figures\">\n<summary>Its figures</summary>\n");
+        table(out, one, ids);
+        out.push_str("</details>\n");
+    }
+    out.push_str("</figure>\n");
+}
+
+/// A still picture, which the script replaces on screens by one made of the data beside it.
+fn time(out: &mut String, chart: &TimeChart, ids: &mut Ids) {
+    let id = ids.next();
+    let _ = writeln!(
+        out,
+        "<figure class=\"time\">\n<figcaption id=\"{id}\"><strong>{}.</strong> {}</figcaption>",
+        escaped(&chart.title),
+        escaped(&chart.words)
+    );
+    let _ = writeln!(
+        out,
+        "<div class=\"plot scroll still\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}\">{}</div>\n<div class=\"live\"></div>",
+        chart.svg.element(&id)
+    );
+    let _ = writeln!(out, "<script type=\"application/json\">{}</script>", chart.data);
+    if !chart.rule.is_empty() {
+        let _ = writeln!(
+            out,
+            "<details>\n<summary>How parts are placed in time</summary>\n<p>{}</p>\n</details>",
+            escaped(&chart.rule)
+        );
+    }
+    if let Some(one) = &chart.table {
         out.push_str("<details class=\"figures\">\n<summary>Its figures</summary>\n");
         table(out, one, ids);
         out.push_str("</details>\n");
@@ -234,7 +308,10 @@ mod tests {
 
     #[test]
     fn nothing_foreign_becomes_markup_and_nothing_is_endless() {
-        assert_eq!(escaped("</script><b a='1' c=\"2\">&"), "&lt;/script&gt;&lt;b a=&#39;1&#39; c=&quot;2&quot;&gt;&amp;");
+        assert_eq!(
+            escaped("</script><b a='1' c=\"2\">&"),
+            "&lt;/script&gt;&lt;b a=&#39;1&#39; c=&quot;2&quot;&gt;&amp;"
+        );
         assert_eq!(escaped("a\u{202e}b\u{1b}[2Jc"), "ab[2Jc");
         assert_eq!(escaped(&"x".repeat(1 << 20)).chars().count(), LONGEST_TEXT + 1);
     }

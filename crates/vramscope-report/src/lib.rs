@@ -18,11 +18,15 @@ mod document;
 mod error;
 mod html;
 mod kind;
+#[cfg(test)]
+mod law;
 mod markdown;
 mod node;
 mod page;
 mod pages;
 mod svg;
+mod time;
+mod tracks;
 mod unit;
 
 pub use document::Document;
@@ -30,6 +34,8 @@ pub use error::ReportError;
 pub use kind::Kind;
 pub use page::Page;
 pub use pages::page;
+pub use time::{EngineState, Reading, Recording};
+pub use tracks::{Host, IDS, Moment, Parts, RequestSpan, SpanOfPhase, TrackCounts, Tracks};
 
 /// The example of the README, which is a test.
 #[cfg(doctest)]

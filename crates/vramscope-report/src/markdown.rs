@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
-use vramscope_core::on_one_line;
+use vramscope_core::{on_one_line, shortened};
 
 use crate::cell::Cell;
 use crate::page::{Block, Finding, Page, Table, Weight};
 
 /// Longer texts are cut.
 const LONGEST_TEXT: usize = 500;
+
+/// Longer quotes are cut in their middle.
+const LONGEST_QUOTE: usize = 2000;
 
 /// Text in which no character is markup.
 fn escaped(text: &str) -> String {
@@ -50,6 +53,10 @@ fn block(out: &mut String, block: &Block) {
         Block::Text(text) => {
             let _ = writeln!(out, "{}", escaped(text));
         }
+        Block::Sentence(cells) => {
+            let text: String = cells.iter().map(|cell| cell.text.as_str()).collect();
+            let _ = writeln!(out, "{}", escaped(&text));
+        }
         Block::Headline(figures) => {
             for (name, figure) in figures {
                 let _ = writeln!(out, "- {}: **{}**", escaped(name), escaped(&figure.text));
@@ -57,29 +64,32 @@ fn block(out: &mut String, block: &Block) {
         }
         Block::Table(one) => table(out, one),
         Block::Findings(all) => all.iter().for_each(|one| finding(out, one)),
-        Block::Picture(picture) => {
-            let _ = writeln!(out, "**{}.** {}", escaped(&picture.title), escaped(&picture.words));
-            if !picture.sparks.is_empty() {
-                out.push('\n');
-                for (name, values) in &picture.sparks {
-                    let _ = writeln!(out, "- {}: `{}`", escaped(name), spark(values));
-                }
-            }
-            if let Some(one) = &picture.table {
-                out.push('\n');
-                table(out, one);
-            }
-        }
+        Block::Picture(one) => picture(out, (&one.title, &one.words), &one.sparks, one.table.as_ref()),
+        Block::Time(one) => picture(out, (&one.title, &one.words), &one.sparks, one.table.as_ref()),
         Block::Folded { title, blocks } => {
             let _ = writeln!(out, "<details><summary>{}</summary>", escaped(title));
             blocks.iter().for_each(|one| self::block(out, one));
             out.push_str("\n</details>\n");
         }
         Block::Quote(text) => {
-            for line in text.lines() {
+            for line in shortened(text, LONGEST_QUOTE).lines() {
                 let _ = writeln!(out, "    {}", on_one_line(line));
             }
         }
+    }
+}
+
+fn picture(out: &mut String, (title, words): (&str, &str), sparks: &[(String, Vec<f64>)], figures: Option<&Table>) {
+    let _ = writeln!(out, "**{}.** {}", escaped(title), escaped(words));
+    if !sparks.is_empty() {
+        out.push('\n');
+        for (name, values) in sparks {
+            let _ = writeln!(out, "- {}: `{}`", escaped(name), spark(values));
+        }
+    }
+    if let Some(one) = figures {
+        out.push('\n');
+        table(out, one);
     }
 }
 

@@ -23,13 +23,19 @@ pub(crate) struct Section {
 pub(crate) enum Block {
     /// A sentence or several.
     Text(String),
+    /// Sentences with figures in them.
+    Sentence(Vec<Cell>),
     /// The few figures that matter most, large.
     Headline(Vec<(String, Cell)>),
     Table(Table),
     Findings(Vec<Finding>),
     Picture(Picture),
+    Time(Box<TimeChart>),
     /// Blocks that are folded away until somebody asks.
-    Folded { title: String, blocks: Vec<Block> },
+    Folded {
+        title: String,
+        blocks: Vec<Block>,
+    },
     /// A text of an engine, as it is.
     Quote(String),
 }
@@ -56,6 +62,17 @@ impl Table {
         let mut row: Vec<Cell> = cells.into_iter().collect();
         row.resize_with(self.heads.len(), || Cell::text(""));
         self.rows.push(row);
+    }
+
+    /// With no more than so many rows; the caption says how many are left out.
+    pub(crate) fn at_most(mut self, rows: usize) -> Self {
+        if self.rows.len() > rows {
+            let all = self.rows.len();
+            self.rows.truncate(rows);
+            let space = if self.caption.is_empty() { "" } else { ". " };
+            self.caption = format!("{}{space}The first {rows} of {all} rows; all are in the document", self.caption);
+        }
+        self
     }
 
     /// Without the columns in which no row has anything, but for the first.
@@ -101,6 +118,21 @@ pub(crate) struct Picture {
     pub(crate) table: Option<Table>,
     /// What Markdown has in its place: a line of small bars for each name.
     pub(crate) sparks: Vec<(String, Vec<f64>)>,
+}
+
+/// Memory over time: a still picture, and the data of which the page's script makes one to look around in.
+#[derive(Debug, Clone)]
+pub(crate) struct TimeChart {
+    pub(crate) title: String,
+    /// What is to be seen in it.
+    pub(crate) words: String,
+    /// By which rule parts are drawn.
+    pub(crate) rule: String,
+    pub(crate) svg: Svg,
+    pub(crate) table: Option<Table>,
+    pub(crate) sparks: Vec<(String, Vec<f64>)>,
+    /// JSON that may stand within a `script` element.
+    pub(crate) data: String,
 }
 
 impl Section {

@@ -1,9 +1,34 @@
 //! One room for each kind of document, and which of them make a page together.
 
+mod against;
+mod calculator;
+mod comparison;
 mod doctor;
+mod estimate;
+mod experiment;
+mod explanation;
+mod figure;
+mod findings;
+mod fit;
+mod gpus;
+mod levels;
+mod load;
+mod log;
+mod named;
+mod parts;
+mod plan;
+mod profile;
+mod repeat;
+mod run;
+mod runs;
+mod side_by_side;
+#[cfg(test)]
+mod sound;
+mod timeline;
 mod trace;
 mod trace_diff;
 mod trace_ranks;
+mod waterfall;
 
 use crate::document::Document;
 use crate::error::ReportError;
@@ -16,7 +41,8 @@ use crate::page::Page;
 /// If there is no document, or documents of kinds that do not go together.
 pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportError> {
     let first = documents.first().ok_or(ReportError::Nothing)?;
-    if let Some(other) = documents.iter().find(|other| other.kind() != first.kind()) {
+    let goes_with = |other: &&Document| other.kind() == first.kind() && first.kind() == Kind::Profile;
+    if let Some(other) = documents.iter().skip(1).find(|other| !goes_with(other)) {
         return Err(ReportError::Mixed {
             first: first.name().to_owned(),
             one: first.kind().title(),
@@ -25,14 +51,41 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         });
     }
     let mut page = match first.kind() {
+        Kind::Calculator => calculator::page(first),
         Kind::Doctor => doctor::page(first),
+        Kind::Timeline => timeline::page(first),
+        Kind::Estimate => estimate::page(first),
+        Kind::Explanation => explanation::page(first),
+        Kind::Fit => fit::page(first),
+        Kind::Gpus => gpus::page(first),
+        Kind::Log => log::page(first),
+        Kind::Plan => plan::page(first),
+        Kind::Profile if documents.len() > 1 => side_by_side::page(documents),
+        Kind::Profile => profile::page(first),
         Kind::Trace => trace::page(first),
         Kind::TraceDiff => trace_diff::page(first),
         Kind::TraceRanks => trace_ranks::page(first),
-        _ => return Err(ReportError::Unknown { name: first.name().to_owned() }),
+        Kind::Against => against::page(first),
+        Kind::Comparison => comparison::page(first),
+        Kind::Experiment => experiment::page(first),
+        Kind::Load => load::page(first),
+        Kind::Repeat => repeat::page(first),
+        Kind::Runs => runs::page(first),
     };
     if let Some(title) = title {
         page.title = title.to_owned();
     }
     Ok(page)
+}
+
+/// What people call a document: its file's name without folders and ending, or its folder's name where the file has the
+/// same name in every folder.
+pub(crate) fn name_of(name: &str) -> String {
+    let mut parts = name.rsplit(['/', '\\']).filter(|part| !part.is_empty());
+    let file = parts.next().unwrap_or(name);
+    let stem = file.strip_suffix(".json").unwrap_or(file);
+    match (stem, parts.next()) {
+        ("profile", Some(folder)) => folder.to_owned(),
+        _ => stem.to_owned(),
+    }
 }

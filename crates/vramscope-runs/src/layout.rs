@@ -37,6 +37,8 @@ pub const FAILED: &str = ".failed-";
 pub const CAMPAIGN_PLAN: &str = "campaign.plan.json";
 /// The table of a campaign's runs.
 pub const CAMPAIGN_TABLE: &str = "campaign.csv";
+/// The same as a page that people look at.
+pub const CAMPAIGN_PAGE: &str = "campaign.html";
 /// The same as a document.
 pub const CAMPAIGN_RUNS: &str = "campaign.runs.json";
 /// Beginning of the names of a load generator's runs in the folder of a sweep.

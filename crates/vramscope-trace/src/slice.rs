@@ -36,21 +36,7 @@ pub fn slice(
     compression: Compression,
     out: &mut dyn io::Write,
 ) -> Result<SliceReport, TraceError> {
-    match compression {
-        Compression::Plain => write(source, window, out),
-        Compression::Gzip => {
-            let mut packed = flate2::write::GzEncoder::new(out, flate2::Compression::default());
-            let report = write(source, window, &mut packed)?;
-            packed.finish().map_err(TraceError::Write)?;
-            Ok(report)
-        }
-        Compression::Zstd => {
-            let mut packed = zstd::stream::write::Encoder::new(out, 0).map_err(TraceError::Write)?;
-            let report = write(source, window, &mut packed)?;
-            packed.finish().map_err(TraceError::Write)?;
-            Ok(report)
-        }
-    }
+    compression.pack(out, TraceError::Write, |out| write(source, window, out))
 }
 
 fn write(source: &Source, window: Window, out: &mut dyn io::Write) -> Result<SliceReport, TraceError> {
@@ -73,20 +59,20 @@ fn write(source: &Source, window: Window, out: &mut dyn io::Write) -> Result<Sli
     Ok(sink.report)
 }
 
-fn is_json(text: &[u8]) -> bool {
+pub(crate) fn is_json(text: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
-fn sound_header(text: &[u8]) -> bool {
+pub(crate) fn sound_header(text: &[u8]) -> bool {
     is_json(&[text, b"]}"].concat())
 }
 
-fn sound_trailer(text: &[u8]) -> bool {
+pub(crate) fn sound_trailer(text: &[u8]) -> bool {
     is_json(&[b"{\"traceEvents\": []", text].concat())
 }
 
 /// A header with what was understood of a broken one.
-fn header_of(info: &TraceInfo) -> String {
+pub(crate) fn header_of(info: &TraceInfo) -> String {
     let mut header = serde_json::Map::new();
     let mut group = serde_json::Map::new();
     group.extend(info.rank.map(|rank| ("rank".to_owned(), rank.into())));
@@ -155,7 +141,7 @@ const KEPT_ARGUMENTS: [&str; 18] = [
 ];
 
 /// A broken event as valid JSON. Numbers stay as they are spelled.
-fn rewritten(event: &Event<'_>) -> String {
+pub(crate) fn rewritten(event: &Event<'_>) -> String {
     let texts = [("ph", event.phase), ("cat", event.category), ("name", event.name)];
     let numbers = [("pid", event.pid), ("tid", event.tid), ("ts", event.ts), ("dur", event.dur)];
     let texts = texts.into_iter().filter_map(|(key, raw)| Some(member(key, &quoted(raw?))));

@@ -42,6 +42,42 @@ impl Compression {
             Self::Zstd => "zstd",
         }
     }
+
+    /// How a file of this name is packed, by its ending: `.gz`, `.zst`, or neither.
+    pub fn of_ending(path: &Path) -> Self {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("gz") => Self::Gzip,
+            Some("zst") => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+
+    /// Gives a writer whose bytes arrive packed. `failed` makes an error of the packing's own.
+    ///
+    /// # Errors
+    /// Those of `write`, and of the packing.
+    pub fn pack<T, E>(
+        self,
+        out: &mut dyn io::Write,
+        failed: impl Fn(io::Error) -> E,
+        write: impl FnOnce(&mut dyn io::Write) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self {
+            Self::Plain => write(out),
+            Self::Gzip => {
+                let mut packed = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+                let written = write(&mut packed)?;
+                packed.finish().map_err(failed)?;
+                Ok(written)
+            }
+            Self::Zstd => {
+                let mut packed = zstd::stream::write::Encoder::new(out, 0).map_err(&failed)?;
+                let written = write(&mut packed)?;
+                packed.finish().map_err(failed)?;
+                Ok(written)
+            }
+        }
+    }
 }
 
 impl Source {

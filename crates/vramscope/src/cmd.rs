@@ -8,6 +8,7 @@ mod completions;
 mod doctor;
 mod estimate;
 mod explain;
+mod export;
 mod fit;
 mod gpus;
 mod load;
@@ -15,6 +16,7 @@ mod log;
 mod migrate;
 mod monitor;
 mod profile;
+mod report;
 mod runs;
 mod schema;
 mod timeline;
@@ -33,6 +35,7 @@ pub(crate) enum Command {
     Doctor(doctor::Args),
     Estimate(Box<estimate::Args>),
     Explain(explain::Args),
+    Export(export::Args),
     Fit(Box<fit::Args>),
     Gpus(gpus::Args),
     Load(Box<load::Args>),
@@ -40,6 +43,7 @@ pub(crate) enum Command {
     Migrate(migrate::Args),
     Monitor(Box<monitor::Args>),
     Profile(Box<profile::Args>),
+    Report(report::Args),
     Runs(runs::Args),
     Schema(schema::Args),
     Timeline(timeline::Args),
@@ -57,6 +61,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Estimate(args) => estimate::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Gpus(args) => gpus::run(&args),
         Command::Load(args) => load::run(&args),
@@ -64,6 +69,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Migrate(args) => migrate::run(&args),
         Command::Monitor(args) => return monitor::run(&args),
         Command::Profile(args) => profile::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Timeline(args) => timeline::run(&args),

@@ -45,7 +45,7 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<Profile> {
 }
 
 /// Who makes these profiles.
-fn generator() -> Generator {
+pub(crate) fn generator() -> Generator {
     Generator { name: "vramscope".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn profile(path: &Path) -> anyhow::Result<Loaded> {
     profile_in(&text, path)
 }
 
-fn profile_in(text: &[u8], path: &Path) -> anyhow::Result<Loaded> {
+pub(crate) fn profile_in(text: &[u8], path: &Path) -> anyhow::Result<Loaded> {
     vramscope_schema::read(text).map_err(|error| {
         let code = match error {
             ReadError::NewerMajor { .. } => ExitCode::NewerVersion,

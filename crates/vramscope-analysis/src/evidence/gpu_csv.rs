@@ -4,6 +4,7 @@
 use std::io;
 
 use vramscope_core::{Bytes, DeviceIndex, Reading};
+use vramscope_gpu::document::MAX_GPUS;
 use vramscope_gpu::smi_csv::{Cell, CellError};
 
 use super::gpu_log::{GpuLog, GpuLogError, Note, Row, assemble};
@@ -83,6 +84,8 @@ struct RowReader {
     details: super::gpu_log::Details,
     unreadable: u64,
     notes: Vec<Note>,
+    /// Without an index, the devices by their UUID or bus address, in the order in which they came.
+    named: Vec<Vec<u8>>,
     /// The last unreadable line, reported only when another line follows it: at the very end it is a torn line.
     pending: Option<(u64, String)>,
 }
@@ -95,6 +98,7 @@ impl RowReader {
             details: super::gpu_log::Details::default(),
             unreadable: 0,
             notes: Vec::new(),
+            named: Vec::new(),
             pending: None,
         }
     }
@@ -108,7 +112,10 @@ impl RowReader {
         if self.columns.repeats(record) {
             return Ok(());
         }
-        let row = self.row(record, line).map_err(|fault| fault.to_string());
+        let mut row = self.row(record, line).map_err(|fault| fault.to_string());
+        if let (Ok(row), Some(column)) = (&mut row, self.columns.name_in_place_of_index()) {
+            row.device = self.place_of(record.get(column).unwrap_or_default().trim_ascii());
+        }
         if let Ok(row) = &row {
             self.details.admit(row)?;
         }
@@ -126,6 +133,18 @@ impl RowReader {
             }
         }
         Ok(())
+    }
+
+    /// The place of a device that is known by its name alone. Of more than there can be, the first too many is refused by
+    /// who counts devices.
+    fn place_of(&mut self, name: &[u8]) -> DeviceIndex {
+        let place = self.named.iter().position(|known| known == name).unwrap_or_else(|| {
+            if self.named.len() <= MAX_GPUS {
+                self.named.push(name.to_owned());
+            }
+            self.named.len() - 1
+        });
+        DeviceIndex(u32::try_from(place).unwrap_or(u32::MAX))
     }
 
     fn flush_pending(&mut self) {
@@ -203,6 +222,9 @@ impl RowReader {
             return Err(GpuLogError::NoRows { first: self.notes.into_iter().next() });
         }
         let mut notes = self.columns.notes();
+        if !self.named.is_empty() {
+            notes.push(Note::NumberedByName { devices: self.named.len() });
+        }
         notes.append(&mut self.notes);
         Ok(assemble(self.rows, self.details, self.columns.clock(), notes))
     }
@@ -248,7 +270,6 @@ impl<R: io::Read> io::Read for Bounded<R> {
 #[cfg(test)]
 mod tests {
     use vramscope_core::{ByteUnit, Window};
-    use vramscope_gpu::document::MAX_GPUS;
 
     use super::*;
     use crate::evidence::gpu_log::Clock;
@@ -292,6 +313,27 @@ mod tests {
         assert_eq!(log.clock, Clock::LocalUnknown);
         let without = "timestamp, index, memory.used [MiB]\n2026/11/22 05:24:13.250, 0, 3\n";
         assert_eq!(read(without.as_bytes()).unwrap().timeline.samples()[0].reading.used.get(), 3 << 20);
+    }
+
+    #[test]
+    fn devices_without_an_index_are_told_apart_by_their_names() {
+        for key in ["uuid", "pci.bus_id"] {
+            let mut text = format!("timestamp, {key}, memory.used [MiB]\n");
+            for second in 0..3 {
+                for (device, used) in [("GPU-b", 7), ("GPU-a", 5), ("GPU-c", 9)] {
+                    text += &format!("2026/11/22 05:24:1{second}.250, {device}, {used} MiB\n");
+                }
+            }
+            let log = read(text.as_bytes()).unwrap();
+            let used = |index| {
+                let of_device = log.timeline.of_device(DeviceIndex(index), Window::ALL);
+                of_device.map(|sample| sample.reading.used.get() >> 20).collect::<Vec<_>>()
+            };
+            assert_eq!([used(0), used(1), used(2)], [[7; 3], [5; 3], [9; 3]], "{key}");
+            assert_eq!(log.notes, [Note::NumberedByName { devices: 3 }], "{key}");
+        }
+        let one = "timestamp, memory.used [MiB]\n2026/11/22 05:24:13.250, 3\n";
+        assert_eq!(read(one.as_bytes()).unwrap().notes, [Note::NoIndexColumn]);
     }
 
     #[test]

@@ -93,6 +93,11 @@ pub enum Note {
     },
     /// No column names the device: all rows are taken as device 0.
     NoIndexColumn,
+    /// No column numbers the devices: they are told apart by their UUID or bus address, and numbered as they came.
+    NumberedByName {
+        /// How many devices there are.
+        devices: usize,
+    },
     /// Rows were not in order of time; they were put in order.
     OutOfOrder {
         /// How many.
@@ -130,6 +135,10 @@ impl fmt::Display for Note {
             Self::MoreUnreadable { lines } => write!(f, "{lines} more lines are skipped"),
             Self::TornLastLine { line, reason } => write!(f, "the last line ({line}) is torn: {reason}"),
             Self::NoIndexColumn => f.write_str("no column names the device; all rows are taken as device 0"),
+            Self::NumberedByName { devices } => write!(
+                f,
+                "no column numbers the devices; its {devices} are told apart by their UUID or bus address and numbered as they came"
+            ),
             Self::OutOfOrder { rows, line } => {
                 write!(f, "{rows} rows are out of order (first at line {line}); they were put in order")
             }

@@ -11,6 +11,7 @@
 //! | `number` | int64 | a number from 0 | the request in the order of sending |
 //! | `id` | text | | the server's name for the answer |
 //! | `due_ms`, `sent_ms` | double | ms from the beginning of the measurement | when it was due, and sent |
+//! | `sent_unix_ns` | int64 | ns since 1970 UTC | when it was sent, by the wall clock as it was when the load began |
 //! | `held_ms` | double | ms | held back because as many as allowed were in flight |
 //! | `ttft_ms`, `tpot_ms`, `e2e_ms` | double | ms | latencies from sending |
 //! | `asked_input`, `asked_output` | int64 | tokens | lengths that were asked; words for prompts of words |
@@ -58,7 +59,7 @@ enum Kind {
 }
 
 /// Each column but the last with its unit.
-const COLUMNS: [(&str, Kind, &str); 23] = [
+const COLUMNS: [(&str, Kind, &str); 24] = [
     ("concurrency", Kind::Whole, "count"),
     ("rate_per_s", Kind::Float, "requests per second"),
     ("trace_speed", Kind::Float, "factor"),
@@ -67,6 +68,7 @@ const COLUMNS: [(&str, Kind, &str); 23] = [
     ("id", Kind::Text, "none"),
     ("due_ms", Kind::Float, "milliseconds from the beginning of the measurement"),
     ("sent_ms", Kind::Float, "milliseconds from the beginning of the measurement"),
+    ("sent_unix_ns", Kind::Whole, "nanoseconds since 1970 UTC"),
     ("held_ms", Kind::Float, "milliseconds"),
     ("ttft_ms", Kind::Float, "milliseconds from sending"),
     ("tpot_ms", Kind::Float, "milliseconds"),

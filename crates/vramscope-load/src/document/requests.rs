@@ -1,7 +1,7 @@
 //! A row for each request: as a line of JSON, or in a Parquet file.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
@@ -10,8 +10,8 @@ use crate::request::RequestRecord;
 
 impl LoadReport {
     /// Writes a line of JSON for each request, in the order of sending. Times are in milliseconds, `due_ms` and `sent_ms`
-    /// from the beginning of the measurement, the others from sending; what is not known is absent. `level` stands in
-    /// each line as it is given.
+    /// from the beginning of the measurement, the others from sending, and `sent_unix_ns` is on the wall
+    /// clock as it was when the load began; what is not known is absent. `level` stands in each line as it is given.
     ///
     /// # Errors
     /// The writer's.
@@ -29,12 +29,15 @@ impl LoadReport {
         let tokens = record.outcome.as_ref().ok();
         let failure = record.outcome.as_ref().err();
         let of = record.asked.of;
+        let sent = self.anchor.wall.checked_add(record.start).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let sent_unix_ns = sent.and_then(|at| i64::try_from(at.as_nanos()).ok());
         let fields = [
             ("level", level.clone()),
             ("number", json!(record.number)),
             ("id", json!(record.id)),
             ("due_ms", json!(ms(record.due.saturating_sub(self.started)))),
             ("sent_ms", json!(ms(record.start.saturating_sub(self.started)))),
+            ("sent_unix_ns", json!(sent_unix_ns)),
             ("held_ms", json!(ms(record.held))),
             ("ttft_ms", json!(record.ttft().map(ms))),
             ("tpot_ms", json!(record.tpot().map(ms))),

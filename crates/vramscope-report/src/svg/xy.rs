@@ -11,6 +11,8 @@ pub(crate) enum Shape {
     Line,
     /// Steps to the right, as distributions have.
     Step,
+    /// A thin line without points: a fit, or one of many.
+    Curve,
     Points,
 }
 
@@ -32,6 +34,8 @@ pub(crate) enum Mark {
     X(f64, String),
     /// At a value of the vertical axis.
     Y(f64, String),
+    /// Words beside a point of the series.
+    Point(f64, f64, String),
 }
 
 /// Lines over two axes. Values are in the scale of the axes.
@@ -51,10 +55,15 @@ const LEFT: f64 = 70.0;
 const RIGHT: f64 = 780.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 290.0;
+const LEGEND_ROW: f64 = 18.0;
 
 impl Plot {
     pub(crate) fn draw(&self) -> Svg {
-        let mut svg = Svg::new(WIDTH, HEIGHT);
+        let legend = self.legend();
+        let rows = legend.last().map_or(0, |(_, row, _)| row + 1);
+        #[expect(clippy::cast_precision_loss, reason = "a few rows")]
+        let below = if rows > 1 { rows as f64 * LEGEND_ROW } else { 0.0 };
+        let mut svg = Svg::new(WIDTH, HEIGHT + below);
         let points = || self.series.iter().flat_map(|series| series.points.iter());
         let spreads = self.series.iter().flat_map(|series| series.spread.iter().flat_map(|(low, high)| [*low, *high]));
         let marks = |vertical: bool| {
@@ -67,29 +76,48 @@ impl Plot {
         let x = Axis::over(points().map(|point| point.0).chain(marks(false)), self.log_x, LEFT, RIGHT);
         let y = Axis::over(points().map(|point| point.1).chain(spreads).chain(marks(true)), self.log_y, BOTTOM, TOP);
         self.frame(&mut svg, &x, &y);
+        // Words of rules that stand close to each other would lie over each other: each has a row of its own.
+        let mut row = TOP + 12.0;
         for mark in &self.marks {
             match mark {
                 Mark::X(at, words) => {
                     svg.line((x.place(*at), TOP), (x.place(*at), BOTTOM), "rule");
                     let right = x.place(*at) > (LEFT + RIGHT) / 2.0;
                     let (anchor, off) = if right { (Anchor::End, -4.0) } else { (Anchor::Start, 4.0) };
-                    svg.text((x.place(*at) + off, TOP + 12.0), anchor, "soft", words);
+                    svg.text((x.place(*at) + off, row), anchor, "soft", words);
+                    row += 14.0;
                 }
                 Mark::Y(at, words) => {
                     svg.line((LEFT, y.place(*at)), (RIGHT, y.place(*at)), "rule");
-                    svg.text((RIGHT, y.place(*at) - 4.0), Anchor::End, "soft", words);
+                    // Beside the end of the rule, but for where a series passes there.
+                    let near = |point: &&(f64, f64)| {
+                        x.place(point.0) > RIGHT - 160.0 && (y.place(point.1) - y.place(*at) + 8.0).abs() < 16.0
+                    };
+                    let (end, anchor) = if points().any(|point| near(&point)) {
+                        (LEFT + 4.0, Anchor::Start)
+                    } else {
+                        (RIGHT, Anchor::End)
+                    };
+                    svg.text((end, y.place(*at) - 4.0), anchor, "soft", words);
                 }
+                Mark::Point(..) => {}
             }
         }
         for series in &self.series {
             draw_series(&mut svg, series, &x, &y, (&self.x, &self.y));
         }
-        self.legend(&mut svg);
+        self.words_of_points(&mut svg, &x, &y);
+        for (series, row, at) in legend {
+            #[expect(clippy::cast_precision_loss, reason = "a few rows")]
+            let top = if rows > 1 { HEIGHT + row as f64 * LEGEND_ROW } else { 6.0 };
+            svg.rect(at, top, 12.0, 10.0, &format!("f{}", series.colour % 10));
+            svg.text((at + 16.0, top + 9.0), Anchor::Start, "", &short_name(&series.name));
+        }
         svg
     }
 
     fn frame(&self, svg: &mut Svg, x: &Axis, y: &Axis) {
-        for tick in x.ticks() {
+        for tick in self.ticks(x) {
             svg.line((x.place(tick), TOP), (x.place(tick), BOTTOM), "axis");
             svg.text((x.place(tick), BOTTOM + 16.0), Anchor::Middle, "soft", &digits(tick));
         }
@@ -101,20 +129,91 @@ impl Plot {
         svg.text((4.0, TOP - 14.0), Anchor::Start, "soft", &self.y);
     }
 
-    fn legend(&self, svg: &mut Svg) {
-        if self.series.len() < 2 {
-            return;
+    /// Where levels go in powers, the few that were measured say more than round figures between them.
+    fn ticks(&self, x: &Axis) -> Vec<f64> {
+        const FEW: usize = 12;
+        let mut all: Vec<f64> = self
+            .series
+            .iter()
+            .filter(|series| series.shape != Shape::Step)
+            .flat_map(|series| series.points.iter().map(|point| point.0))
+            .filter(|value| value.is_finite())
+            .collect();
+        all.sort_by(f64::total_cmp);
+        all.dedup();
+        if !self.log_x || all.len() < 2 || all.len() > FEW || all.iter().any(|value| value.fract() != 0.0) {
+            return x.ticks();
         }
-        let mut at = LEFT + 110.0;
+        let mut last = f64::NEG_INFINITY;
+        all.retain(|value| {
+            let free = x.place(*value) - last >= 36.0;
+            last = if free { x.place(*value) } else { last };
+            free
+        });
+        all
+    }
+
+    /// Which names stand in which row from where: beside each other above the picture where they fit, else below it.
+    /// Series of one name and colour have one entry.
+    fn legend(&self) -> Vec<(&Series, usize, f64)> {
+        let mut entries: Vec<&Series> = Vec::new();
         for series in &self.series {
-            svg.rect(at, 6.0, 12.0, 10.0, &format!("f{}", series.colour % 10));
-            let name: String = series.name.chars().take(24).collect();
-            svg.text((at + 16.0, 15.0), Anchor::Start, "", &name);
+            if !entries.iter().any(|entry| entry.name == series.name && entry.colour == series.colour) {
+                entries.push(series);
+            }
+        }
+        if entries.len() < 2 {
+            return Vec::new();
+        }
+        let width = |series: &Series| {
             #[expect(clippy::cast_precision_loss, reason = "a few characters")]
-            let width = name.chars().count() as f64 * 6.8 + 34.0;
-            at += width;
+            let letters = short_name(&series.name).chars().count() as f64;
+            letters * 6.8 + 34.0
+        };
+        let fits = LEFT + 110.0 + entries.iter().map(|entry| width(entry)).sum::<f64>() <= RIGHT;
+        let start = if fits { LEFT + 110.0 } else { LEFT };
+        let (mut at, mut row) = (start, usize::from(!fits));
+        let mut placed = Vec::new();
+        for entry in entries {
+            if at > start && at + width(entry) > RIGHT {
+                (at, row) = (start, row + 1);
+            }
+            placed.push((entry, row, at));
+            at += width(entry);
+        }
+        placed
+    }
+
+    /// Words beside points, but for those that would lie over others.
+    fn words_of_points(&self, svg: &mut Svg, x: &Axis, y: &Axis) {
+        let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+        for mark in &self.marks {
+            let Mark::Point(at_x, at_y, words) = mark else { continue };
+            #[expect(clippy::cast_precision_loss, reason = "a few characters")]
+            let width = words.chars().count() as f64 * 6.5;
+            // A front rises to the right: right below its points is free of it.
+            let (px, py) = (x.place(*at_x), y.place(*at_y));
+            let py = if py + 16.0 < BOTTOM { py + 15.0 } else { py - 8.0 };
+            let left = if px + width > RIGHT { px - 7.0 - width } else { px + 7.0 };
+            let free = |(other, other_width, row): &(f64, f64, f64)| {
+                left + width < *other || other + other_width < left || (row - py).abs() > 13.0
+            };
+            if taken.iter().all(free) {
+                svg.text((left, py), Anchor::Start, "soft", words);
+                taken.push((left, width, py));
+            }
         }
     }
+}
+
+/// A name that fits a legend.
+fn short_name(name: &str) -> String {
+    const LONGEST: usize = 34;
+    let mut short: String = name.chars().take(LONGEST).collect();
+    if name.chars().nth(LONGEST).is_some() {
+        short.push('…');
+    }
+    short
 }
 
 fn draw_series(svg: &mut Svg, series: &Series, x: &Axis, y: &Axis, names: (&str, &str)) {
@@ -122,6 +221,7 @@ fn draw_series(svg: &mut Svg, series: &Series, x: &Axis, y: &Axis, names: (&str,
     let colour = series.colour % 10;
     match series.shape {
         Shape::Line => svg.path(&places, &format!("line l{colour}")),
+        Shape::Curve => svg.path(&places, &format!("thin l{colour}")),
         Shape::Step => {
             let mut steps = Vec::with_capacity(places.len() * 2);
             for (place, point) in places.iter().enumerate() {
@@ -138,7 +238,7 @@ fn draw_series(svg: &mut Svg, series: &Series, x: &Axis, y: &Axis, names: (&str,
         let at = places[place].0;
         svg.line((at, y.place(*low)), (at, y.place(*high)), &format!("thin l{colour}"));
     }
-    if series.shape != Shape::Step {
+    if matches!(series.shape, Shape::Line | Shape::Points) {
         for (place, point) in places.iter().zip(&series.points) {
             let words = format!("{}: {} {}, {} {}", series.name, digits(point.0), names.0, digits(point.1), names.1);
             svg.dot(*place, 3.5, &format!("f{colour}"), &words);

@@ -93,6 +93,9 @@ pub(crate) struct Args {
     /// Make every check that is made before a run for each of them, and start none
     #[arg(long)]
     dry_run: bool,
+    /// Also leave a page that people look at in the folder, campaign.html, which grows with each run
+    #[arg(long)]
+    report: bool,
     /// What to print at the end: the table of runs, or with --dry-run the plan
     #[arg(long, value_enum, default_value = "table")]
     format: TableFormat,

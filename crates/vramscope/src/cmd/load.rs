@@ -17,7 +17,7 @@ use vramscope_load::LoadError;
 use vramscope_load::document::{FindingDocument, LoadDocument};
 use vramscope_schema::ExitCode;
 
-use crate::exit;
+use crate::exit::{self, OrExit as _};
 use crate::output::{self, Format};
 use crate::signals::Signals;
 use measure::Measurer;
@@ -37,6 +37,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 async fn load(args: &Args, signals: &Signals) -> anyhow::Result<ExitCode> {
     // What cannot be is told before a server is asked anything, or started.
+    if args.report && args.output.is_none() && args.experiments.experiment.is_none() {
+        let nowhere = || Err(anyhow::anyhow!("--report leaves its page beside the document: name it with -o"));
+        return nowhere().or_exit(ExitCode::Usage);
+    }
     let checked = plan::checked(args).await?;
     let folder = match args.experiments.experiment {
         Some(_) => {
@@ -157,6 +161,10 @@ fn finish(
             document.findings.extend(broke_off);
             if let Some(path) = &args.output {
                 output::write_json(path, &document)?;
+                if args.report {
+                    let name = path.display().to_string();
+                    super::report::beside(&path.with_extension("html"), &name, &document)?;
+                }
             }
             match args.format {
                 Format::Json => output::print_json(&document)?,
@@ -169,7 +177,7 @@ fn finish(
             let something = results.document.measurements().next().is_some();
             let folder = folder.filter(|_| something);
             if let Some(folder) = folder {
-                folder.write(&results)?;
+                folder.write(&results, args.report)?;
             }
             match args.format {
                 Format::Json => output::print_json(&results.document)?,

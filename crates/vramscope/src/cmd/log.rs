@@ -73,6 +73,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(exit_code(&report))
 }
 
+/// What logs say, as the document of them.
+pub(crate) fn document(files: &[PathBuf]) -> anyhow::Result<LogDocument> {
+    Ok(LogDocument::of(&read(LogParser::new(), files)?))
+}
+
 /// An engine that failed is an answer of its own.
 fn exit_code(report: &LogReport) -> ExitCode {
     let failed = report.engines.iter().any(|engine| !engine.facts.failures.is_empty());

@@ -128,6 +128,12 @@ async fn profile(args: &Args, output: Option<&Path>, session: &Session) -> anyho
         if !args.quiet && !args.part_of_campaign {
             output::say(&format!("profile written to {}", paths.profile.display()));
         }
+        if args.report && !args.part_of_campaign {
+            let page = super::report::of_profile(&paths.profile, &paths.folder)?;
+            if !args.quiet {
+                output::say(&format!("page written to {}", page.display()));
+            }
+        }
         // How the run went matters more than whether somebody still listened.
         if code != ExitCode::Success {
             ended = code;

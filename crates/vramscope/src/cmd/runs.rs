@@ -51,8 +51,14 @@ pub(crate) enum TableFormat {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    show(&sweep(&args.paths)?, args.format)?;
+    Ok(ExitCode::Success)
+}
+
+/// All runs that are meant by these paths.
+pub(crate) fn sweep(paths: &[PathBuf]) -> anyhow::Result<Sweep> {
     let mut rows = Vec::new();
-    for found in find::runs(&args.paths)? {
+    for found in find::runs(paths)? {
         match input::runs(&found.path) {
             Ok(runs) => {
                 let name = found.path.display().to_string();
@@ -68,12 +74,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     if rows.is_empty() {
-        let places: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
+        let places: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         let none = anyhow!("no profile or recording that can be read is in {}", places.join(", "));
         return Err(none).or_exit(ExitCode::BadInput);
     }
-    show(&Sweep::of(rows), args.format)?;
-    Ok(ExitCode::Success)
+    Ok(Sweep::of(rows))
 }
 
 /// Prints runs.

@@ -2,18 +2,19 @@
 
 mod convert;
 mod render;
-mod source;
+pub(crate) mod source;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use vramscope_schema::ExitCode;
-use vramscope_timeline::{AnalysisOptions, Passes as _, analyse};
+use vramscope_timeline::document::TimelineReport;
+use vramscope_timeline::{AnalysisOptions, Passes, analyse};
 
 use crate::exit::OrExit as _;
 use crate::output::{self, Format};
 use convert::Output;
-use source::Recording;
+pub(crate) use source::Recording;
 
 /// Show what a recording of GPU readings says: statistics, phases, idle times, energy, gaps
 ///
@@ -58,6 +59,31 @@ pub(crate) struct Args {
     format: Format,
 }
 
+/// A recording, or one of which somebody else sees every item too.
+pub(crate) trait Read: Passes {
+    /// The recording itself.
+    fn recording(&mut self) -> &mut Recording;
+}
+
+impl Read for Recording {
+    fn recording(&mut self) -> &mut Recording {
+        self
+    }
+}
+
+/// What a recording says, without how its readings go together.
+pub(crate) fn report(recording: &mut impl Read, path: &Path) -> anyhow::Result<TimelineReport> {
+    analysed(recording, path, &AnalysisOptions::default())
+}
+
+fn analysed(recording: &mut impl Read, path: &Path, options: &AnalysisOptions) -> anyhow::Result<TimelineReport> {
+    let failed = || format!("failed to use {}", path.display());
+    let mut report = analyse(recording, options).with_context(failed).or_exit(ExitCode::BadInput)?;
+    recording.recording().end_progress();
+    recording.recording().amend(&mut report);
+    Ok(report)
+}
+
 /// Shows a recording.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let failed = || format!("failed to use {}", args.file.display());
@@ -70,9 +96,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         correlate: args.correlate,
         ..AnalysisOptions::default()
     };
-    let mut report = analyse(&mut recording, &options).with_context(failed).or_exit(ExitCode::BadInput)?;
-    recording.end_progress();
-    recording.amend(&mut report);
+    let report = analysed(&mut recording, &args.file, &options)?;
     if let Some(output) = &args.output {
         for note in convert::write(&recording, output).with_context(failed)? {
             output::say(&format!("note: {}: {note}", output.path.display()));

@@ -161,6 +161,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Success)
 }
 
+/// The document of traces, as `--format json` prints it, with the stacks of a flame graph: of one, or of several as the
+/// ranks of a run.
+pub(crate) fn document(files: &[PathBuf]) -> anyhow::Result<serde_json::Value> {
+    let options = Options { stacks: true, ..base_options(None)? };
+    let analyse = |file: &PathBuf| {
+        let source = Source::file(file);
+        Ok((in_file(summarize(&source, &options), &source)?, None))
+    };
+    let analysed = files.iter().map(analyse).collect::<anyhow::Result<Vec<Analysed>>>()?;
+    let mut documents = documents(None, &analysed);
+    Ok(match (documents.pop(), documents.is_empty()) {
+        (Some(document), true) => serde_json::to_value(document)?,
+        (last, _) => {
+            documents.extend(last);
+            serde_json::to_value(RanksDocument::of(documents))?
+        }
+    })
+}
+
 /// An answer of the library; an error that says only where in a file it is gets the file's name.
 fn in_file<T>(answer: Result<T, TraceError>, source: &Source) -> anyhow::Result<T> {
     let code = match &answer {

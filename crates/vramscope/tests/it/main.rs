@@ -14,6 +14,7 @@ mod compare;
 mod doctor;
 mod estimate;
 mod explain;
+mod export;
 mod fit;
 mod gpus;
 mod guides;
@@ -27,13 +28,15 @@ mod migrate;
 mod monitor;
 #[cfg(unix)]
 mod profile;
+mod report;
 mod runs;
 mod schema;
 mod timeline;
 mod trace;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// The workspace's root.
 fn root() -> PathBuf {
@@ -53,4 +56,14 @@ fn stdout(output: &Output) -> String {
 
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("output is text")
+}
+
+/// The same with something on its stdin.
+fn vramscope_with_stdin(args: &[&str], text: &[u8]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vramscope"));
+    command.args(args).current_dir(root()).env_remove("COLUMNS");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    child.stdin.take().expect("a pipe").write_all(text).expect("it reads");
+    child.wait_with_output().expect("the command ends")
 }

@@ -156,7 +156,17 @@ impl Columns {
 
     /// What a reader of the log should know of its columns.
     pub(super) fn notes(&self) -> Vec<Note> {
-        if self.has(Column::Index) { Vec::new() } else { vec![Note::NoIndexColumn] }
+        let names = self.has(Column::Index) || self.name_in_place_of_index().is_some();
+        if names { Vec::new() } else { vec![Note::NoIndexColumn] }
+    }
+
+    /// The column that tells devices apart where no index does: the UUID, else the bus address.
+    pub(super) fn name_in_place_of_index(&self) -> Option<usize> {
+        if self.has(Column::Index) {
+            return None;
+        }
+        let place = |kind| self.heads.iter().position(|head| head.kind == kind);
+        place(Column::Uuid).or_else(|| place(Column::PciBusId))
     }
 }
 

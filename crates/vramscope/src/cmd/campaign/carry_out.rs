@@ -42,10 +42,10 @@ pub(super) fn run(args: &Args, plan: &[Planned], path: &Path, session: &Session)
     plan::keep(plan, &earlier, path)?;
     let rows = Rows::read(&folder, plan, &earlier).or_exit(ExitCode::BadInput)?;
     let mut work = Work { args, plan, folder, session, owner, rows };
-    work.rows.write(path)?;
+    work.rows.write(path, args.report)?;
     let ended = work.all();
     // However it ended: the table says how far everything is.
-    let written = work.rows.write(path);
+    let written = work.rows.write(path, args.report);
     runs::show(&work.rows.sweep(), args.format)?;
     work.tell(path);
     written?;
@@ -98,7 +98,7 @@ impl Work<'_> {
             if first == ExitCode::Success {
                 first = ended.code;
             }
-            self.rows.write(self.folder.path())?;
+            self.rows.write(self.folder.path(), self.args.report)?;
             if ended.last {
                 return Ok(ended.code);
             }

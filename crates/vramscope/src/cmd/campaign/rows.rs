@@ -10,7 +10,7 @@ use vramscope_schema::RunState;
 use vramscope_schema::v3::{Profile, RunStatus};
 
 use super::plan::Planned;
-use crate::cmd::runs;
+use crate::cmd::{report, runs};
 use crate::exit;
 use crate::{input, output};
 
@@ -143,11 +143,16 @@ impl Rows {
     }
 
     /// Brings the tables up to date. Each replaces the one before as a whole, or not at all.
-    pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+    pub(super) fn write(&self, folder: &Path, page: bool) -> anyhow::Result<()> {
         let sweep = self.sweep();
         let csv = runs::csv(&sweep)?;
         output::write_file(&folder.join(layout::CAMPAIGN_TABLE), |out| Ok(out.write_all(csv.as_bytes())?))?;
-        output::write_json(&folder.join(layout::CAMPAIGN_RUNS), &RunsDocument::of(&sweep))
+        let document = RunsDocument::of(&sweep);
+        output::write_json(&folder.join(layout::CAMPAIGN_RUNS), &document)?;
+        if page {
+            report::beside(&folder.join(layout::CAMPAIGN_PAGE), &folder.display().to_string(), &document)?;
+        }
+        Ok(())
     }
 }
 

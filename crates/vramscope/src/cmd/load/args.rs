@@ -134,6 +134,9 @@ pub(crate) struct Args {
     /// A row for each request, with the time of each chunk: lines of JSON, or Parquet where FILE ends in .parquet
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) requests: Option<PathBuf>,
+    /// Also leave a page that people look at: beside the document, with .html, or in the folder of experiments
+    #[arg(long, help_heading = "Output")]
+    pub(crate) report: bool,
     /// What to print: a table for people, or the document
     #[arg(long, value_enum, default_value = "table", help_heading = "Output")]
     pub(crate) format: Format,

@@ -59,6 +59,9 @@ pub(crate) struct Args {
     /// Run so often, and say how far the runs agree
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) repeat: u32,
+    /// Also leave a page that people look at beside the profile: the same name with .html
+    #[arg(long)]
+    pub(crate) report: bool,
     /// Go on in spite of what the checks before the start say
     #[arg(long)]
     pub(crate) force: bool,

@@ -11,14 +11,14 @@ use vramscope_timeline::{Item, Passes, RecordingFile};
 use crate::progress::Progress;
 
 /// A recording.
-pub(super) struct Recording {
-    pub(super) path: PathBuf,
-    pub(super) form: Form,
+pub(crate) struct Recording {
+    pub(crate) path: PathBuf,
+    pub(crate) form: Form,
     progress: Progress,
 }
 
 /// What it is.
-pub(super) enum Form {
+pub(crate) enum Form {
     /// JSON lines or Parquet: gone through anew each time.
     Ours(RecordingFile),
     /// CSV, what another tool logged, or something compressed: read into memory.
@@ -26,7 +26,7 @@ pub(super) enum Form {
 }
 
 impl Recording {
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let form = if is_ours(path)? {
             Form::Ours(RecordingFile::open(path)?)
         } else {
@@ -39,8 +39,13 @@ impl Recording {
         Ok(Self { path: path.to_owned(), form, progress: Progress::new() })
     }
 
+    /// A log that is in memory.
+    pub(crate) fn of_log(path: &Path, log: GpuLog) -> Self {
+        Self { path: path.to_owned(), form: Form::Foreign(Box::new(log)), progress: Progress::new() }
+    }
+
     /// States what a foreign log has of its own: its notes, and a clock of an unknown zone.
-    pub(super) fn amend(&self, report: &mut TimelineReport) {
+    pub(crate) fn amend(&self, report: &mut TimelineReport) {
         let Form::Foreign(log) = &self.form else { return };
         report.complete &= !log.notes.iter().any(|note| matches!(note, GpuLogNote::TornLastLine { .. }));
         report.notes.extend(log.notes.iter().map(ToString::to_string));
@@ -50,7 +55,7 @@ impl Recording {
         }
     }
 
-    pub(super) fn end_progress(&mut self) {
+    pub(crate) fn end_progress(&mut self) {
         self.progress.end();
     }
 }

@@ -1,6 +1,6 @@
 //! `vramscope trace slice`: a part of a trace as a smaller trace.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use vramscope_schema::ExitCode;
 use vramscope_trace::{Compression, Options, Source, slice};
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let source = Source::file(&args.file);
     let window = super::window(&source, Some(args.between), &Options::default())?;
     let Some(window) = window else { return Ok(ExitCode::Success) };
-    let compression = compression(&args.output);
+    let compression = Compression::of_ending(&args.output);
     let mut report = None;
     output::write_file(&args.output, |out| {
         report = Some(super::in_file(slice(&source, window, compression, out), &source)?);
@@ -53,12 +53,4 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::Success)
-}
-
-fn compression(path: &Path) -> Compression {
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("gz") => Compression::Gzip,
-        Some("zst") => Compression::Zstd,
-        _ => Compression::Plain,
-    }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use vramscope_schema::ExitCode;
 
 use super::{Results, files, summary};
+use crate::cmd::report;
 use crate::exit::OrExit as _;
 use crate::output;
 
@@ -20,6 +21,8 @@ const LATENCY: &str = "latency_results.csv";
 const THROUGHPUT: &str = "throughput_results.csv";
 const LENGTHS: &str = "sequence_length_results.csv";
 const SUMMARY: &str = "summary.md";
+/// The page of `--report`.
+const PAGE: &str = "report.html";
 /// What an engine that was started printed.
 const LOG: &str = "engine.log";
 /// A document is looked into up to this size: one of a suite is a hundred times smaller.
@@ -73,7 +76,7 @@ impl Folder {
     }
 
     /// Writes all files, the document last. What an earlier run left and this one does not measure goes.
-    pub(in crate::cmd::load) fn write(&self, results: &Results) -> anyhow::Result<()> {
+    pub(in crate::cmd::load) fn write(&self, results: &Results, page: bool) -> anyhow::Result<()> {
         let document = &results.document;
         let latency = document.latency.as_ref().map(|_| files::latency(&results.requests)).transpose()?;
         let throughput = document.throughput.as_ref().map(files::throughput).transpose()?;
@@ -91,7 +94,14 @@ impl Folder {
         }
         let text = summary::markdown(document);
         output::write_file(&self.path.join(SUMMARY), |out| Ok(out.write_all(text.as_bytes())?))?;
-        output::write_json(&self.path.join(DOCUMENT), document)
+        output::write_json(&self.path.join(DOCUMENT), document)?;
+        let shown = self.path.join(PAGE);
+        if page {
+            report::beside(&shown, &self.path.display().to_string(), document)?;
+        } else if self.begun && shown.exists() {
+            fs::remove_file(shown).or_exit(ExitCode::CannotWrite)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,93 @@
+//! Tables that are not endless, and words of sentences.
+
+use crate::cell::Cell;
+use crate::page::{Block, Table};
+use crate::pages::named::MOST_ROWS;
+use crate::unit::Unit;
+
+#[expect(clippy::cast_precision_loss, reason = "a number of rows")]
+pub(super) fn float(count: usize) -> f64 {
+    count as f64
+}
+
+/// A table of at most as many rows as somebody reads, with a sentence on those that are left out.
+pub(super) fn bounded(mut table: Table) -> Vec<Block> {
+    let all = table.rows.len();
+    table.rows.truncate(MOST_ROWS);
+    let table = Block::Table(table);
+    if all <= MOST_ROWS {
+        return vec![table];
+    }
+    let left = all - MOST_ROWS;
+    vec![table, Block::Text(format!("The table has the first {MOST_ROWS} rows; {left} more are in the document."))]
+}
+
+/// The table of a picture, cut likewise.
+pub(super) fn beneath(mut table: Table) -> Table {
+    if table.rows.len() > MOST_ROWS {
+        let left = table.rows.len() - MOST_ROWS;
+        table.rows.truncate(MOST_ROWS);
+        table.caption = format!("{}; {left} more rows are in the document", table.caption);
+    }
+    table
+}
+
+/// One of many in a sentence: `1 run`, `2 runs`.
+pub(super) fn many(count: usize, one: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", Unit::Count.show(float(count)))
+}
+
+/// Words after each other: `a, b and c`.
+pub(super) fn listed(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+/// A cell of a figure that was worked out here.
+pub(super) fn derived(value: Option<f64>, unit: Unit) -> Cell {
+    value.filter(|value| value.is_finite()).map_or_else(Cell::absent, |value| Cell::text(unit.show(value)))
+}
+
+/// A foreign name that fits into a sentence.
+pub(super) fn brief(name: &str) -> String {
+    const LONGEST: usize = 60;
+    let letters = name.chars().count();
+    if letters <= LONGEST {
+        return name.to_owned();
+    }
+    // The end of a path tells more than its beginning.
+    let end: String = name.chars().skip(letters - (LONGEST - 1)).collect();
+    format!("…{end}")
+}
+
+/// What names of paths have in common before the last slash of it, in bytes.
+pub(super) fn common_folder(names: &[&str]) -> usize {
+    let Some(first) = names.first() else { return 0 };
+    let shared = names.iter().fold(first.len(), |shared, name| {
+        let same = first.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+        shared.min(same)
+    });
+    if names.len() < 2 {
+        return first.rfind('/').map_or(0, |at| at + 1);
+    }
+    first.as_bytes()[..shared].iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_common_folder_ends_behind_a_slash_and_within_every_name() {
+        assert_eq!(common_folder(&["a/b/c1", "a/b/c2"]), 4);
+        assert_eq!(common_folder(&["a/b", "x/b"]), 0);
+        assert_eq!(common_folder(&["runs/only"]), 5);
+        assert_eq!(common_folder(&["é/a", "é/b"]), 3);
+        assert_eq!(common_folder(&["a/", "a/"]), 2);
+        assert_eq!(common_folder(&[]), 0);
+    }
+}

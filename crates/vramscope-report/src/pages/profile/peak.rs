@@ -1,0 +1,315 @@
+//! The peak taken apart.
+
+use crate::cell::{Cell, Tone};
+use crate::node::Node;
+use crate::page::{Block, Picture, Section, Table};
+use crate::pages::named::{self, MOST_ROWS};
+use crate::pages::parts::{PARTS, Sized, sum, total};
+use crate::pages::run::Run;
+use crate::pages::waterfall::{Level, Step, waterfall};
+use crate::svg::{Bar, Stack, bars, stacks};
+use crate::unit::Unit;
+
+/// More GPUs than this have no bar of their own.
+const MOST_BARS: usize = 40;
+
+pub(super) fn section(run: &Run<'_>) -> Option<Section> {
+    let mut blocks = Vec::new();
+    blocks.extend(parts_picture(run).map(Block::Picture));
+    blocks.extend(parts_table(run).map(Block::Table));
+    blocks.extend(devices(run));
+    blocks.extend(expectation(run));
+    (!blocks.is_empty()).then(|| Section::new("The peak taken apart", blocks))
+}
+
+/// From all memory of the GPUs down to what was free.
+fn parts_picture(run: &Run<'_>) -> Option<Picture> {
+    let peak = run.peak().number()?;
+    let card = total(&run.card());
+    let free = total(&run.free());
+    let mut figures = Table::new("What is taken off, in order", &["", "#memory"]);
+    let mut steps = Vec::new();
+    let mut first: Level = ("peak".to_owned(), peak, 9, Unit::Memory.show(peak));
+    if let Some(card) = card {
+        let name = if run.gpus() > 1 { "all memory of the GPUs" } else { "all memory of the GPU" };
+        figures.row([name.into(), sum(&run.card())]);
+        first = (name.to_owned(), card, 9, Unit::Memory.show(card));
+        // Rounding apart there is nothing else between the card's total, what was in use and what was free.
+        let held_back = free.map(|free| card - peak - free).filter(|held| *held >= 1.0);
+        if let Some(held_back) = held_back {
+            steps.push(Step::less("held back by the driver", held_back, 9, Unit::Memory.show(held_back)));
+            figures.row(["held back by the driver".into(), Cell::text(Unit::Memory.show(held_back))]);
+        }
+    } else {
+        figures.row(["peak".into(), run.peak().figure(Unit::Memory)]);
+    }
+    let parts = run.all_parts();
+    if parts.is_empty() {
+        return None;
+    }
+    for part in &parts {
+        let unit = part.unit();
+        let mut step = Step::less(part.name(), part.bytes(), part.colour(), unit.show(part.bytes()));
+        let within = part.more.as_ref().and_then(|more| more.at("resolution_bytes").number());
+        // Digits that are not printed are smaller than what can be drawn, but for small parts of large cards.
+        step.interval =
+            within.filter(|within| *within > peak / 500.0).map(|within| (part.bytes() - within, part.bytes() + within));
+        figures.row([Cell::text(part.name()), part.size.figure(unit)]);
+        steps.push(step);
+    }
+    let last = free.map(|free| ("free".to_owned(), free, 9, Unit::Memory.show(free)));
+    if free.is_some() {
+        figures.row(["free".into(), sum(&run.free())]);
+    }
+    let words = words(run, &parts);
+    let sparks = vec![("parts in order".to_owned(), parts.iter().map(Sized::bytes).collect())];
+    figures.caption = format!(
+        "{}; sums over several GPUs and what the driver holds back (all memory less the peak less what is free) are computed here",
+        figures.caption
+    );
+    Some(Picture {
+        title: "Where the peak went".to_owned(),
+        words,
+        svg: waterfall(Some(first), &steps, last),
+        table: Some(figures),
+        sparks,
+    })
+}
+
+fn words(run: &Run<'_>, parts: &[Sized<'_>]) -> String {
+    let mut parts: Vec<&Sized<'_>> = parts.iter().filter(|part| part.bytes() != 0.0).collect();
+    parts.sort_by(|a, b| b.bytes().abs().total_cmp(&a.bytes().abs()));
+    let named: Vec<String> =
+        parts.iter().take(10).map(|part| format!("{} {}", part.name(), part.size.figure(part.unit()).text)).collect();
+    let peak = run.peak().figure(Unit::Memory).text;
+    let free = sum(&run.free());
+    let free = if free.is_absent() { String::new() } else { format!("; {} stayed free", free.text) };
+    format!("The peak of {peak} is {}{free}.", named.join(", "))
+}
+
+/// Each part with how well it is known, and why.
+fn parts_table(run: &Run<'_>) -> Option<Table> {
+    let mut table = Table::new(
+        "The parts of the peak. Peak = baseline + parts + residual, exactly",
+        &["part", "#memory", "#give or take", "#share", "known how", "by", "that is", "log lines"],
+    );
+    for part in run.all_parts() {
+        let Some(more) = &part.more else {
+            let unit = part.unit();
+            let share = match part.kind {
+                "residual" => run.breakdown.at("residual_percentage").figure(Unit::Percent),
+                _ => Cell::absent(),
+            };
+            let what = part.part.map_or_else(Cell::absent, |part| Cell::text(part.what));
+            let known = confidence(&known_of_sum(run, part.kind));
+            table.row([
+                Cell::text(part.name()),
+                part.size.figure(unit),
+                Cell::absent(),
+                share,
+                known,
+                Cell::absent(),
+                what,
+            ]);
+            continue;
+        };
+        let method = more.at("method").text().map_or_else(Cell::absent, |method| Cell::text(named::words(method)));
+        table.row([
+            Cell::text(part.name()),
+            part.size.figure(Unit::Memory),
+            more.at("resolution_bytes").figure(Unit::Memory),
+            more.at("share_of_peak_pct").figure(Unit::Percent),
+            confidence(&more.at("confidence")),
+            method,
+            more.at("detail").cell(),
+            named::lines(&more.at("log_lines")),
+        ]);
+    }
+    if run.peak().is_there() {
+        table.row([Cell::text("peak"), run.peak().figure(Unit::Memory)]);
+    }
+    (!table.rows.is_empty()).then(|| table.without_empty_columns())
+}
+
+/// What earlier documents say of how well a sum is known.
+fn known_of_sum<'d>(run: &Run<'d>, kind: &str) -> Node<'d> {
+    let name = match kind {
+        "model_weights" => "weights",
+        "residual" => "overhead",
+        other => other,
+    };
+    run.breakdown.at("confidence_levels").at(name)
+}
+
+/// How well something is known, with what is the least worth in another colour.
+fn confidence(word: &Node<'_>) -> Cell {
+    match word.text() {
+        Some("assumed") => word.cell().tone(Tone::Warning),
+        Some(_) => word.cell(),
+        None => Cell::absent(),
+    }
+}
+
+/// Each GPU alone.
+fn devices(run: &Run<'_>) -> Vec<Block> {
+    let devices = run.breakdown.at("per_device").items();
+    if devices.len() < 2 {
+        return Vec::new();
+    }
+    let mut heads = vec!["#GPU", "#peak", "#baseline"];
+    let names: Vec<String> = PARTS.iter().map(|part| format!("#{}", part.name)).collect();
+    heads.extend(names.iter().map(String::as_str));
+    heads.push("#residual");
+    let mut table = Table::new("Each GPU at the instant of the total's peak", &heads);
+    for device in devices.iter().take(MOST_ROWS + 1) {
+        let mut row = vec![named::identity(&device.at("gpu"))];
+        row.extend(["peak_bytes", "baseline_bytes"].map(|name| device.at(name).figure(Unit::Memory)));
+        row.extend(
+            PARTS
+                .iter()
+                .map(|part| size(device, part.kind).map_or_else(Cell::absent, |size| size.figure(Unit::Memory))),
+        );
+        row.push(device.at("residual_bytes").figure(Unit::SignedMemory));
+        table.row(row);
+    }
+    let mut blocks = Vec::new();
+    let stack = |device: &Node<'_>| {
+        let name = format!("GPU {}", device.at("gpu").words().unwrap_or_else(|| "?".to_owned()));
+        let words = device.at("peak_bytes").figure(Unit::Memory).text;
+        let mut parts = Vec::new();
+        let mut part = |name: &str, size: &Node<'_>, colour| {
+            if let Some(bytes) = size.number() {
+                parts.push((bytes, colour, format!("{name}: {}", Unit::Memory.show(bytes))));
+            }
+        };
+        part("baseline", &device.at("baseline_bytes"), 0);
+        for one in PARTS {
+            part(one.name, &size(device, one.kind).unwrap_or_else(|| device.at("")), one.colour);
+        }
+        part("residual", &device.at("residual_bytes"), 8);
+        Stack { name, parts, words }
+    };
+    let rows: Vec<Stack> = devices.iter().take(MOST_BARS).map(stack).collect();
+    let levels: Vec<f64> = devices.iter().filter_map(|device| device.at("peak_bytes").number()).collect();
+    let low = levels.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = levels.iter().copied().fold(0.0, f64::max);
+    let cut = if devices.len() > MOST_BARS { format!(" The first {MOST_BARS} are drawn.") } else { String::new() };
+    let words = format!(
+        "At the peak {} GPUs held between {} and {} each.{cut}",
+        devices.len(),
+        Unit::Memory.show(if low.is_finite() { low } else { 0.0 }),
+        Unit::Memory.show(high)
+    );
+    let mut colours = vec![("baseline".to_owned(), 0)];
+    colours.extend(PARTS.iter().map(|part| (part.name.to_owned(), part.colour)));
+    colours.push(("residual".to_owned(), 8));
+    let drawn = |colour: usize| rows.iter().any(|row| row.parts.iter().any(|part| part.1 == colour && part.0 > 0.0));
+    colours.retain(|(_, colour)| drawn(*colour));
+    blocks.push(Block::Picture(Picture {
+        title: "Each GPU".to_owned(),
+        words,
+        svg: stacks(&rows, &colours, Unit::Memory),
+        table: Some(table.without_empty_columns().at_most(MOST_ROWS)),
+        sparks: vec![("peak of each".to_owned(), levels)],
+    }));
+    blocks.extend(uneven(run).map(Block::Sentence));
+    blocks
+}
+
+/// The size of a part of one GPU.
+fn size<'d>(device: &Node<'d>, kind: &str) -> Option<Node<'d>> {
+    let mut parts = device.at("components").items().into_iter();
+    parts.find(|part| part.at("kind").text() == Some(kind)).map(|part| part.at("size_bytes"))
+}
+
+/// What several GPUs cost beside one.
+fn uneven(run: &Run<'_>) -> Option<Vec<Cell>> {
+    let (overhead, uneven) =
+        (run.root.path("gpu_info/multi_gpu_overhead_bytes"), run.root.path("gpu_info/imbalance_pct"));
+    let mut text: Vec<Cell> = Vec::new();
+    if overhead.is_there() {
+        text.extend([overhead.figure(Unit::Memory), " exist only because there are several GPUs. ".into()]);
+    }
+    if uneven.is_there() {
+        text.extend(["The GPUs differ by ".into(), uneven.figure(Unit::Percent), " at the peak.".into()]);
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// What was predicted, beside what came.
+fn expectation(run: &Run<'_>) -> Vec<Block> {
+    let expectation = run.root.at("expectation");
+    let heads = ["what", "#predicted", "#least", "#most", "#came", "#error", "known how", "predicted by", "came from"];
+    let mut table = Table::new("Predicted before the start, beside what came; each of one GPU", &heads);
+    let mut drawn = Vec::new();
+    let (mut within, mut observed) = (0_usize, 0_usize);
+    let mut row = |one: &Node<'_>, end: &str, unit: Unit| {
+        let at = |name: &str| one.at(&format!("{name}{end}"));
+        let number = |name: &str| at(name).number();
+        let mut came = at("observed").figure(unit);
+        if let (Some(low), Some(high), Some(value)) = (number("low"), number("high"), number("observed")) {
+            observed += 1;
+            let inside = (low..=high).contains(&value);
+            within += usize::from(inside);
+            came = came.tone(if inside { Tone::Good } else { Tone::Warning });
+        }
+        let words = |name: &str| one.at(name).text().map_or_else(Cell::absent, |text| Cell::text(named::words(text)));
+        table.row([
+            words("name"),
+            at("predicted").figure(unit),
+            at("low").figure(unit),
+            at("high").figure(unit),
+            came,
+            one.at("error_pct").figure(Unit::Percent),
+            confidence(&one.at("confidence")),
+            words("predicted_method"),
+            words("observed_method"),
+        ]);
+    };
+    for one in expectation.at("memory").items().iter().take(MOST_ROWS) {
+        row(one, "_bytes", Unit::Memory);
+        // The request is an upper bound of the others and no part beside them.
+        if one.at("name").text() != Some("requested") && drawn.len() < MOST_BARS {
+            drawn.extend(predicted_bar(one));
+        }
+    }
+    for one in expectation.at("counts").items().iter().take(MOST_ROWS) {
+        row(one, "", Unit::Count);
+    }
+    if table.rows.is_empty() {
+        return Vec::new();
+    }
+    let expected = match (expectation.at("fits").is_there(), expectation.at("fits").is_true()) {
+        (true, true) => "The engine was expected to start.".to_owned(),
+        (true, false) => {
+            let failure =
+                expectation.at("failure").text().map_or_else(String::new, |text| format!(" ({})", named::words(text)));
+            format!("The engine was expected to refuse to start{failure}.")
+        }
+        (false, _) => String::new(),
+    };
+    let words = format!("{expected} {within} of {observed} figures that came lie within what was predicted.");
+    if drawn.is_empty() {
+        return vec![Block::Text(words), Block::Table(table.without_empty_columns())];
+    }
+    let words = format!("{words} Bars are what came, whiskers the predicted interval, dashed rules the prediction.");
+    vec![Block::Picture(Picture {
+        title: "Predicted and measured".to_owned(),
+        words: words.trim_start().to_owned(),
+        svg: bars(&drawn, Unit::Memory),
+        table: Some(table.without_empty_columns()),
+        sparks: Vec::new(),
+    })]
+}
+
+fn predicted_bar(one: &Node<'_>) -> Option<Bar> {
+    let number = |name: &str| one.at(name).number();
+    let predicted = number("predicted_bytes")?;
+    let observed = number("observed_bytes");
+    let name = named::words(one.at("name").text()?);
+    let words = observed.map_or_else(|| "not seen".to_owned(), |bytes| Unit::Memory.show(bytes));
+    let mut bar = Bar::new(name, 0.0, observed.unwrap_or(0.0), 1, words);
+    bar.predicted = Some(predicted);
+    bar.interval = number("low_bytes").zip(number("high_bytes")).map(|(low, high)| (low.min(high), high.max(low)));
+    Some(bar)
+}

@@ -1,0 +1,265 @@
+//! What an axis of a sweep does while everything else stays as it is, and the front of throughput and latency.
+
+use super::Runs;
+use crate::cell::Cell;
+use crate::node::Node;
+use crate::page::{Block, Picture, Table};
+use crate::pages::figure::beneath;
+use crate::pages::levels::front_of;
+use crate::svg::{Mark, Plot, Series, Shape};
+use crate::unit::{Unit, digits};
+
+/// More than these have no colours that are told from each other: the others are drawn pale.
+const MOST_COLOURED: usize = 6;
+/// So many runs of the front are named in words, and beside their points.
+const MOST_NAMED: usize = 12;
+/// Figures that differ by more times are drawn in powers.
+const FAR_APART: f64 = 30.0;
+/// Figures that differ by less need no picture.
+const SAME: f64 = 0.01;
+/// What is drawn over an axis: its key, its words, its unit.
+const FIGURES: [(&str, &str, Unit); 3] = [
+    ("tokens_per_second", "tokens per second", Unit::PerSecond),
+    ("mean_latency_ms", "mean latency", Unit::Milliseconds),
+    ("peak_bytes", "memory at the peak", Unit::Memory),
+];
+
+/// What tells each series from the others of its axis: the settings in which they differ.
+pub(super) fn names(series: &[&Node<'_>]) -> Vec<String> {
+    let of = |one: &Node<'_>| -> Vec<(String, String)> {
+        let members = one.at("fixed").members();
+        members.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.words()?))).collect()
+    };
+    let all: Vec<Vec<(String, String)>> = series.iter().map(|one| of(one)).collect();
+    let differs = |setting: &(String, String)| all.iter().any(|other| !other.contains(setting));
+    all.iter()
+        .map(|fixed| {
+            let own: Vec<String> = fixed
+                .iter()
+                .filter(|setting| differs(setting))
+                .map(|(name, value)| format!("{} {value}", short(name)))
+                .collect();
+            own.join(", ")
+        })
+        .collect()
+}
+
+/// A setting's name as it fits a legend.
+fn short(name: &str) -> String {
+    match name {
+        "input_len" => "prompt".to_owned(),
+        "output_len" => "answer".to_owned(),
+        "batch_size" => "batch".to_owned(),
+        "tensor_parallel_size" => "TP".to_owned(),
+        other => other.replace('_', " "),
+    }
+}
+
+/// Places of series, that with the most throughput first: it is told of, and coloured.
+pub(super) fn order(series: &[&Node<'_>]) -> Vec<usize> {
+    let most = |one: &Node<'_>| {
+        let points = one.at("points").items();
+        points.iter().filter_map(|point| point.at("tokens_per_second").number()).fold(0.0, f64::max)
+    };
+    let most: Vec<f64> = series.iter().map(|one| most(one)).collect();
+    let mut order: Vec<usize> = (0..series.len()).collect();
+    order.sort_by(|a, b| most[*b].total_cmp(&most[*a]));
+    order
+}
+
+/// The series of an axis: throughput, latency and memory over its values.
+pub(super) fn pictures(series: &[Node<'_>], axis: &str, words: &str) -> Vec<Block> {
+    let its: Vec<&Node<'_>> = series.iter().filter(|one| one.at("axis").text() == Some(axis)).collect();
+    let names = names(&its);
+    let order = order(&its);
+    let mut table = Some(table(&its, &names, words));
+    let mut blocks = Vec::new();
+    for figure in FIGURES {
+        if let Some(same) = same(&its, words, figure) {
+            blocks.push(Block::Text(same));
+            continue;
+        }
+        if let Some(mut picture) = picture(&its, &names, &order, words, figure) {
+            // One table has the figures of all.
+            picture.table = table.take();
+            if picture.table.is_none() {
+                picture.words.push_str(" Its figures are in the table of the first picture of this section.");
+            }
+            blocks.push(Block::Picture(picture));
+        }
+    }
+    blocks
+}
+
+/// What is said instead of a picture of level lines.
+fn same(its: &[&Node<'_>], words: &str, (key, what, unit): (&str, &str, Unit)) -> Option<String> {
+    let values = || its.iter().flat_map(|one| one.at("points").items()).filter_map(|point| point.at(key).number());
+    let (low, high) = values().fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+    let same = values().count() > 1 && low > 0.0 && high - low <= high * SAME;
+    let range = if low < high { format!("{} to {}", unit.show(low), unit.show(high)) } else { unit.show(low) };
+    same.then(|| format!("{} is the same at every {words}, to 1 %: {range}.", capital(what)))
+}
+
+fn picture(
+    its: &[&Node<'_>],
+    names: &[String],
+    order: &[usize],
+    words: &str,
+    (key, what, unit): (&str, &str, Unit),
+) -> Option<Picture> {
+    let points = |one: &Node<'_>| -> Vec<(f64, f64)> {
+        let point = |point: &Node<'_>| Some((point.at("value").number()?, unit.scaled(point.at(key).number()?)));
+        one.at("points").items().iter().filter_map(point).collect()
+    };
+    let known: Vec<(usize, Vec<(f64, f64)>)> =
+        order.iter().map(|place| (*place, points(its[*place]))).filter(|(_, points)| points.len() > 1).collect();
+    let (best, first) = known.first()?;
+    let coloured = known.iter().take(MOST_COLOURED).enumerate().map(|(colour, (place, points))| Series {
+        name: if names[*place].is_empty() { "all runs".to_owned() } else { names[*place].clone() },
+        points: points.clone(),
+        spread: Vec::new(),
+        shape: Shape::Line,
+        colour: colour + 1,
+    });
+    let pale = known.iter().skip(MOST_COLOURED).map(|(_, points)| Series {
+        name: format!("{} others", known.len() - MOST_COLOURED),
+        points: points.clone(),
+        spread: Vec::new(),
+        shape: Shape::Curve,
+        colour: 9,
+    });
+    let all: Vec<Series> = pale.chain(coloured).collect();
+    let (from, to) = (first[0], first[first.len() - 1]);
+    let value = |value: f64| if unit == Unit::Memory { format!("{} GiB", digits(value)) } else { unit.show(value) };
+    let with = if names[*best].is_empty() { String::new() } else { format!(" with {}", names[*best]) };
+    let of = if known.len() == 1 { "One series".to_owned() } else { format!("{} series", known.len()) };
+    let mut sentence = format!(
+        "{of} over {words}. {}{with}: from {} at {} to {} at {}.",
+        capital(what),
+        value(from.1),
+        digits(from.0),
+        value(to.1),
+        digits(to.0)
+    );
+    let slows = its[*best].at("slows_at").number().filter(|_| key == "tokens_per_second");
+    let mut marks = Vec::new();
+    if let Some(at) = slows {
+        sentence.push_str(&format!(
+            " From {} on it does not keep up: less than half of the added load becomes tokens.",
+            digits(at)
+        ));
+        marks.push(Mark::X(at, "does not keep up".to_owned()));
+    }
+    let sparks = known
+        .iter()
+        .take(MOST_COLOURED)
+        .map(|(place, points)| {
+            let name = if names[*place].is_empty() { what.to_owned() } else { names[*place].clone() };
+            (name, points.iter().map(|point| point.1).collect())
+        })
+        .collect();
+    // Where series lie far apart, all but the highest would be one line on the ground.
+    let values = || all.iter().flat_map(|one| one.points.iter().map(|point| point.1));
+    let (low, high) = values().fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+    let log_y = low > 0.0 && high > low * FAR_APART && key != "tokens_per_second";
+    let y = if unit == Unit::Memory { format!("{what}, GiB") } else { format!("{what}{}", in_unit(unit)) };
+    let plot = Plot { x: words.to_owned(), y, log_x: true, log_y, series: all, marks };
+    Some(Picture { title: capital(what), words: sentence, svg: plot.draw(), table: None, sparks })
+}
+
+fn in_unit(unit: Unit) -> &'static str {
+    if unit == Unit::Milliseconds { ", ms" } else { "" }
+}
+
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn table(its: &[&Node<'_>], names: &[String], words: &str) -> Table {
+    let value = format!("#{words}");
+    let heads = [
+        "series",
+        &value,
+        "#tokens",
+        "#times the first",
+        "#mean latency",
+        "#times the first",
+        "#memory at the peak",
+        "#runs",
+    ];
+    let mut table = Table::new(format!("Means over the runs at each {words}"), &heads);
+    for (one, name) in its.iter().zip(names) {
+        for point in one.at("points").items() {
+            table.row([
+                Cell::text(if name.is_empty() { "all runs" } else { name }),
+                point.at("value").figure(Unit::Count),
+                point.at("tokens_per_second").figure(Unit::PerSecond),
+                point.at("speedup").figure(Unit::Plain),
+                point.at("mean_latency_ms").figure(Unit::Milliseconds),
+                point.at("slowdown").figure(Unit::Plain),
+                point.at("peak_bytes").figure(Unit::Memory),
+                point.at("runs").figure(Unit::Count),
+            ]);
+        }
+    }
+    beneath(table)
+}
+
+/// Which runs are such that no other is better in both throughput and latency.
+pub(super) fn front(runs: &Runs<'_>) -> Option<Block> {
+    let known: Vec<(&Node<'_>, (f64, f64))> = runs
+        .all
+        .iter()
+        .filter_map(|run| Some((run, (Runs::figure(run, "mean_latency_ms")?, Runs::figure(run, "tokens_per_second")?))))
+        .collect();
+    if known.len() < 3 {
+        return None;
+    }
+    let points: Vec<(f64, f64)> = known.iter().map(|(_, point)| *point).collect();
+    let best = front_of(&points);
+    let others: Vec<(f64, f64)> =
+        (0..known.len()).filter(|place| !best.contains(place)).map(|place| points[place]).collect();
+    let of =
+        |name: &str, points, shape, colour| Series { name: name.to_owned(), points, spread: Vec::new(), shape, colour };
+    let series = vec![
+        of("others", others, Shape::Points, 0),
+        of("on the front", best.iter().map(|place| points[*place]).collect(), Shape::Line, 1),
+    ];
+    let name = |place: &usize| runs.name(known[*place].0);
+    let named: Vec<String> = best.iter().take(MOST_NAMED).map(name).collect();
+    let more = if best.len() > MOST_NAMED { format!(" and {} more", best.len() - MOST_NAMED) } else { String::new() };
+    let words = format!(
+        "Up is more tokens per second, left is a lower mean latency. {} of {} measured runs {} on the front: no other is better \
+         in both. From the lowest latency on: {}{more}. Runs of different models or lengths do not do the same work: compare \
+         those that do.",
+        best.len(),
+        known.len(),
+        if best.len() == 1 { "is" } else { "are" },
+        named.join(", ")
+    );
+    let marks = best.iter().take(MOST_NAMED).map(|place| {
+        let label: String = name(place).chars().take(24).collect();
+        Mark::Point(points[*place].0, points[*place].1, label)
+    });
+    let plot = Plot {
+        x: "mean latency, ms".to_owned(),
+        y: "tokens per second".to_owned(),
+        log_x: true,
+        series,
+        marks: marks.collect(),
+        ..Plot::default()
+    };
+    let mut table = Table::new("Runs on the front", &["run", "#mean latency", "#tokens", "#memory at the peak"]);
+    for place in &best {
+        let figures = known[*place].0.at("figures");
+        table.row([
+            Cell::text(name(place)),
+            figures.at("mean_latency_ms").figure(Unit::Milliseconds),
+            figures.at("tokens_per_second").figure(Unit::PerSecond),
+            figures.at("peak_bytes").figure(Unit::Memory),
+        ]);
+    }
+    let title = "Throughput against latency".to_owned();
+    Some(Block::Picture(Picture { title, words, svg: plot.draw(), table: Some(beneath(table)), sparks: Vec::new() }))
+}

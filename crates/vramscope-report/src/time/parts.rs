@@ -1,0 +1,165 @@
+//! Which part of memory stands when: what a breakdown of the peak says of the time before and after it.
+//!
+//! A breakdown is of one instant, the peak. A part is drawn from when evidence has it, and never above what was measured.
+//! What then remains of the measured memory is not attributed.
+
+use crate::node::Node;
+
+/// The rule, in the words that stand below the picture.
+pub(crate) const RULE: &str = "Parts are those of the breakdown of the peak. A part is drawn from the moment at which \
+    the run's evidence has it: the runtime context from launch, weights as they grow from when loading begins, the KV \
+    pool and what is held from their line in the engine's log (or else from when the engine is ready) and only where \
+    the measured memory has room for them whole, graphs while they are captured, activations after the pool. No part \
+    stands above the measured line, and while the engine stops there are parts only as long as all of them fit. What is \
+    measured beyond these parts is not attributed.";
+
+/// How a part comes to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Growth {
+    /// Little by little: it has what is measured, up to its size.
+    Grows,
+    /// At once: it is there whole or not at all.
+    Whole,
+}
+
+/// A part of memory.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    /// `0` to `9`.
+    pub(crate) colour: usize,
+    pub(crate) bytes: f64,
+    pub(crate) from_ns: u64,
+    pub(crate) grows: bool,
+}
+
+/// The parts of one device, or of all, from the lowest up.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Stack {
+    pub(crate) parts: Vec<Part>,
+    /// How much more the parts are together than what was measured.
+    pub(crate) slack: f64,
+    /// From here on, parts stand only while all of them fit.
+    pub(crate) until_ns: Option<u64>,
+    /// All parts but activations, which come and go.
+    pub(crate) whole: f64,
+}
+
+/// The colour of what no part explains.
+pub(crate) const NOT_ATTRIBUTED: usize = 9;
+
+const BASELINE: &str = "baseline";
+const ACTIVATIONS: &str = "activations";
+
+/// Kinds of parts from the lowest up, with names and colours.
+const KINDS: &[(&str, &str, usize, Growth)] = &[
+    ("runtime_context", "runtime context", 5, Growth::Grows),
+    ("collectives", "collectives", 6, Growth::Grows),
+    ("model_weights", "weights", 1, Growth::Grows),
+    ("held", "held", 7, Growth::Whole),
+    ("kv_cache", "KV pool", 2, Growth::Whole),
+    ("cuda_graphs", "graphs", 3, Growth::Grows),
+    ("activations", ACTIVATIONS, 4, Growth::Grows),
+];
+
+/// A second, the resolution of an engine's log.
+const LOG_NS: u64 = 1_000_000_000;
+
+/// When things came to be, as far as a document tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Moments {
+    pub(crate) launch: Option<u64>,
+    pub(crate) load: Option<u64>,
+    pub(crate) ready: Option<u64>,
+    pub(crate) shutdown: Option<u64>,
+    pub(crate) profiled: Option<u64>,
+    pub(crate) pool: Option<u64>,
+    /// When capturing graphs began.
+    pub(crate) graphs: Option<u64>,
+}
+
+impl Moments {
+    fn of(&self, kind: &str) -> Option<u64> {
+        let logged = |at: Option<u64>| at.map(|at| at.saturating_sub(LOG_NS)).or(self.ready);
+        match kind {
+            "runtime_context" | "collectives" => self.launch.or(self.load),
+            "model_weights" => self.load,
+            "held" => logged(self.profiled),
+            "kv_cache" => logged(self.pool),
+            "cuda_graphs" => logged(self.graphs),
+            _ => self.pool.or(self.ready),
+        }
+    }
+}
+
+impl Stack {
+    /// The parts of a breakdown (`memory_breakdown`, or one of its `per_device`).
+    pub(crate) fn of(breakdown: &Node<'_>, moments: &Moments) -> Self {
+        let mut stack = Self { until_ns: moments.shutdown, ..Self::default() };
+        if let Some(bytes) = breakdown.at("baseline_bytes").number().filter(|bytes| *bytes > 0.0) {
+            stack.parts.push(Part { name: BASELINE, colour: 0, bytes, from_ns: 0, grows: true });
+        }
+        let components = breakdown.at("components").items();
+        for (kind, name, colour, growth) in KINDS {
+            let of_kind = components.iter().filter(|one| one.at("kind").text() == Some(kind));
+            let bytes: f64 = of_kind.filter_map(|one| one.at("size_bytes").number()).filter(|bytes| *bytes > 0.0).sum();
+            if let Some(from_ns) = moments.of(kind).filter(|_| bytes > 0.0) {
+                let grows = *growth == Growth::Grows;
+                stack.parts.push(Part { name, colour: *colour, bytes, from_ns, grows });
+            }
+        }
+        stack.slack = breakdown.at("residual_bytes").number().map_or(0.0, |residual| (-residual).max(0.0));
+        stack.whole = stack.parts.iter().filter(|part| part.name != ACTIVATIONS).map(|part| part.bytes).sum();
+        stack
+    }
+
+    /// Up to where each part reaches at an instant at which so much was measured.
+    pub(crate) fn tops(&self, at_ns: u64, measured: f64) -> Vec<f64> {
+        let ending = self.until_ns.is_some_and(|until| at_ns >= until) && measured + self.slack < self.whole;
+        let (mut top, mut waits) = (0.0, false);
+        let reach = |part: &Part| {
+            let room = (measured - top).max(0.0);
+            let due = at_ns >= part.from_ns && (!ending || part.name == BASELINE);
+            // What comes after a part that has no room yet is not there either.
+            waits |= due && !part.grows && room + self.slack < part.bytes;
+            top += if due && !waits { part.bytes.min(room) } else { 0.0 };
+            top
+        };
+        self.parts.iter().map(reach).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn stack() -> Stack {
+        let breakdown = json!({"baseline_bytes": 5.0, "residual_bytes": -2.0, "components": [
+            {"kind": "kv_cache", "size_bytes": 100.0}, {"kind": "model_weights", "size_bytes": 30.0},
+            {"kind": "activations", "size_bytes": 7.0}, {"kind": "cuda_graphs", "size_bytes": 0.0}]});
+        let moments = Moments { load: Some(10), ready: Some(20), shutdown: Some(30), ..Moments::default() };
+        Stack::of(&Node::root(&breakdown, 0), &moments)
+    }
+
+    proptest! {
+        #[test]
+        fn no_part_stands_above_what_was_measured(at in 0u64..40, measured in 0.0..200.0f64) {
+            let tops = stack().tops(at, measured);
+            prop_assert!(tops.windows(2).all(|two| two[0] <= two[1]) && tops.iter().all(|top| *top <= measured));
+        }
+    }
+
+    #[test]
+    fn parts_stand_when_evidence_has_them() {
+        assert_eq!(stack().tops(5, 50.0), [5.0, 5.0, 5.0, 5.0]);
+        assert_eq!(stack().tops(15, 25.0), [5.0, 25.0, 25.0, 25.0], "weights grow");
+        assert_eq!(stack().tops(15, 140.0), [5.0, 35.0, 35.0, 35.0], "nobody knows of a pool yet");
+        assert_eq!(stack().tops(20, 100.0), [5.0, 35.0, 35.0, 35.0], "a pool is whole, and comes before activations");
+        assert_eq!(stack().tops(20, 140.0), [5.0, 35.0, 135.0, 140.0]);
+        assert_eq!(stack().tops(30, 134.0), [5.0, 35.0, 134.0, 134.0], "all fit but for what they are too large");
+        assert_eq!(stack().tops(30, 100.0), [5.0, 5.0, 5.0, 5.0]);
+    }
+}

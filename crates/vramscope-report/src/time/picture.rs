@@ -1,0 +1,317 @@
+//! Memory over time as a still picture: what is printed, and what is there without scripts.
+
+use super::grid::Grid;
+use super::parts::{NOT_ATTRIBUTED, Stack};
+use super::recording::{Metric, Recording};
+use super::source::Source;
+use crate::svg::{Anchor, Axis, Svg};
+use crate::unit::{Unit, digits};
+
+const WIDTH: f64 = 800.0;
+const LEFT: f64 = 70.0;
+const RIGHT: f64 = 785.0;
+const MEMORY: f64 = 230.0;
+const ROW: f64 = 58.0;
+/// Finer is not seen on a page of paper.
+const ROWS: usize = 360;
+const LETTER: f64 = 6.6;
+
+/// Points of a line, apart where a gap is.
+pub(crate) fn segments(grid: &Grid, column: usize, gaps: &[u64]) -> Vec<Vec<(u64, i64)>> {
+    let mut segments: Vec<Vec<(u64, i64)>> = vec![Vec::new()];
+    let mut gap = 0;
+    let mut push = |at: u64, value: i64| {
+        let passed = gaps[gap..].iter().take_while(|middle| **middle <= at).count();
+        gap += passed;
+        match segments.last_mut() {
+            Some(last) if passed == 0 || last.is_empty() => last.push((at, value)),
+            _ => segments.push(vec![(at, value)]),
+        }
+    };
+    for (row, span) in grid.rows.iter().zip(&grid.columns[column]) {
+        let Some(span) = span else { continue };
+        let (first, last) = if span.falls { (span.max, span.min) } else { (span.min, span.max) };
+        push(row.first_ns, first);
+        if row.instants > 1 || first != last {
+            push(row.last_ns, last);
+        }
+    }
+    segments
+}
+
+/// The middles of a track's gaps, at which its lines are broken.
+pub(crate) fn breaks(recording: &Recording, track: usize) -> Vec<u64> {
+    let device = track.checked_sub(1).and_then(|place| recording.devices().get(place));
+    // The total has a gap where any device has one.
+    let of = recording.gaps.iter().filter(|gap| track == 0 || gap.gpu.is_none() || gap.gpu.as_ref() == device);
+    let mut middles: Vec<u64> = of.map(|gap| gap.start_ns + (gap.end_ns - gap.start_ns) / 2).collect();
+    middles.sort_unstable();
+    middles
+}
+
+/// What a row of the picture shows below memory.
+struct Strip {
+    name: &'static str,
+    unit: Unit,
+    /// Columns with colours, of the readings' grid or of the engine's.
+    lines: Vec<(usize, usize)>,
+    engine: bool,
+    per_unit: f64,
+    /// Where the axis ends, if that is known beforehand.
+    top: Option<f64>,
+    names: &'static [&'static str],
+}
+
+fn strips(track: usize) -> Vec<Strip> {
+    let at = |metric| Recording::column(track, metric);
+    let strip = |name, unit, lines: &[(usize, usize)], engine, top, names| Strip {
+        name,
+        unit,
+        lines: lines.to_vec(),
+        engine,
+        per_unit: 10.0,
+        top,
+        names,
+    };
+    vec![
+        strip("Power", Unit::Watts, &[(at(Metric::Power), 5)], false, None, &[]),
+        strip("Temperature", Unit::Celsius, &[(at(Metric::Temperature), 2)], false, None, &[]),
+        strip(
+            "Utilisation",
+            Unit::Percent,
+            &[(at(Metric::Utilization), 1), (at(Metric::MemoryUtilization), 3)],
+            false,
+            Some(100.0),
+            &["kernels", "memory traffic"],
+        ),
+        strip(
+            "Clocks",
+            Unit::Megahertz,
+            &[(at(Metric::SmClock), 4), (at(Metric::MemoryClock), 6)],
+            false,
+            None,
+            &["shaders", "memory"],
+        ),
+        strip("KV cache in use", Unit::Percent, &[(2, 2)], true, Some(100.0), &[]),
+        strip("Requests", Unit::Count, &[(0, 1), (1, 5)], true, None, &["running", "waiting"]),
+    ]
+}
+
+/// The picture of the first track: of all GPUs together where there are several.
+pub(crate) fn picture(source: &Source) -> Option<Svg> {
+    let (track, _, stack) = source.tracks.first()?;
+    let recording = &source.recording;
+    let grid = recording.grid.coarse(ROWS);
+    let engine = recording.engine.coarse(ROWS);
+    let strips: Vec<Strip> = strips(*track)
+        .into_iter()
+        .filter(|strip| {
+            let grid = if strip.engine { &engine } else { &grid };
+            strip.lines.iter().any(|(column, _)| grid.range(*column).is_some())
+        })
+        .collect();
+    let (first, last) = (grid.rows.first()?.first_ns, grid.rows.last()?.last_ns);
+    let x = Axis::between(seconds(first), seconds(last), LEFT, RIGHT);
+    let top = 58.0;
+    #[expect(clippy::cast_precision_loss, reason = "a few rows")]
+    let bottom = top + MEMORY + strips.len() as f64 * (ROW + 22.0);
+    let mut svg = Svg::new(WIDTH, bottom + 40.0);
+    bands(&mut svg, recording, &x, (first, last), (top, bottom));
+    let gaps = breaks(recording, *track);
+    memory(&mut svg, &grid, recording, (*track, stack), &x, &gaps, top);
+    let holes: Vec<u64> = engine.holes().iter().map(|(start, end)| start + (end - start) / 2).collect();
+    let mut y = top + MEMORY + 22.0;
+    for strip in &strips {
+        let grid = if strip.engine { &engine } else { &grid };
+        let gaps = if strip.engine { &holes } else { &gaps };
+        draw_strip(&mut svg, grid, strip, &x, gaps, y);
+        y += ROW + 22.0;
+    }
+    for tick in x.ticks() {
+        svg.line((x.place(tick), bottom), (x.place(tick), bottom + 4.0), "axis");
+        svg.text((x.place(tick), bottom + 18.0), Anchor::Middle, "soft", &digits(tick));
+    }
+    svg.text((RIGHT, bottom + 35.0), Anchor::End, "soft", "seconds");
+    Some(svg)
+}
+
+/// Phases behind all rows, their names above where there is room, and marks of events.
+fn bands(svg: &mut Svg, recording: &Recording, x: &Axis, (first, last): (u64, u64), (top, bottom): (f64, f64)) {
+    for (place, phase) in recording.phases.iter().enumerate() {
+        let (from, to) = (phase.start_ns.clamp(first, last), phase.end_ns.clamp(first, last));
+        let (from, to) = (x.place(seconds(from)), x.place(seconds(to)));
+        if to - from < 0.5 {
+            continue;
+        }
+        let words = format!(
+            "{}: from {} s to {} s",
+            phase.name,
+            digits(seconds(phase.start_ns)),
+            digits(seconds(phase.end_ns))
+        );
+        svg.rect_with(from, top, to - from, bottom - top, if place % 2 == 0 { "band" } else { "band odd" }, &words);
+        #[expect(clippy::cast_precision_loss, reason = "a few characters")]
+        if phase.name.chars().count() as f64 * LETTER + 4.0 < to - from {
+            svg.text(((from + to) / 2.0, top - 10.0), Anchor::Middle, "soft", &phase.name);
+        }
+    }
+    for event in recording.events.iter().filter(|event| (first..=last).contains(&event.at_ns)) {
+        let at = x.place(seconds(event.at_ns));
+        let line = event.line.as_ref().map_or_else(String::new, |line| format!(" ({line})"));
+        svg.rect_with(at - 1.0, top - 5.0, 2.0, 8.0, "mark", &format!("{}{line}", event.label));
+    }
+}
+
+fn memory(
+    svg: &mut Svg,
+    grid: &Grid,
+    recording: &Recording,
+    (track, stack): (usize, &Stack),
+    x: &Axis,
+    gaps: &[u64],
+    top: f64,
+) {
+    let column = Recording::column(track, Metric::Memory);
+    let bottom = top + MEMORY;
+    let peak = gib(grid.range(column).map_or(0, |range| range.1));
+    let capacity = recording.capacity(track).map(|bytes| Unit::Memory.scaled(exact(bytes)));
+    let shown = capacity.filter(|capacity| peak > capacity * 0.4);
+    let y = Axis::over([peak, shown.unwrap_or(peak)].into_iter(), false, bottom, top);
+    for tick in y.ticks() {
+        svg.line((LEFT, y.place(tick)), (RIGHT, y.place(tick)), "axis");
+        svg.text((LEFT - 6.0, y.place(tick) + 4.0), Anchor::End, "soft", &digits(tick));
+    }
+    svg.text((4.0, top - 10.0), Anchor::Start, "soft", "GiB");
+    for segment in segments(grid, column, gaps) {
+        // From the top down, each to the floor: what is below covers what is above.
+        let tops: Vec<Vec<f64>> = segment.iter().map(|(at, value)| stack.tops(*at, float(*value))).collect();
+        let surface = |svg: &mut Svg, colour: usize, height: &dyn Fn(usize) -> f64| {
+            let mut points: Vec<(f64, f64)> = Vec::with_capacity(segment.len() + 2);
+            let height = |place: usize| y.place(Unit::Memory.scaled(height(place)));
+            let places = (0..segment.len()).map(|place| (x.place(seconds(segment[place].0)), height(place)));
+            points.extend(bends(places));
+            if let (Some(first), Some(last)) = (points.first().copied(), points.last().copied()) {
+                if points.iter().all(|point| point.1 >= bottom - 0.05) {
+                    return;
+                }
+                points.push((last.0, bottom));
+                points.push((first.0, bottom));
+                svg.area(&points, &format!("f{}", colour % 10));
+            }
+        };
+        surface(svg, NOT_ATTRIBUTED, &|place| float(segment[place].1));
+        for (part, one) in stack.parts.iter().enumerate().rev() {
+            surface(svg, one.colour, &|place| tops[place][part]);
+        }
+        let line = segment.iter().map(|(at, value)| (x.place(seconds(*at)), y.place(gib(*value))));
+        svg.path(&bends(line), "top");
+    }
+    if let Some(capacity) = shown {
+        svg.line((LEFT, y.place(capacity)), (RIGHT, y.place(capacity)), "rule");
+    }
+    legend(svg, stack, shown);
+}
+
+fn legend(svg: &mut Svg, stack: &Stack, capacity: Option<f64>) {
+    let parts = stack.parts.iter().map(|part| (part.name, part.colour));
+    let rest = if stack.parts.is_empty() { "in use" } else { "not attributed" };
+    let (mut at, mut line) = (LEFT, 14.0);
+    let capacity = capacity.map(|capacity| format!("dashed: all there is, {} GiB", digits(capacity)));
+    for (name, colour) in parts
+        .chain([(rest, NOT_ATTRIBUTED)])
+        .map(|(name, colour)| (name, Some(colour)))
+        .chain(capacity.as_deref().map(|words| (words, None)))
+    {
+        #[expect(clippy::cast_precision_loss, reason = "a few characters")]
+        let width = name.chars().count() as f64 * LETTER + if colour.is_some() { 30.0 } else { 10.0 };
+        if at + width > RIGHT {
+            (at, line) = (LEFT, line + 17.0);
+        }
+        if let Some(colour) = colour {
+            svg.rect(at, line - 10.0, 12.0, 11.0, &format!("f{colour}"));
+            svg.text((at + 16.0, line), Anchor::Start, "", name);
+        } else {
+            svg.text((at, line), Anchor::Start, "soft", name);
+        }
+        at += width;
+    }
+}
+
+fn draw_strip(svg: &mut Svg, grid: &Grid, strip: &Strip, x: &Axis, gaps: &[u64], top: f64) {
+    let bottom = top + ROW;
+    let ranges = strip.lines.iter().filter_map(|(column, _)| grid.range(*column));
+    let high = ranges.map(|range| float(range.1) / strip.per_unit).fold(0.0, f64::max);
+    let y = if strip.unit == Unit::Celsius {
+        // A temperature's zero says nothing.
+        let ranges = strip.lines.iter().filter_map(|(column, _)| grid.range(*column));
+        let low = ranges.map(|range| float(range.0) / strip.per_unit).fold(high, f64::min);
+        Axis::between(((low - 2.0) / 10.0).floor() * 10.0, ((high + 2.0) / 10.0).ceil() * 10.0, bottom, top)
+    } else {
+        Axis::over([strip.top.unwrap_or(high).max(high)].into_iter(), false, bottom, top)
+    };
+    let ticks = y.ticks();
+    let ends = [ticks.first(), ticks.last()];
+    for tick in ends.into_iter().flatten() {
+        svg.line((LEFT, y.place(*tick)), (RIGHT, y.place(*tick)), "axis");
+        svg.text((LEFT - 6.0, y.place(*tick) + 4.0), Anchor::End, "soft", &digits(*tick));
+    }
+    let unit = strip.unit.axis();
+    let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
+    let title = format!("{}{unit}", strip.name);
+    svg.text((LEFT + 4.0, top - 5.0), Anchor::Start, "soft", &title);
+    #[expect(clippy::cast_precision_loss, reason = "a few characters")]
+    let mut at = LEFT + 4.0 + title.chars().count() as f64 * LETTER + 14.0;
+    for ((column, colour), place) in strip.lines.iter().zip(0..) {
+        if grid.range(*column).is_none() {
+            continue;
+        }
+        if let Some(name) = strip.names.get(place) {
+            svg.rect(at, top - 12.0, 10.0, 4.0, &format!("f{colour}"));
+            svg.text((at + 14.0, top - 5.0), Anchor::Start, "soft", name);
+            #[expect(clippy::cast_precision_loss, reason = "a few characters")]
+            let width = name.chars().count() as f64 * LETTER + 28.0;
+            at += width;
+        }
+        for segment in segments(grid, *column, gaps) {
+            let points =
+                segment.iter().map(|(at, value)| (x.place(seconds(*at)), y.place(float(*value) / strip.per_unit)));
+            svg.path(&bends(points), &format!("fine l{colour}"));
+        }
+    }
+}
+
+/// Points without those between two others at the same height.
+fn bends(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
+    let mut bends: Vec<(f64, f64)> = Vec::new();
+    let same = |one: f64, two: f64| (one - two).abs() < 0.05;
+    for point in points {
+        if let [.., before, last] = &mut bends[..]
+            && same(before.1, last.1)
+            && same(last.1, point.1)
+        {
+            *last = point;
+        } else {
+            bends.push(point);
+        }
+    }
+    bends
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a picture is not that exact")]
+pub(crate) fn seconds(at_ns: u64) -> f64 {
+    at_ns as f64 / 1e9
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a picture is not that exact")]
+fn float(value: i64) -> f64 {
+    value as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a picture is not that exact")]
+pub(crate) fn exact(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+fn gib(bytes: i64) -> f64 {
+    Unit::Memory.scaled(float(bytes))
+}

@@ -1,0 +1,214 @@
+//! What a path holds, as documents of a page.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use serde_json::Value;
+use vramscope_analysis::{Evidence, assemble};
+use vramscope_compare::document::RunsDocument;
+use vramscope_log::document::LogDocument;
+use vramscope_report::{Document, Kind};
+use vramscope_runs::{EvidenceFiles, layout};
+use vramscope_schema::v3::Profile;
+use vramscope_schema::{ExitCode, MAX_DOCUMENT_BYTES};
+
+use super::readings;
+use crate::cmd::{log, runs, timeline, trace};
+use crate::exit::OrExit as _;
+use crate::input;
+use crate::progress::Progress;
+
+/// What experiments leave in their folder.
+const EXPERIMENTS: &str = "baseline_metrics.json";
+
+/// What a path is.
+enum Held {
+    /// A folder with a run's evidence.
+    Recording(EvidenceFiles),
+    /// A folder with many runs, or a load generator's results.
+    Runs,
+    /// A JSON document of ours.
+    Document(Box<Value>),
+    /// A profile of any version.
+    Profile(Box<Profile>),
+    /// A recording of readings.
+    Readings(Box<timeline::Recording>),
+    /// A torch-profiler trace.
+    Trace,
+    /// What an engine printed.
+    Log(Box<LogDocument>),
+}
+
+/// The documents of a page: one of each path, but for runs and traces, of which several make one document.
+pub(super) fn documents(paths: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
+    let held = paths.iter().map(|path| Ok((path.as_path(), look(path)?))).collect::<anyhow::Result<Vec<_>>>()?;
+    if held.iter().all(|(_, held)| matches!(held, Held::Trace)) {
+        return Ok(vec![new(&name(paths), trace::document(paths)?)?]);
+    }
+    let several_runs = held.iter().any(|(_, held)| matches!(held, Held::Runs));
+    let all_runs = held.iter().all(|(_, held)| matches!(held, Held::Runs | Held::Recording(_) | Held::Profile(_)));
+    if several_runs && all_runs {
+        let sweep = runs::sweep(paths)?;
+        return Ok(vec![new(&name(paths), serde_json::to_value(RunsDocument::of(&sweep))?)?]);
+    }
+    held.into_iter().map(|(path, held)| document(path, held)).collect()
+}
+
+fn document(path: &Path, held: Held) -> anyhow::Result<Document> {
+    let title = path.display().to_string();
+    match held {
+        Held::Recording(files) => recording(&title, &files),
+        Held::Document(value) => new(&title, *value),
+        Held::Profile(profile) => new(&title, profile_value(&profile)?),
+        Held::Readings(recording) => {
+            let mut watched = readings::Watched::new(*recording);
+            let report = timeline::report(&mut watched, path)?;
+            Ok(new(&title, serde_json::to_value(report)?)?.with_recording(watched.finish()))
+        }
+        Held::Log(report) => new(&title, serde_json::to_value(report)?),
+        Held::Trace => new(&title, trace::document(&[path.to_owned()])?),
+        Held::Runs => {
+            let sweep = runs::sweep(&[path.to_owned()])?;
+            new(&title, serde_json::to_value(RunsDocument::of(&sweep))?)
+        }
+    }
+}
+
+/// A recording's profile with all its readings, the log's milestones and the engine's metrics on one clock.
+fn recording(title: &str, files: &EvidenceFiles) -> anyhow::Result<Document> {
+    let mut progress = Progress::new();
+    let evidence = Evidence::load(files, &mut |file: &Path, behind| progress.bytes(file, behind));
+    progress.end();
+    let evidence = evidence.or_exit(ExitCode::BadInput)?;
+    let profile = assemble(&evidence, input::generator()).or_exit(ExitCode::BadInput)?;
+    let document = new(title, profile_value(&profile)?)?;
+    Ok(match readings::of_run(&evidence, &profile, files) {
+        Some(recording) => document.with_recording(recording),
+        None => document,
+    })
+}
+
+/// A profile as its text has it, with each amount of memory in both units.
+fn profile_value(profile: &Profile) -> anyhow::Result<Value> {
+    let mut text = Vec::new();
+    vramscope_schema::write(profile, &mut text)?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+fn new(title: &str, value: Value) -> anyhow::Result<Document> {
+    Document::new(title, value).or_exit(ExitCode::BadInput)
+}
+
+fn name(paths: &[PathBuf]) -> String {
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    names.join(", ")
+}
+
+fn look(path: &Path) -> anyhow::Result<Held> {
+    if path.is_dir() {
+        return look_into(path);
+    }
+    let text = if input::is_stdin(path) {
+        Some(input::bounded(path, MAX_DOCUMENT_BYTES).context("could not read stdin").or_exit(ExitCode::BadInput)?)
+    } else {
+        json(path)?
+    };
+    match text {
+        Some(text) => document_in(path, &text),
+        None => Ok(foreign(path)?),
+    }
+}
+
+/// The most telling of what a folder holds.
+fn look_into(folder: &Path) -> anyhow::Result<Held> {
+    for file in [layout::CAMPAIGN_RUNS, EXPERIMENTS] {
+        let file = folder.join(file);
+        if file.is_file() {
+            return look(&file);
+        }
+    }
+    Ok(EvidenceFiles::find(folder).map_or(Held::Runs, Held::Recording))
+}
+
+/// The text of a file that begins as a JSON document does and is no larger than one; traces and logs are streamed.
+fn json(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    let read = || -> anyhow::Result<Option<Vec<u8>>> {
+        let mut start = Vec::new();
+        vramscope_runs::open_file(path)?.take(512).read_to_end(&mut start)?;
+        let begun = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start).trim_ascii_start();
+        let lines = path.extension().is_some_and(|end| end == "jsonl");
+        if !begun.starts_with(b"{") || lines {
+            return Ok(None);
+        }
+        let text = input::bounded(path, MAX_DOCUMENT_BYTES)?;
+        Ok((text.len() <= MAX_DOCUMENT_BYTES).then_some(text))
+    };
+    read().with_context(|| format!("could not read {}", path.display())).or_exit(ExitCode::BadInput)
+}
+
+/// A JSON text: a document of ours, a profile of any version, a load generator's result, a trace, or lines of JSON.
+fn document_in(path: &Path, text: &[u8]) -> anyhow::Result<Held> {
+    let value: Value = match serde_json::from_slice(text) {
+        Ok(value) => value,
+        // Lines of JSON are each a document, and all together none.
+        Err(_) if !input::is_stdin(path) => return foreign(path),
+        Err(error) => {
+            return Err(error).context("stdin is no JSON document").or_exit(ExitCode::BadInput);
+        }
+    };
+    if value.get("traceEvents").is_some() {
+        return Ok(Held::Trace);
+    }
+    match Kind::of(&value) {
+        Some(Kind::Profile) | None if !vramscope_results::is_result(text) => {
+            Ok(Held::Profile(Box::new(input::profile_in(text, path)?.profile)))
+        }
+        Some(_) => Ok(Held::Document(Box::new(value))),
+        None => Ok(Held::Runs),
+    }
+}
+
+/// What is no JSON document: readings, a trace, an engine's log, told by who can read it.
+fn foreign(path: &Path) -> anyhow::Result<Held> {
+    if is_trace(path)? {
+        return Ok(Held::Trace);
+    }
+    if let Ok(recording) = timeline::Recording::open(path) {
+        return Ok(Held::Readings(Box::new(recording)));
+    }
+    // Lines of JSON: a load generator that writes a run a line.
+    let most = u64::try_from(MAX_DOCUMENT_BYTES).unwrap_or(u64::MAX);
+    if vramscope_runs::read_whole(path, most).is_ok_and(|text| vramscope_results::is_result(&text)) {
+        return Ok(Held::Runs);
+    }
+    let report = log::document(&[path.to_owned()])?;
+    if !report.engines.is_empty() {
+        return Ok(Held::Log(Box::new(report)));
+    }
+    Err(anyhow!(
+        "{} is nothing that a page is made of: expected a recording or its folder, a JSON document of vramscope, a result \
+         of a load generator, a recording of readings, a trace, or an engine's log",
+        path.display()
+    ))
+    .or_exit(ExitCode::BadInput)
+}
+
+/// Whether a file begins, unpacked, as torch-profiler traces do: an object with their keys, or a bare list of events.
+fn is_trace(path: &Path) -> anyhow::Result<bool> {
+    const START: u64 = 64 << 10;
+    let mut start = Vec::new();
+    vramscope_runs::open(path)
+        .or_exit(ExitCode::BadInput)?
+        .take(START)
+        .read_to_end(&mut start)
+        .or_exit(ExitCode::BadInput)?;
+    let text = String::from_utf8_lossy(&start);
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let has = |key: &str| text.contains(key);
+    Ok(match text.chars().next() {
+        Some('{') => has("\"traceEvents\"") || has("\"deviceProperties\"") || has("\"record_shapes\""),
+        Some('[') => has("\"ph\""),
+        _ => false,
+    })
+}
