@@ -23,7 +23,10 @@ pub(crate) fn page(document: &Document) -> Page {
     let mut headline = vec![("runs".to_owned(), root.at("runs").figure(Unit::Count))];
     for wanted in ["tokens_per_second", "mean_latency_ms", "peak_bytes"] {
         if let Some(figure) = figures.iter().find(|figure| figure.at("name").text() == Some(wanted)) {
-            headline.push((format!("{}, mean", title(wanted)), figure.at("mean").figure(unit(wanted).unwrap_or(Unit::Plain))));
+            headline.push((
+                format!("{}, mean", title(wanted)),
+                figure.at("mean").figure(unit(wanted).unwrap_or(Unit::Plain)),
+            ));
             headline.push((format!("{}, spread", title(wanted)), figure.at("spread_pct").figure(Unit::Percent)));
         }
     }

@@ -29,7 +29,10 @@ pub(super) fn blocks(runs: &Runs<'_>, series: &[Node<'_>]) -> Vec<Block> {
         let known = runs.all.iter().filter_map(|run| Some((Runs::figure(run, figure)?, run)));
         let order = |a: &(f64, &Node<'_>), b: &(f64, &Node<'_>)| a.0.total_cmp(&b.0);
         let run = if higher { known.max_by(order) } else { known.min_by(order) }.map(|(_, run)| run)?;
-        headline.push((format!("{words}: {}", runs.name(run)), run.at("figures").at(figure).figure(unit(figure).unwrap_or(Unit::Plain))));
+        headline.push((
+            format!("{words}: {}", runs.name(run)),
+            run.at("figures").at(figure).figure(unit(figure).unwrap_or(Unit::Plain)),
+        ));
         Some(())
     };
     let fastest = best("tokens_per_second", "most tokens", true);
