@@ -46,7 +46,6 @@ pub use evidence::probe::{
     ProbeProcessMoment, ProbeRequest, ProbeVersions, read as read_probe,
 };
 pub use evidence::{EngineLog, Evidence, EvidenceError, LogTail};
-pub use moments::LogMoment;
 pub use named::{ModelError, NamedModel, read_config_text, read_draft};
 pub use phases::RETURNED_WITHIN;
 

@@ -83,6 +83,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::io::stdout().write_all(html.as_bytes())?;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: not known");
-    eprintln!("taken in {taken:?}, page after {:?}, {} bytes of HTML, {peak}", start.elapsed(), html.len());
+    writeln!(
+        std::io::stderr(),
+        "taken in {taken:?}, page after {:?}, {} bytes of HTML, {peak}",
+        start.elapsed(),
+        html.len()
+    )?;
     Ok(())
 }

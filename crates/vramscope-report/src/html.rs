@@ -19,10 +19,13 @@ const PLOT: &str =
     concat!("/*\n", include_str!("../assets/uPlot.LICENSE"), "*/\n", include_str!("../assets/uPlot.iife.min.js"));
 const SCRIPT: &str = include_str!("html/page.js");
 /// What makes a chart of [`TimeChart`]'s data.
-const TIME: &str = include_str!("html/time.js");
+const TIME: &str = concat!(include_str!("html/time-data.js"), include_str!("html/time.js"));
 
 /// Longer texts are cut: a name of a megabyte tells nobody more, and would be the page.
 const LONGEST_TEXT: usize = 2000;
+
+/// Longer texts of a cell are sentences.
+const SENTENCE: usize = 40;
 
 /// Text as it may stand between tags and in attributes: without what steers a viewer, shortened, escaped.
 pub(crate) fn escaped(text: &str) -> String {
@@ -205,6 +208,10 @@ fn attributes(cell: &Cell, number: bool) -> String {
     if number {
         classes.push("n");
     }
+    // A sentence in a narrow column would be a tower of words.
+    if !number && cell.text.len() > SENTENCE {
+        classes.push("long");
+    }
     match cell.tone {
         Tone::Plain => {}
         Tone::Good => classes.push("good"),
@@ -281,7 +288,11 @@ fn time(out: &mut String, chart: &TimeChart, ids: &mut Ids) {
     );
     let _ = writeln!(out, "<script type=\"application/json\">{}</script>", chart.data);
     if !chart.rule.is_empty() {
-        let _ = writeln!(out, "<details>\n<summary>How parts are placed in time</summary>\n<p>{}</p>\n</details>", escaped(&chart.rule));
+        let _ = writeln!(
+            out,
+            "<details>\n<summary>How parts are placed in time</summary>\n<p>{}</p>\n</details>",
+            escaped(&chart.rule)
+        );
     }
     if let Some(one) = &chart.table {
         out.push_str("<details class=\"figures\">\n<summary>Its figures</summary>\n");

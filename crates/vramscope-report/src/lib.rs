@@ -18,6 +18,8 @@ mod document;
 mod error;
 mod html;
 mod kind;
+#[cfg(test)]
+mod law;
 mod markdown;
 mod node;
 mod page;

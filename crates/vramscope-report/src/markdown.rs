@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
-use vramscope_core::on_one_line;
+use vramscope_core::{on_one_line, shortened};
 
 use crate::cell::Cell;
 use crate::page::{Block, Finding, Page, Table, Weight};
 
 /// Longer texts are cut.
 const LONGEST_TEXT: usize = 500;
+
+/// Longer quotes are cut in their middle.
+const LONGEST_QUOTE: usize = 2000;
 
 /// Text in which no character is markup.
 fn escaped(text: &str) -> String {
@@ -69,7 +72,7 @@ fn block(out: &mut String, block: &Block) {
             out.push_str("\n</details>\n");
         }
         Block::Quote(text) => {
-            for line in text.lines() {
+            for line in shortened(text, LONGEST_QUOTE).lines() {
                 let _ = writeln!(out, "    {}", on_one_line(line));
             }
         }

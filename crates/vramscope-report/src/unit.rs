@@ -22,6 +22,8 @@ pub(crate) enum Unit {
     Share,
     PerSecond,
     Watts,
+    /// Milliwatts, shown as watts.
+    Milliwatts,
     Joules,
     Celsius,
     Megahertz,
@@ -49,6 +51,7 @@ impl Unit {
             Self::Share => format!("{} %", digits(value * 100.0)),
             Self::PerSecond => format!("{}/s", digits(value)),
             Self::Watts => format!("{} W", digits(value)),
+            Self::Milliwatts => format!("{} W", digits(value / 1000.0)),
             Self::Joules => format!("{} J", digits(value)),
             Self::Celsius => format!("{} °C", digits(value)),
             Self::Megahertz => format!("{} MHz", digits(value)),
@@ -65,7 +68,7 @@ impl Unit {
             Self::Seconds | Self::Nanoseconds => "s",
             Self::Percent | Self::Share | Self::SignedShare => "%",
             Self::PerSecond => "per second",
-            Self::Watts => "W",
+            Self::Watts | Self::Milliwatts => "W",
             Self::Joules => "J",
             Self::Celsius => "°C",
             Self::Megahertz => "MHz",
@@ -78,6 +81,7 @@ impl Unit {
         match self {
             Self::Memory | Self::SignedMemory => value / GIB,
             Self::Nanoseconds => value / 1e9,
+            Self::Milliwatts => value / 1000.0,
             Self::Time | Self::SignedTime => value / 1e6,
             Self::Share | Self::SignedShare => value * 100.0,
             _ => value,

@@ -1,6 +1,8 @@
 //! Prints a trace's document with its stacks: `cargo run --release -p vramscope-trace --example document -- FILE…`; that of
 //! several files is the ranks'.
 
+use std::io::Write as _;
+
 use vramscope_trace::document::{Extract, RanksDocument, TraceDocument};
 use vramscope_trace::{Options, Source, summarize};
 
@@ -14,6 +16,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         1 => serde_json::to_string(&documents[0])?,
         _ => serde_json::to_string(&RanksDocument::of(documents))?,
     };
-    println!("{text}");
+    writeln!(std::io::stdout(), "{text}")?;
     Ok(())
 }

@@ -7,6 +7,7 @@ mod docker;
 mod exit;
 mod help;
 mod input;
+mod log_lines;
 mod output;
 mod patience;
 mod program;

@@ -23,79 +23,7 @@
     return String(Number(value.toFixed(places)));
   };
 
-  // Integers of any size that a float holds: seven bits a byte, lowest first.
-  const integers = (text) => {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-    const out = [];
-    let value = 0;
-    let factor = 1;
-    for (const byte of bytes) {
-      value += (byte & 127) * factor;
-      factor *= 128;
-      if (byte < 128) {
-        out.push(value);
-        value = 0;
-        factor = 1;
-      }
-    }
-    return out;
-  };
-  const rowsOf = (text) => {
-    const steps = integers(text);
-    const rows = [];
-    let at = 0;
-    for (let i = 0; i < steps.length; i += 2) {
-      const first = at + steps[i];
-      at = first + steps[i + 1];
-      rows.push([first, at]);
-    }
-    return rows;
-  };
-  // Pairs of what came first and what came last in each row; nothing where there is nothing.
-  const spansOf = (column, scale) => {
-    if (!column) return null;
-    const [unit, text] = column;
-    const codes = integers(text);
-    const spans = [];
-    let before = 0;
-    for (let i = 0; i < codes.length; i++) {
-      if (codes[i] === 0) {
-        spans.push(undefined);
-        continue;
-      }
-      const zigzag = codes[i] - 1;
-      before += (zigzag % 2 ? -(zigzag + 1) / 2 : zigzag / 2) * unit;
-      const rise = codes[++i];
-      const min = before / scale;
-      const max = (before + Math.floor(rise / 2) * unit) / scale;
-      spans.push(rise % 2 ? [max, min] : [min, max]);
-    }
-    return spans;
-  };
-  // Points of rows, of one instant or two, with a break within each gap.
-  const pointsOf = (rows, gaps) => {
-    const points = [];
-    rows.forEach(([first, last], row) => {
-      points.push([first, row, 0]);
-      if (last > first) points.push([last, row, 1]);
-    });
-    if (gaps.length === 0) return points;
-    const all = points.concat(gaps.map(([start, end]) => [start + (end - start) / 2, -1, 0]));
-    return all.sort((a, b) => a[0] - b[0]);
-  };
-  const valuesOf = (points, spans) => points.map(([, row, end]) => (row < 0 ? null : spans[row] && spans[row][end]));
-
-  // How far each part reaches: the same rule as that of the still picture.
-  const topsOf = (stack, at, measured, tops, place) => {
-    const ending = stack.until !== null && at >= stack.until && measured + stack.slack < stack.whole;
-    let top = 0;
-    stack.parts.forEach(([name, , bytes, from, grows], part) => {
-      const room = Math.max(0, measured - top);
-      const there = at >= from && (!ending || name === "baseline") && (grows || room + stack.slack >= bytes);
-      if (there) top += Math.min(bytes, room);
-      tops[part][place] = top / GIB;
-    });
-  };
+  const { rowsOf, spansOf, pointsOf, valuesOf, topsOf } = timeData;
 
   // A temperature's zero says nothing.
   const tens = (low, high) => [Math.floor((low - 2) / 10) * 10, Math.ceil((high + 2) / 10) * 10];
@@ -466,7 +394,11 @@
     let following = false;
     const follow = (u) => {
       if (following || u.cursor.left === undefined) return;
-      if (u.cursor.left < 0) return;
+      if (u.cursor.left < 0) {
+        // The mouse left this row: its cursor stays where those of the others are.
+        if (cursor !== null && cursor >= view.min && cursor <= view.max) queueMicrotask(() => point(cursor));
+        return;
+      }
       point(u.posToVal(u.cursor.left, "x"), u);
       tell(false);
     };

@@ -1,13 +1,14 @@
 //! Repeats of one run judged against repeats of another.
 
 use super::comparison::{first, settings, signed};
-use super::figure::{MOST_ROWS, bounded, brief, listed, many, title, unit};
+use super::figure::{bounded, brief, listed, many};
+use super::named::{MOST_ROWS, unit, words as title};
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Finding, Page, Picture, Section, Table, Weight};
 use crate::svg::{Bar, bars};
-use crate::unit::{Unit, digits};
+use crate::unit::Unit;
 
 /// Bars and their intervals end here.
 const LONGEST_BAR: f64 = 2.0;
@@ -100,16 +101,16 @@ fn table(figures: &[Node<'_>]) -> Table {
     let caption = "Means over repeats with their intervals of 95 %; the change has the interval by which it is judged";
     let heads = [
         "figure",
+        "verdict",
         "#before",
-        "#from",
+        "#before, from",
         "#to",
         "#after",
-        "#from",
+        "#after, from",
         "#to",
         "#change",
-        "#from",
+        "#change, from",
         "#to",
-        "verdict",
         "why",
         "#repeats needed",
         "better is",
@@ -117,13 +118,12 @@ fn table(figures: &[Node<'_>]) -> Table {
     let mut table = Table::new(caption, &heads);
     for figure in figures {
         let name = figure.at("name").text().unwrap_or("");
-        let its = unit(name);
+        let its = unit(name).unwrap_or(Unit::Plain);
         let outcome = figure.at("outcome").text().unwrap_or("–");
-        let mut row = vec![Cell::text(title(name))];
+        let mut row = vec![Cell::text(title(name)), Cell::text(outcome).tone(tone(outcome))];
         for (key, its) in [("before", its), ("after", its), ("change", Unit::Share)] {
             row.extend(["mean", "low", "high"].map(|end| figure.at(key).at(end).figure(its)));
         }
-        row.push(Cell::text(outcome).tone(tone(outcome)));
         row.push(figure.at("why").cell());
         row.push(figure.at("repeats_needed").figure(Unit::Count));
         row.push(figure.at("better").cell());
@@ -155,15 +155,16 @@ fn picture(figures: &[Node<'_>]) -> Option<Block> {
         return None;
     }
     let told = |word: &str| figures.iter().filter(|figure| figure.at("outcome").text() == Some(word)).count();
+    let cut =
+        figures.iter().any(|figure| figure.path("change/mean").number().is_some_and(|mean| mean.abs() > LONGEST_BAR));
     let words = format!(
         "The change of each figure as a share of the first side, with the interval by which it is judged: {} better, {} worse, {} \
-         with no difference shown, {} inconclusive. An interval that ends before zero is a change that is shown. Bars end at \
-         {} %.",
+         with no difference shown, {} inconclusive.{}",
         told("better"),
         told("worse"),
         told("no difference shown"),
         told("inconclusive"),
-        digits(LONGEST_BAR * 100.0)
+        if cut { " Bars end at 200 %." } else { "" }
     );
     let svg = bars(&all, Unit::Share);
     Some(Block::Picture(Picture { title: "Changes".to_owned(), words, svg, table: None, sparks: Vec::new() }))

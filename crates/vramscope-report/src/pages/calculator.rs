@@ -77,7 +77,11 @@ pub(crate) fn page(document: &Document) -> Page {
     if drawn.is_empty() {
         blocks.push(Block::Table(table.without_empty_columns()));
     } else {
-        let words = "Bars are what was measured, dashed rules what the calculator said.".to_owned();
+        let said = |bar: &Bar| {
+            format!("{} {}, calculated {}", bar.name, bar.words, Unit::Memory.show(bar.predicted.unwrap_or(0.0)))
+        };
+        let said: Vec<String> = drawn.iter().take(8).map(said).collect();
+        let words = format!("Bars are what was measured, dashed rules what the calculator said: {}.", said.join("; "));
         let svg = bars(&drawn, Unit::Memory);
         let sparks = Vec::new();
         blocks.push(Block::Picture(Picture {
@@ -100,5 +104,20 @@ pub(crate) fn page(document: &Document) -> Page {
         title: "A calculator against a profile".to_owned(),
         about: format!("The profile: {}.", super::name_of(profile)),
         sections: vec![Section::new("How far off is it?", blocks)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law;
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        law::of_kind(&json!({"vramscope_calculator_check": 1, "profile": "a/b", "cautions": ["c"], "parts": [
+            {"part": "model_weights", "measured_bytes": 10, "calculated_bytes": 9, "error_bytes": -1, "error_pct": -10.0,
+             "usual_error_pct": 2.0, "within_usual": false, "factor": 1.1},
+            {"part": "total", "calculated_bytes": 9, "usual_error_pct": 2.0}]}));
     }
 }

@@ -1,6 +1,7 @@
 //! Two runs against each other, figure by figure.
 
-use super::figure::{MOST_ROWS, bounded, brief, listed, title, unit};
+use super::figure::{bounded, brief, listed};
+use super::named::{MOST_ROWS, unit, words as title};
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
 use crate::node::Node;
@@ -73,7 +74,7 @@ pub(crate) fn page(document: &Document) -> Page {
         .map(|figure| {
             let change = Change::of(figure);
             let label = format!("{}: {}", title(figure.at("name").text().unwrap_or("")), change.word());
-            (label, figure.at("relative").figure(Unit::Share).tone(change.cell().tone))
+            (label, relative(figure).tone(change.cell().tone))
         })
         .collect();
     if !headline.is_empty() {
@@ -162,6 +163,15 @@ fn sentences(figures: &[Node<'_>]) -> Vec<String> {
     said
 }
 
+/// The change in percent, with its sign.
+fn relative(figure: &Node<'_>) -> Cell {
+    let mut cell = figure.at("relative").figure(Unit::Share);
+    if let Some(share) = figure.at("relative").number() {
+        cell.text = signed(share);
+    }
+    cell
+}
+
 /// A share with its sign.
 pub(super) fn signed(share: f64) -> String {
     let sign = if share > 0.0 { "+" } else { "" };
@@ -174,7 +184,7 @@ fn table(figures: &[Node<'_>]) -> Table {
         Table::new(caption, &["figure", "#before", "#after", "#change", "#in percent", "verdict", "better is"]);
     for figure in figures {
         let name = figure.at("name").text().unwrap_or("");
-        let its = unit(name);
+        let its = unit(name).unwrap_or(Unit::Plain);
         let change = Change::of(figure);
         let delta = if its == Unit::Memory { Unit::SignedMemory } else { its };
         let better = figure.at("better").text().filter(|better| *better != "neither");
@@ -183,7 +193,7 @@ fn table(figures: &[Node<'_>]) -> Table {
             figure.at("before").figure(its),
             figure.at("after").figure(its),
             figure.at("delta").figure(delta),
-            figure.at("relative").figure(Unit::Share),
+            relative(figure),
             change.cell(),
             better.map_or_else(Cell::absent, Cell::text),
         ]);

@@ -12,7 +12,7 @@ pub(crate) fn page(document: &Document) -> Page {
     let (weight, text) = if can {
         (Weight::Good, "This machine can profile an engine.")
     } else {
-        (Weight::Error, "This machine can not profile an engine.")
+        (Weight::Error, "This machine cannot profile an engine.")
     };
     let mut findings = vec![Finding { weight, text: text.to_owned(), advice: None, code: None }];
     let lacks = root.at("missing").items();
@@ -43,4 +43,23 @@ pub(crate) fn page(document: &Document) -> Page {
     }
     let by = root.at("generator").text().map_or_else(String::new, |by| format!("Looked at by {by}."));
     Page { title: "What is there for profiling".to_owned(), about: by, sections }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law;
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        // The figures of this document are words alone.
+        let value = json!({"vramscope_doctor": 1, "generator": "v", "can_profile": false, "missing": ["a driver"], "checks": [
+            {"area": "gpu", "name": "n", "status": "failed", "serves": false, "found": "f", "advice": "a", "version": "1"}]});
+        for value in law::damaged(&value).into_iter().chain([law::with_texts(&value, "<img src=x>")]) {
+            if let Ok(document) = crate::document::Document::new("a", value) {
+                law::holds(&[document]);
+            }
+        }
+    }
 }

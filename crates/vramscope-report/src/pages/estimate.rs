@@ -21,6 +21,31 @@ const TAKEN: &[(&str, &str, usize)] = &[
     ("cuda_graphs_budgeted_bytes", "set aside for graphs", 4),
 ];
 
+/// The figures of a budget in the order in which they are read; others follow.
+const ORDER: &[&str] = &[
+    "requested_bytes",
+    "weights_bytes",
+    "held_bytes",
+    "activation_peak_bytes",
+    "non_torch_bytes",
+    "cuda_graphs_budgeted_bytes",
+    "available_bytes",
+    "kv_cache_bytes",
+    "kv_cache_tokens",
+    "max_concurrency",
+    "num_gpu_blocks",
+    "block_size",
+    "cuda_graphs_bytes",
+    "runtime_context_bytes",
+];
+
+/// The figures of the budget in their order.
+fn in_order<'d>(root: &Node<'d>) -> Vec<(&'d str, Node<'d>)> {
+    let mut figures = root.at("budget").members();
+    figures.sort_by_key(|(name, _)| ORDER.iter().position(|one| one == name).unwrap_or(ORDER.len()));
+    figures
+}
+
 pub(crate) fn page(document: &Document) -> Page {
     let root = document.root(0);
     let model = root.path("model/name").text().unwrap_or("a model");
@@ -101,10 +126,10 @@ fn budget(root: &Node<'_>) -> Vec<Block> {
     blocks.extend(picture(root).map(Block::Picture));
     let heads = ["figure", "#likely", "#least", "#most", "known how", "by"];
     let mut table = Table::new("Each figure with its interval", &heads);
-    for (name, figure) in root.at("budget").members() {
+    for (name, figure) in in_order(root) {
         let unit = match name {
             "max_concurrency" => Unit::Plain,
-            name => named::unit(name, &figure.at("value")),
+            name => named::unit(name).unwrap_or(Unit::Plain),
         };
         let known = figure.at("confidence").cell();
         let known = if figure.at("confidence").text() == Some("assumed") { known.tone(Tone::Warning) } else { known };
@@ -176,7 +201,7 @@ fn picture(root: &Node<'_>) -> Option<Picture> {
 /// Formulas with what went into them.
 fn formulas(root: &Node<'_>) -> Option<Block> {
     let mut table = Table::new("How each figure comes about", &["figure", "formula", "input", "#value"]);
-    for (name, figure) in root.at("budget").members() {
+    for (name, figure) in in_order(root) {
         let inputs = figure.at("inputs").members();
         let formula = figure.at("formula").cell();
         if inputs.is_empty() && !formula.is_absent() {
@@ -288,4 +313,28 @@ fn setting(root: &Node<'_>) -> Vec<Block> {
     ];
     let blocks: Vec<Block> = tables.into_iter().flatten().map(Block::Table).collect();
     if blocks.is_empty() { vec![Block::Text("The document does not say.".to_owned())] } else { blocks }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law;
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        let figure = |value: u64| {
+            json!({"value": value, "low": value / 2, "high": value * 2, "confidence": "assumed", "method": "a_b",
+            "formula": "a x b", "inputs": {"a": 3}})
+        };
+        law::of_kind(&json!({"vramscope_estimate": 1,
+            "model": {"name": "m", "parameters": 7, "known_family": false, "notes": ["a note"]},
+            "engine": {"version": "1", "max_model_len": 100, "checked": "newer", "notes": [], "ignored": ["--x"]},
+            "gpu": {"name": "g", "total_bytes": 1000},
+            "budget": {"requested_bytes": figure(900), "weights_bytes": figure(2000), "cuda_graphs_budgeted_bytes": figure(10),
+                "kv_cache_bytes": figure(0), "max_concurrency": {"value": 1.5, "low": 1.0, "high": 2.0}},
+            "kv": {"groups": [{"kind": "full", "layers": 2, "block_size": 16, "page_bytes": 99}], "bytes_per_block": 99},
+            "verdict": {"fits": false, "certain": false, "failure": "out_of_memory", "needed_bytes": 5},
+            "workload": {"concurrent_requests": 3, "wanted": 4, "fits": false}}));
+    }
 }

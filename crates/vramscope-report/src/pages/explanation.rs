@@ -28,7 +28,12 @@ pub(crate) fn page(document: &Document) -> Page {
     if sections.is_empty() {
         sections.push(Section::new("Nothing", [Block::Text("The document explains no run.".to_owned())]));
     }
-    let names: Vec<String> = runs.iter().take(2).map(name).collect();
+    let mut names: Vec<String> = runs.iter().take(2).map(name).collect();
+    if names.len() == 2 && names[0] == names[1] {
+        let whole =
+            |run: &Node<'_>| vramscope_core::shortened(run.at("name").text().unwrap_or("a run"), 80).into_owned();
+        names = runs.iter().take(2).map(whole).collect();
+    }
     let (title, about) = match names.as_slice() {
         [first, second] => {
             ("Why two KV caches differ", format!("First: {first}. Second: {second}. Figures are those of one rank."))
@@ -225,4 +230,24 @@ fn start(root: &Node<'_>) -> Option<Section> {
     }
     let table = (!table.rows.is_empty()).then(|| table.without_empty_columns().at_most(MOST_ROWS))?;
     Some(Section::new("The start", [Block::Table(table)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law;
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        let amount = |name: &str, size: u64| json!({"name": name, "size_bytes": size, "resolution_bytes": 1, "log_lines": [1, 2]});
+        let run = json!({"name": "a/b", "engine_version": "1", "gpu_memory_utilization": 0.5, "unattributed_bytes": -4,
+            "kv_cache_tokens": 9, "max_concurrency": 1.5, "request_tokens": 8,
+            "amounts": [amount("device_total", 100), amount("requested", 90), amount("model_weights", 50), amount("kv_cache", 44)]});
+        law::of_kind(&json!({"vramscope_explanation": 1, "runs": [run, run], "difference": {"difference_bytes": -5,
+            "difference_tokens": -1, "restore": "--x", "notes": ["n"], "terms": [
+                {"name": "a_b", "cause": "release", "size_bytes": -7, "tokens": -2, "why": "w", "lines_before": [3], "lines_after": []},
+                {"name": "c", "cause": "card", "size_bytes": 2, "why": "w"}]},
+            "start": [{"name": "load_began", "before_s": 1.0, "after_s": 2.0, "why": "w"}]}));
+    }
 }

@@ -1,40 +1,9 @@
-//! Figures that a document names, with the unit at the end of the name, and tables that are not endless.
+//! Tables that are not endless, and words of sentences.
 
 use crate::cell::Cell;
 use crate::page::{Block, Table};
+use crate::pages::named::MOST_ROWS;
 use crate::unit::Unit;
-
-/// Longer tables are cut: nobody reads them, and a page has to stay small.
-pub(super) const MOST_ROWS: usize = 200;
-
-/// The ends of names, longest first where one ends in another.
-const ENDINGS: &[(&str, Unit)] = &[
-    ("_bytes", Unit::Memory),
-    ("_per_second", Unit::PerSecond),
-    ("_per_s", Unit::PerSecond),
-    ("_ms", Unit::Milliseconds),
-    ("_pct", Unit::Percent),
-    ("_w", Unit::Watts),
-    ("_s", Unit::Seconds),
-];
-/// Names that end in what they count.
-const COUNTS: &[&str] = &["_tokens", "_requests"];
-
-/// The unit of a figure of this name.
-pub(super) fn unit(name: &str) -> Unit {
-    let of_end = ENDINGS.iter().find(|(end, _)| name.ends_with(end)).map(|(_, unit)| *unit);
-    let count = || COUNTS.iter().any(|end| name.ends_with(end)).then_some(Unit::Count);
-    of_end.or_else(count).unwrap_or(Unit::Plain)
-}
-
-/// The name without its unit, in words.
-pub(super) fn title(name: &str) -> String {
-    let bare = ENDINGS.iter().find_map(|(end, unit)| {
-        // "tokens per second" is what the figure is, not only its unit.
-        (*unit != Unit::PerSecond).then(|| name.strip_suffix(end)).flatten()
-    });
-    bare.unwrap_or(name).replace('_', " ")
-}
 
 #[expect(clippy::cast_precision_loss, reason = "a number of rows")]
 pub(super) fn float(count: usize) -> f64 {
@@ -111,22 +80,6 @@ pub(super) fn common_folder(names: &[&str]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_tells_its_unit_and_what_it_is() {
-        for (name, its, words) in [
-            ("peak_bytes", Unit::Memory, "peak"),
-            ("mean_latency_ms", Unit::Milliseconds, "mean latency"),
-            ("tokens_per_second", Unit::PerSecond, "tokens per second"),
-            ("kv_cache_usage_max_pct", Unit::Percent, "kv cache usage max"),
-            ("kv_cache_tokens", Unit::Count, "kv cache tokens"),
-            ("load_s", Unit::Seconds, "load"),
-            ("measure_power_w", Unit::Watts, "measure power"),
-            ("odd", Unit::Plain, "odd"),
-        ] {
-            assert_eq!((unit(name), title(name).as_str()), (its, words), "{name}");
-        }
-    }
 
     #[test]
     fn the_common_folder_ends_behind_a_slash_and_within_every_name() {

@@ -88,9 +88,16 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
 /// Of all devices: which alone is enough with the least memory, and how many of the others there have to be.
 fn smallest(root: &Node<'_>) -> Option<Vec<Cell>> {
     let devices = root.at("devices").items();
+    let serve = devices.iter().filter(|device| device.at("placed").is_there()).count();
+    let count = devices.iter().filter(|device| device.path("placed/gpus").count() == Some(1)).count();
+    let first = format!("{serve} of {} cards serve it, {count} of them alone. ", devices.len());
+    if count == 0 && !devices.is_empty() {
+        return Some(vec![first.into()]);
+    }
     let alone = devices.iter().filter(|device| device.path("placed/gpus").count() == Some(1));
     let least = alone.min_by_key(|device| device.at("total_bytes").count().unwrap_or(u64::MAX))?;
     Some(vec![
+        first.into(),
         "The smallest card that serves it alone is ".into(),
         Cell::text(shortened(least.at("name").text().unwrap_or("one without a name"), LONGEST_NAME)),
         " with ".into(),
@@ -187,4 +194,26 @@ fn changes(root: &Node<'_>) -> Option<Section> {
     }
     let table = (!table.rows.is_empty()).then(|| table.without_empty_columns().at_most(MOST_ROWS))?;
     Some(Section::new("What changes would do", [Block::Table(table)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law;
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        let placed = json!({"gpus": 2, "tensor_parallel_size": 2, "pipeline_parallel_size": 1, "concurrent_requests": 5,
+            "kv_cache_bytes": 77, "certain": false, "command": "serve"});
+        let one =
+            json!({"gpus": 1, "concurrent_requests": 5, "kv_cache_bytes": 77, "certain": true, "command": "serve"});
+        law::of_kind(
+            &json!({"vramscope_fit": 1, "model": {"name": "m", "notes": ["n"]}, "engine_version": "1", "requests": 1,
+            "gpu": {"name": "g", "total_bytes": 9}, "fewest": placed, "longest_model_len": 10, "lowest_utilization": 0.5,
+            "changes": [{"change": "as_asked", "fits": true, "placed": placed}, {"change": "fp8", "fits": false}],
+            "devices": [{"name": "d", "total_bytes": 7, "placed": placed}, {"name": "e", "total_bytes": 8, "placed": one},
+                {"name": "f", "total_bytes": 8}]}),
+        );
+    }
 }

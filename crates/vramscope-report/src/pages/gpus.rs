@@ -35,7 +35,11 @@ pub(crate) fn page(document: &Document) -> Page {
     let words = ["source", "tool_version", "driver_version", "taken_at"];
     let words: Vec<String> =
         words.iter().filter_map(|key| Some(format!("{} {}", named::words(key), root.at(key).text()?))).collect();
-    Page { title: format!("{} GPUs at one instant", gpus.len()), about: words.join("; "), sections }
+    let title = match gpus.len() {
+        1 => "A GPU at one instant".to_owned(),
+        several => format!("{several} GPUs at one instant"),
+    };
+    Page { title, about: words.join("; "), sections }
 }
 
 /// An amount in MiB as the tool prints it, shown in GiB with the pointer of what was printed.
@@ -89,10 +93,10 @@ fn picture(gpus: &[Node<'_>]) -> Option<Picture> {
     }
     let cut = if gpus.len() > MOST_BARS { format!(" The first {MOST_BARS} are drawn.") } else { String::new() };
     let words = format!(
-        "{} of {} are in use on {} GPUs together.{cut}",
+        "{} of {} are in use on {}.{cut}",
         Unit::Memory.show(used),
         Unit::Memory.show(all),
-        gpus.len()
+        if gpus.len() == 1 { "the GPU".to_owned() } else { format!("{} GPUs together", gpus.len()) }
     );
     let colours = [("in use".to_owned(), 1), ("not in use".to_owned(), 9)];
     let svg = stacks(&rows, &colours, Unit::Memory);
@@ -177,4 +181,22 @@ fn slices(gpus: &[Node<'_>]) -> Table {
         }
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law;
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        let gpu = json!({"index": 0, "name": "g", "mem_total_mib": 100, "mem_used_mib": 5, "mem_free_bytes": 9, "power_w": 5.5,
+            "temps_c": {"gpu": 30}, "clocks_mhz": {"sm": 5}, "throttle": ["idle"], "mig": {"enabled": true, "devices": [
+                {"gpu_instance": 1, "total": 10, "used": 1}]}, "processes": [{"pid": 1232, "name": "p", "used_mib": 4}]});
+        law::of_kind(&json!({"vramscope_gpus": 1, "source": "s", "gpu_count": 1, "gpus": [gpu, gpu], "notes": ["n"],
+            "host_processes": [{"pid": 5, "vram_bytes": 7}]}));
+        let many = json!({"vramscope_gpus": 1, "gpus": vec![gpu; 1024]});
+        law::holds(&[crate::document::Document::new("a", many).unwrap()]);
+    }
 }

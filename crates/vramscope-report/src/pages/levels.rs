@@ -121,10 +121,10 @@ impl<'d> Levels<'d> {
     pub(super) fn most(&self, figure: impl Fn(&Group<'d>) -> Option<f64>) -> Option<&Group<'d>> {
         let mut best: Option<(&Group<'d>, f64)> = None;
         for group in &self.groups {
-            if let Some(value) = figure(group) {
-                if best.is_none_or(|(_, most)| value > most) {
-                    best = Some((group, value));
-                }
+            if let Some(value) = figure(group)
+                && best.is_none_or(|(_, most)| value > most)
+            {
+                best = Some((group, value));
             }
         }
         best.map(|(group, _)| group)

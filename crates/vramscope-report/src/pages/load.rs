@@ -47,7 +47,7 @@ fn measured(root: &crate::node::Node<'_>, levels: &Levels<'_>) -> Vec<Block> {
     let named = answer::named(root, levels);
     let mut blocks = Vec::new();
     if levels.groups.len() > 1 {
-        blocks.extend(levels::throughput(levels, &named, levels::percentiles(levels)));
+        blocks.extend(levels::throughput(levels, &named));
         blocks.extend(levels::rates(levels));
         for key in ["ttft", "tpot", "e2e"] {
             let bound = bounds.iter().find(|(name, _)| name == key).map(|(_, bound)| *bound);
@@ -57,8 +57,11 @@ fn measured(root: &crate::node::Node<'_>, levels: &Levels<'_>) -> Vec<Block> {
             blocks.extend(levels::latencies(levels, "e2e_from_due", None, &named));
         }
         blocks.extend(levels::front(levels));
-        blocks.extend(levels::distribution(levels, "ttft"));
-        blocks.extend(levels::distribution(levels, "e2e"));
+        let distributions: Vec<Block> =
+            ["ttft", "tpot", "e2e"].iter().filter_map(|key| levels::distribution(levels, key)).collect();
+        if !distributions.is_empty() {
+            blocks.push(Block::Folded { title: "Distributions of latencies".to_owned(), blocks: distributions });
+        }
     } else {
         blocks.extend(levels::one_level(levels));
     }

@@ -31,8 +31,10 @@ pub(crate) fn page(document: &Document) -> Page {
         sections.push(Section::new("More engines", [Block::Text(text)]));
     }
     let words = ["engine_version", "engine_generation", "model"];
-    let words: Vec<&str> = words.iter().filter_map(|key| root.at("summary").at(key).text()).collect();
-    Page { title: format!("The log {}", super::name_of(document.name())), about: words.join("; "), sections }
+    let words = words.iter().filter_map(|key| root.at("summary").at(key).text().map(str::to_owned));
+    let words: Vec<String> = [super::name_of(document.name())].into_iter().chain(words).collect();
+    let about = words.join("; ");
+    Page { title: "What an engine's log says".to_owned(), about, sections }
 }
 
 /// An amount that the summary has in GiB, or the first of several.
@@ -79,7 +81,7 @@ fn answer(root: &Node<'_>, engines: &[Node<'_>]) -> Vec<Block> {
         blocks.push(Block::Headline(figures));
     }
     let memory = ["weights_gib", "kv_cache_gib", "cuda_graph_gib", "weights_workers", "kv_cache_workers"];
-    blocks.extend(named::table("The log in short", &[summary.clone()], &memory).map(Block::Table));
+    blocks.extend(named::table("The log in short", std::slice::from_ref(&summary), &memory).map(Block::Table));
     let bench = summary.path("bench/numbers");
     blocks.extend(named::table("What the benchmark printed", &[bench], &[]).map(Block::Table));
     for note in root.at("notes").items().iter().take(50) {
@@ -203,4 +205,26 @@ fn reports(reports: &Node<'_>) -> Option<Picture> {
     let plot = Plot { x: "report".to_owned(), y: "requests, %".to_owned(), series: drawn, ..Plot::default() };
     let table = Some(table.without_empty_columns().at_most(MOST_ROWS));
     Some(Picture { title: "Requests over the log".to_owned(), words, svg: plot.draw(), table, sparks })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law;
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        let report = json!({"line": 7, "at": "t", "running": 3, "waiting": 1, "kv_usage_pct": 5.0});
+        law::of_kind(&json!({"schema_version": "1.0", "notes": [{"text": "n"}],
+            "summary": {"engine_version": "1", "model": "m", "weights_gib": [2.5], "kv_cache_gib": 7.5, "kv_cache_tokens": 9,
+                "max_concurrency": {"tokens": 5, "factor": 1.5}, "bench": {"type": "latency", "numbers": {"mean_s": 1.5}}},
+            "engines": [{"first_line": 1, "last_line": 9, "notes": [{"text": "n"}],
+                "figures": [{"key": "weights", "memory": {"bytes": 5, "printed": "5 B"}, "scope": "this_rank", "rank": 0, "line": 3},
+                    {"key": "max_model_len", "count": 5, "line": 3}, {"key": "x", "number": 1.5}, {"key": "y", "text": "t"}],
+                "settings": [{"name": "model", "value": "m", "source": "config", "line": 2}],
+                "events": [{"event": "load_began", "at": "t", "took_secs": 1.5, "line": 4}],
+                "failures": [{"kind": "k", "message": "m", "advice": "a", "line": 5}],
+                "reports": {"peak_running": 3, "peak_kv_usage_pct": 5.0, "series": [report, report, report, report]}}]}));
+    }
 }

@@ -8,36 +8,39 @@ use crate::unit::Unit;
 /// The most rows of a table of names: what a person reads, and far more than any document of ours has.
 pub(crate) const MOST_ROWS: usize = 200;
 
-/// The unit that a name ends with.
-pub(crate) fn unit(name: &str, figure: &Node<'_>) -> Unit {
-    const ENDS: &[(&str, Unit)] = &[
-        ("bytes", Unit::Memory),
-        ("_ms", Unit::Milliseconds),
-        ("_ns", Unit::Nanoseconds),
-        ("_s", Unit::Seconds),
-        ("_secs", Unit::Seconds),
-        ("seconds", Unit::Seconds),
-        ("_pct", Unit::Percent),
-        ("percent", Unit::Percent),
-        ("percentage", Unit::Percent),
-        ("_w", Unit::Watts),
-        ("watts", Unit::Watts),
-        ("_j", Unit::Joules),
-        ("_c", Unit::Celsius),
-        ("_mhz", Unit::Megahertz),
-        ("per_second", Unit::PerSecond),
-    ];
-    let ends = ENDS.iter().find(|(end, _)| name.ends_with(end)).map(|(_, unit)| *unit);
-    ends.unwrap_or(if figure.count().is_some() { Unit::Count } else { Unit::Plain })
+/// The ends of names with their units, longest first where one ends in another.
+const ENDS: &[(&str, Unit)] = &[
+    ("_bytes", Unit::Memory),
+    ("_per_second", Unit::PerSecond),
+    ("_per_s", Unit::PerSecond),
+    ("_ms", Unit::Milliseconds),
+    ("_ns", Unit::Nanoseconds),
+    ("_secs", Unit::Seconds),
+    ("_seconds", Unit::Seconds),
+    ("_s", Unit::Seconds),
+    ("_pct", Unit::Percent),
+    ("_percent", Unit::Percent),
+    ("_percentage", Unit::Percent),
+    ("_watts", Unit::Watts),
+    ("_w", Unit::Watts),
+    ("_j", Unit::Joules),
+    ("_c", Unit::Celsius),
+    ("_mhz", Unit::Megahertz),
+    ("_tokens", Unit::Count),
+    ("_requests", Unit::Count),
+];
+
+/// The unit that a name ends with; `None` where it says none.
+pub(crate) fn unit(name: &str) -> Option<Unit> {
+    ENDS.iter().find(|(end, _)| name.ends_with(end) || name == &end[1..]).map(|(_, unit)| *unit)
 }
 
-/// A stable name in words.
+/// A stable name in words, without its unit.
 pub(crate) fn words(name: &str) -> String {
-    let name = ["_bytes", "_ms", "_ns", "_s", "_secs", "_pct", "_w", "_j", "_c", "_mhz"]
-        .iter()
-        .find_map(|end| name.strip_suffix(end))
-        .unwrap_or(name);
-    let spaced = name.replace('_', " ");
+    // "tokens per second" is what the figure is, and so are tokens, not only their unit.
+    let is_unit = |unit: &Unit| !matches!(unit, Unit::PerSecond | Unit::Count);
+    let bare = ENDS.iter().find_map(|(end, unit)| is_unit(unit).then(|| name.strip_suffix(end)).flatten());
+    let spaced = bare.unwrap_or(name).replace('_', " ");
     let word = |word: &str| match word {
         "kv" => "KV".to_owned(),
         "gpu" => "GPU".to_owned(),
@@ -51,7 +54,8 @@ pub(crate) fn words(name: &str) -> String {
 
 /// What stands under a name: a figure in the name's unit, else words.
 pub(crate) fn cell(name: &str, value: &Node<'_>) -> Cell {
-    if value.number().is_some() { value.figure(unit(name, value)) } else { value.cell() }
+    let of_value = if value.count().is_some() { Unit::Count } else { Unit::Plain };
+    if value.number().is_some() { value.figure(unit(name).unwrap_or(of_value)) } else { value.cell() }
 }
 
 /// A number that counts nothing: an identity, a line, a version.
@@ -82,7 +86,7 @@ pub(crate) fn lines(list: &Node<'_>) -> Cell {
 
 /// The members of objects, a row each; `None` where they have none. An amount that stands there twice is shown once.
 pub(crate) fn table(caption: &str, objects: &[Node<'_>], without: &[&str]) -> Option<Table> {
-    let mut table = Table::new(caption, &["name", "#value"]);
+    let mut table = Table::new(caption, &["name", "value"]);
     for object in objects {
         for (name, value) in object.members() {
             let twin = name.strip_suffix("_gb").is_some_and(|stem| object.at(&format!("{stem}_bytes")).is_there());
@@ -103,10 +107,21 @@ mod tests {
     fn a_name_ends_with_its_unit() {
         let value = serde_json::json!({"a_bytes": 1_073_741_824, "b_ms": 2.5, "kv_cache_tokens": 12345, "a_gb": 1.07, "c": [7]});
         let root = Node::root(&value, 0);
-        let table = table("", &[root.clone()], &[]).unwrap();
+        let table = table("", std::slice::from_ref(&root), &[]).unwrap();
         let rows: Vec<(&str, &str)> =
             table.rows.iter().map(|row| (row[0].text.as_str(), row[1].text.as_str())).collect();
         assert_eq!(rows, [("a", "1.00 GiB"), ("b", "2.5 ms"), ("KV cache tokens", "12,345")]);
         assert_eq!(lines(&root.at("c")).text, "7");
+        for (name, its, said) in [
+            ("peak_bytes", Some(Unit::Memory), "peak"),
+            ("tokens_per_second", Some(Unit::PerSecond), "tokens per second"),
+            ("kv_cache_usage_max_pct", Some(Unit::Percent), "KV cache usage max"),
+            ("kv_cache_tokens", Some(Unit::Count), "KV cache tokens"),
+            ("measure_power_w", Some(Unit::Watts), "measure power"),
+            ("bytes", Some(Unit::Memory), "bytes"),
+            ("odd", None, "odd"),
+        ] {
+            assert_eq!((unit(name), words(name).as_str()), (its, said), "{name}");
+        }
     }
 }

@@ -70,6 +70,11 @@ impl Sized<'_> {
         self.part.map_or(9, |part| part.colour)
     }
 
+    /// A residual may be below zero, and says so.
+    pub(crate) fn unit(&self) -> Unit {
+        if self.kind == RESIDUAL.kind { Unit::SignedMemory } else { Unit::Memory }
+    }
+
     pub(crate) fn bytes(&self) -> f64 {
         self.size.number().unwrap_or(0.0)
     }

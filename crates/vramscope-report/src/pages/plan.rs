@@ -86,3 +86,22 @@ fn checks(runs: &[Node<'_>]) -> Vec<Finding> {
     all.truncate(MOST_ROWS);
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law;
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        law::of_kind(
+            &json!({"vramscope_campaign_plan": 2, "room": {"needed_bytes": 5, "free_bytes": 4, "suffices": false},
+            "runs": [{"name": "r", "key": "k", "profile": "p", "arguments": ["--a", "b"], "notes": ["n"], "state": "pending",
+                "checks": [{"code": "c", "refuses": true, "message": "m", "advice": "a"}]}]}),
+        );
+        let many: Vec<_> = (0..5000).map(|place| json!({"name": format!("run {place}"), "state": "pending"})).collect();
+        let many = json!({"vramscope_campaign_plan": 2, "runs": many});
+        law::holds(&[crate::document::Document::new("a", many).unwrap()]);
+    }
+}

@@ -76,3 +76,114 @@ fn doubts(run: &Run<'_>) -> Option<Section> {
     let finding = Finding { weight, text, advice: None, code: None };
     Some(Section::new("How far to trust it", [Block::Findings(vec![finding])]))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::document::Document;
+    use crate::law;
+    use crate::pages::page;
+
+    const GIB: u64 = 1 << 30;
+
+    fn gpu(gpu: usize, used: u64) -> Value {
+        json!({"gpu": gpu, "used_bytes": used, "free_bytes": 80 * GIB - used, "total_bytes": 81 * GIB})
+    }
+
+    fn device(gpu: usize) -> Value {
+        json!({"gpu": gpu, "peak_bytes": 60 * GIB, "baseline_bytes": GIB, "residual_bytes": -(1_i64 << 30), "components": [
+            {"kind": "model_weights", "size_bytes": 20 * GIB, "confidence": "reported", "method": "engine_log"},
+            {"kind": "kv_cache", "size_bytes": 40 * GIB, "confidence": "computed", "method": "blocks_times_bytes_per_block"}]})
+    }
+
+    fn profile(gpus: usize) -> Value {
+        let all = gpus as u64;
+        let phase = |name: &str, start: u64, peak: u64| json!({"phase": name, "start_ns": start, "end_ns": start + 10, "duration_s": 1e-8, "num_samples": 3, "peak_bytes": peak * all * GIB});
+        json!({
+            "profiler_version": "3.1", "schema_version": "3.1", "generator": {"name": "vramscope", "version": "0.1.0"},
+            "metadata": {"status": "complete"},
+            "memory_measurements": {"peak": {"total_bytes": 60 * all * GIB, "at_ns": 25,
+                "per_gpu_details": (0..gpus).map(|place| gpu(place, 60 * GIB)).collect::<Vec<_>>()}},
+            "memory_breakdown": {"total_measured_bytes": 60 * all * GIB, "baseline_bytes": all * GIB,
+                "residual_bytes": i64::try_from(all).unwrap() * -(1 << 30), "residual_percentage": -1.7,
+                "components": [
+                    {"kind": "model_weights", "size_bytes": 20 * all * GIB, "share_of_peak_pct": 33.3, "confidence": "reported",
+                     "method": "engine_log", "detail": "model loading", "log_lines": [16]},
+                    {"kind": "kv_cache", "size_bytes": 40 * all * GIB, "share_of_peak_pct": 66.7, "confidence": "computed",
+                     "method": "blocks_times_bytes_per_block", "resolution_bytes": GIB}],
+                "per_device": (0..gpus).map(device).collect::<Vec<_>>()},
+            "phases": [phase("baseline", 0, 1), phase("load", 10, 59), phase("measure", 20, 60)],
+            "latency_stats": {"median_latency_ms": 10.5, "iterations_ms": [10.0, 11.0, 10.5, 10.25, 12.0, 10.5]},
+            "diagnostics": [
+                {"code": "small", "severity": "info", "message": "a small thing"},
+                {"code": "large", "severity": "error", "message": "a large thing", "advice": "mend it", "evidence": {"a_bytes": 5, "a_gb": 5e-9}}],
+        })
+    }
+
+    fn document(value: Value) -> Document {
+        Document::new("runs/a/profile.json", value).unwrap()
+    }
+
+    #[test]
+    fn every_figure_stands_in_the_document_whatever_is_damaged_or_missing() {
+        law::of_kind(&profile(1));
+        law::of_kind(&profile(2));
+    }
+
+    #[test]
+    fn a_profile_with_every_field_has_a_page() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../vramscope-schema/tests/it/data/every_field.json");
+        let value: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let figures = law::holds(&[document(value.clone())]);
+        assert!(figures > 150, "{figures} figures");
+        law::holds(&[document(law::with_texts(&value, "</script><script>alert(1)</script>"))]);
+        law::holds(&[document(law::with_numbers(&value, &json!(u64::MAX)))]);
+    }
+
+    #[test]
+    fn three_hundred_gpus_and_a_name_of_a_megabyte_stay_small() {
+        let mut value = profile(300);
+        value["model_info"] = json!({"name": "n".repeat(1 << 20)});
+        assert!(law::holds(&[document(value)]) > 300);
+    }
+
+    #[test]
+    fn the_text_alone_says_what_took_the_memory_when_and_why() {
+        let text = page(&[document(profile(1))], None).unwrap().markdown();
+        let (answer, rest) = text.split_once("## The peak taken apart").unwrap();
+        for words in [
+            "had 60.00 GiB of the GPU's 81.00 GiB in use",
+            "KV cache 40.00 GiB, 66.7 % of the peak; then weights 20.00 GiB, baseline 1.00 GiB",
+            "parts claim more than was measured",
+            "-1.00 GiB",
+            "in the phase measure, while requests were measured",
+            "The largest rise was in the phase load, from 1.00 GiB to 59.00 GiB",
+            "measure raised it from 59.00 GiB to the peak of 60.00 GiB",
+            "20.00 GiB of 81.00 GiB free at the peak",
+        ] {
+            assert!(answer.contains(words), "{words} is not in\n{answer}");
+        }
+        let (large, small) = (rest.find("a large thing").unwrap(), rest.find("a small thing").unwrap());
+        assert!(large < small, "the worst is first");
+    }
+
+    #[test]
+    fn a_failure_is_what_comes_first_and_is_said_once() {
+        let mut value = profile(1);
+        value["metadata"]["status"] = json!("failed");
+        value["failure"] = json!({"kind": "out_of_memory", "phase": "load", "message": "it was too much", "numbers": {"free_bytes": 7}});
+        value["diagnostics"] =
+            json!([{"code": "engine_failed", "severity": "error", "message": "too much", "advice": "take less"}]);
+        let text = page(&[document(value)], None).unwrap().markdown();
+        let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words} is not in\n{text}"));
+        assert!(at("The run failed in the phase load: it was too much take less") < at("60.00 GiB"));
+        assert_eq!(text.matches("take less").count(), 1);
+    }
+
+    #[test]
+    fn a_profile_that_knows_nothing_says_so() {
+        let text = page(&[document(json!({"profiler_version": "1.0"}))], None).unwrap().markdown();
+        assert!(text.contains("does not say how much memory was in use"), "{text}");
+    }
+}

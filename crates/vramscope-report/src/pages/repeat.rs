@@ -1,6 +1,7 @@
 //! How far several runs of one kind agree.
 
-use super::figure::{MOST_ROWS, bounded, many, title, unit};
+use super::figure::{bounded, many};
+use super::named::{MOST_ROWS, unit, words as title};
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
 use crate::node::Node;
@@ -22,7 +23,10 @@ pub(crate) fn page(document: &Document) -> Page {
     let mut headline = vec![("runs".to_owned(), root.at("runs").figure(Unit::Count))];
     for wanted in ["tokens_per_second", "mean_latency_ms", "peak_bytes"] {
         if let Some(figure) = figures.iter().find(|figure| figure.at("name").text() == Some(wanted)) {
-            headline.push((format!("{}, mean", title(wanted)), figure.at("mean").figure(unit(wanted))));
+            headline.push((
+                format!("{}, mean", title(wanted)),
+                figure.at("mean").figure(unit(wanted).unwrap_or(Unit::Plain)),
+            ));
             headline.push((format!("{}, spread", title(wanted)), figure.at("spread_pct").figure(Unit::Percent)));
         }
     }
@@ -72,7 +76,7 @@ fn table(figures: &[Node<'_>]) -> Table {
     let mut table = Table::new(caption, &heads);
     for figure in figures {
         let name = figure.at("name").text().unwrap_or("");
-        let its = unit(name);
+        let its = unit(name).unwrap_or(Unit::Plain);
         let outliers: Vec<String> = figure.at("outliers").items().iter().filter_map(Node::words).collect();
         let outliers = if outliers.is_empty() {
             Cell::text("none").tone(Tone::Faint)

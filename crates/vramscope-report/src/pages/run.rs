@@ -19,8 +19,8 @@ impl<'d> Run<'d> {
 
     /// The first of these places at which something is.
     fn first(&self, places: &[&str]) -> Node<'d> {
-        let all = places.iter().map(|place| self.root.path(place));
-        all.clone().find(Node::is_there).or_else(|| all.last()).unwrap_or_else(|| self.root.at(""))
+        let mut all = places.iter().map(|place| self.root.path(place));
+        all.find(Node::is_there).unwrap_or_else(|| self.root.at(""))
     }
 
     /// The peak that is explained, of all GPUs together.
@@ -147,7 +147,7 @@ pub(crate) fn in_words(phase: &str) -> Option<&'static str> {
     Some(match phase {
         "baseline" => "before the engine existed",
         "launch" => "between the engine's first sign of life and the loading of the model",
-        "load" => "while the weights were loaded, the KV cache was set up and graphs were captured",
+        "load" => "when an engine loads weights, sets up its KV cache and captures graphs",
         "ready" => "when the engine could serve and nothing was asked of it",
         "warmup" => "in requests that are not measured",
         "measure" => "while requests were measured",

@@ -116,7 +116,7 @@ fn apart<'d>(most: &Named<'d>, least: &Named<'d>) -> Option<Vec<Cell>> {
     let kinds = more.iter().chain(&less).map(|part| part.kind);
     let (a, b, size) = kinds.map(differ).max_by(|a, b| a.2.total_cmp(&b.2))?;
     let part = a.as_ref().or(b.as_ref())?;
-    let unit = if part.kind == "residual" { Unit::SignedMemory } else { Unit::Memory };
+    let unit = part.unit();
     let figure = |part: &Option<Sized<'d>>| part.as_ref().map_or_else(Cell::absent, |part| part.size.figure(unit));
     if most.name == least.name || size <= 0.0 {
         return None;
@@ -148,7 +148,7 @@ fn pictures(runs: &[Named<'_>]) -> Vec<Block> {
     let stack = |one: &&Named<'_>| {
         let parts = one.run.all_parts();
         let said = |part: &Sized<'_>| {
-            let unit = if part.kind == "residual" { Unit::SignedMemory } else { Unit::Memory };
+            let unit = part.unit();
             (part.bytes(), part.colour(), format!("{}: {}", part.name(), unit.show(part.bytes())))
         };
         let mut parts: Vec<(f64, usize, String)> = parts.iter().map(said).collect();
@@ -256,9 +256,9 @@ fn differences(runs: &[Named<'_>]) -> Option<Section> {
     if runs.len() > MOST_COLUMNS {
         return None;
     }
-    let heads: Vec<String> = runs.iter().map(|one| format!("#{}", one.name)).collect();
-    let heads: Vec<&str> = ["setting"].into_iter().chain(heads.iter().map(String::as_str)).collect();
-    let mut table = Table::new("Settings that are not the same in all runs", &heads);
+    // A name that begins with a `#` is no mark of numbers.
+    let mut table = Table::new("Settings that are not the same in all runs", &["setting"]);
+    table.heads.extend(runs.iter().map(|one| (one.name.clone(), false)));
     for place in ["run_config/engine", "run_config/engine/other", "run_config/workload", "model_info"] {
         let mut names: Vec<&str> = Vec::new();
         for one in runs {
@@ -316,4 +316,70 @@ fn to_know(runs: &[Named<'_>]) -> Vec<Block> {
         return vec![Block::Text("No run has an error or a warning.".to_owned())];
     }
     vec![Block::Table(table.at_most(MOST_ROWS))]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::law;
+
+    fn run(place: u64) -> Value {
+        json!({"profiler_version": "3.1", "metadata": {"status": "complete"}, "model_info": {"name": "m"},
+            "run_config": {"workload": {"batch_size": place}},
+            "memory_breakdown": {"total_measured_bytes": (place + 2) << 30, "baseline_bytes": 0, "residual_bytes": -5,
+                "model_weights_bytes": 1_u64 << 30, "kv_cache_bytes": (place + 1) << 30},
+            "latency_stats": {"tokens_per_second": 100 + place},
+            "diagnostics": [{"code": "c", "severity": "warning", "message": format!("finding {place}")}]})
+    }
+
+    fn documents(count: u64) -> Vec<Document> {
+        let document = |place: u64| Document::new(format!("runs/{place}/profile.json"), run(place)).unwrap();
+        (0..count).map(document).collect()
+    }
+
+    #[test]
+    fn few_runs_are_columns_and_many_are_rows_and_every_figure_stands_in_its_document() {
+        for count in [2, 6, 7, 300] {
+            assert!(law::holds(&documents(count)) >= 3 * usize::try_from(count).unwrap());
+        }
+        let size = page(&documents(300)).html().len();
+        assert!(size < 1 << 20, "{size} bytes");
+        let size = page(&documents(1000)).html().len();
+        assert!(size < 2 << 20, "{size} bytes");
+    }
+
+    #[test]
+    fn the_highest_and_the_lowest_are_named_with_the_part_in_which_they_differ() {
+        let text = page(&documents(3)).markdown();
+        assert!(text.contains("2 has the highest peak, 4.00 GiB, and 0 the lowest, 2.00 GiB"), "{text}");
+        assert!(text.contains("They differ most in KV cache: 3.00 GiB against 1.00 GiB"), "{text}");
+        assert!(text.contains("| batch size | 0 | 1 | 2 |"), "{text}");
+    }
+
+    #[test]
+    fn runs_have_names_that_tell_them_apart() {
+        let named = |list: &[&str]| {
+            let documents: Vec<Document> = list.iter().map(|name| Document::new(*name, run(0)).unwrap()).collect();
+            names(&documents)
+        };
+        assert_eq!(named(&["x/a.json", "y/b.json"]), ["a", "b"]);
+        assert_eq!(named(&["x/a/profile.json", "y/b/profile.json"]), ["a", "b"]);
+        assert_eq!(named(&["x/a.json", "y/a.json"]), ["x/a", "y/a"]);
+        assert_eq!(named(&["a.json", "a.json"]), ["1. a", "2. a"]);
+    }
+
+    #[test]
+    fn hostile_and_empty_runs_stand_beside_others() {
+        let hostile = law::with_texts(&run(1), "</script><script>alert(1)</script>");
+        let huge = law::with_numbers(&run(1), &json!(u64::MAX));
+        let list = [hostile, huge, json!({"profiler_version": "1.0"}), run(3)];
+        let document = |(place, value): (usize, &Value)| {
+            Document::new(format!("#{place}\u{202e}</script>"), value.clone()).unwrap()
+        };
+        let documents: Vec<Document> = list.iter().enumerate().map(document).collect();
+        law::holds(&documents);
+        law::holds(&[documents[2].clone(), documents[2].clone()]);
+    }
 }

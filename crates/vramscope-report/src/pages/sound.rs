@@ -70,8 +70,16 @@ pub(super) fn hostile(value: &Value) -> Value {
         Value::String(_) => Value::String(TEXT.to_owned()),
         Value::Array(all) => Value::Array(all.iter().map(hostile).collect()),
         Value::Object(all) => {
-            // The names of kinds and of members stay, but for those that a document makes up.
-            Value::Object(all.iter().map(|(key, value)| (key.clone(), hostile(value))).collect())
+            let mut all: serde_json::Map<String, Value> =
+                all.iter().map(|(key, value)| (key.clone(), hostile(value))).collect();
+            // Names that documents take from elsewhere are as foreign as texts.
+            for key in ["settings", "fixed", "failures"] {
+                if let Some(Value::Object(names)) = all.get_mut(key) {
+                    let value = names.values().next().cloned().unwrap_or_else(|| Value::from(1));
+                    names.insert(TEXT.to_owned(), value);
+                }
+            }
+            Value::Object(all)
         }
         other => other.clone(),
     }

@@ -7,7 +7,7 @@ use crate::page::{Block, Finding, Page, Section, Table, Weight};
 use crate::time;
 use crate::unit::{Unit, digits};
 
-/// A column of a recording: its name, what it is called, its unit, and by what it is divided for it.
+/// A column of a recording: its name, what it is called, and its unit.
 struct Figure {
     column: &'static str,
     name: &'static str,
@@ -16,8 +16,8 @@ struct Figure {
 
 const FIGURES: &[Figure] = &[
     Figure { column: "used_bytes", name: "memory in use", unit: Unit::Memory },
-    Figure { column: "power_mw", name: "power, mW", unit: Unit::Count },
-    Figure { column: "power_avg_mw", name: "power over a second, mW", unit: Unit::Count },
+    Figure { column: "power_mw", name: "power", unit: Unit::Milliwatts },
+    Figure { column: "power_avg_mw", name: "power, mean over a second", unit: Unit::Milliwatts },
     Figure { column: "util_gpu_pct", name: "utilisation", unit: Unit::Percent },
     Figure { column: "util_mem_pct", name: "memory traffic", unit: Unit::Percent },
     Figure { column: "temp_c", name: "temperature", unit: Unit::Celsius },
@@ -40,7 +40,9 @@ pub(crate) fn page(document: &Document) -> Page {
     let devices = root.at("devices").items();
     let mut sections = vec![answer(&root, &devices)];
     sections.extend(time::section(document, 0));
-    sections.push(Section::new("Statistics", devices.iter().map(|device| Block::Table(statistics(device)))));
+    if !devices.is_empty() {
+        sections.push(Section::new("Statistics", devices.iter().map(|device| Block::Table(statistics(device)))));
+    }
     sections.extend(phases(&root));
     sections.extend(idle(&devices));
     sections.extend(energy(&devices));

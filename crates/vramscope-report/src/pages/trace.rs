@@ -8,6 +8,8 @@ mod memory;
 mod name;
 mod stacks;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use crate::document::Document;

@@ -145,7 +145,7 @@ fn over_time(root: &Node<'_>) -> Option<Section> {
     let first_end = lanes.iter().map(Lane::end).fold(f64::INFINITY, f64::min);
     let meet = last_start < first_end;
     let text = if meet {
-        "The ranks stand on one clock: what is below each other happened at the same time."
+        "The clocks of these traces meet. Where the ranks ran on one host, what is below each other happened at the same time."
     } else {
         "The clocks of these traces do not meet, so each rank begins at its own first operation: what is below each other need not have happened at the same time."
     };

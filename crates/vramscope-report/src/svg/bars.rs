@@ -27,7 +27,15 @@ impl Bar {
 const WIDTH: f64 = 800.0;
 const LEFT: f64 = 190.0;
 const ROW: f64 = 26.0;
-const LONGEST_NAME: usize = 28;
+const LONGEST_NAME: usize = 25;
+
+/// The beginning of a long name; all of it stands where the bar is pointed at.
+fn short_name(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some(_) => name.chars().take(LONGEST_NAME - 1).chain(['…']).collect(),
+        None => name.to_owned(),
+    }
+}
 
 /// Bars over one axis in the unit's scale.
 pub(crate) fn bars(bars: &[Bar], unit: Unit) -> Svg {
@@ -48,8 +56,7 @@ pub(crate) fn bars(bars: &[Bar], unit: Unit) -> Svg {
     let mut y = 8.0;
     for bar in bars {
         let (from, to) = (axis.place(unit.scaled(bar.from)), axis.place(unit.scaled(bar.to)));
-        let name: String = bar.name.chars().take(LONGEST_NAME).collect();
-        svg.text((LEFT - 8.0, y + 15.0), Anchor::End, "", &name);
+        svg.text((LEFT - 8.0, y + 15.0), Anchor::End, "", &short_name(&bar.name));
         svg.rect_with(
             from.min(to),
             y + 3.0,

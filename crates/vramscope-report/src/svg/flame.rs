@@ -8,6 +8,8 @@ use crate::unit::Unit;
 #[derive(Debug, Clone)]
 pub(crate) struct FlameFrame {
     pub(crate) name: String,
+    /// What stands in its bar.
+    pub(crate) label: String,
     /// The frame around it, as a place in the list.
     pub(crate) parent: Option<usize>,
     /// Its time, with what is within it.
@@ -23,12 +25,12 @@ pub(crate) struct Flame {
     pub(crate) legend: Vec<(usize, &'static str)>,
 }
 
-const WIDTH: f64 = 1000.0;
+const WIDTH: f64 = 800.0;
 const ROW: f64 = 18.0;
 /// Frames below this width are no more than a scratch.
 const LEAST: f64 = 0.8;
 /// About the width of a character.
-const CHARACTER: f64 = 6.4;
+const CHARACTER: f64 = 7.2;
 /// Rows at most: what lies deeper is in the table.
 pub(crate) const MOST_ROWS: usize = 48;
 /// A frame with so much of the time of the one around it is all of it.
@@ -103,7 +105,7 @@ impl Flame {
                 &format!("f{} pale", frame.map_or(9, |frame| frame.colour)),
                 &words,
             );
-            let shown = fitting(&name, width);
+            let shown = fitting(frame.map_or(&name, |frame| &frame.label), width);
             if !shown.is_empty() {
                 svg.text((from + 4.0, y + 13.0), Anchor::Start, "", &shown);
             }
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     fn frame(name: &str, parent: Option<usize>, time: f64) -> FlameFrame {
-        FlameFrame { name: name.into(), parent, time, colour: 1 }
+        FlameFrame { name: name.into(), label: name.into(), parent, time, colour: 1 }
     }
 
     #[test]
@@ -159,8 +161,9 @@ mod tests {
 
     #[test]
     fn a_stack_of_a_thousand_frames_is_no_tower() {
-        let frames = (0..1000).map(|at: usize| frame("f", at.checked_sub(1), 1000.0 - 20.0 * at as f64)).collect();
-        let flame = Flame { frames, time: 1000.0, legend: Vec::new() };
+        let frames = (0..1000_usize).map(|at| frame("f", at.checked_sub(1), 1000.0)).collect();
+        // Below the trunk's limit, so that none of them is put together.
+        let flame = Flame { frames, time: 1100.0, legend: Vec::new() };
         assert!(flame.draw().element("e").matches("<rect").count() <= MOST_ROWS + 1);
         assert!(!Flame::default().draw().element("e").contains("NaN"));
     }

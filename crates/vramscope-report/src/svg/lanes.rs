@@ -164,10 +164,11 @@ fn without_repeats(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut kept: Vec<(f64, f64)> = Vec::with_capacity(points.len());
     for point in points {
         let same = |a: f64, b: f64| (a - b).abs() < 0.05;
-        if let [.., first, last] = kept.as_slice() {
-            if same(first.1, last.1) && same(last.1, point.1) {
-                kept.pop();
-            }
+        if let [.., first, last] = kept.as_slice()
+            && same(first.1, last.1)
+            && same(last.1, point.1)
+        {
+            kept.pop();
         }
         kept.push(*point);
     }

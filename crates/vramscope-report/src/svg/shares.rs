@@ -45,7 +45,7 @@ pub(crate) fn shares(rows: &[ShareRow], legend: &[(usize, &str)], unit: Unit) ->
         svg.line((x, top), (x, bottom), "axis");
         svg.text((x, bottom + 15.0), Anchor::Middle, "soft", &digits(tick));
     }
-    svg.text((RIGHT, bottom + 30.0), Anchor::End, "soft", unit.axis());
+    svg.text((LEFT - 8.0, bottom + 15.0), Anchor::End, "soft", unit.axis());
     let mut y = top;
     for row in rows {
         let name: String = row.name.chars().take(LONGEST_NAME).collect();

@@ -11,7 +11,7 @@ pub(crate) enum Shape {
     Line,
     /// Steps to the right, as distributions have.
     Step,
-    /// A line without points.
+    /// A thin line without points: a fit, or one of many.
     Curve,
     Points,
 }
@@ -89,7 +89,16 @@ impl Plot {
                 }
                 Mark::Y(at, words) => {
                     svg.line((LEFT, y.place(*at)), (RIGHT, y.place(*at)), "rule");
-                    svg.text((RIGHT, y.place(*at) - 4.0), Anchor::End, "soft", words);
+                    // Beside the end of the rule, but for where a series passes there.
+                    let near = |point: &&(f64, f64)| {
+                        x.place(point.0) > RIGHT - 160.0 && (y.place(point.1) - y.place(*at) + 8.0).abs() < 16.0
+                    };
+                    let (end, anchor) = if points().any(|point| near(&point)) {
+                        (LEFT + 4.0, Anchor::Start)
+                    } else {
+                        (RIGHT, Anchor::End)
+                    };
+                    svg.text((end, y.place(*at) - 4.0), anchor, "soft", words);
                 }
                 Mark::Point(..) => {}
             }
@@ -211,7 +220,8 @@ fn draw_series(svg: &mut Svg, series: &Series, x: &Axis, y: &Axis, names: (&str,
     let places: Vec<(f64, f64)> = series.points.iter().map(|point| (x.place(point.0), y.place(point.1))).collect();
     let colour = series.colour % 10;
     match series.shape {
-        Shape::Line | Shape::Curve => svg.path(&places, &format!("line l{colour}")),
+        Shape::Line => svg.path(&places, &format!("line l{colour}")),
+        Shape::Curve => svg.path(&places, &format!("thin l{colour}")),
         Shape::Step => {
             let mut steps = Vec::with_capacity(places.len() * 2);
             for (place, point) in places.iter().enumerate() {

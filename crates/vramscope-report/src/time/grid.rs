@@ -210,7 +210,7 @@ mod tests {
         let mut grid = Grid::new(1, 4);
         for at in 0..8u64 {
             grid.begin(at * 10 + if at >= 5 { 1000 } else { 0 }, at == 5);
-            grid.add(0, if at < 6 { at as i64 } else { 0 });
+            grid.add(0, if at < 6 { i64::try_from(at).unwrap() } else { 0 });
         }
         assert!(grid.columns[0].iter().flatten().take(2).all(|span| !span.falls));
         let gap = grid.rows.iter().position(|row| row.after_gap).unwrap();

@@ -116,13 +116,13 @@ impl Stack {
     /// Up to where each part reaches at an instant at which so much was measured.
     pub(crate) fn tops(&self, at_ns: u64, measured: f64) -> Vec<f64> {
         let ending = self.until_ns.is_some_and(|until| at_ns >= until) && measured + self.slack < self.whole;
-        let mut top = 0.0;
+        let (mut top, mut waits) = (0.0, false);
         let reach = |part: &Part| {
             let room = (measured - top).max(0.0);
-            let there = at_ns >= part.from_ns
-                && (!ending || part.name == BASELINE)
-                && (part.grows || room + self.slack >= part.bytes);
-            top += if there { part.bytes.min(room) } else { 0.0 };
+            let due = at_ns >= part.from_ns && (!ending || part.name == BASELINE);
+            // What comes after a part that has no room yet is not there either.
+            waits |= due && !part.grows && room + self.slack < part.bytes;
+            top += if due && !waits { part.bytes.min(room) } else { 0.0 };
             top
         };
         self.parts.iter().map(reach).collect()
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(stack().tops(5, 50.0), [5.0, 5.0, 5.0, 5.0]);
         assert_eq!(stack().tops(15, 25.0), [5.0, 25.0, 25.0, 25.0], "weights grow");
         assert_eq!(stack().tops(15, 140.0), [5.0, 35.0, 35.0, 35.0], "nobody knows of a pool yet");
-        assert_eq!(stack().tops(20, 100.0), [5.0, 35.0, 35.0, 42.0], "a pool is whole");
+        assert_eq!(stack().tops(20, 100.0), [5.0, 35.0, 35.0, 35.0], "a pool is whole, and comes before activations");
         assert_eq!(stack().tops(20, 140.0), [5.0, 35.0, 135.0, 140.0]);
         assert_eq!(stack().tops(30, 134.0), [5.0, 35.0, 134.0, 134.0], "all fit but for what they are too large");
         assert_eq!(stack().tops(30, 100.0), [5.0, 5.0, 5.0, 5.0]);

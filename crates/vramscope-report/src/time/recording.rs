@@ -453,7 +453,8 @@ mod tests {
     fn a_time_in_which_the_engine_said_nothing_is_a_gap_whatever_is_merged() {
         let mut recording = Recording::new(&[]);
         for second in (0..3000).chain(4000..9000) {
-            recording.request_state(second * 1_000_000_000, &EngineState { running: Some(1.0), ..EngineState::default() });
+            recording
+                .request_state(second * 1_000_000_000, &EngineState { running: Some(1.0), ..EngineState::default() });
         }
         let hole = [(2_999_000_000_000, 4_000_000_000_000)];
         assert_eq!((recording.engine.holes(), recording.engine.coarse(100).holes()), (hole.to_vec(), hole.to_vec()));
@@ -462,7 +463,12 @@ mod tests {
     #[test]
     fn figures_that_no_sensor_has_are_none() {
         let mut recording = Recording::new(&[0]);
-        let odd = Reading { used_bytes: Some(u64::MAX), power_w: Some(f64::NAN), temperature_c: Some(1e300), ..Reading::default() };
+        let odd = Reading {
+            used_bytes: Some(u64::MAX),
+            power_w: Some(f64::NAN),
+            temperature_c: Some(1e300),
+            ..Reading::default()
+        };
         recording.reading(0, 0, 0, &odd);
         recording.finish();
         assert!(recording.columns_of(1).all(|column| recording.grid.range(column).is_none()));

@@ -41,7 +41,9 @@ impl Source {
         recording.gaps.sort_by_key(|gap| gap.start_ns);
         for device in root.path("gpu_info/devices").items().iter().chain(&root.at("devices").items()) {
             let index = device.at("index").count().or_else(|| device.at("gpu_index").count());
-            if let (Some(index), Some(bytes)) = (index.and_then(|index| u32::try_from(index).ok()), device.at("total_bytes").count()) {
+            if let (Some(index), Some(bytes)) =
+                (index.and_then(|index| u32::try_from(index).ok()), device.at("total_bytes").count())
+            {
                 recording.set_capacity(index, bytes);
             }
         }

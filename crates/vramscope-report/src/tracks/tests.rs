@@ -112,7 +112,7 @@ fn the_parts_are_shown_through_the_phase_of_the_peak_alone() {
     assert_eq!(stacked.len(), 2);
     assert_eq!((&stacked[0]["args"]["weights"], &stacked[0]["args"]["unexplained"]), (&4.0.into(), &(-1.0).into()));
     assert_eq!((&stacked[0]["ts"], &stacked[1]["ts"]), (&0.01.into(), &0.02.into()));
-    assert!(stacked[1]["args"].as_object().unwrap().values().all(|value| value == 0));
+    assert!(stacked[1]["args"].as_object().unwrap().values().all(|value| value.as_f64() == Some(0.0)));
     let peak = of(&events, "i", "peak")[0];
     assert_eq!(peak["args"]["used_bytes"], 3_u64 << 30);
 }

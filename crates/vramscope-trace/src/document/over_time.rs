@@ -67,7 +67,8 @@ impl Lane {
 const MOST_FRAMES: usize = 300;
 
 /// Stacks of python functions, operators and calls: the frames with the most time on the CPU, and those whose kernels
-/// took the most. Frames of all threads are put together.
+/// took the most. Frames of all threads are put together, and so are modules of one class (`nn.Module: Linear_3`) and
+/// methods of several objects in one place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]

@@ -1,7 +1,7 @@
 //! Python stacks for flame graphs.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -119,65 +119,64 @@ impl Stacks {
     pub fn heaviest(&self, most: usize) -> HeavyFrames {
         let below = self.inner.tree.below();
         let (cpu, gpu) = (self.totals(&self.inner.cpu), self.totals(&self.inner.gpu));
-        let sum = |times: &[u64], nodes: &[NodeId]| -> u64 {
-            let time = |node: &NodeId| usize::try_from(*node).ok().and_then(|at| times.get(at)).copied().unwrap_or(0);
-            nodes.iter().map(time).fold(0, u64::saturating_add)
-        };
-        // Frames within a frame are not looked at before it is the heaviest: a list of some hundred comes from few looks.
-        let inside = |nodes: Option<&[NodeId]>| -> Vec<(String, Vec<NodeId>)> {
-            let keys: Vec<Option<NodeId>> =
-                nodes.map_or_else(|| vec![None], |nodes| nodes.iter().map(|node| Some(*node)).collect());
-            let all: Vec<NodeId> = keys.iter().filter_map(|key| below.get(key)).flatten().copied().collect();
-            self.by_name(&all).into_iter().collect()
-        };
-        let mut kept: HashSet<Vec<NodeId>> = HashSet::new();
-        for times in [&cpu, &gpu] {
-            let mut waiting = BinaryHeap::new();
-            let mut counter = 0_u64;
-            let mut push = |waiting: &mut BinaryHeap<_>, groups: Vec<(String, Vec<NodeId>)>| {
-                for (_, nodes) in groups {
-                    let time = sum(times, &nodes);
-                    if time > 0 {
-                        waiting.push((time, Reverse(counter), nodes));
-                        counter += 1;
-                    }
-                }
-            };
-            push(&mut waiting, inside(None));
-            for _ in 0..most {
-                let Some((_, _, nodes)) = waiting.pop() else { break };
-                push(&mut waiting, inside(Some(&nodes)));
-                kept.insert(nodes);
-            }
-        }
-        let mut list = Vec::with_capacity(kept.len());
-        let mut open: Vec<(Option<usize>, Vec<(String, Vec<NodeId>)>)> = vec![(None, inside(None))];
+        let mut kept = HashSet::new();
+        self.keep_heaviest(&below, &cpu, most, &mut kept);
+        self.keep_heaviest(&below, &gpu, most, &mut kept);
+        let mut frames = Vec::with_capacity(kept.len());
+        let mut open = vec![(None, self.within(&below, &[None]).into_iter())];
         while let Some((parent, groups)) = open.last_mut() {
             let parent = *parent;
-            if groups.is_empty() {
+            let Some((name, nodes)) = groups.next() else {
                 open.pop();
                 continue;
-            }
-            let (name, nodes) = groups.remove(0);
-            if !kept.contains(&nodes) {
-                continue;
-            }
-            let own = |times: &BTreeMap<NodeId, u64>| {
-                nodes.iter().filter_map(|node| times.get(node)).fold(0_u64, |sum, time| sum.saturating_add(*time))
             };
-            list.push(StackNode {
-                name,
-                parent,
-                cpu_ns: sum(&cpu, &nodes),
-                cpu_own_ns: own(&self.inner.cpu),
-                gpu_ns: sum(&gpu, &nodes),
-                gpu_own_ns: own(&self.inner.gpu),
-            });
-            open.push((Some(list.len() - 1), inside(Some(&nodes))));
+            if kept.contains(&nodes) {
+                frames.push(StackNode {
+                    name,
+                    parent,
+                    cpu_ns: sum(&nodes, |node| at(&cpu, node)),
+                    cpu_own_ns: sum(&nodes, |node| self.inner.cpu.get(&node).copied()),
+                    gpu_ns: sum(&nodes, |node| at(&gpu, node)),
+                    gpu_own_ns: sum(&nodes, |node| self.inner.gpu.get(&node).copied()),
+                });
+                open.push((Some(frames.len() - 1), self.within(&below, &some(&nodes)).into_iter()));
+            }
         }
-        let all = |times: &BTreeMap<NodeId, u64>| times.values().fold(0_u64, |sum, time| sum.saturating_add(*time));
+        let all = |times: &BTreeMap<NodeId, u64>| times.values().copied().fold(0, u64::saturating_add);
         let (cpu_ns, gpu_ns) = (all(&self.inner.cpu), all(&self.inner.gpu));
-        HeavyFrames { cpu_ns, gpu_ns, unique: self.inner.tree.len(), frames: list }
+        HeavyFrames { cpu_ns, gpu_ns, unique: self.inner.tree.len(), frames }
+    }
+
+    /// Adds the heaviest frames. What is within a frame is not looked at before the frame is the heaviest of those that
+    /// wait, so a list of some hundred comes from few looks; a frame is never kept without the one around it.
+    fn keep_heaviest(&self, below: &Below, times: &[u64], most: usize, kept: &mut HashSet<Vec<NodeId>>) {
+        let mut waiting = BinaryHeap::new();
+        let mut turn = 0_u64;
+        let mut push = |waiting: &mut BinaryHeap<_>, groups: BTreeMap<String, Vec<NodeId>>| {
+            for nodes in groups.into_values() {
+                let time = sum(&nodes, |node| at(times, node));
+                if time > 0 {
+                    waiting.push((time, Reverse(turn), nodes));
+                    turn += 1;
+                }
+            }
+        };
+        push(&mut waiting, self.within(below, &[None]));
+        for _ in 0..most {
+            let Some((_, _, nodes)) = waiting.pop() else { break };
+            push(&mut waiting, self.within(below, &some(&nodes)));
+            kept.insert(nodes);
+        }
+    }
+
+    /// What is directly below any of these places, by what is shown of its name.
+    fn within(&self, below: &Below, around: &[Option<NodeId>]) -> BTreeMap<String, Vec<NodeId>> {
+        let all: Vec<NodeId> = around.iter().filter_map(|key| below.get(key)).flatten().copied().collect();
+        let mut groups: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
+        for (name, nodes) in self.by_name(&all) {
+            groups.entry(without_number(&name)).or_default().extend(nodes);
+        }
+        groups
     }
 
     /// Time at each place with what is within it. What is within a place comes behind it.
@@ -205,6 +204,38 @@ impl Stacks {
     }
 }
 
+/// The places directly below each place.
+type Below = HashMap<Option<NodeId>, Vec<NodeId>>;
+
+fn some(nodes: &[NodeId]) -> Vec<Option<NodeId>> {
+    nodes.iter().copied().map(Some).collect()
+}
+
+fn at(times: &[u64], node: NodeId) -> Option<u64> {
+    usize::try_from(node).ok().and_then(|place| times.get(place)).copied()
+}
+
+fn sum(nodes: &[NodeId], time: impl Fn(NodeId) -> Option<u64>) -> u64 {
+    nodes.iter().filter_map(|node| time(*node)).fold(0, u64::saturating_add)
+}
+
+/// A frame's name without what tells it only from others of its kind: the number of a module (`nn.Module: Linear_3`), and
+/// where an object lies in memory (`<built-in method f of T object at 0x7f00>`). Forty layers are one frame of a picture.
+fn without_number(name: &str) -> String {
+    let module = name.strip_prefix("nn.Module: ").and_then(|module| module.rsplit_once('_'));
+    let numbered = module.filter(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+    if let Some((class, _)) = numbered {
+        return format!("nn.Module: {class}");
+    }
+    match name.split_once(" at 0x") {
+        Some((object, rest)) => {
+            let rest = rest.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+            format!("{object}{rest}")
+        }
+        None => name.to_owned(),
+    }
+}
+
 /// A frame's name without what separates frames and lines, or steers a terminal.
 fn frame(name: &str) -> String {
     vramscope_core::without_controls(name).replace(';', ":").replace(['\n', '\t'], " ")
@@ -213,5 +244,23 @@ fn frame(name: &str) -> String {
 impl fmt::Debug for Stacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stacks").field("cpu", &self.inner.cpu.len()).field("gpu", &self.inner.gpu.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_by_a_number_is_one_frame() {
+        for (name, expected) in [
+            ("nn.Module: Qwen2DecoderLayer_23", "nn.Module: Qwen2DecoderLayer"),
+            ("nn.Module: my_module", "nn.Module: my_module"),
+            ("<built-in method item of Tensor object at 0x7d6a86ff5f20>", "<built-in method item of Tensor object>"),
+            ("torch/nn/modules/module.py(1747): _call_impl", "torch/nn/modules/module.py(1747): _call_impl"),
+            ("aten::conv_2", "aten::conv_2"),
+        ] {
+            assert_eq!(without_number(name), expected);
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! `vramscope report`: a page that people look at.
 
-mod log_lines;
 mod readings;
 mod source;
 

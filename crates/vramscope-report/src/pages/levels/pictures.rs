@@ -1,6 +1,6 @@
 //! Pictures of what levels did.
 
-use super::tables::{LATENCIES, latency};
+use super::tables::{self, LATENCIES, latency};
 use super::{By, Group, Levels};
 use crate::page::{Block, Picture, Table};
 use crate::pages::figure::beneath;
@@ -53,7 +53,7 @@ fn repeats(levels: &Levels<'_>) -> &'static str {
 }
 
 /// Throughput over the levels; `None` where fewer than two have it.
-pub(in crate::pages) fn throughput(levels: &Levels<'_>, named: &[(Option<f64>, &str)], table: Table) -> Option<Block> {
+pub(in crate::pages) fn throughput(levels: &Levels<'_>, named: &[(Option<f64>, &str)]) -> Option<Block> {
     let one = series(levels, "output_tokens_per_s", "output tokens/s", 1);
     if one.points.len() < 2 {
         return None;
@@ -69,7 +69,13 @@ pub(in crate::pages) fn throughput(levels: &Levels<'_>, named: &[(Option<f64>, &
     );
     let sparks = vec![("output tokens/s".to_owned(), one.points.iter().map(|point| point.1).collect())];
     let svg = plot(levels, "output tokens per second", vec![one], marks(named)).draw();
-    Some(Block::Picture(Picture { title: "Throughput".to_owned(), words, svg, table: Some(beneath(table)), sparks }))
+    Some(Block::Picture(Picture {
+        title: "Throughput".to_owned(),
+        words,
+        svg,
+        table: Some(beneath(tables::throughput(levels))),
+        sparks,
+    }))
 }
 
 /// Rates that were asked, sent and answered; `None` without rates.

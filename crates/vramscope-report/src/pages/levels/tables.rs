@@ -63,6 +63,19 @@ pub(in crate::pages) fn percentiles(levels: &Levels<'_>) -> Table {
     })
 }
 
+/// Rates alone, the table of the picture of throughput.
+pub(in crate::pages) fn throughput(levels: &Levels<'_>) -> Table {
+    let heads = ["#output tokens", "#all tokens", "#requests done", "#requests in flight, most"];
+    levels.table("Throughput of each level", &heads, |level| {
+        vec![
+            level.at("output_tokens_per_s").figure(Unit::PerSecond),
+            level.at("total_tokens_per_s").figure(Unit::PerSecond),
+            level.at("completed_per_s").figure(Unit::PerSecond),
+            level.at("max_in_flight").figure(Unit::Count),
+        ]
+    })
+}
+
 /// All that is known of one latency at each level.
 pub(in crate::pages) fn latency(levels: &Levels<'_>, key: &str, caption: &str) -> Table {
     let heads = ["#mean", "#deviation", "#p50", "#p95", "#p99", "#largest", "#of"];
@@ -88,7 +101,7 @@ pub(in crate::pages) fn requests(levels: &Levels<'_>) -> Table {
         "#under way at the stop",
         "why they failed",
         "#duration",
-        "#sent",
+        "#sent per second",
         "#input tokens",
         "#output tokens",
     ];

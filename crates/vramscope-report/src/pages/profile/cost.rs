@@ -179,7 +179,7 @@ fn served(run: &Run<'_>) -> Vec<Block> {
     if !table.rows.is_empty() {
         blocks.push(Block::Table(table.without_empty_columns()));
     }
-    blocks.extend(named::table("Requests sent and answered", &[stats.clone()], &[]).map(Block::Table));
+    blocks.extend(named::table("Requests sent and answered", std::slice::from_ref(&stats), &[]).map(Block::Table));
     blocks.extend(named::table("Why requests failed", &[stats.at("failures")], &[]).map(Block::Table));
     blocks
 }

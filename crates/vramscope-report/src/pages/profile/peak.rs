@@ -48,7 +48,7 @@ fn parts_picture(run: &Run<'_>) -> Option<Picture> {
         return None;
     }
     for part in &parts {
-        let unit = if part.kind == "residual" { Unit::SignedMemory } else { Unit::Memory };
+        let unit = part.unit();
         let mut step = Step::less(part.name(), part.bytes(), part.colour(), unit.show(part.bytes()));
         let within = part.more.as_ref().and_then(|more| more.at("resolution_bytes").number());
         // Digits that are not printed are smaller than what can be drawn, but for small parts of large cards.
@@ -80,7 +80,7 @@ fn words(run: &Run<'_>, parts: &[Sized<'_>]) -> String {
     let mut parts: Vec<&Sized<'_>> = parts.iter().filter(|part| part.bytes() != 0.0).collect();
     parts.sort_by(|a, b| b.bytes().abs().total_cmp(&a.bytes().abs()));
     let named: Vec<String> =
-        parts.iter().take(10).map(|part| format!("{} {}", part.name(), part.size.figure(Unit::Memory).text)).collect();
+        parts.iter().take(10).map(|part| format!("{} {}", part.name(), part.size.figure(part.unit()).text)).collect();
     let peak = run.peak().figure(Unit::Memory).text;
     let free = sum(&run.free());
     let free = if free.is_absent() { String::new() } else { format!("; {} stayed free", free.text) };
@@ -95,7 +95,7 @@ fn parts_table(run: &Run<'_>) -> Option<Table> {
     );
     for part in run.all_parts() {
         let Some(more) = &part.more else {
-            let unit = if part.kind == "residual" { Unit::SignedMemory } else { Unit::Memory };
+            let unit = part.unit();
             let share = match part.kind {
                 "residual" => run.breakdown.at("residual_percentage").figure(Unit::Percent),
                 _ => Cell::absent(),

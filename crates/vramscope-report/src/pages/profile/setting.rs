@@ -85,7 +85,7 @@ fn reported(run: &Run<'_>) -> Vec<Block> {
     let reported = run.reported();
     let mut blocks: Vec<Block> = Vec::new();
     let caption = "Of one rank: the largest where ranks differ, but the smallest for the KV cache";
-    blocks.extend(named::table(caption, &[reported.clone()], &["steps", "facts"]).map(Block::Table));
+    blocks.extend(named::table(caption, std::slice::from_ref(&reported), &["steps", "facts"]).map(Block::Table));
     let mut steps = Table::new("What it did", &["step", "#at", "#took", "#log line"]);
     for step in reported.at("steps").items().iter().take(MOST_ROWS + 1) {
         let name = step.at("name").text().map_or_else(Cell::absent, |name| Cell::text(named::words(name)));

@@ -4,7 +4,8 @@ use super::Runs;
 use crate::cell::Cell;
 use crate::node::Node;
 use crate::page::{Block, Finding, Weight};
-use crate::pages::figure::{float, listed, many, unit};
+use crate::pages::figure::{float, listed, many};
+use crate::pages::named::unit;
 use crate::unit::{Unit, digits};
 
 /// Of more series than these the pictures tell.
@@ -28,7 +29,10 @@ pub(super) fn blocks(runs: &Runs<'_>, series: &[Node<'_>]) -> Vec<Block> {
         let known = runs.all.iter().filter_map(|run| Some((Runs::figure(run, figure)?, run)));
         let order = |a: &(f64, &Node<'_>), b: &(f64, &Node<'_>)| a.0.total_cmp(&b.0);
         let run = if higher { known.max_by(order) } else { known.min_by(order) }.map(|(_, run)| run)?;
-        headline.push((format!("{words}: {}", runs.name(run)), run.at("figures").at(figure).figure(unit(figure))));
+        headline.push((
+            format!("{words}: {}", runs.name(run)),
+            run.at("figures").at(figure).figure(unit(figure).unwrap_or(Unit::Plain)),
+        ));
         Some(())
     };
     let fastest = best("tokens_per_second", "most tokens", true);
@@ -72,8 +76,9 @@ fn batch_size(series: &[Node<'_>], any_throughput: bool) -> Vec<Block> {
         return vec![Block::Text(words.to_owned())];
     }
     let names = super::series::names(&its);
-    let mut blocks: Vec<Block> =
-        its.iter().zip(&names).take(MOST_SERIES).map(|(one, name)| Block::Text(of_series(one, name))).collect();
+    let order = super::series::order(&its);
+    let told = order.into_iter().take(MOST_SERIES);
+    let mut blocks: Vec<Block> = told.map(|place| Block::Text(of_series(its[place], &names[place]))).collect();
     if its.len() > MOST_SERIES {
         let left = its.len() - MOST_SERIES;
         blocks.push(Block::Text(format!("{left} more series by batch size are in the pictures below.")));
@@ -100,7 +105,7 @@ fn of_series(series: &Node<'_>, name: &str) -> String {
         return format!("{with}throughput is known at batch size {} alone.", digits(first.0));
     }
     let pays = series.at("slows_at").number().map(|slows| {
-        let before = known.iter().filter(|one| one.0 < slows).next_back();
+        let before = known.iter().rfind(|one| one.0 < slows);
         let before = before.map_or_else(String::new, |one| {
             let latency =
                 one.2.map_or(String::new(), |latency| format!(", {} mean latency", Unit::Milliseconds.show(latency)));

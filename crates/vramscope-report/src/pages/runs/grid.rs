@@ -31,10 +31,10 @@ pub(super) fn pictures(runs: &Runs<'_>) -> Vec<Block> {
             let groups = groups(runs, axis, other);
             let many = groups.iter().filter(|cells| is_grid(cells)).count();
             let largest = groups.into_iter().filter(is_grid).max_by_key(BTreeMap::len);
-            if let Some(cells) = largest {
-                if best.as_ref().is_none_or(|(_, _, most, _)| cells.len() > most.len()) {
-                    best = Some((x, y, cells, many));
-                }
+            if let Some(cells) = largest
+                && best.as_ref().is_none_or(|(_, _, most, _)| cells.len() > most.len())
+            {
+                best = Some((x, y, cells, many));
             }
         }
     }

@@ -13,6 +13,8 @@ use crate::unit::{Unit, digits};
 const MOST_COLOURED: usize = 6;
 /// So many runs of the front are named in words, and beside their points.
 const MOST_NAMED: usize = 12;
+/// Figures that differ by more times are drawn in powers.
+const FAR_APART: f64 = 30.0;
 /// Figures that differ by less need no picture.
 const SAME: f64 = 0.01;
 /// What is drawn over an axis: its key, its words, its unit.
@@ -53,17 +55,23 @@ fn short(name: &str) -> String {
     }
 }
 
-/// The series of an axis: throughput, latency and memory over its values.
-pub(super) fn pictures(series: &[Node<'_>], axis: &str, words: &str) -> Vec<Block> {
-    let its: Vec<&Node<'_>> = series.iter().filter(|one| one.at("axis").text() == Some(axis)).collect();
-    let names = names(&its);
-    // The one with the most throughput first: it is coloured and told of.
+/// Places of series, that with the most throughput first: it is told of, and coloured.
+pub(super) fn order(series: &[&Node<'_>]) -> Vec<usize> {
     let most = |one: &Node<'_>| {
         let points = one.at("points").items();
         points.iter().filter_map(|point| point.at("tokens_per_second").number()).fold(0.0, f64::max)
     };
-    let mut order: Vec<usize> = (0..its.len()).collect();
-    order.sort_by(|a, b| most(its[*b]).total_cmp(&most(its[*a])));
+    let most: Vec<f64> = series.iter().map(|one| most(one)).collect();
+    let mut order: Vec<usize> = (0..series.len()).collect();
+    order.sort_by(|a, b| most[*b].total_cmp(&most[*a]));
+    order
+}
+
+/// The series of an axis: throughput, latency and memory over its values.
+pub(super) fn pictures(series: &[Node<'_>], axis: &str, words: &str) -> Vec<Block> {
+    let its: Vec<&Node<'_>> = series.iter().filter(|one| one.at("axis").text() == Some(axis)).collect();
+    let names = names(&its);
+    let order = order(&its);
     let mut table = Some(table(&its, &names, words));
     let mut blocks = Vec::new();
     for figure in FIGURES {
@@ -150,8 +158,12 @@ fn picture(
             (name, points.iter().map(|point| point.1).collect())
         })
         .collect();
+    // Where series lie far apart, all but the highest would be one line on the ground.
+    let values = || all.iter().flat_map(|one| one.points.iter().map(|point| point.1));
+    let (low, high) = values().fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+    let log_y = low > 0.0 && high > low * FAR_APART && key != "tokens_per_second";
     let y = if unit == Unit::Memory { format!("{what}, GiB") } else { format!("{what}{}", in_unit(unit)) };
-    let plot = Plot { x: words.to_owned(), y, log_x: true, series: all, marks, ..Plot::default() };
+    let plot = Plot { x: words.to_owned(), y, log_x: true, log_y, series: all, marks };
     Some(Picture { title: capital(what), words: sentence, svg: plot.draw(), table: None, sparks })
 }
 
@@ -218,11 +230,12 @@ pub(super) fn front(runs: &Runs<'_>) -> Option<Block> {
     let named: Vec<String> = best.iter().take(MOST_NAMED).map(name).collect();
     let more = if best.len() > MOST_NAMED { format!(" and {} more", best.len() - MOST_NAMED) } else { String::new() };
     let words = format!(
-        "Up is more tokens per second, left is a lower mean latency. {} of {} measured runs are on the front: no other is better \
+        "Up is more tokens per second, left is a lower mean latency. {} of {} measured runs {} on the front: no other is better \
          in both. From the lowest latency on: {}{more}. Runs of different models or lengths do not do the same work: compare \
          those that do.",
         best.len(),
         known.len(),
+        if best.len() == 1 { "is" } else { "are" },
         named.join(", ")
     );
     let marks = best.iter().take(MOST_NAMED).map(|place| {

@@ -4,7 +4,9 @@ use super::{AXES, Runs, STATES};
 use crate::cell::{Cell, Tone};
 use crate::node::Node;
 use crate::page::{Block, Table};
-use crate::pages::figure::{brief, title, unit};
+use crate::pages::figure::brief;
+use crate::pages::named::{unit, words as title};
+use crate::unit::Unit;
 
 /// Settings that have a column; those of the axes come first. Each further one makes all rows longer.
 const MOST_SETTINGS: usize = 8;
@@ -51,10 +53,15 @@ fn state(run: &Node<'_>) -> Cell {
 }
 
 fn with_rows<'a, 'd: 'a>(runs: &Runs<'d>, caption: &str, rows: impl Iterator<Item = &'a Node<'d>>) -> Table {
-    let settings = shown(runs);
+    // What tells runs apart and what came of it stand first; the other settings behind it.
+    let axis = |name: &&str| AXES.iter().any(|(axis, _)| axis == name);
+    let (first, rest): (Vec<&str>, Vec<&str>) =
+        shown(runs).into_iter().partition(|name| *name == "model" || axis(name));
+    let head = |name: &&str| format!("{}{}", if axis(name) { "#" } else { "" }, name.replace('_', " "));
     let mut heads = vec!["run".to_owned(), "state".to_owned(), "#attempts".to_owned()];
-    heads.extend(settings.iter().map(|name| name.replace('_', " ")));
+    heads.extend(first.iter().map(head));
     heads.extend(FIGURES.iter().map(|name| format!("#{}", title(name))));
+    heads.extend(rest.iter().map(head));
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
     let mut table = Table::new(caption, &heads);
     for run in rows {
@@ -63,8 +70,9 @@ fn with_rows<'a, 'd: 'a>(runs: &Runs<'d>, caption: &str, rows: impl Iterator<Ite
         let setting = |name: &&str| {
             run.at("settings").at(name).words().map_or_else(Cell::absent, |words| Cell::text(brief(&words)))
         };
-        row.extend(settings.iter().map(setting));
-        row.extend(FIGURES.iter().map(|name| run.at("figures").at(name).figure(unit(name))));
+        row.extend(first.iter().map(setting));
+        row.extend(FIGURES.iter().map(|name| run.at("figures").at(name).figure(unit(name).unwrap_or(Unit::Plain))));
+        row.extend(rest.iter().map(setting));
         table.row(row);
     }
     table.without_empty_columns()

@@ -53,13 +53,10 @@ pub(super) fn section(root: &Node<'_>) -> Section {
     };
     add("GPU busy, of the time", share("busy"));
     add("Host had launched nothing, of idle time", share("host_idle"));
-    let devices = root.at("devices").items();
-    match devices.as_slice() {
+    match root.at("devices").items().as_slice() {
+        [] => {}
         [one] => add("Time with GPU work", one.path("whole/span_ns").figure(Unit::Time)),
-        more => add(
-            "GPUs in this trace",
-            (!more.is_empty()).then(|| Cell::text(more.len().to_string())).unwrap_or_else(Cell::absent),
-        ),
+        several => add("GPUs in this trace", Cell::text(several.len().to_string())),
     }
     add("Kernels", root.path("exact/gpu_kernel_count").figure(Unit::Count));
     add("Time of all kernels", root.path("exact/gpu_kernel_time_ns").figure(Unit::Time));
@@ -85,15 +82,26 @@ fn words(root: &Node<'_>) -> String {
     if let Some(busy) = share("busy") {
         text.push_str(&format!(" Judged {over}, some operation ran for {} of the time.", Unit::Share.show(busy)));
     }
-    let heaviest = root.at("kernels").items();
-    if let Some(kernel) = heaviest.first() {
-        if let (Some(name), Some(share)) = (kernel.at("name").text(), kernel.at("share").number()) {
-            text.push_str(&format!(
-                " The kernel with the most time is {} ({} of all kernel time).",
-                super::title(name),
-                Unit::Share.show(share)
-            ));
-        }
+    let whole = root.at("devices").items().first().and_then(|device| device.path("whole/busy_share").number());
+    if let (Some(busy), Some(whole)) = (share("busy"), whole)
+        && verdict.at("within_steps").is_true()
+        && (busy - whole).abs() > 0.1
+    {
+        text.push_str(&format!(
+            " Over all GPU work, in steps or not, it ran for {}: the verdict counts the time of a step before its own \
+             first operation as idle.",
+            Unit::Share.show(whole)
+        ));
+    }
+    let heaviest = root.at("kernels").items().into_iter().next();
+    if let Some(kernel) = heaviest
+        && let (Some(name), Some(share)) = (kernel.at("name").text(), kernel.at("share").number())
+    {
+        text.push_str(&format!(
+            " The kernel with the most time is {} ({} of all kernel time).",
+            super::title(name),
+            Unit::Share.show(share)
+        ));
     }
     text
 }

@@ -6,6 +6,8 @@ use crate::page::{Block, Picture, Section, Table};
 use crate::svg::{Plot, Series, Shape};
 use crate::unit::Unit;
 
+/// Of less there is no picture: a line of some bytes says nothing.
+const LEAST: f64 = 16.0 * 1024.0 * 1024.0;
 /// Devices of the allocator at most, and points of a line.
 const MOST_DEVICES: usize = 8;
 const MOST_POINTS: usize = 600;
@@ -39,7 +41,8 @@ pub(super) fn section(root: &Node<'_>) -> Option<Section> {
 fn picture(root: &Node<'_>, device: &Node<'_>) -> Option<Picture> {
     let points = device.at("timeline").items();
     let begin = root.at("start_ns").number().or_else(|| points.first()?.at("at_ns").number())?;
-    if points.len() < 2 {
+    let most = ["peak_reserved_bytes", "peak_allocated_bytes"].map(|key| device.at(key).number().unwrap_or(0.0));
+    if points.len() < 2 || most[0].max(most[1]) < LEAST {
         return None;
     }
     let line = |name: &str, key: &str, colour| {

@@ -54,13 +54,24 @@ fn picture(stacks: &Node<'_>, nodes: &[Node<'_>], weight: Weight) -> Picture {
         // A frame that is not behind the one around it hangs nowhere.
         let parent = node.at("parent").count().map(|parent| usize::try_from(parent).unwrap_or(usize::MAX));
         let time = node.at(weight.key).number().filter(|_| parent.is_none_or(|parent| parent < place)).unwrap_or(0.0);
-        frames.push(FlameFrame { name: super::shown(name), parent, time, colour: colour(name) });
+        frames.push(FlameFrame { name: super::shown(name), label: label(name), parent, time, colour: colour(name) });
     }
     let flame = Flame { frames, time: weight.time, legend: LEGEND.to_vec() };
     let own = |node: &&Node<'_>| node.at(weight.own).number().unwrap_or(0.0);
     let mut heaviest: Vec<&Node<'_>> = nodes.iter().take(MOST_FRAMES).filter(|node| own(node) > 0.0).collect();
     heaviest.sort_by(|a, b| own(b).total_cmp(&own(a)));
-    let what = |node: &Node<'_>| super::shown(node.at("name").text().unwrap_or(""));
+    let around = |node: &Node<'_>| {
+        let parent = node.at("parent").count().and_then(|parent| nodes.get(usize::try_from(parent).ok()?))?;
+        parent.at("name").text()
+    };
+    let what = |node: &Node<'_>| {
+        let name = node.at("name").text().unwrap_or("");
+        match around(node).filter(|_| colour(name) == RUNTIME) {
+            // A launch is the same everywhere: who asked for it tells more.
+            Some(around) => format!("{} in {}", label(name), label(around)),
+            None => label(name),
+        }
+    };
     let most: Vec<String> = heaviest
         .iter()
         .take(3)
@@ -76,10 +87,14 @@ fn picture(stacks: &Node<'_>, nodes: &[Node<'_>], weight: Weight) -> Picture {
         ),
         _ => String::new(),
     };
+    let most = if most.is_empty() {
+        "None of those with the most time has any of its own: it lies in frames further in.".to_owned()
+    } else {
+        format!("The most time of their own have {}.", most.join(", "))
+    };
     let words = format!(
-        "A bar is as wide as its part of {}; what it called hangs below it. The most time of their own have {}.{outer} Of {} frames, those with the most time are drawn.",
+        "A bar is as wide as its part of {}; what it called hangs below it. {most}{outer} Of {} frames, those with the most time are drawn.",
         Unit::Time.show(weight.time),
-        most.join(", "),
         stacks.at("frames_unique").figure(Unit::Count).text
     );
     let mut table = Table::new(
@@ -87,16 +102,26 @@ fn picture(stacks: &Node<'_>, nodes: &[Node<'_>], weight: Weight) -> Picture {
         &["frame", "within", "#its own time", "#with what it called"],
     );
     for node in heaviest.iter().take(ROWS) {
-        let parent = node.at("parent").count().and_then(|parent| nodes.get(usize::try_from(parent).ok()?));
         table.row([
             name_cell(&node.at("name")),
-            parent.map_or_else(|| Cell::text(""), |parent| name_cell(&parent.at("name"))),
+            Cell::text(around(node).map_or_else(String::new, super::shown)),
             node.at(weight.own).figure(Unit::Time),
             node.at(weight.key).figure(Unit::Time),
         ]);
     }
-    Picture { title: weight.title.to_owned(), words, svg: flame.draw(), table: Some(table), sparks: Vec::new() }
+    let table = (!table.rows.is_empty()).then_some(table);
+    Picture { title: weight.title.to_owned(), words, svg: flame.draw(), table, sparks: Vec::new() }
 }
+
+/// A name without the folders of its file, which are the same for many.
+fn label(name: &str) -> String {
+    let end = name.find(".py(").unwrap_or(0);
+    let begin = name.get(..end).and_then(|path| path.rfind('/')).map_or(0, |slash| slash + 1);
+    super::shown(&name[begin..])
+}
+
+/// The colour of calls of the GPU runtime.
+const RUNTIME: usize = 5;
 
 /// Told from how profilers write names: `file.py(12): function`, `nn.Module: Linear_3`, `aten::mm`, `cudaLaunchKernel`.
 fn colour(name: &str) -> usize {
@@ -106,7 +131,7 @@ fn colour(name: &str) -> usize {
         .iter()
         .any(|start| name.strip_prefix(start).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase())))
     {
-        5
+        RUNTIME
     } else if name.contains(".py(") || name.starts_with("<built-in") || name.starts_with("<string>") {
         1
     } else {
@@ -117,6 +142,13 @@ fn colour(name: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_short() {
+        assert_eq!(label("torch/nn/modules/module.py(1747): _call_impl"), "module.py(1747): _call_impl");
+        assert_eq!(label("aten::a/b"), "aten::a/b");
+        assert_eq!(label(".py("), ".py(");
+    }
 
     #[test]
     fn frames_are_told_from_their_names() {

@@ -82,8 +82,10 @@ fn picture(steps: &Node<'_>, list: &[Node<'_>]) -> Option<Picture> {
         step.at("kind").text().unwrap_or("unknown"),
         Unit::Time.show(ns)
     );
+    let lengths = || list.iter().filter_map(length).filter(|ns| *ns > 0.0);
+    let wide = lengths().fold(0.0, f64::max) > 100.0 * lengths().fold(f64::INFINITY, f64::min);
     let sparks = vec![("each step".to_owned(), list.iter().map(|step| length(step).unwrap_or(f64::NAN)).collect())];
-    let plot = Plot { x: "step".to_owned(), y: "ms".to_owned(), log_y: true, series, ..Plot::default() };
+    let plot = Plot { x: "step".to_owned(), y: "ms".to_owned(), log_y: wide, series, ..Plot::default() };
     Some(Picture { title: "Time of each step".to_owned(), words, svg: plot.draw(), table: None, sparks })
 }
 

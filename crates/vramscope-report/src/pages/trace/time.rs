@@ -1,7 +1,5 @@
 //! What each device did, in sum and over time, and why it was idle.
 
-use std::borrow::Cow;
-
 use crate::cell::Cell;
 use crate::node::Node;
 use crate::page::{Block, Picture, Section, Table};
@@ -57,33 +55,42 @@ fn device_name(device: &Node<'_>) -> String {
     format!("GPU {}", super::shown(device.at("device").text().unwrap_or("")))
 }
 
-/// The whole time of each device by what it did.
+/// A device with its whole time and, where there are steps, that within them, each with its name.
+fn times<'d>(device: &Node<'d>) -> Vec<(Node<'d>, String, Node<'d>)> {
+    let name = device_name(device);
+    let steps = device.at("within_steps");
+    let within = steps.is_there().then(|| (device.clone(), format!("{name}, steps"), steps));
+    [Some((device.clone(), name, device.at("whole"))), within].into_iter().flatten().collect()
+}
+
+/// The time of each device by what it did: from its first to its last operation, and from the first to the last one of
+/// any step.
 fn by_cause(devices: &[Node<'_>]) -> Picture {
-    let rows: Vec<ShareRow> = devices
+    let times: Vec<(Node<'_>, String, Node<'_>)> = devices.iter().flat_map(times).collect();
+    let rows: Vec<ShareRow> = times
         .iter()
-        .map(|device| {
-            let whole = device.at("whole");
-            let span = whole.at("span_ns").number().filter(|span| *span > 0.0).unwrap_or(1.0);
-            let parts = PARTS.iter().map(|part| whole.path(part.0).number().unwrap_or(0.0) / span).collect();
-            ShareRow { name: device_name(device), parts }
+        .map(|(_, name, time)| {
+            let span = time.at("span_ns").number().filter(|span| *span > 0.0).unwrap_or(1.0);
+            let parts = PARTS.iter().map(|part| time.path(part.0).number().unwrap_or(0.0) / span).collect();
+            ShareRow { name: name.clone(), parts }
         })
         .collect();
-    let mut heads: Vec<Cow<'_, str>> =
-        ["device", "product", "#span", "#busy", "#busy share", "#idle"].map(Cow::from).to_vec();
-    heads.extend(LEGEND.iter().map(|(_, name)| Cow::from(format!("#{name}"))));
-    heads.extend(["#communication in all", "#copies in all", "#pauses"].map(Cow::from));
-    let heads: Vec<&str> = heads.iter().map(AsRef::as_ref).collect();
-    let mut table = Table::new("Each device, from its first to its last operation", &heads);
-    for device in devices {
-        let whole = device.at("whole");
-        let mut row = vec![Cell::text(device_name(device)), device.at("name").cell()];
-        row.push(whole.at("span_ns").figure(Unit::Time));
-        row.push(whole.at("busy_ns").figure(Unit::Time));
-        row.push(whole.at("busy_share").figure(Unit::Share));
-        row.push(whole.at("idle_ns").figure(Unit::Time));
-        row.extend(PARTS.iter().map(|part| whole.path(part.0).figure(Unit::Time)));
-        row.extend(["communication_ns", "copy_ns"].map(|key| whole.at(key).figure(Unit::Time)));
-        row.push(whole.at("gaps").figure(Unit::Count));
+    let mut heads: Vec<String> =
+        ["device", "product", "#span", "#busy", "#busy share", "#idle"].map(str::to_owned).to_vec();
+    heads.extend(LEGEND.iter().map(|(_, name)| format!("#{name}")));
+    heads.extend(["#communication in all", "#copies in all", "#pauses"].map(str::to_owned));
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    let caption = "Each device from its first to its last operation, and from the first to the last one of any step";
+    let mut table = Table::new(caption, &heads);
+    for (device, name, time) in &times {
+        let mut row = vec![Cell::text(name.clone()), device.at("name").cell()];
+        row.push(time.at("span_ns").figure(Unit::Time));
+        row.push(time.at("busy_ns").figure(Unit::Time));
+        row.push(time.at("busy_share").figure(Unit::Share));
+        row.push(time.at("idle_ns").figure(Unit::Time));
+        row.extend(PARTS.iter().map(|part| time.path(part.0).figure(Unit::Time)));
+        row.extend(["communication_ns", "copy_ns"].map(|key| time.at(key).figure(Unit::Time)));
+        row.push(time.at("gaps").figure(Unit::Count));
         table.row(row);
     }
     Picture {

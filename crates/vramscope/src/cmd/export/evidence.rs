@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use vramscope_analysis::{Clock, Evidence, MetricsReading, assemble, events_since_anchor};
-use vramscope_core::{Bytes, Device, DeviceIndex, Gap, PhaseMark, Reading, Sample, Window};
+use vramscope_core::{Bytes, Device, DeviceIndex, Gap, GapCause, PhaseMark, Reading, Sample, Window};
 use vramscope_log::document::milestone_name;
 use vramscope_report::{Host, Moment, Parts, RequestSpan, SpanOfPhase, TrackCounts, Tracks};
 use vramscope_runs::EvidenceFiles;
@@ -15,10 +15,11 @@ use vramscope_timeline::document::ReadError;
 use vramscope_timeline::{Item, Passes as _};
 
 use super::clock::Anchor;
-use super::{log_lines, requests};
+use super::requests;
 use crate::cmd::timeline::source::{Form, Recording};
 use crate::exit::OrExit as _;
 use crate::input;
+use crate::log_lines;
 use crate::progress::Progress;
 
 /// Gaps that are shown; a recording with more is none to look at.
@@ -127,7 +128,7 @@ impl Exported {
         let failed = || format!("failed to use {}", path.display());
         let recording = Recording::of_log(path, gpu);
         let mut exported = Self::of_recording(recording).with_context(failed).or_exit(ExitCode::BadInput)?;
-        exported.log = with_lines(&files.engine_logs, &log).with_context(failed).or_exit(ExitCode::BadInput)?;
+        exported.log = with_lines(&files.engine_logs, &log);
         exported.metrics = evidence.metrics.take().unwrap_or_default();
         exported.files = files.paths().map(Path::to_owned).collect();
         exported.take_profile(&profile);
@@ -296,18 +297,13 @@ fn phases_of_marks(marks: &[PhaseMark], last: Moment) -> Vec<SpanOfPhase> {
 }
 
 /// The lines that the events stand in.
-fn with_lines(logs: &[PathBuf], events: &[(i64, u64, &'static str)]) -> anyhow::Result<Vec<Logged>> {
-    let mut whole: Box<dyn io::Read> = Box::new(io::empty());
-    for path in logs {
-        whole = Box::new(whole.chain(vramscope_runs::open(path)?));
-    }
-    let numbers: Vec<u64> = events.iter().map(|(_, line, _)| *line).collect();
-    let lines = log_lines::read(whole, &numbers)?;
+fn with_lines(logs: &[PathBuf], events: &[(i64, u64, &'static str)]) -> Vec<Logged> {
+    let lines = log_lines::lines(logs, &events.iter().map(|(_, line, _)| *line).collect());
     let logged = |&(at, line, what): &(i64, u64, &str)| {
         let text = lines.get(&line).cloned();
         Logged { at, what: what.replace('_', " "), line, text }
     };
-    Ok(events.iter().map(logged).collect())
+    events.iter().map(logged).collect()
 }
 
 fn tick((place, point): (usize, &TimelinePoint)) -> Option<Sample> {
@@ -336,9 +332,15 @@ fn gap(gap: &vramscope_schema::v3::GapInfo) -> Gap {
     Gap {
         window: Window { start: at(gap.start_ns), end: at(gap.end_ns) },
         device: gap.gpu.map(DeviceIndex),
-        cause: gap.cause.into(),
+        cause: cause(gap.cause),
         missed: gap.missed,
     }
+}
+
+/// The cause of which the document's word is.
+fn cause(of: vramscope_schema::v3::GapCause) -> GapCause {
+    let is_it = |cause: &GapCause| vramscope_schema::v3::GapCause::of(*cause) == Some(of);
+    GapCause::ALL.into_iter().find(is_it).unwrap_or(GapCause::MissedTicks)
 }
 
 fn parts(at: Moment, breakdown: &MemoryBreakdown) -> Parts {

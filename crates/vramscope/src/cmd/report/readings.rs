@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use vramscope_analysis::{Evidence, LogMoment};
-use vramscope_core::{DeviceIndex, Gap, PhaseMark, Sample, Timeline};
+use vramscope_analysis::{Evidence, events_since_anchor};
+use vramscope_core::{DeviceIndex, Event, Gap, PhaseMark, Sample, Timeline};
 use vramscope_log::document::milestone_name;
 use vramscope_report::{EngineState, Reading, Recording};
 use vramscope_runs::EvidenceFiles;
@@ -12,8 +12,8 @@ use vramscope_schema::v3::Profile;
 use vramscope_timeline::document::{Header, Note, ReadError};
 use vramscope_timeline::{Item, Passes};
 
-use super::log_lines;
 use crate::cmd::timeline;
+use crate::log_lines;
 
 /// A recording that is analysed, and whose readings a page is to show: it sees each once, in the first pass.
 pub(super) struct Watched {
@@ -78,7 +78,8 @@ impl Passes for Watched {
 /// The readings of a run's devices, with its phases, the milestones of its log and the engine's metrics; `None` where
 /// nothing was read.
 pub(super) fn of_run(evidence: &Evidence, profile: &Profile, files: &EvidenceFiles) -> Option<Recording> {
-    let timeline = &evidence.gpu.as_ref()?.timeline;
+    let gpu = evidence.gpu.as_ref()?;
+    let timeline = &gpu.timeline;
     let mut shown = Recording::new(&devices(timeline, profile));
     let of_run: BTreeSet<DeviceIndex> = devices(timeline, profile).into_iter().map(DeviceIndex).collect();
     timeline.gaps().iter().for_each(|gap| mark_gap(&mut shown, gap));
@@ -91,9 +92,9 @@ pub(super) fn of_run(evidence: &Evidence, profile: &Profile, files: &EvidenceFil
         let name = name.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
         shown.phase(name, phase.start_ns, phase.end_ns);
     }
-    let moments = evidence.log_moments();
-    let lines = log_lines::lines(&files.engine_logs, &moments.iter().map(|moment| moment.line).collect());
-    moments.iter().for_each(|moment| mark_moment(&mut shown, moment, &lines));
+    let events = evidence.facts().map_or_else(Vec::new, |facts| events_since_anchor(facts, gpu));
+    let lines = log_lines::lines(&files.engine_logs, &events.iter().map(|(_, event)| event.origin.line).collect());
+    events.iter().for_each(|(at, event)| mark_event(&mut shown, *at, event, &lines));
     for reading in evidence.metrics.iter().flatten() {
         if let Some(at) = evidence.since_anchor(reading.timestamp_ns) {
             let state = EngineState {
@@ -114,9 +115,12 @@ fn devices(timeline: &Timeline, profile: &Profile) -> Vec<u32> {
     if named.is_empty() { timeline.devices().iter().map(|device| device.index.0).collect() } else { named }
 }
 
-fn mark_moment(shown: &mut Recording, moment: &LogMoment, lines: &BTreeMap<u64, String>) {
-    let label = format!("{} (line {})", milestone_name(moment.milestone).replace('_', " "), moment.line);
-    shown.event(nanoseconds(moment.at), &label, lines.get(&moment.line).map(String::as_str));
+/// Marks what the log says, unless it was before the first reading.
+fn mark_event(shown: &mut Recording, at: i64, event: &Event, lines: &BTreeMap<u64, String>) {
+    let Ok(at) = u64::try_from(at) else { return };
+    let line = event.origin.line;
+    let label = format!("{} (line {line})", milestone_name(event.milestone).replace('_', " "));
+    shown.event(at, &label, lines.get(&line).map(String::as_str));
 }
 
 fn mark_gap(shown: &mut Recording, gap: &Gap) {

@@ -12,7 +12,7 @@ const MOST_BYTES_OF_A_LINE: u64 = 64 << 10;
 
 /// These lines of a log that lies in several files, numbered from 1 over all of them, without secrets. What cannot be read
 /// again is left out: the figures are there without it.
-pub(super) fn lines(files: &[PathBuf], wanted: &BTreeSet<u64>) -> BTreeMap<u64, String> {
+pub(crate) fn lines(files: &[PathBuf], wanted: &BTreeSet<u64>) -> BTreeMap<u64, String> {
     let mut found = BTreeMap::new();
     let Some(last) = wanted.last() else { return found };
     let mut number = 0;

@@ -1,0 +1,150 @@
+//! Laws that every page keeps, for the tests of each room.
+
+use serde_json::{Map, Value, json};
+
+use crate::cell::Cell;
+use crate::document::Document;
+use crate::page::{Block, Page};
+use crate::pages::page;
+
+/// A page of few documents is no larger than this, whatever they hold.
+const LARGEST: usize = 3 << 20;
+
+/// Every cell of a page, wherever it stands.
+pub(crate) fn cells(page: &Page) -> Vec<&Cell> {
+    fn of<'p>(blocks: &'p [Block], cells: &mut Vec<&'p Cell>) {
+        for block in blocks {
+            match block {
+                Block::Sentence(all) => cells.extend(all),
+                Block::Headline(all) => cells.extend(all.iter().map(|(_, cell)| cell)),
+                Block::Table(table) => cells.extend(table.rows.iter().flatten()),
+                Block::Picture(picture) => {
+                    cells.extend(picture.table.iter().flat_map(|table| table.rows.iter().flatten()))
+                }
+                Block::Folded { blocks, .. } => of(blocks, cells),
+                _ => {}
+            }
+        }
+    }
+    let mut all = Vec::new();
+    page.sections.iter().for_each(|section| of(&section.blocks, &mut all));
+    all
+}
+
+/// Every figure stands in its document where it says; what is written is of a bounded size, and nothing foreign is
+/// markup. Returns how many figures there are.
+pub(crate) fn holds(documents: &[Document]) -> usize {
+    let page = page(documents, None).unwrap();
+    let mut figures = 0;
+    for cell in cells(&page) {
+        let Some((pointer, number)) = &cell.source else { continue };
+        let (place, pointer) = pointer.split_once(':').unwrap();
+        let found = documents[place.parse::<usize>().unwrap()].value().pointer(pointer);
+        assert_eq!(found, Some(&Value::Number(number.clone())), "{pointer} ({})", cell.text);
+        figures += 1;
+    }
+    for table in page.sections.iter().flat_map(|section| &section.blocks) {
+        if let Block::Table(table) = table {
+            assert!(table.rows.iter().all(|row| row.len() == table.heads.len()), "{}", table.caption);
+        }
+    }
+    let (html, markdown) = (page.html(), page.markdown());
+    assert!(html.len() < LARGEST && markdown.len() < LARGEST, "{} and {} bytes", html.len(), markdown.len());
+    assert!(!html.contains("NaN") && !html.contains("=\"inf"), "a place that is no number");
+    // Lines of code are no markup in Markdown.
+    let markdown: String = markdown.lines().filter(|line| !line.starts_with("    ")).collect();
+    for text in ["<img", "<b onclick", "\u{202e}", "</script><script>alert"] {
+        assert!(!html.contains(text) && !markdown.contains(text), "{text}");
+    }
+    assert_eq!(html.matches("<script>").count(), html.matches("</script>").count());
+    figures
+}
+
+/// The document with every text replaced.
+pub(crate) fn with_texts(value: &Value, text: &str) -> Value {
+    match value {
+        Value::String(_) => json!(text),
+        Value::Array(list) => list.iter().map(|one| with_texts(one, text)).collect(),
+        Value::Object(object) => {
+            let members = object.iter().map(|(key, value)| (key.clone(), with_texts(value, text)));
+            Value::Object(members.collect::<Map<_, _>>())
+        }
+        other => other.clone(),
+    }
+}
+
+/// The document with every number replaced.
+pub(crate) fn with_numbers(value: &Value, number: &Value) -> Value {
+    match value {
+        Value::Number(_) => number.clone(),
+        Value::Array(list) => list.iter().map(|one| with_numbers(one, number)).collect(),
+        Value::Object(object) => {
+            let members = object.iter().map(|(key, value)| (key.clone(), with_numbers(value, number)));
+            Value::Object(members.collect::<Map<_, _>>())
+        }
+        other => other.clone(),
+    }
+}
+
+/// The pointers of all members and elements but for those of the root that tell the kind.
+fn places(value: &Value, at: &str, out: &mut Vec<String>) {
+    let mut below = |name: String, value: &Value| {
+        let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+        out.push(pointer.clone());
+        places(value, &pointer, out);
+    };
+    match value {
+        Value::Array(list) => list.iter().enumerate().for_each(|(place, one)| below(place.to_string(), one)),
+        Value::Object(object) => object.iter().for_each(|(key, one)| below(key.clone(), one)),
+        _ => {}
+    }
+}
+
+/// The document once for each of its places with nothing there, and once with something that nobody expects.
+pub(crate) fn damaged(value: &Value) -> Vec<Value> {
+    let mut all = Vec::new();
+    places(value, "", &mut all);
+    let mut out = Vec::new();
+    let odd = [json!("odd"), json!(-1), json!([[]]), json!({"odd": {}})];
+    for (place, pointer) in all.into_iter().enumerate() {
+        for odd in [Value::Null, odd[place % odd.len()].clone()] {
+            let mut copy = value.clone();
+            *copy.pointer_mut(&pointer).unwrap() = odd;
+            out.push(copy);
+        }
+    }
+    out
+}
+
+/// All that is asked of a kind's page, of one document of the kind.
+pub(crate) fn of_kind(value: &Value) {
+    let one = |value: Value| Document::new("runs/a.json", value).unwrap();
+    assert!(holds(&[one(value.clone())]) > 0, "a page without a figure");
+    for text in [
+        "</script><script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "a\u{202e}b\u{0}\u{1b}[2J",
+        "",
+        "#x",
+        "2026",
+    ] {
+        holds(&[one(with_texts(value, text))]);
+    }
+    holds(&[one(with_texts(value, &"x".repeat(1 << 16)))]);
+    for number in [json!(u64::MAX), json!(i64::MIN), json!(0), json!(1e308), json!(-1e-308), json!(0.5)] {
+        holds(&[one(with_numbers(value, &number))]);
+    }
+    for damaged in damaged(value) {
+        if let Ok(document) = Document::new("runs/a.json", damaged) {
+            holds(&[document]);
+        }
+    }
+    // What tells the kind, and nothing else.
+    for (key, value) in value.as_object().unwrap() {
+        let mut least = Map::new();
+        least.insert(key.clone(), value.clone());
+        if let Ok(document) = Document::new("a", Value::Object(least)) {
+            holds(&[document]);
+        }
+    }
+}
