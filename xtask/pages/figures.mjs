@@ -24,8 +24,8 @@ const SCALES = {
   "°C": { c: 1 },
   MHz: { mhz: 1 },
 };
-/** Units that two names share, or that a name need not say. */
-const UNSAID = { "%": [1, 0.01], GiB: [GIB], MiB: [MIB], KiB: [1024], B: [1] };
+/** Units that a name need not say. Slices of a device are counted in MiB, as the vendor's tools do. */
+const UNSAID = { "%": [1, 0.01], GiB: [GIB, 1024], MiB: [MIB], KiB: [1024], B: [1] };
 
 /** The number and the unit with which a text begins; nothing where it begins with no number. */
 export function shown(text) {

@@ -183,8 +183,8 @@ export function policy() {
 /** Before all scripts: notes when the first picture is there to be seen. */
 export function noteFirstPicture() {
   const look = () => {
-    const one = document.querySelector("canvas, svg");
-    if (one && one.getBoundingClientRect().width > 0) {
+    const all = [...document.querySelectorAll("canvas, svg")];
+    if (all.some((one) => one.getBoundingClientRect().width > 0)) {
       requestAnimationFrame(() => requestAnimationFrame(() => (window.firstPicture = performance.now())));
     } else {
       requestAnimationFrame(look);

@@ -34,10 +34,13 @@ export async function wrongTimes(tab, page, wrong, told) {
 
   // The cursor is one for all rows, and what is there is read out.
   const plot = figure.locator(".u-over").first();
-  await plot.scrollIntoViewIfNeeded();
-  const box = await plot.boundingBox();
-  const at = (share) => box.x + box.width * share;
-  const middle = box.y + box.height / 2;
+  // Where it is now: what is read out, and what is focused, may have moved the page.
+  const place = async () => {
+    await plot.scrollIntoViewIfNeeded();
+    const box = await plot.boundingBox();
+    return { at: (share) => box.x + box.width * share, middle: box.y + box.height / 2 };
+  };
+  const { at, middle } = await place();
   await tab.mouse.move(at(0.4), middle);
   await settled(tab);
   const pointed = await view();
@@ -56,6 +59,7 @@ export async function wrongTimes(tab, page, wrong, told) {
   await all(() => tab.keyboard.press("Home"), "the key Home");
 
   const drag = async (from, to, steps, key) => {
+    const { at, middle } = await place();
     if (key) await tab.keyboard.down(key);
     await tab.mouse.move(at(from), middle);
     await tab.mouse.down();

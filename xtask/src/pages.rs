@@ -126,12 +126,6 @@ fn page(desk: &Desk, case: &Case) -> anyhow::Result<Value> {
 /// Makes a page of paths.
 fn report(desk: &Desk, given: &[String], page: &Path) -> anyhow::Result<Duration> {
     let begun = Instant::now();
-    if let Some(example) = std::env::var_os("PAGES_EXAMPLE") {
-        let output = Command::new(example).args(given).current_dir(&desk.root).output().context("run the example")?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-        fs::write(page, output.stdout).context("write the page")?;
-        return Ok(begun.elapsed());
-    }
     let mut words = vec!["report".to_owned(), "--output".to_owned(), page.to_string_lossy().into_owned()];
     words.extend_from_slice(given);
     said(desk, &words)?;
