@@ -61,7 +61,8 @@ fn events(path: &Path) -> (Value, Vec<Event>) {
         about: BTreeMap<String, Value>,
     }
     let file: File = serde_json::from_str(&text).unwrap();
-    let event = |raw: Box<RawValue>| Event { value: serde_json::from_str(raw.get()).unwrap(), text: raw.get().to_owned() };
+    let event =
+        |raw: Box<RawValue>| Event { value: serde_json::from_str(raw.get()).unwrap(), text: raw.get().to_owned() };
     (serde_json::to_value(file.about).unwrap(), file.events.into_iter().map(event).collect())
 }
 
@@ -368,7 +369,9 @@ fn requests_stand_in_lanes_on_the_recordings_clock() {
     let rows = folder.path().join("requests.jsonl");
     let row = |n: i128| {
         let sent = first + 50_000_000_000 + n * 10_000_000;
-        format!("{{\"number\": {n}, \"sent_unix_ns\": {sent}, \"ttft_ms\": 5.5, \"e2e_ms\": 95.25, \"output_tokens\": 4}}\n")
+        format!(
+            "{{\"number\": {n}, \"sent_unix_ns\": {sent}, \"ttft_ms\": 5.5, \"e2e_ms\": 95.25, \"output_tokens\": 4}}\n"
+        )
     };
     let unplaced = "{\"number\": 50, \"sent_ms\": 3.5}\n";
     fs::write(&rows, (0..50).map(row).collect::<String>() + unplaced).unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use vramscope_analysis::{Clock, Evidence, MetricsReading, assemble, events_since_anchor};
-use vramscope_core::{Bytes, Device, DeviceIndex, Gap, PhaseMark, Reading, Sample, Window};
+use vramscope_core::{Bytes, Device, DeviceIndex, Gap, GapCause, PhaseMark, Reading, Sample, Window};
 use vramscope_log::document::milestone_name;
 use vramscope_report::{Host, Moment, Parts, RequestSpan, SpanOfPhase, TrackCounts, Tracks};
 use vramscope_runs::EvidenceFiles;
@@ -336,8 +336,18 @@ fn gap(gap: &vramscope_schema::v3::GapInfo) -> Gap {
     Gap {
         window: Window { start: at(gap.start_ns), end: at(gap.end_ns) },
         device: gap.gpu.map(DeviceIndex),
-        cause: gap.cause.into(),
+        cause: cause(gap.cause),
         missed: gap.missed,
+    }
+}
+
+fn cause(cause: vramscope_schema::v3::GapCause) -> GapCause {
+    use vramscope_schema::v3::GapCause as Word;
+    match cause {
+        Word::FailedRead => GapCause::FailedRead,
+        Word::MissedTicks => GapCause::MissedTicks,
+        Word::DeviceLost => GapCause::DeviceLost,
+        Word::Dropped => GapCause::Dropped,
     }
 }
 
