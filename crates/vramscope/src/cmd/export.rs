@@ -45,7 +45,6 @@ pub(crate) struct Args {
     path: PathBuf,
     /// Write the Trace Event Format, which Perfetto and Chrome's viewer open
     #[arg(long, required = true)]
-    #[expect(dead_code, reason = "it is asked for by name, so that another format can come beside it")]
     perfetto: bool,
     /// The file to write
     #[arg(short, long, value_name = "FILE")]

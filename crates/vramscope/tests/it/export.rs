@@ -9,6 +9,8 @@ use std::process::Output;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use vramscope_core::{on_one_line, without_controls};
+
 use crate::{root, stderr, vramscope};
 
 /// An event as a viewer takes it, and its text.
@@ -110,7 +112,7 @@ fn check(events: &[Event]) {
         }
         assert!(named.contains(&pid), "{}", event.text);
         event.ns("ts");
-        let shown = |text: &str| !text.chars().any(char::is_control);
+        let shown = |text: &str| without_controls(text) == text;
         assert!(args.values().filter_map(Value::as_str).all(shown), "{}", event.text);
     }
     assert!(threads.iter().all(|tid| !named.contains(tid)), "Perfetto knows a thread by its id alone");
@@ -211,8 +213,8 @@ fn the_examples_hold_every_sample_at_its_nanosecond() {
         for event in instants {
             let line = usize::try_from(event.value["args"]["line"].as_u64().unwrap()).unwrap();
             let text = event.value["args"]["text"].as_str().unwrap();
-            let begin: String = text.chars().take(60).filter(|c| !c.is_control()).collect();
-            let wanted: String = lines[line - 1].chars().filter(|c| !c.is_control()).collect();
+            let begin: String = text.chars().take(60).collect();
+            let wanted = on_one_line(lines[line - 1]);
             assert!(text.contains("[redacted]") || wanted.starts_with(&begin), "{name}, line {line}: {text}");
             seen += 1;
         }

@@ -337,10 +337,14 @@ fn gap(gap: &vramscope_schema::v3::GapInfo) -> Gap {
     }
 }
 
-/// The cause of which the document's word is.
-fn cause(of: vramscope_schema::v3::GapCause) -> GapCause {
-    let is_it = |cause: &GapCause| vramscope_schema::v3::GapCause::of(*cause) == Some(of);
-    GapCause::ALL.into_iter().find(is_it).unwrap_or(GapCause::MissedTicks)
+fn cause(cause: vramscope_schema::v3::GapCause) -> GapCause {
+    use vramscope_schema::v3::GapCause as Word;
+    match cause {
+        Word::FailedRead => GapCause::FailedRead,
+        Word::MissedTicks => GapCause::MissedTicks,
+        Word::DeviceLost => GapCause::DeviceLost,
+        Word::Dropped => GapCause::Dropped,
+    }
 }
 
 fn parts(at: Moment, breakdown: &MemoryBreakdown) -> Parts {
