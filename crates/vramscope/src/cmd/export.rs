@@ -155,7 +155,7 @@ fn tell(exported: &Exported, args: &Args, outcome: &Outcome) {
     let beside =
         outcome.trace.as_ref().map(|seen| format!(", behind {} of the trace", seen.events)).unwrap_or_default();
     output::say(&format!(
-        "{samples} samples as {events} events written to {path} ({} bytes of JSON){beside}",
+        "{samples} samples as {events} events written to {path} ({} bytes of JSON of its own){beside}",
         counts.bytes
     ));
     let mut notes = exported.notes.clone();

@@ -21,7 +21,7 @@ use crate::output;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  vramscope report results/llama-8b                        # a recording: report.html
+  vramscope report examples/llama-3.1-8b                   # a recording: report.html
   vramscope report before.json after.json -o both.html     # side by side
   vramscope report results/memory-profiles/july --open     # a campaign
   vramscope report load.json --format markdown >> \"$GITHUB_STEP_SUMMARY\"
@@ -29,10 +29,10 @@ Examples:
   vramscope compare a.json b.json --format json | vramscope report - -o compared.html
   vramscope estimate --gpu h100 --model ./Llama-3.1-8B --format json | vramscope report -
 
-Log lines and names are shown as text whatever they hold; secrets in them are hidden as everywhere. Long lists are cut,
+A page that is there already is replaced. Log lines and names are shown as text whatever they hold; secrets in them are hidden as everywhere. Long lists are cut,
 and say so; the whole is in the JSON of the command that made them.
 
-Exit codes: 0 written, 2 wrong command line, 3 nothing that a page is made of, 4 the page cannot be written, 5 a profile
+Exit codes: 0 written (also the page of a run that failed), 2 wrong command line, 3 nothing that a page is made of, 4 the page cannot be written, 5 a profile
 of a newer version.")]
 pub(crate) struct Args {
     /// What to show: files or folders; - is a JSON document from stdin
@@ -58,6 +58,7 @@ enum PageFormat {
     /// One file for a browser
     Html,
     /// For pull requests, wikis and terminals
+    #[value(alias = "md")]
     Markdown,
 }
 

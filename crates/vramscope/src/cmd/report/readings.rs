@@ -92,7 +92,9 @@ pub(super) fn of_run(evidence: &Evidence, profile: &Profile, files: &EvidenceFil
         let name = name.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
         shown.phase(name, phase.start_ns, phase.end_ns);
     }
-    let events = evidence.facts().map_or_else(Vec::new, |facts| events_since_anchor(facts, gpu));
+    let mut events = evidence.facts().map_or_else(Vec::new, |facts| events_since_anchor(facts, gpu));
+    // A line without a clock has that of a line before it, which may be minutes old.
+    events.retain(|(_, event)| event.at_is_own);
     let lines = log_lines::lines(&files.engine_logs, &events.iter().map(|(_, event)| event.origin.line).collect());
     events.iter().for_each(|(at, event)| mark_event(&mut shown, *at, event, &lines));
     for reading in evidence.metrics.iter().flatten() {

@@ -153,6 +153,10 @@ fn document_in(path: &Path, text: &[u8]) -> anyhow::Result<Held> {
         Ok(value) => value,
         // Lines of JSON are each a document, and all together none.
         Err(_) if !input::is_stdin(path) => return foreign(path),
+        Err(_) if text.trim_ascii().is_empty() => {
+            let empty = anyhow!("stdin was empty: the command before it has printed nothing");
+            return Err(empty).or_exit(ExitCode::BadInput);
+        }
         Err(error) => {
             return Err(error).context("stdin is no JSON document").or_exit(ExitCode::BadInput);
         }
