@@ -1,7 +1,7 @@
 //! Where the bytes of a trace come from: a file or memory, plain or compressed.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, BufWriter, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +20,9 @@ enum Place {
     File(PathBuf),
     Memory(Arc<[u8]>),
 }
+
+/// Bytes that are packed at a time.
+const PIECE: usize = 1 << 16;
 
 /// How a trace is packed. It is told from the first bytes, not from the file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,15 +67,20 @@ impl Compression {
     ) -> Result<T, E> {
         match self {
             Self::Plain => write(out),
+            // Events come in small pieces, which are dear to pack one by one.
             Self::Gzip => {
-                let mut packed = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+                let gzip = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+                let mut packed = BufWriter::with_capacity(PIECE, gzip);
                 let written = write(&mut packed)?;
+                let packed = packed.into_inner().map_err(|error| failed(error.into_error()))?;
                 packed.finish().map_err(failed)?;
                 Ok(written)
             }
             Self::Zstd => {
-                let mut packed = zstd::stream::write::Encoder::new(out, 0).map_err(&failed)?;
+                let packed = zstd::stream::write::Encoder::new(out, 0).map_err(&failed)?;
+                let mut packed = BufWriter::with_capacity(PIECE, packed);
                 let written = write(&mut packed)?;
+                let packed = packed.into_inner().map_err(|error| failed(error.into_error()))?;
                 packed.finish().map_err(failed)?;
                 Ok(written)
             }
