@@ -20,6 +20,14 @@ pub enum ReportError {
         /// What was read.
         name: String,
     },
+    /// The document is of a version that this library does not know.
+    #[error("{name} is of version {version}, which is newer than this program knows: update vramscope")]
+    Newer {
+        /// What was read.
+        name: String,
+        /// Its version.
+        version: u64,
+    },
     /// These documents do not go on one page.
     #[error(
         "{first} is {one} and {other} is {another}: on one page there may be several profiles, or one document of another kind"

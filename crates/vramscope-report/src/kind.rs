@@ -76,6 +76,17 @@ impl Kind {
         KINDS.iter().find(|(key, ..)| object.contains_key(*key)).map(|(_, kind, _)| *kind)
     }
 
+    /// The version of a document of this kind, where that is a whole number.
+    pub(crate) fn version(self, value: &Value) -> Option<u64> {
+        let (key, ..) = KINDS.iter().find(|(_, kind, _)| *kind == self)?;
+        value.get(*key)?.as_u64()
+    }
+
+    /// The newest version of documents of this kind that pages are made of.
+    pub(crate) fn newest(self) -> u64 {
+        if self == Self::Plan { 2 } else { 1 }
+    }
+
     /// What it is called, with its article.
     pub fn title(self) -> &'static str {
         KINDS.iter().find(|(_, kind, _)| *kind == self).map_or("a document", |(.., title)| *title)

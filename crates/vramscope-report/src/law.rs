@@ -79,8 +79,12 @@ pub(crate) fn with_numbers(value: &Value, number: &Value) -> Value {
         Value::Number(_) => number.clone(),
         Value::Array(list) => list.iter().map(|one| with_numbers(one, number)).collect(),
         Value::Object(object) => {
-            let members = object.iter().map(|(key, value)| (key.clone(), with_numbers(value, number)));
-            Value::Object(members.collect::<Map<_, _>>())
+            // A version is none of a document's figures.
+            let member = |(key, value): (&String, &Value)| match key.starts_with("vramscope_") {
+                true => (key.clone(), value.clone()),
+                false => (key.clone(), with_numbers(value, number)),
+            };
+            Value::Object(object.iter().map(member).collect::<Map<_, _>>())
         }
         other => other.clone(),
     }

@@ -17,13 +17,25 @@ const LONGEST_QUOTE: usize = 2000;
 fn escaped(text: &str) -> String {
     let line = on_one_line(text);
     let mut out = String::with_capacity(line.len() + 8);
+    // A list, a rule or a heading begins a line.
+    let digits = line.chars().take_while(char::is_ascii_digit).count();
     for (count, c) in line.chars().enumerate() {
         if count == LONGEST_TEXT {
             out.push('…');
             break;
         }
         match c {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' => {
+            '-' | '+' | '=' if count == 0 => {
+                out.push('\\');
+                out.push(c);
+            }
+            '.' | ')' if digits > 0 && count == digits => {
+                out.push('\\');
+                out.push(c);
+            }
+            // The colon of an address: it would become a link.
+            ':' if line.chars().skip(count + 1).take(2).all(|next| next == '/') => out.push_str("\\:"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' | '$' => {
                 out.push('\\');
                 out.push(c);
             }
@@ -140,6 +152,15 @@ mod tests {
     #[test]
     fn nothing_foreign_becomes_markup() {
         assert_eq!(escaped("a|b\n# c <img> @all `x` _y_"), "a\\|b \\# c &lt;img&gt; &#64;all \\`x\\` \\_y\\_");
+    }
+
+    #[test]
+    fn no_line_begins_as_a_list_or_a_rule_and_no_address_is_a_link() {
+        assert_eq!(escaped("- item"), "\\- item");
+        assert_eq!(escaped("---"), "\\---");
+        assert_eq!(escaped("12. one, 3.5"), "12\\. one, 3.5");
+        assert_eq!(escaped("see https://evil.example $x$"), "see https\\://evil.example \\$x\\$");
+        assert_eq!(escaped("at 9:30"), "at 9:30");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) fn lines(files: &[PathBuf], wanted: &BTreeSet<u64>) -> BTreeMap<u64, 
             number += 1;
             if wanted.contains(&number) {
                 let text = on_one_line(&redact(&String::from_utf8_lossy(&line)));
-                found.insert(number, text.trim().chars().take(LONGEST).collect());
+                found.insert(number, behind_progress(text.trim()).chars().take(LONGEST).collect());
             }
             if number >= *last {
                 return found;
@@ -41,6 +41,15 @@ pub(crate) fn lines(files: &[PathBuf], wanted: &BTreeSet<u64>) -> BTreeMap<u64, 
         }
     }
     found
+}
+
+/// The message of a line that a progress bar stands in front of, since both were printed without a line end between.
+fn behind_progress(line: &str) -> &str {
+    const LEVELS: [&str; 4] = ["INFO ", "WARNING ", "ERROR ", "DEBUG "];
+    /// What stands before a level on a line of its own: a time, a worker's name.
+    const LONGEST_HEAD: usize = 100;
+    let last = LEVELS.iter().filter_map(|level| line.rfind(level)).max().unwrap_or(0);
+    if last > LONGEST_HEAD { &line[last..] } else { line }
 }
 
 #[cfg(test)]
@@ -60,5 +69,8 @@ mod tests {
         assert_eq!(found[&4].len(), LONGEST);
         assert!(found[&5].contains("[2Je") && !found[&5].contains("hf_abc"), "{}", found[&5]);
         assert!(!found.contains_key(&9));
+        let bar = format!("{}100%|####| (Worker pid=1) INFO 11-22 the size is 5", "50%|##| ".repeat(40));
+        assert_eq!(behind_progress(&bar), "INFO 11-22 the size is 5");
+        assert_eq!(behind_progress("(Worker pid=1) INFO 11-22 x"), "(Worker pid=1) INFO 11-22 x");
     }
 }

@@ -163,7 +163,7 @@ fn finish(
                 output::write_json(path, &document)?;
                 if args.report {
                     let name = path.display().to_string();
-                    super::report::beside(&path.with_extension("html"), &name, &document)?;
+                    super::report::beside(&super::report::name_beside(path), &name, &document)?;
                 }
             }
             match args.format {

@@ -76,7 +76,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let path = args.output.clone().unwrap_or_else(|| PAGE.into());
     if !to_stdout {
-        output::apart(&path, args.paths.iter().map(PathBuf::as_path))?;
+        let read = source::files(&args.paths)?;
+        output::apart(&path, read.iter().map(PathBuf::as_path))?;
     }
     let page = page(&source::documents(&args.paths)?, args.title.as_deref()).or_page()?;
     let text = match args.format {
@@ -110,10 +111,16 @@ fn write(path: &Path, documents: &[Document]) -> anyhow::Result<()> {
 
 /// The page of a profile with its recording, beside the profile.
 pub(crate) fn of_profile(profile: &Path, recording: &Path) -> anyhow::Result<PathBuf> {
-    let page = profile.with_extension("html");
+    let page = name_beside(profile);
     let shown = if recording.is_dir() { recording } else { profile };
     write(&page, &source::documents(&[shown.to_owned()])?)?;
     Ok(page)
+}
+
+/// What the page beside a document is called: the document's name with .html in place of .json, or behind it.
+pub(crate) fn name_beside(document: &Path) -> PathBuf {
+    let is_json = document.extension().is_some_and(|end| end == "json");
+    if is_json { document.with_extension("html") } else { document.with_added_extension("html") }
 }
 
 /// Gives an error of the page its exit code.
@@ -123,6 +130,10 @@ trait OrPage<T> {
 
 impl<T> OrPage<T> for Result<T, ReportError> {
     fn or_page(self) -> anyhow::Result<T> {
-        self.context("failed to make a page").or_exit(ExitCode::BadInput)
+        let code = match &self {
+            Err(ReportError::Newer { .. }) => ExitCode::NewerVersion,
+            _ => ExitCode::BadInput,
+        };
+        self.context("failed to make a page").or_exit(code)
     }
 }

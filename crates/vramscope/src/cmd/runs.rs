@@ -81,6 +81,11 @@ pub(crate) fn sweep(paths: &[PathBuf]) -> anyhow::Result<Sweep> {
     Ok(Sweep::of(rows))
 }
 
+/// What is read for these paths: profiles, results, folders of recordings.
+pub(crate) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    Ok(find::runs(paths)?.into_iter().map(|found| found.path).collect())
+}
+
 /// Prints runs.
 pub(crate) fn show(sweep: &Sweep, format: TableFormat) -> anyhow::Result<()> {
     match format {

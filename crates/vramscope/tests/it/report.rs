@@ -91,6 +91,17 @@ fn what_is_no_page_is_refused_by_its_name_and_nothing_is_written_over() {
     let (mixed, _) = page(folder.path(), &[&runs, "examples/llama-3.1-8b"]);
     assert_eq!(mixed.status.code(), Some(3));
     assert!(stderr(&mixed).contains("a table of runs"), "{}", stderr(&mixed));
+    let later = file("later.json", &json!({"vramscope_runs": 99, "runs": [], "series": []}).to_string());
+    assert_eq!(vramscope(&["report", &later]).status.code(), Some(5));
+    let recording = folder.path().join("recording");
+    fs::create_dir(&recording).unwrap();
+    for name in ["gpu.csv", "vllm.log"] {
+        fs::copy(crate::root().join("examples/noisy-neighbour").join(name), recording.join(name)).unwrap();
+    }
+    let readings = recording.join("gpu.csv");
+    let over = vramscope(&["report", recording.to_str().unwrap(), "-o", readings.to_str().unwrap()]);
+    assert_eq!(over.status.code(), Some(2), "{}", stderr(&over));
+    assert!(fs::read_to_string(&readings).unwrap().starts_with("timestamp"), "the evidence is gone");
     let over = vramscope(&["report", &runs, "-o", &runs]);
     assert_eq!(over.status.code(), Some(2));
     assert!(fs::read_to_string(&runs).unwrap().contains("vramscope_runs"));

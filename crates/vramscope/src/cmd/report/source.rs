@@ -13,7 +13,7 @@ use vramscope_runs::{EvidenceFiles, layout};
 use vramscope_schema::v3::Profile;
 use vramscope_schema::{ExitCode, MAX_DOCUMENT_BYTES};
 
-use super::readings;
+use super::{OrPage as _, readings};
 use crate::cmd::{log, runs, timeline, trace};
 use crate::exit::OrExit as _;
 use crate::input;
@@ -53,6 +53,19 @@ pub(super) fn documents(paths: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
         return Ok(vec![new(&name(paths), serde_json::to_value(RunsDocument::of(&sweep))?)?]);
     }
     held.into_iter().map(|(path, held)| document(path, held)).collect()
+}
+
+/// Every file that is read for these paths: a page must not replace any of them.
+pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = paths.to_vec();
+    for folder in paths.iter().filter(|path| path.is_dir()) {
+        files.extend([layout::CAMPAIGN_RUNS, EXPERIMENTS].map(|name| folder.join(name)));
+        for run in runs::files(std::slice::from_ref(folder))?.into_iter().chain([folder.clone()]) {
+            files.extend(EvidenceFiles::find(&run).iter().flat_map(EvidenceFiles::paths).map(Path::to_owned));
+            files.push(run);
+        }
+    }
+    Ok(files)
 }
 
 fn document(path: &Path, held: Held) -> anyhow::Result<Document> {
@@ -97,7 +110,7 @@ fn profile_value(profile: &Profile) -> anyhow::Result<Value> {
 }
 
 fn new(title: &str, value: Value) -> anyhow::Result<Document> {
-    Document::new(title, value).or_exit(ExitCode::BadInput)
+    Document::new(title, value).or_page()
 }
 
 fn name(paths: &[PathBuf]) -> String {
