@@ -100,8 +100,10 @@ fn finding(out: &mut String, finding: &Finding) {
         Weight::Note => "Note",
         Weight::Good => "Good",
     };
-    let advice = finding.advice.as_ref().map_or_else(String::new, |advice| format!(" {}", escaped(advice)));
-    let _ = writeln!(out, "- **{word}:** {}{advice}", escaped(&finding.text));
+    let _ = write!(out, "- **{word}:** {}", escaped(&finding.text));
+    // Two spaces at the end of a line begin another within the item.
+    let advice = finding.advice.as_ref().map_or_else(String::new, |advice| format!("  \n  → {}", escaped(advice)));
+    let _ = writeln!(out, "{advice}");
 }
 
 fn table(out: &mut String, table: &Table) {
@@ -140,6 +142,14 @@ mod tests {
     #[test]
     fn nothing_foreign_becomes_markup() {
         assert_eq!(escaped("a|b\n# c <img> @all `x` _y_"), "a\\|b \\# c &lt;img&gt; &#64;all \\`x\\` \\_y\\_");
+    }
+
+    #[test]
+    fn what_to_do_stands_on_a_line_of_its_own_within_the_item() {
+        let mut out = String::new();
+        let advice = Some("do\n# this".to_owned());
+        finding(&mut out, &Finding { weight: Weight::Note, text: "so".to_owned(), advice, code: None });
+        assert_eq!(out, "- **Note:** so  \n  → do \\# this\n");
     }
 
     #[test]
