@@ -112,8 +112,10 @@ fn finding(out: &mut String, finding: &Finding) {
         Weight::Note => "Note",
         Weight::Good => "Good",
     };
-    let advice = finding.advice.as_ref().map_or_else(String::new, |advice| format!(" {}", escaped(advice)));
-    let _ = writeln!(out, "- **{word}:** {}{advice}", escaped(&finding.text));
+    let _ = write!(out, "- **{word}:** {}", escaped(&finding.text));
+    // Two spaces at the end of a line begin another within the item.
+    let advice = finding.advice.as_ref().map_or_else(String::new, |advice| format!("  \n  → {}", escaped(advice)));
+    let _ = writeln!(out, "{advice}");
 }
 
 fn table(out: &mut String, table: &Table) {
@@ -161,6 +163,14 @@ mod tests {
         assert_eq!(escaped("12. one, 3.5"), "12\\. one, 3.5");
         assert_eq!(escaped("see https://evil.example $x$"), "see https\\://evil.example \\$x\\$");
         assert_eq!(escaped("at 9:30"), "at 9:30");
+    }
+
+    #[test]
+    fn what_to_do_stands_on_a_line_of_its_own_within_the_item() {
+        let mut out = String::new();
+        let advice = Some("do\n# this".to_owned());
+        finding(&mut out, &Finding { weight: Weight::Note, text: "so".to_owned(), advice, code: None });
+        assert_eq!(out, "- **Note:** so  \n  → do \\# this\n");
     }
 
     #[test]

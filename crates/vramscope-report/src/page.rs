@@ -60,7 +60,7 @@ impl Table {
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         let mut row: Vec<Cell> = cells.into_iter().collect();
-        row.resize_with(self.heads.len(), || Cell::text(""));
+        row.resize_with(self.heads.len(), Cell::absent);
         self.rows.push(row);
     }
 

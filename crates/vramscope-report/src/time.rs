@@ -2,17 +2,20 @@
 
 mod data;
 mod grid;
+mod marks;
 mod parts;
 mod picture;
 mod recording;
 mod source;
 
+pub(crate) use marks::{Around, Mark, Rise, around};
 pub use recording::{EngineState, Reading, Recording};
 
 use crate::cell::Cell;
 use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Section, Table, TimeChart};
+use crate::pages::named::MOST_ROWS;
 use crate::unit::{Unit, digits};
 use picture::{breaks, exact, picture, seconds, segments};
 use recording::Metric;
@@ -75,7 +78,7 @@ fn words(source: &Source) -> String {
     }
     if !stack.parts.is_empty() {
         words += " Parts are those of the peak, each drawn from when the run's evidence has it and never above what was \
-                  measured; what is measured beyond them is not attributed.";
+                  measured; what is measured beyond them is the residual.";
     }
     if !recording.gaps.is_empty() {
         let count = recording.gaps.len();
@@ -98,8 +101,19 @@ fn words(source: &Source) -> String {
 /// The phases as a document has them.
 pub(crate) fn phases(root: &Node<'_>) -> Option<Table> {
     let mut table = Table::new(
-        "Phases, with memory in use on all GPUs together",
-        &["phase", "#begins", "#lasts", "#smallest", "#mean", "#peak", "#mean power", "#mean utilisation"],
+        "Phases in order, with memory in use on all GPUs together. Those too short for a name in the chart are here",
+        &[
+            "phase",
+            "#begins",
+            "#lasts",
+            "#least in use",
+            "#mean",
+            "#peak",
+            "#mean power",
+            "#mean utilisation",
+            "#readings",
+            "begins with",
+        ],
     );
     for phase in root.at("phases").items() {
         let either = |one: Cell, two: Cell| if one.is_absent() { two } else { one };
@@ -112,9 +126,11 @@ pub(crate) fn phases(root: &Node<'_>) -> Option<Table> {
             either(phase.at("peak_bytes").figure(Unit::Memory), phase.at("peak_used_bytes").figure(Unit::Memory)),
             phase.at("mean_power_w").figure(Unit::Watts),
             phase.at("mean_utilization_pct").figure(Unit::Percent),
+            phase.at("num_samples").figure(Unit::Count),
+            phase.at("marked_by").cell(),
         ]);
     }
-    (!table.rows.is_empty()).then(|| table.without_empty_columns())
+    (!table.rows.is_empty()).then(|| table.without_empty_columns().at_most(MOST_ROWS))
 }
 
 /// Events and gaps as tables, for who does not point at them.

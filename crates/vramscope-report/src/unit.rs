@@ -45,10 +45,9 @@ impl Unit {
             Self::Time => time(value),
             Self::SignedTime if value > 0.0 => format!("+{}", time(value)),
             Self::SignedTime => time(value),
-            Self::SignedShare if value > 0.0 => format!("+{} %", digits(value * 100.0)),
-            Self::SignedShare => format!("{} %", digits(value * 100.0)),
-            Self::Percent => format!("{} %", digits(value)),
-            Self::Share => format!("{} %", digits(value * 100.0)),
+            Self::SignedShare if value > 0.0 => format!("+{}", percent(value * 100.0)),
+            Self::SignedShare | Self::Share => percent(value * 100.0),
+            Self::Percent => percent(value),
             Self::PerSecond => format!("{}/s", digits(value)),
             Self::Watts => format!("{} W", digits(value)),
             Self::Milliwatts => format!("{} W", digits(value / 1000.0)),
@@ -117,6 +116,32 @@ fn time(ns: f64) -> String {
     }
 }
 
+/// A percentage with two decimals at most. What rounds to nothing keeps them: `0.00 %` is little, `0 %` is nothing.
+fn percent(value: f64) -> String {
+    let size = value.abs();
+    if size >= 100.0 || value == 0.0 || !value.is_finite() {
+        return format!("{} %", digits(value));
+    }
+    if size < 0.005 {
+        return format!("{value:.2} %");
+    }
+    format!("{} %", format!("{value:.2}").trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A text of our own with its counts written as others on the page are: `914304 tokens` as `914,304 tokens`. What is part
+/// of a name, of a decimal or of an amount in other digits stays.
+pub(crate) fn with_thousands(text: &str) -> String {
+    let one = |word: &str| {
+        let bare = word.trim_end_matches([',', '.', ';', ':', ')']);
+        let end = &word[bare.len()..];
+        let start = bare.len() - bare.trim_start_matches('(').len();
+        let (start, number) = bare.split_at(start);
+        let counts = number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
+        if counts { format!("{start}{}{end}", grouped(number)) } else { word.to_owned() }
+    };
+    text.split(' ').map(one).collect::<Vec<_>>().join(" ")
+}
+
 /// About four digits, and no more decimals than those need.
 pub(crate) fn digits(value: f64) -> String {
     let size = value.abs();
@@ -179,12 +204,40 @@ mod tests {
             (Unit::SignedTime, 16_860_391.0, "+16.86 ms"),
             (Unit::SignedShare, -0.0522, "-5.22 %"),
             (Unit::Share, 0.051, "5.1 %"),
+            (Unit::Percent, 0.467_578_75, "0.47 %"),
+            (Unit::Percent, 0.5, "0.5 %"),
+            (Unit::Percent, 84.736_355, "84.74 %"),
+            (Unit::Percent, -0.811_387, "-0.81 %"),
+            (Unit::Percent, -0.000_1, "-0.00 %"),
+            (Unit::Percent, 0.0, "0 %"),
+            (Unit::Percent, 1234.5, "1,235 %"),
             (Unit::Count, 1_234_567.0, "1,234,567"),
             (Unit::Count, -1234.0, "-1,234"),
             (Unit::Plain, 0.000_012, "1.20e-5"),
             (Unit::Seconds, 12345.6, "12,346 s"),
         ] {
             assert_eq!(unit.show(value), text, "{unit:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_percentage_has_two_decimals_at_most_and_little_is_not_nothing(value in -1e6..1e6f64) {
+            let text = Unit::Percent.show(value);
+            let number = text.strip_suffix(" %").unwrap();
+            proptest::prop_assert!(number.split_once('.').is_none_or(|(_, decimals)| decimals.len() <= 2), "{}", text);
+            proptest::prop_assert!((number == "0") == (value == 0.0), "{}", text);
+        }
+    }
+
+    #[test]
+    fn counts_of_a_text_have_thousands_apart_and_names_stay() {
+        for (text, shown) in [
+            ("914304 tokens in 57144 blocks of 16", "914,304 tokens in 57,144 blocks of 16"),
+            ("(131072), 2097152.", "(131,072), 2,097,152."),
+            ("cuda12345 0012345 12345.5 --len=90208", "cuda12345 0012345 12345.5 --len=90208"),
+        ] {
+            assert_eq!(with_thousands(text), shown);
         }
     }
 }

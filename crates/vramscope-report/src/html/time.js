@@ -135,6 +135,26 @@
         ctx.lineTo(x, top + 4 * ratio);
         ctx.fill();
       }
+      if (u.peak) {
+        const [at, bytes] = u.peak;
+        const x = u.valToPos(at / NS, "x", true);
+        const y = u.valToPos(bytes / GIB, "y", true);
+        if (x >= left && x <= left + wide) {
+          const words = `peak ${digits(bytes / GIB)} GiB`;
+          ctx.font = `600 ${12 * ratio}px system-ui,sans-serif`;
+          ctx.textAlign = x > left + wide / 2 ? "right" : "left";
+          ctx.lineWidth = 3 * ratio;
+          ctx.lineJoin = "round";
+          ctx.strokeStyle = colour("--page");
+          const beside = x + (x > left + wide / 2 ? -9 : 9) * ratio;
+          ctx.strokeText(words, beside, y - 6 * ratio);
+          ctx.fillText(words, beside, y - 6 * ratio);
+          ctx.fillStyle = colour("--bad");
+          ctx.beginPath();
+          ctx.arc(x, y, 4.5 * ratio, 0, 2 * Math.PI);
+          ctx.fill();
+        }
+      }
       if (u.capacity) {
         const y = u.valToPos(u.capacity, "y", true);
         ctx.strokeStyle = colour("--soft");
@@ -238,12 +258,13 @@
 
       // From the top down, each to the floor: what is below covers what is above.
       const order = stack.parts.map((part, place) => place).reverse();
-      const series = [surface(`--c${data.rest}`), ...order.map((place) => surface(`--c${stack.parts[place][1]}`)), { stroke: () => colour("--ink"), width: 1 / devicePixelRatio, points: { show: false } }];
+      const series = [surface(`--c${stack.rest[1]}`), ...order.map((place) => surface(`--c${stack.parts[place][1]}`)), { stroke: () => colour("--ink"), width: 1 / devicePixelRatio, points: { show: false } }];
       const values = [x, measured, ...order.map((place) => tops[place]), measured];
       const high = Math.max(most, capacity) * 1.04 || 1;
       const height = Math.max(200, Math.min(300, width * 0.45));
       const main = chart(title("Memory in use, GiB", []), height, 24, series, values, [0, high], kept.length === 0, true);
       main.capacity = capacity;
+      main.peak = track.peak;
       charts.push(main);
       kept.forEach(([name, unit, lines, top, own, ownX, ownSpans], place) => {
         const last = place === kept.length - 1;
@@ -266,7 +287,13 @@
         key.append(one);
       };
       stack.parts.forEach((part) => entry(part[0], `--c${part[1]}`));
-      entry(stack.parts.length ? "not attributed" : "in use", `--c${data.rest}`);
+      entry(stack.rest[0], `--c${stack.rest[1]}`);
+      if (track.peak) {
+        const one = element("li");
+        one.append(element("span", "dot", "●"), ` peak ${digits(track.peak[1] / GIB)} GiB at ${digits(track.peak[0] / NS)} s`);
+        key.append(one);
+      }
+      if (data.events.length) key.append(element("li", "faint", "▼ marks: point at one to read what it is; all are in the table below"));
       if (capacity) key.append(element("li", "faint", `dashed: all there is, ${digits(capacity)} GiB`));
 
       const strip = element("div", "row over");
@@ -280,7 +307,7 @@
           cursor: { show: false },
           scales: { x: { time: false, range: () => [whole.min, whole.max] }, y: { range: () => [0, high] } },
           axes: [{ show: false }, { size: axisSize(), grid: { show: false }, ticks: { show: false }, values: () => [], stroke: () => colour("--soft") }],
-          series: [{}, surface(`--c${data.rest}`), { stroke: () => colour("--ink"), width: 1, points: { show: false } }],
+          series: [{}, surface("--c9"), { stroke: () => colour("--ink"), width: 1, points: { show: false } }],
           hooks: { drawClear: [(u) => bands(u, false)] },
         },
         [x, measured, measured],
@@ -445,7 +472,7 @@
           below = tops[here];
         });
         const rest = reading.memory[here] - below;
-        if (reading.names.length && rest > 0.005) parts.push(`not attributed ${digits(rest)}`);
+        if (reading.names.length && rest > 0.005) parts.push(`${track.stack.rest[0]} ${digits(rest)}`);
         words.push(`memory in use ${digits(reading.memory[here])} GiB${parts.length ? ` = ${parts.join(" + ")}` : ""}`);
       }
       for (const [name, unit, x, values] of reading.rows) {

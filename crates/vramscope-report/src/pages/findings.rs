@@ -1,5 +1,7 @@
 //! What an operator should know, worst first.
 
+mod retold;
+
 use crate::cell::Cell;
 use crate::node::Node;
 use crate::page::{Block, Finding, Section, Table, Weight};
@@ -27,14 +29,15 @@ const fn rank(weight: Weight) -> u8 {
 }
 
 /// The diagnostics of a profile as findings, worst first, without those of this code.
-pub(crate) fn of(list: &Node<'_>, without: Option<&str>) -> Vec<Finding> {
-    let mut all: Vec<Finding> = list
+pub(crate) fn of(profile: &Node<'_>, without: Option<&str>) -> Vec<Finding> {
+    let mut all: Vec<Finding> = profile
+        .at("diagnostics")
         .items()
         .iter()
         .filter(|one| without.is_none() || one.at("code").text() != without)
         .map(|one| Finding {
             weight: weight(one),
-            text: one.at("message").words().unwrap_or_else(|| "without a message".to_owned()),
+            text: retold::message(one, profile).unwrap_or_else(|| "without a message".to_owned()),
             advice: one.at("advice").text().filter(|text| !text.is_empty()).map(str::to_owned),
             code: one.at("code").text().map(str::to_owned),
         })
@@ -44,8 +47,8 @@ pub(crate) fn of(list: &Node<'_>, without: Option<&str>) -> Vec<Finding> {
 }
 
 /// The same as blocks, with the figures behind them.
-pub(crate) fn blocks(list: &Node<'_>, without: Option<&str>) -> Vec<Block> {
-    let mut findings = of(list, without);
+pub(crate) fn blocks(profile: &Node<'_>, without: Option<&str>) -> Vec<Block> {
+    let mut findings = of(profile, without);
     let mut blocks = Vec::new();
     let all = findings.len();
     findings.truncate(MOST);
@@ -56,7 +59,7 @@ pub(crate) fn blocks(list: &Node<'_>, without: Option<&str>) -> Vec<Block> {
         blocks.push(Block::Text(format!("The {MOST} worst of {all} findings; all are in the document.")));
     }
     blocks.extend(
-        evidence(list).map(|table| Block::Folded {
+        evidence(&profile.at("diagnostics")).map(|table| Block::Folded {
             title: "The figures behind them".to_owned(),
             blocks: vec![Block::Table(table)],
         }),
@@ -64,11 +67,11 @@ pub(crate) fn blocks(list: &Node<'_>, without: Option<&str>) -> Vec<Block> {
     blocks
 }
 
-pub(crate) fn section(list: &Node<'_>, without: Option<&str>) -> Option<Section> {
-    if !list.is_there() {
+pub(crate) fn section(profile: &Node<'_>, without: Option<&str>) -> Option<Section> {
+    if !profile.at("diagnostics").is_there() {
         return None;
     }
-    let mut blocks = blocks(list, without);
+    let mut blocks = blocks(profile, without);
     if blocks.is_empty() {
         blocks.push(Block::Text("Every check was silent.".to_owned()));
     }

@@ -55,7 +55,22 @@ pub(crate) fn words(name: &str) -> String {
 /// What stands under a name: a figure in the name's unit, else words.
 pub(crate) fn cell(name: &str, value: &Node<'_>) -> Cell {
     let of_value = if value.count().is_some() { Unit::Count } else { Unit::Plain };
-    if value.number().is_some() { value.figure(unit(name).unwrap_or(of_value)) } else { value.cell() }
+    if value.number().is_some() {
+        return value.figure(unit(name).unwrap_or(of_value));
+    }
+    match value.text() {
+        Some(text) => Cell::text(moment(text)),
+        None => value.cell(),
+    }
+}
+
+/// A time of day without what is finer than a second; any other text as it is.
+pub(crate) fn moment(text: &str) -> String {
+    let is_moment =
+        text.len() <= 40 && text.as_bytes().get(10) == Some(&b'T') && text.as_bytes().get(13) == Some(&b':');
+    let Some((before, fraction)) = text.split_once('.').filter(|_| is_moment) else { return text.to_owned() };
+    let zone = fraction.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    format!("{before}{zone}")
 }
 
 /// A number that counts nothing: an identity, a line, a version.
@@ -102,6 +117,18 @@ pub(crate) fn table(caption: &str, objects: &[Node<'_>], without: &[&str]) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_told_in_seconds_and_other_texts_as_they_are() {
+        for (text, shown) in [
+            ("2026-11-28T17:06:55.401Z", "2026-11-28T17:06:55Z"),
+            ("2026-11-28T17:06:55.401234567+01:00", "2026-11-28T17:06:55+01:00"),
+            ("0.25.1", "0.25.1"),
+            ("a.b", "a.b"),
+        ] {
+            assert_eq!(moment(text), shown);
+        }
+    }
 
     #[test]
     fn a_name_ends_with_its_unit() {

@@ -1,4 +1,5 @@
-//! The parts of used memory, as people call them.
+//! The parts of used memory, as people call them: the names and colours that every picture, table and sentence of a page
+//! has, so that one part is one word and one colour.
 
 use crate::cell::Cell;
 use crate::node::Node;
@@ -16,7 +17,7 @@ pub(crate) struct Part {
 /// In use before the engine came.
 pub(crate) const BASELINE: Part = Part {
     kind: "baseline",
-    name: "baseline",
+    name: "baseline (others, before the engine)",
     what: "what others and the driver had in use before the engine came",
     colour: 0,
 };
@@ -35,11 +36,16 @@ pub(crate) const PARTS: &[Part] = &[
     },
     Part {
         kind: "held",
-        name: "held beside weights",
+        name: "kept beside the weights",
         what: "tables, workspaces and states that are kept beside the weights",
         colour: 7,
     },
-    Part { kind: "activations", name: "activations", what: "working memory of forward passes and sampling", colour: 3 },
+    Part {
+        kind: "activations",
+        name: "activations at the peak",
+        what: "working memory of forward passes and sampling",
+        colour: 3,
+    },
     Part { kind: "cuda_graphs", name: "graphs", what: "captured graphs", colour: 4 },
     Part {
         kind: "runtime_context",
@@ -49,6 +55,49 @@ pub(crate) const PARTS: &[Part] = &[
     },
     Part { kind: "collectives", name: "collectives", what: "buffers for talk between GPUs", colour: 6 },
 ];
+
+/// What an engine plans with and no part of a peak is.
+pub(crate) const BUDGET: &[Part] = &[
+    Part { kind: "requested", name: "what the engine may use", what: "its share of the GPU", colour: 9 },
+    Part {
+        kind: "activation_peak",
+        name: "activation peak of the trial run",
+        what: "what the largest forward pass takes, as the engine tries it before it sets up its KV cache",
+        colour: 3,
+    },
+    Part {
+        kind: "non_torch",
+        name: "outside the allocator",
+        what: "what the engine's start takes outside its framework's allocator",
+        colour: 5,
+    },
+    Part { kind: "cuda_graphs_budgeted", name: "set aside for graphs", what: "room left for graphs", colour: 4 },
+    Part {
+        kind: "available",
+        name: "left for the KV cache",
+        what: "what the engine may use less what is taken",
+        colour: 2,
+    },
+    Part { kind: "num_gpu_blocks", name: "KV cache blocks", what: "blocks of the KV cache", colour: 2 },
+    Part { kind: "kv_cache_tokens", name: "KV cache tokens", what: "tokens that the KV cache holds", colour: 2 },
+    Part {
+        kind: "max_concurrency",
+        name: "requests of full length at once",
+        what: "how often the KV cache holds a request of the longest length",
+        colour: 2,
+    },
+];
+
+/// The part or the figure of a budget of this name, with or without its unit.
+pub(crate) fn called(kind: &str) -> Option<Part> {
+    let bare = kind.strip_suffix("_bytes").unwrap_or(kind);
+    [BASELINE, RESIDUAL].iter().chain(PARTS).chain(BUDGET).find(|part| part.kind == bare).copied()
+}
+
+/// What people call a part or a figure of a budget.
+pub(crate) fn name_of(kind: &str) -> String {
+    called(kind).map_or_else(|| super::named::words(kind), |part| part.name.to_owned())
+}
 
 /// A part with its size in a document.
 #[derive(Debug, Clone)]
@@ -77,6 +126,11 @@ impl Sized<'_> {
 
     pub(crate) fn bytes(&self) -> f64 {
         self.size.number().unwrap_or(0.0)
+    }
+
+    /// Nothing is there, and the document says that nothing can be.
+    pub(crate) fn is_ruled_out(&self) -> bool {
+        self.size.number() == Some(0.0) && self.more.as_ref().is_some_and(|more| more.at("detail").text().is_some())
     }
 }
 

@@ -4,11 +4,12 @@ mod answer;
 mod cost;
 mod peak;
 mod setting;
+mod when;
 
 use vramscope_core::shortened;
 
-use super::findings;
 use super::run::Run;
+use super::{findings, named};
 use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Finding, Page, Section, Weight};
@@ -21,16 +22,21 @@ pub(crate) fn page(document: &Document) -> Page {
     let run = Run::new(document.root(0));
     let name = run.model().map_or_else(|| super::name_of(document.name()), str::to_owned);
     let shown_above = (run.root.at("failure").is_there()).then_some("engine_failed");
-    let mut sections = vec![answer::section(&run)];
+    let mut sections = vec![answer::section(&run, document)];
     sections.extend(doubts(&run));
     sections.extend(peak::section(&run));
-    sections.extend(findings::section(&run.root.at("diagnostics"), shown_above));
-    sections.extend(crate::time::section(document, 0));
-    sections.extend(cost::phases(&run));
+    sections.extend(findings::section(&run.root, shown_above));
+    // The chart over time has the phases as its figures.
+    sections.extend(crate::time::section(document, 0).or_else(|| phases(&run)));
     sections.extend(cost::section(&run));
     sections.extend(setting::section(&run));
     sections.extend(setting::evidence(&run));
     Page { title: format!("GPU memory of {}", shortened(&name, LONGEST_NAME)), about: about(document, &run), sections }
+}
+
+/// The phases of a run that has nothing over time.
+fn phases(run: &Run<'_>) -> Option<Section> {
+    crate::time::phases(&run.root).map(|table| Section::new("Phases", [Block::Table(table)]))
 }
 
 /// Of what, on what, when.
@@ -52,7 +58,7 @@ fn about(document: &Document, run: &Run<'_>) -> String {
     if !engine.is_empty() {
         words.push(engine.join(" "));
     }
-    words.extend(run.root.path("metadata/timestamp").text().map(str::to_owned));
+    words.extend(run.root.path("metadata/timestamp").text().map(named::moment));
     words.extend(run.root.path("metadata/status").text().map(str::to_owned));
     let words: Vec<String> = words.iter().map(|word| shortened(word, LONGEST_NAME).into_owned()).collect();
     words.join("; ")
@@ -154,13 +160,13 @@ mod tests {
         let (answer, rest) = text.split_once("## The peak taken apart").unwrap();
         for words in [
             "had 60.00 GiB of the GPU's 81.00 GiB in use",
-            "KV cache 40.00 GiB, 66.7 % of the peak; then weights 20.00 GiB, baseline 1.00 GiB",
+            "KV cache 40.00 GiB, 66.7 % of the peak; then weights 20.00 GiB, baseline (others, before the engine) 1.00 GiB",
             "parts claim more than was measured",
             "-1.00 GiB",
-            "in the phase measure, while requests were measured",
+            "after the recording began, in the phase measure. The largest rise",
             "The largest rise was in the phase load, from 1.00 GiB to 59.00 GiB",
             "measure raised it from 59.00 GiB to the peak of 60.00 GiB",
-            "20.00 GiB of 81.00 GiB free at the peak",
+            "20.00 GiB free at the peak, of 81.00 GiB in all",
         ] {
             assert!(answer.contains(words), "{words} is not in\n{answer}");
         }

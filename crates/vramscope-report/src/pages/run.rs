@@ -97,6 +97,19 @@ impl<'d> Run<'d> {
         Some((least.at("gpu"), least.at("free_bytes"), least.at("total_bytes")))
     }
 
+    /// What processes can use of a GPU: all of its memory less what the driver holds back.
+    pub(crate) fn usable(&self, gpu: &Node<'d>) -> Node<'d> {
+        let devices = self.root.path("gpu_info/devices").items();
+        let of = |device: &&Node<'d>| device.at("index").count().is_some() && device.at("index").count() == gpu.count();
+        devices.iter().find(of).map_or_else(|| self.root.at(""), |device| device.at("usable_bytes"))
+    }
+
+    /// The processes that the GPU tool saw at the peak.
+    pub(crate) fn processes(&self) -> Vec<Node<'d>> {
+        let gpus = self.root.path("detailed_gpu_metrics/gpus").items();
+        gpus.iter().flat_map(|gpu| gpu.at("processes").items()).collect()
+    }
+
     /// How many GPUs there are.
     pub(crate) fn gpus(&self) -> usize {
         let listed = self.breakdown.at("per_device").items().len();
@@ -140,19 +153,4 @@ impl<'d> Run<'d> {
         };
         self.root.at("phases").items().into_iter().find(holds)
     }
-}
-
-/// What happens in a phase, as the end of a sentence.
-pub(crate) fn in_words(phase: &str) -> Option<&'static str> {
-    Some(match phase {
-        "baseline" => "before the engine existed",
-        "launch" => "between the engine's first sign of life and the loading of the model",
-        "load" => "when an engine loads weights, sets up its KV cache and captures graphs",
-        "ready" => "when the engine could serve and nothing was asked of it",
-        "warmup" => "in requests that are not measured",
-        "measure" => "while requests were measured",
-        "shutdown" => "while the engine stopped",
-        "settle" => "after the engine had gone",
-        _ => return None,
-    })
 }

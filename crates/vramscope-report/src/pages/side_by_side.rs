@@ -292,9 +292,8 @@ fn differences(runs: &[Named<'_>]) -> Option<Section> {
 fn to_know(runs: &[Named<'_>]) -> Vec<Block> {
     if runs.len() <= MOST_COLUMNS {
         let folded = |one: &Named<'_>| {
-            let list = one.run.root.at("diagnostics");
-            let blocks = findings::blocks(&list, None);
-            let count = findings::of(&list, None).len();
+            let blocks = findings::blocks(&one.run.root, None);
+            let count = findings::of(&one.run.root, None).len();
             let title = format!("{}: {count} to know", one.name);
             (!blocks.is_empty()).then_some(Block::Folded { title, blocks })
         };
@@ -304,7 +303,7 @@ fn to_know(runs: &[Named<'_>]) -> Vec<Block> {
     let mut table = Table::new("Errors and warnings of all runs", &["run", "weight", "what", "what to do"]);
     for (weight, word) in [(Weight::Error, "error"), (Weight::Warning, "warning")] {
         for one in runs {
-            for finding in findings::of(&one.run.root.at("diagnostics"), None) {
+            for finding in findings::of(&one.run.root, None) {
                 if finding.weight == weight {
                     let advice = finding.advice.map_or_else(Cell::absent, Cell::text);
                     table.row([Cell::text(one.name.clone()), Cell::text(word), Cell::text(finding.text), advice]);

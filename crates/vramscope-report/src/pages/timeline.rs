@@ -39,11 +39,14 @@ pub(crate) fn page(document: &Document) -> Page {
     let root = document.root(0);
     let devices = root.at("devices").items();
     let mut sections = vec![answer(&root, &devices)];
-    sections.extend(time::section(document, 0));
+    let over_time = time::section(document, 0);
+    let is_drawn = over_time.is_some();
+    sections.extend(over_time);
     if !devices.is_empty() {
         sections.push(Section::new("Statistics", devices.iter().map(|device| Block::Table(statistics(device)))));
     }
-    sections.extend(phases(&root));
+    // The chart over time has the phases as its figures.
+    sections.extend(phases(&root).filter(|_| !is_drawn));
     sections.extend(idle(&devices));
     sections.extend(energy(&devices));
     sections.extend(correlations(&devices));

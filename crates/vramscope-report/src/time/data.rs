@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use vramscope_core::on_one_line;
 
 use super::grid::{Grid, Span};
-use super::parts::{NOT_ATTRIBUTED, Stack};
-use super::recording::Metric;
+use super::parts::Stack;
+use super::recording::{Metric, Recording};
 use super::source::Source;
 
 /// The data of a chart, as it may stand within a `script` element.
@@ -29,6 +29,7 @@ pub(crate) fn json(source: &Source) -> String {
             "capacity": recording.capacity(*track),
             "columns": recording.columns_of(*track).map(|one| column(&recording.grid, one)).collect::<Vec<_>>(),
             "stack": stack_json(stack),
+            "peak": recording.grid.peak(Recording::column(*track, Metric::Memory)),
         })
     };
     let engine = (!recording.engine.rows.is_empty()).then(|| {
@@ -40,7 +41,6 @@ pub(crate) fn json(source: &Source) -> String {
         "perUnit": Metric::ALL.map(Metric::per_unit),
         "tracks": source.tracks.iter().map(track).collect::<Vec<_>>(),
         "engine": engine,
-        "rest": NOT_ATTRIBUTED,
         "phases": recording.phases.iter().map(|one| json!([one.name, one.start_ns, one.end_ns])).collect::<Vec<_>>(),
         "gaps": recording.gaps.iter().map(|gap| json!([gap.start_ns, gap.end_ns, place(gap.gpu), gap.cause.replace('_', " ")])).collect::<Vec<_>>(),
         "events": recording.events.iter().map(|one| json!([one.at_ns, one.label, one.line.as_deref().map(on_one_line)])).collect::<Vec<_>>(),
@@ -52,7 +52,7 @@ pub(crate) fn json(source: &Source) -> String {
 fn stack_json(stack: &Stack) -> Value {
     let part = |part: &super::parts::Part| json!([part.name, part.colour, part.bytes, part.from_ns, part.grows]);
     let parts: Vec<Value> = stack.parts.iter().map(part).collect();
-    json!({"parts": parts, "slack": stack.slack, "until": stack.until_ns, "whole": stack.whole})
+    json!({"parts": parts, "rest": stack.rest(), "slack": stack.slack, "until": stack.until_ns, "whole": stack.whole})
 }
 
 /// Times of rows: for each, the step from the end of the one before, and its length.

@@ -1,17 +1,18 @@
 //! Which part of memory stands when: what a breakdown of the peak says of the time before and after it.
 //!
 //! A breakdown is of one instant, the peak. A part is drawn from when evidence has it, and never above what was measured.
-//! What then remains of the measured memory is not attributed.
+//! What then remains of the measured memory is the residual.
 
 use crate::node::Node;
+use crate::pages::parts;
 
 /// The rule, in the words that stand below the picture.
 pub(crate) const RULE: &str = "Parts are those of the breakdown of the peak. A part is drawn from the moment at which \
     the run's evidence has it: the runtime context from launch, weights as they grow from when loading begins, the KV \
-    pool and what is held from their line in the engine's log (or else from when the engine is ready) and only where \
-    the measured memory has room for them whole, graphs while they are captured, activations after the pool. No part \
+    cache and what is kept beside the weights from their line in the engine's log (or else from when the engine is ready) and only where \
+    the measured memory has room for them whole, graphs while they are captured, activations after the KV cache. No part \
     stands above the measured line, and while the engine stops there are parts only as long as all of them fit. What is \
-    measured beyond these parts is not attributed.";
+    measured beyond these parts is the residual.";
 
 /// How a part comes to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,21 +46,18 @@ pub(crate) struct Stack {
     pub(crate) whole: f64,
 }
 
-/// The colour of what no part explains.
-pub(crate) const NOT_ATTRIBUTED: usize = 9;
-
-const BASELINE: &str = "baseline";
+const BASELINE: &str = parts::BASELINE.name;
 const ACTIVATIONS: &str = "activations";
 
-/// Kinds of parts from the lowest up, with names and colours.
-const KINDS: &[(&str, &str, usize, Growth)] = &[
-    ("runtime_context", "runtime context", 5, Growth::Grows),
-    ("collectives", "collectives", 6, Growth::Grows),
-    ("model_weights", "weights", 1, Growth::Grows),
-    ("held", "held", 7, Growth::Whole),
-    ("kv_cache", "KV pool", 2, Growth::Whole),
-    ("cuda_graphs", "graphs", 3, Growth::Grows),
-    ("activations", ACTIVATIONS, 4, Growth::Grows),
+/// Kinds of parts from the lowest up.
+const KINDS: &[(&str, Growth)] = &[
+    ("runtime_context", Growth::Grows),
+    ("collectives", Growth::Grows),
+    ("model_weights", Growth::Grows),
+    ("held", Growth::Whole),
+    ("kv_cache", Growth::Whole),
+    ("cuda_graphs", Growth::Grows),
+    (ACTIVATIONS, Growth::Grows),
 ];
 
 /// A second, the resolution of an engine's log.
@@ -97,20 +95,30 @@ impl Stack {
     pub(crate) fn of(breakdown: &Node<'_>, moments: &Moments) -> Self {
         let mut stack = Self { until_ns: moments.shutdown, ..Self::default() };
         if let Some(bytes) = breakdown.at("baseline_bytes").number().filter(|bytes| *bytes > 0.0) {
-            stack.parts.push(Part { name: BASELINE, colour: 0, bytes, from_ns: 0, grows: true });
+            stack.whole += bytes;
+            stack.parts.push(Part { name: BASELINE, colour: parts::BASELINE.colour, bytes, from_ns: 0, grows: true });
         }
         let components = breakdown.at("components").items();
-        for (kind, name, colour, growth) in KINDS {
+        for (kind, growth) in KINDS {
+            let Some(part) = parts::called(kind) else { continue };
             let of_kind = components.iter().filter(|one| one.at("kind").text() == Some(kind));
             let bytes: f64 = of_kind.filter_map(|one| one.at("size_bytes").number()).filter(|bytes| *bytes > 0.0).sum();
             if let Some(from_ns) = moments.of(kind).filter(|_| bytes > 0.0) {
                 let grows = *growth == Growth::Grows;
-                stack.parts.push(Part { name, colour: *colour, bytes, from_ns, grows });
+                stack.parts.push(Part { name: part.name, colour: part.colour, bytes, from_ns, grows });
+                if *kind != ACTIVATIONS {
+                    stack.whole += bytes;
+                }
             }
         }
         stack.slack = breakdown.at("residual_bytes").number().map_or(0.0, |residual| (-residual).max(0.0));
-        stack.whole = stack.parts.iter().filter(|part| part.name != ACTIVATIONS).map(|part| part.bytes).sum();
         stack
+    }
+
+    /// What stands above the parts: its name and its colour.
+    pub(crate) fn rest(&self) -> (&'static str, usize) {
+        // Where nothing is taken apart, all is in use and nothing is left over.
+        if self.parts.is_empty() { ("in use", 9) } else { (parts::RESIDUAL.name, parts::RESIDUAL.colour) }
     }
 
     /// Up to where each part reaches at an instant at which so much was measured.
@@ -150,6 +158,21 @@ mod tests {
             let tops = stack().tops(at, measured);
             prop_assert!(tops.windows(2).all(|two| two[0] <= two[1]) && tops.iter().all(|top| *top <= measured));
         }
+    }
+
+    #[test]
+    fn each_part_has_the_name_and_the_colour_that_it_has_elsewhere_on_the_page() {
+        let kinds = ["baseline"].into_iter().chain(KINDS.iter().map(|(kind, _)| *kind));
+        let components: Vec<_> = kinds.clone().map(|kind| json!({"kind": kind, "size_bytes": 1.0})).collect();
+        let breakdown = json!({"baseline_bytes": 1.0, "components": components});
+        let stack = Stack::of(
+            &Node::root(&breakdown, 0),
+            &Moments { launch: Some(1), load: Some(1), ready: Some(1), ..Moments::default() },
+        );
+        let drawn: Vec<_> = stack.parts.iter().map(|part| (part.name, part.colour)).collect();
+        let named: Vec<_> = kinds.filter_map(parts::called).map(|part| (part.name, part.colour)).collect();
+        assert_eq!(drawn, named);
+        assert_eq!(stack.parts.len(), parts::PARTS.len() + 1, "every part has its place over time");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Memory over time as a still picture: what is printed, and what is there without scripts.
 
 use super::grid::Grid;
-use super::parts::{NOT_ATTRIBUTED, Stack};
+use super::parts::Stack;
 use super::recording::{Metric, Recording};
 use super::source::Source;
 use crate::svg::{Anchor, Axis, Svg};
@@ -199,7 +199,7 @@ fn memory(
                 svg.area(&points, &format!("f{}", colour % 10));
             }
         };
-        surface(svg, NOT_ATTRIBUTED, &|place| float(segment[place].1));
+        surface(svg, stack.rest().1, &|place| float(segment[place].1));
         for (part, one) in stack.parts.iter().enumerate().rev() {
             surface(svg, one.colour, &|place| tops[place][part]);
         }
@@ -209,16 +209,26 @@ fn memory(
     if let Some(capacity) = shown {
         svg.line((LEFT, y.place(capacity)), (RIGHT, y.place(capacity)), "rule");
     }
+    mark_peak(svg, recording.grid.peak(column), x, &y);
     legend(svg, stack, shown);
+}
+
+/// A mark at the peak, and what it is beside it on the side where there is room.
+fn mark_peak(svg: &mut Svg, peak: Option<(u64, i64)>, x: &Axis, y: &Axis) {
+    let Some((at_ns, bytes)) = peak else { return };
+    let (at, height) = (x.place(seconds(at_ns)), y.place(gib(bytes)));
+    let words = format!("peak {}", Unit::Memory.show(float(bytes)));
+    svg.dot((at, height), 4.5, "peak", &format!("{words} at {} s", digits(seconds(at_ns))));
+    let (anchor, beside) = if at > (LEFT + RIGHT) / 2.0 { (Anchor::End, -9.0) } else { (Anchor::Start, 9.0) };
+    svg.text((at + beside, height - 7.0), anchor, "halo", &words);
 }
 
 fn legend(svg: &mut Svg, stack: &Stack, capacity: Option<f64>) {
     let parts = stack.parts.iter().map(|part| (part.name, part.colour));
-    let rest = if stack.parts.is_empty() { "in use" } else { "not attributed" };
     let (mut at, mut line) = (LEFT, 14.0);
     let capacity = capacity.map(|capacity| format!("dashed: all there is, {} GiB", digits(capacity)));
     for (name, colour) in parts
-        .chain([(rest, NOT_ATTRIBUTED)])
+        .chain([stack.rest()])
         .map(|(name, colour)| (name, Some(colour)))
         .chain(capacity.as_deref().map(|words| (words, None)))
     {

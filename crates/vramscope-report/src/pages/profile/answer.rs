@@ -1,18 +1,25 @@
 //! What people ask first: what took the memory, when, and why.
 
+use super::when;
 use crate::cell::{Cell, Tone};
+use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Finding, Section, Weight};
 use crate::pages::named;
 use crate::pages::parts::{Sized, sum};
-use crate::pages::run::{Run, in_words};
+use crate::pages::run::Run;
 use crate::unit::Unit;
 
-pub(super) fn section(run: &Run<'_>) -> Section {
+pub(super) fn section(run: &Run<'_>, document: &Document) -> Section {
     let mut blocks = Vec::new();
     blocks.extend(ending(run));
     blocks.push(Block::Headline(headline(run)));
-    blocks.extend([what(run), residual(run), when(run), free(run)].into_iter().flatten().map(Block::Sentence));
+    blocks.extend(
+        [what(run), others(run), residual(run), when::sentence(run, document), free(run)]
+            .into_iter()
+            .flatten()
+            .map(Block::Sentence),
+    );
     let numbers = run.root.path("failure/numbers");
     blocks.extend(named::table("The figures of the failure", &[numbers], &[]).map(Block::Table));
     if !run.peak().is_there() {
@@ -60,7 +67,7 @@ fn headline(run: &Run<'_>) -> Vec<(String, Cell)> {
     if let Some(part) = &largest {
         figures.push((format!("Largest part: {}", part.name()), part.size.figure(Unit::Memory)));
     }
-    figures.push(("Free at the peak".to_owned(), sum(&run.free())));
+    figures.extend(least_free(run));
     figures.push(("Time of the peak".to_owned(), peak.figure(Unit::Nanoseconds)));
     figures.push(("Phase of the peak".to_owned(), phase.map_or_else(Cell::absent, |phase| phase.at("phase").cell())));
     figures
@@ -122,58 +129,43 @@ fn residual(run: &Run<'_>) -> Option<Vec<Cell>> {
     Some(text)
 }
 
-/// When the peak was, and in which phases memory rose to it.
-fn when(run: &Run<'_>) -> Option<Vec<Cell>> {
-    let at = run.root.path("memory_measurements/peak/at_ns");
-    let instant = at.number()?;
-    let mut text: Vec<Cell> =
-        vec!["The peak came ".into(), at.figure(Unit::Nanoseconds), " after the recording began".into()];
-    let Some(phase) = run.phase_at(instant) else {
-        text.push(".".into());
-        return Some(text);
+/// What is free where the least is: a sum over GPUs is of no use to anybody.
+fn least_free(run: &Run<'_>) -> Option<(String, Cell)> {
+    let (gpu, free, _) = run.fullest()?;
+    let name = if run.gpus() > 1 {
+        format!("Least free on one GPU (GPU {})", gpu.words().unwrap_or_else(|| "?".to_owned()))
+    } else {
+        "Free at the peak".to_owned()
     };
-    let name = phase.at("phase").text().unwrap_or("?");
-    text.push(format!(", in the phase {name}").into());
-    text.extend(in_words(name).map(|words| Cell::text(format!(", {words}"))));
-    text.push(".".into());
-    text.extend(rise(run, instant));
-    Some(text)
+    Some((name, free.figure(Unit::Memory)))
 }
 
-/// The phase with the largest rise of the highest level so far, and what the phase of the peak added to it.
-fn rise(run: &Run<'_>, instant: f64) -> Vec<Cell> {
-    let before = |phase: &Node<'_>| phase.at("start_ns").number().is_some_and(|start| start <= instant);
-    let phases: Vec<Node<'_>> = run.root.at("phases").items().into_iter().filter(before).collect();
-    let mut highest: Option<Node<'_>> = None;
-    let mut rises: Vec<(Node<'_>, Option<Node<'_>>, f64)> = Vec::new();
-    for phase in phases {
-        let peak = phase.at("peak_bytes");
-        let Some(level) = peak.number() else { continue };
-        let from = highest.as_ref().and_then(Node::number).unwrap_or(0.0);
-        if highest.is_none() || level > from {
-            rises.push((phase, highest.clone(), level - from));
-            highest = Some(peak);
-        }
-    }
-    let Some((last, ..)) = rises.last() else { return Vec::new() };
-    let last_name = last.at("phase").text();
-    let largest = rises.iter().skip(1).max_by(|a, b| a.2.total_cmp(&b.2));
-    let Some((phase, Some(from), _)) = largest else { return Vec::new() };
-    let name = phase.at("phase").text().unwrap_or("?");
-    let mut text: Vec<Cell> = vec![format!(" The largest rise was in the phase {name}, from ").into()];
-    text.extend([from.figure(Unit::Memory), " to ".into(), phase.at("peak_bytes").figure(Unit::Memory)]);
-    if last_name == Some(name) {
-        text.push(".".into());
-        return text;
-    }
-    text.extend(in_words(name).map(|words| Cell::text(format!(", {words}"))));
-    text.push("; ".into());
-    if let Some((last, Some(from), _)) = rises.last() {
-        text.extend([format!("{} raised it from ", last.at("phase").text().unwrap_or("the last phase")).into()]);
-        text.extend([from.figure(Unit::Memory), " to the peak of ".into(), last.at("peak_bytes").figure(Unit::Memory)]);
+/// What belongs to other processes: a baseline reads as the engine's own.
+fn others(run: &Run<'_>) -> Option<Vec<Cell>> {
+    const MUCH: f64 = 1_073_741_824.0;
+    let baseline = run.baseline();
+    let bytes = baseline.number().filter(|bytes| *bytes > MUCH)?;
+    let diagnostics = run.root.at("diagnostics").items();
+    let found = diagnostics.iter().find(|one| one.at("code").text() == Some("other_processes"))?;
+    let mut text: Vec<Cell> = vec![
+        baseline.figure(Unit::Memory),
+        " of it belong to other processes, not to this engine: they were in use before it started".into(),
+    ];
+    let processes = run.processes();
+    let near = |process: &&Node<'_>| {
+        process.at("memory_bytes").number().is_some_and(|holds| (holds - bytes).abs() <= bytes / 50.0)
+    };
+    let alike: Vec<&Node<'_>> = processes.iter().filter(near).collect();
+    let alone = found.path("evidence/processes_before_count").count() == Some(1);
+    if let (true, [process]) = (alone, alike.as_slice()) {
+        text.extend([", by the process ".into(), named::identity(&process.at("pid")), " by its size of ".into()]);
+        text.push(process.at("memory_bytes").figure(Unit::Memory));
+    } else if !processes.is_empty() {
+        let pids: Vec<String> = processes.iter().take(8).filter_map(|one| one.at("pid").words()).collect();
+        text.push(format!(" (processes seen at the peak, the engine's among them: {})", pids.join(", ")).into());
     }
     text.push(".".into());
-    text
+    Some(text)
 }
 
 fn free(run: &Run<'_>) -> Option<Vec<Cell>> {
@@ -186,10 +178,14 @@ fn free(run: &Run<'_>) -> Option<Vec<Cell>> {
     } else {
         text.push("The GPU had ".into());
     }
-    text.push(free.figure(Unit::Memory).tone(tone));
+    text.extend([free.figure(Unit::Memory).tone(tone), " free at the peak".into()]);
+    let usable = run.usable(&gpu);
     if total.is_there() {
-        text.extend([" of ".into(), total.figure(Unit::Memory)]);
+        text.extend([", of ".into(), total.figure(Unit::Memory), " in all".into()]);
+        if usable.is_there() {
+            text.extend([", of which processes can use ".into(), usable.figure(Unit::Memory)]);
+        }
     }
-    text.push(" free at the peak.".into());
+    text.push(".".into());
     Some(text)
 }

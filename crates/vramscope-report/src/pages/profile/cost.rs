@@ -14,39 +14,6 @@ const FEWEST: usize = 5;
 /// More points than a picture has places for them.
 const MOST_POINTS: usize = 1000;
 
-/// The phases as rows.
-pub(super) fn phases(run: &Run<'_>) -> Option<Section> {
-    let heads = [
-        "phase",
-        "#from",
-        "#lasts",
-        "#peak",
-        "#mean",
-        "#least",
-        "#mean power",
-        "#utilisation",
-        "#readings",
-        "begins with",
-    ];
-    let mut table = Table::new("The run in windows of time, in order. Memory is that of all GPUs together", &heads);
-    for phase in run.root.at("phases").items() {
-        table.row([
-            phase.at("phase").cell(),
-            phase.at("start_ns").figure(Unit::Nanoseconds),
-            phase.at("duration_s").figure(Unit::Seconds),
-            phase.at("peak_bytes").figure(Unit::Memory),
-            phase.at("mean_bytes").figure(Unit::Memory),
-            phase.at("min_bytes").figure(Unit::Memory),
-            phase.at("mean_power_w").figure(Unit::Watts),
-            phase.at("mean_utilization_pct").figure(Unit::Percent),
-            phase.at("num_samples").figure(Unit::Count),
-            phase.at("marked_by").cell(),
-        ]);
-    }
-    let table = (!table.rows.is_empty()).then(|| table.without_empty_columns().at_most(MOST_ROWS))?;
-    Some(Section::new("Phases", [Block::Table(table)]))
-}
-
 pub(super) fn section(run: &Run<'_>) -> Option<Section> {
     let mut blocks = Vec::new();
     let figures = headline(run);

@@ -1,0 +1,131 @@
+//! When the peak was, and between which marks of the engine's log memory rose to it.
+
+use crate::cell::Cell;
+use crate::document::Document;
+use crate::node::Node;
+use crate::pages::run::Run;
+use crate::time::{self, Around, Mark, Rise};
+use crate::unit::Unit;
+
+/// When the peak was, and in which phases memory rose to it.
+pub(super) fn sentence(run: &Run<'_>, document: &Document) -> Option<Vec<Cell>> {
+    let at = run.root.path("memory_measurements/peak/at_ns");
+    let instant = at.number()?;
+    let mut text: Vec<Cell> =
+        vec!["The peak came ".into(), at.figure(Unit::Nanoseconds), " after the recording began".into()];
+    // Only its name: what a phase is for need not be what happened in it.
+    if let Some(phase) = run.phase_at(instant) {
+        text.push(format!(", in the phase {}", phase.at("phase").text().unwrap_or("?")).into());
+    }
+    text.push(".".into());
+    let marks = at.count().and_then(|at| time::around(document, 0, at));
+    match marks.map(|around| why(&around)) {
+        Some(words) => text.push(words.into()),
+        None => text.extend(rise(run, instant)),
+    }
+    Some(text)
+}
+
+/// The phase with the largest rise of the highest level so far, and what the phase of the peak added to it.
+fn rise(run: &Run<'_>, instant: f64) -> Vec<Cell> {
+    let before = |phase: &Node<'_>| phase.at("start_ns").number().is_some_and(|start| start <= instant);
+    let phases: Vec<Node<'_>> = run.root.at("phases").items().into_iter().filter(before).collect();
+    let mut highest: Option<Node<'_>> = None;
+    let mut rises: Vec<(Node<'_>, Option<Node<'_>>, f64)> = Vec::new();
+    for phase in phases {
+        let peak = phase.at("peak_bytes");
+        let Some(level) = peak.number() else { continue };
+        let from = highest.as_ref().and_then(Node::number).unwrap_or(0.0);
+        if highest.is_none() || level > from {
+            rises.push((phase, highest.clone(), level - from));
+            highest = Some(peak);
+        }
+    }
+    let Some((last, ..)) = rises.last() else { return Vec::new() };
+    let last_name = last.at("phase").text();
+    let largest = rises.iter().skip(1).max_by(|a, b| a.2.total_cmp(&b.2));
+    let Some((phase, Some(from), _)) = largest else { return Vec::new() };
+    let name = phase.at("phase").text().unwrap_or("?");
+    let mut text: Vec<Cell> = vec![format!(" The largest rise was in the phase {name}, from ").into()];
+    text.extend([from.figure(Unit::Memory), " to ".into(), phase.at("peak_bytes").figure(Unit::Memory)]);
+    if last_name == Some(name) {
+        text.push(".".into());
+        return text;
+    }
+    text.push("; ".into());
+    if let Some((last, Some(from), _)) = rises.last() {
+        text.extend([format!("{} raised it from ", last.at("phase").text().unwrap_or("the last phase")).into()]);
+        text.extend([from.figure(Unit::Memory), " to the peak of ".into(), last.at("peak_bytes").figure(Unit::Memory)]);
+    }
+    text.push(".".into());
+    text
+}
+
+/// A mark with when it was.
+fn marked(mark: &Mark) -> String {
+    format!("“{}” ({})", mark.name, at(mark.at_ns))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a time to be read")]
+fn at(ns: u64) -> String {
+    Unit::Nanoseconds.show(ns as f64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an amount to be read")]
+fn amount(rise: &Rise) -> String {
+    Unit::Memory.show(rise.bytes as f64)
+}
+
+/// Between which marks the peak was, where memory rose most before it, and what came last.
+fn why(around: &Around) -> String {
+    let mut text = match (&around.after, &around.before) {
+        (Some(after), Some(before)) => {
+            format!(" By the engine's log that is after {} and before {}.", marked(after), marked(before))
+        }
+        (Some(after), None) => format!(" By the engine's log that is after {}, its last mark.", marked(after)),
+        (None, Some(before)) => format!(" By the engine's log that is before {}, its first mark.", marked(before)),
+        (None, None) => String::new(),
+    };
+    let between = |rise: &Rise| match (&rise.from, &rise.to) {
+        (Some(from), Some(to)) => format!("between {} and {}", marked(from), marked(to)),
+        (None, Some(to)) => format!("before {}", marked(to)),
+        (Some(from), None) => format!("between {} and the peak", marked(from)),
+        (None, None) => "before the peak".to_owned(),
+    };
+    let Some(largest) = around.rises.iter().max_by_key(|rise| rise.bytes).filter(|rise| rise.bytes > 0) else {
+        return text;
+    };
+    text.push_str(&format!(" The largest rise before it, {}, was {}", amount(largest), between(largest)));
+    let last = around.rises.iter().rfind(|rise| rise.bytes > 0).filter(|last| *last != largest);
+    if let Some(last) = last {
+        text.push_str(&format!("; the last one, {}, was {}", amount(last), between(last)));
+    }
+    text.push_str(". A log's times are whole seconds.");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_names_the_marks_around_the_peak_and_those_of_the_largest_and_of_the_last_rise() {
+        let mark = |name: &str, seconds: u64| Some(Mark { at_ns: seconds * 1_000_000_000, name: name.to_owned() });
+        let rise = |from, to, gib: u64| Rise { from, to, bytes: gib << 30 };
+        let (loaded, sized, captured) =
+            (mark("weights loaded", 3), mark("KV pool sized", 20), mark("graphs captured", 30));
+        let rises = vec![
+            rise(None, loaded.clone(), 15),
+            rise(loaded, sized.clone(), 2),
+            rise(sized, captured.clone(), 111),
+            rise(captured.clone(), None, 1),
+        ];
+        let around = Around { after: captured, before: mark("engine ready", 43), rises };
+        assert_eq!(
+            why(&around),
+            " By the engine's log that is after “graphs captured” (30 s) and before “engine ready” (43 s). The largest \
+             rise before it, 111.00 GiB, was between “KV pool sized” (20 s) and “graphs captured” (30 s); the last one, \
+             1.00 GiB, was between “graphs captured” (30 s) and the peak. A log's times are whole seconds."
+        );
+    }
+}
