@@ -45,7 +45,7 @@ pub use draft::DraftModel;
 pub use engine_kind::EngineKind;
 pub use facts::{
     Activity, Consequence, EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation, LogTime,
-    MaxConcurrency, Milestone, NamedFact, Origin, Parallel, RankFailure, Replica, Scope,
+    MaxConcurrency, MemoryPart, Milestone, NamedFact, Origin, Parallel, PartKind, RankFailure, Replica, Scope,
 };
 pub use foreign::{escape_controls, on_one_line, shortened, without_controls};
 pub use mixer::{

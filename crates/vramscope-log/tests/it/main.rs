@@ -1,6 +1,7 @@
 //! Tests over whole logs.
 
 mod corpus;
+mod engines;
 mod failure_texts;
 mod failures;
 mod labels;
