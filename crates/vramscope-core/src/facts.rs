@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+mod buffer;
 mod named;
-mod part;
 
 use crate::{Bytes, EngineKind};
 
+pub use buffer::{Buffer, BufferKind};
 pub use named::{FactValue, NamedFact};
-pub use part::{MemoryPart, PartKind};
 
 /// Which ranks a reported value speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -472,7 +472,7 @@ pub struct EngineFacts {
 
     /// Memory by what it holds and where it lies, of engines that print it so: on devices and on the host, allocated and
     /// planned.
-    pub parts: Vec<MemoryPart>,
+    pub buffers: Vec<Buffer>,
     /// Layers of the model that a device holds, of engines that split a model between device and host. The output layer
     /// counts as one.
     pub layers_on_device: Option<Fact<u64>>,
@@ -537,8 +537,8 @@ impl EngineFacts {
     }
 
     /// What is allocated of a kind, on devices or on the host; `None` where no line says.
-    pub fn allocated(&self, kind: PartKind, on_host: bool) -> Option<Bytes> {
-        let mut parts = self.parts.iter().filter(|p| p.kind == kind && p.on_host == on_host && !p.planned).peekable();
+    pub fn allocated(&self, kind: BufferKind, on_host: bool) -> Option<Bytes> {
+        let mut parts = self.buffers.iter().filter(|p| p.kind == kind && p.on_host == on_host && !p.planned).peekable();
         parts.peek()?;
         Bytes::checked_sum(parts.map(|part| part.amount.value))
     }

@@ -6,7 +6,7 @@ mod failures;
 
 use std::time::Duration;
 
-use vramscope_core::{EngineKind, Event, Failure, Generation, LogTime, MemoryPart, Milestone, Origin, Scope};
+use vramscope_core::{Buffer, EngineKind, Event, Failure, Generation, LogTime, Milestone, Origin, Scope};
 
 use crate::figure::{Figure, Value};
 use crate::key::Key;
@@ -86,7 +86,7 @@ pub(crate) struct Engine {
     pub(crate) notes: Vec<ParseNote>,
     pub(crate) newsroom: Newsroom,
     /// Memory by what it holds and where it lies.
-    pub(crate) parts: Vec<MemoryPart>,
+    pub(crate) buffers: Vec<Buffer>,
 }
 
 impl Engine {

@@ -340,6 +340,8 @@ keys! {
     KvWindowTokens = "kv_window_tokens": Count,
     /// What the cache takes for each of several states that it may have.
     KvOfState = "kv_of_state": Memory,
+    /// A second pool of the KV cache, in host memory.
+    KvHostPool = "kv_host_pool": Memory,
     /// Address space set aside for a pool, which is no memory yet.
     KvAddressSpace = "kv_address_space": Memory,
     /// State of recurrent layers.

@@ -2,6 +2,7 @@
 //! programs, which print its lines behind prefixes of their own.
 
 pub(crate) mod advice;
+mod apply;
 pub(crate) mod facts;
 mod failure;
 pub(crate) mod rows;
@@ -9,11 +10,8 @@ pub(crate) mod rows;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use vramscope_core::{Milestone, PartKind};
-
-use crate::key::Key;
-use crate::others::{Desk, Now, Said, desk};
-use crate::pattern::{Captured, Matched};
+use crate::others::{Desk, Now, Said};
+use crate::pattern::Matched;
 use crate::rows::Table;
 use rows::Does;
 
@@ -121,6 +119,11 @@ pub(crate) fn begins(said: &Said<'_>, now: &Now) -> bool {
 /// The places in a line where a format may begin.
 pub(crate) fn messages(text: &str) -> Vec<&str> {
     let text = timed(text).unwrap_or(text);
+    // The server of 2024: `INFO [              main] build info | tid=…`.
+    let text = ["INFO [", "WARN [", " ERR ["]
+        .iter()
+        .find_map(|level| text.strip_prefix(level)?.split_once("] "))
+        .map_or(text, |(_, rest)| rest);
     let text = function(text).map_or(text, |at| &text[at..]);
     let first = after_colon(text);
     let second = first.and_then(after_colon);
@@ -182,210 +185,8 @@ pub(crate) fn read(said: &Said<'_>, desk: &mut Desk<'_>) -> bool {
     let Some((does, Matched { captured, .. })) = found else {
         return failure::read(said.text, &messages, desk);
     };
-    apply(does, captured, said, desk);
+    apply::apply(does, captured, said, desk);
     true
-}
-
-fn apply(does: Does, mut captured: Vec<Captured>, said: &Said<'_>, desk: &mut Desk<'_>) {
-    let planning = desk.now.planning;
-    match does {
-        Does::Nothing => return,
-        Does::State | Does::Begin | Does::Verbosity => of_host(&mut captured),
-        Does::Model => desk.now.has_model = true,
-        Does::Planning(planning) => desk.now.planning = planning,
-        Does::NoAlloc => {
-            desk.now.planning = desk::count(&captured, Key::Verbosity) == Some(1);
-            return;
-        }
-        Does::Draft => {
-            desk.now.of_draft = true;
-            return;
-        }
-        Does::WithKv => {
-            desk.now.with_kv = true;
-            return;
-        }
-        Does::Context => desk.now.context += 1,
-        Does::Weights => {
-            if planning {
-                captured.iter_mut().for_each(|c| plan(c));
-            } else if let Some(place) = place(&captured) {
-                desk.now.allocated |= desk::memory(&captured, Key::Weights).is_some_and(|m| m.printed > 0.0);
-                desk.part(&captured, Key::Weights, PartKind::Weights, is_host(&place), false);
-            }
-        }
-        Does::HostWeights => {
-            put(&mut captured, "CPU");
-            desk.now.allocated = true;
-            desk.part(&captured, Key::Weights, PartKind::Weights, true, false);
-        }
-        Does::DeviceWeights => {
-            put(&mut captured, "VRAM");
-            let kind = if desk.now.with_kv { PartKind::Total } else { PartKind::Weights };
-            desk.part(&captured, Key::Weights, kind, false, false);
-            if desk.now.with_kv {
-                for c in captured.iter_mut().filter(|c| c.key == Key::Weights) {
-                    c.key = Key::WeightsWithKv;
-                }
-            }
-        }
-        Does::Projector => {
-            put(&mut captured, "projector");
-            desk.now.of_draft = false;
-            desk.part(&captured, Key::ProjectorWeights, PartKind::ProjectorWeights, false, false);
-            desk.now.of_projector = true;
-            desk.now.context += 1;
-        }
-        Does::Kv => {
-            desk.now.has_context |= !planning;
-            let recurrent = said.text.contains("recurrent");
-            if planning {
-                captured.iter_mut().for_each(|c| plan(c));
-            } else if let Some(place) = place(&captured) {
-                let kind = if recurrent { PartKind::RecurrentState } else { PartKind::KvCache };
-                desk.part(&captured, Key::KvPool, kind, is_host(&place), false);
-            }
-        }
-        Does::DeviceKv => {
-            put(&mut captured, "VRAM");
-            desk.part(&captured, Key::KvPool, PartKind::KvCache, false, false);
-        }
-        Does::Recurrent => {
-            desk.now.has_context |= !planning;
-            if planning {
-                captured.iter_mut().for_each(|c| plan(c));
-            } else if let Some(place) = place(&captured) {
-                desk.part(&captured, Key::RecurrentState, PartKind::RecurrentState, is_host(&place), false);
-            }
-        }
-        Does::KvTotal => {
-            desk.now.has_context |= !planning;
-            if planning {
-                captured.iter_mut().for_each(|c| plan(c));
-            }
-        }
-        Does::Compute => {
-            if planning {
-                captured.iter_mut().for_each(|c| plan(c));
-            } else {
-                if place(&captured).is_none() {
-                    put(&mut captured, "CPU");
-                }
-                let host = place(&captured).is_some_and(|place| is_host(&place));
-                desk.part_again(&captured, Key::ComputeBuffer, PartKind::Compute, host);
-            }
-        }
-        Does::Scratch => scratch(&mut captured, desk),
-        Does::Output => {
-            if planning {
-                captured.iter_mut().for_each(|c| plan(c));
-            } else if let Some(place) = place(&captured) {
-                desk.part_again(&captured, Key::OutputBuffer, PartKind::Output, is_host(&place));
-            }
-        }
-        Does::Table => table(&mut captured, desk),
-        Does::Event(milestone) => {
-            desk.event(milestone, None);
-            desk.now.ends |= milestone == Milestone::ShutdownBegan;
-        }
-        Does::Refused => {
-            desk.now.planning = false;
-            desk.note(
-                "the fit to free memory was refused, which is no failure: the model is loaded as the command line says, \
-                 and may find no memory",
-            );
-        }
-    }
-    // Figures of a trial that allocates nothing are of its plan.
-    if desk.now.planning && planning {
-        captured.retain(|c| !is_of_trial(c));
-    }
-    desk.take(&captured);
-}
-
-/// What a device has is the host's where the device is its processor.
-fn of_host(captured: &mut [Captured]) {
-    if place(captured).is_some_and(|place| is_host(&place)) {
-        for c in captured {
-            c.key = match c.key {
-                Key::DeviceTotal => Key::HostMemory,
-                Key::InitialFree => Key::HostFree,
-                other => other,
-            };
-        }
-    }
-}
-
-fn place(captured: &[Captured]) -> Option<String> {
-    desk::text(captured, Key::Place)
-}
-
-fn put(captured: &mut Vec<Captured>, place: &str) {
-    let value = crate::figure::Value::Text(place.to_owned());
-    captured.push(Captured { key: Key::Place, value, resolution: None });
-}
-
-/// What a trial that allocates nothing prints is a plan.
-fn plan(captured: &mut Captured) {
-    captured.key = match captured.key {
-        Key::Weights => Key::PlannedWeights,
-        Key::KvPool => Key::PlannedKv,
-        Key::RecurrentState => Key::PlannedContext,
-        Key::ComputeBuffer | Key::OutputBuffer => Key::PlannedCompute,
-        other => other,
-    };
-}
-
-/// Whether a trial prints this of itself alone: lengths that it may shorten, and sizes of what it does not allocate.
-fn is_of_trial(captured: &Captured) -> bool {
-    let nothing = matches!(&captured.value, crate::figure::Value::Memory(memory) if memory.printed == 0.0);
-    let sizes = [Key::KvTotal, Key::KvKeys, Key::KvValues, Key::KvTokens, Key::RecurrentTotal];
-    nothing || sizes.contains(&captured.key) || matches!(captured.key, Key::ContextTokens | Key::MaxModelLen)
-}
-
-/// Up to January 2024 the compute buffer's total is printed first, and then what of it lies on the device.
-fn scratch(captured: &mut Vec<Captured>, desk: &mut Desk<'_>) {
-    put(captured, "VRAM");
-    let of_total = desk::memory(captured, Key::ComputeScratch).and_then(|m| m.bytes.as_bytes());
-    let context = desk.now.context;
-    let total = desk.now.again.iter().find(|(c, k, ..)| *c == context && *k == PartKind::Compute).map(|(.., at)| *at);
-    if let (Some(of_total), Some(part)) = (of_total, total.and_then(|at| desk.engine.parts.get_mut(at))) {
-        part.amount.value = part.amount.value.checked_sub(of_total).unwrap_or(part.amount.value);
-    }
-    desk.part(captured, Key::ComputeScratch, PartKind::Compute, false, false);
-}
-
-/// A row of the table that is printed as a forecast while fitting, and as measured at the end.
-fn table(captured: &mut [Captured], desk: &mut Desk<'_>) {
-    let amount = |key: Key| desk::memory(captured, key).map(|memory| memory.bytes);
-    // Where the beginning of the log is missing: nothing is loaded yet where more is free than that leaves.
-    let free = amount(Key::HeldFree);
-    let over = match (amount(Key::DeviceTotal), free, amount(Key::HeldTotal)) {
-        (Some(total), Some(free), Some(held)) => {
-            free.get().checked_add(held.get()).is_some_and(|sum| sum > total.get())
-        }
-        _ => false,
-    };
-    let planned = desk.now.planning || !desk.now.ends && !desk.now.allocated || !desk.now.ends && over;
-    if planned {
-        for c in captured.iter_mut() {
-            c.key = match c.key {
-                Key::HeldTotal => Key::PlannedTotal,
-                Key::HeldWeights => Key::PlannedWeights,
-                Key::HeldContext => Key::PlannedContext,
-                Key::HeldCompute => Key::PlannedCompute,
-                other => other,
-            };
-        }
-        let host = place(captured).is_some_and(|place| is_host(&place));
-        for (key, kind) in [
-            (Key::PlannedWeights, PartKind::Weights),
-            (Key::PlannedContext, PartKind::KvCache),
-            (Key::PlannedCompute, PartKind::Compute),
-        ] {
-            desk.part(captured, key, kind, host, true);
-        }
-    }
 }
 
 /// Up to May 2026 a negative remainder is printed as it stands in 64 bits, shifted to MiB: 2^44 too large.

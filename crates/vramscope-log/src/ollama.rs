@@ -8,7 +8,7 @@ mod slog;
 
 use std::sync::LazyLock;
 
-use vramscope_core::{FailureKind, Milestone, PartKind};
+use vramscope_core::{BufferKind, FailureKind, Milestone};
 
 use crate::clock;
 use crate::figure::Value;
@@ -89,7 +89,7 @@ pub(crate) fn read(said: &Said<'_>, desk: &mut Desk<'_>) -> bool {
         }
         return read || is_of_gin(said.text) || is_early(said.text);
     };
-    desk.clock(slog.time.and_then(|time| clock::iso(time)).map(|(clock, _)| clock));
+    desk.clock(slog.time.and_then(clock::iso).map(|(clock, _)| clock));
     failures(&slog, desk);
     let Some((does, captured)) = rows::find(&FORMATS, &slog, value) else { return slog.is_quiet() };
     apply(does, captured, &slog, desk);
@@ -146,13 +146,13 @@ fn apply(does: Does, mut captured: Vec<Captured>, slog: &Slog<'_>, desk: &mut De
                 let library = slog.field("library").or_else(|| slog.msg.strip_prefix("offload to ")).unwrap_or("");
                 let name = if on_host { "CPU".to_owned() } else { format!("{library}{at}") };
                 let name = Captured { key: Key::Place, value: Value::Text(name), resolution: None };
-                desk.part(&[name, amount], Key::PlannedOnDevice, PartKind::Total, on_host, true);
+                desk.buffer(&[name, amount], Key::PlannedOnDevice, BufferKind::Total, on_host, true);
             }
         }
-        Does::Weights => desk.part(&captured, Key::Weights, PartKind::Weights, host, planned),
-        Does::Kv => desk.part(&captured, Key::KvPool, PartKind::KvCache, host, planned),
-        Does::Compute if planned => desk.part(&captured, Key::ComputeBuffer, PartKind::Compute, host, true),
-        Does::Compute => desk.part_again(&captured, Key::ComputeBuffer, PartKind::Compute, host),
+        Does::Weights => desk.buffer(&captured, Key::Weights, BufferKind::Weights, host, planned),
+        Does::Kv => desk.buffer(&captured, Key::KvPool, BufferKind::KvCache, host, planned),
+        Does::Compute if planned => desk.buffer(&captured, Key::ComputeBuffer, BufferKind::Compute, host, true),
+        Does::Compute => desk.buffer_again(&captured, Key::ComputeBuffer, BufferKind::Compute, host),
         Does::TooLarge => {
             let tried = desk::memory(&captured, Key::FailTried).and_then(|m| m.bytes.as_bytes());
             desk.fail(FailureKind::HostOutOfMemory { tried, process: None }, slog.whole);

@@ -120,7 +120,7 @@ impl Others {
             return Heard::NotTheirs;
         };
         // A line of the first engine that stands among those of another one, which prints such lines too.
-        if told.is_none() && record::has_own_head(text) && !seat.is_some_and(|seat| self.seats[seat].now.hosts) {
+        if told.is_none() && record::has_own_head(text) {
             return Heard::NotTheirs;
         }
         let seat = self.seat(seat, stream, kind, &said, router);
@@ -157,9 +157,8 @@ impl Others {
         match seat {
             Some(at) if self.seats[at].kind == kind => {
                 if begins(&self.seats[at].now) {
-                    let hosts = self.seats[at].now.hosts;
                     self.seats[at].engine = router.open_other(kind, said.line);
-                    self.seats[at].now = Now { hosts, ..Now::default() };
+                    self.seats[at].now = Now::default();
                 }
                 at
             }

@@ -8,7 +8,7 @@ mod settings;
 
 use std::sync::LazyLock;
 
-use vramscope_core::{FailureKind, LogTime, Milestone, PartKind};
+use vramscope_core::{BufferKind, FailureKind, LogTime, Milestone};
 
 use crate::clock;
 use crate::figure::Value;
@@ -28,7 +28,15 @@ pub(crate) const SIGNS: &[&str] = &[
     "Init torch distributed",
     "Decode batch",
     "Prefill batch",
-    " TP0]",
+    "TP0]",
+    "TP1]",
+    "TP2]",
+    "TP3]",
+    "TP4]",
+    "TP5]",
+    "TP6]",
+    "TP7]",
+    "pool sizes: full=",
     "sglang",
     "[gpu_id=",
     "Mamba Cache is allocated",
@@ -128,30 +136,30 @@ pub(crate) fn read(said: &Said<'_>, desk: &mut Desk<'_>) -> bool {
         apply(row.does, captured, message, desk);
         return true;
     }
-    desk.exhausted(message)
+    desk.exhausted(message, message)
 }
 
 fn apply(does: Does, mut captured: Vec<Captured>, message: &str, desk: &mut Desk<'_>) {
     let tag = desk.tag.clone().unwrap_or_default();
     // The draft's worker prints on the ranks of the target's, behind what that one has allocated.
-    let pooled = desk.now.again.iter().any(|(_, kind, name, _)| *kind == PartKind::Total && *name == tag);
-    let loaded = desk.now.again.iter().any(|(_, kind, name, _)| *kind == PartKind::Weights && *name == tag);
+    let pooled = desk.now.again.iter().any(|(_, kind, name, _)| *kind == BufferKind::Total && *name == tag);
+    let loaded = desk.now.again.iter().any(|(_, kind, name, _)| *kind == BufferKind::Weights && *name == tag);
     desk.now.of_draft = pooled || message.contains(" draft ");
     match does {
         Does::State | Does::Shared => {}
         Does::Communication => {
-            desk.part(&captured, Key::Communication, PartKind::Communication, false, false);
+            desk.buffer(&captured, Key::Communication, BufferKind::Communication, false, false);
         }
         Does::LoadBegins => desk.event(Milestone::LoadBegan, None),
         Does::Loaded => {
             desk.now.of_draft = loaded;
-            desk.part(&captured, Key::Weights, PartKind::Weights, false, false);
-            desk.now.again.push((0, PartKind::Weights, tag, usize::MAX));
+            desk.buffer(&captured, Key::Weights, BufferKind::Weights, false, false);
+            desk.now.again.push((0, BufferKind::Weights, tag, usize::MAX));
             desk.event(Milestone::WeightsLoaded, seconds(&captured, Key::LoadSecs));
         }
         Does::Pool => {
             for key in [Key::KvKeys, Key::KvValues, Key::KvPool] {
-                desk.part(&captured, key, PartKind::KvCache, false, false);
+                desk.buffer(&captured, key, BufferKind::KvCache, false, false);
             }
         }
         // Its two parts have printed themselves before, where the release lets them.
@@ -159,24 +167,27 @@ fn apply(does: Does, mut captured: Vec<Captured>, message: &str, desk: &mut Desk
             let parts = desk.engine.figures.iter().rev().take(12);
             let known = parts.filter(|f| f.key == Key::KvTokens && f.origin.worker == desk.tag).count();
             if known < 2 {
-                desk.part(&captured, Key::KvTotal, PartKind::KvCache, false, false);
+                desk.buffer(&captured, Key::KvTotal, BufferKind::KvCache, false, false);
             }
         }
         Does::States => {
             for one in captured.iter().filter(|c| c.key == Key::RecurrentState) {
-                desk.part(std::slice::from_ref(one), Key::RecurrentState, PartKind::RecurrentState, false, false);
+                desk.buffer(std::slice::from_ref(one), Key::RecurrentState, BufferKind::RecurrentState, false, false);
             }
         }
         Does::PoolsEnd => {
-            desk.now.again.push((0, PartKind::Total, tag, usize::MAX));
+            desk.now.again.push((0, BufferKind::Total, tag, usize::MAX));
             desk.event(Milestone::KvPoolSized, None);
         }
         Does::Captured => {
             desk.now.of_draft = message.contains(" draft ");
-            desk.part(&captured, Key::Graphs, PartKind::Graphs, false, false);
+            desk.buffer(&captured, Key::Graphs, BufferKind::Graphs, false, false);
             desk.event(Milestone::GraphsCaptured, seconds(&captured, Key::CaptureSecs));
         }
-        Does::HostPool => decimal(&mut captured),
+        Does::HostPool => {
+            decimal(&mut captured);
+            desk.buffer(&captured, Key::KvHostPool, BufferKind::KvCache, true, false);
+        }
         Does::Ready => desk.event(Milestone::EngineReady, None),
         Does::Serves => desk.event(Milestone::ServerReady, None),
         Does::Batch => {
@@ -187,7 +198,8 @@ fn apply(does: Does, mut captured: Vec<Captured>, message: &str, desk: &mut Desk
             desk.fail(FailureKind::NoKvCacheMemory, message);
         }
         Does::GraphsFailed => {
-            if !desk.exhausted(message) && message.contains("memory") {
+            let because = message.split_once("failed: ").map_or("", |(_, because)| because);
+            if !desk.exhausted(because, message) && message.contains("memory") {
                 desk.fail(no_memory(), message);
             } else if !message.contains("memory") {
                 desk.fail(FailureKind::Other, message);
@@ -246,4 +258,10 @@ fn batch(captured: &[Captured], desk: &mut Desk<'_>) {
         desk.traffic();
     }
     desk.engine.reports.push(report);
+}
+
+/// What a line says, behind its prefix.
+#[cfg(test)]
+pub(crate) fn message_of(line: &str) -> &str {
+    prefixed(line).map_or(line, |line| line.message)
 }

@@ -51,7 +51,7 @@ fn message<'a>(said: &Said<'a>) -> Line<'a> {
         && let Ok(fields) = serde_json::from_str::<serde_json::Value>(said.text.trim_end())
     {
         let text = fields["fields"]["message"].as_str().or_else(|| fields["message"].as_str()).unwrap_or("");
-        let clock = fields["timestamp"].as_str().and_then(|time| clock::iso(time)).map(|(clock, _)| clock);
+        let clock = fields["timestamp"].as_str().and_then(clock::iso).map(|(clock, _)| clock);
         return Line { clock, is_error: fields["level"] == "ERROR", message: Cow::Owned(text.trim().to_owned()) };
     }
     let is_error = said.whole.contains(" ERROR ");
@@ -83,7 +83,7 @@ fn one(text: &str, is_error: bool, desk: &mut Desk<'_>) -> bool {
         apply(row.does, captured, text, is_error, desk);
         return true;
     }
-    desk.exhausted(text)
+    desk.exhausted(text, text)
 }
 
 fn apply(does: Does, mut captured: Vec<Captured>, text: &str, is_error: bool, desk: &mut Desk<'_>) {
@@ -126,4 +126,11 @@ fn apply(does: Does, mut captured: Vec<Captured>, text: &str, is_error: bool, de
         Does::Fails => {}
     }
     desk.take(&captured);
+}
+
+/// What a line says, behind its target.
+#[cfg(test)]
+pub(crate) fn messages_of(line: &str) -> Vec<String> {
+    let (_, text) = crate::record::unwrapped(line);
+    vec![message(&Said { text, whole: line, clock: None, line: 1 }).message.into_owned()]
 }

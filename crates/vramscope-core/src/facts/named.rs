@@ -1,6 +1,6 @@
 //! Every fact of an engine by its name: the one list that documents are made of.
 
-use super::{EngineFacts, Fact, Origin, PartKind, Scope};
+use super::{BufferKind, EngineFacts, Fact, Origin, Scope};
 use crate::Bytes;
 
 /// The value of a fact. It is matched without a rest: who adds a kind of value must say how documents spell it.
@@ -95,12 +95,12 @@ impl EngineFacts {
         let memory = memory.into_iter().flat_map(|(name, list)| {
             list.iter().map(move |fact| NamedFact::of(name, fact, FactValue::Memory(fact.value, fact.resolution)))
         });
-        let parts = self.parts.iter().map(|part| {
-            let name = match (part.planned, part.kind) {
+        let buffers = self.buffers.iter().map(|buffer| {
+            let name = match (buffer.planned, buffer.kind) {
                 (false, kind) => kind.name(),
                 (true, kind) => planned_name(kind),
             };
-            NamedFact::of(name, &part.amount, FactValue::Memory(part.amount.value, part.amount.resolution))
+            NamedFact::of(name, &buffer.amount, FactValue::Memory(buffer.amount.value, buffer.amount.resolution))
         });
         let asked = asked.into_iter().filter_map(|(name, fact)| {
             let fact = fact.as_ref()?;
@@ -127,7 +127,7 @@ impl EngineFacts {
         });
         words
             .chain(memory)
-            .chain(parts)
+            .chain(buffers)
             .chain(asked)
             .chain(of_ranks)
             .chain(sizes)
@@ -137,18 +137,18 @@ impl EngineFacts {
     }
 }
 
-/// The name of a part that is planned and not allocated.
-const fn planned_name(kind: PartKind) -> &'static str {
+/// The name of a buffer that is planned and not allocated.
+const fn planned_name(kind: BufferKind) -> &'static str {
     match kind {
-        PartKind::Weights => "planned_weights",
-        PartKind::ProjectorWeights => "planned_projector_weights",
-        PartKind::KvCache => "planned_kv_cache",
-        PartKind::RecurrentState => "planned_recurrent_state",
-        PartKind::Compute => "planned_compute",
-        PartKind::Output => "planned_output",
-        PartKind::Graphs => "planned_graphs",
-        PartKind::Communication => "planned_communication",
-        PartKind::Total => "planned_total",
+        BufferKind::Weights => "planned_weights",
+        BufferKind::ProjectorWeights => "planned_projector_weights",
+        BufferKind::KvCache => "planned_kv_cache",
+        BufferKind::RecurrentState => "planned_recurrent_state",
+        BufferKind::Compute => "planned_compute",
+        BufferKind::Output => "planned_output",
+        BufferKind::Graphs => "planned_graphs",
+        BufferKind::Communication => "planned_communication",
+        BufferKind::Total => "planned_total",
     }
 }
 

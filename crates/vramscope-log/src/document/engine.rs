@@ -1,7 +1,7 @@
 //! The report of one engine start, as JSON.
 
 use serde::{Deserialize, Serialize};
-use vramscope_core::{EngineKind, Event, LogTime, MemoryPart, Milestone, Scope};
+use vramscope_core::{Buffer, EngineKind, Event, LogTime, Milestone, Scope};
 
 use super::NoteDocument;
 use super::failure::{FailureDocument, failure};
@@ -28,9 +28,9 @@ pub struct EngineDocument {
     pub stage: Option<u32>,
     /// Every figure as printed, in order of appearance.
     pub figures: Vec<FigureDocument>,
-    /// Memory by what it holds and where it lies, of engines that print it so. Parts of one kind and place add up.
+    /// Memory by what it holds and where it lies, of engines that print it so. Buffers of one kind and place add up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub memory: Vec<PartDocument>,
+    pub buffers: Vec<BufferDocument>,
     /// Configuration and arguments that bear on memory and time, from every line that states them.
     pub settings: Vec<SettingDocument>,
     /// What happened, in the order of the log.
@@ -50,11 +50,11 @@ pub struct EngineDocument {
     pub notes: Vec<NoteDocument>,
 }
 
-/// A part of an engine's memory.
+/// Memory that an engine names by what it holds and where it lies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
-pub struct PartDocument {
+pub struct BufferDocument {
     /// What it holds: `weights`, `projector_weights`, `kv_cache`, `recurrent_state`, `compute`, `output`, `graphs`,
     /// `communication`; `total` where the engine says no more.
     pub kind: String,
@@ -299,7 +299,7 @@ impl EngineDocument {
             last_line: engine.last_line,
             engine: named(facts.engine),
             stage: engine.stage,
-            memory: facts.parts.iter().map(part).collect(),
+            buffers: facts.buffers.iter().map(buffer).collect(),
             figures: engine.figures.iter().map(figure).collect(),
             settings: engine.settings.iter().map(setting).collect(),
             events: engine.facts.events.iter().map(event).collect(),
@@ -328,19 +328,19 @@ fn named(engine: Option<EngineKind>) -> Option<String> {
     }
 }
 
-fn part(part: &MemoryPart) -> PartDocument {
-    PartDocument {
-        kind: part.kind.name().to_owned(),
-        place: part.place.clone(),
-        on_host: part.on_host,
-        of_draft: part.of_draft,
-        planned: part.planned,
-        bytes: part.amount.value.get(),
-        rank: match part.amount.scope {
+fn buffer(buffer: &Buffer) -> BufferDocument {
+    BufferDocument {
+        kind: buffer.kind.name().to_owned(),
+        place: buffer.place.clone(),
+        on_host: buffer.on_host,
+        of_draft: buffer.of_draft,
+        planned: buffer.planned,
+        bytes: buffer.amount.value.get(),
+        rank: match buffer.amount.scope {
             Scope::ThisRank(rank) => Some(rank),
             Scope::PerRank | Scope::AllRanks => None,
         },
-        line: part.amount.origin.line,
+        line: buffer.amount.origin.line,
     }
 }
 

@@ -1,19 +1,19 @@
 //! What to do about llama.cpp's failures.
 
-use vramscope_core::{EngineFacts, Failure, FailureKind, PartKind};
+use vramscope_core::{BufferKind, EngineFacts, Failure, FailureKind};
 
 /// What to do about a failure, in one or two sentences.
 pub(crate) fn advice(failure: &Failure, facts: &EngineFacts) -> String {
-    let placed = |kind| facts.parts.iter().any(|part| part.kind == kind && part.is_on_device());
+    let placed = |kind| facts.buffers.iter().any(|part| part.kind == kind && part.is_on_device());
     match &failure.kind {
         FailureKind::OutOfMemory { .. } => {
             let message = failure.message.as_str();
             let of_cache = message.contains("kv cache");
             let of_compute = message.contains("compute");
-            if of_compute || placed(PartKind::KvCache) && !of_cache {
+            if of_compute || placed(BufferKind::KvCache) && !of_cache {
                 "The device has no room for the compute buffer: lower -ub (--ubatch-size), -c (--ctx-size) or -ngl \
                  (--n-gpu-layers), and turn flash attention on with -fa on if it is off."
-            } else if of_cache || placed(PartKind::Weights) {
+            } else if of_cache || placed(BufferKind::Weights) {
                 "The device has no room for the KV cache: lower -c (--ctx-size) or -np (--parallel), take a smaller type \
                  with -ctk q8_0 -ctv q8_0, keep the cache on the host with -nkvo, or lower -ngl (--n-gpu-layers)."
             } else {

@@ -1,6 +1,6 @@
 //! From llama.cpp's figures to facts.
 
-use vramscope_core::{EngineFacts, Fact, MemoryPart, PartKind, Scope};
+use vramscope_core::{Buffer, BufferKind, EngineFacts, Fact, Scope};
 
 use crate::engine::Engine;
 use crate::figure::Figure;
@@ -12,14 +12,7 @@ use crate::others::fact;
 pub(crate) fn facts(engine: &Engine) -> EngineFacts {
     let mut facts = EngineFacts::default();
     facts.engine = engine.kind;
-    facts.version = fact::text(engine, Key::Version).map(|version| Fact {
-        value: if version.value.starts_with(|c: char| c.is_ascii_digit()) {
-            format!("b{}", version.value)
-        } else {
-            version.value.clone()
-        },
-        ..version
-    });
+    facts.version = fact::text(engine, Key::Version);
     stated(engine, &mut facts);
     facts
 }
@@ -44,17 +37,17 @@ pub(crate) fn stated(engine: &Engine, facts: &mut EngineFacts) {
     let on_device = |f: &&Figure| !f.place.as_deref().is_some_and(super::is_host);
     facts.initial_free = engine.of(Key::InitialFree).filter(on_device).filter_map(fact::amount).collect();
     facts.device_total = engine.of(Key::DeviceTotal).filter(on_device).filter_map(fact::amount).collect();
-    facts.parts.clone_from(&engine.parts);
+    facts.buffers.clone_from(&engine.buffers);
     // Up to January 2024 no line says where the cache lies.
-    let cached = facts.parts.iter().any(|part| part.kind == PartKind::KvCache && !part.planned);
-    let with_weights = facts.parts.iter().any(|part| part.kind == PartKind::Total);
+    let cached = facts.buffers.iter().any(|part| part.kind == BufferKind::KvCache && !part.planned);
+    let with_weights = facts.buffers.iter().any(|part| part.kind == BufferKind::Total);
     if !cached && !with_weights {
         let on_host = facts.layers_on_device.as_ref().is_none_or(|layers| layers.value == 0)
-            && !facts.parts.iter().any(|part| part.kind == PartKind::Weights && !part.on_host);
+            && !facts.buffers.iter().any(|part| part.kind == BufferKind::Weights && !part.on_host);
         for amount in engine.of(Key::KvTotal).filter_map(fact::amount) {
-            let mut part = MemoryPart::new(PartKind::KvCache, None, Fact { scope: Scope::AllRanks, ..amount });
+            let mut part = Buffer::new(BufferKind::KvCache, None, Fact { scope: Scope::AllRanks, ..amount });
             part.on_host = on_host;
-            facts.parts.push(part);
+            facts.buffers.push(part);
         }
     }
     facts.events = fact::events(engine);
@@ -63,11 +56,13 @@ pub(crate) fn stated(engine: &Engine, facts: &mut EngineFacts) {
 /// What the engine does not say at its default verbosity, and what the figures that it says hold.
 pub(crate) fn notes(engine: &Engine) -> Vec<ParseNote> {
     let mut notes = Vec::new();
-    let prints = engine.figures.iter().any(|f| SIZES.contains(&f.key)) || !engine.parts.is_empty();
+    let prints = engine.figures.iter().any(|f| SIZES.contains(&f.key)) || !engine.buffers.is_empty();
     let verbosity = engine.of(Key::Verbosity).find_map(|f| Some((f.count()?, f.origin.line)));
     let line = verbosity.map_or(engine.first_line, |(_, line)| line);
     let quiet = verbosity.is_some_and(|(level, _)| level < 4);
-    let is_up = engine.of(Key::Slots).next().is_some();
+    // A server that has slots, and has not said of which context.
+    let has = |key: Key| engine.of(key).next().is_some();
+    let is_up = has(Key::Slots) && !has(Key::ContextTokens) && !has(Key::MaxModelLen);
     if !prints && (quiet || is_up) {
         let text = "llama-server prints no figure of memory at its default verbosity: start it with `-lv 4` \
                     (`--log-verbosity 4`, or LLAMA_LOG_VERBOSITY=4), and read the log again";

@@ -168,3 +168,13 @@ pub(crate) const ROWS: &[Row<Does>] = &[
     row("b7500-", "will leave", "will leave {ignored} >= {ignored_memory}", Does::Nothing),
     row("", "recommendedMaxWorkingSetSize", "recommendedMaxWorkingSetSize = {ignored_memory}", Does::Nothing),
 ];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_row_is_met_by_its_fixture() {
+        crate::rows::law::holds(super::ROWS, include_str!("../../tests/it/data/llama-cpp.txt"), |line| {
+            crate::llama_cpp::messages(line).into_iter().map(str::to_owned).collect()
+        });
+    }
+}

@@ -1,6 +1,6 @@
 //! From Ollama's figures to facts.
 
-use vramscope_core::{EngineFacts, Fact, PartKind};
+use vramscope_core::{BufferKind, EngineFacts, Fact};
 
 use crate::engine::Engine;
 use crate::key::Key;
@@ -24,7 +24,7 @@ pub(crate) fn facts(engine: &Engine) -> EngineFacts {
     {
         facts.max_model_len = Some(Fact { value: tokens.value / slots, ..tokens.clone() });
     }
-    if facts.kv_tokens.is_empty() && facts.parts.iter().any(|p| p.kind == PartKind::KvCache && !p.planned) {
+    if facts.kv_tokens.is_empty() && facts.buffers.iter().any(|p| p.kind == BufferKind::KvCache && !p.planned) {
         facts.kv_tokens = tokens.into_iter().collect();
     }
     facts
@@ -33,7 +33,7 @@ pub(crate) fn facts(engine: &Engine) -> EngineFacts {
 /// What was printed of the layout so far was a plan: the runner prints what it allocates itself.
 pub(super) fn all_planned(engine: &mut Engine) {
     let last = engine.last_line;
-    for part in engine.parts.iter_mut().filter(|part| part.amount.origin.line < last) {
+    for part in engine.buffers.iter_mut().filter(|part| part.amount.origin.line < last) {
         part.planned = true;
     }
     for figure in engine.figures.iter_mut().filter(|figure| figure.origin.line < last) {

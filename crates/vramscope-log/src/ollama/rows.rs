@@ -186,10 +186,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_is_taken_apart() {
+    fn every_row_is_taken_apart_and_met_by_the_fixture() {
         assert_eq!(formats().len(), ROWS.len());
-        assert!(formats().iter().all(|format| format.msg.is_empty()
-            || format.msg.contains(format.row.needle.trim())
-            || format.row.pattern.contains(format.row.needle)));
+        let records: Vec<Slog<'_>> =
+            include_str!("../../tests/it/data/ollama.txt").lines().filter_map(Slog::of).collect();
+        for format in formats() {
+            let met =
+                records.iter().any(|slog| of(&formats(), slog).map(|f| f.row.pattern) == Some(format.row.pattern));
+            assert!(met, "no line of the fixture is of the format {}", format.row.pattern);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Where a line of an engine is worked on: the engine, what is known of its course, and what may be added to it.
 
-use vramscope_core::{Bytes, Fact, Failure, FailureKind, LogTime, MemoryPart, Milestone, Origin, PartKind, Scope};
+use vramscope_core::{Buffer, BufferKind, Bytes, Fact, Failure, FailureKind, LogTime, Milestone, Origin, Scope};
 
 use super::Said;
 use crate::engine::{Engine, Place, Statement};
@@ -13,7 +13,7 @@ use crate::pattern::Captured;
 use crate::vllm::rows::Effect;
 use crate::vllm::{failure, rows};
 
-/// Most parts of memory that one engine keeps.
+/// Most buffers that one engine keeps.
 const MAX_PARTS: usize = 2048;
 /// Most lines between an allocation that failed and what is said because of it.
 const ONE_FAILURE_LINES: u64 = 16;
@@ -27,8 +27,6 @@ pub(crate) struct Now {
     pub(crate) allocated: bool,
     /// What comes is of the model that drafts tokens.
     pub(crate) of_draft: bool,
-    /// What comes is of the model that turns images into tokens.
-    pub(crate) of_projector: bool,
     /// How many contexts have begun: what is printed again within one replaces what was printed before.
     pub(crate) context: u32,
     /// The device's figure of weights holds its KV cache.
@@ -41,14 +39,12 @@ pub(crate) struct Now {
     pub(crate) has_context: bool,
     /// It starts programs of others, and said so last.
     pub(crate) starts: bool,
-    /// It uses parts of the first engine, whose lines stand among its own.
-    pub(crate) hosts: bool,
     /// It ends.
     pub(crate) ends: bool,
     /// No size of the pool is measured.
     pub(crate) unmeasured: bool,
     /// The parts of the context, by place, that may be printed again.
-    pub(crate) again: Vec<(u32, PartKind, String, usize)>,
+    pub(crate) again: Vec<(u32, BufferKind, String, usize)>,
     /// The last clock.
     pub(crate) clock: Option<LogTime>,
     /// Where something failed last, and whether that was an allocation.
@@ -121,8 +117,8 @@ impl<'a> Desk<'a> {
         self.engine.room_for(key, &place)
     }
 
-    /// Adds a part of memory, from the amount of a key.
-    pub(crate) fn part(&mut self, captured: &[Captured], key: Key, kind: PartKind, on_host: bool, planned: bool) {
+    /// Adds a buffer, from the amount of a key.
+    pub(crate) fn buffer(&mut self, captured: &[Captured], key: Key, kind: BufferKind, on_host: bool, planned: bool) {
         let place = text(captured, Key::Place);
         let Some(amount) = memory(captured, key) else { return };
         let Some(value) = amount.bytes.as_bytes() else { return };
@@ -130,42 +126,42 @@ impl<'a> Desk<'a> {
         self.add(kind, place, on_host, planned, value, resolution);
     }
 
-    /// Adds a part of memory.
+    /// Adds a buffer.
     pub(crate) fn add(
         &mut self,
-        kind: PartKind,
+        kind: BufferKind,
         place: Option<String>,
         on_host: bool,
         planned: bool,
         value: Bytes,
         resolution: Option<f64>,
     ) {
-        if self.engine.parts.len() >= MAX_PARTS {
+        if self.engine.buffers.len() >= MAX_PARTS {
             return;
         }
         let resolution = resolution.and_then(|step| Bytes::from_unit(step, vramscope_core::ByteUnit::B));
         let amount = Fact { value, scope: self.scope(), resolution, origin: self.origin() };
-        let mut part = MemoryPart::new(kind, place, amount);
+        let mut part = Buffer::new(kind, place, amount);
         part.on_host = on_host;
         part.planned = planned;
         part.of_draft = self.now.of_draft;
-        self.engine.parts.push(part);
+        self.engine.buffers.push(part);
     }
 
-    /// Adds a part that replaces the one of the same kind and place in the same context.
-    pub(crate) fn part_again(&mut self, captured: &[Captured], key: Key, kind: PartKind, on_host: bool) {
+    /// Adds a buffer that replaces the one of the same kind and place in the same context.
+    pub(crate) fn buffer_again(&mut self, captured: &[Captured], key: Key, kind: BufferKind, on_host: bool) {
         let name = text(captured, Key::Place).unwrap_or_default();
         let context = self.now.context;
-        let before = self.engine.parts.len();
-        self.part(captured, key, kind, on_host, false);
-        if self.engine.parts.len() == before {
+        let before = self.engine.buffers.len();
+        self.buffer(captured, key, kind, on_host, false);
+        if self.engine.buffers.len() == before {
             return;
         }
         let known = self.now.again.iter().find(|(c, k, n, _)| *c == context && *k == kind && *n == name);
         match known.map(|(.., at)| *at) {
             Some(at) if at < before => {
-                self.engine.parts.swap(at, before);
-                self.engine.parts.truncate(before);
+                self.engine.buffers.swap(at, before);
+                self.engine.buffers.truncate(before);
             }
             _ if self.now.again.len() < MAX_PARTS => self.now.again.push((context, kind, name, before)),
             _ => {}
@@ -217,8 +213,8 @@ impl<'a> Desk<'a> {
     }
 
     /// Reads what the allocator of a framework says that has no memory, which is alike in all engines that use it. Gives
-    /// whether it did.
-    pub(crate) fn exhausted(&mut self, message: &str) -> bool {
+    /// whether it did. `whole` is what is told of it.
+    pub(crate) fn exhausted(&mut self, message: &str, whole: &str) -> bool {
         let candidates = Needles::get().candidates(message);
         let stripped = failure::heart(message).text;
         let found = rows::find(candidates, stripped)
@@ -230,7 +226,7 @@ impl<'a> Desk<'a> {
         }
         let kind = failure::kind(fails, &matched.captured);
         self.take(&matched.captured);
-        self.fail(kind, message);
+        self.fail(kind, whole);
         true
     }
 }

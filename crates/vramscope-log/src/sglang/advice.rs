@@ -1,11 +1,11 @@
 //! What to do about SGLang's failures. Two kinds of them want the opposite of each other: a pool for which nothing is left
 //! wants a larger share, and whatever comes after the pool wants a smaller one.
 
-use vramscope_core::{EngineFacts, Failure, FailureKind};
+use vramscope_core::{EngineFacts, Failure, FailureKind, Milestone};
 
 /// What to do about a failure, in one or two sentences.
 pub(crate) fn advice(failure: &Failure, facts: &EngineFacts) -> String {
-    let pooled = !facts.kv_pool.is_empty() || !facts.kv_tokens.is_empty();
+    let pooled = !facts.kv_pool.is_empty() || facts.event(Milestone::KvPoolSized).is_some();
     match &failure.kind {
         FailureKind::NoKvCacheMemory => {
             "Weights take the whole share of memory that is meant for them and the pool: raise --mem-fraction-static, \

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vramscope_core::{Bytes, EngineFacts, Fact, MemoryPart, Parallel, PartKind, Scope};
+use vramscope_core::{Buffer, BufferKind, Bytes, EngineFacts, Fact, Parallel, Scope};
 
 use crate::engine::Engine;
 use crate::figure::Figure;
@@ -20,11 +20,11 @@ pub(crate) fn facts(engine: &Engine) -> EngineFacts {
     facts.max_num_seqs = fact::first_count(engine, Key::Slots);
     facts.max_num_batched_tokens = fact::first_count(engine, Key::ChunkTokens);
     arguments(engine, &mut facts);
-    facts.parts.clone_from(&engine.parts);
+    facts.buffers.clone_from(&engine.buffers);
     weights_from_free(engine, &mut facts);
-    facts.weights = by_rank(&facts.parts, PartKind::Weights);
-    facts.kv_pool = by_rank(&facts.parts, PartKind::KvCache);
-    facts.graphs = by_rank(&facts.parts, PartKind::Graphs);
+    facts.weights = by_rank(&facts.buffers, BufferKind::Weights);
+    facts.kv_pool = by_rank(&facts.buffers, BufferKind::KvCache);
+    facts.graphs = by_rank(&facts.buffers, BufferKind::Graphs);
     facts.initial_free = fact::amounts(engine, Key::FreeBeforeWeights);
     facts.free_at_ready = fact::amounts(engine, Key::FreeAtReady);
     facts.kv_tokens = tokens(engine);
@@ -66,7 +66,7 @@ fn arguments(engine: &Engine, facts: &mut EngineFacts) {
 
 /// What weights took, by what was free before and after, of releases that print no more.
 fn weights_from_free(engine: &Engine, facts: &mut EngineFacts) {
-    if facts.parts.iter().any(|part| part.kind == PartKind::Weights) {
+    if facts.buffers.iter().any(|part| part.kind == BufferKind::Weights) {
         return;
     }
     for after in engine.of(Key::FreeAfterWeights) {
@@ -77,12 +77,12 @@ fn weights_from_free(engine: &Engine, facts: &mut EngineFacts) {
         let Some(value) = before.value.checked_sub(after.value) else { continue };
         let resolution = before.resolution.zip(after.resolution).and_then(|(a, b)| a.checked_add(b));
         let amount = Fact { value, resolution, ..after };
-        facts.parts.push(MemoryPart::new(PartKind::Weights, None, amount));
+        facts.buffers.push(Buffer::new(BufferKind::Weights, None, amount));
     }
 }
 
 /// What each rank has of a kind, added up: the target's and the draft's, keys and values, and every capture.
-fn by_rank(parts: &[MemoryPart], kind: PartKind) -> Vec<Fact<Bytes>> {
+fn by_rank(parts: &[Buffer], kind: BufferKind) -> Vec<Fact<Bytes>> {
     let mut ranks: BTreeMap<&str, Fact<Bytes>> = BTreeMap::new();
     for part in parts.iter().filter(|part| part.kind == kind && part.is_on_device()) {
         let rank = part.amount.origin.worker.as_deref().unwrap_or("");

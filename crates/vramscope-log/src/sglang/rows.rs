@@ -73,8 +73,8 @@ pub(crate) const ROWS: &[Row<Does>] = &[
     ),
     row("0.5.16-", "pool sizes: full=", "{..} pool sizes: full={kv_tokens}, swa={kv_window_tokens}", Does::State),
     row("", "Memory pool end", "Memory pool end. avail mem={free_after_pools}", Does::PoolsEnd),
-    row("0.5.0-", "host memory", "Allocating {kv_total} host memory for hierarchical KV cache", Does::HostPool),
-    row("", "graph begin", "Capture {..} begin.{..}avail mem={free_before_graphs}", Does::State),
+    row("0.5.0-", "host memory", "Allocating {kv_host_pool} host memory for hierarchical KV cache", Does::HostPool),
+    row("", " begin.", "Capture {..} begin.{..}avail mem={free_before_graphs}", Does::State),
     row(
         "0.4.6-0.5.12",
         "Time elapsed",
@@ -128,3 +128,13 @@ pub(crate) const ROWS: &[Row<Does>] = &[
     ),
     row("", "Prefill batch", "Prefill batch", Does::State),
 ];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_row_is_met_by_its_fixture() {
+        crate::rows::law::holds(super::ROWS, include_str!("../../tests/it/data/sglang.txt"), |line| {
+            vec![crate::sglang::message_of(line).to_owned()]
+        });
+    }
+}

@@ -62,3 +62,11 @@ pub(crate) const ROWS: &[Row<Does>] = &[
     row("", "failed to start", "Shard {ignored} failed to start", Does::Fails),
     row("", "complete standard error", "Shard complete standard error output:", Does::Fails),
 ];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_row_is_met_by_its_fixture() {
+        crate::rows::law::holds(super::ROWS, include_str!("../../tests/it/data/tgi.txt"), crate::tgi::messages_of);
+    }
+}

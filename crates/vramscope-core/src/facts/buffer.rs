@@ -3,10 +3,10 @@
 use super::Fact;
 use crate::Bytes;
 
-/// What a part of an engine's memory holds.
+/// What a buffer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum PartKind {
+pub enum BufferKind {
     /// The model's weights.
     Weights,
     /// Weights of what turns images or sound into tokens, which some engines load apart.
@@ -27,7 +27,7 @@ pub enum PartKind {
     Total,
 }
 
-impl PartKind {
+impl BufferKind {
     /// The name as documents spell it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,13 +44,13 @@ impl PartKind {
     }
 }
 
-/// A part of an engine's memory. Parts of one kind and place add up: an engine that prints a later size of the same
-/// thing has one part for it.
+/// Memory that an engine names by what it holds and where it lies. Buffers of one kind and place add up: of what is
+/// printed again when it is resized there is one.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct MemoryPart {
+pub struct Buffer {
     /// What it holds.
-    pub kind: PartKind,
+    pub kind: BufferKind,
     /// Where it lies, by the engine's name for it (`CUDA0`, `CPU_Mapped`); `None` where the line names no place, which is
     /// the device of the rank that printed it.
     pub place: Option<String>,
@@ -58,15 +58,15 @@ pub struct MemoryPart {
     pub on_host: bool,
     /// It belongs to a second model that drafts tokens for the first.
     pub of_draft: bool,
-    /// A plan that was made before anything was allocated. It is no part of what is allocated.
+    /// A plan that was made before anything was allocated. It is not among what is.
     pub planned: bool,
     /// How much.
     pub amount: Fact<Bytes>,
 }
 
-impl MemoryPart {
-    /// A part of the device's memory that was allocated.
-    pub fn new(kind: PartKind, place: Option<String>, amount: Fact<Bytes>) -> Self {
+impl Buffer {
+    /// One on a device that was allocated.
+    pub fn new(kind: BufferKind, place: Option<String>, amount: Fact<Bytes>) -> Self {
         Self { kind, place, on_host: false, of_draft: false, planned: false, amount }
     }
 
