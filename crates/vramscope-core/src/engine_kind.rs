@@ -16,17 +16,29 @@ pub enum EngineKind {
     Vllm,
     /// Hugging Face transformers in plain Python, without a server.
     Transformers,
+    /// llama.cpp: its server, its other programs, and what wraps its library.
+    LlamaCpp,
+    /// Ollama, which loads models with a runner of its own or with llama.cpp's.
+    Ollama,
+    /// SGLang.
+    SgLang,
+    /// Text Generation Inference.
+    Tgi,
 }
 
 impl EngineKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Vllm, Self::Transformers];
+    pub const ALL: [Self; 6] = [Self::Vllm, Self::Transformers, Self::LlamaCpp, Self::Ollama, Self::SgLang, Self::Tgi];
 
     /// The name as documents spell it (`engine_type`).
     pub const fn name(self) -> &'static str {
         match self {
             Self::Vllm => "vllm",
             Self::Transformers => "transformers",
+            Self::LlamaCpp => "llama.cpp",
+            Self::Ollama => "ollama",
+            Self::SgLang => "sglang",
+            Self::Tgi => "tgi",
         }
     }
 
@@ -40,6 +52,10 @@ impl EngineKind {
         match self {
             Self::Vllm => "vLLM",
             Self::Transformers => "transformers",
+            Self::LlamaCpp => "llama.cpp",
+            Self::Ollama => "Ollama",
+            Self::SgLang => "SGLang",
+            Self::Tgi => "TGI",
         }
     }
 }
@@ -53,6 +69,7 @@ mod tests {
         for kind in EngineKind::ALL {
             assert_eq!(EngineKind::from_name(kind.name()), Some(kind));
             assert_eq!(EngineKind::from_name(&kind.name().to_uppercase()), None);
+            assert!(!kind.title().is_empty());
         }
         assert_eq!(EngineKind::from_name(""), None);
     }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+mod buffer;
 mod named;
 
 use crate::{Bytes, EngineKind};
 
+pub use buffer::{Buffer, BufferKind};
 pub use named::{FactValue, NamedFact};
 
 /// Which ranks a reported value speaks for.
@@ -468,6 +470,17 @@ pub struct EngineFacts {
     /// Total memory of the device, as the framework sees it.
     pub device_total: Vec<Fact<Bytes>>,
 
+    /// Memory by what it holds and where it lies, of engines that print it so: on devices and on the host, allocated and
+    /// planned.
+    pub buffers: Vec<Buffer>,
+    /// Layers of the model that a device holds, of engines that split a model between device and host. The output layer
+    /// counts as one.
+    pub layers_on_device: Option<Fact<u64>>,
+    /// Layers of the model, counted alike.
+    pub layers: Option<Fact<u64>>,
+    /// Free memory on the device when the engine has started, per rank.
+    pub free_at_ready: Vec<Fact<Bytes>>,
+
     /// Blocks of the KV cache on the device, per rank.
     pub gpu_blocks: Vec<Fact<u64>>,
     /// Tokens that the KV cache holds, per engine (or per rank in old versions).
@@ -521,6 +534,13 @@ impl EngineFacts {
         // Each is printed in hundredths, and so is their sum.
         let sum: f64 = each.iter().map(|of_one| of_one.factor).sum();
         common.then(|| MaxConcurrency { tokens, factor: (sum * 100.0).round() / 100.0 })
+    }
+
+    /// What is allocated of a kind, on devices or on the host; `None` where no line says.
+    pub fn allocated(&self, kind: BufferKind, on_host: bool) -> Option<Bytes> {
+        let mut parts = self.buffers.iter().filter(|p| p.kind == kind && p.on_host == on_host && !p.planned).peekable();
+        parts.peek()?;
+        Bytes::checked_sum(parts.map(|part| part.amount.value))
     }
 
     /// The first event of a kind.

@@ -44,8 +44,8 @@ pub use device::{Device, DeviceIndex, Partition, Vendor};
 pub use draft::DraftModel;
 pub use engine_kind::EngineKind;
 pub use facts::{
-    Activity, Consequence, EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation, LogTime,
-    MaxConcurrency, Milestone, NamedFact, Origin, Parallel, RankFailure, Replica, Scope,
+    Activity, Buffer, BufferKind, Consequence, EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation,
+    LogTime, MaxConcurrency, Milestone, NamedFact, Origin, Parallel, RankFailure, Replica, Scope,
 };
 pub use foreign::{escape_controls, on_one_line, shortened, without_controls};
 pub use mixer::{

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use engine::{
-    BenchDocument, EngineDocument, EventDocument, FigureDocument, PlacementDocument, ReportDocument, ReportsDocument,
-    ScopeName, SettingDocument, ValueDocument, event, figure, milestone_name, setting, time_text,
+    BenchDocument, BufferDocument, EngineDocument, EventDocument, FigureDocument, PlacementDocument, ReportDocument,
+    ReportsDocument, ScopeName, SettingDocument, ValueDocument, event, figure, milestone_name, setting, time_text,
 };
 pub use failure::{ConsequenceDocument, FailureDocument, RankFailureDocument, failure};
 

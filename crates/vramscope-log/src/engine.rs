@@ -6,7 +6,7 @@ mod failures;
 
 use std::time::Duration;
 
-use vramscope_core::{Event, Failure, Generation, LogTime, Milestone, Origin, Scope};
+use vramscope_core::{Buffer, EngineKind, Event, Failure, Generation, LogTime, Milestone, Origin, Scope};
 
 use crate::figure::{Figure, Value};
 use crate::key::Key;
@@ -59,6 +59,10 @@ pub(crate) struct Marks {
 /// One engine under construction.
 #[derive(Debug, Default)]
 pub(crate) struct Engine {
+    /// Which one, where a room of its own reads it; that of all others is told from what was read.
+    pub(crate) kind: Option<EngineKind>,
+    /// It said something that only the first engine says.
+    pub(crate) is_told: bool,
     pub(crate) first_line: u64,
     pub(crate) last_line: u64,
     pub(crate) first_clock: Option<(LogTime, u64)>,
@@ -81,6 +85,8 @@ pub(crate) struct Engine {
     pub(crate) bench: Bench,
     pub(crate) notes: Vec<ParseNote>,
     pub(crate) newsroom: Newsroom,
+    /// Memory by what it holds and where it lies.
+    pub(crate) buffers: Vec<Buffer>,
 }
 
 impl Engine {
@@ -91,7 +97,8 @@ impl Engine {
 
     /// Whether nothing but noise has been read.
     pub(crate) fn is_empty(&self) -> bool {
-        self.figures.is_empty()
+        self.kind.is_none()
+            && self.figures.is_empty()
             && self.settings.is_empty()
             && self.generation.is_none()
             && self.events.is_empty()
@@ -117,6 +124,7 @@ impl Engine {
                 value,
                 resolution,
                 scope: Scope::PerRank,
+                place: None,
                 origin: place.origin(),
                 at: place.at,
                 repeated: place.repeated,
@@ -126,7 +134,7 @@ impl Engine {
         }
     }
 
-    fn room_for(&mut self, key: Key, place: &Place<'_>) -> bool {
+    pub(crate) fn room_for(&mut self, key: Key, place: &Place<'_>) -> bool {
         let slot = match self.counts.iter().position(|(k, _)| *k == key) {
             Some(slot) => slot,
             None => {
@@ -222,7 +230,7 @@ impl Engine {
     /// Adds a failure, or what another process tells of one.
     pub(crate) fn fail(&mut self, statement: Statement) {
         let open = self.newsroom.is_open();
-        let advice = open.then(|| crate::advice(&statement.failure, &crate::vllm::facts::facts(self)));
+        let advice = open.then(|| crate::advice(&statement.failure, &crate::log_report::facts(self)));
         let news = advice.map(|advice| News::Failure { failure: statement.failure.clone(), advice });
         if self.failures.add(statement)
             && let Some(news) = news

@@ -62,6 +62,8 @@ pub struct Figure {
     pub resolution: Option<f64>,
     /// For which ranks it speaks.
     pub scope: Scope,
+    /// Where the memory lies, by the engine's name for it (`CUDA0`, `CPU`), of engines that say so.
+    pub place: Option<String>,
     /// Where it stands.
     pub origin: Origin,
     /// When it was printed.

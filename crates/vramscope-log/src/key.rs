@@ -326,6 +326,151 @@ keys! {
     /// The worker's tensor-parallel rank.
     TpRank = "tp_rank": Count,
 
+    /// Where the amounts of the line lie, by the engine's name for it.
+    Place = "place": Word,
+    /// What a device is called.
+    DeviceName = "device_name": Text,
+    /// The whole KV cache of one model, on all places together.
+    KvTotal = "kv_total": Memory,
+    /// Keys of the KV cache.
+    KvKeys = "kv_keys": Memory,
+    /// Values of the KV cache.
+    KvValues = "kv_values": Memory,
+    /// Tokens that a part of the cache for windowed layers holds.
+    KvWindowTokens = "kv_window_tokens": Count,
+    /// What the cache takes for each of several states that it may have.
+    KvOfState = "kv_of_state": Memory,
+    /// A second pool of the KV cache, in host memory.
+    KvHostPool = "kv_host_pool": Memory,
+    /// Address space set aside for a pool, which is no memory yet.
+    KvAddressSpace = "kv_address_space": Memory,
+    /// State of recurrent layers.
+    RecurrentState = "recurrent_state": Memory,
+    /// The same, on all places together.
+    RecurrentTotal = "recurrent_total": Memory,
+    /// How many states of recurrent layers there is room for.
+    StateSlots = "state_slots": Count,
+    /// What one step computes with.
+    ComputeBuffer = "compute_buffer": Memory,
+    /// The part of it that lies on the device.
+    ComputeScratch = "compute_scratch": Memory,
+    /// What a step leaves: logits and embeddings.
+    OutputBuffer = "output_buffer": Memory,
+    /// Weights of what turns images or sound into tokens.
+    ProjectorWeights = "projector_weights": Memory,
+    /// Weights and KV cache together.
+    WeightsWithKv = "weights_with_kv": Memory,
+    /// All that the engine holds.
+    HeldTotal = "held_total": Memory,
+    /// Weights within that, when the engine ends.
+    HeldWeights = "held_weights": Memory,
+    /// Caches within that.
+    HeldContext = "held_context": Memory,
+    /// Compute buffers within that.
+    HeldCompute = "held_compute": Memory,
+    /// Free on the device beside that.
+    HeldFree = "held_free": Memory,
+    /// What of the device is neither free nor known to the engine.
+    Unaccounted = "unaccounted": Memory,
+    /// A plan, before anything is allocated: all of it.
+    PlannedTotal = "planned_total": Memory,
+    /// Weights of a plan.
+    PlannedWeights = "planned_weights": Memory,
+    /// Those of them that every layer has.
+    PlannedRepeating = "planned_weights_repeating": Memory,
+    /// Those of them that no layer has.
+    PlannedNonRepeating = "planned_weights_nonrepeating": Memory,
+    /// Caches of a plan, KV and state together.
+    PlannedContext = "planned_context": Memory,
+    /// The KV cache of a plan.
+    PlannedKv = "planned_kv_cache": Memory,
+    /// Compute buffers of a plan.
+    PlannedCompute = "planned_compute": Memory,
+    /// Compute buffers of a plan that has only part of the model on the device.
+    PlannedComputePartial = "planned_compute_partial": Memory,
+    /// What a plan takes where only part of the model is on the device.
+    PlannedPartial = "planned_partial": Memory,
+    /// Weights of what turns images into tokens, of a plan.
+    PlannedProjector = "planned_projector_weights": Memory,
+    /// Free on the device by a plan.
+    PlannedFree = "planned_free": Memory,
+    /// What a device takes by a plan.
+    PlannedOnDevice = "planned_on_device": Memory,
+    /// Layers on a device by a plan.
+    PlannedLayers = "planned_layers": Count,
+    /// Layers on devices.
+    LayersOnDevice = "layers_on_device": Count,
+    /// Layers of the model.
+    Layers = "layers": Count,
+    /// Parts into which a step's graph is cut; more than two mean that part of the model is computed on the host.
+    GraphSplits = "graph_splits": Count,
+    /// How the weights are stored.
+    Quantization = "quantization": Text,
+    /// Requests that the engine serves at once.
+    Slots = "slots": Count,
+    /// Tokens of one of them.
+    SlotTokens = "slot_tokens": Count,
+    /// Tokens of all of them together.
+    ContextTokens = "context_tokens": Count,
+    /// Tokens in one step, as asked for.
+    BatchTokens = "batch_tokens": Count,
+    /// Tokens that are computed at once.
+    MicroBatchTokens = "micro_batch_tokens": Count,
+    /// Whether requests share one cache.
+    KvUnified = "kv_unified": Word,
+    /// Whether attention is computed without its matrix: `1`, `auto`, `enabled`.
+    FlashAttention = "flash_attention": Word,
+    /// How much the engine prints.
+    Verbosity = "verbosity": Count,
+    /// Host memory that old prompts may take.
+    PromptCacheLimit = "prompt_cache_limit": Memory,
+    /// Free on the device that counts for the engine, after what it leaves free.
+    FreeForEngine = "free_for_engine": Memory,
+    /// What the engine leaves free.
+    LeftFree = "left_free": Memory,
+    /// What a person has it leave free beyond that.
+    LeftFreeMore = "left_free_more": Memory,
+    /// Memory of the host.
+    HostMemory = "host_memory": Memory,
+    /// Free memory of the host.
+    HostFree = "host_free": Memory,
+    /// Free memory of the host's swap.
+    SwapFree = "swap_free": Memory,
+    /// What memory is counted with: the library of the device.
+    Library = "library": Word,
+    /// Communication between ranks, and what the driver sets up, as free memory fell.
+    Communication = "communication": Memory,
+    /// Free on the device before weights are loaded.
+    FreeBeforeWeights = "free_before_weights": Memory,
+    /// Free on the device when weights are loaded.
+    FreeAfterWeights = "free_after_weights": Memory,
+    /// Free on the device when pools are allocated.
+    FreeAfterPools = "free_after_pools": Memory,
+    /// Free on the device before graphs are captured.
+    FreeBeforeGraphs = "free_before_graphs": Memory,
+    /// Free on the device when graphs are captured.
+    FreeAfterGraphs = "free_after_graphs": Memory,
+    /// Free on the device when the engine is ready.
+    FreeAtReady = "free_at_ready": Memory,
+    /// Free memory of the host when the engine is ready.
+    HostFreeAtReady = "host_free_at_ready": Memory,
+    /// Tokens of one chunk of a prompt; absent where it is off.
+    ChunkTokens = "chunk_tokens": Count,
+    /// Most tokens of prompts in one step.
+    PrefillTokens = "max_prefill_tokens": Count,
+    /// Tokens in use of the KV cache.
+    UsedTokens = "used_tokens": Count,
+    /// KV cache in use, a share of the pool.
+    KvUsage = "kv_usage": Number,
+    /// Most tokens of all requests in flight, where nothing was measured.
+    MaxBatchTotalTokens = "max_batch_total_tokens": Count,
+    /// The share of the device that weights and pools may take, in a failure.
+    FailShare = "fail_memory_share": Number,
+    /// The least share with which it would start, in a failure.
+    FailLeastShare = "fail_least_memory_share": Number,
+    /// Prompt tokens for which there was no memory, in a failure.
+    FailPrefillTokens = "fail_prefill_tokens": Count,
+
     /// A number that nobody asks for.
     Ignored = "ignored": Number,
     /// A figure of memory that is known and not a fact of its own.

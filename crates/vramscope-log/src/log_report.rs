@@ -1,6 +1,6 @@
 //! The result of reading a log.
 
-use vramscope_core::EngineFacts;
+use vramscope_core::{EngineFacts, EngineKind};
 
 use crate::engine::Engine;
 use crate::figure::Figure;
@@ -10,9 +10,10 @@ use crate::report::Report;
 use crate::unknown::UnknownLine;
 use crate::vllm::bench::{BenchKind, BenchValue};
 use crate::vllm::contradiction;
+use crate::vllm::meaning;
 use crate::vllm::settings::Setting;
 use crate::vllm::worker::Placement;
-use crate::vllm::{facts, meaning};
+use crate::{llama_cpp, ollama, sglang, tgi, vllm};
 
 /// Everything that a log says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -66,19 +67,54 @@ impl LogReport {
     pub(crate) fn of(router: Router, mut notes: Vec<ParseNote>, lines: u64, unknown: Option<Vec<UnknownLine>>) -> Self {
         let (engines, dropped) = router.into_engines();
         notes.extend(dropped);
-        let engines = engines.into_iter().filter(|engine| !engine.is_empty()).map(engine_report).collect();
+        let mut engines: Vec<EngineReport> =
+            engines.into_iter().filter(|engine| !engine.is_empty()).map(engine_report).collect();
+        // Libraries that engines share print a line of their own before the engine does.
+        if engines.iter().any(|engine| engine.facts.engine.is_some()) {
+            engines.retain(|engine| engine.facts.engine.is_some() || !engine.facts.failures.is_empty());
+        }
+        engines.sort_by_key(|engine| engine.first_line);
         Self { engines, notes, lines, unknown }
     }
 }
 
+/// The facts of an engine but its failures.
+pub(crate) fn facts(engine: &Engine) -> EngineFacts {
+    match engine.kind {
+        Some(EngineKind::LlamaCpp) => llama_cpp::facts::facts(engine),
+        Some(EngineKind::Ollama) => ollama::facts::facts(engine),
+        Some(EngineKind::SgLang) => sglang::facts::facts(engine),
+        Some(EngineKind::Tgi) => tgi::facts::facts(engine),
+        _ => vllm::facts::facts(engine),
+    }
+}
+
+/// Remarks of an engine that has a room of its own.
+fn notes(engine: &Engine) -> Vec<ParseNote> {
+    match engine.kind {
+        Some(EngineKind::LlamaCpp) => llama_cpp::facts::notes(engine),
+        Some(EngineKind::Tgi) => tgi::facts::notes(engine),
+        _ => Vec::new(),
+    }
+}
+
 fn engine_report(mut engine: Engine) -> EngineReport {
-    engine.settle_scopes();
+    let others = engine.kind.is_some();
+    if !others {
+        engine.settle_scopes();
+    }
     let failures = engine.settled_failures();
-    let contradictions = contradiction::notes(&engine);
+    let contradictions = if others { Vec::new() } else { contradiction::notes(&engine) };
     engine.notes.extend(contradictions);
-    let corrections = meaning::corrections(&engine);
-    let mut facts = facts::facts(&engine);
+    // What a log lacks is said before what it holds.
+    let first = notes(&engine);
+    engine.notes.splice(0..0, first);
+    let corrections = if others { Vec::new() } else { meaning::corrections(&engine) };
+    let mut facts = facts(&engine);
     facts.failures = failures;
+    for failure in &mut facts.failures {
+        failure.engine = facts.engine;
+    }
     EngineReport {
         first_line: engine.first_line,
         last_line: engine.last_line,

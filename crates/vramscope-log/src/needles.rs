@@ -16,13 +16,18 @@ const EXTRA: &[&str] = &[
     "NotImplementedError",
     // What a traceback says that the engine was at.
     "in wake_up",
-    "in capture_model",
+    // Of `in capture_model`, and of formats.
+    "captur",
     "Traceback (most",
     // What the server says before the traceback of a request.
     "in ASGI application",
     // Bars of the engine's own benchmark.
     " iterations:",
 ];
+
+/// Texts by which another engine is told where a log goes on with one: it announces itself by a line that holds one of
+/// them. The beginning of a log is looked at for more.
+const SIGNS: &[&str] = &["load_tensors: ", "ServerArgs(", "text_generation_launcher", "level=INFO source="];
 
 /// Texts that matter where a container runtime writes the log: it cuts long lines in two.
 const RUNTIME: &[&str] = &[" stdout P ", " stderr P "];
@@ -43,6 +48,8 @@ pub(crate) struct Needles {
     search: Search,
     /// For each needle, the formats that hold it, by their place in the table.
     formats: Vec<Vec<usize>>,
+    /// For each needle, whether another engine is told by it.
+    signs: Vec<bool>,
 }
 
 /// The vector search, or an automaton on machines that lack it.
@@ -54,9 +61,9 @@ enum Search {
     None,
 }
 
-static NEEDLES: LazyLock<Needles> = LazyLock::new(|| Needles::of(EXTRA));
-static WITH_RUNTIME: LazyLock<Needles> = LazyLock::new(|| Needles::of(&[EXTRA, RUNTIME].concat()));
-static WITH_FIGURES: LazyLock<Needles> = LazyLock::new(|| Needles::of(&[EXTRA, RUNTIME, FIGURES].concat()));
+static NEEDLES: LazyLock<Needles> = LazyLock::new(|| Needles::of(&[EXTRA, SIGNS].concat()));
+static WITH_RUNTIME: LazyLock<Needles> = LazyLock::new(|| Needles::of(&[EXTRA, SIGNS, RUNTIME].concat()));
+static WITH_FIGURES: LazyLock<Needles> = LazyLock::new(|| Needles::of(&[EXTRA, SIGNS, RUNTIME, FIGURES].concat()));
 
 impl Needles {
     /// The needles of all formats.
@@ -97,6 +104,7 @@ impl Needles {
         }
         let order = dealt(&needles);
         let needles: Vec<&str> = order.iter().map(|place| needles[*place]).collect();
+        let signs = needles.iter().map(|needle| SIGNS.contains(needle)).collect();
         let formats = order.iter().map(|place| std::mem::take(&mut formats[*place])).collect();
         let packed =
             packed::Config::new().match_kind(packed::MatchKind::LeftmostFirst).builder().extend(&needles).build();
@@ -104,7 +112,7 @@ impl Needles {
             Some(searcher) => Search::Packed(searcher),
             None => aho_corasick::AhoCorasick::new(&needles).map_or(Search::None, Search::Automaton),
         };
-        Self { search, formats }
+        Self { search, formats, signs }
     }
 
     /// The first needle at or after `at`: which one, and where.
@@ -120,6 +128,11 @@ impl Needles {
             }
             Search::None => (at < text.len()).then_some((usize::MAX, at)),
         }
+    }
+
+    /// Whether another engine is told by this needle.
+    pub(crate) fn is_sign(&self, needle: usize) -> bool {
+        self.signs.get(needle).copied().unwrap_or(false)
     }
 
     /// The formats that a text may have, in the order of the table.

@@ -3,6 +3,7 @@
 use crate::log_report::LogReport;
 use crate::news::News;
 use crate::note::ParseNote;
+use crate::others;
 use crate::reader::{Gap, Reader};
 use crate::wrap::{self, Unwrapper};
 
@@ -64,6 +65,8 @@ impl LogParser {
     pub fn following() -> Self {
         let mut parser = Self::with(false);
         parser.reader.router.follow();
+        // What was passed over cannot be read again: each line is asked for from the first on.
+        parser.reader.others.open();
         parser.following = true;
         parser
     }
@@ -132,6 +135,7 @@ impl LogParser {
         }
         self.reader.end(lines.max(1));
         let mut notes = std::mem::take(&mut self.reader.notes);
+        notes.extend(self.reader.others.notes());
         if self.overlong_lines.0 > 0 {
             let (lines, first) = self.overlong_lines;
             notes.push(ParseNote::new(
@@ -146,12 +150,24 @@ impl LogParser {
     /// If the beginning shows that a terminal has wrapped the lines, reads it again as such.
     fn judge_head(&mut self) {
         let Some(head) = self.head.take() else { return };
-        let Some(layout) = wrap::layout(&head).filter(|_| !self.following) else { return };
+        let others = !self.following && others::may_be_in(&head);
+        let Some(layout) = wrap::layout(&head).filter(|_| !self.following) else {
+            if others {
+                *self = Self { head: None, looked: true, ..Self::with(self.keep_unknown) };
+                self.reader.look_at_head(&head);
+                self.reader.others.open();
+                self.feed(&head);
+            }
+            return;
+        };
         let place = if layout.framed { "in a frame of" } else { "at" };
         let text = format!("lines are wrapped {place} {} columns; they have been put together again", layout.width);
         *self =
             Self { head: None, looked: true, unwrapper: Some(Unwrapper::new(layout)), ..Self::with(self.keep_unknown) };
         self.reader.notes.push(ParseNote::new(0, text));
+        if others {
+            self.reader.others.open();
+        }
         self.feed(&head);
     }
 
@@ -211,7 +227,10 @@ impl LogParser {
             let start = if self.reader.wants_next() {
                 done
             } else {
-                let Some((_, at)) = self.reader.needles.find(block, done) else { break };
+                let Some((needle, at)) = self.reader.needles.find(block, done) else { break };
+                if self.reader.needles.is_sign(needle) {
+                    self.reader.others.open();
+                }
                 memchr::memrchr2(b'\n', b'\r', &block[done..at]).map_or(done, |before| done + before + 1)
             };
             let gap = Gap { text: trimmed(&block[done..start]), line: self.line };

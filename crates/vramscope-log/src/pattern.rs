@@ -3,7 +3,7 @@
 //! - Text stands for itself; a space stands for any run of spaces.
 //! - `{key}` reads a value of the key's kind; `{key~2}` one that was rounded to two digits and printed without its
 //!   trailing zeros, as Python does with `round(x, 2)`; `{key=}` memory in GiB whose unit the line leaves out, and
-//!   `{key=B}` memory in bytes.
+//!   `{key=B}` and `{key=M}` memory in bytes and in MiB.
 //! - `{a|b}` is one of several texts; `{..}` skips to what follows; `{$}` is the end of the line.
 //! - `[[…]]` is a part that may be absent.
 //!
@@ -149,6 +149,7 @@ fn braces(inside: &'static str) -> Result<Element, String> {
         None => (inside, None),
         Some((rest, "")) => (rest, Some(ByteUnit::GiB)),
         Some((rest, "B")) => (rest, Some(ByteUnit::B)),
+        Some((rest, "M")) => (rest, Some(ByteUnit::MiB)),
         Some((_, unit)) => return Err(format!("`{unit}` is no unit that a line can leave out")),
     };
     let (name, rounded) = match rest.split_once('~') {
@@ -302,6 +303,15 @@ fn read(key: Key, how: How, rest: &[Element], text: &str, at: usize, captured: &
     walk(rest, text, end, captured)
 }
 
+/// A text that is the value of a key.
+pub(crate) fn value(key: Key, text: &str) -> Option<Captured> {
+    let mut captured = Vec::new();
+    match read(key, How::default(), &[], text, 0, &mut captured) {
+        Step::To(_) => captured.pop(),
+        Step::Cut | Step::No => None,
+    }
+}
+
 /// Whether a match cannot end here.
 fn needs_more(rest: &[Element]) -> bool {
     rest.iter().any(|element| !matches!(element, Element::Optional(_) | Element::Skip | Element::End))
@@ -342,7 +352,12 @@ fn memory(text: &str, how: How) -> Option<(Memory, f64, usize)> {
         // What is no GiB says so, for those who show the number as it was printed.
         _ => {
             let unit = how.unprinted.unwrap_or(ByteUnit::GiB);
-            (unit, (unit == ByteUnit::B).then(|| "bytes".to_owned()), n.len)
+            let named = match unit {
+                ByteUnit::B => Some("bytes"),
+                ByteUnit::MiB => Some("MiB"),
+                _ => None,
+            };
+            (unit, named.map(str::to_owned), n.len)
         }
     };
     let scale = unit_bytes(unit);

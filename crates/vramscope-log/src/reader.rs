@@ -13,6 +13,7 @@ use vramscope_core::LogTime;
 use crate::engine::{Frame, Place};
 use crate::needles::Needles;
 use crate::note::ParseNote;
+use crate::others::{Heard, Others};
 use crate::record::{self, Record};
 use crate::unknown::Unknown;
 use crate::vllm::failure;
@@ -39,6 +40,8 @@ pub(crate) struct Gap<'a> {
 pub(crate) struct Reader {
     pub(crate) needles: &'static Needles,
     pub(crate) router: Router,
+    /// Engines that have rooms of their own.
+    pub(crate) others: Others,
     /// The last clock that was seen, and its line.
     clock: Option<(LogTime, u64)>,
     /// The first clock of the log.
@@ -64,6 +67,7 @@ impl Reader {
         Self {
             needles: if keep_unknown { Needles::with_figures() } else { Needles::get() },
             router: Router::new(),
+            others: Others::default(),
             clock: None,
             first_clock: None,
             request_failed: None,
@@ -88,6 +92,11 @@ impl Reader {
 
     /// Whether the next piece must be read whatever it holds.
     pub(crate) fn wants_next(&self) -> bool {
+        self.others.is_open() || self.asks_for_next()
+    }
+
+    /// Whether the last line of the first engine asks for the next one.
+    fn asks_for_next(&self) -> bool {
         self.result.is_some() || self.joiner.wants_next()
     }
 
@@ -160,6 +169,51 @@ impl Reader {
     }
 
     fn text(&mut self, text: &str, gap: &mut Gap<'_>) {
+        if self.others.is_open() {
+            self.text_of_any(text, gap);
+            return;
+        }
+        self.text_of_first(text, gap);
+    }
+
+    /// A line where engines that have rooms of their own may speak.
+    fn text_of_any(&mut self, text: &str, gap: &mut Gap<'_>) {
+        if self.asks_for_next() {
+            self.text_of_first(text, gap);
+            return;
+        }
+        if let Some(object) = json::object(text).or_else(|| csv::row(text)) {
+            let mut theirs = false;
+            for line in object.message.split(['\n', '\r']).filter(|line| !line.trim().is_empty()) {
+                theirs |= self.is_theirs(&record::plain(line));
+            }
+            if theirs {
+                return;
+            }
+        } else if self.is_theirs(text) {
+            return;
+        }
+        if self.needles.find(text.as_bytes(), 0).is_some() {
+            self.text_of_first(text, gap);
+        } else {
+            self.settle(gap);
+            self.settle(&mut Gap { text: text.as_bytes(), line: self.line });
+        }
+    }
+
+    /// Whether a line is of an engine that has a room of its own, which has read it then.
+    fn is_theirs(&mut self, text: &str) -> bool {
+        let announces = self.needles.candidates(text).begin() && record::has_own_head(text);
+        let heard = self.others.hear(text, self.line, &mut self.router, announces);
+        if heard == Heard::Unread
+            && let Some(unknown) = &mut self.unknown
+        {
+            unknown.offer(text, self.line);
+        }
+        heard != Heard::NotTheirs
+    }
+
+    fn text_of_first(&mut self, text: &str, gap: &mut Gap<'_>) {
         if let Some((joined, owner)) = self.joiner.continued(text) {
             self.again(&joined, owner);
         }
@@ -201,6 +255,7 @@ impl Reader {
             self.first_clock = self.first_clock.or(self.clock);
             self.router.engine(engine).clock(clock, line);
         }
+        self.router.engine(engine).is_told |= is_told(record);
         let place = Place {
             line,
             tag: record.tag,
@@ -261,6 +316,12 @@ impl Reader {
         self.frame = Frame::of(record.message, self.line).or(self.frame);
         self.exception(engine, record, exception, place);
     }
+}
+
+/// Whether a record has a prefix that only the first engine's records have. The line that names the platform is printed
+/// by its library too, which others import.
+fn is_told(record: &Record<'_>) -> bool {
+    record.tag.is_some() || record.level.is_some() && record.file.is_some_and(|file| !file.ends_with("__init__.py"))
 }
 
 /// The clock of a line, looked for where clocks stand.

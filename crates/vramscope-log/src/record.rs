@@ -42,9 +42,9 @@ pub(crate) struct Stream<'a> {
 
 /// What stands around a line.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Wrapper<'a> {
-    clock: Option<LogTime>,
-    stream: Option<&'a str>,
+pub(crate) struct Wrapper<'a> {
+    pub(crate) clock: Option<LogTime>,
+    pub(crate) stream: Option<&'a str>,
     rank: Option<u32>,
 }
 
@@ -325,6 +325,16 @@ fn repeats(message: &str) -> (&str, u32) {
 pub(crate) fn strip_wrappers(text: &str) -> (Option<LogTime>, &str) {
     let (wrapper, rest) = unwrap(text);
     (wrapper.clock, rest)
+}
+
+/// The same, with all that the wrappers state.
+pub(crate) fn unwrapped(text: &str) -> (Wrapper<'_>, &str) {
+    unwrap(text)
+}
+
+/// Whether a line has the head of the first engine's records: a level with a month and a day.
+pub(crate) fn has_own_head(text: &str) -> bool {
+    heads(text).next().is_some()
 }
 
 fn unwrap(text: &str) -> (Wrapper<'_>, &str) {

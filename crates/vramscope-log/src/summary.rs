@@ -57,7 +57,9 @@ fn memory(log: &Log<'_>, summary: &mut Summary) {
     summary.weights_gib = gib(&weights);
     summary.weights_workers = workers(&weights);
     let pools: Vec<&Figure> = log.of(Key::KvPool).collect();
-    summary.kv_cache_gib = gib(&pools);
+    // Where keys and values are printed apart, the fact is their sum.
+    let sums = log.engines().flat_map(|e| &e.facts.kv_pool).map(|f| hundredths(f.value.in_unit(ByteUnit::GiB)));
+    summary.kv_cache_gib = gib(&pools).or_else(|| Some(sums.collect()).filter(|sums: &Vec<f64>| !sums.is_empty()));
     summary.kv_cache_workers = workers(&pools);
     summary.total_gpu_memory_gib =
         log.memories(Key::DeviceTotal).or(log.memories(Key::FailTotal)).and_then(OneOrMany::first);
@@ -73,7 +75,7 @@ fn memory(log: &Log<'_>, summary: &mut Summary) {
     let mixed = log.of(Key::PeakWithGraphs).chain(log.of(Key::TorchGrowth)).next().is_some();
     summary.activations_gib = if mixed {
         let peaks = log.engines().flat_map(|e| &e.facts.activation_peak);
-        OneOrMany::of(peaks.map(|f| (f.value.in_unit(ByteUnit::GiB) * 100.0).round() / 100.0).collect())
+        OneOrMany::of(peaks.map(|f| hundredths(f.value.in_unit(ByteUnit::GiB))).collect())
     } else {
         log.memories(Key::ActivationPeak).or(log.memories(Key::ActivationSummary))
     };
@@ -82,6 +84,10 @@ fn memory(log: &Log<'_>, summary: &mut Summary) {
     summary.cuda_graph_capture_secs = OneOrMany::of(log.numbers(Key::CaptureSecs).collect());
     summary.cuda_graph_estimated_gib =
         log.memories(Key::GraphsEstimated).or(log.memories(Key::GraphPoolEstimated)).and_then(OneOrMany::first);
+}
+
+fn hundredths(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
 }
 
 /// The whole input.

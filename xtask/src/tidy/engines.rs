@@ -5,14 +5,21 @@
 const WORDS: &[(&str, &str)] = &[
     ("vllm", "vllm"),
     ("sglang", "sglang"),
-    ("llamacpp", "llamacpp"),
-    ("llama.cpp", "llamacpp"),
+    ("llamacpp", "llama_cpp"),
+    ("llama_cpp", "llama_cpp"),
+    ("llama.cpp", "llama_cpp"),
     ("ollama", "ollama"),
+    ("text_generation", "tgi"),
 ];
 
 /// Where an engine is spelled outside its rooms, and why.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("vramscope-core/src/engine_kind.rs", "vllm", "the list of engines"),
+    ("vramscope-core/src/engine_kind.rs", "llama.cpp", "the same"),
+    ("vramscope-core/src/engine_kind.rs", "llamacpp", "the same"),
+    ("vramscope-core/src/engine_kind.rs", "ollama", "the same"),
+    ("vramscope-core/src/engine_kind.rs", "sglang", "the same"),
+    ("vramscope-log/src/needles.rs", "text_generation_launcher", "a text by which an engine is told"),
     ("vramscope-runs/src/args_file.rs", "vllm", "a key of recordings"),
     ("vramscope-runs/src/layout.rs", "vllm", "a file name of recordings"),
     ("vramscope-schema/src/", "vllm_internal_metrics", "a compatibility key of the profile"),
@@ -66,11 +73,14 @@ fn in_room(inside: &str, room: &str) -> bool {
 /// Whether the word is still there without what leads into the room, the enum's own name, and what is allowed.
 fn is_spelled(name: &str, line: &str, word: &str, room: &str) -> bool {
     let ways = [
-        format!("enginekind::{room}"),
+        format!("enginekind::{}", room.replace('_', "")),
+        format!("self::{}", room.replace('_', "")),
         format!("{room}::"),
         format!("mod {room};"),
         format!("::{room};"),
         format!("::{{{room}"),
+        // One of several rooms: `use crate::{llama_cpp, ollama};`.
+        format!(", {room}"),
     ];
     let mut rest = line.to_owned();
     for way in ways {

@@ -1,6 +1,6 @@
 //! Every fact of an engine by its name: the one list that documents are made of.
 
-use super::{EngineFacts, Fact, Origin, Scope};
+use super::{BufferKind, EngineFacts, Fact, Origin, Scope};
 use crate::Bytes;
 
 /// The value of a fact. It is matched without a rest: who adds a kind of value must say how documents spell it.
@@ -66,6 +66,7 @@ impl EngineFacts {
             ("requested", &self.requested),
             ("initial_free", &self.initial_free),
             ("device_total", &self.device_total),
+            ("free_at_ready", &self.free_at_ready),
         ];
         let asked = [("kv_cache_memory", &self.kv_cache_memory), ("cpu_offload", &self.cpu_offload)];
         let of_ranks = [("num_gpu_blocks", "blocks", &self.gpu_blocks), ("kv_cache_tokens", "tokens", &self.kv_tokens)];
@@ -75,6 +76,8 @@ impl EngineFacts {
             ("max_num_seqs", "count", &self.max_num_seqs),
             ("block_size", "tokens", &self.block_size),
             ("peak_running_requests", "count", &self.peak_running),
+            ("layers_on_device", "count", &self.layers_on_device),
+            ("layers", "count", &self.layers),
         ];
         let parallel = [
             ("tensor_parallel_size", &self.parallel.tensor),
@@ -91,6 +94,13 @@ impl EngineFacts {
         });
         let memory = memory.into_iter().flat_map(|(name, list)| {
             list.iter().map(move |fact| NamedFact::of(name, fact, FactValue::Memory(fact.value, fact.resolution)))
+        });
+        let buffers = self.buffers.iter().map(|buffer| {
+            let name = match (buffer.planned, buffer.kind) {
+                (false, kind) => kind.name(),
+                (true, kind) => planned_name(kind),
+            };
+            NamedFact::of(name, &buffer.amount, FactValue::Memory(buffer.amount.value, buffer.amount.resolution))
         });
         let asked = asked.into_iter().filter_map(|(name, fact)| {
             let fact = fact.as_ref()?;
@@ -115,7 +125,30 @@ impl EngineFacts {
             let value = FactValue::Number(fact.value.factor, "count", fact.resolution.map(|step| step.factor));
             NamedFact::of("max_concurrency", fact, value)
         });
-        words.chain(memory).chain(asked).chain(of_ranks).chain(sizes).chain(parallel).chain(shares).chain(factors)
+        words
+            .chain(memory)
+            .chain(buffers)
+            .chain(asked)
+            .chain(of_ranks)
+            .chain(sizes)
+            .chain(parallel)
+            .chain(shares)
+            .chain(factors)
+    }
+}
+
+/// The name of a buffer that is planned and not allocated.
+const fn planned_name(kind: BufferKind) -> &'static str {
+    match kind {
+        BufferKind::Weights => "planned_weights",
+        BufferKind::ProjectorWeights => "planned_projector_weights",
+        BufferKind::KvCache => "planned_kv_cache",
+        BufferKind::RecurrentState => "planned_recurrent_state",
+        BufferKind::Compute => "planned_compute",
+        BufferKind::Output => "planned_output",
+        BufferKind::Graphs => "planned_graphs",
+        BufferKind::Communication => "planned_communication",
+        BufferKind::Total => "planned_total",
     }
 }
 

@@ -1,7 +1,7 @@
 //! The report of one engine start, as JSON.
 
 use serde::{Deserialize, Serialize};
-use vramscope_core::{Event, LogTime, Milestone, Scope};
+use vramscope_core::{Buffer, EngineKind, Event, LogTime, Milestone, Scope};
 
 use super::NoteDocument;
 use super::failure::{FailureDocument, failure};
@@ -19,11 +19,18 @@ pub struct EngineDocument {
     pub first_line: u64,
     /// The last line of it.
     pub last_line: u64,
+    /// Which engine it is, by its name in `engine_type` of profiles, or `unknown`; absent of the one that documents knew
+    /// before they named any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// Which stage of a model it serves, where several engines serve one model together (vLLM-Omni).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<u32>,
     /// Every figure as printed, in order of appearance.
     pub figures: Vec<FigureDocument>,
+    /// Memory by what it holds and where it lies, of engines that print it so. Buffers of one kind and place add up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buffers: Vec<BufferDocument>,
     /// Configuration and arguments that bear on memory and time, from every line that states them.
     pub settings: Vec<SettingDocument>,
     /// What happened, in the order of the log.
@@ -41,6 +48,34 @@ pub struct EngineDocument {
     pub corrections: Vec<NoteDocument>,
     /// Remarks: contradictions, and what was left out.
     pub notes: Vec<NoteDocument>,
+}
+
+/// Memory that an engine names by what it holds and where it lies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct BufferDocument {
+    /// What it holds: `weights`, `projector_weights`, `kv_cache`, `recurrent_state`, `compute`, `output`, `graphs`,
+    /// `communication`; `total` where the engine says no more.
+    pub kind: String,
+    /// Where it lies, by the engine's name for it (`CUDA0`, `CPU_Mapped`); absent where the line names no place, which is
+    /// the device of the rank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Whether that is memory of the host.
+    pub on_host: bool,
+    /// It belongs to a second model that drafts tokens for the first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_draft: bool,
+    /// A plan that was made before anything was allocated; it is no part of what is.
+    pub planned: bool,
+    /// Bytes.
+    pub bytes: u64,
+    /// The rank, where one printed it for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
+    /// The line, counted from 1.
+    pub line: u64,
 }
 
 /// For which ranks a value speaks.
@@ -75,6 +110,9 @@ pub struct FigureDocument {
     /// The rank, where the scope is one rank.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<u32>,
+    /// Where the memory lies, by the engine's name for it (`CUDA0`, `CPU`), of engines that say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// The process tag on the line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
@@ -259,7 +297,9 @@ impl EngineDocument {
         Self {
             first_line: engine.first_line,
             last_line: engine.last_line,
+            engine: named(facts.engine),
             stage: engine.stage,
+            buffers: facts.buffers.iter().map(buffer).collect(),
             figures: engine.figures.iter().map(figure).collect(),
             settings: engine.settings.iter().map(setting).collect(),
             events: engine.facts.events.iter().map(event).collect(),
@@ -276,6 +316,31 @@ impl EngineDocument {
             corrections: engine.corrections.iter().map(note).collect(),
             notes: engine.notes.iter().map(note).collect(),
         }
+    }
+}
+
+/// The name of an engine in a document, where it has one.
+fn named(engine: Option<EngineKind>) -> Option<String> {
+    match engine {
+        Some(EngineKind::Vllm) => None,
+        Some(other) => Some(other.name().to_owned()),
+        None => Some("unknown".to_owned()),
+    }
+}
+
+fn buffer(buffer: &Buffer) -> BufferDocument {
+    BufferDocument {
+        kind: buffer.kind.name().to_owned(),
+        place: buffer.place.clone(),
+        on_host: buffer.on_host,
+        of_draft: buffer.of_draft,
+        planned: buffer.planned,
+        bytes: buffer.amount.value.get(),
+        rank: match buffer.amount.scope {
+            Scope::ThisRank(rank) => Some(rank),
+            Scope::PerRank | Scope::AllRanks => None,
+        },
+        line: buffer.amount.origin.line,
     }
 }
 
@@ -297,6 +362,7 @@ pub fn figure(figure: &Figure) -> FigureDocument {
         resolution: figure.resolution,
         scope,
         rank,
+        place: figure.place.clone(),
         worker: figure.origin.worker.clone(),
         line: figure.origin.line,
         at: figure.at.map(time_text),

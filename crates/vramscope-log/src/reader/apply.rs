@@ -36,6 +36,10 @@ impl Reader {
         }
         let line = place.line;
         let state = self.router.engine(engine);
+        // An allocator's words are those of every engine that uses it, and so is the line that names the platform.
+        let shared = matches!(format.row.effect, Effect::Fails(fails) if fails.is_exhausted())
+            || !captured.is_empty() && captured.iter().all(|c| c.key == Key::Platform);
+        state.is_told |= !shared;
         match format.row.effect {
             Effect::None | Effect::Known => {}
             Effect::Backend if !captured.iter().any(names_attention) => return,
@@ -83,7 +87,7 @@ impl Reader {
             Effect::Fails(fails) => {
                 let heart = failure::heart(record.message);
                 let (kind, message) = (failure::kind(fails, &captured), failure::message(record.message));
-                let mut failure = Failure::new(Some(rows::ENGINE), kind, message, place.origin());
+                let mut failure = Failure::new(state.is_told.then_some(rows::ENGINE), kind, message, place.origin());
                 failure.rank = place.rank.or_else(|| count(&captured, Key::FailRank));
                 if let Some(killed) = failure::killed(&captured) {
                     let tag = state.tag_of(killed.pid).map(str::to_owned);
@@ -247,7 +251,8 @@ impl Reader {
                 return;
             }
             let retold = failure::heart(record.message).retold;
-            let mut failure = Failure::new(Some(rows::ENGINE), FailureKind::Other, message, place.origin());
+            let told = self.router.engine(engine).is_told.then_some(rows::ENGINE);
+            let mut failure = Failure::new(told, FailureKind::Other, message, place.origin());
             failure.rank = place.rank;
             self.router.engine(engine).fail(Statement { failure, retold, may_pass: false, at: place.at });
         }

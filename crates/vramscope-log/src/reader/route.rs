@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use vramscope_core::LogTime;
+use vramscope_core::{EngineKind, LogTime};
 
 use crate::engine::{Engine, Place};
 use crate::news::{News, Newsroom};
@@ -103,6 +103,10 @@ impl Router {
         let new = process.filter(|_| known.is_none() && self.pids.len() < MAX_PIDS);
         self.pids.extend(new.map(|process| (process, engine)));
         self.current = engine;
+        // One that had the log's beginning in its name begins where its first line stands.
+        if self.engine(engine).is_empty() && self.engines.iter().any(|other| other.kind.is_some()) {
+            self.engine(engine).first_line = line;
+        }
         self.engine(engine).last_line = line;
         engine
     }
@@ -124,7 +128,21 @@ impl Router {
     /// Where a stream is.
     fn at(&self, stream: Stream<'_>) -> usize {
         let own = self.streams.iter().find(|(program, _)| program.is(stream)).map(|(_, engine)| *engine);
-        own.unwrap_or(if stream.name.is_none() { self.engines.len() - 1 } else { 0 })
+        let last = || self.engines.iter().rposition(|engine| engine.kind.is_none()).unwrap_or(0);
+        own.unwrap_or_else(|| if stream.name.is_none() { last() } else { 0 })
+    }
+
+    /// A new engine that has a room of its own.
+    pub(crate) fn open_other(&mut self, kind: EngineKind, line: u64) -> usize {
+        let new = self.open(self.current, line, None);
+        self.engine(new).kind = Some(kind);
+        new
+    }
+
+    /// A line of an engine that has a room of its own.
+    pub(crate) fn go_to(&mut self, engine: usize, line: u64) {
+        self.current = engine;
+        self.engine(engine).last_line = line;
     }
 
     /// The engine of a record's stage. Each stage is an engine, also where the log lacks the line that announces it.

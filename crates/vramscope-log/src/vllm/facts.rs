@@ -17,7 +17,7 @@ use crate::vllm::{meaning, rows};
 /// All facts of an engine but its failures, which are settled at its end.
 pub(crate) fn facts(engine: &Engine) -> EngineFacts {
     let mut facts = EngineFacts::default();
-    facts.engine = Some(rows::ENGINE);
+    facts.engine = engine.is_told.then_some(rows::ENGINE);
     identity(engine, &mut facts);
     arguments(engine, &mut facts);
     memory(engine, &mut facts);

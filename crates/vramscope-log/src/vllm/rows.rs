@@ -188,6 +188,8 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KnownFormat {
+    /// The engine that prints it.
+    pub engine: EngineKind,
     /// The engine's releases that print it, `first-last`; an end that is open is empty.
     pub versions: &'static str,
     /// The text, with the values as `{key}`, parts that may be absent in `[[ ]]`, and `{..}` for any text.
@@ -196,7 +198,9 @@ pub struct KnownFormat {
 
 /// All formats that this release of the crate knows, in the order in which they are tried.
 pub fn known_formats() -> impl Iterator<Item = KnownFormat> {
-    formats().iter().map(|f| KnownFormat { versions: f.row.versions, pattern: f.row.pattern })
+    let own =
+        formats().iter().map(|f| KnownFormat { engine: ENGINE, versions: f.row.versions, pattern: f.row.pattern });
+    own.chain(crate::others::known_formats())
 }
 
 /// All formats.
@@ -286,7 +290,8 @@ mod tests {
         let read: Vec<Key> = rows().flat_map(|row| Pattern::compile(row.pattern).unwrap().keys()).collect();
         // What a row calls a capture is a trial where it stands before the size of the KV cache.
         let trial = [Key::GraphsTried, Key::TrialSecs];
-        for key in Key::ALL.iter().filter(|key| !trial.contains(key)) {
+        let others = crate::others::keys();
+        for key in Key::ALL.iter().filter(|key| !trial.contains(key) && !others.contains(key)) {
             assert!(read.contains(key), "no row reads {}", key.name());
         }
     }

@@ -1,6 +1,8 @@
 //! Tests over whole logs.
 
 mod corpus;
+mod engine_labels;
+mod engines;
 mod failure_texts;
 mod failures;
 mod labels;

@@ -1,5 +1,6 @@
 //! `vramscope log`: what an engine log says.
 
+mod buffers;
 mod failures;
 mod follow;
 mod render;
@@ -17,17 +18,22 @@ use crate::output::{self, Format};
 use crate::progress::Progress;
 use crate::table::{Align, Table};
 
-/// Say what a vLLM log states: memory, settings, times, failures and what to do about them
+/// Say what an engine's log states: memory, settings, times, failures and what to do about them
 ///
-/// Reads the log of any release from 0.4 to 0.33, on any device, with any wrapper around its lines (docker compose,
-/// Kubernetes, journald, Ray, JSON, colours), plain, UTF-16, gzip or zstd. Several files are read as one, in their
-/// order. Every figure keeps its line, its worker, its scope and the width of its last digit.
+/// Reads logs of vLLM (any release from 0.4 to 0.33), llama.cpp and what wraps its library, Ollama, SGLang and TGI, on
+/// any device, with any wrapper around their lines (docker compose, Kubernetes, journald, Ray, JSON, colours), plain,
+/// UTF-16, gzip or zstd. Which engine it is is told from its words; several may share a log. Several files are read as
+/// one, in their order. Every figure keeps its line, its worker or its place, its scope and the width of its last digit.
+///
+/// A llama-server prints its memory only with -lv 4.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   vramscope log vllm.log
   vramscope log vllm.log.2.gz vllm.log.1.gz vllm.log
   docker logs vllm 2>&1 | vramscope log -
+  journalctl -u ollama | vramscope log -
+  vramscope log llama-server.log            # of llama-server -lv 4
   vramscope log vllm.log --format json | jq .summary.kv_cache_gib
   vramscope log --follow vllm.log
   vramscope log --unknown vllm.log          # lines to report where a new release prints something new
@@ -130,10 +136,10 @@ fn open(file: &Path) -> anyhow::Result<Box<dyn Read>> {
 }
 
 fn formats() -> String {
-    let mut table = Table::new(&[("releases", Align::Left), ("format", Align::Left)]);
+    let mut table = Table::new(&[("engine", Align::Left), ("releases", Align::Left), ("format", Align::Left)]);
     for format in known_formats() {
         let versions = if format.versions.is_empty() { "any" } else { format.versions };
-        table.row([versions.to_owned(), format.pattern.to_owned()]);
+        table.row([format.engine.title().to_owned(), versions.to_owned(), format.pattern.to_owned()]);
     }
     table.render(output::width())
 }

@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Row] = &[
     row("0.4.0-0.17.1", " backend", "Using {attention_backend} backend.").does(Effect::Backend),
     // The server.
     row("0.4.0-", "p complete", "[[INFO: ]]Application startup complete.").event(Milestone::ServerReady),
-    row("0.7.0-", "down triggered", "[shutdown] API server: shutdown triggered").event(Milestone::ShutdownBegan),
-    row("0.7.0-", "trigger received", "[shutdown] EngineCore: trigger received").event(Milestone::ShutdownBegan),
+    row("0.7.0-", "trigger", "[shutdown] API server: shutdown triggered").event(Milestone::ShutdownBegan),
+    row("0.7.0-", "trigger", "[shutdown] EngineCore: trigger received").event(Milestone::ShutdownBegan),
     row("0.4.0-", "Shutting down", "INFO: Shutting down").event(Milestone::ShutdownBegan),
 ];

@@ -65,13 +65,13 @@ pub(super) const ROWS: &[Row] = &[
     // failed (`torch/csrc/stable/ops.h`, `aoti_torch/utils.h`). Of one that only allocates there is one reason to fail.
     row(
         "",
-        "API call failed",
+        " failed",
         "{aoti_torch_call_dispatcher|torch_call_dispatcher}({..}\"aten::{new_empty_strided|new_empty|new_zeros|new_ones|new_full|empty_strided|empty_like|empty|zeros_like|zeros|ones_like|ones|full_like|full}\"{..}API call failed at",
     )
     .fails(Fails::OutOfMemory),
     row(
         "",
-        "API call failed",
+        " failed",
         "{aoti_torch_empty|aoti_torch_new_empty|aoti_torch_new_uninitialized|torch_empty|torch_new_empty}{..}API call failed at",
     )
     .fails(Fails::OutOfMemory),

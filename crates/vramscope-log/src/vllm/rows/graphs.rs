@@ -5,11 +5,11 @@ use vramscope_core::Milestone;
 use super::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
-    row("0.6.4-", "capturing finished", "Graph capturing finished in {capture_secs} secs, took {graphs~2}")
+    row("0.6.4-", "captur", "Graph capturing finished in {capture_secs} secs, took {graphs~2}")
         .event(Milestone::GraphsCaptured),
-    row("0.3-0.6.3.post1", "capturing finished", "Graph capturing finished in {capture_secs} secs.")
+    row("0.3-0.6.3.post1", "captur", "Graph capturing finished in {capture_secs} secs.")
         .event(Milestone::GraphsCaptured),
-    row("0.18.0-", "capturing finished", "Encoder graph capturing finished in {ignored} secs, took {encoder_graphs}"),
+    row("0.18.0-", "captur", "Encoder graph capturing finished in {ignored} secs, took {encoder_graphs}"),
     row("0.18.0-", "emory", "Estimated encoder CUDA graph memory: {encoder_graphs_estimated} for"),
     row("0.18.0-", "emory", "Estimated CUDA graph memory: {graphs_estimated~2} total"),
     row(

@@ -115,7 +115,7 @@ pub(super) const ROWS: &[Row] = &[
     row("0.5.3-", "emory", "Model profiling run took {profile_run_kept} of device memory"),
     row("0.5.3-", "emory", "{Initializing cache engine|init_cache_engine} took {kv_pool_taken} of device memory"),
     row("0.5.3-", "emory", "Using {graphs_reserved}/{ignored_memory} of free device memory for HPUGraphs"),
-    row("0.5.3-", " captured:", "{Graph/Prompt|Graph/Decode} captured:{..} used_mem:{graphs_of_phase}"),
+    row("0.5.3-", "captur", "{Graph/Prompt|Graph/Decode} captured:{..} used_mem:{graphs_of_phase}"),
     row("0.5.3-", "emory", "Warmup finished in {capture_secs} secs, allocated {graphs} of device memory")
         .event(Milestone::GraphsCaptured),
     // TPU: sums over all devices of the process.

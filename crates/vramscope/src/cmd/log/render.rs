@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use vramscope_core::{Bytes, EngineFacts, Fact, Generation, Milestone, Scope};
+use vramscope_core::{Bytes, EngineFacts, EngineKind, Fact, Generation, Milestone, Scope};
 use vramscope_log::document::{milestone_name, time_text};
 use vramscope_log::{EngineReport, Figure, Key, LogReport, News, ParseNote, Value};
 
-use super::failures;
+use super::{buffers, failures};
 use crate::table::{Align, Table, wrap};
 
 /// A part of the report: its title and its lines.
@@ -23,7 +23,7 @@ pub(super) fn report(report: &LogReport, width: usize) -> String {
     if report.lines == 0 {
         text.push_str("The log is empty.\n");
     } else if report.engines.is_empty() {
-        let _ = writeln!(text, "Nothing in these {} lines is known to come from vLLM.", report.lines);
+        let _ = writeln!(text, "Nothing in these {} lines is known to come from an engine.", report.lines);
     }
     for (place, one) in report.engines.iter().enumerate() {
         let of = if report.engines.len() > 1 {
@@ -55,6 +55,7 @@ fn engine(text: &mut String, engine: &EngineReport, of: &str, width: usize) {
         }
     }
     section(text, "What went wrong", &failures::text(engine, width));
+    section(text, "Memory by place", &buffers::text(&engine.facts, width));
     section(text, "Memory", &memory(engine, width));
     section(text, "What these figures mean", &notes(&engine.corrections, width));
     section(text, "KV cache", &kv_cache(&engine.facts, width));
@@ -67,7 +68,8 @@ fn engine(text: &mut String, engine: &EngineReport, of: &str, width: usize) {
 
 fn headline(facts: &EngineFacts) -> String {
     let mut parts = Vec::new();
-    parts.push(facts.version.as_ref().map_or_else(|| "vLLM".to_owned(), |v| format!("vLLM {}", v.value)));
+    let name = facts.engine.map_or("an engine that the log does not tell", EngineKind::title);
+    parts.push(facts.version.as_ref().map_or_else(|| name.to_owned(), |v| format!("{name} {}", v.value)));
     parts.extend(facts.generation.as_ref().map(|g| match g.value {
         Generation::V0 => "V0".to_owned(),
         Generation::V1 => "V1".to_owned(),
@@ -114,6 +116,17 @@ const MEMORY: &[(&[Key], &str)] = &[
     (&[Key::KvPoolTaken], "KV-cache pool, allocated"),
     (&[Key::CpuOffloaded], "weights kept on the host"),
     (&[Key::SwapSpace], "swap space on the host"),
+    (&[Key::FreeForEngine], "free for the engine"),
+    (&[Key::FreeAfterWeights], "free after weights"),
+    (&[Key::FreeAfterPools], "free after pools"),
+    (&[Key::FreeAfterGraphs], "free after graphs"),
+    (&[Key::FreeAtReady], "free when ready"),
+    (&[Key::PlannedTotal], "all, by the plan"),
+    (&[Key::PlannedWeights], "weights, by the plan"),
+    (&[Key::PlannedKv], "KV cache, by the plan"),
+    (&[Key::PlannedCompute], "computing, by the plan"),
+    (&[Key::HeldTotal], "all, as held"),
+    (&[Key::Unaccounted], "neither free nor known"),
     (&[Key::SleepFreed], "freed by sleeping"),
     (&[Key::SleepInUse], "in use while asleep"),
 ];
@@ -133,6 +146,11 @@ fn memory(engine: &EngineReport, width: usize) -> String {
         let Some(key) = present else { continue };
         // What the profile says of the weights is of interest only where nothing else does.
         if *key == Key::WeightsProfiled && engine.figures.iter().any(|f| f.key == Key::Weights) {
+            continue;
+        }
+        // Where memory is known by place, these stand there.
+        let by_place = matches!(key, Key::Weights | Key::KvPool | Key::Graphs) && !engine.facts.buffers.is_empty();
+        if by_place {
             continue;
         }
         let figures: Vec<&Figure> = engine.figures.iter().filter(|f| f.key == *key).collect();

@@ -1,0 +1,77 @@
+//! Memory that an engine names by what it holds and where it lies.
+
+use super::Fact;
+use crate::Bytes;
+
+/// What a buffer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum BufferKind {
+    /// The model's weights.
+    Weights,
+    /// Weights of what turns images or sound into tokens, which some engines load apart.
+    ProjectorWeights,
+    /// The KV cache.
+    KvCache,
+    /// State of recurrent layers.
+    RecurrentState,
+    /// What one step computes with.
+    Compute,
+    /// What a step leaves: logits and embeddings.
+    Output,
+    /// Captured graphs.
+    Graphs,
+    /// Communication between ranks, and what the driver sets up for a process.
+    Communication,
+    /// All of it together, where the engine says no more.
+    Total,
+}
+
+impl BufferKind {
+    /// The name as documents spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Weights => "weights",
+            Self::ProjectorWeights => "projector_weights",
+            Self::KvCache => "kv_cache",
+            Self::RecurrentState => "recurrent_state",
+            Self::Compute => "compute",
+            Self::Output => "output",
+            Self::Graphs => "graphs",
+            Self::Communication => "communication",
+            Self::Total => "total",
+        }
+    }
+}
+
+/// Memory that an engine names by what it holds and where it lies. Buffers of one kind and place add up: of what is
+/// printed again when it is resized there is one.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Buffer {
+    /// What it holds.
+    pub kind: BufferKind,
+    /// Where it lies, by the engine's name for it (`CUDA0`, `CPU_Mapped`); `None` where the line names no place, which is
+    /// the device of the rank that printed it.
+    pub place: Option<String>,
+    /// Whether that is memory of the host.
+    pub on_host: bool,
+    /// It belongs to a second model that drafts tokens for the first.
+    pub of_draft: bool,
+    /// A plan that was made before anything was allocated. It is not among what is.
+    pub planned: bool,
+    /// How much.
+    pub amount: Fact<Bytes>,
+}
+
+impl Buffer {
+    /// One on a device that was allocated.
+    pub fn new(kind: BufferKind, place: Option<String>, amount: Fact<Bytes>) -> Self {
+        Self { kind, place, on_host: false, of_draft: false, planned: false, amount }
+    }
+
+    /// Whether it is device memory that was allocated.
+    pub fn is_on_device(&self) -> bool {
+        !self.on_host && !self.planned
+    }
+}

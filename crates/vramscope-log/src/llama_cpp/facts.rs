@@ -1,0 +1,86 @@
+//! From llama.cpp's figures to facts.
+
+use vramscope_core::{Buffer, BufferKind, EngineFacts, Fact, Scope};
+
+use crate::engine::Engine;
+use crate::figure::Figure;
+use crate::key::Key;
+use crate::note::ParseNote;
+use crate::others::fact;
+
+/// All facts of an engine but its failures.
+pub(crate) fn facts(engine: &Engine) -> EngineFacts {
+    let mut facts = EngineFacts::default();
+    facts.engine = engine.kind;
+    facts.version = fact::text(engine, Key::Version);
+    stated(engine, &mut facts);
+    facts
+}
+
+/// What is printed alike by all who use the library.
+pub(crate) fn stated(engine: &Engine, facts: &mut EngineFacts) {
+    facts.model = fact::text(engine, Key::Model);
+    facts.architecture = fact::text(engine, Key::Architecture);
+    facts.quantization = fact::text(engine, Key::Quantization);
+    facts.kv_cache_dtype = fact::text(engine, Key::KvCacheDtype);
+    facts.max_num_seqs = fact::last_count(engine, Key::Slots);
+    facts.max_num_batched_tokens = fact::first_count(engine, Key::BatchTokens);
+    facts.max_model_len = fact::last_count(engine, Key::SlotTokens).or_else(|| {
+        let own = fact::first_count(engine, Key::MaxModelLen);
+        own.or_else(|| fact::first_count(engine, Key::ContextTokens))
+    });
+    // Of the caches of one model the one that holds the most is the one without a window.
+    let most = engine.of(Key::KvTokens).filter_map(|f| Some((f.count()?, f))).max_by_key(|(tokens, _)| *tokens);
+    facts.kv_tokens = most.into_iter().map(|(tokens, f)| fact::of(f, tokens)).collect();
+    facts.layers_on_device = fact::first_count(engine, Key::LayersOnDevice);
+    facts.layers = fact::first_count(engine, Key::Layers);
+    let on_device = |f: &&Figure| !f.place.as_deref().is_some_and(super::is_host);
+    facts.initial_free = engine.of(Key::InitialFree).filter(on_device).filter_map(fact::amount).collect();
+    facts.device_total = engine.of(Key::DeviceTotal).filter(on_device).filter_map(fact::amount).collect();
+    facts.buffers.clone_from(&engine.buffers);
+    // Up to January 2024 no line says where the cache lies.
+    let cached = facts.buffers.iter().any(|part| part.kind == BufferKind::KvCache && !part.planned);
+    let with_weights = facts.buffers.iter().any(|part| part.kind == BufferKind::Total);
+    if !cached && !with_weights {
+        let on_host = facts.layers_on_device.as_ref().is_none_or(|layers| layers.value == 0)
+            && !facts.buffers.iter().any(|part| part.kind == BufferKind::Weights && !part.on_host);
+        for amount in engine.of(Key::KvTotal).filter_map(fact::amount) {
+            let mut part = Buffer::new(BufferKind::KvCache, None, Fact { scope: Scope::AllRanks, ..amount });
+            part.on_host = on_host;
+            facts.buffers.push(part);
+        }
+    }
+    facts.events = fact::events(engine);
+}
+
+/// What the engine does not say at its default verbosity, and what the figures that it says hold.
+pub(crate) fn notes(engine: &Engine) -> Vec<ParseNote> {
+    let mut notes = Vec::new();
+    let prints = engine.figures.iter().any(|f| SIZES.contains(&f.key)) || !engine.buffers.is_empty();
+    let verbosity = engine.of(Key::Verbosity).find_map(|f| Some((f.count()?, f.origin.line)));
+    let line = verbosity.map_or(engine.first_line, |(_, line)| line);
+    let quiet = verbosity.is_some_and(|(level, _)| level < 4);
+    // A server that has slots, and has not said of which context.
+    let has = |key: Key| engine.of(key).next().is_some();
+    let is_up = has(Key::Slots) && !has(Key::ContextTokens) && !has(Key::MaxModelLen);
+    if !prints && (quiet || is_up) {
+        let text = "llama-server prints no figure of memory at its default verbosity: start it with `-lv 4` \
+                    (`--log-verbosity 4`, or LLAMA_LOG_VERBOSITY=4), and read the log again";
+        notes.push(ParseNote::new(line, text));
+    }
+    if let Some((splits, f)) = engine.of(Key::GraphSplits).find_map(|f| Some((f.count()?, f))) {
+        let all = |key: Key| engine.of(key).find_map(Figure::count);
+        if splits > 2 && all(Key::LayersOnDevice).is_some() && all(Key::LayersOnDevice) == all(Key::Layers) {
+            let text = format!(
+                "a step is cut into {splits} parts although all layers are on devices: several devices share it, or part \
+                 of it is computed on the host"
+            );
+            notes.push(ParseNote::new(f.origin.line, text));
+        }
+    }
+    notes
+}
+
+/// Keys of memory that only a log of sufficient verbosity has.
+const SIZES: [Key; 6] =
+    [Key::Weights, Key::KvPool, Key::KvTotal, Key::ComputeBuffer, Key::PlannedWeights, Key::HeldWeights];

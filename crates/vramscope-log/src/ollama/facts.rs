@@ -1,0 +1,57 @@
+//! From Ollama's figures to facts.
+
+use vramscope_core::{BufferKind, EngineFacts, Fact};
+
+use crate::engine::Engine;
+use crate::key::Key;
+use crate::llama_cpp;
+use crate::others::fact;
+use crate::pattern::Captured;
+
+/// All facts of an engine but its failures.
+pub(crate) fn facts(engine: &Engine) -> EngineFacts {
+    let mut facts = EngineFacts::default();
+    facts.engine = engine.kind;
+    llama_cpp::facts::stated(engine, &mut facts);
+    facts.version = fact::text(engine, Key::Version).filter(|version| version.value.contains('.'));
+    facts.platform = fact::text(engine, Key::Library);
+    // The context is that of all slots together.
+    let slots = facts.max_num_seqs.as_ref().map_or(1, |slots| slots.value).max(1);
+    let tokens = fact::first_count(engine, Key::ContextTokens);
+    if engine.of(Key::SlotTokens).next().is_none()
+        && engine.of(Key::MaxModelLen).next().is_none()
+        && let Some(tokens) = &tokens
+    {
+        facts.max_model_len = Some(Fact { value: tokens.value / slots, ..tokens.clone() });
+    }
+    if facts.kv_tokens.is_empty() && facts.buffers.iter().any(|p| p.kind == BufferKind::KvCache && !p.planned) {
+        facts.kv_tokens = tokens.into_iter().collect();
+    }
+    facts
+}
+
+/// What was printed of the layout so far was a plan: the runner prints what it allocates itself.
+pub(super) fn all_planned(engine: &mut Engine) {
+    let last = engine.last_line;
+    for part in engine.buffers.iter_mut().filter(|part| part.amount.origin.line < last) {
+        part.planned = true;
+    }
+    for figure in engine.figures.iter_mut().filter(|figure| figure.origin.line < last) {
+        figure.key = planned(figure.key);
+    }
+}
+
+/// The key of a figure that is planned.
+pub(super) fn plan(captured: &mut Captured) {
+    captured.key = planned(captured.key);
+}
+
+fn planned(key: Key) -> Key {
+    match key {
+        Key::Weights => Key::PlannedWeights,
+        Key::KvPool => Key::PlannedKv,
+        Key::ComputeBuffer => Key::PlannedCompute,
+        Key::HeldTotal => Key::PlannedTotal,
+        other => other,
+    }
+}
