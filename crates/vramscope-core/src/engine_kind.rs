@@ -16,17 +16,20 @@ pub enum EngineKind {
     Vllm,
     /// Hugging Face transformers in plain Python, without a server.
     Transformers,
+    /// llama.cpp.
+    LlamaCpp,
 }
 
 impl EngineKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Vllm, Self::Transformers];
+    pub const ALL: [Self; 3] = [Self::Vllm, Self::Transformers, Self::LlamaCpp];
 
     /// The name as documents spell it (`engine_type`).
     pub const fn name(self) -> &'static str {
         match self {
             Self::Vllm => "vllm",
             Self::Transformers => "transformers",
+            Self::LlamaCpp => "llama.cpp",
         }
     }
 
@@ -40,6 +43,7 @@ impl EngineKind {
         match self {
             Self::Vllm => "vLLM",
             Self::Transformers => "transformers",
+            Self::LlamaCpp => "llama.cpp",
         }
     }
 }
