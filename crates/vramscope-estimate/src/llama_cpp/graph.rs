@@ -12,10 +12,32 @@ pub(crate) type Id = usize;
 pub(crate) enum Op {
     /// A leaf: a weight, a cache, an input.
     None,
-    /// Another look at the same bytes: view, reshape, permutation, transposition.
+    /// Another look at the same bytes.
     View,
-    /// May overwrite a source of the same layout.
-    InPlace,
+    /// The same bytes with other sides.
+    Reshape,
+    /// The same bytes with sides exchanged.
+    Permute,
+    /// A norm, without its weight.
+    RmsNorm,
+    /// A product of each element.
+    Mul,
+    /// A sum of each element.
+    Add,
+    /// A sum with the biases of chosen experts.
+    AddId,
+    /// A quotient of each element.
+    Div,
+    /// A function of each element.
+    Each,
+    /// Each element within limits.
+    Clamp,
+    /// Shares that sum to one.
+    SoftMax,
+    /// An order of elements.
+    ArgSort,
+    /// Sums of rows.
+    SumRows,
     /// Rows of a matrix by their numbers.
     GetRows,
     /// Rows put into a cache; a view of it.
@@ -34,7 +56,23 @@ pub(crate) enum Op {
 
 impl Op {
     pub(crate) fn may_overwrite(self) -> bool {
-        matches!(self, Self::InPlace | Self::Rope)
+        matches!(
+            self,
+            Self::RmsNorm
+                | Self::Mul
+                | Self::Add
+                | Self::AddId
+                | Self::Div
+                | Self::Each
+                | Self::Clamp
+                | Self::SoftMax
+                | Self::Rope
+        )
+    }
+
+    /// It computes nothing and shows the bytes of another tensor.
+    pub(crate) fn shows(self) -> bool {
+        matches!(self, Self::View | Self::Reshape | Self::Permute)
     }
 }
 
@@ -168,7 +206,7 @@ impl Graph {
 
     pub(crate) fn reshape(&mut self, of: Id, ne: [u64; 4]) -> Id {
         let nb = strides(self.tensors[of].kind, ne);
-        self.view(of, ne, nb, 0)
+        self.shown(Op::Reshape, of, ne, nb, 0, vec![of])
     }
 
     /// Side `i` becomes side `to[i]`.
@@ -178,7 +216,7 @@ impl Graph {
             ne[place] = self.tensors[of].ne[side];
             nb[place] = self.tensors[of].nb[side];
         }
-        self.view(of, ne, nb, 0)
+        self.shown(Op::Permute, of, ne, nb, 0, vec![of])
     }
 
     /// A tensor of the same shape, computed of it and others.
@@ -189,16 +227,16 @@ impl Graph {
     }
 
     pub(crate) fn add(&mut self, a: Id, b: Id) -> Id {
-        self.like(Op::InPlace, a, &[b])
+        self.like(Op::Add, a, &[b])
     }
 
     pub(crate) fn mul(&mut self, a: Id, b: Id) -> Id {
-        self.like(Op::InPlace, a, &[b])
+        self.like(Op::Mul, a, &[b])
     }
 
-    /// What overwrites its source: scales, norms, functions of each element.
+    /// A scale or a function of each element.
     pub(crate) fn each(&mut self, of: Id) -> Id {
-        self.like(Op::InPlace, of, &[])
+        self.like(Op::Each, of, &[])
     }
 
     pub(crate) fn cont(&mut self, of: Id, ne: [u64; 4]) -> Id {

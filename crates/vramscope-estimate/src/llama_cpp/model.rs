@@ -155,7 +155,7 @@ impl Builder<'_> {
     }
 
     fn norm(&mut self, of: Id, name: &str) -> Result<Id, LlamaCppError> {
-        let normed = self.graph.each(of);
+        let normed = self.graph.like(Op::RmsNorm, of, &[]);
         Ok(match self.weight(name)? {
             Some(weight) => self.graph.mul(normed, weight),
             None => normed,
@@ -221,17 +221,17 @@ impl Builder<'_> {
         let (hidden, tokens) = (self.graph.at(of).ne[0], self.graph.at(of).ne[1]);
         let (all, used) = (self.shape.experts, self.shape.experts_used.max(1));
         let logits = self.graph.mul_mat(router, of);
-        let shares = self.graph.each(logits);
-        let sorted = self.graph.new_tensor(Op::Other, Kind::I32, self.graph.at(shares).ne, &[shares]);
+        let shares = self.graph.like(Op::SoftMax, logits, &[]);
+        let sorted = self.graph.new_tensor(Op::ArgSort, Kind::I32, self.graph.at(shares).ne, &[shares]);
         let nb = self.graph.at(sorted).nb;
         let chosen = self.graph.view(sorted, [used, tokens, 1, 1], nb, 0);
         let rows = self.graph.reshape(shares, [1, all, tokens, 1]);
         let mut weights = self.graph.get_rows(rows, chosen);
         if self.shape.experts_normed {
             weights = self.graph.reshape(weights, [used, tokens, 1, 1]);
-            let sum = self.graph.new_tensor(Op::Other, Kind::F32, [1, tokens, 1, 1], &[weights]);
-            let sum = self.graph.each(sum);
-            weights = self.graph.like(Op::InPlace, weights, &[sum]);
+            let sum = self.graph.new_tensor(Op::SumRows, Kind::F32, [1, tokens, 1, 1], &[weights]);
+            let sum = self.graph.like(Op::Clamp, sum, &[]);
+            weights = self.graph.like(Op::Div, weights, &[sum]);
             weights = self.graph.reshape(weights, [1, used, tokens, 1]);
         }
         if self.shape.experts_scaled {

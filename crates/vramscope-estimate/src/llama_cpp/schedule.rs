@@ -128,7 +128,7 @@ impl<'b> Schedule<'b> {
         let host = self.host();
         let mut current = None;
         for id in nodes {
-            if self.graph.at(id).op == Op::View {
+            if self.graph.at(id).op.shows() {
                 continue;
             }
             match self.of[id] {
@@ -176,11 +176,11 @@ impl<'b> Schedule<'b> {
     /// Runs of operators on one backend, each with the tensors that are copied for it (pass 5).
     fn split(&mut self) {
         let nodes = self.graph.nodes.clone();
-        let first = nodes.iter().find(|id| self.graph.at(**id).op != Op::View);
+        let first = nodes.iter().find(|id| !self.graph.at(**id).op.shows());
         let backend = first.map_or(0, |id| self.backend(*id));
         let mut split = Split { backend, inputs: Vec::new(), from: 0, to: 0 };
         for (at, id) in nodes.iter().copied().enumerate() {
-            if self.graph.at(id).op == Op::View {
+            if self.graph.at(id).op.shows() {
                 continue;
             }
             let own = self.backend(id);

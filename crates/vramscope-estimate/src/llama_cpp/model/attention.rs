@@ -167,7 +167,7 @@ impl Builder<'_> {
                 scores = self.graph.each(scores);
             }
         }
-        let shares = self.graph.like(Op::InPlace, scores, &[mask]);
+        let shares = self.graph.like(Op::SoftMax, scores, &[mask]);
         let sums = self.graph.mul_mat(values, shares);
         let turned = self.graph.permute(sums, [0, 2, 1, 3]);
         self.graph.cont(turned, [wide, shown.ne[2], 1, 1])
