@@ -5,13 +5,18 @@
 
 mod allocator;
 pub(crate) mod args;
-pub(crate) mod cache;
+pub(crate) mod budget;
+mod cache;
+mod compute;
+pub(crate) mod document;
+mod driver;
 pub(crate) mod error;
+pub(crate) mod fit;
+pub(crate) mod grammar;
 mod graph;
 mod kind;
 mod model;
 pub(crate) mod place;
 mod reorder;
 mod schedule;
-pub(crate) mod shape;
-pub(crate) mod compute;
+mod shape;

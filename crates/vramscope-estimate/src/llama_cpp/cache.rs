@@ -76,7 +76,8 @@ impl Cache {
         let mut cache = Self::default();
         for (at, layer) in shape.layers.iter().enumerate() {
             let on_device = args.offload_cache && offload.holds(at);
-            let bytes = Self::layer(shape, layer, context, args).ok_or(LlamaCppError::Overflow { what: "the cache" })?;
+            let bytes =
+                Self::layer(shape, layer, context, args).ok_or(LlamaCppError::Overflow { what: "the cache" })?;
             let sum = match (layer.window, on_device) {
                 (false, true) => &mut cache.device,
                 (false, false) => &mut cache.host,

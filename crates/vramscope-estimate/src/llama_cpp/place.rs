@@ -36,6 +36,15 @@ impl LlamaCppBackend {
         }
     }
 
+    /// The name as documents spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cuda => "cuda",
+            Self::Vulkan => "vulkan",
+            Self::Host => "host",
+        }
+    }
+
     /// There is a device beside the host.
     pub fn has_device(self) -> bool {
         self != Self::Host
@@ -89,19 +98,19 @@ impl Offload {
 }
 
 /// Where the tensor of that name lies.
-pub(crate) fn place(
-    name: &str,
-    layer: Option<usize>,
-    args: &LlamaCppArgs,
-    offload: Offload,
-) -> Place {
+pub(crate) fn place(name: &str, layer: Option<usize>, args: &LlamaCppArgs, offload: Offload) -> Place {
     let expert = name.contains("_exps.") || name.contains("_chexps.");
     let on_device = match layer {
         Some(layer) => {
             let kept = expert && u64::try_from(layer).is_ok_and(|layer| layer < args.cpu_moe_layers);
             offload.holds(layer) && !kept
         }
-        None if name.starts_with("token_embd") || name.starts_with("position_embd") || name.starts_with("token_types") => false,
+        None if name.starts_with("token_embd")
+            || name.starts_with("position_embd")
+            || name.starts_with("token_types") =>
+        {
+            false
+        }
         None if name.starts_with("per_layer_token_embd") => false,
         None if name.starts_with("rope_freqs") => offload.holds(0),
         None => offload.output,
@@ -148,12 +157,12 @@ pub(crate) fn weights(
                 on_device = on_device.saturating_add(kind.row(ROW_PADDING - over));
             }
         }
-        let mut at = place(&tensor.name, layer, args, offload);
-        if at == Place::Host && args.repack && !backend.has_device() {
-            if is_repacked(&tensor.name, tensor.kind, &tensor.sides) {
-                at = Place::Repacked;
-            }
-        }
+        // With a device, its pinned memory stands before the rearranged one in the list of what is tried.
+        let rearranges = args.repack && !backend.has_device();
+        let at = match place(&tensor.name, layer, args, offload) {
+            Place::Host if rearranges && is_repacked(&tensor.name, tensor.kind, &tensor.sides) => Place::Repacked,
+            at => at,
+        };
         let done = match at {
             Place::Device => add(&mut weights.device, on_device, alignment),
             Place::Host => {

@@ -148,8 +148,8 @@ impl Order<'_> {
         }
         let end = self.nodes.len().min(turn + RUN_AHEAD);
         let first_source = |at: usize| self.graph.at(self.nodes[at]).sources.first().copied();
-        let shown = (turn + 1..end)
-            .find(|next| self.op(*next) == Op::View && first_source(*next) == Some(self.nodes[turn]));
+        let shown =
+            (turn + 1..end).find(|next| self.op(*next) == Op::View && first_source(*next) == Some(self.nodes[turn]));
         let Some(shown) = shown else { return };
         let stored = (shown + 1..end)
             .find(|next| self.op(*next) == Op::SetRows && first_source(*next) == Some(self.nodes[shown]));

@@ -71,6 +71,8 @@ pub(crate) struct Shape {
 
 /// Families whose graph is the plain one, as far as tensors and metadata say the rest.
 const PLAIN: &[&str] = &["llama", "qwen2", "qwen3", "qwen3moe", "mistral3"];
+/// Families of which a run was compared.
+const CHECKED: &[&str] = &["llama", "gemma3", "qwen3moe"];
 /// Families with the graph of Gemma.
 const GEMMA: &[&str] = &["gemma3"];
 /// Every how many layers one looks at everything, by family (`set_swa_pattern`); with that one first or last.
@@ -204,15 +206,22 @@ impl Shape {
 
     fn is_recurrent(model: &PackedModel, layer: usize) -> bool {
         model.tensors.iter().any(|tensor| {
-            tensor.name.strip_prefix("blk.").and_then(|rest| rest.split_once('.')).is_some_and(|(number, rest)| {
-                number.parse::<usize>() == Ok(layer) && rest.starts_with("ssm_")
-            })
+            tensor
+                .name
+                .strip_prefix("blk.")
+                .and_then(|rest| rest.split_once('.'))
+                .is_some_and(|(number, rest)| number.parse::<usize>() == Ok(layer) && rest.starts_with("ssm_"))
         })
     }
 
     /// Attention and recurrence stand beside each other in one layer.
     fn is_parallel(model: &PackedModel) -> bool {
         model.family == "falcon-h1"
+    }
+
+    /// Whether compute buffers of this family were compared with what a server printed.
+    pub(crate) fn graph_checked(&self) -> bool {
+        CHECKED.contains(&self.family.as_str())
     }
 
     /// Whether any layer keeps a state.

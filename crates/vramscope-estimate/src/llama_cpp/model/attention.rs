@@ -101,11 +101,7 @@ impl Builder<'_> {
         // Keys and values are stored.
         let flat = |nb: [u64; 4]| [nb[0], nb[2], nb[2], nb[2]];
         let shown = self.graph.view(k, [wide_k, tokens, 1, 1], flat(self.graph.at(k).nb), 0);
-        let into = if streams > 1 {
-            self.graph.reshape(key_cache, [wide_k, cells * streams, 1, 1])
-        } else {
-            key_cache
-        };
+        let into = if streams > 1 { self.graph.reshape(key_cache, [wide_k, cells * streams, 1, 1]) } else { key_cache };
         let stored = self.graph.set_rows(into, shown, inputs.key_rows);
         self.graph.expand(stored);
         let stored = if fused {
