@@ -34,6 +34,8 @@ pub use error::EstimateError;
 pub use figure::Figure;
 pub use llama_cpp::args::LlamaCppArgs;
 pub use llama_cpp::budget::{LlamaCppBudget, LlamaCppPart, LlamaCppSetting, llama_cpp_budget};
+#[cfg(feature = "json-schema")]
+pub use llama_cpp::document::llama_cpp_json_schema;
 pub use llama_cpp::document::{LlamaCppDocument, LlamaCppPartRow, LlamaCppSettings, LlamaCppSubject};
 pub use llama_cpp::error::LlamaCppError;
 pub use llama_cpp::fit::{llama_cpp_fitted, llama_cpp_most_layers};

@@ -78,7 +78,7 @@ pub fn read_gguf(file: impl Read) -> Result<Gguf, HeaderError> {
             Metadata::Number(number) => drop(gguf.numbers.insert(name, number)),
             // One number stands for all: some files have an entry a layer, all alike.
             Metadata::Numbers(list) if list.len() > 1 && list.iter().all(|entry| *entry == list[0]) => {
-                drop(gguf.numbers.insert(name, list[0]));
+                gguf.numbers.insert(name, list[0]);
             }
             Metadata::Numbers(list) => drop(gguf.lengths.insert(name, list.len() as u64)),
             Metadata::List { length, same: Some(number) } if length > 1 => drop(gguf.numbers.insert(name, number)),

@@ -5,13 +5,18 @@
 const WORDS: &[(&str, &str)] = &[
     ("vllm", "vllm"),
     ("sglang", "sglang"),
-    ("llamacpp", "llamacpp"),
-    ("llama.cpp", "llamacpp"),
+    ("llamacpp", "llama_cpp"),
+    ("llama.cpp", "llama_cpp"),
+    ("llama_cpp", "llama_cpp"),
     ("ollama", "ollama"),
 ];
 
 /// Where an engine is spelled outside its rooms, and why.
 const ALLOWED: &[(&str, &str, &str)] = &[
+    ("vramscope-core/src/engine_kind.rs", "llamacpp", "the list of engines"),
+    ("vramscope-core/src/engine_kind.rs", "\"llama.cpp\"", "its name"),
+    ("vramscope-estimate/src/lib.rs", "llamacpp", "the types of its room"),
+    ("vramscope-estimate/src/lib.rs", "llama_cpp", "the functions of its room"),
     ("vramscope-core/src/engine_kind.rs", "vllm", "the list of engines"),
     ("vramscope-runs/src/args_file.rs", "vllm", "a key of recordings"),
     ("vramscope-runs/src/layout.rs", "vllm", "a file name of recordings"),

@@ -233,3 +233,99 @@ impl Walk<'_> {
         self.end(id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::llama_cpp::kind::Kind;
+
+    /// A graph in which each operator reads one or two of those before it.
+    fn graph(steps: &[(u8, usize, usize, u64)]) -> Graph {
+        let mut graph = Graph::default();
+        let mut made = vec![graph.input(Kind::F32, [7, 3, 1, 1])];
+        for (op, first, second, wide) in steps {
+            let (first, second) = (made[first % made.len()], made[second % made.len()]);
+            made.push(match op % 4 {
+                0 => graph.each(first),
+                1 => graph.like(Op::Add, first, &[second]),
+                2 => graph.new_tensor(Op::Other, Kind::F32, [*wide, 2, 1, 1], &[first, second]),
+                _ => {
+                    let elements = graph.at(first).elements();
+                    graph.reshape(first, [elements, 1, 1, 1])
+                }
+            });
+        }
+        for id in made {
+            graph.expand(id);
+        }
+        graph
+    }
+
+    fn walked(graph: &Graph, alignment: u64) -> (Vec<u64>, Walk<'_>) {
+        let nodes: Vec<(Id, usize)> = graph.nodes.iter().map(|id| (*id, 0)).collect();
+        let leafs: Vec<(Id, usize)> = graph.leafs.iter().map(|id| (*id, 0)).collect();
+        walk(graph, &nodes, &leafs, &[alignment])
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_held_together_never_overlaps_and_the_peak_holds_all_of_it(
+            steps in prop::collection::vec((any::<u8>(), 0_usize..64, 0_usize..64, 1_u64..200), 1..60),
+            alignment in prop::sample::select(vec![1_u64, 32, 128]),
+        ) {
+            let graph = graph(&steps);
+            let (peaks, walk) = walked(&graph, alignment);
+            let held = &walk.lying;
+            for (at, one) in held.iter().enumerate() {
+                prop_assert!(one.offset % alignment == 0);
+                prop_assert!(one.offset + one.size <= peaks[0]);
+                for other in &held[..at] {
+                    // The last place of one may be the first of what overwrites it.
+                    let together = one.from < other.until && other.from < one.until;
+                    let apart = one.offset + one.size <= other.offset || other.offset + other.size <= one.offset;
+                    prop_assert!(!together || apart || one.size == 0 || other.size == 0, "{one:?} {other:?}");
+                }
+            }
+            for now in 0..graph.nodes.len() {
+                let sum: u64 = held.iter().filter(|l| l.from <= now && now < l.until).map(|l| l.size).sum();
+                prop_assert!(sum <= peaks[0]);
+            }
+        }
+
+        #[test]
+        fn bytes_that_were_given_back_are_one_block_again(
+            sizes in prop::collection::vec(1_u64..5000, 1..40),
+            from in any::<prop::sample::Index>(),
+        ) {
+            let mut buffer = Buffer::new(32);
+            let mut taken: Vec<(u64, u64)> = sizes.iter().map(|size| (buffer.take(*size), *size)).collect();
+            let turn = from.index(taken.len());
+            taken.rotate_left(turn);
+            for (offset, size) in taken {
+                buffer.give(offset, size);
+            }
+            prop_assert_eq!(buffer.free, vec![Free { offset: 0, size: OPEN_END }]);
+        }
+    }
+
+    #[test]
+    fn a_result_overwrites_a_source_that_nobody_else_reads() {
+        let mut graph = Graph::default();
+        let input = graph.input(Kind::F32, [100, 1, 1, 1]);
+        let first = graph.new_tensor(Op::Other, Kind::F32, [100, 1, 1, 1], &[input]);
+        let second = graph.each(first);
+        let third = graph.each(second);
+        graph.expand(third);
+        assert_eq!(walked(&graph, 1).0, [800]);
+        // A view in between keeps the source: its bytes are not the view's to give.
+        let mut graph = Graph::default();
+        let input = graph.input(Kind::F32, [100, 1, 1, 1]);
+        let first = graph.new_tensor(Op::Other, Kind::F32, [100, 1, 1, 1], &[input]);
+        let shown = graph.reshape(first, [100, 1, 1, 1]);
+        let second = graph.each(shown);
+        graph.expand(second);
+        assert_eq!(walked(&graph, 1).0, [800], "the input's bytes are free again");
+    }
+}

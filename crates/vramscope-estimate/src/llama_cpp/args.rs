@@ -51,6 +51,8 @@ pub struct LlamaCppArgs {
     pub fit_target: u64,
     /// The least context to which fitting goes down.
     pub fit_context: u64,
+    /// The build, such as 10434; `None`: not known.
+    pub build: Option<u64>,
     /// Options that take memory and are not modelled, as they were given.
     pub unmodelled: Vec<String>,
     /// Options that were given and change no memory.
@@ -78,13 +80,23 @@ impl Default for LlamaCppArgs {
             fit: true,
             fit_target: FIT_TARGET,
             fit_context: FIT_CONTEXT,
+            build: None,
             unmodelled: Vec::new(),
             ignored: Vec::new(),
         }
     }
 }
 
+/// The build whose compute buffers were compared, all of them, with what it printed.
+const CHECKED_BUILD: u64 = 10434;
+
 impl LlamaCppArgs {
+    /// Whether compute buffers of this build were compared. They differ by a tensor or two between builds: b11549 took
+    /// 16.02 MiB where the same arguments take 15.01 by the rules of b10434.
+    pub(crate) fn build_is_checked(&self) -> bool {
+        self.build == Some(CHECKED_BUILD)
+    }
+
     /// Requests at once.
     pub fn slots_or_auto(&self) -> u64 {
         self.slots.unwrap_or(AUTO_SLOTS).max(1)

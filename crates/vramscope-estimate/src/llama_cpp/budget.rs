@@ -107,6 +107,16 @@ pub fn llama_cpp_budget(
         parts.push(state_part(cache.state_device, cache.state_host));
         notes.push("recurrent state was not compared with a run".to_owned());
     }
+    if shape.graph.is_none() || shape.latent {
+        // Such a family may share caches between layers, leave tensors out, or store them otherwise.
+        for part in &mut parts {
+            for figure in [&mut part.device, &mut part.host] {
+                let (low, high) = (figure.value / 2, figure.value.saturating_add(figure.value / 10).max(figure.high));
+                let confidence = figure.confidence.min(Confidence::Estimated);
+                *figure = figure.clone().within(low.min(figure.low), high, confidence);
+            }
+        }
+    }
     parts.push(computing);
     let output = shape.vocabulary.saturating_mul(context.slots).saturating_mul(4);
     let output = Figure::exact(output, "llama_cpp_output", "vocabulary * slots * 4");
@@ -214,9 +224,13 @@ fn computing(
         let host = reserved.peaks.last().copied().unwrap_or(0);
         let device = if reserved.peaks.len() > 1 { reserved.peaks[0] } else { 0 };
         let mut part = LlamaCppPart { name: "compute", device: figure(device), host: figure(host) };
-        if !shape.graph_checked() {
-            part.device = part.device.clone().within(device / 10 * 9, device / 10 * 12, Confidence::Estimated);
-            part.host = part.host.clone().within(host / 10 * 9, host / 10 * 12, Confidence::Estimated);
+        // Another build adds or saves a tensor.
+        let within = if args.build_is_checked() { None } else { Some((98, 110)) };
+        if let Some((low, high)) = within {
+            for figure in [&mut part.device, &mut part.host] {
+                let share = |percent: u64| figure.value.saturating_mul(percent) / 100;
+                *figure = figure.clone().within(share(low), share(high), Confidence::Estimated);
+            }
         }
         return Ok((part, u64::try_from(reserved.nodes).ok()));
     }
@@ -250,8 +264,9 @@ fn notes(shape: &Shape, args: &LlamaCppArgs) -> Vec<String> {
     if shape.graph.is_none() {
         let family = &shape.family;
         notes.push(format!("the graph of `{family}` is not known: compute buffers are by a rule of thumb"));
-    } else if !shape.graph_checked() {
-        notes.push(format!("the graph of `{}` was not compared with a run of its family", shape.family));
+    }
+    if !args.build_is_checked() {
+        notes.push("compute buffers follow build b10434; others differ by a tensor or two".to_owned());
     }
     for option in &args.unmodelled {
         notes.push(format!("{option} takes memory that is not modelled: every figure may be off"));

@@ -25,6 +25,9 @@ pub struct LlamaCppDocument {
     pub model: String,
     /// The model's family, as the file names it.
     pub family: String,
+    /// The build that is assumed; absent where none was named.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub build: Option<u64>,
     /// What computes: `cuda`, `vulkan` or `host`.
     pub backend: String,
     /// The device's short name; absent without one.
@@ -127,6 +130,7 @@ impl LlamaCppDocument {
             engine_type: "llama.cpp".to_owned(),
             model: subject.model.to_owned(),
             family: subject.family.to_owned(),
+            build: budget.args.build,
             backend: subject.backend.name().to_owned(),
             gpu: subject.gpu.map(str::to_owned),
             settings: LlamaCppSettings {
@@ -154,4 +158,10 @@ impl LlamaCppDocument {
             ignored: budget.args.ignored.clone(),
         }
     }
+}
+
+/// The JSON Schema of [`LlamaCppDocument`].
+#[cfg(feature = "json-schema")]
+pub fn llama_cpp_json_schema() -> schemars::Schema {
+    schemars::schema_for!(LlamaCppDocument)
 }

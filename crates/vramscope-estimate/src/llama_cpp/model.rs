@@ -3,6 +3,7 @@
 //! Follows `llama-graph.cpp` and `src/models/` (2026-08 to 2026-11), for the families that `Shape` knows.
 
 mod attention;
+mod feed_forward;
 
 use vramscope_core::PackedModel;
 
@@ -19,6 +20,7 @@ pub(crate) struct Builder<'m> {
     pub(crate) graph: Graph,
     model: &'m PackedModel,
     shape: &'m Shape,
+    family: Family,
     args: &'m LlamaCppArgs,
     context: &'m Context,
     offload: Offload,
@@ -49,6 +51,7 @@ pub(crate) fn largest(
     offload: Offload,
     host: usize,
 ) -> Result<Graph, LlamaCppError> {
+    let family = shape.graph.ok_or(LlamaCppError::Refused { what: "this family", advice: "its graph is not known" })?;
     let tokens = context.tokens.min(context.micro_batch);
     let tokens = tokens.div_ceil(context.slots).saturating_mul(context.slots);
     let outputs = tokens.min(context.slots);
@@ -57,6 +60,7 @@ pub(crate) fn largest(
         graph: Graph::default(),
         model,
         shape,
+        family,
         args,
         context,
         offload,
@@ -80,7 +84,7 @@ impl Builder<'_> {
         let mut current = self.graph.get_rows(embedding, words);
         self.graph.expand(current);
         self.graph.expand(given);
-        if self.shape.graph == Some(Family::Gemma) {
+        if self.family.scaled_embeddings {
             current = self.graph.each(current);
         }
         self.positions = self.graph.input(Kind::I32, [self.tokens, 1, 1, 1]);
@@ -91,6 +95,9 @@ impl Builder<'_> {
         self.outputs = self.graph.input(Kind::I32, [outputs, 1, 1, 1]);
         for at in 0..self.shape.layers.len() {
             current = self.layer(at, current)?;
+        }
+        if !self.family.early_outputs {
+            current = self.graph.get_rows(current, self.outputs);
         }
         current = self.norm(current, "output_norm.weight")?;
         let head = self.need("output.weight", true)?;
@@ -182,7 +189,7 @@ impl Builder<'_> {
     }
 
     fn layer(&mut self, at: usize, before: Id) -> Result<Id, LlamaCppError> {
-        let last = at + 1 == self.shape.layers.len();
+        let last = at + 1 == self.shape.layers.len() && self.family.early_outputs;
         let mut residual = before;
         let normed = self.norm(before, &format!("blk.{at}.attn_norm.weight"))?;
         let mut current = self.attention(at, normed)?;
@@ -190,84 +197,17 @@ impl Builder<'_> {
             current = self.graph.get_rows(current, self.outputs);
             residual = self.graph.get_rows(residual, self.outputs);
         }
-        current = self.norm_behind(current, at, "post_attention_norm")?;
+        if !self.family.one_norm {
+            current = self.norm_behind(current, at, "post_attention_norm")?;
+        }
         let middle = self.graph.add(current, residual);
-        let normed = self.norm(middle, &format!("blk.{at}.ffn_norm.weight"))?;
+        let between = if self.family.one_norm { "post_attention_norm" } else { "ffn_norm" };
+        let normed = self.norm(middle, &format!("blk.{at}.{between}.weight"))?;
         current = match self.of_layer(at, "ffn_gate_inp.weight")? {
             Some(router) => self.experts(at, normed, router)?,
-            None => self.feed_forward(at, normed)?,
+            None => self.feed_forward(at, normed, "")?,
         };
         current = self.norm_behind(current, at, "post_ffw_norm")?;
         Ok(self.graph.add(current, middle))
-    }
-
-    fn feed_forward(&mut self, at: usize, of: Id) -> Result<Id, LlamaCppError> {
-        let missing = LlamaCppError::MissingKey { key: "ffn_up.weight" };
-        let up = self.linear(of, at, "ffn_up")?.ok_or(missing.clone())?;
-        let joined = match self.linear(of, at, "ffn_gate")? {
-            Some(gate) => self.graph.like(Op::Other, gate, &[up]),
-            // Both halves in one matrix: the result is half as wide.
-            None => {
-                let mut ne = self.graph.at(up).ne;
-                ne[0] /= 2;
-                self.graph.new_tensor(Op::Other, Kind::F32, ne, &[up])
-            }
-        };
-        self.linear(joined, at, "ffn_down")?.ok_or(missing)
-    }
-
-    fn experts(&mut self, at: usize, of: Id, router: Id) -> Result<Id, LlamaCppError> {
-        let missing = LlamaCppError::MissingKey { key: "ffn_up_exps.weight" };
-        let (hidden, tokens) = (self.graph.at(of).ne[0], self.graph.at(of).ne[1]);
-        let (all, used) = (self.shape.experts, self.shape.experts_used.max(1));
-        let logits = self.graph.mul_mat(router, of);
-        let shares = self.graph.like(Op::SoftMax, logits, &[]);
-        let sorted = self.graph.new_tensor(Op::ArgSort, Kind::I32, self.graph.at(shares).ne, &[shares]);
-        let nb = self.graph.at(sorted).nb;
-        let chosen = self.graph.view(sorted, [used, tokens, 1, 1], nb, 0);
-        let rows = self.graph.reshape(shares, [1, all, tokens, 1]);
-        let mut weights = self.graph.get_rows(rows, chosen);
-        if self.shape.experts_normed {
-            weights = self.graph.reshape(weights, [used, tokens, 1, 1]);
-            let sum = self.graph.new_tensor(Op::SumRows, Kind::F32, [1, tokens, 1, 1], &[weights]);
-            let sum = self.graph.like(Op::Clamp, sum, &[]);
-            weights = self.graph.like(Op::Div, weights, &[sum]);
-            weights = self.graph.reshape(weights, [1, used, tokens, 1]);
-        }
-        if self.shape.experts_scaled {
-            weights = self.graph.each(weights);
-        }
-        self.graph.expand(weights);
-        let wide = self.graph.reshape(of, [hidden, 1, tokens, 1]);
-        let up = self.of_layer(at, "ffn_up_exps.weight")?.ok_or(missing.clone())?;
-        let up = self.graph.mul_mat_id(up, wide, chosen);
-        let joined = match self.of_layer(at, "ffn_gate_exps.weight")? {
-            Some(gate) => {
-                let gate = self.graph.mul_mat_id(gate, wide, chosen);
-                self.graph.like(Op::Other, gate, &[up])
-            }
-            None => self.graph.each(up),
-        };
-        let down = self.of_layer(at, "ffn_down_exps.weight")?.ok_or(missing)?;
-        let down = self.graph.mul_mat_id(down, joined, chosen);
-        let weighted = self.graph.mul(down, weights);
-        self.graph.expand(weighted);
-        let nb = self.graph.at(weighted).nb;
-        let mut parts = Vec::new();
-        for expert in 0..used {
-            let [one, row, column, _] = nb;
-            let part = self.graph.view(weighted, [hidden, tokens, 1, 1], [one, column, column, column], expert * row);
-            self.graph.expand(part);
-            parts.push(part);
-        }
-        let mut sum = parts[0];
-        for part in parts.into_iter().skip(1) {
-            sum = self.graph.add(sum, part);
-            self.graph.expand(sum);
-        }
-        if used == 1 {
-            sum = self.graph.cont(sum, [hidden, tokens, 1, 1]);
-        }
-        Ok(sum)
     }
 }

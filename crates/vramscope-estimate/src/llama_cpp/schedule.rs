@@ -34,6 +34,9 @@ pub(crate) struct Reserved {
     pub(crate) splits: usize,
 }
 
+/// A tensor and the backend that holds it.
+type Placed = (Id, usize);
+
 /// A run of operators on one backend.
 struct Split {
     backend: usize,
@@ -233,7 +236,7 @@ impl<'b> Schedule<'b> {
     }
 
     /// The order in which the allocator meets nodes and leafs, each with its backend.
-    pub(crate) fn order(&mut self) -> (Vec<(Id, usize)>, Vec<(Id, usize)>) {
+    pub(crate) fn order(&mut self) -> (Vec<Placed>, Vec<Placed>) {
         let mut order = Vec::new();
         for split in std::mem::take(&mut self.splits) {
             for input in &split.inputs {

@@ -12,14 +12,49 @@ const MOST_LAYERS: u64 = 4096;
 /// Larger sides than any model has.
 const MOST_SIDE: u64 = 1 << 32;
 
-/// How the feed-forward part joins its halves.
+/// How the graph of a family differs from norm, attention, sum, norm, feed-forward, sum; weights that a file has or has
+/// not say the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
-    /// Norm, attention, sum, norm, feed-forward, sum.
-    Plain,
-    /// The same with norms behind each part, and embeddings that are scaled.
-    Gemma,
+pub(crate) struct Family {
+    name: &'static str,
+    /// Embeddings are scaled.
+    pub(crate) scaled_embeddings: bool,
+    /// Queries are scaled before attention.
+    pub(crate) scaled_queries: bool,
+    /// Weights of chosen experts are made to sum to one.
+    pub(crate) normed_experts: bool,
+    /// Shares of experts are made of the chosen ones alone.
+    pub(crate) late_shares: bool,
+    /// The norm between attention and feed-forward is the one behind attention.
+    pub(crate) one_norm: bool,
+    /// Only the tokens that are answered are kept from the last attention on; else from the last layer on.
+    pub(crate) early_outputs: bool,
 }
+
+/// The usual graph.
+const PLAIN: Family = Family {
+    name: "llama",
+    scaled_embeddings: false,
+    scaled_queries: false,
+    normed_experts: true,
+    late_shares: false,
+    one_norm: false,
+    early_outputs: true,
+};
+const GEMMA: Family = Family { name: "gemma", scaled_embeddings: true, scaled_queries: true, ..PLAIN };
+/// Families whose compute buffers were compared with what a server of build 10434 prints.
+const FAMILIES: &[Family] = &[
+    PLAIN,
+    GEMMA,
+    Family { name: "gemma2", ..GEMMA },
+    Family { name: "gemma3", ..GEMMA },
+    Family { name: "qwen2", ..PLAIN },
+    Family { name: "qwen3", ..PLAIN },
+    Family { name: "qwen3moe", ..PLAIN },
+    Family { name: "qwen2moe", normed_experts: false, ..PLAIN },
+    Family { name: "phi3", scaled_queries: true, ..PLAIN },
+    Family { name: "gpt-oss", normed_experts: false, late_shares: true, one_norm: true, early_outputs: false, ..PLAIN },
+];
 
 /// One layer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -63,18 +98,10 @@ pub(crate) struct Shape {
     pub(crate) capped_logits: bool,
     /// Attention scores are capped.
     pub(crate) capped_scores: bool,
-    /// Weights of experts sum to one.
-    pub(crate) experts_normed: bool,
-    /// They are scaled.
+    /// Weights of experts are scaled.
     pub(crate) experts_scaled: bool,
 }
 
-/// Families whose graph is the plain one, as far as tensors and metadata say the rest.
-const PLAIN: &[&str] = &["llama", "qwen2", "qwen3", "qwen3moe", "mistral3"];
-/// Families of which a run was compared.
-const CHECKED: &[&str] = &["llama", "gemma3", "qwen3moe"];
-/// Families with the graph of Gemma.
-const GEMMA: &[&str] = &["gemma3"];
 /// Every how many layers one looks at everything, by family (`set_swa_pattern`); with that one first or last.
 const PERIODS: &[(&str, u64, bool)] = &[
     ("gemma2", 2, false),
@@ -111,7 +138,7 @@ impl Shape {
         for at in 0..layers {
             let attends = heads[at] > 0 && kv_heads[at] > 0;
             let keeps_state = state.is_some() && Self::is_recurrent(model, at);
-            let attends = attends && !(keeps_state && !Self::is_parallel(model));
+            let attends = attends && (!keeps_state || Self::is_parallel(model));
             read.push(LayerShape {
                 heads: heads[at],
                 kv_heads: if attends { kv_heads[at] } else { 0 },
@@ -134,7 +161,6 @@ impl Shape {
             graph: Self::graph_of(&family),
             capped_logits: model.own_real("final_logit_softcapping").is_some_and(|cap| cap > 0.0),
             capped_scores: model.own_real("attn_logit_softcapping").is_some_and(|cap| cap > 0.0),
-            experts_normed: true,
             experts_scaled: model
                 .own_real("expert_weights_scale")
                 .is_some_and(|scale| scale != 0.0 && (scale - 1.0).abs() > f64::EPSILON),
@@ -163,10 +189,7 @@ impl Shape {
     }
 
     fn graph_of(family: &str) -> Option<Family> {
-        if PLAIN.contains(&family) {
-            return Some(Family::Plain);
-        }
-        GEMMA.contains(&family).then_some(Family::Gemma)
+        FAMILIES.iter().copied().find(|known| known.name == family)
     }
 
     fn vocabulary(model: &PackedModel) -> Result<u64, LlamaCppError> {
@@ -217,11 +240,6 @@ impl Shape {
     /// Attention and recurrence stand beside each other in one layer.
     fn is_parallel(model: &PackedModel) -> bool {
         model.family == "falcon-h1"
-    }
-
-    /// Whether compute buffers of this family were compared with what a server printed.
-    pub(crate) fn graph_checked(&self) -> bool {
-        CHECKED.contains(&self.family.as_str())
     }
 
     /// Whether any layer keeps a state.

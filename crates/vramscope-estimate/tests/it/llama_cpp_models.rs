@@ -181,3 +181,71 @@ impl Made {
         tensors
     }
 }
+
+/// A small model of a family, with 512 wide residuals, six layers and eight heads of which two are of keys.
+pub(crate) fn family(name: &'static str) -> PackedModel {
+    let (gemma, oss) = (name.starts_with("gemma"), name == "gpt-oss");
+    let window = match name {
+        "gemma2" => 512,
+        "gpt-oss" => 128,
+        _ => 0,
+    };
+    let experts = if oss || name == "qwen2moe" { 8 } else { 0 };
+    let wide = if name == "qwen2moe" { 768 } else { SMALL.wide };
+    let made = Made { family: name, tied: gemma, window, experts, used: experts.min(2), wide, ..SMALL };
+    let mut model = made.packed();
+    if name == "gemma2" {
+        model.metadata.insert("gemma2.attn_logit_softcapping".into(), PackedValue::Real(50.0));
+        model.metadata.insert("gemma2.final_logit_softcapping".into(), PackedValue::Real(30.0));
+    }
+    let norms = name == "qwen3";
+    model.tensors.retain(|tensor| norms || !(tensor.name.contains("_q_norm") || tensor.name.contains("_k_norm")));
+    if name == "phi3" {
+        let parts = ["attn_q.", "attn_k.", "attn_v.", "ffn_gate", "ffn_up"];
+        model.tensors.retain(|tensor| !parts.iter().any(|part| tensor.name.contains(part)));
+    }
+    let mut add = |name: String, kind: &'static str, sides: Vec<u64>| {
+        let bytes = bytes(kind, &sides);
+        model.tensors.push(PackedTensor { name, kind, sides, bytes, offset: 0 });
+    };
+    for layer in 0..SMALL.layers {
+        let of = |name: &str| format!("blk.{layer}.{name}");
+        if name == "gemma2" {
+            add(of("post_attention_norm.weight"), "F32", vec![512]);
+            add(of("post_ffw_norm.weight"), "F32", vec![512]);
+        }
+        if name.starts_with("qwen2") || oss {
+            add(of("attn_q.bias"), "F32", vec![512]);
+            add(of("attn_k.bias"), "F32", vec![128]);
+            add(of("attn_v.bias"), "F32", vec![128]);
+        }
+        if name == "phi3" {
+            add(of("attn_qkv.weight"), "F16", vec![512, 768]);
+            add(of("ffn_up.weight"), "F16", vec![512, 3072]);
+        }
+        if name == "qwen2moe" {
+            add(of("ffn_gate_inp_shexp.weight"), "F32", vec![512]);
+            add(of("ffn_gate_shexp.weight"), "F16", vec![512, 1024]);
+            add(of("ffn_up_shexp.weight"), "F16", vec![512, 1024]);
+            add(of("ffn_down_shexp.weight"), "F16", vec![1024, 512]);
+        }
+        if oss {
+            add(of("attn_output.bias"), "F32", vec![512]);
+            add(of("attn_sinks.weight"), "F32", vec![8]);
+            add(of("ffn_gate_inp.bias"), "F32", vec![8]);
+            add(of("ffn_gate_exps.bias"), "F32", vec![1536, 8]);
+            add(of("ffn_up_exps.bias"), "F32", vec![1536, 8]);
+            add(of("ffn_down_exps.bias"), "F32", vec![512, 8]);
+            add(of("post_attention_norm.weight"), "F32", vec![512]);
+        }
+    }
+    if oss {
+        model.tensors.retain(|tensor| !tensor.name.contains("ffn_norm"));
+    }
+    let mut offset = 0;
+    for tensor in &mut model.tensors {
+        tensor.offset = offset;
+        offset += tensor.bytes.next_multiple_of(32);
+    }
+    model
+}

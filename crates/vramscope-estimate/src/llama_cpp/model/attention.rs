@@ -3,7 +3,6 @@
 use super::super::error::LlamaCppError;
 use super::super::graph::{Home, Id, Op};
 use super::super::kind::Kind;
-use super::super::shape::Family;
 use super::{Builder, Inputs};
 
 impl Builder<'_> {
@@ -36,7 +35,7 @@ impl Builder<'_> {
         };
         let queries = self.turned_by_position(at, queries, "attn_q_norm")?;
         let keys = self.turned_by_position(at, keys, "attn_k_norm")?;
-        let queries = if self.shape.graph == Some(Family::Gemma) { self.graph.each(queries) } else { queries };
+        let queries = if self.family.scaled_queries { self.graph.each(queries) } else { queries };
         let (mut q, mut k, mut v) = (queries, keys, values);
         if let Some(turn) = inputs.key_turn {
             q = self.turned(q, turn);
@@ -53,7 +52,7 @@ impl Builder<'_> {
             self.graph.expand(v);
             self.graph.expand(k);
         }
-        let current = self.attended(at, q, k, v, inputs);
+        let current = self.attended(at, q, k, v, inputs)?;
         let current = match inputs.value_turn {
             Some(turn) => self.turned(current, turn),
             None => current,
@@ -90,7 +89,7 @@ impl Builder<'_> {
         self.graph.placed(kind, [wide, cells, self.context.streams, 1], home)
     }
 
-    fn attended(&mut self, at: usize, q: Id, k: Id, v: Id, inputs: Inputs) -> Id {
+    fn attended(&mut self, at: usize, q: Id, k: Id, v: Id, inputs: Inputs) -> Result<Id, LlamaCppError> {
         let layer = self.shape.layers[at].clone();
         let (fused, streams) = (self.args.fused_attention(), self.context.streams);
         let cells = self.context.cells_of(&layer);
@@ -136,12 +135,12 @@ impl Builder<'_> {
             let nb = [kind_v.bytes, head, cell, kind_v.row(cells * wide_v)];
             self.graph.view(value_cache, [cells, layer.kv_heads, layer.head_v, streams], nb, 0)
         };
-        let current = self.scored(at, q, keys, values, inputs.mask);
+        let current = self.scored(at, q, keys, values, inputs.mask)?;
         self.graph.expand(current);
-        current
+        Ok(current)
     }
 
-    fn scored(&mut self, at: usize, q: Id, keys: Id, values: Id, mask: Id) -> Id {
+    fn scored(&mut self, at: usize, q: Id, keys: Id, values: Id, mask: Id) -> Result<Id, LlamaCppError> {
         let layer = self.shape.layers[at].clone();
         let streams = self.context.streams;
         let shown = self.graph.at(q).clone();
@@ -152,10 +151,13 @@ impl Builder<'_> {
         let keys = self.graph.permute(keys, [0, 2, 1, 3]);
         let values = self.graph.permute(values, [0, 2, 1, 3]);
         let wide = layer.head_v * layer.heads;
+        let sinks = self.of_layer(at, "attn_sinks.weight")?;
         if self.args.fused_attention() {
             let ne = [layer.head_v, layer.heads, each, streams];
-            let current = self.graph.new_tensor(Op::FlashAttention, Kind::F32, ne, &[q, keys, values, mask]);
-            return self.graph.reshape(current, [wide, shown.ne[2], 1, 1]);
+            let mut sources = vec![q, keys, values, mask];
+            sources.extend(sinks);
+            let current = self.graph.new_tensor(Op::FlashAttention, Kind::F32, ne, &sources);
+            return Ok(self.graph.reshape(current, [wide, shown.ne[2], 1, 1]));
         }
         let mut scores = self.graph.mul_mat(keys, q);
         if self.shape.capped_scores {
@@ -163,9 +165,10 @@ impl Builder<'_> {
                 scores = self.graph.each(scores);
             }
         }
-        let shares = self.graph.like(Op::SoftMax, scores, &[mask]);
+        let others: Vec<Id> = std::iter::once(mask).chain(sinks).collect();
+        let shares = self.graph.like(Op::SoftMax, scores, &others);
         let sums = self.graph.mul_mat(values, shares);
         let turned = self.graph.permute(sums, [0, 2, 1, 3]);
-        self.graph.cont(turned, [wide, shown.ne[2], 1, 1])
+        Ok(self.graph.cont(turned, [wide, shown.ne[2], 1, 1]))
     }
 }
