@@ -7,6 +7,12 @@ use super::error::LlamaCppError;
 use super::place::Offload;
 use super::shape::{LayerShape, Shape};
 
+/// Slots beyond which the server refuses to start (`LLAMA_MAX_SEQ`).
+const MOST_SLOTS: u64 = 256;
+/// The server counts tokens in 31 bits.
+const MOST_TOKENS: u64 = 1 << 31;
+/// More tokens than any device computes together.
+const MOST_BATCH: u64 = 1 << 24;
 /// Cells are rounded up to this.
 const CELLS: u64 = 256;
 
@@ -33,6 +39,14 @@ impl Context {
     pub(crate) fn of(shape: &Shape, args: &LlamaCppArgs) -> Result<Self, LlamaCppError> {
         let slots = args.slots_or_auto();
         let unified = args.is_unified();
+        let limits = [
+            ("parallel", slots, MOST_SLOTS, "at most 256"),
+            ("ctx-size", args.context.unwrap_or(0), MOST_TOKENS, "at most 2147483648"),
+            ("ubatch-size", args.micro_batch.min(args.batch), MOST_BATCH, "at most 16777216"),
+        ];
+        if let Some((name, value, _, expected)) = limits.into_iter().find(|(_, value, most, _)| value > most) {
+            return Err(LlamaCppError::BadArgument { name: name.to_owned(), value: value.to_string(), expected });
+        }
         let asked = args.context.filter(|context| *context > 0).unwrap_or(shape.trained_context);
         let overflow = LlamaCppError::Overflow { what: "the context" };
         let streams = if unified { 1 } else { slots };

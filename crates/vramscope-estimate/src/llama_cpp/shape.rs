@@ -9,8 +9,10 @@ use super::kind::{Kind, kind_named};
 
 /// More layers than any model has.
 const MOST_LAYERS: u64 = 4096;
-/// Larger sides than any model has.
-const MOST_SIDE: u64 = 1 << 32;
+/// Larger than any model's residual, vocabulary or trained context; products of two fit 64 bits.
+const MOST_SIDE: u64 = 1 << 28;
+/// More heads, wider heads and more experts than any model has: heads times width times cells fit 64 bits.
+const MOST_HEADS: u64 = 1 << 14;
 
 /// How the graph of a family differs from norm, attention, sum, norm, feed-forward, sum; weights that a file has or has
 /// not say the rest.
@@ -171,16 +173,20 @@ impl Shape {
     }
 
     fn check(&self) -> Result<(), LlamaCppError> {
-        let mut sides = vec![
+        let sides = [
             ("embedding_length", self.hidden),
             ("vocab_size", self.vocabulary),
             ("context_length", self.trained_context),
         ];
+        let mut small = vec![("expert_count", self.experts), ("expert_used_count", self.experts_used)];
         for layer in &self.layers {
-            sides.push(("attention.head_count", layer.heads));
-            sides.push(("attention.key_length", layer.head_k));
-            sides.push(("attention.value_length", layer.head_v));
-            sides.push(("attention.head_count_kv", layer.kv_heads));
+            small.push(("attention.head_count", layer.heads));
+            small.push(("attention.key_length", layer.head_k));
+            small.push(("attention.value_length", layer.head_v));
+            small.push(("attention.head_count_kv", layer.kv_heads));
+        }
+        if let Some((key, value)) = small.into_iter().find(|(_, value)| *value > MOST_HEADS) {
+            return Err(LlamaCppError::Implausible { key, value });
         }
         match sides.into_iter().find(|(_, value)| *value >= MOST_SIDE) {
             Some((key, value)) => Err(LlamaCppError::Implausible { key, value }),

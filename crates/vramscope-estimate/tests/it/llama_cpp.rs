@@ -336,3 +336,31 @@ fn what_is_not_modelled_is_named_and_never_computed() {
         assert!(compute.high >= compute.low * 2, "{compute:?}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_size_from_outside_makes_it_panic(
+        key in proptest::sample::select(vec![
+            "context_length", "embedding_length", "block_count", "attention.head_count", "attention.head_count_kv",
+            "attention.key_length", "attention.value_length", "expert_count", "expert_used_count",
+            "attention.sliding_window", "ssm.state_size",
+        ]),
+        value in proptest::prelude::any::<u64>(),
+        shift in 0_u32..64,
+        words in proptest::sample::select(vec![
+            "-np 1", "-c 2000000000 -np 256", "-ub 16777216 -b 16777216 -c 2000000000", "-fa off", "-ctk q8_0 -ngl 3",
+        ]),
+    ) {
+        let mut model = model("moe-q8").unwrap();
+        model.metadata.insert(format!("llama.{key}"), PackedValue::Number(value >> shift));
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let line = LlamaCppLine::read(&words).unwrap();
+        for backend in [LlamaCppBackend::Host, LlamaCppBackend::Vulkan] {
+            let device = GpuModel::of_size(Bytes::new(1 << 40));
+            let setting = LlamaCppSetting { backend, device: Some(&device), others: Bytes::ZERO };
+            if let Ok(budget) = llama_cpp_budget(&model, &line.args, setting) {
+                assert!(budget.device_total.low <= budget.device_total.high);
+            }
+        }
+    }
+}
