@@ -202,7 +202,7 @@ fn families_take_what_build_10434_prints_for_them() {
         ("gemma", 42.34, 12.0, 17.01, 199),
         ("gemma2", 42.36, 7.5, 18.02, 226),
         ("phi3", 50.15, 12.0, 16.01, 180),
-        ("gpt-oss", 239.60, 7.12, 26.77, 317),
+        ("gpt-oss", 239.93, 7.12, 26.77, 317),
         ("qwen2moe", 149.27, 12.0, 17.01, 330),
     ];
     for (name, weights, cache, compute, nodes) in rows {
@@ -218,6 +218,77 @@ fn families_take_what_build_10434_prints_for_them() {
         show(name, &printed, &own);
         assert_close(name, &printed, &own, true);
         assert_eq!(own.nodes, nodes, "{name}");
+    }
+}
+
+#[test]
+fn families_take_what_build_10434_prints_for_them_on_a_vulkan_device() {
+    // `llama-server -c 4096 -np 2 -fit off …` on lavapipe: weights and cache on the device, compute buffers on the device
+    // and on the host, in MiB, and operators. None of these was looked at while the rules were written.
+    let rows = [
+        ("qwen2", "-ngl 99", 42.36, 12.0, [13.01, 4.01], 222),
+        ("qwen2", "-ngl 4", 25.08, 6.0, [15.50, 4.01], 222),
+        ("qwen3", "-ngl 99", 42.34, 12.0, [13.01, 4.01], 228),
+        ("qwen3", "-ngl 4", 25.08, 6.0, [15.50, 4.01], 228),
+        ("qwen3", "-ngl 99 -ctk q8_0 -ctv q8_0", 42.34, 6.38, [13.04, 4.04], 300),
+        ("qwen3", "-ngl 99 -fa off", 42.34, 12.0, [38.51, 6.51], 252),
+        ("gemma", "-ngl 99", 42.34, 12.0, [13.01, 4.01], 211),
+        ("gemma", "-ngl 4", 25.08, 6.0, [15.50, 4.01], 211),
+        ("gemma2", "-ngl 99", 42.36, 9.0, [14.02, 5.02], 238),
+        ("gemma2", "-ngl 4", 25.09, 5.0, [16.50, 5.02], 238),
+        ("gemma2", "-ngl 99 -ctk q8_0 -ctv q8_0", 42.36, 4.78, [14.08, 5.08], 310),
+        ("gemma2", "-ngl 99 -fa off", 42.36, 9.0, [41.01, 9.01], 280),
+        ("phi3", "-ngl 99", 42.34, 12.0, [13.01, 4.01], 192),
+        ("phi3", "-ngl 4", 25.08, 6.0, [15.75, 4.76], 192),
+        ("gpt-oss", "-ngl 99", 232.12, 8.25, [22.80, 4.77], 329),
+        ("gpt-oss", "-ngl 4", 119.97, 4.75, [31.25, 4.77], 329),
+        ("gpt-oss", "-ngl 99 --n-cpu-moe 2", 159.90, 8.25, [28.81, 4.77], 329),
+        ("gpt-oss", "-ngl 99 -ctk q8_0 -ctv q8_0", 232.12, 4.39, [22.86, 4.83], 401),
+        ("gpt-oss", "-ngl 99 -fa off", 232.12, 8.25, [40.51, 8.51], 353),
+        ("qwen2moe", "-ngl 99", 141.46, 12.0, [16.05, 4.01], 342),
+        ("qwen2moe", "-ngl 4", 74.64, 6.0, [20.51, 4.01], 342),
+    ];
+    for (name, words, weights, cache, compute, nodes) in rows {
+        let words = format!("-c 4096 -np 2 -fit off {words}");
+        let own = computed(&budget_of(&family(name), &words, LlamaCppBackend::Vulkan, 2 << 30));
+        let pairs = [
+            (weights, own.weights[0]),
+            (cache, own.cache[0]),
+            (compute[0], own.compute[0]),
+            (compute[1], own.compute[1]),
+        ];
+        eprintln!("{name:10} {words:50} {pairs:.2?} nodes {nodes}/{}", own.nodes);
+        for (printed, own) in pairs {
+            assert!((printed - own).abs() <= 0.02, "{name} {words}: {printed} printed, {own} computed");
+        }
+        assert_eq!(own.nodes, nodes, "{name} {words}");
+    }
+}
+
+#[test]
+fn fitting_finds_the_layers_and_the_context_that_the_server_chooses() {
+    // Build 10434 on lavapipe with 2 GiB: options, layers on the device, context.
+    let rows = [
+        ("dense-f16", "-c 4096 -np 1 -fitt 1985", 5, 4096),
+        ("dense-f16", "-c 4096 -np 1 -fitt 1995", 4, 4096),
+        ("dense-f16", "-c 4096 -np 1 -fitt 2005", 3, 4096),
+        ("dense-f16", "-c 4096 -np 1 -fitt 2015", 1, 4096),
+        ("dense-q8", "-np 1 -fitt 1960", 7, 13824),
+        ("dense-q8", "-np 1 -fitt 1980", 7, 8704),
+        ("moe-q8", "-c 4096 -np 1 -fitt 1940", 7, 4096),
+    ];
+    for (name, words, layers, context) in rows {
+        let budget = budget_of(&model(name).unwrap(), words, LlamaCppBackend::Vulkan, 2 << 30);
+        assert_eq!((budget.layers_on_device, budget.context), (layers, context), "{name} {words}");
+    }
+    // With experts the server goes on to parts of a layer (49.62 and 30.49 MiB of weights on the device); whole layers
+    // are the same.
+    for (target, on_host, printed) in [(1970, 2, 49.62), (1990, 4, 30.49)] {
+        let words = format!("-c 4096 -np 1 -fitt {target}");
+        let budget = budget_of(&model("moe-q8").unwrap(), &words, LlamaCppBackend::Vulkan, 2 << 30);
+        assert_eq!((budget.layers_on_device, budget.expert_layers_on_host), (7, on_host));
+        let own = part(&budget, &["weights"])[0];
+        assert!(own <= printed && printed - own < 3.2, "a third of a layer: {own}");
     }
 }
 

@@ -233,9 +233,9 @@ pub(crate) fn family(name: &'static str) -> PackedModel {
             add(of("attn_output.bias"), "F32", vec![512]);
             add(of("attn_sinks.weight"), "F32", vec![8]);
             add(of("ffn_gate_inp.bias"), "F32", vec![8]);
-            add(of("ffn_gate_exps.bias"), "F16", vec![1536, 8]);
-            add(of("ffn_up_exps.bias"), "F16", vec![1536, 8]);
-            add(of("ffn_down_exps.bias"), "F16", vec![512, 8]);
+            add(of("ffn_gate_exps.bias"), "F32", vec![1536, 8]);
+            add(of("ffn_up_exps.bias"), "F32", vec![1536, 8]);
+            add(of("ffn_down_exps.bias"), "F32", vec![512, 8]);
             add(of("post_attention_norm.weight"), "F32", vec![512]);
         }
     }
