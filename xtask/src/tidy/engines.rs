@@ -6,8 +6,8 @@ const WORDS: &[(&str, &str)] = &[
     ("vllm", "vllm"),
     ("sglang", "sglang"),
     ("llamacpp", "llama_cpp"),
-    ("llama.cpp", "llama_cpp"),
     ("llama_cpp", "llama_cpp"),
+    ("llama.cpp", "llama_cpp"),
     ("ollama", "ollama"),
 ];
 
@@ -71,7 +71,7 @@ fn in_room(inside: &str, room: &str) -> bool {
 /// Whether the word is still there without what leads into the room, the enum's own name, and what is allowed.
 fn is_spelled(name: &str, line: &str, word: &str, room: &str) -> bool {
     let ways = [
-        format!("enginekind::{room}"),
+        format!("enginekind::{}", room.replace('_', "")),
         format!("{room}::"),
         format!("mod {room};"),
         format!("::{room};"),
