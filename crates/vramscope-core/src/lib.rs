@@ -25,6 +25,7 @@ mod engine_kind;
 mod facts;
 mod foreign;
 mod mixer;
+mod packed;
 mod phase;
 mod reading;
 mod redact;
@@ -51,6 +52,7 @@ pub use foreign::{escape_controls, on_one_line, shortened, without_controls};
 pub use mixer::{
     Attention, CompressedAttention, Compressor, Indexer, LatentAttention, Mixer, OutputGate, QkNorm, Recurrent, Span,
 };
+pub use packed::{PackedModel, PackedTensor, PackedValue};
 pub use phase::{Phase, PhaseMark, UnknownPhase, Window};
 pub use reading::{GpuProcess, ProcessKind, Reading, Sample, SlowReading, SlowSample, Throttle};
 pub use redact::{REDACTED, is_secret_name, redact, redact_args, secrets_in, shown_env};

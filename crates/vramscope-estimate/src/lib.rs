@@ -20,6 +20,7 @@ mod devices;
 pub mod document;
 mod error;
 mod figure;
+mod llama_cpp;
 mod shape;
 #[cfg(test)]
 mod tests_support;
@@ -31,6 +32,15 @@ pub use device::GpuModel;
 pub use devices::{DeviceError, device_named, devices, find_device};
 pub use error::EstimateError;
 pub use figure::Figure;
+pub use llama_cpp::args::LlamaCppArgs;
+pub use llama_cpp::budget::{LlamaCppBudget, LlamaCppPart, LlamaCppSetting, llama_cpp_budget};
+#[cfg(feature = "json-schema")]
+pub use llama_cpp::document::llama_cpp_json_schema;
+pub use llama_cpp::document::{LlamaCppDocument, LlamaCppPartRow, LlamaCppSettings, LlamaCppSubject};
+pub use llama_cpp::error::LlamaCppError;
+pub use llama_cpp::fit::{llama_cpp_fitted, llama_cpp_most_layers};
+pub use llama_cpp::grammar::{LLAMA_CPP_LINE, LlamaCppLine, is_llama_cpp_command};
+pub use llama_cpp::place::LlamaCppBackend;
 pub use vllm::activations::Runner;
 pub use vllm::budget::{Budget, Setting, Verdict, WorkloadUse, budget, budget_of_loaded};
 pub use vllm::drafts::{DraftMethod, Drafter};

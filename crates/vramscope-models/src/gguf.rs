@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use serde_json::{Map, Value};
-use vramscope_core::{Architecture, ElementType, Quantization, StoredAs, WeightFormat};
+use vramscope_core::{
+    Architecture, ElementType, PackedModel, PackedTensor, PackedValue, Quantization, StoredAs, WeightFormat,
+};
 
 use crate::checkpoint::{HeaderError, StoredTensor, TensorTable};
 use crate::config::read_shape;
@@ -18,6 +20,10 @@ const MOST_HEADER_BYTES: u64 = 512 << 20;
 const MOST_ENTRIES: u64 = 1 << 20;
 /// More than any tensor has.
 const MOST_DIMENSIONS: u32 = 8;
+/// Longer lists are kept by their length: an entry a layer is kept, a vocabulary is not.
+const LONGEST_KEPT_LIST: u64 = 4096;
+/// Longer texts are not kept: a chat template takes kilobytes and shapes nothing.
+const LONGEST_KEPT_TEXT: usize = 256;
 /// Deepest nesting of lists in the metadata.
 const DEEPEST: u32 = 4;
 
@@ -32,6 +38,8 @@ pub struct Gguf {
     pub table: TensorTable,
     numbers: BTreeMap<String, u64>,
     lengths: BTreeMap<String, u64>,
+    metadata: BTreeMap<String, PackedValue>,
+    offsets: Vec<u64>,
 }
 
 /// Reads a file's header; no tensor data is read.
@@ -57,18 +65,32 @@ pub fn read_gguf(file: impl Read) -> Result<Gguf, HeaderError> {
         table: TensorTable::default(),
         numbers: BTreeMap::new(),
         lengths: BTreeMap::new(),
+        metadata: BTreeMap::new(),
+        offsets: Vec::new(),
     };
     for _ in 0..entries {
         let name = reader.text()?;
-        match reader.value(DEEPEST)? {
+        let value = reader.value(DEEPEST)?;
+        if let Some(kept) = value.kept() {
+            gguf.metadata.insert(name.clone(), kept);
+        }
+        match value {
             Metadata::Number(number) => drop(gguf.numbers.insert(name, number)),
-            Metadata::List(length) => drop(gguf.lengths.insert(name, length)),
+            // One number stands for all: some files have an entry a layer, all alike.
+            Metadata::Numbers(list) if list.len() > 1 && list.iter().all(|entry| *entry == list[0]) => {
+                gguf.numbers.insert(name, list[0]);
+            }
+            Metadata::Numbers(list) => drop(gguf.lengths.insert(name, list.len() as u64)),
+            Metadata::List { length, same: Some(number) } if length > 1 => drop(gguf.numbers.insert(name, number)),
+            Metadata::List { length, .. } => drop(gguf.lengths.insert(name, length)),
             Metadata::Text(text) if name == "general.architecture" => gguf.architecture = Some(text),
-            Metadata::Text(_) | Metadata::Other => {}
+            Metadata::Text(_) | Metadata::Real(_) | Metadata::Switch(_) | Metadata::Other => {}
         }
     }
     for _ in 0..tensors {
-        gguf.table.tensors.push(reader.tensor()?);
+        let (tensor, offset) = reader.tensor()?;
+        gguf.table.tensors.push(tensor);
+        gguf.offsets.push(offset);
     }
     Ok(gguf)
 }
@@ -123,6 +145,22 @@ impl Gguf {
         Ok((model, notes))
     }
 
+    /// The model as the file holds it: its metadata, and every tensor with its own type.
+    pub fn packed(&self) -> PackedModel {
+        let tensors = self.table.tensors.iter().zip(&self.offsets).map(|(tensor, offset)| PackedTensor {
+            name: tensor.name.clone(),
+            kind: tensor.kind,
+            sides: tensor.shape.clone(),
+            bytes: tensor.bytes,
+            offset: *offset,
+        });
+        PackedModel {
+            family: self.architecture.clone().unwrap_or_default(),
+            metadata: self.metadata.clone(),
+            tensors: tensors.collect(),
+        }
+    }
+
     fn rows_of_embedding(&self) -> Option<u64> {
         let embedding = self.table.tensors.iter().find(|tensor| tensor.name == "token_embd.weight")?;
         embedding.shape.last().copied()
@@ -148,9 +186,30 @@ fn model_type(family: &str) -> &str {
 /// A metadata value, as far as it is kept.
 enum Metadata {
     Number(u64),
+    Real(f64),
+    Switch(bool),
     Text(String),
-    List(u64),
+    Numbers(Vec<u64>),
+    /// A list by its length, and the number that each entry is.
+    List {
+        length: u64,
+        same: Option<u64>,
+    },
     Other,
+}
+
+impl Metadata {
+    fn kept(&self) -> Option<PackedValue> {
+        Some(match self {
+            Self::Number(number) => PackedValue::Number(*number),
+            Self::Switch(on) => PackedValue::Number(u64::from(*on)),
+            Self::Real(value) => PackedValue::Real(*value),
+            Self::Text(text) if text.len() <= LONGEST_KEPT_TEXT => PackedValue::Text(text.clone()),
+            Self::Numbers(list) => PackedValue::Numbers(list.clone()),
+            Self::List { length, .. } => PackedValue::Length(*length),
+            Self::Text(_) | Self::Other => return None,
+        })
+    }
 }
 
 /// Reads a header piece by piece and never more than it may have.
@@ -219,22 +278,14 @@ impl<R: Read> Reader<R> {
             10 => Metadata::Number(u64::from_le_bytes(self.bytes()?)),
             5 => signed(i64::from(i32::from_le_bytes(self.bytes()?))),
             11 => signed(i64::from_le_bytes(self.bytes()?)),
-            1 | 7 => {
-                self.bytes::<1>()?;
-                Metadata::Other
-            }
+            1 => signed(i64::from(i8::from_le_bytes(self.bytes()?))),
+            7 => Metadata::Switch(self.bytes::<1>()?[0] != 0),
             3 => {
                 self.bytes::<2>()?;
                 Metadata::Other
             }
-            6 => {
-                self.bytes::<4>()?;
-                Metadata::Other
-            }
-            12 => {
-                self.bytes::<8>()?;
-                Metadata::Other
-            }
+            6 => Metadata::Real(f64::from(f32::from_le_bytes(self.bytes()?))),
+            12 => Metadata::Real(f64::from_le_bytes(self.bytes()?)),
             8 => Metadata::Text(self.text()?),
             9 if depth > 0 => self.list(depth - 1)?,
             9 => return Err(HeaderError::NotOne { expected: "lists of few levels", found: "deeper ones".into() }),
@@ -242,25 +293,33 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// A list. One number in it stands for all: some files have an entry a layer, all alike.
+    /// A list, entry by entry where it is short and of whole numbers or switches.
     fn list(&mut self, depth: u32) -> Result<Metadata, HeaderError> {
         let kind = u32::from_le_bytes(self.bytes()?);
         let length = self.count("the length of a list", MOST_HEADER_BYTES)?;
+        let mut kept: Option<Vec<u64>> = (length > 0 && length <= LONGEST_KEPT_LIST).then(Vec::new);
         let mut same: Option<u64> = None;
         let mut alike = true;
         for _ in 0..length {
-            match self.value_of(kind, depth)? {
-                Metadata::Number(number) => alike &= *same.get_or_insert(number) == number,
-                _ => alike = false,
+            let number = match self.value_of(kind, depth)? {
+                Metadata::Number(number) => Some(number),
+                Metadata::Switch(on) => Some(u64::from(on)),
+                _ => None,
+            };
+            match (number, &mut kept) {
+                (Some(number), Some(list)) => list.push(number),
+                (None, list) => *list = None,
+                (Some(_), None) => {}
+            }
+            match number {
+                Some(number) => alike &= *same.get_or_insert(number) == number,
+                None => alike = false,
             }
         }
-        Ok(match same.filter(|_| alike) {
-            Some(number) if length > 1 => Metadata::Number(number),
-            _ => Metadata::List(length),
-        })
+        Ok(kept.map_or(Metadata::List { length, same: same.filter(|_| alike) }, Metadata::Numbers))
     }
 
-    fn tensor(&mut self) -> Result<StoredTensor, HeaderError> {
+    fn tensor(&mut self) -> Result<(StoredTensor, u64), HeaderError> {
         let name = self.text()?;
         let dimensions = u32::from_le_bytes(self.bytes()?);
         if dimensions > MOST_DIMENSIONS {
@@ -268,14 +327,14 @@ impl<R: Read> Reader<R> {
         }
         let shape = (0..dimensions).map(|_| self.length()).collect::<Result<Vec<u64>, _>>()?;
         let kind = u32::from_le_bytes(self.bytes()?);
-        let _offset = u64::from_le_bytes(self.bytes()?);
+        let offset = u64::from_le_bytes(self.bytes()?);
         let (kind_name, block, bytes, element) =
             block(kind).ok_or_else(|| HeaderError::tensor(&name, format!("its kind {kind} is not known")))?;
         let mut tensor = StoredTensor { name, kind: kind_name, element, shape, bytes: 0 };
         let elements = tensor.elements().filter(|n| n.is_multiple_of(block));
         let size = elements.and_then(|n| (n / block).checked_mul(bytes));
         tensor.bytes = size.ok_or_else(|| HeaderError::tensor(&tensor.name, "its shape is not one of whole blocks"))?;
-        Ok(tensor)
+        Ok((tensor, offset))
     }
 }
 
@@ -376,6 +435,10 @@ mod tests {
         assert_eq!((model.layers.len(), model.hidden_size, model.vocab_size), (2, 256, 1000));
         assert_eq!(model.stored_bytes, Some(1000 * 144));
         assert!(model.tied_head && model.known_family);
+        let packed = gguf.packed();
+        assert_eq!((packed.family.as_str(), packed.own("block_count")), ("llama", Some(2)));
+        let embedding = packed.tensor("token_embd.weight").unwrap();
+        assert_eq!((embedding.kind, embedding.sides.as_slice(), embedding.bytes), ("Q4_K", &[256, 1000][..], 144_000));
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod classes;
 mod database;
 mod drafts;
 mod laws;
+mod llama_cpp;
+mod llama_cpp_models;
 mod recordings;
 mod reference;
 mod second_card;

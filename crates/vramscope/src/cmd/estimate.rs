@@ -1,20 +1,23 @@
 //! `vramscope estimate`: the memory budget before the engine is started.
 
 pub(crate) mod input;
+mod llama_cpp;
 mod render;
 
-use vramscope_core::Workload;
+use anyhow::anyhow;
+use vramscope_core::{EngineKind, Workload};
 use vramscope_estimate::document::EstimateDocument;
-use vramscope_estimate::{Setting, budget};
+use vramscope_estimate::{Setting, budget, is_llama_cpp_command};
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;
 use crate::output::{self, Format};
 
-/// Predict the memory budget that vLLM will set up, and whether it will start
+/// Predict the memory that vLLM or llama.cpp will take, and whether it will start
 ///
 /// Weights, activation peak, graphs, KV cache, blocks, tokens and concurrency, each with its interval and its reason. No
-/// GPU, no network and no vLLM is needed. Every figure is that of one rank.
+/// GPU, no network and no engine is needed. Every figure of vLLM is that of one rank. A GGUF file or a `llama-server …`
+/// line is answered for llama.cpp: weights, KV cache, compute buffers on device and host, and the most layers that fit.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,9 +28,23 @@ Examples:
   vramscope estimate --model-params 6.7e9 --num-layers 32 --num-heads 32 --hidden-size 4096 --gpu-memory 24GiB \\
       --max-model-len 4096
   vramscope estimate --model Qwen/Qwen3-8B --gpu h100 --format json | jq .budget.kv_cache_bytes
+  vramscope estimate model.gguf --gpu h100
+  vramscope estimate --gpu l40s -- llama-server -m model.gguf -c 32768 -np 4 -ngl 20 -ctk q8_0 -ctv q8_0
 
 Exit codes: 0 it fits, 8 it does not, 2 and 3 wrong arguments or input.")]
 pub(crate) struct Args {
+    /// A .gguf file; the same as --model
+    #[arg(value_name = "FILE", conflicts_with = "model")]
+    file: Option<String>,
+    /// The engine: vllm or llama.cpp [default: llama.cpp for a .gguf file or a llama-server line, else vllm]
+    #[arg(long, value_name = "KIND", value_parser = engine_kind)]
+    engine_kind: Option<EngineKind>,
+    /// The build of llama.cpp, such as b10434
+    #[arg(long, value_name = "BUILD", value_parser = build, help_heading = "Engine")]
+    llama_cpp_build: Option<u64>,
+    /// What computes for llama.cpp [default: cuda with a device, else the host alone]
+    #[arg(long, value_name = "BACKEND", help_heading = "Engine")]
+    llama_cpp_backend: Option<llama_cpp::Backend>,
     #[command(flatten)]
     model: input::ModelArgs,
     #[command(flatten)]
@@ -48,7 +65,46 @@ pub(crate) struct Args {
     format: Format,
 }
 
+/// The name of an engine that can be estimated.
+fn engine_kind(text: &str) -> Result<EngineKind, String> {
+    let known = [EngineKind::Vllm, EngineKind::LlamaCpp];
+    let kind = EngineKind::from_name(text).filter(|kind| known.contains(kind));
+    kind.ok_or_else(|| "expected vllm or llama.cpp".to_owned())
+}
+
+/// `b10434` or `10434`.
+fn build(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix('b').unwrap_or(text);
+    digits.parse().map_err(|_| "expected a build's number, such as b10434".to_owned())
+}
+
+impl Args {
+    /// The engine that is asked for, and whether that was told from the file or the words alone.
+    fn kind(&self) -> (EngineKind, bool) {
+        if let Some(kind) = self.engine_kind {
+            return (kind, false);
+        }
+        let file = self.file.as_deref().or(self.model.name());
+        let is_gguf = file.is_some_and(|file| file.to_ascii_lowercase().ends_with(".gguf"));
+        if is_gguf || is_llama_cpp_command(self.engine.words()) {
+            return (EngineKind::LlamaCpp, true);
+        }
+        (EngineKind::Vllm, false)
+    }
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let (kind, told) = args.kind();
+    if kind == EngineKind::LlamaCpp {
+        if told {
+            output::say("estimated for llama.cpp, which such a file or line is for; --engine-kind vllm asks for vLLM");
+        }
+        return llama_cpp::run(args);
+    }
+    if let Some(file) = &args.file {
+        let error = anyhow!("{file:?} stands alone: give --model {file:?} for vLLM, or a .gguf file for llama.cpp");
+        return Err(error).or_exit(ExitCode::Usage);
+    }
     let mut line = args.engine.read()?;
     let model = args.model.read(&mut line)?;
     let device = args.device.required()?;

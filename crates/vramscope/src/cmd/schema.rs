@@ -56,6 +56,11 @@ const DOCUMENTS: &[Document] = &[
         schema: vramscope_estimate::document::json_schema,
     },
     Document {
+        name: "estimate-llama-cpp",
+        about: "what a server of llama.cpp will take of a device and of the host, part by part",
+        schema: vramscope_estimate::llama_cpp_json_schema,
+    },
+    Document {
         name: "experiment",
         about: "a server's baseline: latency, throughput by batch, cost of lengths, with verdicts",
         schema: vramscope_load::document::experiment_json_schema,

@@ -114,12 +114,25 @@ pub(crate) struct EngineFlags {
     /// No compilation and no graphs
     #[arg(long)]
     enforce_eager: bool,
-    /// More arguments as vLLM spells them; estimate and fit take a whole `vllm serve …` line too
-    #[arg(last = true, value_name = "VLLM ARGUMENT")]
+    /// More arguments as the engine spells them; estimate and fit take a whole `vllm serve …` line too, estimate a
+    /// `llama-server …` line
+    #[arg(last = true, value_name = "ENGINE ARGUMENT")]
     words: Vec<String>,
 }
 
 impl EngineFlags {
+    /// The words after `--`.
+    pub(crate) fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    /// The options of vLLM that were given by their usual names.
+    pub(crate) fn of_vllm(&self) -> Vec<String> {
+        let given = self.given();
+        let flags = given.flags.into_iter().map(|(name, _)| format!("--{name}"));
+        flags.chain(given.version.map(|_| "--vllm-version".to_owned())).collect()
+    }
+
     /// What is said to the engine.
     pub(crate) fn given(&self) -> EngineWords {
         let named = self.named().into_iter().filter_map(|(name, value)| Some((name.to_owned(), Some(value.clone()?))));

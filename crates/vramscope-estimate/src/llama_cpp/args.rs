@@ -1,0 +1,122 @@
+//! The server's arguments, as far as they decide memory.
+
+use super::kind::{Kind, cache_kind};
+
+/// Tokens of the context and the batches, where not given (`common/common.h`).
+const BATCH: u64 = 2048;
+const MICRO_BATCH: u64 = 512;
+/// Slots, where not given: one pool for four (`server.cpp`, "auto").
+const AUTO_SLOTS: u64 = 4;
+/// What fitting leaves free on each device, in bytes (`-fitt`).
+const FIT_TARGET: u64 = 1024 << 20;
+/// The least context to which fitting goes down (`-fitc`).
+const FIT_CONTEXT: u64 = 4096;
+
+/// What a server is started with. A default is the server's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LlamaCppArgs {
+    /// Tokens of the context; `None`: as many as the model was trained for, unless fitting lowers it.
+    pub context: Option<u64>,
+    /// Requests at once; `None`: four, that share one pool.
+    pub slots: Option<u64>,
+    /// Layers on the device, the output layer among them; `None`: all, unless fitting lowers it.
+    pub gpu_layers: Option<u64>,
+    /// The type of cached keys.
+    pub cache_k: String,
+    /// The type of cached values.
+    pub cache_v: String,
+    /// Attention in one operator; `None`: where the device can.
+    pub flash_attention: Option<bool>,
+    /// Most tokens that are given to the model together.
+    pub batch: u64,
+    /// Most tokens that are computed together.
+    pub micro_batch: u64,
+    /// Layers with a window keep the whole context.
+    pub full_window: bool,
+    /// All requests share one pool; `None`: if the number of slots is not given.
+    pub unified: Option<bool>,
+    /// Layers, from the first, whose experts stay on the host.
+    pub cpu_moe_layers: u64,
+    /// Weights of the host are pages of the file.
+    pub mmap: bool,
+    /// Weights of the host are rearranged for its instructions.
+    pub repack: bool,
+    /// The cache lies where its layer lies; else on the host.
+    pub offload_cache: bool,
+    /// Large operators on weights of the host are computed on the device.
+    pub offload_operators: bool,
+    /// What was not given is changed until it fits the device.
+    pub fit: bool,
+    /// Bytes that fitting leaves free on the device.
+    pub fit_target: u64,
+    /// The least context to which fitting goes down.
+    pub fit_context: u64,
+    /// The build, such as 10434; `None`: not known.
+    pub build: Option<u64>,
+    /// Options that take memory and are not modelled, as they were given.
+    pub unmodelled: Vec<String>,
+    /// Options that were given and change no memory.
+    pub ignored: Vec<String>,
+}
+
+impl Default for LlamaCppArgs {
+    fn default() -> Self {
+        Self {
+            context: None,
+            slots: None,
+            gpu_layers: None,
+            cache_k: "f16".to_owned(),
+            cache_v: "f16".to_owned(),
+            flash_attention: None,
+            batch: BATCH,
+            micro_batch: MICRO_BATCH,
+            full_window: false,
+            unified: None,
+            cpu_moe_layers: 0,
+            mmap: true,
+            repack: true,
+            offload_cache: true,
+            offload_operators: true,
+            fit: true,
+            fit_target: FIT_TARGET,
+            fit_context: FIT_CONTEXT,
+            build: None,
+            unmodelled: Vec::new(),
+            ignored: Vec::new(),
+        }
+    }
+}
+
+/// The build whose compute buffers were compared, all of them, with what it printed.
+const CHECKED_BUILD: u64 = 10434;
+
+impl LlamaCppArgs {
+    /// Whether compute buffers of this build were compared. They differ by a tensor or two between builds: b11549 took
+    /// 16.02 MiB where the same arguments take 15.01 by the rules of b10434.
+    pub(crate) fn build_is_checked(&self) -> bool {
+        self.build == Some(CHECKED_BUILD)
+    }
+
+    /// Requests at once.
+    pub fn slots_or_auto(&self) -> u64 {
+        self.slots.unwrap_or(AUTO_SLOTS).max(1)
+    }
+
+    /// Whether all requests share one pool.
+    pub fn is_unified(&self) -> bool {
+        self.unified.unwrap_or(self.slots.is_none())
+    }
+
+    /// Attention in one operator.
+    pub(crate) fn fused_attention(&self) -> bool {
+        self.flash_attention.unwrap_or(true)
+    }
+
+    pub(crate) fn kind_k(&self) -> Kind {
+        cache_kind(&self.cache_k).unwrap_or(Kind::F16)
+    }
+
+    pub(crate) fn kind_v(&self) -> Kind {
+        cache_kind(&self.cache_v).unwrap_or(Kind::F16)
+    }
+}

@@ -1,0 +1,262 @@
+//! The server's command line (`common/arg.cpp`, 2025-11 to 2026-11).
+
+use vramscope_core::{Flag, Grammar, Part};
+
+use super::args::LlamaCppArgs;
+use super::error::LlamaCppError;
+use super::kind::cache_kind;
+
+/// The options' short names and those without a value.
+pub const LLAMA_CPP_LINE: Grammar = Grammar {
+    short: &[
+        ("m", "model"),
+        ("c", "ctx-size"),
+        ("np", "parallel"),
+        ("ngl", "gpu-layers"),
+        ("n-gpu-layers", "gpu-layers"),
+        ("ctk", "cache-type-k"),
+        ("ctv", "cache-type-v"),
+        ("fa", "flash-attn"),
+        ("b", "batch-size"),
+        ("ub", "ubatch-size"),
+        ("kvu", "kv-unified"),
+        ("no-kvu", "no-kv-unified"),
+        ("nkvo", "no-kv-offload"),
+        ("kvo", "kv-offload"),
+        ("ncmoe", "n-cpu-moe"),
+        ("cmoe", "cpu-moe"),
+        ("nr", "no-repack"),
+        ("fit", "fit"),
+        ("fitt", "fit-target"),
+        ("fitc", "fit-ctx"),
+        ("ot", "override-tensor"),
+        ("sm", "split-mode"),
+        ("ts", "tensor-split"),
+        ("mg", "main-gpu"),
+        ("dev", "device"),
+        ("md", "model-draft"),
+        ("mm", "mmproj"),
+        ("cram", "cache-ram"),
+        ("hf", "hf-repo"),
+        ("lv", "verbosity"),
+        ("v", "verbose"),
+        ("t", "threads"),
+        ("tb", "threads-batch"),
+        ("a", "alias"),
+        ("n", "predict"),
+        ("cb", "cont-batching"),
+        ("nocb", "no-cont-batching"),
+    ],
+    switches: &[
+        "kv-unified",
+        "kv-offload",
+        "cpu-moe",
+        "repack",
+        "mmap",
+        "mlock",
+        "direct-io",
+        "swa-full",
+        "op-offload",
+        "host",
+        "warmup",
+        "verbose",
+        "metrics",
+        "slots",
+        "props",
+        "jinja",
+        "cont-batching",
+        "context-shift",
+        "offline",
+        "log-prefix",
+        "log-timestamps",
+        "log-disable",
+        "embedding",
+        "embeddings",
+        "reranking",
+        "webui",
+        "perf",
+        "check-tensors",
+        "mmproj-auto",
+        "mmproj-offload",
+        "spm-infill",
+        "lora-init-without-apply",
+    ],
+    glued: &[],
+};
+
+/// Options that take memory which is not modelled.
+const UNMODELLED: &[&str] = &[
+    "override-tensor",
+    "split-mode",
+    "tensor-split",
+    "device",
+    "rpc",
+    "model-draft",
+    "spec-type",
+    "mmproj",
+    "lora",
+    "lora-scaled",
+    "control-vector",
+    "override-kv",
+    "rope-scaling",
+    "rope-scale",
+    "embedding",
+    "embeddings",
+    "reranking",
+    "no-host",
+    "kv-unified-per-slot",
+];
+
+/// A command line, read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LlamaCppLine {
+    /// The arguments that decide memory.
+    pub args: LlamaCppArgs,
+    /// The file that is loaded.
+    pub model: Option<String>,
+}
+
+/// Whether words begin with the server's name.
+pub fn is_llama_cpp_command<S: AsRef<str>>(words: &[S]) -> bool {
+    let Some(first) = words.first() else { return false };
+    let name = first.as_ref().rsplit(['/', '\\']).next().unwrap_or_default();
+    let name = name.strip_suffix(".exe").unwrap_or(name);
+    matches!(name, "llama-server" | "llama-cli" | "llama-bench") || (name == "llama" && words.len() > 1)
+}
+
+impl LlamaCppLine {
+    /// Reads the words of a command line, with the server's name in front or without.
+    ///
+    /// # Errors
+    /// [`LlamaCppError::BadArgument`]: a value that the server refuses.
+    pub fn read<S: AsRef<str>>(words: &[S]) -> Result<Self, LlamaCppError> {
+        let words = if is_llama_cpp_command(words) { &words[1..] } else { words };
+        let mut line = Self::default();
+        for part in LLAMA_CPP_LINE.read(words) {
+            match part {
+                Part::Word(word) => line.args.ignored.push(word.to_owned()),
+                Part::Flag(flag) => line.take(&flag)?,
+            }
+        }
+        Ok(line)
+    }
+
+    fn take(&mut self, flag: &Flag<'_>) -> Result<(), LlamaCppError> {
+        let args = &mut self.args;
+        match flag.name.as_str() {
+            "model" => self.model = flag.value.map(str::to_owned),
+            "ctx-size" => args.context = Some(number(flag)?).filter(|context| *context > 0),
+            "parallel" => args.slots = Some(number(flag)?).filter(|slots| *slots > 0),
+            "gpu-layers" | "n-gpu-layers" => args.gpu_layers = layers(flag)?,
+            "cache-type-k" => args.cache_k = cache_type(flag)?,
+            "cache-type-v" => args.cache_v = cache_type(flag)?,
+            "flash-attn" => args.flash_attention = switch(flag, true)?,
+            "batch-size" => args.batch = number(flag)?,
+            "ubatch-size" => args.micro_batch = number(flag)?,
+            "swa-full" => args.full_window = true,
+            "kv-unified" => args.unified = Some(true),
+            "no-kv-unified" => args.unified = Some(false),
+            "n-cpu-moe" => args.cpu_moe_layers = number(flag)?,
+            "cpu-moe" => args.cpu_moe_layers = u64::MAX,
+            "mmap" => args.mmap = true,
+            "no-mmap" => args.mmap = false,
+            "repack" => args.repack = true,
+            "no-repack" => args.repack = false,
+            "kv-offload" => args.offload_cache = true,
+            "no-kv-offload" => args.offload_cache = false,
+            "op-offload" => args.offload_operators = true,
+            "no-op-offload" => args.offload_operators = false,
+            "fit" => args.fit = switch(flag, true)?.unwrap_or(true),
+            "fit-target" => args.fit_target = number(flag)?.saturating_mul(1 << 20),
+            "fit-ctx" => args.fit_context = number(flag)?,
+            name => {
+                let given = flag.value.map_or_else(|| format!("--{name}"), |value| format!("--{name} {value}"));
+                let list = if UNMODELLED.contains(&name) { &mut args.unmodelled } else { &mut args.ignored };
+                list.push(given);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bad(flag: &Flag<'_>, expected: &'static str) -> LlamaCppError {
+    let value = flag.value.unwrap_or("without a value").to_owned();
+    LlamaCppError::BadArgument { name: flag.name.clone(), value, expected }
+}
+
+/// A whole number; a negative one is the server's own choice, as 0 is.
+fn number(flag: &Flag<'_>) -> Result<u64, LlamaCppError> {
+    let value = flag.value.and_then(|value| value.parse::<i64>().ok());
+    value.map(|value| u64::try_from(value).unwrap_or(0)).ok_or_else(|| bad(flag, "a whole number"))
+}
+
+fn layers(flag: &Flag<'_>) -> Result<Option<u64>, LlamaCppError> {
+    match flag.value {
+        Some("auto" | "-1") => Ok(None),
+        Some("all" | "-2") => Ok(Some(u64::MAX)),
+        _ => number(flag).map(Some).map_err(|_| bad(flag, "a whole number, auto or all")),
+    }
+}
+
+fn cache_type(flag: &Flag<'_>) -> Result<String, LlamaCppError> {
+    let given = flag.value.filter(|value| cache_kind(value).is_some());
+    given.map(str::to_owned).ok_or_else(|| bad(flag, "f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0 or q5_1"))
+}
+
+/// `on`, `off` or `auto`; a bare option is on.
+fn switch(flag: &Flag<'_>, bare: bool) -> Result<Option<bool>, LlamaCppError> {
+    match flag.value {
+        None => Ok(Some(bare)),
+        Some("on" | "enabled" | "true" | "1") => Ok(Some(true)),
+        Some("off" | "disabled" | "false" | "0") => Ok(Some(false)),
+        Some("auto" | "-1") => Ok(None),
+        Some(_) => Err(bad(flag, "on, off or auto")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> LlamaCppLine {
+        LlamaCppLine::read(&line.split_whitespace().collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn short_and_long_names_say_the_same() {
+        let short =
+            read("llama-server -m x.gguf -c 4096 -np 2 -ngl 3 -ctk q8_0 -ctv q4_0 -fa off -ub 128 -b 256 -nkvo");
+        let long = read(
+            "/opt/bin/llama-server --model x.gguf --ctx-size 4096 --parallel 2 --n-gpu-layers 3 --cache-type-k q8_0 \
+             --cache-type-v q4_0 --flash-attn off --ubatch-size 128 --batch-size 256 --no-kv-offload",
+        );
+        assert_eq!(short, long);
+        assert_eq!(short.model.as_deref(), Some("x.gguf"));
+        assert_eq!((short.args.context, short.args.slots, short.args.gpu_layers), (Some(4096), Some(2), Some(3)));
+        assert!(!short.args.is_unified() && !short.args.offload_cache);
+    }
+
+    #[test]
+    fn what_is_not_given_is_the_servers_own_choice() {
+        let line = read("-m x.gguf -c 0 -np -1 -ngl auto -fa");
+        assert_eq!((line.args.context, line.args.slots, line.args.gpu_layers), (None, None, None));
+        assert!(line.args.is_unified(), "one pool for slots whose number nobody gave");
+        assert_eq!(line.args.flash_attention, Some(true));
+    }
+
+    #[test]
+    fn what_takes_memory_and_is_not_modelled_is_named() {
+        let line = read("-m x.gguf -md draft.gguf --metrics --port 8080");
+        assert_eq!(line.args.unmodelled, ["--model-draft draft.gguf"]);
+        assert_eq!(line.args.ignored, ["--metrics", "--port 8080"]);
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_what_may_stand_there() {
+        for wrong in ["-c many", "-ctk f8", "-fa maybe", "-ngl half"] {
+            let words: Vec<&str> = wrong.split_whitespace().collect();
+            assert!(matches!(LlamaCppLine::read(&words), Err(LlamaCppError::BadArgument { .. })), "{wrong}");
+        }
+    }
+}

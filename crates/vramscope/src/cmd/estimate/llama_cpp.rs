@@ -1,0 +1,196 @@
+//! `vramscope estimate` for llama.cpp: a GGUF file and the server's own options.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use vramscope_core::{Confidence, EngineKind, PackedModel};
+use vramscope_estimate::{
+    Figure, GpuModel, LlamaCppBackend, LlamaCppBudget, LlamaCppDocument, LlamaCppLine, LlamaCppSetting,
+    LlamaCppSubject, llama_cpp_fitted, llama_cpp_most_layers,
+};
+use vramscope_models::read_gguf;
+use vramscope_schema::ExitCode;
+
+use super::Args;
+use super::render::gib;
+use crate::exit::OrExit as _;
+use crate::output::{self, Format};
+use crate::table::{Align, Table, wrap};
+
+/// A model is never split over more files.
+const MOST_FILES: u32 = 1024;
+
+/// What computes, as it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Backend {
+    /// NVIDIA's CUDA, or AMD's HIP by the same sources
+    Cuda,
+    /// Vulkan
+    Vulkan,
+    /// The host alone
+    Host,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let foreign = args.engine.of_vllm();
+    if !foreign.is_empty() {
+        let error = anyhow!(
+            "{} is an option of vLLM: give llama.cpp's own after `--`, such as `-- -c 8192 -ngl 20`",
+            foreign.join(", ")
+        );
+        return Err(error).or_exit(ExitCode::Usage);
+    }
+    let mut line = LlamaCppLine::read(args.engine.words()).or_exit(ExitCode::Usage)?;
+    line.args.build = args.llama_cpp_build;
+    let named = args.file.as_deref().or(args.model.name()).or(line.model.as_deref());
+    let missing = || anyhow!("no model: give a .gguf file, or `-m FILE` after `--`");
+    let name = named.ok_or_else(missing).or_exit(ExitCode::Usage)?.to_owned();
+    let model = read_model(Path::new(&name)).or_exit(ExitCode::BadInput)?;
+    let device = args.device.device()?;
+    let backend = match (args.llama_cpp_backend, device.is_some()) {
+        (Some(Backend::Vulkan), _) => LlamaCppBackend::Vulkan,
+        (Some(Backend::Host), _) | (None, false) => LlamaCppBackend::Host,
+        (Some(Backend::Cuda), _) | (None, true) => LlamaCppBackend::Cuda,
+    };
+    let device = device.filter(|_| backend.has_device());
+    let setting = LlamaCppSetting { backend, device: device.as_ref(), others: args.device.others() };
+    let budget = llama_cpp_fitted(&model, &line.args, setting).or_exit(ExitCode::BadInput)?;
+    let most = match &device {
+        Some(_) => llama_cpp_most_layers(&model, &budget.args, setting).or_exit(ExitCode::BadInput)?,
+        None => None,
+    };
+    match args.format {
+        Format::Table => output::print(&table(&name, &model, &budget, device.as_ref(), most, output::width()))?,
+        Format::Json => {
+            let gpu = device.as_ref().map(|device| device.key);
+            let subject = LlamaCppSubject { model: &name, family: &model.family, backend, gpu, most_layers: most };
+            output::print(&output::json_text(&LlamaCppDocument::new(subject, &budget))?)?;
+        }
+    }
+    Ok(if budget.fits.unwrap_or(true) { ExitCode::Success } else { ExitCode::Negative })
+}
+
+/// The model of a file, and of those that belong to it (`-00001-of-00003.gguf`).
+fn read_model(path: &Path) -> anyhow::Result<PackedModel> {
+    let mut model = read_one(path)?;
+    for further in siblings(path) {
+        model.tensors.extend(read_one(&further)?.tensors);
+    }
+    Ok(model)
+}
+
+fn read_one(path: &Path) -> anyhow::Result<PackedModel> {
+    let shown = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("could not open {shown}"))?;
+    let gguf = read_gguf(BufReader::new(file)).with_context(|| format!("could not use {shown}"))?;
+    Ok(gguf.packed())
+}
+
+/// The further files of a model that begins with this one.
+fn siblings(path: &Path) -> Vec<PathBuf> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let Some((stem, rest)) = name.split_once("-00001-of-") else { return Vec::new() };
+    let Some(count) = rest.split('.').next().and_then(|count| count.parse::<u32>().ok()) else { return Vec::new() };
+    let of = |number: u32| path.with_file_name(format!("{stem}-{number:05}-of-{rest}"));
+    (2..=count.min(MOST_FILES)).map(of).collect()
+}
+
+fn table(
+    name: &str,
+    model: &PackedModel,
+    budget: &LlamaCppBudget,
+    device: Option<&GpuModel>,
+    most: Option<u64>,
+    width: usize,
+) -> String {
+    let mut text = String::new();
+    let mut say = |line: &str| {
+        text.push_str(&wrap(line, width).join("\n"));
+        text.push('\n');
+    };
+    let place = device.map_or("the host alone", |device| device.name);
+    say(&format!("{name}: {}, {} GiB of tensors", model.family, gib(model.bytes().unwrap_or(0))));
+    say(&format!(
+        "{} on {place}: {} of {} layers there, {} slots, {} tokens ({} a request{}), KV {} and {}",
+        EngineKind::LlamaCpp.title(),
+        budget.layers_on_device,
+        budget.layers,
+        budget.slots,
+        budget.context,
+        budget.context_of_slot,
+        if budget.unified { ", one pool" } else { "" },
+        budget.args.cache_k,
+        budget.args.cache_v,
+    ));
+    for change in &budget.changes {
+        say(&format!("Fitting (`--fit`): {change}"));
+    }
+    text.push('\n');
+    text.push_str(&parts(budget).render(width));
+    text.push('\n');
+    let mut say = |line: &str| {
+        text.push_str(&wrap(line, width).join("\n"));
+        text.push('\n');
+    };
+    if let (Some(available), Some(fits)) = (budget.available, budget.fits) {
+        let total = gib(budget.device_total.value);
+        let verdict = if fits { "It fits" } else { "It does not fit" };
+        say(&format!("{verdict}: {total} GiB of {} GiB", gib(available)));
+        match most {
+            Some(most) if most < budget.layers => {
+                say(&format!("At most {most} of {} layers fit the device (-ngl {most})", budget.layers));
+            }
+            Some(_) => say("All layers fit the device"),
+            None => say("Not even without layers does it fit the device"),
+        }
+    }
+    for note in &budget.notes {
+        say(&format!("Note: {note}"));
+    }
+    if !budget.args.ignored.is_empty() {
+        say(&format!("Without effect on memory: {}", budget.args.ignored.join(", ")));
+    }
+    text
+}
+
+fn parts(budget: &LlamaCppBudget) -> Table {
+    let heads = [
+        ("part", Align::Left),
+        ("device GiB", Align::Right),
+        ("interval", Align::Right),
+        ("host GiB", Align::Right),
+        ("how", Align::Left),
+    ];
+    let mut table = Table::new(&heads);
+    let interval = |figure: &Figure| {
+        let exact = figure.low == figure.high;
+        if exact { String::new() } else { format!("{} to {}", gib(figure.low), gib(figure.high)) }
+    };
+    for part in &budget.parts {
+        let figure = if part.device.value > 0 { &part.device } else { &part.host };
+        table.row([
+            part.name.replace('_', " "),
+            gib(part.device.value),
+            interval(&part.device),
+            gib(part.host.value),
+            how(figure).to_owned(),
+        ]);
+    }
+    let (driver, device, host) = (&budget.driver, &budget.device_total, &budget.host_total);
+    if driver.value > 0 {
+        table.row(["driver".to_owned(), gib(driver.value), interval(driver), String::new(), how(driver).to_owned()]);
+    }
+    table.row(["total".to_owned(), gib(device.value), interval(device), gib(host.value), how(device).to_owned()]);
+    table
+}
+
+/// How well a figure is known, in a word.
+fn how(figure: &Figure) -> &'static str {
+    match figure.confidence {
+        Confidence::Computed => "computed",
+        Confidence::Estimated => "estimated",
+        _ => "assumed",
+    }
+}
