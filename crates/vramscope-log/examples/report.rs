@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo run -p vramscope-log --example report -- server.log
+//! cargo run -p vramscope-log --example report -- --unknown server.log
 //! ```
 
 use std::io::{Read, Write};
@@ -10,9 +11,12 @@ use vramscope_log::LogParser;
 use vramscope_log::document::LogDocument;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut parser = LogParser::new();
+    let mut paths: Vec<String> = std::env::args().skip(1).collect();
+    let unknown = paths.first().is_some_and(|first| first == "--unknown");
+    paths.drain(..usize::from(unknown));
+    let mut parser = if unknown { LogParser::keeping_unknown() } else { LogParser::new() };
     let mut buffer = vec![0; 256 * 1024];
-    for path in std::env::args().skip(1) {
+    for path in paths {
         let mut file = std::fs::File::open(path)?;
         loop {
             match file.read(&mut buffer)? {

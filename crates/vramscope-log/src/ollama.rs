@@ -20,7 +20,7 @@ use rows::{Does, Format};
 use slog::Slog;
 
 /// Texts of which the beginning of its log holds one.
-pub(crate) const SIGNS: &[&str] = &[".go:", "[GIN]", "OLLAMA_", "ollama"];
+pub(crate) const SIGNS: &[&str] = &[".go:", "[GIN]", "OLLAMA_", "Error: llama runner"];
 
 static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(rows::formats);
 

@@ -21,6 +21,8 @@ pub(crate) use desk::{Desk, Now};
 
 /// Most programs of one log that are told apart.
 const MAX_SEATS: usize = 64;
+/// Most lines of others that are asked for before one of these engines has spoken.
+const MAX_PASSED: u32 = 20_000;
 /// How far into a line its owner is looked for.
 const MAX_LOOK: usize = 4096;
 
@@ -64,6 +66,8 @@ pub(crate) struct Others {
     seats: Vec<Seat>,
     /// Each line is asked for.
     open: bool,
+    /// How many lines were asked for before any of these engines spoke.
+    passed: u32,
     /// Engines whose logs are not read, by name, where they were first met.
     unread: Vec<(&'static str, u64)>,
 }
@@ -117,6 +121,7 @@ impl Others {
         let told = owner(&said, seat.map(|seat| &self.seats[seat]));
         let Some(kind) = told.or_else(|| seat.map(|seat| self.seats[seat].kind)) else {
             self.name_unread(text, line);
+            self.pass();
             return Heard::NotTheirs;
         };
         // A line of the first engine that stands among those of another one, which prints such lines too.
@@ -186,6 +191,12 @@ impl Others {
                 self.seats.len() - 1
             }
         }
+    }
+
+    /// A sign that nobody stood behind: the first engine's own search goes on, which opens again at the next one.
+    fn pass(&mut self) {
+        self.passed = self.passed.saturating_add(1);
+        self.open &= !self.seats.is_empty() || self.passed < MAX_PASSED;
     }
 
     fn name_unread(&mut self, text: &str, line: u64) {

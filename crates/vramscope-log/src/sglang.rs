@@ -37,7 +37,6 @@ pub(crate) const SIGNS: &[&str] = &[
     "TP6]",
     "TP7]",
     "pool sizes: full=",
-    "sglang",
     "[gpu_id=",
     "Mamba Cache is allocated",
     "Capture cuda graph",

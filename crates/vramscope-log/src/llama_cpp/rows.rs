@@ -54,7 +54,7 @@ pub(crate) const ROWS: &[Row<Does>] = &[
     row("b1700-b3000", "build info", "build info | tid={..} build={version} commit=", Does::Begin),
     row("b10000-", "verbosity = ", "verbosity = {verbosity} (", Does::Verbosity),
     row("b1100-", "loaded meta data", "loaded meta data with {..} tensors from {model} (version", Does::Model),
-    row("-b1100", "loading model from", "loading model from {model}{$}", Does::Model),
+    row("-b1100", "loading model from", "loading model from {model}", Does::Model),
     row("b10000-", "loading model '", "loading model '{model}'", Does::Model),
     row("b7500-", "fitting params", "fitting params to device memory", Does::Planning(true)),
     row("b7500-", "getting device memory", "getting device memory data for", Does::Planning(true)),
@@ -166,6 +166,10 @@ pub(crate) const ROWS: &[Row<Does>] = &[
     row("b6800-", "saving prompt", "- saving prompt with length ", Does::Nothing),
     row("b6800-", "tokens, checkpoints", "- prompt {..} tokens, checkpoints", Does::Nothing),
     row("b7500-", "will leave", "will leave {ignored} >= {ignored_memory}", Does::Nothing),
+    row("b7500-", "memory target", "cannot meet free memory target of {ignored_memory}", Does::Nothing),
+    row("b7500-", "target=", "id={ignored}, target={ignored_memory}", Does::Nothing),
+    row("b7500-", "n_layer=", "id={ignored}, n_layer= ", Does::Nothing),
+    row("b7500-", "dense weights", "with only dense weights in device memory there is a total", Does::Nothing),
     row("", "recommendedMaxWorkingSetSize", "recommendedMaxWorkingSetSize = {ignored_memory}", Does::Nothing),
 ];
 

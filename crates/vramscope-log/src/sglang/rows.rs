@@ -126,6 +126,7 @@ pub(crate) const ROWS: &[Row<Does>] = &[
         "{..}{Prefill|Decode} out of memory. Try to lower your batch size.",
         Does::PoolFull,
     ),
+    row("0.4.5-", "avail_mem=", "Capturing {..}avail_mem={ignored_memory}", Does::State),
     row("", "Prefill batch", "Prefill batch", Does::State),
 ];
 

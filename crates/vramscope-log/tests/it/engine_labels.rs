@@ -16,7 +16,6 @@ struct Asked {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "how many fields were compared is part of the result")]
 fn every_label_is_met_and_nothing_is_invented() {
     let (mut wrong, mut fields) = (Vec::new(), 0);
     for name in ["llama.cpp", "ollama", "sglang", "tgi"] {
@@ -25,8 +24,11 @@ fn every_label_is_met_and_nothing_is_invented() {
         logs(&folder, &mut found);
         let (mut of_engine, mut missed) = (0, 0);
         for path in found {
-            let label: Value = serde_json::from_slice(&std::fs::read(path.with_extension("json")).unwrap()).unwrap();
-            let report = read(&std::fs::read(&path).unwrap());
+            let label: Value = serde_json::from_slice(
+                &std::fs::read(path.with_extension("json")).expect("as it stands in the corpus"),
+            )
+            .expect("as it stands in the corpus");
+            let report = read(&std::fs::read(&path).expect("as it stands in the corpus"));
             let engine = &report.engines[0];
             for asked in asked(&label["label"], engine) {
                 of_engine += 1;
@@ -37,7 +39,7 @@ fn every_label_is_met_and_nothing_is_invented() {
                     wrong.push(format!("{} {field}: expected {expected}, found {found:?}", path.display()));
                 }
             }
-            for (field, value) in label["label"].as_object().unwrap() {
+            for (field, value) in label["label"].as_object().expect("as it stands in the corpus") {
                 if field == "kv_tokens" && value.is_null() && !engine.facts.kv_tokens.is_empty() {
                     wrong.push(format!("{}: {field} is invented", path.display()));
                 }
@@ -91,7 +93,7 @@ pub(crate) fn values(engine: &EngineReport, key: Key) -> Vec<f64> {
 /// What a field of a label asks of a report, in MiB where it is memory.
 fn asked(label: &Value, engine: &EngineReport) -> Vec<Asked> {
     let mut all = Vec::new();
-    for (field, value) in label.as_object().unwrap() {
+    for (field, value) in label.as_object().expect("as it stands in the corpus") {
         // Computed by whoever labelled, from figures beside the log, or words.
         let beside = field.ends_with("_computed")
             || field.ends_with("_inferred")
@@ -112,12 +114,13 @@ fn asked(label: &Value, engine: &EngineReport) -> Vec<Asked> {
                 for (place, expected) in places {
                     let kind = kind_of(field);
                     let found = part(engine, kind, Some(place), false, None);
-                    ask(&format!(".{place}"), expected.as_f64().unwrap(), found, 0.006);
+                    ask(&format!(".{place}"), expected.as_f64().expect("as it stands in the corpus"), found, 0.006);
                 }
             }
             Value::Array(list) => {
                 let mut found = listed(field, engine);
-                let mut expected: Vec<f64> = list.iter().map(|v| v.as_f64().unwrap()).collect();
+                let mut expected: Vec<f64> =
+                    list.iter().map(|v| v.as_f64().expect("as it stands in the corpus")).collect();
                 if field.as_str() == "free_after_pool_gib" {
                     found.sort_by(f64::total_cmp);
                     expected.sort_by(f64::total_cmp);
@@ -128,15 +131,25 @@ fn asked(label: &Value, engine: &EngineReport) -> Vec<Asked> {
             }
             Value::Number(n) => {
                 let found = single(field, engine);
-                ask("", n.as_f64().unwrap(), found, if unit > 1.0 { 0.02 * 1024.0 / 100.0 } else { 0.006 });
+                ask(
+                    "",
+                    n.as_f64().expect("as it stands in the corpus"),
+                    found,
+                    if unit > 1.0 { 0.02 * 1024.0 / 100.0 } else { 0.006 },
+                );
             }
             Value::String(text) if field == "layers_offloaded" => {
-                let (on, of) = text.split_once('/').unwrap();
+                let (on, of) = text.split_once('/').expect("as it stands in the corpus");
                 let fact = |fact: &Option<vramscope_core::Fact<u64>>| {
-                    fact.as_ref().map(|f| f64::from(u32::try_from(f.value).unwrap()))
+                    fact.as_ref().map(|f| f64::from(u32::try_from(f.value).expect("as it stands in the corpus")))
                 };
-                ask(".on_device", on.parse().unwrap(), fact(&engine.facts.layers_on_device), 0.0);
-                ask(".of", of.parse().unwrap(), fact(&engine.facts.layers), 0.0);
+                ask(
+                    ".on_device",
+                    on.parse().expect("as it stands in the corpus"),
+                    fact(&engine.facts.layers_on_device),
+                    0.0,
+                );
+                ask(".of", of.parse().expect("as it stands in the corpus"), fact(&engine.facts.layers), 0.0);
             }
             _ => {}
         }
@@ -198,7 +211,7 @@ fn single(field: &str, engine: &EngineReport) -> Option<f64> {
         })
     };
     let sglang = engine.facts.engine == Some(EngineKind::SgLang);
-    let tokens = |n: u64| f64::from(u32::try_from(n).unwrap());
+    let tokens = |n: u64| f64::from(u32::try_from(n).expect("as it stands in the corpus"));
     match field {
         "weights_device_mib" => sum(BufferKind::Weights, Some(false)),
         "host_weights_mib" => sum(BufferKind::Weights, Some(true)),

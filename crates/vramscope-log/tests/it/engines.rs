@@ -19,7 +19,10 @@ fn lines(text: &str) -> LogReport {
 }
 
 pub(crate) fn logs(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("as it stands in the corpus")
+        .map(|e| e.expect("as it stands in the corpus").path())
+        .collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -58,7 +61,7 @@ fn a_log_is_of_its_engine_and_cut_to_its_beginning_of_it_or_of_none() {
         let mut found = Vec::new();
         logs(&folder, &mut found);
         for path in found {
-            let bytes = std::fs::read(&path).unwrap();
+            let bytes = std::fs::read(&path).expect("as it stands in the corpus");
             let whole = kinds(&read(&bytes));
             seen += 1;
             // What a program that is no engine prints (a load generator's own output) is of none.
@@ -100,7 +103,8 @@ fn no_engine_is_advised_with_the_words_of_another() {
         let report = lines(log);
         assert_eq!(kinds(&report), [Some(*kind)], "{log}");
         let facts = &report.engines[0].facts;
-        let failure = facts.failures.iter().find(|f| f.kind.name() == "out_of_memory").unwrap();
+        let failure =
+            facts.failures.iter().find(|f| f.kind.name() == "out_of_memory").expect("as it stands in the corpus");
         let said = advice(failure, facts);
         assert!(words.iter().any(|word| said.contains(word)), "{kind:?}: {said}");
         for (other, words) in own.iter().filter(|(other, _)| other != kind) {
@@ -271,15 +275,15 @@ fn stated(log: &str) -> Vec<String> {
 fn every_block_of_the_fixtures_states_what_stands_below_it() {
     for name in ["llama-cpp", "ollama", "sglang", "tgi"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/data").join(format!("{name}.txt"));
-        let text = std::fs::read_to_string(&path).unwrap();
+        let text = std::fs::read_to_string(&path).expect("as it stands in the corpus");
         if std::env::var_os("UPDATE_FORMATS").is_some() {
-            let head = text.lines().next().unwrap().to_owned();
+            let head = text.lines().next().expect("as it stands in the corpus").to_owned();
             let blocks = blocks(&text).into_iter().map(|(log, _)| {
                 let states: String = stated(&log).iter().map(|state| format!("\n> {state}")).collect();
                 format!("{log}{states}")
             });
             let all: Vec<String> = std::iter::once(head).chain(blocks).collect();
-            std::fs::write(&path, all.join("\n\n") + "\n").unwrap();
+            std::fs::write(&path, all.join("\n\n") + "\n").expect("as it stands in the corpus");
             continue;
         }
         for (log, states) in blocks(&text) {
