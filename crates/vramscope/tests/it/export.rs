@@ -8,6 +8,7 @@ use std::process::Output;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use vramscope_core::on_one_line;
 
 use crate::{root, stderr, vramscope};
 
@@ -110,7 +111,7 @@ fn check(events: &[Event]) {
         }
         assert!(named.contains(&pid), "{}", event.text);
         event.ns("ts");
-        let shown = |text: &str| !text.chars().any(char::is_control);
+        let shown = |text: &str| on_one_line(text) == text;
         assert!(args.values().filter_map(Value::as_str).all(shown), "{}", event.text);
     }
     assert!(threads.iter().all(|tid| !named.contains(tid)), "Perfetto knows a thread by its id alone");
@@ -166,7 +167,7 @@ fn memory(events: &[Event], zero_unix_ns: i128) -> Vec<(i128, u64, u64)> {
         let device = *devices.get(&event.value["pid"].as_u64()?)?;
         let bytes = event.value["args"]["GiB"].as_f64()? * 1_073_741_824.0;
         assert_eq!(bytes.fract(), 0.0, "no digit is lost");
-        Some((zero_unix_ns + event.ns("ts"), device, bytes as u64))
+        Some((zero_unix_ns + event.ns("ts"), device, format!("{bytes:.0}").parse().unwrap()))
     };
     events.iter().filter(|event| event.phase() == "C" && event.name() == "memory used").filter_map(counter).collect()
 }
@@ -211,8 +212,8 @@ fn the_examples_hold_every_sample_at_its_nanosecond() {
         for event in instants {
             let line = usize::try_from(event.value["args"]["line"].as_u64().unwrap()).unwrap();
             let text = event.value["args"]["text"].as_str().unwrap();
-            let begin: String = text.chars().take(60).filter(|c| !c.is_control()).collect();
-            let wanted: String = lines[line - 1].chars().filter(|c| !c.is_control()).collect();
+            let begin: String = text.chars().take(60).collect();
+            let wanted = on_one_line(lines[line - 1]);
             assert!(text.contains("[redacted]") || wanted.starts_with(&begin), "{name}, line {line}: {text}");
             seen += 1;
         }
