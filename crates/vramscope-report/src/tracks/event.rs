@@ -46,9 +46,9 @@ impl<W: io::Write> EventWriter<W> {
         let mut out = Counted { out, bytes: 0 };
         let begun = match host {
             Host::Own { anchor_unix_ns } => {
-                write!(out, "{{\"displayTimeUnit\": \"ms\",\n")?;
+                writeln!(out, "{{\"displayTimeUnit\": \"ms\",")?;
                 if let Some(anchor) = anchor_unix_ns {
-                    write!(out, "\"baseTimeNanoseconds\": {anchor},\n")?;
+                    writeln!(out, "\"baseTimeNanoseconds\": {anchor},")?;
                 }
                 write!(out, "\"traceEvents\": [")?;
                 false

@@ -43,7 +43,7 @@ fn of<'e>(events: &'e [Value], phase: &str, name: &str) -> Vec<&'e Value> {
 /// Within a thread, slices nest: each ends within the one in which it begins.
 fn assert_nested(events: &[Value]) {
     let mut threads: BTreeMap<u64, Vec<(i64, i64)>> = BTreeMap::new();
-    let ns = |value: &Value| (value.as_f64().unwrap() * 1000.0).round() as i64;
+    let ns = |value: &Value| format!("{:.0}", value.as_f64().unwrap() * 1000.0).parse::<i64>().unwrap();
     for event in events.iter().filter(|event| event["ph"] == "X") {
         let start = ns(&event["ts"]);
         threads.entry(event["tid"].as_u64().unwrap()).or_default().push((start, start + ns(&event["dur"])));

@@ -8,8 +8,7 @@ use std::process::Output;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-
-use vramscope_core::{on_one_line, without_controls};
+use vramscope_core::on_one_line;
 
 use crate::{root, stderr, vramscope};
 
@@ -112,7 +111,7 @@ fn check(events: &[Event]) {
         }
         assert!(named.contains(&pid), "{}", event.text);
         event.ns("ts");
-        let shown = |text: &str| without_controls(text) == text;
+        let shown = |text: &str| on_one_line(text) == text;
         assert!(args.values().filter_map(Value::as_str).all(shown), "{}", event.text);
     }
     assert!(threads.iter().all(|tid| !named.contains(tid)), "Perfetto knows a thread by its id alone");
@@ -168,7 +167,7 @@ fn memory(events: &[Event], zero_unix_ns: i128) -> Vec<(i128, u64, u64)> {
         let device = *devices.get(&event.value["pid"].as_u64()?)?;
         let bytes = event.value["args"]["GiB"].as_f64()? * 1_073_741_824.0;
         assert_eq!(bytes.fract(), 0.0, "no digit is lost");
-        Some((zero_unix_ns + event.ns("ts"), device, bytes as u64))
+        Some((zero_unix_ns + event.ns("ts"), device, format!("{bytes:.0}").parse().unwrap()))
     };
     events.iter().filter(|event| event.phase() == "C" && event.name() == "memory used").filter_map(counter).collect()
 }
