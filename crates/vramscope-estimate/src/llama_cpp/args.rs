@@ -89,12 +89,19 @@ impl Default for LlamaCppArgs {
 
 /// The build whose compute buffers were compared, all of them, with what it printed.
 const CHECKED_BUILD: u64 = 10434;
+/// The first build that is known to take words and embeddings in one batch. Which one between it and the other began
+/// is not known.
+const MIXED_INPUTS: u64 = 11549;
 
 impl LlamaCppArgs {
-    /// Whether compute buffers of this build were compared. They differ by a tensor or two between builds: b11549 took
-    /// 16.02 MiB where the same arguments take 15.01 by the rules of b10434.
+    /// Whether compute buffers of this build were compared. They differ by a tensor or two between builds.
     pub(crate) fn build_is_checked(&self) -> bool {
         self.build == Some(CHECKED_BUILD)
+    }
+
+    /// Words and embeddings are taken in one batch, which adds a tensor of a batch of embeddings.
+    pub(crate) fn mixes_inputs(&self) -> bool {
+        self.build.is_some_and(|build| build >= MIXED_INPUTS)
     }
 
     /// Requests at once.

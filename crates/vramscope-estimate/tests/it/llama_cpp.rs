@@ -175,21 +175,37 @@ fn fitting_keeps_as_much_on_the_device_as_the_server_does() {
 }
 
 #[test]
-fn a_later_build_prints_the_same_weights_and_cache_and_compute_buffers_within_the_interval() {
+fn a_later_build_takes_a_batch_of_embeddings_more() {
     let Some(folder) = shared::path("corpus/engines/llama-server-runs") else { return };
-    let mut printed = printed(&read(&folder, "b11549-xllamacpp.log")).unwrap();
+    let log = read(&folder, "b11549-xllamacpp.log");
+    let mut printed = printed(&log).unwrap();
+    assert!(log.contains("graph: nodes = 207,"));
+    printed.nodes = 0;
     let model = model("dense-q8").unwrap();
-    let line = LlamaCppLine::read(&["-c", "4096", "-np", "2", "--no-kv-unified"]).unwrap();
+    let mut line = LlamaCppLine::read(&["-c", "4096", "-np", "2", "--no-kv-unified"]).unwrap();
     let setting = LlamaCppSetting { backend: LlamaCppBackend::Host, device: None, others: Bytes::ZERO };
-    let budget = llama_cpp_budget(&model, &line.args, setting).unwrap();
-    let own = computed(&budget);
-    show("b11549-xllamacpp", &printed, &own);
-    let compute = &budget.part("compute").unwrap().host;
+    // Without the build, the interval holds it.
+    let compute = llama_cpp_budget(&model, &line.args, setting).unwrap().part("compute").unwrap().host.clone();
     assert!((mib(compute.low)..=mib(compute.high)).contains(&printed.compute[1]), "{compute:?}");
     assert_ne!(compute.confidence, vramscope_core::Confidence::Computed);
-    // Three operators and two inputs more than the checked build has: not explained, so not claimed.
-    printed.compute = [0.0; 2];
+    line.args.build = Some(11549);
+    let own = computed(&llama_cpp_budget(&model, &line.args, setting).unwrap());
+    show("b11549-xllamacpp", &printed, &own);
     assert_close("b11549-xllamacpp", &printed, &own, true);
+    // Three more runs of that build, with what `-lv 4` printed.
+    let rows = [
+        ("dense-q8", "-c 8192 -np 1", 22.02),
+        ("moe-q8", "-c 4096 -np 1", 18.02),
+        ("gemma-swa-q8", "-c 8192 -np 2", 19.03),
+    ];
+    for (name, words, printed) in rows {
+        let mut line = LlamaCppLine::read(&words.split_whitespace().collect::<Vec<_>>()).unwrap();
+        line.args.build = Some(11549);
+        let compute = llama_cpp_budget(&crate::llama_cpp_models::model(name).unwrap(), &line.args, setting).unwrap();
+        let compute = compute.part("compute").unwrap().host.clone();
+        assert!((mib(compute.value) - printed).abs() <= 0.02, "{name} {words}: {printed} printed, {compute:?}");
+        assert_ne!(compute.confidence, vramscope_core::Confidence::Computed);
+    }
 }
 
 #[test]
