@@ -18,15 +18,17 @@ pub enum Category {
     Communication,
     /// From logits to token ids.
     Sampling,
-    /// Writing the KV cache, and plain copies done by kernels.
+    /// Writing, reading or moving the KV cache.
     KvCacheCopy,
+    /// Plain copies done by kernels, of whatever.
+    Copy,
     /// No rule fits.
     Other,
 }
 
 impl Category {
     /// All of them, in the order in which tables show ties.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Attention,
         Self::GemmMoe,
         Self::Normalisation,
@@ -34,6 +36,7 @@ impl Category {
         Self::Communication,
         Self::Sampling,
         Self::KvCacheCopy,
+        Self::Copy,
         Self::Other,
     ];
 
@@ -47,6 +50,7 @@ impl Category {
             Self::Communication => "communication",
             Self::Sampling => "sampling",
             Self::KvCacheCopy => "kv_cache_copy",
+            Self::Copy => "copy",
             Self::Other => "other",
         }
     }
@@ -170,6 +174,10 @@ mod tests {
             ("void paged_attention_ll4mi_QKV_mfma16_kernel<0, __hip_bfloat16", Category::Attention),
             ("fmhaSm100aKernel_QkvE4m3OBfloat16H64PagedKvCausalP16VarSeqQ128Kv128", Category::Attention),
             ("void vllm::reshape_and_cache_flash_kernel<__nv_bfloat16", Category::KvCacheCopy),
+            ("void at::native::(anonymous namespace)::CatArrayBatchedCopy<at::native::(anonymous", Category::Copy),
+            ("void at::native::elementwise_kernel<128, 4, at::native::direct_copy_kernel_cuda", Category::Copy),
+            ("void fbgemm_gpu::permute_indices_weights_kernel<false, int>", Category::Other),
+            ("void fbgemm_gpu::grouped_gemm_kernel", Category::GemmMoe),
             ("void vllm::cross_device_reduce_1stage<__nv_bfloat16, 2>(vllm::RankData*", Category::Communication),
             ("ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgsStorage<4096ul>)", Category::Communication),
             ("void vllm::fused_add_rms_norm_kernel<c10::BFloat16, 8>", Category::Normalisation),

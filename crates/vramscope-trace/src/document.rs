@@ -213,7 +213,8 @@ pub struct Device {
     pub name: Option<String>,
     /// All its work.
     pub whole: Time,
-    /// From the first to the last operation of any step, with the pauses between steps.
+    /// From the first to the last operation of any step, and no less than from the first to the last mark of a step on the
+    /// CPU, with the pauses between: what the verdict is judged over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within_steps: Option<Time>,
     /// Its streams with work.

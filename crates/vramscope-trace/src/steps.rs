@@ -84,6 +84,26 @@ impl Part {
     }
 }
 
+/// Flags of the engine that marked steps, for advice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flags {
+    /// How its steps become graphs.
+    pub graphs: &'static str,
+    /// How its batches become larger.
+    pub batch: &'static str,
+}
+
+impl Flags {
+    /// The flags of the engine that gives steps such names; `None` where no engine does.
+    pub(crate) fn of(step: &str) -> Option<Self> {
+        if step.strip_prefix("execute_").and_then(vllm::step).is_some() {
+            Some(vllm::FLAGS)
+        } else {
+            step.strip_prefix("step[").and_then(sglang::step).map(|_| sglang::FLAGS)
+        }
+    }
+}
+
 impl StepName {
     /// Reads the name of an annotation; `None` if it marks no step.
     pub(crate) fn parse(name: &[u8]) -> Option<Self> {

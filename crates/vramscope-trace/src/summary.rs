@@ -90,7 +90,8 @@ pub struct DeviceSummary {
     pub device: String,
     /// All its work.
     pub whole: DeviceTime,
-    /// Its work from the first to the last operation that belongs to a step, with the pauses between steps.
+    /// Its work within the steps, with the pauses between steps: from the first to the last operation of a step, and no
+    /// less than from the first to the last mark on the CPU.
     pub steps: Option<DeviceTime>,
     /// Its streams with work, by name.
     pub streams: BTreeMap<String, StreamSummary>,

@@ -1,6 +1,7 @@
 //! What limits the GPU, by stated thresholds.
 
-use crate::summary::{DeviceSummary, DeviceTime, GraphSummary, Step};
+use crate::steps::Flags;
+use crate::summary::{DeviceSummary, DeviceTime, GraphSummary, KernelTotals};
 use crate::{Cause, LaunchDelay};
 
 /// What limits the GPU.
@@ -73,21 +74,23 @@ pub const WAITING: f64 = 0.70;
 pub const EXPOSED: f64 = 0.30;
 /// From this share of idle time on, the host is why a GPU waits.
 pub const HOST: f64 = 0.50;
+/// From this share of kernels with a known launch on, a trace tells what the host did.
+pub(crate) const LINKED: f64 = 0.50;
 
 /// What the judgement uses beside the devices' times.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
     pub graphs: GraphSummary,
     pub launch_delay: Option<LaunchDelay>,
+    pub kernels: KernelTotals,
+    /// Of the engine that marked the steps.
+    pub flags: Option<Flags>,
 }
 
 /// Judges the devices of one trace together.
-pub(crate) fn judge(devices: &[DeviceSummary], steps: &[Step], facts: Facts) -> Verdict {
+pub(crate) fn judge(devices: &[DeviceSummary], facts: Facts) -> Verdict {
     let within_steps = !devices.is_empty() && devices.iter().any(|device| device.steps.is_some());
-    let times = devices.iter().filter_map(|device| {
-        let of_steps = || device.steps.map(|time| with_the_host(time, steps));
-        if within_steps { of_steps() } else { Some(device.whole) }
-    });
+    let times = devices.iter().filter_map(|device| if within_steps { device.steps } else { Some(device.whole) });
     let Some(time) = times.reduce(|a, b| a.plus(&b)).filter(|time| time.span_ns > 0) else {
         return Verdict {
             bound: Bound::Undetermined,
@@ -96,7 +99,7 @@ pub(crate) fn judge(devices: &[DeviceSummary], steps: &[Step], facts: Facts) -> 
             advice: vec!["the trace has no GPU work: record with the CUDA activity to judge the GPU"],
         };
     };
-    let shares = Shares::of(&time);
+    let shares = Shares::of(&time, facts.kernels);
     let bound = shares.bound();
     let mut advice = advice(bound, facts);
     if bound == Bound::Mixed && shares.busy < WAITING && shares.launched >= HOST {
@@ -107,25 +110,6 @@ pub(crate) fn judge(devices: &[DeviceSummary], steps: &[Step], facts: Facts) -> 
     Verdict { bound, within_steps, evidence: shares.evidence(), advice }
 }
 
-/// The time of the steps on a device, with what the host took before the first operation and behind the last one. A step
-/// begins where its mark does: of one that launches little and late, the device saw only the end.
-fn with_the_host(time: DeviceTime, steps: &[Step]) -> DeviceTime {
-    let marked = steps.iter().filter(|step| step.gpu.is_some()).filter_map(|step| {
-        let length = i64::try_from(step.cpu_ns?).ok()?;
-        Some((step.start_ns, step.start_ns.checked_add(length)?))
-    });
-    let Some((from, to)) = marked.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { return time };
-    let end = i64::try_from(time.span_ns).ok().and_then(|span| time.first_ns.checked_add(span));
-    let longer = |from: i64, to: i64| to.checked_sub(from).and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
-    let more = longer(from, time.first_ns).saturating_add(end.map_or(0, |end| longer(end, to)));
-    let mut idle_by_cause_ns = time.idle_by_cause_ns;
-    if let Some(host) = idle_by_cause_ns.get_mut(Cause::HostBound.place()) {
-        *host = host.saturating_add(more);
-    }
-    let (span_ns, idle_ns) = (time.span_ns.saturating_add(more), time.idle_ns.saturating_add(more));
-    DeviceTime { span_ns, idle_ns, idle_by_cause_ns, ..time }
-}
-
 struct Shares {
     busy: f64,
     communication: f64,
@@ -134,10 +118,11 @@ struct Shares {
     launched: f64,
     unknown: f64,
     idle: f64,
+    linked: f64,
 }
 
 impl Shares {
-    fn of(time: &DeviceTime) -> Self {
+    fn of(time: &DeviceTime, kernels: KernelTotals) -> Self {
         let host = time.idle_of(Cause::HostBound) + time.idle_of(Cause::Sync);
         Self {
             busy: share(time.busy_ns, time.span_ns),
@@ -147,6 +132,8 @@ impl Shares {
             launched: share(time.idle_of(Cause::KernelWait), time.idle_ns),
             unknown: share(time.idle_of(Cause::Other), time.idle_ns),
             idle: share(time.idle_ns, time.span_ns),
+            // Without a kernel, no launch is missing.
+            linked: if kernels.count == 0 { 1.0 } else { share(kernels.with_launch, kernels.count) },
         }
     }
 
@@ -157,7 +144,7 @@ impl Shares {
             Bound::MemoryCopy
         } else if self.busy >= BUSY {
             Bound::Gpu
-        } else if self.busy < WAITING && self.unknown >= HOST {
+        } else if self.busy < WAITING && (self.unknown >= HOST || self.linked < LINKED) {
             Bound::Undetermined
         } else if self.busy < WAITING && self.host >= HOST {
             Bound::Cpu
@@ -181,6 +168,7 @@ impl Shares {
             held("host_idle", "of idle time, the host had launched nothing; cpu_bound from 50 %", self.host, HOST),
             shown("launched_idle", "of idle time, the next operation was launched but had not begun", self.launched),
             held("unlinked_idle", "of idle time, no launch is known; undetermined from 50 %", self.unknown, HOST),
+            held("linked", "of kernels, the launch is in the trace; the host is judged from 50 %", self.linked, LINKED),
             held("exposed_communication", "of the time, only communication ran", self.communication, EXPOSED),
             held("exposed_copies", "of the time, only copies or fills ran", self.copies, EXPOSED),
         ]
@@ -197,11 +185,14 @@ fn advice(bound: Bound, facts: Facts) -> Vec<&'static str> {
         }
         Bound::Cpu => {
             if facts.graphs.launches == 0 {
-                advice.push("launch whole graphs: remove --enforce-eager, or capture the batch sizes that occur");
+                advice.push(facts.flags.map_or(
+                    "launch whole graphs rather than one kernel after another (CUDA graphs, torch.compile)",
+                    |flags| flags.graphs,
+                ));
             } else {
                 advice.push("graphs are in use: the pauses lie between them, in scheduling, sampling or detokenising");
             }
-            advice.push("raise the batch (--max-num-seqs, more concurrent requests) so that each launch does more");
+            advice.push(facts.flags.map_or("raise the batch, so that each launch does more", |flags| flags.batch));
             if facts.launch_delay.is_some_and(|delay| delay.median_ns < 20_000) {
                 advice
                     .push("kernels start right after their launch: nothing is queued, so faster kernels will not help");
@@ -216,6 +207,12 @@ fn advice(bound: Bound, facts: Facts) -> Vec<&'static str> {
             advice.push("keep data on the GPU: look for transfers in each step, swapping, and unpinned buffers");
         }
         Bound::Mixed => advice.push("no single cause: compare idle causes, categories and steps below"),
+        Bound::Undetermined if share(facts.kernels.with_launch, facts.kernels.count) < LINKED => {
+            advice.push(
+                "most kernels were launched before the recording, or by what it does not hold: what the host did is not known; \
+                 record CPU activity, and begin a step earlier",
+            );
+        }
         Bound::Undetermined => {
             advice.push("record CPU activity beside CUDA, so that launches can be told from waiting");
         }
@@ -245,6 +242,10 @@ mod tests {
         }
     }
 
+    fn facts() -> Facts {
+        Facts { graphs: GraphSummary::default(), launch_delay: None, kernels: KernelTotals::default(), flags: None }
+    }
+
     fn bound(busy: u64, kernel: u64, compute: u64, host: u64) -> Bound {
         let time = DeviceTime {
             span_ns: 1000,
@@ -255,12 +256,17 @@ mod tests {
             idle_by_cause_ns: [host, 1000 - busy - host, 0, 0],
             ..DeviceTime::default()
         };
-        judge(&[device(time)], &[], Facts { graphs: GraphSummary::default(), launch_delay: None }).bound
+        judge(&[device(time)], facts()).bound
     }
 
     /// A step of the host from 0 to 33 ms, of which the GPU worked as long as told.
     fn step_with_kernels(work: &[(f64, f64)]) -> Verdict {
-        let events: Vec<String> = (7..)
+        step_among(work, &[]).verdict
+    }
+
+    /// The same with work whose launch is not in the trace.
+    fn step_among(work: &[(f64, f64)], unlinked: &[(f64, f64)]) -> crate::Summary {
+        let mut events: Vec<String> = (7..)
             .zip(work)
             .flat_map(|(id, (at, length))| {
                 let call = format!(
@@ -275,13 +281,56 @@ mod tests {
                 [call, kernel]
             })
             .collect();
+        events.extend(unlinked.iter().map(|(at, length)| {
+            format!(
+                r#"{{"ph": "X", "cat": "kernel", "name": "k", "pid": 0, "tid": 7, "ts": {at}, "dur": {length},
+                "args": {{"device": 0, "stream": 7}}}}"#
+            )
+        }));
         let trace = format!(
             r#"{{"traceEvents": [{{"ph": "X", "cat": "user_annotation", "name": "ProfilerStep#1", "pid": 1, "tid": 1,
             "ts": 0.0, "dur": 33000.0}}, {}]}}"#,
             events.join(",")
         );
         let source = crate::Source::memory("made", trace.into_bytes());
-        crate::summarize(&source, &crate::Options::default()).unwrap().verdict
+        crate::summarize(&source, &crate::Options::default()).unwrap()
+    }
+
+    fn evidence(verdict: &Verdict, name: &str) -> f64 {
+        verdict.evidence.iter().find(|evidence| evidence.name == name).unwrap().share
+    }
+
+    #[test]
+    fn work_in_a_step_counts_as_busy_whoever_launched_it() {
+        // As an H100 ran a prompt: the step's own kernels began when earlier ones, of unknown launch, had ended.
+        let summary = step_among(&[(14_000.0, 9_000.0), (23_500.0, 9_500.0)], &[(-2_000.0, 15_500.0)]);
+        let (verdict, steps) = (&summary.verdict, summary.devices[0].steps.unwrap());
+        assert_eq!((verdict.bound, verdict.within_steps), (Bound::Gpu, true));
+        assert_eq!((steps.first_ns, steps.span_ns, steps.busy_ns), (0, 33_000_000, 32_000_000));
+        assert_eq!(steps.idle_ns, steps.span_ns - steps.busy_ns);
+        assert!((evidence(verdict, "busy") - 32.0 / 33.0).abs() < 1e-9, "the share of the steps' own figures");
+        let summary = step_among(&[(30_000.0, 100.0)], &[(-900.0, 100.0), (40_000.0, 9.0)]);
+        assert_eq!(summary.devices[0].steps.unwrap().busy_ns, 100_000, "what runs outside is no work of the steps");
+    }
+
+    #[test]
+    fn without_most_launches_the_host_is_not_judged() {
+        let few = step_among(&[(32_000.0, 100.0)], &[(10.0, 5.0), (20.0, 5.0)]).verdict;
+        assert_eq!(few.bound, Bound::Undetermined);
+        assert!((evidence(&few, "linked") - 1.0 / 3.0).abs() < 1e-9);
+        assert!(few.advice[0].contains("most kernels"), "{:?}", few.advice);
+    }
+
+    #[test]
+    fn flags_are_named_where_the_engine_is_known() {
+        let advice = |step: Option<&str>| {
+            advice(Bound::Cpu, Facts { flags: step.and_then(crate::steps::Flags::of), ..facts() }).join("; ")
+        };
+        assert!(advice(Some("execute_context_8(2048)_generation_0(0)")).contains("--enforce-eager"));
+        assert!(advice(Some("step[DECODE bs=32]")).contains("--disable-cuda-graph"));
+        for unknown in [None, Some("ProfilerStep#6")] {
+            assert!(!advice(unknown).contains("--"), "{}", advice(unknown));
+        }
     }
 
     #[test]
@@ -302,9 +351,6 @@ mod tests {
         assert_eq!(bound(720, 720, 720, 200), Bound::Mixed);
         assert_eq!(bound(950, 950, 500, 0), Bound::Communication);
         assert_eq!(bound(950, 500, 500, 0), Bound::MemoryCopy);
-        assert_eq!(
-            judge(&[], &[], Facts { graphs: GraphSummary::default(), launch_delay: None }).bound,
-            Bound::Undetermined
-        );
+        assert_eq!(judge(&[], facts()).bound, Bound::Undetermined);
     }
 }

@@ -86,7 +86,7 @@ fn count(number: usize) -> f64 {
 fn limit(root: &Node<'_>) -> Vec<Finding> {
     let finding = |weight, text| Finding { weight, text, advice: None, code: None };
     let Some(limit) = root.at("fail_above").number() else {
-        let text = "No limit was set: --fail-above makes a command out of it that fails when something grows.";
+        let text = "No limit was set. With --fail-above SHARE the comparison fails when something grows by more, as a check in CI does.";
         return vec![finding(Weight::Note, text.to_owned())];
     };
     let limit = Unit::Share.show(limit);
@@ -127,9 +127,9 @@ fn kernels(root: &Node<'_>) -> Option<Section> {
         }
     }
     let rest = (left_out > 0).then(|| format!("{left_out} kernels in the middle of the list, which differ the least, are left out; the document holds all."));
-    let most = |bar: Option<&Bar>, what: &str| bar.map(|bar| format!("{what}: {}, {}.", bar.name, bar.words));
-    let longest = most(drawn.first().filter(|bar| bar.to > 0.0), "The most longer");
-    let shortest = most(drawn.last().filter(|bar| bar.to < 0.0), "The most shorter");
+    let most = |bar: Option<&Bar>, what: &str| bar.map(|bar| format!("{what} is {}, {}.", bar.name, bar.words));
+    let longest = most(drawn.first().filter(|bar| bar.to > 0.0), "The largest increase");
+    let shortest = most(drawn.last().filter(|bar| bar.to < 0.0), "The largest decrease");
     let words: Vec<String> = [longest, shortest].into_iter().flatten().collect();
     let mut blocks = vec![Block::Picture(Picture {
         title: "The kernels that changed the most".to_owned(),

@@ -65,11 +65,25 @@ pub(crate) struct MoveTally {
     pub sized: u64,
 }
 
-/// The time in which a device worked on steps: from the first to the last operation of any step.
+/// The time of the steps on a device: from the first to the last operation of any step, and where steps are marked on the
+/// CPU, no less than from the first to the last mark of a step with GPU work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Region {
     pub from: i64,
     pub to: i64,
+}
+
+impl Region {
+    fn widen(&mut self, from: i64, to: i64) {
+        self.from = self.from.min(from);
+        self.to = self.to.max(to);
+    }
+
+    /// What of a stretch of time lies in it.
+    pub(crate) fn of(&self, from: i64, to: i64) -> (i64, i64) {
+        let from = from.clamp(self.from, self.to);
+        (from, to.clamp(from, self.to))
+    }
 }
 
 /// Everything that the meeting finds.
@@ -123,6 +137,12 @@ impl StepFinder {
         marked.copied().flatten().or_else(|| self.at(launch.start))
     }
 
+    /// Where a step's mark begins and ends.
+    fn mark(&self, step: u32) -> Option<(i64, i64)> {
+        let &(from, to, _) = self.by_time.get(usize::try_from(step).ok()?)?;
+        Some((from, to))
+    }
+
     /// The step that runs at a time, on whatever thread.
     fn at(&self, time: i64) -> Option<u32> {
         let after = self.by_time.partition_point(|&(start, ..)| start <= time);
@@ -151,7 +171,7 @@ pub(crate) fn join(
             Some(correlation) => launches.find(correlation)?,
             None => None,
         };
-        join.add(&op, launch.as_ref(), launch.as_ref().and_then(|l| steps.of(l)))?;
+        join.add(&op, launch.as_ref(), steps)?;
     }
     notes.add_count(Oddity::StartsBeforeLaunch, join.early);
     join.finish()
@@ -192,6 +212,8 @@ struct Join {
     graph_kernels: u64,
     graph_kernel_time: i64,
     regions: HashMap<NameId, Region>,
+    /// From the first to the last mark of a step with GPU work.
+    marks: Option<Region>,
     delays: Runs<Length>,
     durations: Runs<Length>,
     ops: Runs<TimedOp>,
@@ -212,6 +234,7 @@ impl Join {
             graph_kernels: 0,
             graph_kernel_time: 0,
             regions: HashMap::new(),
+            marks: None,
             delays: Runs::new(pool),
             durations: Runs::new(pool),
             ops: Runs::new(pool),
@@ -219,7 +242,8 @@ impl Join {
         }
     }
 
-    fn add(&mut self, op: &GpuOp, launch: Option<&Launch>, step: Option<u32>) -> Result<(), TraceError> {
+    fn add(&mut self, op: &GpuOp, launch: Option<&Launch>, steps: &StepFinder) -> Result<(), TraceError> {
+        let step = launch.and_then(|launch| steps.of(launch));
         let length = op.end - op.start;
         let &GpuOp { device, start, end, stream, name, work, place, .. } = op;
         if let Some(launch) = launch {
@@ -239,8 +263,10 @@ impl Join {
         }
         if step.is_some() {
             let region = self.regions.entry(device).or_insert(Region { from: start, to: end });
-            region.from = region.from.min(start);
-            region.to = region.to.max(end);
+            region.widen(start, end);
+        }
+        if let Some((from, to)) = step.and_then(|step| steps.mark(step)) {
+            self.marks.get_or_insert(Region { from, to }).widen(from, to);
         }
         let launched = launch.map(|l| (l.start, l.thread));
         self.ops.push(TimedOp { device, start, end, place, stream, name, work, launched, step })
@@ -272,7 +298,10 @@ impl Join {
         Ok(())
     }
 
-    fn finish(self) -> Result<Joined, TraceError> {
+    fn finish(mut self) -> Result<Joined, TraceError> {
+        if let Some(marks) = self.marks {
+            self.regions.values_mut().for_each(|region| region.widen(marks.from, marks.to));
+        }
         Ok(Joined {
             kernels: self.kernels,
             moves: self.moves,

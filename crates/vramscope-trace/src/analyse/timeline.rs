@@ -120,7 +120,7 @@ pub(crate) fn walk(question: &Question<'_>) -> Result<Timeline, TraceError> {
     let mut reader = question.ops.read()?;
     while let Some(op) = reader.next()? {
         if current.as_ref().is_none_or(|walk| walk.work.device != op.device) {
-            devices.extend(current.take().map(|walk| walk.work));
+            devices.extend(current.take().map(Walk::finish));
             current = Some(Walk::new(question, op.device, devices.len()));
             steps.begin_device();
         }
@@ -130,7 +130,7 @@ pub(crate) fn walk(question: &Question<'_>) -> Result<Timeline, TraceError> {
             steps.add(&op, category);
         }
     }
-    devices.extend(current.take().map(|walk| walk.work));
+    devices.extend(current.take().map(Walk::finish));
     idle::settle(&mut devices, &Runs::sorted([unlaunched])?, question.waits)?;
     Lane::align(devices.iter_mut().map(|device| &mut device.lane));
     let detected = steps.are_detected();
@@ -171,12 +171,11 @@ impl Walk {
     /// Adds an operation; what of a pause before it was not launched yet is put to the others of its kind.
     fn add(&mut self, op: &TimedOp, communication: bool, unlaunched: &mut Runs<Unlaunched>) -> Result<(), TraceError> {
         let mut causes = None;
-        let counts_in_steps = self.work.steps.is_some_and(|steps| steps.first.is_some()) && self.touches_steps(op);
-        if let Some(from) = self.work.whole.all.end().filter(|&end| end < op.start) {
+        let before = self.work.whole.all.end();
+        if let Some(from) = before.filter(|&end| end < op.start) {
             let (parts, host) = idle::split(from, op);
             if let Some((thread, to)) = host {
-                let (device, in_steps) = (self.place, counts_in_steps);
-                unlaunched.push(Unlaunched { thread, from, to, device, in_steps })?;
+                self.unlaunched(thread, from, to, unlaunched)?;
             }
             self.note_gap(Gap { from, to: op.start, parts, before: self.last_name, after: op.name });
             causes = Some(parts);
@@ -189,12 +188,18 @@ impl Walk {
         self.work.lane.add(all, op.end, |step| &mut step.all);
         self.work.lane.add(kernels, op.end, |step| &mut step.kernels);
         self.work.lane.add(compute, op.end, |step| &mut step.compute);
-        let touches = self.touches_steps(op);
-        if let (Some(region), Some(steps), true) = (self.region, &mut self.work.steps, touches) {
+        if let (Some(region), Some(steps)) = (self.region, &mut self.work.steps) {
+            // A step's mark may begin before any work of the device.
+            let from = before.unwrap_or(region.from);
+            let between = idle::split_within(from, op, &region);
+            if let Some(parts) = between {
+                steps.idle.add(&parts);
+            }
             // Work that began before the first step or goes on after the last one counts as far as it lies between.
-            let clipped = TimedOp { start: op.start.max(region.from), end: op.end.min(region.to), ..*op };
-            let between = causes.filter(|_| counts_in_steps);
-            steps.add(&clipped, communication, between.as_ref());
+            if region.from <= op.end && op.start <= region.to {
+                let clipped = TimedOp { start: op.start.max(region.from), end: op.end.min(region.to), ..*op };
+                steps.add(&clipped, communication, None);
+            }
         }
         let stream = self.work.streams.entry(op.stream).or_default();
         stream.busy.add(op.start, op.end);
@@ -219,8 +224,38 @@ impl Walk {
         gaps.truncate(LONGEST_GAPS);
     }
 
-    /// Whether an operation lies in the steps, wholly or in part.
-    fn touches_steps(&self, op: &TimedOp) -> bool {
-        self.region.is_some_and(|region| region.from <= op.end && op.start <= region.to)
+    /// Notes a stretch in which the host had launched nothing, cut where the steps begin and end.
+    fn unlaunched(
+        &self,
+        thread: NameId,
+        from: i64,
+        to: i64,
+        unlaunched: &mut Runs<Unlaunched>,
+    ) -> Result<(), TraceError> {
+        let device = self.place;
+        let mut push = |from: i64, to: i64, in_steps: bool| {
+            if from < to { unlaunched.push(Unlaunched { thread, from, to, device, in_steps }) } else { Ok(()) }
+        };
+        let Some(region) = self.region else { return push(from, to, false) };
+        let (begin, end) = region.of(from, to);
+        push(from, begin.min(to), false)?;
+        push(begin.max(from), end.min(to), true)?;
+        push(end.max(from), to, false)
+    }
+
+    /// The device's work when no more comes. The steps reach to the end of their region: what of it lies behind the last
+    /// operation, the host launched nothing in.
+    fn finish(mut self) -> DeviceWork {
+        if let (Some(region), Some(steps)) = (self.region, &mut self.work.steps) {
+            let last = self.work.whole.all.end().unwrap_or(region.to);
+            let (from, to) = region.of(last, region.to);
+            if from < to {
+                let mut parts = [0; Cause::COUNT];
+                parts[Cause::HostBound.place()] = to - from;
+                steps.idle.add(&parts);
+            }
+            (steps.first, steps.last) = (Some(region.from), region.to);
+        }
+        self.work
     }
 }

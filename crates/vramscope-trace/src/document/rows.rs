@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CategoryRow {
-    /// `attention`, `gemm_moe`, `normalisation`, `activation`, `communication`, `sampling`, `kv_cache_copy` or `other`.
+    /// `attention`, `gemm_moe`, `normalisation`, `activation`, `communication`, `sampling`, `kv_cache_copy`, `copy` or `other`.
     pub category: String,
     /// Kernels.
     pub count: u64,

@@ -1,6 +1,12 @@
 //! How SGLang's scheduler marks its steps.
 
-use super::{Part, StepKind, StepName};
+use super::{Flags, Part, StepKind, StepName};
+
+/// From `sglang.launch_server --help`, 0.4 and 0.5.
+pub(super) const FLAGS: Flags = Flags {
+    graphs: "launch whole graphs: remove --disable-cuda-graph, or capture the batch sizes that occur (--cuda-graph-max-bs)",
+    batch: "raise the batch (--max-running-requests, more concurrent requests) so that each launch does more",
+};
 
 /// `DECODE bs=32]`, `EXTEND bs=4 toks=512]`.
 pub(super) fn step(rest: &str) -> Option<StepName> {

@@ -1,6 +1,12 @@
 //! How vLLM's worker marks its steps.
 
-use super::{Part, StepName};
+use super::{Flags, Part, StepName};
+
+/// From `vllm serve --help`, 0.6 to 0.11.
+pub(super) const FLAGS: Flags = Flags {
+    graphs: "launch whole graphs: remove --enforce-eager, or capture the batch sizes that occur",
+    batch: "raise the batch (--max-num-seqs, more concurrent requests) so that each launch does more",
+};
 
 /// `context_8(2048)_generation_0(0)`; with detailed annotations a total comes first and the brackets hold
 /// `sq` and more: `32_context_0(sq0sk0sqsq0sqsk0)_generation_32(sq32sk55086sqsq32sqsk55086)`.

@@ -15,7 +15,7 @@ use crate::analyse::timeline::{DeviceWork, Lane, StepWork, Timeline, Unions};
 use crate::collect::{GpuStep, Shard};
 use crate::names::NameId;
 use crate::read::Reading;
-use crate::steps::StepName;
+use crate::steps::{Flags, StepName};
 use crate::summary::{
     CallSummary, CategorySummary, DeviceSummary, DeviceTime, FileSummary, GapSummary, GpuShare, GraphSummary,
     KernelSummary, KernelTotals, LaneStepSummary, LaneSummary, LaunchDelay, LayerSummary, MemoryPoint, MemorySummary,
@@ -61,7 +61,13 @@ impl Parts {
         };
         let launch_delay = self.delay.map(|delay| LaunchDelay { median_ns: delay.middle, p95_ns: delay.p95 });
         let steps = self.steps();
-        let verdict = judge(&devices, &steps.list, Facts { graphs, launch_delay });
+        let kernel_totals = KernelTotals {
+            count: kernels.iter().map(|k| k.count).sum(),
+            time_ns: kernels.iter().map(|k| k.total_ns).sum(),
+            with_launch: self.joined.linked_kernels,
+        };
+        let flags = steps.list.iter().find_map(|step| step.name.as_deref()).and_then(Flags::of);
+        let verdict = judge(&devices, Facts { graphs, launch_delay, kernels: kernel_totals, flags });
         let outside = self.joined.by_operator.get(&None).copied().unwrap_or_default();
         let file = FileSummary {
             name: name.to_owned(),
@@ -73,11 +79,7 @@ impl Parts {
             file,
             events: self.collected.counts.values().sum(),
             extent_ns: self.collected.extent,
-            kernel_totals: KernelTotals {
-                count: kernels.iter().map(|k| k.count).sum(),
-                time_ns: kernels.iter().map(|k| k.total_ns).sum(),
-                with_launch: self.joined.linked_kernels,
-            },
+            kernel_totals,
             kernels,
             categories,
             devices,

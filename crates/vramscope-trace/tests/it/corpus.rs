@@ -41,8 +41,18 @@ fn check(trace: &Path, expected: &Value, options: &Options) {
     for (key, value) in expected.as_object().unwrap() {
         assert_eq!(&found[key], value, "{}: {key}", trace.display());
     }
-    for device in &summary.devices {
-        assert_eq!(device.whole.busy_ns + device.whole.idle_ns, device.whole.span_ns);
+    for time in summary.devices.iter().flat_map(|device| [Some(device.whole), device.steps]).flatten() {
+        assert_eq!(time.busy_ns + time.idle_ns, time.span_ns);
+        assert_eq!(time.idle_by_cause_ns.iter().sum::<u64>(), time.idle_ns);
+    }
+    // The verdict says no other share than the figures of the devices do.
+    let judged = summary
+        .devices
+        .iter()
+        .filter_map(|device| if summary.verdict.within_steps { device.steps } else { Some(device.whole) });
+    let (busy, span) = judged.fold((0, 0), |sum, time| (sum.0 + time.busy_ns, sum.1 + time.span_ns));
+    for told in summary.verdict.evidence.iter().filter(|evidence| evidence.name == "busy") {
+        assert!((told.share - busy as f64 / span as f64).abs() < 1e-12, "{}", trace.display());
     }
     let sum: u64 = summary.categories.iter().map(|category| category.total_ns).sum();
     assert_eq!(sum, summary.kernel_totals.time_ns);
@@ -57,6 +67,33 @@ fn every_recorded_trace_is_read_to_the_nanosecond() {
         for (trace, expected) in &traces {
             check(trace, expected, &Options::default());
         }
+    }
+}
+
+#[test]
+fn recorded_traces_have_the_verdicts_that_their_figures_ask_for() {
+    let Some(folder) = shared("corpus/kineto") else { return };
+    for (name, bound) in [
+        ("a100-alexnet-cudasync", "cpu_bound"),
+        ("a100-diff-control", "mixed"),
+        ("a100-nccl-2rank", "cpu_bound"),
+        ("b200-eager-tp8-rank0", "cpu_bound"),
+        ("cpu-only", "undetermined"),
+        // Kernels launched before the step ran in its first 12 ms.
+        ("h100-qwen1.5-0.5b-chat", "gpu_bound"),
+        ("mi300-qwen1.5-0.5b-chat", "gpu_bound"),
+        ("hta-sampled-rank0", "mixed"),
+        ("hta-sampled-rank1", "mixed"),
+        ("sglang-mi300-qwen3-8b-decode", "mixed"),
+        ("v100-diff-test", "gpu_bound"),
+        ("vllm-mi300-decode-fullgraph", "cpu_bound"),
+        ("vllm-mi300-graph-capture.pt.trace", "cpu_bound"),
+    ] {
+        let trace = folder.join(format!("{name}.json.gz"));
+        let verdict = summarize(&Source::file(&trace), &Options::default()).unwrap().verdict;
+        let shares: Vec<(&str, f64)> = verdict.evidence.iter().map(|one| (one.name, one.share)).collect();
+        assert_eq!(verdict.bound.name(), bound, "{name}: {shares:?}");
+        eprintln!("{name} {bound} {shares:?}");
     }
 }
 

@@ -51,7 +51,9 @@ pub(super) fn section(root: &Node<'_>) -> Section {
             figures.push((name.to_owned(), cell));
         }
     };
-    add("GPU busy, of the time", share("busy"));
+    // The same window as the bar of that name.
+    let within = verdict.at("within_steps").is_true();
+    add(if within { "GPU busy, within the steps" } else { "GPU busy, over all its work" }, share("busy"));
     add("Host had launched nothing, of idle time", share("host_idle"));
     match root.at("devices").items().as_slice() {
         [] => {}
@@ -77,20 +79,23 @@ fn words(root: &Node<'_>) -> String {
     let meaning = BOUNDS.iter().find(|(key, ..)| *key == name).map_or("", |(.., meaning)| meaning);
     let mut text = meaning.to_owned();
     let share = |name: &str| evidence(&verdict, name).and_then(|row| row.at("share").number());
-    let over =
-        if verdict.at("within_steps").is_true() { "from the first to the last step" } else { "over all GPU work" };
+    let over = if verdict.at("within_steps").is_true() {
+        "within the steps, from the first to the last"
+    } else {
+        "over all GPU work, from the first operation to the last"
+    };
     if let Some(busy) = share("busy") {
         text.push_str(&format!(" Judged {over}, some operation ran for {} of the time.", Unit::Share.show(busy)));
     }
-    let whole = root.at("devices").items().first().and_then(|device| device.path("whole/busy_share").number());
-    if let (Some(busy), Some(whole)) = (share("busy"), whole)
-        && verdict.at("within_steps").is_true()
-        && (busy - whole).abs() > 0.1
+    if verdict.at("within_steps").is_true() {
+        text.push_str(&others(root));
+    }
+    if let Some(linked) = share("linked")
+        && linked < 1.0
     {
         text.push_str(&format!(
-            " Over all GPU work, in steps or not, it ran for {}: the verdict counts the time of a step before its own \
-             first operation as idle.",
-            Unit::Share.show(whole)
+            " The launch of {} of the kernels is in the trace; of the others it is not known what the host did.",
+            Unit::Share.show(linked)
         ));
     }
     let heaviest = root.at("kernels").items().into_iter().next();
@@ -104,6 +109,19 @@ fn words(root: &Node<'_>) -> String {
         ));
     }
     text
+}
+
+/// What else on the page is called busy, and over which time.
+fn others(root: &Node<'_>) -> String {
+    let devices = root.at("devices").items();
+    let [device] = devices.as_slice() else { return String::new() };
+    let whole = device.path("whole/busy_share").number();
+    whole.map_or_else(String::new, |share| {
+        format!(
+            " Over all its work, in steps or not, it is {}: both times are bars of the next picture.",
+            Unit::Share.show(share)
+        )
+    })
 }
 
 /// What to try, and what the verdict rests on.

@@ -15,7 +15,8 @@ const CATEGORIES: &[(&str, usize, &str)] = &[
     ("activation", 4, "activation"),
     ("communication", 5, "communication"),
     ("sampling", 6, "sampling"),
-    ("kv_cache_copy", 7, "KV-cache copies"),
+    ("kv_cache_copy", 7, "KV cache"),
+    ("copy", 8, "copies by kernels"),
     ("other", 0, "other"),
 ];
 

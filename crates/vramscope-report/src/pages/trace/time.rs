@@ -32,6 +32,8 @@ const LEGEND: [(usize, &str); 7] = {
 const MOST_DEVICES: usize = 16;
 /// Steps of an engine above the lanes at most: more are a surface.
 const MOST_MARKS: usize = 400;
+/// How the name of a bar ends that is of the steps.
+const STEPS: &str = ", steps";
 /// Rows of a lane's table, each of several steps of time.
 const GROUPS: usize = 24;
 
@@ -40,7 +42,8 @@ pub(super) fn section(root: &Node<'_>) -> Option<Section> {
     if devices.is_empty() {
         return None;
     }
-    let mut blocks = vec![Block::Picture(by_cause(&devices))];
+    let judged = root.path("verdict/within_steps").is_true();
+    let mut blocks = vec![Block::Picture(by_cause(&devices, judged))];
     blocks.extend(rest.map(Block::Text));
     let lanes: Vec<Lane> = devices.iter().filter_map(|device| device_lane(device, device_name(device))).collect();
     if !lanes.is_empty() {
@@ -59,13 +62,15 @@ fn device_name(device: &Node<'_>) -> String {
 fn times<'d>(device: &Node<'d>) -> Vec<(Node<'d>, String, Node<'d>)> {
     let name = device_name(device);
     let steps = device.at("within_steps");
-    let within = steps.is_there().then(|| (device.clone(), format!("{name}, steps"), steps));
-    [Some((device.clone(), name, device.at("whole"))), within].into_iter().flatten().collect()
+    if !steps.is_there() {
+        return vec![(device.clone(), name, device.at("whole"))];
+    }
+    let whole = (device.clone(), format!("{name}, all"), device.at("whole"));
+    vec![whole, (device.clone(), format!("{name}{STEPS}"), steps)]
 }
 
-/// The time of each device by what it did: from its first to its last operation, and from the first to the last one of
-/// any step.
-fn by_cause(devices: &[Node<'_>]) -> Picture {
+/// The time of each device by what it did: from its first to its last operation, and within the steps.
+fn by_cause(devices: &[Node<'_>], judged: bool) -> Picture {
     let times: Vec<(Node<'_>, String, Node<'_>)> = devices.iter().flat_map(times).collect();
     let rows: Vec<ShareRow> = times
         .iter()
@@ -80,7 +85,7 @@ fn by_cause(devices: &[Node<'_>]) -> Picture {
     heads.extend(LEGEND.iter().map(|(_, name)| format!("#{name}")));
     heads.extend(["#communication in all", "#copies in all", "#pauses"].map(str::to_owned));
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
-    let caption = "Each device from its first to its last operation, and from the first to the last one of any step";
+    let caption = "Each device from its first to its last operation (all), and from the first to the last step (steps)";
     let mut table = Table::new(caption, &heads);
     for (device, name, time) in &times {
         let mut row = vec![Cell::text(name.clone()), device.at("name").cell()];
@@ -95,11 +100,29 @@ fn by_cause(devices: &[Node<'_>]) -> Picture {
     }
     Picture {
         title: "Where the time of the GPU went".to_owned(),
-        words: rows.iter().take(4).map(sentence).collect::<Vec<_>>().join(" "),
+        words: by_cause_words(&rows, judged),
         svg: shares(&rows, &LEGEND, Unit::Share),
         table: Some(table.without_empty_columns()),
         sparks: Vec::new(),
     }
+}
+
+/// What each bar is over, and its parts.
+fn by_cause_words(rows: &[ShareRow], judged: bool) -> String {
+    let steps = rows.iter().any(|row| row.name.ends_with(STEPS));
+    let over = match (steps, judged) {
+        (false, _) => "Each bar is from the first to the last operation of a device. The verdict is judged over them.",
+        (true, true) => {
+            "\"All\" is from the first to the last operation of a device, \"steps\" from the first to the last step: over \
+             these the verdict is judged."
+        }
+        (true, false) => {
+            "\"All\" is from the first to the last operation of a device: over these the verdict is judged. \"Steps\" is from \
+             the first to the last step."
+        }
+    };
+    let parts: Vec<String> = rows.iter().take(4).map(sentence).collect();
+    format!("{over} {}", parts.join(" "))
 }
 
 /// The parts of a row that are more than nothing, the largest first.

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::DeviceWork;
+use crate::analyse::join::Region;
 use crate::names::NameId;
 use crate::record::{TimedOp, Unlaunched, Wait};
 use crate::runs::{Merged, Sorted};
@@ -82,6 +83,24 @@ pub(super) fn split(from: i64, op: &TimedOp) -> ([i64; Cause::COUNT], Option<(Na
     (parts, (launched > from).then_some((thread, launched)))
 }
 
+/// The same as far as the gap lies in the time of the steps; `None` where nothing of it does.
+pub(super) fn split_within(from: i64, op: &TimedOp, region: &Region) -> Option<[i64; Cause::COUNT]> {
+    let (begin, end) = region.of(from, op.start);
+    if from >= op.start || begin >= end {
+        return None;
+    }
+    let mut parts = [0; Cause::COUNT];
+    match op.launched {
+        Some((launched, _)) => {
+            let launched = launched.clamp(begin, end);
+            parts[Cause::HostBound.place()] = launched - begin;
+            parts[Cause::KernelWait.place()] = end - launched;
+        }
+        None => parts[Cause::Other.place()] = end - begin,
+    }
+    Some(parts)
+}
+
 /// Tells, of what was laid to the host, how much of it was spent in calls that wait for the GPU. Pauses of all devices
 /// and calls of all threads are gone through once, beside each other: looking the calls up for each device would take
 /// the product of the two.
@@ -104,8 +123,8 @@ pub(super) fn settle(
         if let (true, Some(steps)) = (part.in_steps, &mut device.steps) {
             steps.idle.waited(length);
         }
-        // Gaps of one device do not overlap, so its beginning tells which one it is.
-        if let Some(gap) = device.longest_gaps.iter_mut().find(|gap| gap.from == part.from) {
+        // Gaps of one device do not overlap, so where a part of it lies tells which one it is.
+        if let Some(gap) = device.longest_gaps.iter_mut().find(|gap| gap.from <= part.from && part.to <= gap.to) {
             waited(&mut gap.parts, length);
         }
     }
