@@ -66,7 +66,8 @@ pub(crate) fn cell(name: &str, value: &Node<'_>) -> Cell {
 
 /// A time of day without what is finer than a second; any other text as it is.
 pub(crate) fn moment(text: &str) -> String {
-    let is_moment = text.len() <= 40 && text.as_bytes().get(10) == Some(&b'T') && text.as_bytes().get(13) == Some(&b':');
+    let is_moment =
+        text.len() <= 40 && text.as_bytes().get(10) == Some(&b'T') && text.as_bytes().get(13) == Some(&b':');
     let Some((before, fraction)) = text.split_once('.').filter(|_| is_moment) else { return text.to_owned() };
     let zone = fraction.trim_start_matches(|letter: char| letter.is_ascii_digit());
     format!("{before}{zone}")

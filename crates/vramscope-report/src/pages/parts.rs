@@ -72,7 +72,12 @@ pub(crate) const BUDGET: &[Part] = &[
         colour: 5,
     },
     Part { kind: "cuda_graphs_budgeted", name: "set aside for graphs", what: "room left for graphs", colour: 4 },
-    Part { kind: "available", name: "left for the KV cache", what: "what the engine may use less what is taken", colour: 2 },
+    Part {
+        kind: "available",
+        name: "left for the KV cache",
+        what: "what the engine may use less what is taken",
+        colour: 2,
+    },
     Part { kind: "num_gpu_blocks", name: "KV cache blocks", what: "blocks of the KV cache", colour: 2 },
     Part { kind: "kv_cache_tokens", name: "KV cache tokens", what: "tokens that the KV cache holds", colour: 2 },
     Part {

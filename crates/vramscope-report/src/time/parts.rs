@@ -165,7 +165,10 @@ mod tests {
         let kinds = ["baseline"].into_iter().chain(KINDS.iter().map(|(kind, _)| *kind));
         let components: Vec<_> = kinds.clone().map(|kind| json!({"kind": kind, "size_bytes": 1.0})).collect();
         let breakdown = json!({"baseline_bytes": 1.0, "components": components});
-        let stack = Stack::of(&Node::root(&breakdown, 0), &Moments { launch: Some(1), load: Some(1), ready: Some(1), ..Moments::default() });
+        let stack = Stack::of(
+            &Node::root(&breakdown, 0),
+            &Moments { launch: Some(1), load: Some(1), ready: Some(1), ..Moments::default() },
+        );
         let drawn: Vec<_> = stack.parts.iter().map(|part| (part.name, part.colour)).collect();
         let named: Vec<_> = kinds.filter_map(parts::called).map(|part| (part.name, part.colour)).collect();
         assert_eq!(drawn, named);

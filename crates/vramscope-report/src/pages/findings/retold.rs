@@ -71,7 +71,9 @@ fn beyond(finding: &Node<'_>, message: &str) -> Option<String> {
     let graphs = graphs.map_or_else(String::new, |(graphs, _)| {
         format!("; {graphs} of that are graphs, for which the engine sets nothing aside")
     });
-    Some(format!("the engine used {used} of a GPU at its peak, {over} more than the {requested} that it may use{graphs}"))
+    Some(format!(
+        "the engine used {used} of a GPU at its peak, {over} more than the {requested} that it may use{graphs}"
+    ))
 }
 
 #[cfg(test)]
@@ -99,7 +101,8 @@ mod tests {
     #[test]
     fn what_is_said_of_a_trial_run_is_what_the_document_knows_of_it() {
         let message = "+2.64 GiB are explained by no part; the engine failed while it was starting: what its trial run took is in no figure";
-        let finding = json!({"code": "large_residual", "message": message, "evidence": {"residual_bytes": 3_u64 << 30}});
+        let finding =
+            json!({"code": "large_residual", "message": message, "evidence": {"residual_bytes": 3_u64 << 30}});
         let known = json!({"expectation": {"memory": [{"name": "activation_peak", "observed_bytes": 2_u64 << 30}]}});
         let text = told(&finding, &known);
         assert!(text.contains("2.00 GiB, is most likely within it") && !text.contains("no figure"), "{text}");
@@ -116,7 +119,8 @@ mod tests {
             "the engine used 9.00 GiB of a GPU at its peak, 3.00 GiB more than the 6.00 GiB that it may use; 0.99 GiB of \
              that are graphs, for which the engine sets nothing aside"
         );
-        let pool = json!({"code": "kv_pool_larger_than_workload", "message": "it holds 914304 tokens, 297 times the 3072"});
+        let pool =
+            json!({"code": "kv_pool_larger_than_workload", "message": "it holds 914304 tokens, 297 times the 3072"});
         assert_eq!(told(&pool, &json!({})), "it holds 914,304 tokens, 297 times the 3,072");
         let engine = json!({"code": "engine_failed", "message": "the length is 131072"});
         assert_eq!(told(&engine, &json!({})), "the length is 131072");

@@ -14,7 +14,12 @@ pub(super) fn section(run: &Run<'_>, document: &Document) -> Section {
     let mut blocks = Vec::new();
     blocks.extend(ending(run));
     blocks.push(Block::Headline(headline(run)));
-    blocks.extend([what(run), others(run), residual(run), when::sentence(run, document), free(run)].into_iter().flatten().map(Block::Sentence));
+    blocks.extend(
+        [what(run), others(run), residual(run), when::sentence(run, document), free(run)]
+            .into_iter()
+            .flatten()
+            .map(Block::Sentence),
+    );
     let numbers = run.root.path("failure/numbers");
     blocks.extend(named::table("The figures of the failure", &[numbers], &[]).map(Block::Table));
     if !run.peak().is_there() {

@@ -112,7 +112,8 @@ mod tests {
     fn why_names_the_marks_around_the_peak_and_those_of_the_largest_and_of_the_last_rise() {
         let mark = |name: &str, seconds: u64| Some(Mark { at_ns: seconds * 1_000_000_000, name: name.to_owned() });
         let rise = |from, to, gib: u64| Rise { from, to, bytes: gib << 30 };
-        let (loaded, sized, captured) = (mark("weights loaded", 3), mark("KV pool sized", 20), mark("graphs captured", 30));
+        let (loaded, sized, captured) =
+            (mark("weights loaded", 3), mark("KV pool sized", 20), mark("graphs captured", 30));
         let rises = vec![
             rise(None, loaded.clone(), 15),
             rise(loaded, sized.clone(), 2),
