@@ -210,7 +210,7 @@ mod tests {
             (Unit::Percent, -0.811_387, "-0.81 %"),
             (Unit::Percent, -0.000_1, "-0.00 %"),
             (Unit::Percent, 0.0, "0 %"),
-            (Unit::Percent, 1234.5, "1,235 %"),
+            (Unit::Percent, 1234.4, "1,234 %"),
             (Unit::Count, 1_234_567.0, "1,234,567"),
             (Unit::Count, -1234.0, "-1,234"),
             (Unit::Plain, 0.000_012, "1.20e-5"),

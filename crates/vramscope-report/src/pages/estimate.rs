@@ -3,6 +3,7 @@
 use vramscope_core::shortened;
 
 use super::named;
+use super::parts::{self, Part};
 use super::waterfall::{Step, waterfall};
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
@@ -12,14 +13,24 @@ use crate::unit::Unit;
 
 const LONGEST_NAME: usize = 80;
 
-/// The figures of a budget that are sizes, in the order in which the engine takes them, with names and colours.
-const TAKEN: &[(&str, &str, usize)] = &[
-    ("weights_bytes", "weights", 1),
-    ("held_bytes", "held beside weights", 7),
-    ("activation_peak_bytes", "activation peak", 3),
-    ("non_torch_bytes", "outside the allocator", 5),
-    ("cuda_graphs_budgeted_bytes", "set aside for graphs", 4),
-];
+/// What is beside the share of the GPU that the engine is told to use.
+const NOT_ASKED: &str = "left to others (not the engine's)";
+
+/// The figures of a budget that are sizes, in the order in which the engine takes them.
+const TAKEN: &[&str] =
+    &["weights_bytes", "held_bytes", "activation_peak_bytes", "non_torch_bytes", "cuda_graphs_budgeted_bytes"];
+
+/// A figure of the budget as the whole page calls it.
+fn part(name: &str) -> Part {
+    let kind = if name == "weights_bytes" { "model_weights" } else { name };
+    parts::called(kind).unwrap_or(Part { kind: "", name: "", what: "", colour: 9 })
+}
+
+/// What it is called; by its own name where it is none that is known.
+fn called(name: &str) -> String {
+    let part = part(name);
+    if part.name.is_empty() { named::words(name) } else { part.name.to_owned() }
+}
 
 /// The figures of a budget in the order in which they are read; others follow.
 const ORDER: &[&str] = &[
@@ -91,19 +102,20 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
         let code = verdict.at("failure").text().map(str::to_owned);
         blocks.push(Block::Findings(vec![Finding { weight, text, advice: None, code }]));
     }
-    let mut figures = vec![
+    let mut figures = at_once(root);
+    figures.extend([
         ("KV cache", value(root, "kv_cache_bytes").figure(Unit::Memory)),
         ("Tokens in the KV cache", value(root, "kv_cache_tokens").figure(Unit::Count)),
-        ("Requests of full length at once", value(root, "max_concurrency").figure(Unit::Plain)),
         ("Weights", value(root, "weights_bytes").figure(Unit::Memory)),
         ("Longest length that starts", verdict.at("longest_model_len").figure(Unit::Count)),
         ("A full request needs", verdict.at("needed_bytes").figure(Unit::Memory)),
         ("Free at the start", verdict.at("free_bytes").figure(Unit::Memory)),
-    ];
+    ]);
     figures.retain(|(_, cell)| !cell.is_absent());
     if !figures.is_empty() {
         blocks.push(Block::Headline(figures.into_iter().map(|(name, cell)| (name.to_owned(), cell)).collect()));
     }
+    blocks.extend(how_many(root).map(Block::Sentence));
     let requested = value(root, "requested_bytes");
     if requested.is_there() {
         blocks.push(Block::Sentence(vec![
@@ -121,10 +133,40 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
     blocks
 }
 
+/// How many requests run at once: of the workload where there is one, and of the longest length.
+fn at_once(root: &Node<'_>) -> Vec<(&'static str, Cell)> {
+    let of_workload = root.path("workload/concurrent_requests").figure(Unit::Count);
+    let longest = value(root, "max_concurrency").figure(Unit::Plain);
+    if of_workload.is_absent() {
+        return vec![("Requests at once, each of the longest length", longest)];
+    }
+    vec![("Requests of your workload at once", of_workload), ("Requests at once, each of the longest length", longest)]
+}
+
+/// The same as a sentence, with the lengths of which it speaks.
+fn how_many(root: &Node<'_>) -> Option<Vec<Cell>> {
+    let (most, longest) = (value(root, "max_concurrency"), root.path("engine/max_model_len"));
+    let (alike, tokens) = (root.path("workload/concurrent_requests"), root.path("workload/tokens_per_request"));
+    let mut text: Vec<Cell> = Vec::new();
+    if alike.number().is_some() && tokens.number().is_some() {
+        text.extend([alike.figure(Unit::Count), " requests of ".into(), tokens.figure(Unit::Count)]);
+        text.push(" tokens each run at once. ".into());
+    }
+    if most.number().is_some() {
+        text.extend(["The KV cache has room for ".into(), most.figure(Unit::Plain), " requests of ".into()]);
+        text.push(match longest.number() {
+            Some(_) => longest.figure(Unit::Count),
+            None => "as many".into(),
+        });
+        text.push(" tokens, the longest length that the engine takes.".into());
+    }
+    (!text.is_empty()).then_some(text)
+}
+
 fn budget(root: &Node<'_>) -> Vec<Block> {
     let mut blocks = Vec::new();
     blocks.extend(picture(root).map(Block::Picture));
-    let heads = ["figure", "#likely", "#least", "#most", "known how", "by"];
+    let heads = ["figure", "#likely", "#least", "#most", "how sure", "method"];
     let mut table = Table::new("Each figure with its interval", &heads);
     for (name, figure) in in_order(root) {
         let unit = match name {
@@ -134,7 +176,7 @@ fn budget(root: &Node<'_>) -> Vec<Block> {
         let known = figure.at("confidence").cell();
         let known = if figure.at("confidence").text() == Some("assumed") { known.tone(Tone::Warning) } else { known };
         table.row([
-            Cell::text(named::words(name)),
+            Cell::text(called(name)),
             figure.at("value").figure(unit),
             figure.at("low").figure(unit),
             figure.at("high").figure(unit),
@@ -160,19 +202,21 @@ fn picture(root: &Node<'_>) -> Option<Picture> {
     let (total, requested) = (root.path("gpu/total_bytes"), value(root, "requested_bytes"));
     let (whole, share) = (total.number()?, requested.number()?);
     let show = |bytes: f64| Unit::Memory.show(bytes);
-    let mut figures =
-        Table::new("What is taken off, in order; what was not asked for is computed here", &["", "#memory"]);
+    let mut figures = Table::new(
+        "What is taken off, in order; what is left to others is computed here: all memory less what the engine may use",
+        &["", "#memory"],
+    );
     figures.row(["all memory of the card".into(), total.figure(Unit::Memory)]);
-    figures.row(["not asked for".into(), Cell::text(show(whole - share))]);
-    let mut steps = vec![Step::less("not asked for", whole - share, 9, show(whole - share))];
-    for (name, title, colour) in TAKEN {
-        let figure = root.at("budget").at(name);
+    figures.row([NOT_ASKED.into(), Cell::text(show(whole - share))]);
+    let mut steps = vec![Step::less(NOT_ASKED, whole - share, 9, show(whole - share))];
+    for name in TAKEN {
+        let (figure, Part { name: title, colour, .. }) = (root.at("budget").at(name), part(name));
         let Some(bytes) = figure.at("value").number() else { continue };
-        let mut step = Step::less(*title, bytes, *colour, show(bytes));
+        let mut step = Step::less(title, bytes, colour, show(bytes));
         let interval = figure.at("low").number().zip(figure.at("high").number());
         step.interval = interval.filter(|(low, high)| high - low > whole / 500.0);
         steps.push(step);
-        figures.row([Cell::text(*title), figure.at("value").figure(Unit::Memory)]);
+        figures.row([Cell::text(title), figure.at("value").figure(Unit::Memory)]);
     }
     let pool = value(root, "kv_cache_bytes");
     let last = pool.number().map(|bytes| ("KV cache".to_owned(), bytes, 2, show(bytes)));
@@ -182,7 +226,7 @@ fn picture(root: &Node<'_>) -> Option<Picture> {
         format!("The parts need {} more than the engine may use: nothing is left for the KV cache.", show(-left))
     } else {
         format!(
-            "Of {} the engine asks for {}; what it takes first leaves {} for the KV cache. Whiskers are intervals.",
+            "Of {} the engine may use {}; what it takes first leaves {} for the KV cache. Whiskers are intervals.",
             show(whole),
             show(share),
             pool.figure(Unit::Memory).text
@@ -205,12 +249,12 @@ fn formulas(root: &Node<'_>) -> Option<Block> {
         let inputs = figure.at("inputs").members();
         let formula = figure.at("formula").cell();
         if inputs.is_empty() && !formula.is_absent() {
-            table.row([Cell::text(named::words(name)), formula.clone()]);
+            table.row([Cell::text(called(name)), formula.clone()]);
         }
         for (input, value) in inputs {
             // Inputs are bytes and counts, and their names do not tell which.
             let words = Cell::text(named::words(input));
-            table.row([Cell::text(named::words(name)), formula.clone(), words, value.figure(Unit::Count)]);
+            table.row([Cell::text(called(name)), formula.clone(), words, value.figure(Unit::Count)]);
         }
     }
     let blocks = vec![Block::Table(table.at_most(named::MOST_ROWS))];
@@ -280,7 +324,7 @@ fn doubts(root: &Node<'_>) -> Vec<Block> {
     findings.extend(ignored.map(|words| note(format!("These arguments were given and are not used here: {words}."))));
     if let Some((name, figure)) = widest(root) {
         blocks.push(Block::Sentence(vec![
-            format!("The widest interval is that of {}: from ", named::words(name)).into(),
+            format!("The widest interval is that of {}: from ", called(name)).into(),
             figure.at("low").figure(Unit::Memory),
             " to ".into(),
             figure.at("high").figure(Unit::Memory),
@@ -299,7 +343,7 @@ fn doubts(root: &Node<'_>) -> Vec<Block> {
 /// The part that the engine takes whose size is the least certain.
 fn widest<'d>(root: &Node<'d>) -> Option<(&'static str, Node<'d>)> {
     let width = |figure: &Node<'_>| Some(figure.at("high").number()? - figure.at("low").number()?);
-    let parts = TAKEN.iter().map(|(name, ..)| (*name, root.at("budget").at(name)));
+    let parts = TAKEN.iter().map(|name| (*name, root.at("budget").at(name)));
     let known = parts.filter_map(|(name, figure)| width(&figure).map(|width| (name, figure, width)));
     known.max_by(|a, b| a.2.total_cmp(&b.2)).map(|(name, figure, _)| (name, figure))
 }

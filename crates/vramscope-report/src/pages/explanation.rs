@@ -157,8 +157,7 @@ fn account(run: &Node<'_>) -> Vec<Block> {
     if !figures.is_empty() {
         blocks.push(Block::Headline(figures));
     }
-    let mut table =
-        Table::new("The amounts in order, each with its lines", &["amount", "#memory", "#give or take", "log lines"]);
+    let mut table = Table::new("The amounts in order, each with its lines", &["amount", "#memory", "#±", "log lines"]);
     for one in run.at("amounts").items().iter().take(MOST_ROWS + 1) {
         table.row([
             one.at("name").text().map_or_else(Cell::absent, |name| Cell::text(named::words(name))),

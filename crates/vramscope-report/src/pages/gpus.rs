@@ -62,7 +62,8 @@ fn amount(gpu: &Node<'_>, stem: &str) -> (Cell, Option<f64>) {
 }
 
 fn memory(gpus: &[Node<'_>]) -> Table {
-    let heads = ["#GPU", "name", "#in use", "#free", "#all memory", "#held by the driver", "bus", "identity", "cut as"];
+    let heads =
+        ["#GPU", "name", "#in use", "#free", "#all memory", "#held back by the driver", "bus", "identity", "cut as"];
     let mut table = Table::new("Memory of each GPU", &heads);
     for gpu in gpus.iter().take(MOST_ROWS + 1) {
         let memory = ["mem_used", "mem_free", "mem_total", "mem_reserved"].map(|stem| amount(gpu, stem).0);

@@ -2,6 +2,7 @@
 
 mod answer;
 mod cost;
+mod expected;
 mod peak;
 mod setting;
 mod when;
@@ -183,7 +184,7 @@ mod tests {
             json!([{"code": "engine_failed", "severity": "error", "message": "too much", "advice": "take less"}]);
         let text = page(&[document(value)], None).unwrap().markdown();
         let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words} is not in\n{text}"));
-        assert!(at("The run failed in the phase load: it was too much take less") < at("60.00 GiB"));
+        assert!(at("The run failed in the phase load: it was too much  \n  → take less\n") < at("60.00 GiB"));
         assert_eq!(text.matches("take less").count(), 1);
     }
 

@@ -2,14 +2,15 @@
 
 use vramscope_core::shortened;
 
+use super::figure::listed;
 use super::findings;
 use super::named::{self, MOST_ROWS};
-use super::parts::{BASELINE, PARTS, RESIDUAL, Sized, sum};
+use super::parts::{BASELINE, PARTS, RESIDUAL, Sized};
 use super::run::Run;
 use crate::cell::Cell;
 use crate::document::Document;
 use crate::node::Node;
-use crate::page::{Block, Page, Picture, Section, Table, Weight};
+use crate::page::{Block, Finding, Page, Picture, Section, Table, Weight};
 use crate::svg::{Stack, stacks};
 use crate::unit::Unit;
 
@@ -99,7 +100,40 @@ fn answer(runs: &[Named<'_>]) -> Section {
         headline.push((format!("Most tokens each second: {}", fastest.name), figure));
     }
     blocks.insert(0, Block::Headline(headline));
+    blocks.extend(unlike(runs).map(|finding| Block::Findings(vec![finding])));
     Section::new("Which run took what?", blocks)
+}
+
+/// Runs of other models or GPUs are no better and no worse than each other.
+fn unlike(runs: &[Named<'_>]) -> Option<Finding> {
+    let gpu = |run: &Run<'_>| {
+        let device = run.root.path("gpu_info/devices").items().into_iter().next()?;
+        Some(format!("{} {}", device.at("name").text()?, device.at("total_bytes").words().unwrap_or_default()))
+    };
+    let differ = |of: &dyn Fn(&Run<'_>) -> Option<String>| {
+        let known: std::collections::BTreeSet<String> = runs.iter().filter_map(|one| of(&one.run)).collect();
+        known.len() > 1
+    };
+    let count = |run: &Run<'_>| Some(run.gpus()).filter(|count| *count > 0).map(|count| count.to_string());
+    let mut what = Vec::new();
+    if differ(&|run| run.model().map(str::to_owned)) {
+        what.push("models".to_owned());
+    }
+    if differ(&gpu) {
+        what.push("GPUs".to_owned());
+    }
+    if differ(&count) {
+        what.push("numbers of GPUs".to_owned());
+    }
+    (!what.is_empty()).then(|| Finding {
+        weight: Weight::Note,
+        text: format!(
+            "The runs are of different {}: a higher or lower figure is no better or worse run.",
+            listed(&what)
+        ),
+        advice: None,
+        code: None,
+    })
 }
 
 /// In which part the highest and the lowest peak differ most.
@@ -208,7 +242,7 @@ type Figure = (&'static str, fn(&Run<'_>) -> Cell);
 const FIGURES: &[Figure] = &[
     ("status", |run| run.status()),
     ("peak", |run| run.peak().figure(Unit::Memory)),
-    ("free at the peak", |run| sum(&run.free())),
+    ("least free on one GPU", |run| run.fullest().map_or_else(Cell::absent, |(_, free, _)| free.figure(Unit::Memory))),
     ("residual", |run| run.residual().figure(Unit::SignedMemory)),
     ("KV cache tokens", |run| run.reported().at("total_gpu_kv_cache_tokens").figure(Unit::Count)),
     ("tokens each second", |run| run.root.path("latency_stats/tokens_per_second").figure(Unit::Plain)),
@@ -355,6 +389,25 @@ mod tests {
         assert!(text.contains("2 has the highest peak, 4.00 GiB, and 0 the lowest, 2.00 GiB"), "{text}");
         assert!(text.contains("They differ most in KV cache: 3.00 GiB against 1.00 GiB"), "{text}");
         assert!(text.contains("| batch size | 0 | 1 | 2 |"), "{text}");
+    }
+
+    #[test]
+    fn runs_of_other_models_or_gpus_are_said_to_be_no_better_or_worse() {
+        let text = |models: [&str; 2], gpus: [u64; 2]| {
+            let documents: Vec<Document> = (0..2)
+                .map(|place| {
+                    let mut value = run(1);
+                    value["model_info"]["name"] = json!(models[place]);
+                    value["gpu_info"] = json!({"num_gpus": gpus[place]});
+                    Document::new(format!("{place}.json"), value).unwrap()
+                })
+                .collect();
+            page(&documents).markdown()
+        };
+        let same = text(["m", "m"], [1, 1]);
+        assert!(!same.contains("no better or worse"), "{same}");
+        assert!(text(["m", "n"], [1, 1]).contains("different models: a higher"));
+        assert!(text(["m", "n"], [1, 2]).contains("different models and numbers of GPUs: a higher"));
     }
 
     #[test]

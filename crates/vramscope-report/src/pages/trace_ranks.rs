@@ -53,9 +53,11 @@ fn answer(root: &Node<'_>, ranks: &[Node<'_>], rest: Option<String>) -> Section 
     let of = |name: &str| spread.iter().find(|row| row.at("name").text() == Some(name));
     let straggler = root.at("straggler").text();
     let mut figures = vec![("Straggler".to_owned(), Cell::text(straggler.map_or_else(|| "none".to_owned(), shown)))];
-    for (key, what) in
-        [("communication", "Communication, apart by"), ("compute", "Compute, apart by"), ("busy", "Busy, apart by")]
-    {
+    for (key, what) in [
+        ("communication", "Communication: ranks differ by"),
+        ("compute", "Compute: ranks differ by"),
+        ("busy", "Busy: ranks differ by"),
+    ] {
         let cell = of(key).map_or_else(Cell::absent, |row| row.at("imbalance").figure(Unit::Share));
         if !cell.is_absent() {
             figures.push((what.to_owned(), cell));

@@ -25,9 +25,10 @@ impl Bar {
 }
 
 const WIDTH: f64 = 800.0;
-const LEFT: f64 = 190.0;
 const ROW: f64 = 26.0;
-const LONGEST_NAME: usize = 25;
+const LONGEST_NAME: usize = 36;
+/// About the width of a letter at 12 px.
+const LETTER: f64 = 6.8;
 
 /// The beginning of a long name; all of it stands where the bar is pointed at.
 fn short_name(name: &str) -> String {
@@ -42,11 +43,14 @@ pub(crate) fn bars(bars: &[Bar], unit: Unit) -> Svg {
     #[expect(clippy::cast_precision_loss, reason = "a number of rows")]
     let bottom = 8.0 + ROW * bars.len() as f64;
     let mut svg = Svg::new(WIDTH, bottom + 34.0);
+    let longest = bars.iter().map(|bar| bar.name.chars().count().min(LONGEST_NAME)).max().unwrap_or(0);
+    #[expect(clippy::cast_precision_loss, reason = "a few letters")]
+    let left = (longest as f64 * LETTER + 16.0).max(190.0);
     let ends = bars.iter().flat_map(|bar| {
         let interval = bar.interval.map_or([bar.to; 2], |(low, high)| [low, high]);
         [bar.from, bar.to, interval[0], interval[1], bar.predicted.unwrap_or(bar.to)]
     });
-    let axis = Axis::over(ends.map(|value| unit.scaled(value)), false, LEFT, WIDTH - 130.0);
+    let axis = Axis::over(ends.map(|value| unit.scaled(value)), false, left, WIDTH - 130.0);
     for tick in axis.ticks() {
         let x = axis.place(tick);
         svg.line((x, 4.0), (x, bottom), "axis");
@@ -56,7 +60,7 @@ pub(crate) fn bars(bars: &[Bar], unit: Unit) -> Svg {
     let mut y = 8.0;
     for bar in bars {
         let (from, to) = (axis.place(unit.scaled(bar.from)), axis.place(unit.scaled(bar.to)));
-        svg.text((LEFT - 8.0, y + 15.0), Anchor::End, "", &short_name(&bar.name));
+        svg.text((left - 8.0, y + 15.0), Anchor::End, "", &short_name(&bar.name));
         svg.rect_with(
             from.min(to),
             y + 3.0,

@@ -1,14 +1,15 @@
 //! The peak taken apart.
 
+use super::expected;
 use crate::cell::{Cell, Tone};
 use crate::node::Node;
 use crate::page::{Block, Picture, Section, Table};
 use crate::pages::named::{self, MOST_ROWS};
-use crate::pages::parts::{PARTS, Sized, sum, total};
+use crate::pages::parts::{self, BASELINE, PARTS, RESIDUAL, Sized, sum, total};
 use crate::pages::run::Run;
 use crate::pages::waterfall::{Level, Step, waterfall};
-use crate::svg::{Bar, Stack, bars, stacks};
-use crate::unit::Unit;
+use crate::svg::{Stack, stacks};
+use crate::unit::{Unit, with_thousands};
 
 /// More GPUs than this have no bar of their own.
 const MOST_BARS: usize = 40;
@@ -17,8 +18,10 @@ pub(super) fn section(run: &Run<'_>) -> Option<Section> {
     let mut blocks = Vec::new();
     blocks.extend(parts_picture(run).map(Block::Picture));
     blocks.extend(parts_table(run).map(Block::Table));
+    blocks.extend(ruled_out(run).map(Block::Text));
+    blocks.extend(activations(run).map(Block::Sentence));
     blocks.extend(devices(run));
-    blocks.extend(expectation(run));
+    blocks.extend(expected::blocks(run));
     (!blocks.is_empty()).then(|| Section::new("The peak taken apart", blocks))
 }
 
@@ -43,10 +46,11 @@ fn parts_picture(run: &Run<'_>) -> Option<Picture> {
     } else {
         figures.row(["peak".into(), run.peak().figure(Unit::Memory)]);
     }
-    let parts = run.all_parts();
+    let mut parts = run.all_parts();
     if parts.is_empty() {
         return None;
     }
+    parts.retain(|part| !part.is_ruled_out());
     for part in &parts {
         let unit = part.unit();
         let mut step = Step::less(part.name(), part.bytes(), part.colour(), unit.show(part.bytes()));
@@ -57,12 +61,12 @@ fn parts_picture(run: &Run<'_>) -> Option<Picture> {
         figures.row([Cell::text(part.name()), part.size.figure(unit)]);
         steps.push(step);
     }
-    let last = free.map(|free| ("free".to_owned(), free, 9, Unit::Memory.show(free)));
+    let free_name = if run.gpus() > 1 { "free on all GPUs together" } else { "free" };
+    let last = free.map(|free| (free_name.to_owned(), free, 9, Unit::Memory.show(free)));
     if free.is_some() {
-        figures.row(["free".into(), sum(&run.free())]);
+        figures.row([free_name.into(), sum(&run.free())]);
     }
     let words = words(run, &parts);
-    let sparks = vec![("parts in order".to_owned(), parts.iter().map(Sized::bytes).collect())];
     figures.caption = format!(
         "{}; sums over several GPUs and what the driver holds back (all memory less the peak less what is free) are computed here",
         figures.caption
@@ -72,7 +76,7 @@ fn parts_picture(run: &Run<'_>) -> Option<Picture> {
         words,
         svg: waterfall(Some(first), &steps, last),
         table: Some(figures),
-        sparks,
+        sparks: Vec::new(),
     })
 }
 
@@ -83,17 +87,48 @@ fn words(run: &Run<'_>, parts: &[Sized<'_>]) -> String {
         parts.iter().take(10).map(|part| format!("{} {}", part.name(), part.size.figure(part.unit()).text)).collect();
     let peak = run.peak().figure(Unit::Memory).text;
     let free = sum(&run.free());
-    let free = if free.is_absent() { String::new() } else { format!("; {} stayed free", free.text) };
+    let on = if run.gpus() > 1 { " on all GPUs together" } else { "" };
+    let free = if free.is_absent() { String::new() } else { format!("; {} stayed free{on}", free.text) };
     format!("The peak of {peak} is {}{free}.", named.join(", "))
+}
+
+/// Parts that are no part of this run, with the reason that the document gives.
+fn ruled_out(run: &Run<'_>) -> Option<String> {
+    let parts = run.all_parts().into_iter().filter(Sized::is_ruled_out);
+    let reason = |part: Sized<'_>| {
+        let more = part.more.as_ref()?.at("detail").text()?.to_owned();
+        Some(format!("{} ({})", part.name(), with_thousands(&more)))
+    };
+    let reasons: Vec<String> = parts.filter_map(reason).collect();
+    (!reasons.is_empty()).then(|| format!("Not in this run: {}.", reasons.join(", ")))
+}
+
+/// Two figures have nearly one name, and are of two instants.
+fn activations(run: &Run<'_>) -> Option<Vec<Cell>> {
+    let parts = run.all_parts();
+    let peak = parts.iter().find(|part| part.kind == "activations" && !part.is_ruled_out())?;
+    let trial = run.reported().at("activations_bytes");
+    let mut text: Vec<Cell> =
+        vec![format!("{}, ", capital(&peak.name())).into(), peak.size.figure(Unit::Memory), ", and the ".into()];
+    text.push(parts::name_of("activation_peak").into());
+    if trial.is_there() {
+        text.extend([" (engine), ".into(), trial.figure(Unit::Memory), ",".into()]);
+    }
+    text.push(
+        " are two figures: the first is what rose after the KV cache was set up, the second what the engine's largest \
+         forward pass took before there was one. What was predicted is the second."
+            .into(),
+    );
+    Some(text)
 }
 
 /// Each part with how well it is known, and why.
 fn parts_table(run: &Run<'_>) -> Option<Table> {
     let mut table = Table::new(
         "The parts of the peak. Peak = baseline + parts + residual, exactly",
-        &["part", "#memory", "#give or take", "#share", "known how", "by", "that is", "log lines"],
+        &["part", "#memory", "#±", "#share of the peak", "how sure", "method", "that is", "log lines"],
     );
-    for part in run.all_parts() {
+    for part in run.all_parts().into_iter().filter(|part| !part.is_ruled_out()) {
         let Some(more) = &part.more else {
             let unit = part.unit();
             let share = match part.kind {
@@ -121,7 +156,7 @@ fn parts_table(run: &Run<'_>) -> Option<Table> {
             more.at("share_of_peak_pct").figure(Unit::Percent),
             confidence(&more.at("confidence")),
             method,
-            more.at("detail").cell(),
+            more.at("detail").text().map_or_else(Cell::absent, |detail| Cell::text(with_thousands(detail))),
             named::lines(&more.at("log_lines")),
         ]);
     }
@@ -142,7 +177,7 @@ fn known_of_sum<'d>(run: &Run<'d>, kind: &str) -> Node<'d> {
 }
 
 /// How well something is known, with what is the least worth in another colour.
-fn confidence(word: &Node<'_>) -> Cell {
+pub(super) fn confidence(word: &Node<'_>) -> Cell {
     match word.text() {
         Some("assumed") => word.cell().tone(Tone::Warning),
         Some(_) => word.cell(),
@@ -156,7 +191,8 @@ fn devices(run: &Run<'_>) -> Vec<Block> {
     if devices.len() < 2 {
         return Vec::new();
     }
-    let mut heads = vec!["#GPU", "#peak", "#baseline"];
+    let baseline = format!("#{}", BASELINE.name);
+    let mut heads = vec!["#GPU", "#peak", baseline.as_str()];
     let names: Vec<String> = PARTS.iter().map(|part| format!("#{}", part.name)).collect();
     heads.extend(names.iter().map(String::as_str));
     heads.push("#residual");
@@ -182,11 +218,11 @@ fn devices(run: &Run<'_>) -> Vec<Block> {
                 parts.push((bytes, colour, format!("{name}: {}", Unit::Memory.show(bytes))));
             }
         };
-        part("baseline", &device.at("baseline_bytes"), 0);
+        part(BASELINE.name, &device.at("baseline_bytes"), BASELINE.colour);
         for one in PARTS {
             part(one.name, &size(device, one.kind).unwrap_or_else(|| device.at("")), one.colour);
         }
-        part("residual", &device.at("residual_bytes"), 8);
+        part(RESIDUAL.name, &device.at("residual_bytes"), RESIDUAL.colour);
         Stack { name, parts, words }
     };
     let rows: Vec<Stack> = devices.iter().take(MOST_BARS).map(stack).collect();
@@ -194,15 +230,14 @@ fn devices(run: &Run<'_>) -> Vec<Block> {
     let low = levels.iter().copied().fold(f64::INFINITY, f64::min);
     let high = levels.iter().copied().fold(0.0, f64::max);
     let cut = if devices.len() > MOST_BARS { format!(" The first {MOST_BARS} are drawn.") } else { String::new() };
-    let words = format!(
-        "At the peak {} GPUs held between {} and {} each.{cut}",
-        devices.len(),
-        Unit::Memory.show(if low.is_finite() { low } else { 0.0 }),
-        Unit::Memory.show(high)
-    );
-    let mut colours = vec![("baseline".to_owned(), 0)];
+    let shown = [low, high].map(|level| Unit::Memory.show(if level.is_finite() { level } else { 0.0 }));
+    let words = match shown {
+        [low, high] if low == high => format!("At the peak each of {} GPUs had {high} in use.{cut}", devices.len()),
+        [low, high] => format!("At the peak {} GPUs had between {low} and {high} in use each.{cut}", devices.len()),
+    };
+    let mut colours = vec![(BASELINE.name.to_owned(), BASELINE.colour)];
     colours.extend(PARTS.iter().map(|part| (part.name.to_owned(), part.colour)));
-    colours.push(("residual".to_owned(), 8));
+    colours.push((RESIDUAL.name.to_owned(), RESIDUAL.colour));
     let drawn = |colour: usize| rows.iter().any(|row| row.parts.iter().any(|part| part.1 == colour && part.0 > 0.0));
     colours.retain(|(_, colour)| drawn(*colour));
     blocks.push(Block::Picture(Picture {
@@ -210,7 +245,7 @@ fn devices(run: &Run<'_>) -> Vec<Block> {
         words,
         svg: stacks(&rows, &colours, Unit::Memory),
         table: Some(table.without_empty_columns().at_most(MOST_ROWS)),
-        sparks: vec![("peak of each".to_owned(), levels)],
+        sparks: Vec::new(),
     }));
     blocks.extend(uneven(run).map(Block::Sentence));
     blocks
@@ -228,88 +263,21 @@ fn uneven(run: &Run<'_>) -> Option<Vec<Cell>> {
         (run.root.path("gpu_info/multi_gpu_overhead_bytes"), run.root.path("gpu_info/imbalance_pct"));
     let mut text: Vec<Cell> = Vec::new();
     if overhead.is_there() {
-        text.extend([overhead.figure(Unit::Memory), " exist only because there are several GPUs. ".into()]);
+        text.extend([
+            overhead.figure(Unit::Memory),
+            " exist only because there are several GPUs: weights that each GPU has anew, a runtime context of each \
+             further GPU, and buffers for talk between them. "
+                .into(),
+        ]);
     }
-    if uneven.is_there() {
+    if uneven.number().is_some_and(|uneven| uneven >= 0.005) {
         text.extend(["The GPUs differ by ".into(), uneven.figure(Unit::Percent), " at the peak.".into()]);
     }
     (!text.is_empty()).then_some(text)
 }
 
-/// What was predicted, beside what came.
-fn expectation(run: &Run<'_>) -> Vec<Block> {
-    let expectation = run.root.at("expectation");
-    let heads = ["what", "#predicted", "#least", "#most", "#came", "#error", "known how", "predicted by", "came from"];
-    let mut table = Table::new("Predicted before the start, beside what came; each of one GPU", &heads);
-    let mut drawn = Vec::new();
-    let (mut within, mut observed) = (0_usize, 0_usize);
-    let mut row = |one: &Node<'_>, end: &str, unit: Unit| {
-        let at = |name: &str| one.at(&format!("{name}{end}"));
-        let number = |name: &str| at(name).number();
-        let mut came = at("observed").figure(unit);
-        if let (Some(low), Some(high), Some(value)) = (number("low"), number("high"), number("observed")) {
-            observed += 1;
-            let inside = (low..=high).contains(&value);
-            within += usize::from(inside);
-            came = came.tone(if inside { Tone::Good } else { Tone::Warning });
-        }
-        let words = |name: &str| one.at(name).text().map_or_else(Cell::absent, |text| Cell::text(named::words(text)));
-        table.row([
-            words("name"),
-            at("predicted").figure(unit),
-            at("low").figure(unit),
-            at("high").figure(unit),
-            came,
-            one.at("error_pct").figure(Unit::Percent),
-            confidence(&one.at("confidence")),
-            words("predicted_method"),
-            words("observed_method"),
-        ]);
-    };
-    for one in expectation.at("memory").items().iter().take(MOST_ROWS) {
-        row(one, "_bytes", Unit::Memory);
-        // The request is an upper bound of the others and no part beside them.
-        if one.at("name").text() != Some("requested") && drawn.len() < MOST_BARS {
-            drawn.extend(predicted_bar(one));
-        }
-    }
-    for one in expectation.at("counts").items().iter().take(MOST_ROWS) {
-        row(one, "", Unit::Count);
-    }
-    if table.rows.is_empty() {
-        return Vec::new();
-    }
-    let expected = match (expectation.at("fits").is_there(), expectation.at("fits").is_true()) {
-        (true, true) => "The engine was expected to start.".to_owned(),
-        (true, false) => {
-            let failure =
-                expectation.at("failure").text().map_or_else(String::new, |text| format!(" ({})", named::words(text)));
-            format!("The engine was expected to refuse to start{failure}.")
-        }
-        (false, _) => String::new(),
-    };
-    let words = format!("{expected} {within} of {observed} figures that came lie within what was predicted.");
-    if drawn.is_empty() {
-        return vec![Block::Text(words), Block::Table(table.without_empty_columns())];
-    }
-    let words = format!("{words} Bars are what came, whiskers the predicted interval, dashed rules the prediction.");
-    vec![Block::Picture(Picture {
-        title: "Predicted and measured".to_owned(),
-        words: words.trim_start().to_owned(),
-        svg: bars(&drawn, Unit::Memory),
-        table: Some(table.without_empty_columns()),
-        sparks: Vec::new(),
-    })]
-}
-
-fn predicted_bar(one: &Node<'_>) -> Option<Bar> {
-    let number = |name: &str| one.at(name).number();
-    let predicted = number("predicted_bytes")?;
-    let observed = number("observed_bytes");
-    let name = named::words(one.at("name").text()?);
-    let words = observed.map_or_else(|| "not seen".to_owned(), |bytes| Unit::Memory.show(bytes));
-    let mut bar = Bar::new(name, 0.0, observed.unwrap_or(0.0), 1, words);
-    bar.predicted = Some(predicted);
-    bar.interval = number("low_bytes").zip(number("high_bytes")).map(|(low, high)| (low.min(high), high.max(low)));
-    Some(bar)
+/// With a capital letter first.
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -4,6 +4,7 @@ use crate::cell::Cell;
 use crate::node::Node;
 use crate::page::{Block, Section, Table};
 use crate::pages::named::{self, MOST_ROWS};
+use crate::pages::parts;
 use crate::pages::run::Run;
 use crate::unit::Unit;
 
@@ -85,14 +86,21 @@ fn reported(run: &Run<'_>) -> Vec<Block> {
     let reported = run.reported();
     let mut blocks: Vec<Block> = Vec::new();
     let caption = "Of one rank: the largest where ranks differ, but the smallest for the KV cache";
-    blocks.extend(named::table(caption, std::slice::from_ref(&reported), &["steps", "facts"]).map(Block::Table));
+    let mut table = named::table(caption, std::slice::from_ref(&reported), &["steps", "facts"]);
+    for row in table.iter_mut().flat_map(|table| &mut table.rows) {
+        // Not those at the peak.
+        if row[0].text == "activations" {
+            row[0].text = format!("{} (engine)", parts::name_of("activation_peak"));
+        }
+    }
+    blocks.extend(table.map(Block::Table));
     let mut steps = Table::new("What it did", &["step", "#at", "#took", "#log line"]);
     for step in reported.at("steps").items().iter().take(MOST_ROWS + 1) {
         let name = step.at("name").text().map_or_else(Cell::absent, |name| Cell::text(named::words(name)));
         let at = step.at("at_s").figure(Unit::Seconds);
         steps.row([name, at, step.at("took_s").figure(Unit::Seconds), named::identity(&step.at("log_line"))]);
     }
-    let heads = ["fact", "#value", "#give or take", "of", "#rank", "worker", "#log line"];
+    let heads = ["fact", "#value", "#±", "of", "#rank", "worker", "#log line"];
     let mut facts = Table::new("Every fact that the log prints", &heads);
     for fact in reported.at("facts").items().iter().take(MOST_ROWS + 1) {
         let name = fact.at("name").text().unwrap_or("?");
