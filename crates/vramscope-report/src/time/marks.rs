@@ -69,7 +69,7 @@ fn together(marks: &[Mark]) -> Mark {
     let name = if first.name == last.name {
         format!("“{}”", first.name)
     } else {
-        format!("“{}” to “{}”", first.name, last.name)
+        format!("“{}”–“{}”", first.name, last.name)
     };
     Mark { at_ns: first.at_ns, name }
 }
