@@ -8,7 +8,7 @@ use crate::cell::Cell;
 use crate::page::{Block, Finding, Page, Table, Weight};
 
 /// Longer texts are cut.
-const LONGEST_TEXT: usize = 500;
+const LONGEST_TEXT: usize = 1000;
 
 /// Longer quotes are cut in their middle.
 const LONGEST_QUOTE: usize = 2000;

@@ -61,7 +61,7 @@ fn words(source: &Source) -> String {
     let span = grid.rows.last().map_or(0.0, |row| seconds(row.last_ns))
         - grid.rows.first().map_or(0.0, |row| seconds(row.first_ns));
     let mut words = format!("{name} over {} s", digits(span));
-    if let Some((at, peak)) = grid.peak(Recording::column(*track, Metric::Memory)) {
+    if let Some((at, peak)) = source.peak(*track) {
         let phase = recording.phases.iter().find(|phase| (phase.start_ns..phase.end_ns).contains(&at));
         let phase = phase.map_or_else(String::new, |phase| format!(" (phase {})", phase.name));
         let peak = Unit::Memory.show(exact(u64::try_from(peak).unwrap_or(0)));

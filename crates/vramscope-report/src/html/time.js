@@ -140,7 +140,7 @@
         const x = u.valToPos(at / NS, "x", true);
         const y = u.valToPos(bytes / GIB, "y", true);
         if (x >= left && x <= left + wide) {
-          const words = `peak ${digits(bytes / GIB)} GiB`;
+          const words = `peak ${(bytes / GIB).toFixed(2)} GiB`;
           ctx.font = `600 ${12 * ratio}px system-ui,sans-serif`;
           ctx.textAlign = x > left + wide / 2 ? "right" : "left";
           ctx.lineWidth = 3 * ratio;
@@ -290,7 +290,7 @@
       entry(stack.rest[0], `--c${stack.rest[1]}`);
       if (track.peak) {
         const one = element("li");
-        one.append(element("span", "dot", "●"), ` peak ${digits(track.peak[1] / GIB)} GiB at ${digits(track.peak[0] / NS)} s`);
+        one.append(element("span", "dot", "●"), ` peak ${(track.peak[1] / GIB).toFixed(2)} GiB at ${digits(track.peak[0] / NS)} s`);
         key.append(one);
       }
       if (data.events.length) key.append(element("li", "faint", "▼ marks: point at one to read what it is; all are in the table below"));

@@ -295,7 +295,11 @@ fn workload(root: &Node<'_>) -> Option<Section> {
     let weight = if workload.at("fits").is_true() { Weight::Good } else { Weight::Warning };
     let finding = Finding { weight, text: text.to_owned(), advice: None, code: None };
     let mut blocks = vec![Block::Findings(vec![finding])];
-    blocks.extend(named::table("The workload in the KV cache", &[workload], &["fits"]).map(Block::Table));
+    let mut table = named::table("The workload in the KV cache", &[workload], &["fits"]);
+    for row in table.iter_mut().flat_map(|table| &mut table.rows).filter(|row| row[0].text == "KV") {
+        row[0].text = "KV cache of the wanted requests".to_owned();
+    }
+    blocks.extend(table.map(Block::Table));
     Some(Section::new("The workload", blocks))
 }
 

@@ -3,7 +3,7 @@
 
 use crate::cell::Cell;
 use crate::node::Node;
-use crate::unit::Unit;
+use crate::unit::{Unit, with_thousands};
 
 /// A part: what documents call it, what people call it, what it is, and its colour.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +82,7 @@ pub(crate) const BUDGET: &[Part] = &[
     Part { kind: "kv_cache_tokens", name: "KV cache tokens", what: "tokens that the KV cache holds", colour: 2 },
     Part {
         kind: "max_concurrency",
-        name: "requests of full length at once",
+        name: "requests at once, each of the longest length",
         what: "how often the KV cache holds a request of the longest length",
         colour: 2,
     },
@@ -92,6 +92,11 @@ pub(crate) const BUDGET: &[Part] = &[
 pub(crate) fn called(kind: &str) -> Option<Part> {
     let bare = kind.strip_suffix("_bytes").unwrap_or(kind);
     [BASELINE, RESIDUAL].iter().chain(PARTS).chain(BUDGET).find(|part| part.kind == bare).copied()
+}
+
+/// Words of our own documents as the page says them: a part has one name, and counts have their thousands apart.
+pub(crate) fn in_words(text: &str) -> String {
+    with_thousands(&text.replace("KV-cache pool", "KV cache").replace("KV pool", "KV cache"))
 }
 
 /// What people call a part or a figure of a budget.

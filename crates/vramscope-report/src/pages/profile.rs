@@ -189,6 +189,51 @@ mod tests {
     }
 
     #[test]
+    fn of_several_gpus_the_least_free_one_counts_and_like_levels_are_one() {
+        let text = page(&[document(profile(2))], None).unwrap().markdown();
+        assert!(text.contains("- Least free on one GPU (GPU 0): **20.00 GiB**"), "{text}");
+        assert!(text.contains("At the peak each of 2 GPUs had 60.00 GiB in use."), "{text}");
+        assert!(!page(&[document(profile(1))], None).unwrap().markdown().contains("Least free"));
+    }
+
+    #[test]
+    fn what_belongs_to_others_is_said_with_the_process_that_holds_it() {
+        let mut value = profile(1);
+        value["memory_breakdown"]["baseline_bytes"] = json!(20 * GIB);
+        let told = |value: &Value| page(&[document(value.clone())], None).unwrap().markdown();
+        assert!(!told(&value).contains("other processes"), "nothing says whose it is");
+        value["diagnostics"] =
+            json!([{"code": "other_processes", "message": "m", "evidence": {"processes_before_count": 1}}]);
+        assert!(told(&value).contains("20.00 GiB of it belong to other processes, not to this engine"));
+        value["detailed_gpu_metrics"] = json!({"gpus": [{"processes": [
+            {"pid": 5533, "memory_bytes": 20 * GIB - 1000}, {"pid": 5558, "memory_bytes": 40 * GIB}]}]});
+        let text = told(&value);
+        assert!(text.contains("before it started, by pid 5533, as its size tells, 20.00 GiB."), "{text}");
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_there_has_no_row_and_its_reason_is_said() {
+        let mut value = profile(1);
+        let parts = value["memory_breakdown"]["components"].as_array_mut().unwrap();
+        parts.push(json!({"kind": "collectives", "size_bytes": 0, "detail": "one rank has none"}));
+        let text = page(&[document(value)], None).unwrap().markdown();
+        assert!(
+            !text.contains("| collectives |") && text.contains("Not in this run: collectives (one rank has none).")
+        );
+    }
+
+    #[test]
+    fn phases_are_printed_once_whether_or_not_something_is_drawn_over_time() {
+        let mut value = profile(1);
+        let count =
+            |value: &Value| page(&[document(value.clone())], None).unwrap().markdown().matches("| measure |").count();
+        assert_eq!(count(&value), 1);
+        let point = |at: u64| json!({"at_ns": at, "memory_bytes": GIB});
+        value["memory_timeline"] = json!({"timeline": [point(0), point(10), point(20)]});
+        assert_eq!(count(&value), 1);
+    }
+
+    #[test]
     fn a_profile_that_knows_nothing_says_so() {
         let text = page(&[document(json!({"profiler_version": "1.0"}))], None).unwrap().markdown();
         assert!(text.contains("does not say how much memory was in use"), "{text}");

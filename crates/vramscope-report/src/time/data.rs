@@ -12,7 +12,7 @@ use vramscope_core::on_one_line;
 
 use super::grid::{Grid, Span};
 use super::parts::Stack;
-use super::recording::{Metric, Recording};
+use super::recording::Metric;
 use super::source::Source;
 
 /// The data of a chart, as it may stand within a `script` element.
@@ -29,7 +29,7 @@ pub(crate) fn json(source: &Source) -> String {
             "capacity": recording.capacity(*track),
             "columns": recording.columns_of(*track).map(|one| column(&recording.grid, one)).collect::<Vec<_>>(),
             "stack": stack_json(stack),
-            "peak": recording.grid.peak(Recording::column(*track, Metric::Memory)),
+            "peak": source.peak(*track),
         })
     };
     let engine = (!recording.engine.rows.is_empty()).then(|| {

@@ -1,10 +1,11 @@
 //! Between which marks of a run something happened, and between which of them memory rose.
 
+use super::parts::LOG_NS;
 use super::recording::{Metric, Recording};
 use super::source::Source;
 use crate::document::Document;
 
-/// A mark of the engine's log.
+/// A mark of the engine's log, or those of one instant together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) at_ns: u64,
@@ -20,10 +21,12 @@ pub(crate) struct Rise {
     pub(crate) bytes: u64,
 }
 
-/// The marks around the peak, and the rises up to it in the order of time.
+/// The marks around an instant, and the rises up to it in the order of time.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Around {
     pub(crate) after: Option<Mark>,
+    /// Within the log's resolution: nobody knows which came first.
+    pub(crate) with: Option<Mark>,
     pub(crate) before: Option<Mark>,
     pub(crate) rises: Vec<Rise>,
 }
@@ -35,7 +38,8 @@ pub(crate) fn around(document: &Document, place: usize, instant_ns: u64) -> Opti
     // Where a log begins and ends is no step of the engine.
     let step = |label: &str| !label.starts_with("first line") && !label.starts_with("last line");
     let events = recording.events.iter().filter(|event| step(&event.label));
-    let marks: Vec<Mark> = events.map(|event| Mark { at_ns: event.at_ns, name: name(&event.label) }).collect();
+    let all: Vec<Mark> = events.map(|event| Mark { at_ns: event.at_ns, name: name(&event.label) }).collect();
+    let marks: Vec<Mark> = all.chunk_by(|one, two| one.at_ns == two.at_ns).map(together).collect();
     if marks.is_empty() {
         return None;
     }
@@ -43,18 +47,31 @@ pub(crate) fn around(document: &Document, place: usize, instant_ns: u64) -> Opti
     let highest = |at_ns: u64| highest(recording, Recording::column(*track, Metric::Memory), at_ns);
     let mut rises = Vec::new();
     let (mut from, mut level): (Option<Mark>, u64) = (None, 0);
-    // Of marks of one instant, the first ends what was before them, and the last begins what comes.
-    for together in marks.chunk_by(|one, two| one.at_ns == two.at_ns).filter(|marks| marks[0].at_ns <= instant_ns) {
-        let now = highest(together[0].at_ns);
-        rises.push(Rise { from: from.take(), to: together.first().cloned(), bytes: now.saturating_sub(level) });
-        (from, level) = (together.last().cloned(), now.max(level));
+    for mark in marks.iter().filter(|mark| mark.at_ns <= instant_ns) {
+        let now = highest(mark.at_ns);
+        rises.push(Rise { from: from.take(), to: Some(mark.clone()), bytes: now.saturating_sub(level) });
+        (from, level) = (Some(mark.clone()), now.max(level));
     }
     rises.push(Rise { from, to: None, bytes: highest(instant_ns).saturating_sub(level) });
+    // A log cuts its times to whole seconds.
+    let is_before = |mark: &&Mark| mark.at_ns.saturating_add(LOG_NS) <= instant_ns;
     Some(Around {
-        after: marks.iter().rfind(|mark| mark.at_ns <= instant_ns).cloned(),
+        after: marks.iter().rfind(is_before).cloned(),
+        with: marks.iter().rfind(|mark| mark.at_ns <= instant_ns).filter(|mark| !is_before(mark)).cloned(),
         before: marks.iter().find(|mark| mark.at_ns > instant_ns).cloned(),
         rises,
     })
+}
+
+/// Marks of one instant as one.
+fn together(marks: &[Mark]) -> Mark {
+    let (first, last) = (&marks[0], &marks[marks.len() - 1]);
+    let name = if first.name == last.name {
+        format!("“{}”", first.name)
+    } else {
+        format!("“{}”–“{}”", first.name, last.name)
+    };
+    Mark { at_ns: first.at_ns, name }
 }
 
 /// The highest memory up to an instant.
@@ -83,10 +100,10 @@ mod tests {
         let mut recording = Recording::new(&[0]);
         for (tick, used) in (0..).zip(levels) {
             let reading = Reading { used_bytes: Some(*used), ..Reading::default() };
-            recording.reading(0, tick, tick * 10, &reading);
+            recording.reading(0, tick, tick * 10 * LOG_NS, &reading);
         }
         for at in marks {
-            recording.event(*at, &format!("mark {at} (line 3)"), None);
+            recording.event(*at * LOG_NS, &format!("mark {at} (line 3)"), None);
         }
         Document::new("x", json!({"vramscope_timeline_report": 1})).unwrap().with_recording(recording)
     }
@@ -98,22 +115,29 @@ mod tests {
             marks in prop::collection::vec(0u64..400, 1..8),
             instant in 0u64..400,
         ) {
-            let around = around(&document(&levels, &marks), 0, instant).unwrap();
+            let around = around(&document(&levels, &marks), 0, instant * LOG_NS).unwrap();
             let so_far = (0..).step_by(10).zip(&levels).filter(|(at, _)| *at <= instant).map(|(_, used)| *used);
             prop_assert_eq!(around.rises.iter().map(|rise| rise.bytes).sum::<u64>(), so_far.max().unwrap());
-            prop_assert!(around.after.is_none_or(|mark| mark.at_ns <= instant));
-            prop_assert!(around.before.is_none_or(|mark| mark.at_ns > instant));
+            prop_assert!(around.after.is_none_or(|mark| mark.at_ns < instant * LOG_NS));
+            prop_assert!(around.before.is_none_or(|mark| mark.at_ns > instant * LOG_NS));
         }
     }
 
     #[test]
     fn a_peak_lies_between_two_marks() {
-        let around = around(&document(&[0, 5, 50, 60, 60], &[5, 15, 35]), 0, 30).unwrap();
+        let around = around(&document(&[0, 5, 50, 60, 60], &[5, 15, 15, 30, 35]), 0, 30 * LOG_NS).unwrap();
         let name = |mark: &Option<Mark>| mark.as_ref().map(|mark| mark.name.clone()).unwrap_or_default();
-        assert_eq!((name(&around.after), name(&around.before)), ("mark 15".to_owned(), "mark 35".to_owned()));
+        assert_eq!(name(&around.after), "“mark 15”");
+        assert_eq!((name(&around.with), name(&around.before)), ("“mark 30”".to_owned(), "“mark 35”".to_owned()));
         let rises: Vec<(String, String, u64)> =
             around.rises.iter().map(|rise| (name(&rise.from), name(&rise.to), rise.bytes)).collect();
         let said = |from: &str, to: &str, bytes| (from.to_owned(), to.to_owned(), bytes);
-        assert_eq!(rises, [said("", "mark 5", 0), said("mark 5", "mark 15", 5), said("mark 15", "", 55)]);
+        let expected = [
+            said("", "“mark 5”", 0),
+            said("“mark 5”", "“mark 15”", 5),
+            said("“mark 15”", "“mark 30”", 55),
+            said("“mark 30”", "", 0),
+        ];
+        assert_eq!(rises, expected);
     }
 }

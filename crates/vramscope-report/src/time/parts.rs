@@ -61,7 +61,7 @@ const KINDS: &[(&str, Growth)] = &[
 ];
 
 /// A second, the resolution of an engine's log.
-const LOG_NS: u64 = 1_000_000_000;
+pub(super) const LOG_NS: u64 = 1_000_000_000;
 
 /// When things came to be, as far as a document tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -118,7 +118,8 @@ pub(crate) fn picture(source: &Source) -> Option<Svg> {
     let mut svg = Svg::new(WIDTH, bottom + 40.0);
     bands(&mut svg, recording, &x, (first, last), (top, bottom));
     let gaps = breaks(recording, *track);
-    memory(&mut svg, &grid, recording, (*track, stack), &x, &gaps, top);
+    let memory_axis = memory(&mut svg, &grid, recording, (*track, stack), &x, &gaps, top);
+    mark_peak(&mut svg, source.peak(*track), &x, &memory_axis);
     let holes: Vec<u64> = engine.holes().iter().map(|(start, end)| start + (end - start) / 2).collect();
     let mut y = top + MEMORY + 22.0;
     for strip in &strips {
@@ -170,7 +171,7 @@ fn memory(
     x: &Axis,
     gaps: &[u64],
     top: f64,
-) {
+) -> Axis {
     let column = Recording::column(track, Metric::Memory);
     let bottom = top + MEMORY;
     let peak = gib(grid.range(column).map_or(0, |range| range.1));
@@ -209,8 +210,8 @@ fn memory(
     if let Some(capacity) = shown {
         svg.line((LEFT, y.place(capacity)), (RIGHT, y.place(capacity)), "rule");
     }
-    mark_peak(svg, recording.grid.peak(column), x, &y);
     legend(svg, stack, shown);
+    y
 }
 
 /// A mark at the peak, and what it is beside it on the side where there is room.

@@ -1,7 +1,7 @@
 //! Where a chart's readings and marks are from: a recording, or what a document has of them.
 
 use super::parts::{Moments, Stack};
-use super::recording::{Reading, Recording};
+use super::recording::{Metric, Reading, Recording};
 use crate::document::Document;
 use crate::node::Node;
 
@@ -10,6 +10,8 @@ pub(crate) struct Source {
     pub(crate) recording: Recording,
     /// For each track with something in it: its place in the recording, its name, its parts.
     pub(crate) tracks: Vec<(usize, String, Stack)>,
+    /// When the document has the peak of all, and of how much.
+    peak: Option<(u64, i64)>,
 }
 
 impl Source {
@@ -50,7 +52,19 @@ impl Source {
         let moments = steps.moments(&recording);
         let breakdown = root.at("memory_breakdown");
         let tracks = tracks(&recording, &breakdown, &moments);
-        (!tracks.is_empty() && recording.grid.rows.len() > 1).then_some(Self { recording, tracks })
+        let of_peak = |name: &str| root.path("memory_measurements/peak").at(name).count();
+        let bytes = of_peak("total_bytes").and_then(|bytes| i64::try_from(bytes).ok());
+        let peak = of_peak("at_ns").zip(bytes);
+        (!tracks.is_empty() && recording.grid.rows.len() > 1).then_some(Self { recording, tracks, peak })
+    }
+}
+
+impl Source {
+    /// The peak of a track. The document knows its instant, where readings that were merged know a span.
+    pub(crate) fn peak(&self, track: usize) -> Option<(u64, i64)> {
+        let found = self.recording.grid.peak(Recording::column(track, Metric::Memory))?;
+        let first = self.tracks.first().is_some_and(|(first, ..)| *first == track);
+        Some(self.peak.filter(|(_, bytes)| first && *bytes == found.1).unwrap_or(found))
     }
 }
 

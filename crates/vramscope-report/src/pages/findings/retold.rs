@@ -3,7 +3,7 @@
 
 use crate::node::Node;
 use crate::pages::parts;
-use crate::unit::{Unit, with_thousands};
+use crate::unit::Unit;
 
 /// A finding's message, told with the document's figures where it has them.
 pub(super) fn message(finding: &Node<'_>, profile: &Node<'_>) -> Option<String> {
@@ -16,7 +16,7 @@ pub(super) fn message(finding: &Node<'_>, profile: &Node<'_>) -> Option<String> 
         Some("used_beyond_request") => beyond(finding, &message),
         _ => None,
     };
-    Some(with_thousands(&told.unwrap_or(message)))
+    Some(parts::in_words(&told.unwrap_or(message)))
 }
 
 fn shown(finding: &Node<'_>, name: &str, unit: Unit) -> Option<String> {
@@ -50,7 +50,7 @@ fn residual(finding: &Node<'_>, profile: &Node<'_>, message: &str) -> Option<Str
     let size = finding.path("evidence/residual_bytes").number();
     let known = match (tried, size) {
         (Some(tried), Some(size)) if tried > 0.0 && tried <= size => format!(
-            ". The {} that its log gives, {}, is most likely within it, and no part: nothing was measured after it",
+            ". The {} that its log gives, {}, is most likely within it, and no part: the engine failed before its KV cache stood",
             parts::name_of("activation_peak"),
             Unit::Memory.show(tried)
         ),

@@ -9,7 +9,7 @@ use crate::pages::parts::{self, BASELINE, PARTS, RESIDUAL, Sized, sum, total};
 use crate::pages::run::Run;
 use crate::pages::waterfall::{Level, Step, waterfall};
 use crate::svg::{Stack, stacks};
-use crate::unit::{Unit, with_thousands};
+use crate::unit::Unit;
 
 /// More GPUs than this have no bar of their own.
 const MOST_BARS: usize = 40;
@@ -97,7 +97,7 @@ fn ruled_out(run: &Run<'_>) -> Option<String> {
     let parts = run.all_parts().into_iter().filter(Sized::is_ruled_out);
     let reason = |part: Sized<'_>| {
         let more = part.more.as_ref()?.at("detail").text()?.to_owned();
-        Some(format!("{} ({})", part.name(), with_thousands(&more)))
+        Some(format!("{} ({})", part.name(), parts::in_words(&more)))
     };
     let reasons: Vec<String> = parts.filter_map(reason).collect();
     (!reasons.is_empty()).then(|| format!("Not in this run: {}.", reasons.join(", ")))
@@ -112,7 +112,8 @@ fn activations(run: &Run<'_>) -> Option<Vec<Cell>> {
         vec![format!("{}, ", capital(&peak.name())).into(), peak.size.figure(Unit::Memory), ", and the ".into()];
     text.push(parts::name_of("activation_peak").into());
     if trial.is_there() {
-        text.extend([" (engine), ".into(), trial.figure(Unit::Memory), ",".into()]);
+        let on = if run.gpus() > 1 { " on one GPU," } else { "," };
+        text.extend([" (engine), ".into(), trial.figure(Unit::Memory), on.into()]);
     }
     text.push(
         " are two figures: the first is what rose after the KV cache was set up, the second what the engine's largest \
@@ -156,7 +157,7 @@ fn parts_table(run: &Run<'_>) -> Option<Table> {
             more.at("share_of_peak_pct").figure(Unit::Percent),
             confidence(&more.at("confidence")),
             method,
-            more.at("detail").text().map_or_else(Cell::absent, |detail| Cell::text(with_thousands(detail))),
+            more.at("detail").text().map_or_else(Cell::absent, |detail| Cell::text(parts::in_words(detail))),
             named::lines(&more.at("log_lines")),
         ]);
     }

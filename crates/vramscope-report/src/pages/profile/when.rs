@@ -3,6 +3,7 @@
 use crate::cell::Cell;
 use crate::document::Document;
 use crate::node::Node;
+use crate::pages::figure::listed;
 use crate::pages::run::Run;
 use crate::time::{self, Around, Mark, Rise};
 use crate::unit::Unit;
@@ -63,7 +64,7 @@ fn rise(run: &Run<'_>, instant: f64) -> Vec<Cell> {
 
 /// A mark with when it was.
 fn marked(mark: &Mark) -> String {
-    format!("“{}” ({})", mark.name, at(mark.at_ns))
+    format!("{} ({})", mark.name, at(mark.at_ns))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a time to be read")]
@@ -78,14 +79,11 @@ fn amount(rise: &Rise) -> String {
 
 /// Between which marks the peak was, where memory rose most before it, and what came last.
 fn why(around: &Around) -> String {
-    let mut text = match (&around.after, &around.before) {
-        (Some(after), Some(before)) => {
-            format!(" By the engine's log that is after {} and before {}.", marked(after), marked(before))
-        }
-        (Some(after), None) => format!(" By the engine's log that is after {}, its last mark.", marked(after)),
-        (None, Some(before)) => format!(" By the engine's log that is before {}, its first mark.", marked(before)),
-        (None, None) => String::new(),
-    };
+    let mut places = Vec::new();
+    places.extend(around.after.as_ref().map(|mark| format!("after {}", marked(mark))));
+    places.extend(around.with.as_ref().map(|mark| format!("within a second of {}", marked(mark))));
+    places.extend(around.before.as_ref().map(|mark| format!("before {}", marked(mark))));
+    let mut text = format!(" By the engine's log that is {}.", listed(&places));
     let between = |rise: &Rise| match (&rise.from, &rise.to) {
         (Some(from), Some(to)) => format!("between {} and {}", marked(from), marked(to)),
         (None, Some(to)) => format!("before {}", marked(to)),
@@ -100,7 +98,7 @@ fn why(around: &Around) -> String {
     if let Some(last) = last {
         text.push_str(&format!("; the last one, {}, was {}", amount(last), between(last)));
     }
-    text.push_str(". A log's times are whole seconds.");
+    text.push_str(". A log's times are exact to a second.");
     text
 }
 
@@ -110,7 +108,8 @@ mod tests {
 
     #[test]
     fn why_names_the_marks_around_the_peak_and_those_of_the_largest_and_of_the_last_rise() {
-        let mark = |name: &str, seconds: u64| Some(Mark { at_ns: seconds * 1_000_000_000, name: name.to_owned() });
+        let mark =
+            |name: &str, seconds: u64| Some(Mark { at_ns: seconds * 1_000_000_000, name: format!("“{name}”") });
         let rise = |from, to, gib: u64| Rise { from, to, bytes: gib << 30 };
         let (loaded, sized, captured) =
             (mark("weights loaded", 3), mark("KV pool sized", 20), mark("graphs captured", 30));
@@ -120,12 +119,12 @@ mod tests {
             rise(sized, captured.clone(), 111),
             rise(captured.clone(), None, 1),
         ];
-        let around = Around { after: captured, before: mark("engine ready", 43), rises };
+        let around = Around { after: captured, with: None, before: mark("engine ready", 43), rises };
         assert_eq!(
             why(&around),
             " By the engine's log that is after “graphs captured” (30 s) and before “engine ready” (43 s). The largest \
              rise before it, 111.00 GiB, was between “KV pool sized” (20 s) and “graphs captured” (30 s); the last one, \
-             1.00 GiB, was between “graphs captured” (30 s) and the peak. A log's times are whole seconds."
+             1.00 GiB, was between “graphs captured” (30 s) and the peak. A log's times are exact to a second."
         );
     }
 }
