@@ -71,7 +71,7 @@ const timeData = (() => {
     let waits = false;
     stack.parts.forEach(([name, , bytes, from, grows], part) => {
       const room = Math.max(0, measured - top);
-      const due = at >= from && (!ending || name === "baseline");
+      const due = at >= from && (!ending || name === stack.stays);
       if (due && !grows && room + stack.slack < bytes) waits = true;
       if (due && !waits) top += Math.min(bytes, room);
       tops[part][place] = top / GIB;

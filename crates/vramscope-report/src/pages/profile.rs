@@ -208,7 +208,7 @@ mod tests {
         value["detailed_gpu_metrics"] = json!({"gpus": [{"processes": [
             {"pid": 5533, "memory_bytes": 20 * GIB - 1000}, {"pid": 5558, "memory_bytes": 40 * GIB}]}]});
         let text = told(&value);
-        assert!(text.contains("before it started, by pid 5533, as its size tells, 20.00 GiB."), "{text}");
+        assert!(text.contains("before it started, by pid 5533 (told by its size, 20.00 GiB)."), "{text}");
     }
 
     #[test]

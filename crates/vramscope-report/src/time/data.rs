@@ -52,7 +52,7 @@ pub(crate) fn json(source: &Source) -> String {
 fn stack_json(stack: &Stack) -> Value {
     let part = |part: &super::parts::Part| json!([part.name, part.colour, part.bytes, part.from_ns, part.grows]);
     let parts: Vec<Value> = stack.parts.iter().map(part).collect();
-    json!({"parts": parts, "rest": stack.rest(), "slack": stack.slack, "until": stack.until_ns, "whole": stack.whole})
+    json!({"parts": parts, "stays": super::parts::BASELINE, "rest": stack.rest(), "slack": stack.slack, "until": stack.until_ns, "whole": stack.whole})
 }
 
 /// Times of rows: for each, the step from the end of the one before, and its length.

@@ -46,7 +46,7 @@ pub(crate) struct Stack {
     pub(crate) whole: f64,
 }
 
-const BASELINE: &str = parts::BASELINE.name;
+pub(super) const BASELINE: &str = parts::BASELINE.name;
 const ACTIVATIONS: &str = "activations";
 
 /// Kinds of parts from the lowest up.

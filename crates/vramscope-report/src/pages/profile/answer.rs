@@ -158,8 +158,8 @@ fn others(run: &Run<'_>) -> Option<Vec<Cell>> {
     let alike: Vec<&Node<'_>> = processes.iter().filter(near).collect();
     let alone = found.path("evidence/processes_before_count").count() == Some(1);
     if let (true, [process]) = (alone, alike.as_slice()) {
-        text.extend([", by pid ".into(), named::identity(&process.at("pid")), ", as its size tells, ".into()]);
-        text.push(process.at("memory_bytes").figure(Unit::Memory));
+        text.extend([", by pid ".into(), named::identity(&process.at("pid")), " (told by its size, ".into()]);
+        text.extend([process.at("memory_bytes").figure(Unit::Memory), ")".into()]);
     } else if !processes.is_empty() {
         let pids: Vec<String> = processes.iter().take(8).filter_map(|one| one.at("pid").words()).collect();
         text.push(format!(" (processes seen at the peak, the engine's among them: {})", pids.join(", ")).into());
