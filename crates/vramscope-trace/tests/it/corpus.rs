@@ -52,7 +52,9 @@ fn check(trace: &Path, expected: &Value, options: &Options) {
         .filter_map(|device| if summary.verdict.within_steps { device.steps } else { Some(device.whole) });
     let (busy, span) = judged.fold((0, 0), |sum, time| (sum.0 + time.busy_ns, sum.1 + time.span_ns));
     for told in summary.verdict.evidence.iter().filter(|evidence| evidence.name == "busy") {
-        assert!((told.share - busy as f64 / span as f64).abs() < 1e-12, "{}", trace.display());
+        #[expect(clippy::cast_precision_loss, reason = "times below 2^53 ns")]
+        let share = busy as f64 / span as f64;
+        assert!((told.share - share).abs() < 1e-12, "{}", trace.display());
     }
     let sum: u64 = summary.categories.iter().map(|category| category.total_ns).sum();
     assert_eq!(sum, summary.kernel_totals.time_ns);

@@ -24,13 +24,13 @@ impl<'d> Levels<'d> {
             By::TraceSpeed => "#speed",
             By::Number => "#level",
         };
-        let heads: Vec<&str> = [asked, "", "#repeat"].into_iter().chain(heads.iter().copied()).collect();
+        let heads: Vec<&str> = [asked, "#to run", "#repeat"].into_iter().chain(heads.iter().copied()).collect();
         let mut table = Table::new(caption, &heads);
         for level in &self.all {
             let repeat = if self.has_repeats() { level.at("repeat").figure(Unit::Count) } else { Cell::absent() };
             let at = level.at("asked").at(self.by.key()).number();
             let chosen = at.is_some_and(|at| self.to_run.is_some_and(|run| at.total_cmp(&run).is_eq()));
-            let run = Cell::text(if chosen { "the one to run" } else { "" }).tone(Tone::Good);
+            let run = Cell::text(if chosen { "← this" } else { "" }).tone(Tone::Good);
             table.row([self.asked(level), run, repeat].into_iter().chain(row(level)));
         }
         table.without_empty_columns()

@@ -68,7 +68,7 @@ fn failures_are_counted_by_kind_and_no_failing_level_is_named() {
     assert!(html.contains(&format!("{of_all} × 429 (too many requests)")), "the most frequent kind comes first");
     assert!(html.contains("620 × 429 (too many requests), 350 × cut off") && !html.contains("the first with"));
     assert!(html.contains("lower the rate") && !html.contains("were not sent"));
-    assert!(html.contains("so none of them is named") && !html.contains("the one to run</td>"));
+    assert!(html.contains("so none of them is named") && !html.contains("← this</td>"));
     let html = check(failing(rate(), 10, json!({"cut": 10})));
     assert!(!html.contains("so none of them is named"));
 }
@@ -87,12 +87,12 @@ fn levels_stand_in_their_order_with_the_one_to_run_marked_and_zeros_left_out() {
     assert_eq!(levels.len(), value["levels"].as_array().unwrap().len());
     assert!(levels.is_sorted(), "{levels:?}");
     let run = value["search"]["holds"].as_f64().unwrap();
-    let row = table.split("<tr>").find(|row| row.contains("the one to run"));
+    let row = table.split("<tr>").find(|row| row.contains("← this"));
     assert_eq!(row.is_some(), levels.contains(&run), "no other level is marked");
     let mut without = value;
     without["search"]["holds"] = json!(4.0);
     let html = check(without);
-    let row = html.split("<tr>").find(|row| row.contains("the one to run")).unwrap();
+    let row = html.split("<tr>").find(|row| row.contains("← this")).unwrap();
     assert!(row.contains("data-value=\"4\""), "{row}");
     assert!(table.find(">good<").unwrap() < table.find(">output tokens<").unwrap());
     assert!(html.contains("None in any row: ") && !html.contains(">short</th>"));

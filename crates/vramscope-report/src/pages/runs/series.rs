@@ -323,15 +323,24 @@ pub(super) fn front(runs: &Runs<'_>) -> Option<Block> {
     ];
     let name = |place: &usize| runs.name(known[*place].0);
     let named: Vec<String> = best.iter().take(MOST_NAMED).map(name).collect();
+    let near = |a: f64, b: f64| (a - b).abs() < SAME * a.abs().max(b.abs());
+    let equal = (best.windows(2).map(|pair| (points[pair[0]], points[pair[1]])))
+        .filter(|(a, b)| near(a.0, b.0) && near(a.1, b.1))
+        .count();
     let more = if best.len() > MOST_NAMED { format!(" and {} more", best.len() - MOST_NAMED) } else { String::new() };
     let words = format!(
-        "Up is more tokens per second, left is a lower mean latency. {} of {} measured runs {} on the front: no other is better \
-         in both. From the lowest latency on: {}{more}. Runs of different models or lengths do not do the same work: compare \
+        "Up is more tokens per second, left is a lower mean latency. {} of {} measured runs {} on the front, the line of those \
+         than which no other is better in both. From the lowest latency on: {}{more}.{} Runs of different models or lengths do not do the same work: compare \
          those that do.",
         best.len(),
         known.len(),
         if best.len() == 1 { "is" } else { "are" },
-        named.join(", ")
+        named.join(", "),
+        if equal == 0 {
+            String::new()
+        } else {
+            format!(" {equal} of them differ from the one before by less than 1 % in both: these are equal.")
+        }
     );
     let marks = best.iter().take(MOST_NAMED).map(|place| {
         let label: String = name(place).chars().take(24).collect();

@@ -145,3 +145,17 @@ fn runs_that_are_equal_have_no_first() {
     let html = check(campaign(&[(8, "complete"), (16, "complete")]));
     assert!(html.contains("most memory at the peak: all runs equal, to 1 %") && html.contains("most tokens: b16"));
 }
+
+#[test]
+fn members_of_the_front_that_hardly_differ_are_called_equal() {
+    let with = |latencies: [f64; 3]| {
+        let mut value = campaign(&[(8, "complete"), (16, "complete"), (32, "complete")]);
+        for (place, latency) in latencies.into_iter().enumerate() {
+            value["runs"][place]["figures"]["mean_latency_ms"] = json!(latency);
+            value["runs"][place]["figures"]["tokens_per_second"] = json!(latency * 10.0);
+        }
+        check(value)
+    };
+    assert!(with([100.0, 100.5, 200.0]).contains("1 of them differ from the one before by less than 1 % in both"));
+    assert!(!with([100.0, 110.0, 200.0]).contains("these are equal"));
+}
