@@ -95,7 +95,6 @@ fn recorded_traces_have_the_verdicts_that_their_figures_ask_for() {
         let verdict = summarize(&Source::file(&trace), &Options::default()).unwrap().verdict;
         let shares: Vec<(&str, f64)> = verdict.evidence.iter().map(|one| (one.name, one.share)).collect();
         assert_eq!(verdict.bound.name(), bound, "{name}: {shares:?}");
-        eprintln!("{name} {bound} {shares:?}");
     }
 }
 

@@ -41,8 +41,7 @@ impl<'d> Levels<'d> {
 pub(in crate::pages) fn percentiles(levels: &Levels<'_>) -> Table {
     let heads = [
         "#good",
-        "#output tokens",
-        "#requests done",
+        "#tokens/s",
         "#TTFT p50",
         "#TTFT p95",
         "#TTFT p99",
@@ -53,13 +52,10 @@ pub(in crate::pages) fn percentiles(levels: &Levels<'_>) -> Table {
         "#E2E p95",
         "#E2E p99",
     ];
-    let caption = "Throughput and latency of each level; latencies in milliseconds, good: requests within the bounds";
+    let caption = "Output tokens per second and latency of each level; latencies in milliseconds, good: requests within the bounds";
     levels.table(caption, &heads, |level| {
-        let mut cells = vec![
-            level.path("goodput/share").figure(Unit::Share),
-            level.at("output_tokens_per_s").figure(Unit::PerSecond),
-            level.at("completed_per_s").figure(Unit::PerSecond),
-        ];
+        let mut cells =
+            vec![level.path("goodput/share").figure(Unit::Share), level.at("output_tokens_per_s").figure(Unit::Plain)];
         for key in ["ttft", "tpot", "e2e"] {
             cells.extend(["p50_ms", "p95_ms", "p99_ms"].map(|quantile| level.at(key).at(quantile).figure(Unit::Plain)));
         }
@@ -105,7 +101,8 @@ pub(in crate::pages) fn requests(levels: &Levels<'_>) -> Table {
         "#unfinished",
         "why they failed",
         "#duration",
-        "#sent per second",
+        "#sent/s",
+        "#completed/s",
         "#input tokens",
         "#output tokens",
     ];
@@ -127,6 +124,7 @@ pub(in crate::pages) fn requests(levels: &Levels<'_>) -> Table {
             cells.push(if kinds.is_empty() { Cell::absent() } else { Cell::text(kinds) });
             cells.push(level.at("duration_s").figure(Unit::Seconds));
             cells.push(level.at("sent_per_s").figure(Unit::PerSecond));
+            cells.push(level.at("completed_per_s").figure(Unit::PerSecond));
             cells.push(level.path("tokens/input").figure(Unit::Count));
             cells.push(level.path("tokens/output").figure(Unit::Count));
             cells
@@ -232,13 +230,13 @@ pub(in crate::pages) fn client(levels: &Levels<'_>) -> Table {
         "is the limit",
         "#on a CPU",
         "#CPU time",
-        "#its loop delayed, p99",
+        "#loop delayed, p99",
         "#read late, p50",
         "#read late, p99",
         "#sent late, p99",
         "arrival is when",
     ];
-    let caption = "Whether figures may be the client's rather than the server's. Its loop delayed: how late the client turned to \
+    let caption = "Whether figures may be the client's rather than the server's. Loop delayed: how late the client turned to \
                    what was ready; read late: from a chunk's arrival until the client read it; sent late: after it was due";
     levels.table(caption, &heads, |level| {
         let client = level.at("client");

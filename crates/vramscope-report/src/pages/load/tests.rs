@@ -77,7 +77,7 @@ fn failures_are_counted_by_kind_and_no_failing_level_is_named() {
 fn levels_stand_in_their_order_with_the_one_to_run_marked_and_zeros_left_out() {
     let value = sweep();
     let html = check(value.clone());
-    let table = &html[html.find("Throughput and latency of each level").unwrap()..];
+    let table = &html[html.find("Output tokens per second and latency of each level").unwrap()..];
     let table = &table[..table.find("</table>").unwrap()];
     let levels: Vec<f64> = table
         .split("/asked/concurrency\" data-value=\"")
@@ -94,7 +94,7 @@ fn levels_stand_in_their_order_with_the_one_to_run_marked_and_zeros_left_out() {
     let html = check(without);
     let row = html.split("<tr>").find(|row| row.contains("← this")).unwrap();
     assert!(row.contains("data-value=\"4\""), "{row}");
-    assert!(table.find(">good<").unwrap() < table.find(">output tokens<").unwrap());
+    assert!(table.find(">good<").unwrap() < table.find(">tokens/s<").unwrap());
     assert!(html.contains("None in any row: ") && !html.contains(">short</th>"));
 }
 

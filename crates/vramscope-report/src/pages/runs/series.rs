@@ -227,13 +227,26 @@ fn picture(
     let mut marks = Vec::new();
     if key == "tokens_per_second" {
         let mut slow = Vec::new();
-        for (place, points) in known.iter().take(MOST_COLOURED) {
+        let mut at_value: Vec<(f64, Vec<String>)> = Vec::new();
+        for (place, _) in known.iter().take(MOST_COLOURED) {
             let Some(at) = its[*place].slows_at() else { continue };
             let name = if names[*place].is_empty() { String::new() } else { format!(" ({})", names[*place]) };
             slow.push(format!("{}{name}", digits(at)));
-            let point = points.iter().find(|point| point.0.total_cmp(&at).is_eq());
-            marks.extend(point.map(|point| Mark::Point(point.0, point.1, "slows".to_owned())));
+            match at_value.iter_mut().find(|one| one.0.total_cmp(&at).is_eq()) {
+                Some(one) => one.1.push(names[*place].clone()),
+                None => at_value.push((at, vec![names[*place].clone()])),
+            }
         }
+        // One rule for the series that slow at the same value, with their names.
+        marks.extend(at_value.into_iter().map(|(at, mut names)| {
+            names.retain(|name| !name.is_empty());
+            let whose = match names.as_slice() {
+                [] => String::new(),
+                [one] => format!(": {one}"),
+                several => format!(": {} series", several.len()),
+            };
+            Mark::X(at, crate::pages::figure::brief(&format!("slows{whose}")))
+        }));
         if !slow.is_empty() {
             sentence.push_str(&format!(
                 " Marked \"slows\" is from where on less than half of the added load becomes tokens: {}.",

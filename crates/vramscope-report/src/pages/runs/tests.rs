@@ -138,6 +138,7 @@ fn each_series_has_its_own_mark() {
     value["series"].as_array_mut().unwrap().push(other);
     let html = check(value);
     assert!(html.contains("64 (prompt 256)") && html.contains("16 (prompt 4096)"));
+    assert!(html.contains(">slows: prompt 256</text>") && html.contains(">slows: prompt 4096</text>"));
 }
 
 #[test]
