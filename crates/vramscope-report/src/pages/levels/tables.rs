@@ -107,9 +107,9 @@ pub(in crate::pages) fn requests(levels: &Levels<'_>) -> Table {
         "#output tokens",
     ];
     let table = levels.table(
-        "Requests by what became of them. Short: the answer has fewer tokens than asked; late: sent after it was due; held: \
-         waited for another one; unfinished: under way when the load ended. Short, late and held ones are completed or failed \
-         too",
+        "Requests by what became of them. Short: the answer has fewer tokens than asked for; late: sent more than 5 ms after \
+         it was due and allowed; held: as many as allowed were in flight; unfinished: under way when the load was stopped. \
+         Short, late and held ones are completed or failed too",
         &heads,
         |level| {
             let requests = level.at("requests");

@@ -73,7 +73,7 @@ fn doubts(root: &Node<'_>, levels: &Levels<'_>) -> Vec<Finding> {
         all.push(Finding { advice: Some(mend(&levels.all)), ..finding(Weight::Error, text) });
     }
     if unsent > 0 {
-        let text = format!("{} were not sent, for the client came to their time too late.", many(unsent));
+        let text = format!("{} were not sent: the server went away, or the load was stopped.", many(unsent));
         all.push(finding(Weight::Error, text));
     }
     let limited = |level: &&Node<'_>| level.path("client/is_the_limit").is_true();
