@@ -99,7 +99,7 @@ fn mend(levels: &[Node<'_>]) -> String {
     if met(&["status_429", "status_503"]) {
         words.push("The server refuses requests: lower the rate, or raise the server's limit of requests.");
     }
-    if met(&["cut", "timeout", "connect"]) {
+    if met(&["cut", "stalled", "connect_timed_out"]) {
         words.push("Connections ended before their answers did: the server's log, and time-outs on the way, tell why.");
     }
     if words.is_empty() {
