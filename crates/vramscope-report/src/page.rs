@@ -75,6 +75,24 @@ impl Table {
         self
     }
 
+    /// Without those of the named columns that are 0 in every row; the caption says which.
+    pub(crate) fn without_zeros(mut self, names: &[&str]) -> Self {
+        let zero = |cell: &Cell| cell.source.as_ref().is_some_and(|(_, number)| number.as_f64() == Some(0.0));
+        let mut gone = Vec::new();
+        for name in names {
+            let Some(column) = self.heads.iter().position(|(head, _)| head == name) else { continue };
+            if !self.rows.is_empty() && self.rows.iter().all(|row| zero(&row[column])) {
+                gone.push(*name);
+                self.heads.remove(column);
+                self.rows.iter_mut().for_each(|row| drop(row.remove(column)));
+            }
+        }
+        if !gone.is_empty() {
+            self.caption = format!("{}. None in any row: {}", self.caption, gone.join(", "));
+        }
+        self
+    }
+
     /// Without the columns in which no row has anything, but for the first.
     pub(crate) fn without_empty_columns(mut self) -> Self {
         let empty = |column: usize| self.rows.iter().all(|row| row[column].is_absent() || row[column].text.is_empty());

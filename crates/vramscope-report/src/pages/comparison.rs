@@ -28,7 +28,21 @@ enum Change {
     Unknown,
 }
 
+/// Whether the sides ran different models: then what is lower or higher is no better or worse.
+pub(super) fn other_model(root: &Node<'_>) -> bool {
+    root.at("settings").items().iter().any(|setting| setting.at("name").text() == Some("model"))
+}
+
 impl Change {
+    /// What a change is where only its size can be told.
+    fn without_direction(self) -> Self {
+        if matches!(self, Self::Better | Self::Worse) { Self::Other } else { self }
+    }
+
+    fn between(figure: &Node<'_>, other_model: bool) -> Self {
+        if other_model { Self::of(figure).without_direction() } else { Self::of(figure) }
+    }
+
     fn of(figure: &Node<'_>) -> Self {
         let (before, after) = (figure.at("before").number(), figure.at("after").number());
         let (Some(before), Some(after)) = (before, after) else { return Self::Unknown };
@@ -66,13 +80,23 @@ pub(crate) fn page(document: &Document) -> Page {
     let root = document.root(0);
     let name = |key: &str| brief(root.at(key).text().unwrap_or("a run"));
     let figures = root.at("figures").items();
+    let other_model = other_model(&root);
     let mut answer = first(&root);
+    if other_model {
+        let text = "The two runs are of different models: better and worse do not apply, and figures are only set beside each other.";
+        answer.push(Block::Findings(vec![Finding {
+            weight: Weight::Note,
+            text: text.to_owned(),
+            advice: None,
+            code: None,
+        }]));
+    }
     let headline: Vec<(String, Cell)> = FIRST
         .iter()
         .filter_map(|name| figures.iter().find(|figure| figure.at("name").text() == Some(name)))
         .filter(|figure| figure.at("relative").is_there())
         .map(|figure| {
-            let change = Change::of(figure);
+            let change = Change::between(figure, other_model);
             let label = format!("{}: {}", title(figure.at("name").text().unwrap_or("")), change.word());
             (label, relative(figure).tone(change.cell().tone))
         })
@@ -80,11 +104,12 @@ pub(crate) fn page(document: &Document) -> Page {
     if !headline.is_empty() {
         answer.push(Block::Headline(headline));
     }
-    answer.extend(sentences(&figures).into_iter().map(Block::Text));
-    let mut sections = vec![Section::new("What became better and worse", answer)];
+    answer.extend(sentences(&figures, other_model).into_iter().map(Block::Text));
+    let mut sections =
+        vec![Section::new(if other_model { "What differs" } else { "What became better and worse" }, answer)];
     sections.push(Section::new("Settings that differ", settings(&root)));
-    let mut blocks: Vec<Block> = picture(&figures).into_iter().collect();
-    blocks.extend(bounded(table(&figures)));
+    let mut blocks: Vec<Block> = picture(&figures, other_model).into_iter().collect();
+    blocks.extend(bounded(table(&figures, other_model)));
     sections.push(Section::new("Every figure", blocks));
     Page {
         title: "Two runs compared".to_owned(),
@@ -128,11 +153,11 @@ pub(super) fn settings(root: &Node<'_>) -> Vec<Block> {
     bounded(table)
 }
 
-fn sentences(figures: &[Node<'_>]) -> Vec<String> {
+fn sentences(figures: &[Node<'_>], other_model: bool) -> Vec<String> {
     let of = |wanted: Change| -> Vec<String> {
         let mut all: Vec<(f64, String)> = figures
             .iter()
-            .filter(|figure| Change::of(figure) == wanted)
+            .filter(|figure| Change::between(figure, other_model) == wanted)
             .map(|figure| {
                 let name = title(figure.at("name").text().unwrap_or("a figure"));
                 match figure.at("relative").number() {
@@ -146,7 +171,7 @@ fn sentences(figures: &[Node<'_>]) -> Vec<String> {
     };
     let (better, worse) = (of(Change::Better), of(Change::Worse));
     let mut said = Vec::new();
-    if worse.is_empty() && better.is_empty() {
+    if worse.is_empty() && better.is_empty() && !other_model {
         said.push("No figure that has a better direction changed by 1 % or more.".to_owned());
     }
     if !worse.is_empty() {
@@ -178,14 +203,14 @@ pub(super) fn signed(share: f64) -> String {
     format!("{sign}{}", Unit::Share.show(share))
 }
 
-fn table(figures: &[Node<'_>]) -> Table {
+fn table(figures: &[Node<'_>], other_model: bool) -> Table {
     let caption = "Memory is that of all GPUs together; less than 1 % is called the same";
     let mut table =
         Table::new(caption, &["figure", "#before", "#after", "#change", "#in percent", "verdict", "better is"]);
     for figure in figures {
         let name = figure.at("name").text().unwrap_or("");
         let its = unit(name).unwrap_or(Unit::Plain);
-        let change = Change::of(figure);
+        let change = Change::between(figure, other_model);
         let delta = if its == Unit::Memory { Unit::SignedMemory } else { its };
         let better = figure.at("better").text().filter(|better| *better != "neither");
         table.row([
@@ -201,13 +226,13 @@ fn table(figures: &[Node<'_>]) -> Table {
     table
 }
 
-fn picture(figures: &[Node<'_>]) -> Option<Block> {
+fn picture(figures: &[Node<'_>], other_model: bool) -> Option<Block> {
     let mut all = Vec::new();
     let mut cut = false;
     let mut most: Option<(f64, String)> = None;
     for figure in figures.iter().take(MOST_ROWS) {
         let Some(share) = figure.at("relative").number() else { continue };
-        let change = Change::of(figure);
+        let change = Change::between(figure, other_model);
         let name = title(figure.at("name").text().unwrap_or(""));
         let colour = match change {
             Change::Better => 3,

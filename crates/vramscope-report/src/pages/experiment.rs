@@ -25,8 +25,8 @@ pub(crate) fn page(document: &Document) -> Page {
     sections.extend(latency(&root.at("latency")));
     sections.extend(throughput(&root.at("throughput")));
     sections.extend(lengths::section(&root.at("lengths")));
-    let setup = Block::Folded { title: "How it was set up".to_owned(), blocks: setup(&root) };
-    sections.push(Section::new("Setup", [setup]));
+    let setup = Block::Folded { title: "Server, load and devices".to_owned(), blocks: setup(&root) };
+    sections.push(Section::new("How it was set up", [setup]));
     let model = brief(root.at("model").text().unwrap_or("a model"));
     let mut about = format!("Experiments with {}", root.at("server").text().unwrap_or("a server"));
     if let Some(version) = root.at("server_version").text() {
@@ -115,8 +115,8 @@ fn which(throughput: &Node<'_>) -> Option<String> {
             digits(at)
         ),
         (None, None) => format!(
-            "The document names no knee and no saturation, for throughput still grew with the highest level measured or there \
-             were too few: {tokens} at {} in flight. More in flight may bring more.",
+            "No knee and no saturation were found, for throughput still grew with the highest level measured or there \
+             were too few levels: {tokens} at {} in flight. More in flight may bring more.",
             digits(at)
         ),
     })

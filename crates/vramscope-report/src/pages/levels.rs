@@ -4,12 +4,15 @@ mod pictures;
 mod tables;
 
 pub(super) use pictures::{distribution, front, front_of, latencies, one_level, rates, served, throughput};
-pub(super) use tables::{client, energy, findings, models, percentiles, requests, server};
+pub(super) use tables::{client, energy, failures, findings, models, percentiles, requests, server};
 
 use super::figure;
 use crate::cell::Cell;
 use crate::node::Node;
 use crate::unit::Unit;
+
+/// A level with a larger part of failed requests is not one to run.
+pub(super) const MOST_FAILED: f64 = 0.03;
 
 /// What of the levels was varied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(super) struct Levels<'d> {
     pub(super) all: Vec<Node<'d>>,
     pub(super) by: By,
     pub(super) groups: Vec<Group<'d>>,
+    /// The level that the page says to run.
+    pub(super) to_run: Option<f64>,
 }
 
 /// Over the repeats of a level.
@@ -88,18 +93,23 @@ impl<'d> Levels<'d> {
     pub(super) fn new(all: Vec<Node<'d>>) -> Self {
         let has = |by: &By| all.iter().any(|level| level.at("asked").at(by.key()).number().is_some());
         let by = [By::Concurrency, By::Rate, By::TraceSpeed].into_iter().find(has).unwrap_or(By::Number);
-        let mut groups: Vec<Group<'d>> = Vec::new();
+        let (mut groups, mut unnamed): (Vec<Group<'d>>, Vec<Node<'d>>) = (Vec::new(), Vec::new());
         for (place, level) in all.iter().enumerate() {
             let asked = level.at("asked").at(by.key()).number();
             let number = (by == By::Number).then(|| figure::float(place + 1));
-            let Some(at) = asked.or(number) else { continue };
+            let Some(at) = asked.or(number) else {
+                unnamed.push(level.clone());
+                continue;
+            };
             match groups.iter_mut().find(|group| group.at.total_cmp(&at).is_eq()) {
                 Some(group) => group.levels.push(level.clone()),
                 None => groups.push(Group { at, levels: vec![level.clone()] }),
             }
         }
         groups.sort_by(|a, b| a.at.total_cmp(&b.at));
-        Self { all, by, groups }
+        // Repeats in their order, below the levels in theirs.
+        let all = groups.iter().flat_map(|group| group.levels.iter().cloned()).chain(unnamed).collect();
+        Self { all, by, groups, to_run: None }
     }
 
     /// The level as it was asked for, as a cell.
@@ -117,10 +127,10 @@ impl<'d> Levels<'d> {
         }
     }
 
-    /// The level with the most of a figure; the lowest one of equals.
+    /// The level with the most of a figure, of those that did not fail their requests; the lowest one of equals.
     pub(super) fn most(&self, figure: impl Fn(&Group<'d>) -> Option<f64>) -> Option<&Group<'d>> {
         let mut best: Option<(&Group<'d>, f64)> = None;
-        for group in &self.groups {
+        for group in self.groups.iter().filter(|group| !group.fails()) {
             if let Some(value) = figure(group)
                 && best.is_none_or(|(_, most)| value > most)
             {
@@ -168,6 +178,19 @@ impl Group<'_> {
                 mean.map_or_else(Cell::absent, Cell::text)
             }
         }
+    }
+
+    /// The part of the requests that failed, all repeats together.
+    pub(super) fn failed_share(&self) -> f64 {
+        let (failed, sent) = (self.sum("requests/failed"), self.sum("requests/sent"));
+        #[expect(clippy::cast_precision_loss, reason = "counts of requests")]
+        let share = failed as f64 / sent as f64;
+        if sent == 0 { 0.0 } else { share }
+    }
+
+    /// Whether so many requests failed that its figures are those of a server that refuses.
+    pub(super) fn fails(&self) -> bool {
+        self.failed_share() > MOST_FAILED
     }
 
     /// The sum of a count over the repeats.

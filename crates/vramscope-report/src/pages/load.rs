@@ -12,9 +12,10 @@ use crate::page::{Block, Page, Section, Table};
 
 pub(crate) fn page(document: &Document) -> Page {
     let root = document.root(0);
-    let levels = Levels::new(root.at("levels").items());
-    let mut sections = vec![Section::new("Which level to run", answer::blocks(&root, &levels))];
-    let findings = levels::findings(&root, &levels);
+    let mut levels = Levels::new(root.at("levels").items());
+    let mut sections = vec![Section::new("Which level to run", answer::blocks(&root, &mut levels))];
+    let mut findings = levels::findings(&root, &levels);
+    findings.extend(answer::thin(&levels));
     if !findings.is_empty() {
         sections.push(Section::new("What to know", [Block::Findings(findings)]));
     }
@@ -24,8 +25,8 @@ pub(crate) fn page(document: &Document) -> Page {
         sections.extend(server_side(&levels));
         sections.push(Section::new("The client", bounded(levels::client(&levels))));
     }
-    let setup = Block::Folded { title: "How it was set up".to_owned(), blocks: setup::blocks(&root) };
-    sections.push(Section::new("Setup", [setup]));
+    let setup = Block::Folded { title: "Server, load and devices".to_owned(), blocks: setup::blocks(&root) };
+    sections.push(Section::new("How it was set up", [setup]));
     let model = root.path("workload/model").text().unwrap_or("a model");
     let server = root.at("server").text().unwrap_or("a server");
     Page { title: format!("Load of {}", super::figure::brief(model)), about: about(&root, server, &levels), sections }

@@ -91,7 +91,7 @@ impl<'d> Runs<'d> {
 pub(crate) fn page(document: &Document) -> Page {
     let root = document.root(0);
     let runs = Runs::new(&root);
-    let series = root.at("series").items();
+    let series = series::Line::all(&runs, &root);
     let mut sections = vec![Section::new("What the runs say", answer::blocks(&runs, &series))];
     let findings = answer::findings(&runs);
     if !findings.is_empty() {

@@ -97,7 +97,7 @@ fn answer(runs: &[Named<'_>]) -> Section {
     let speed = |run: &Run<'_>| run.root.path("latency_stats/tokens_per_second").number();
     if let Some(fastest) = by(&speed, true) {
         let figure = fastest.run.root.path("latency_stats/tokens_per_second").figure(Unit::Plain);
-        headline.push((format!("Most tokens each second: {}", fastest.name), figure));
+        headline.push((format!("Most output tokens each second: {}", fastest.name), figure));
     }
     blocks.insert(0, Block::Headline(headline));
     blocks.extend(unlike(runs).map(|finding| Block::Findings(vec![finding])));
@@ -245,7 +245,7 @@ const FIGURES: &[Figure] = &[
     ("least free on one GPU", |run| run.fullest().map_or_else(Cell::absent, |(_, free, _)| free.figure(Unit::Memory))),
     ("residual", |run| run.residual().figure(Unit::SignedMemory)),
     ("KV cache tokens", |run| run.reported().at("total_gpu_kv_cache_tokens").figure(Unit::Count)),
-    ("tokens each second", |run| run.root.path("latency_stats/tokens_per_second").figure(Unit::Plain)),
+    ("output tokens each second", |run| run.root.path("latency_stats/tokens_per_second").figure(Unit::Plain)),
     ("median iteration", |run| run.root.path("latency_stats/median_latency_ms").figure(Unit::Milliseconds)),
     ("median first token", |run| {
         run.root.path("served_stats/time_to_first_token/median_ms").figure(Unit::Milliseconds)

@@ -164,4 +164,14 @@ mod tests {
         );
         assert!(html.contains(">worse</td>") && html.contains(">better</td>"));
     }
+
+    #[test]
+    fn different_models_are_neither_better_nor_worse() {
+        let mut value = fixture(include_str!("../../tests/data/comparison.json"));
+        value["settings"] = serde_json::json!([{"name": "model", "before": "a", "after": "b"}]);
+        let html = check(value);
+        assert!(html.contains("better and worse do not apply"));
+        assert!(!html.contains(">worse</td>") && !html.contains(">better</td>"));
+        assert!(!html.contains("dd class=\"good\"") && !html.contains("dd class=\"bad\""));
+    }
 }

@@ -138,6 +138,13 @@ pub(crate) fn walk(question: &Question<'_>) -> Result<Timeline, TraceError> {
     Ok(Timeline { devices, steps: steps.finish(), detected, too_many_steps })
 }
 
+/// A pause that the host caused; `None` for none.
+fn host(from: i64, to: i64) -> Option<[i64; Cause::COUNT]> {
+    let mut parts = [0; Cause::COUNT];
+    parts[Cause::HostBound.place()] = to - from;
+    (from < to).then_some(parts)
+}
+
 struct Walk {
     work: DeviceWork,
     /// The device's place among the devices.
@@ -173,8 +180,8 @@ impl Walk {
         let mut causes = None;
         let before = self.work.whole.all.end();
         if let Some(from) = before.filter(|&end| end < op.start) {
-            let (parts, host) = idle::split(from, op);
-            if let Some((thread, to)) = host {
+            let (parts, until) = idle::split(from, op);
+            if let Some((thread, to)) = until {
                 self.unlaunched(thread, from, to, unlaunched)?;
             }
             self.note_gap(Gap { from, to: op.start, parts, before: self.last_name, after: op.name });
@@ -189,9 +196,11 @@ impl Walk {
         self.work.lane.add(kernels, op.end, |step| &mut step.kernels);
         self.work.lane.add(compute, op.end, |step| &mut step.compute);
         if let (Some(region), Some(steps)) = (self.region, &mut self.work.steps) {
-            // A step's mark may begin before any work of the device.
-            let from = before.unwrap_or(region.from);
-            let between = idle::split_within(from, op, &region);
+            // A step's mark may begin before any work of the device: until then the host let it wait.
+            let between = match before {
+                Some(from) => idle::split_within(from, op, &region),
+                None => host(region.from, op.start.min(region.to)),
+            };
             if let Some(parts) = between {
                 steps.idle.add(&parts);
             }
@@ -249,9 +258,7 @@ impl Walk {
         if let (Some(region), Some(steps)) = (self.region, &mut self.work.steps) {
             let last = self.work.whole.all.end().unwrap_or(region.to);
             let (from, to) = region.of(last, region.to);
-            if from < to {
-                let mut parts = [0; Cause::COUNT];
-                parts[Cause::HostBound.place()] = to - from;
+            if let Some(parts) = host(from, to) {
                 steps.idle.add(&parts);
             }
             (steps.first, steps.last) = (Some(region.from), region.to);

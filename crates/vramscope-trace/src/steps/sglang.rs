@@ -2,7 +2,7 @@
 
 use super::{Flags, Part, StepKind, StepName};
 
-/// From `sglang.launch_server --help`, 0.4 and 0.5.
+/// As `sglang.launch_server` calls them.
 pub(super) const FLAGS: Flags = Flags {
     graphs: "launch whole graphs: remove --disable-cuda-graph, or capture the batch sizes that occur (--cuda-graph-max-bs)",
     batch: "raise the batch (--max-running-requests, more concurrent requests) so that each launch does more",

@@ -2,7 +2,7 @@
 
 use super::{Flags, Part, StepName};
 
-/// From `vllm serve --help`, 0.6 to 0.11.
+/// As `vllm serve` calls them.
 pub(super) const FLAGS: Flags = Flags {
     graphs: "launch whole graphs: remove --enforce-eager, or capture the batch sizes that occur",
     batch: "raise the batch (--max-num-seqs, more concurrent requests) so that each launch does more",

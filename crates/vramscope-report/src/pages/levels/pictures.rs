@@ -225,8 +225,8 @@ pub(in crate::pages) fn distribution(levels: &Levels<'_>, key: &str) -> Option<B
     let left = known.len() - drawn.len();
     let more = if left == 0 { String::new() } else { format!(" {left} levels between are left out.") };
     let words = format!(
-        "How many of the requests were done within a time. The document has four points of each distribution (p50, p95, p99 \
-         and the largest); the lines between them are straight, not measured. {} of 100 requests take at most {} at {} and {} \
+        "How many of the requests were done within a time. The document has these four points of each distribution and no \
+         single requests; the lines between them are straight, not measured. {} of 100 requests take at most {} at {} and {} \
          at {}.{more}",
         99,
         Unit::Milliseconds.show(known[0].1[2].0),
@@ -236,7 +236,7 @@ pub(in crate::pages) fn distribution(levels: &Levels<'_>, key: &str) -> Option<B
     );
     let svg =
         Plot { x: format!("{name}, ms"), y: "% of the requests".to_owned(), log_x: true, series, ..Plot::default() };
-    let title = format!("{name}, distribution");
+    let title = format!("{name}, four points of its distribution (p50, p95, p99, largest)");
     Some(Block::Picture(Picture { title, words, svg: svg.draw(), table: None, sparks: Vec::new() }))
 }
 
@@ -257,7 +257,7 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
     let outside: Vec<String> = (0..known.len()).filter(|place| !on_front(place)).map(name).collect();
     let mut words = format!(
         "Up is more output tokens per second, left is a shorter mean E2E; beside each point stands its level ({}). {} of {} \
-         levels are on the front: no other level is better in both.",
+         levels are on the front, the line of those than which no other is better in both.",
         levels.by.axis(),
         best.len(),
         known.len()
@@ -266,6 +266,14 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
         let shown: Vec<String> = outside.iter().take(6).cloned().collect();
         let more = if outside.len() > 6 { format!(" and {} more", outside.len() - 6) } else { String::new() };
         words.push_str(&format!(" Another level is better in both than: {}{more}.", shown.join(", ")));
+    }
+    let equal: Vec<String> =
+        equals(levels, &known).iter().take(6).map(|(a, b)| format!("{} and {}", name(*a), name(*b))).collect();
+    if !equal.is_empty() {
+        words.push_str(&format!(
+            " Equal, within 1 % or the spread of their repeats, are {}: which of them is on the front says nothing.",
+            equal.join("; ")
+        ));
     }
     let of = |name: &str, points: Vec<(f64, f64)>, shape, colour| Series {
         name: name.to_owned(),
@@ -296,6 +304,25 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
     }
     let title = "Throughput against latency".to_owned();
     Some(Block::Picture(Picture { title, words, svg: plot.draw(), table: Some(beneath(table)), sparks: Vec::new() }))
+}
+
+/// Pairs of levels next to each other in throughput that differ in both figures by less than 1 % or than their repeats do.
+fn equals(levels: &Levels<'_>, known: &[(f64, f64, f64)]) -> Vec<(usize, usize)> {
+    let spread = |place: usize, path: &str| levels.at(Some(known[place].0)).and_then(|group| group.spread(path));
+    let same = |a: usize, b: usize, path: &str, values: (f64, f64)| {
+        let near = (values.0 - values.1).abs() < 0.01 * values.0.abs().max(values.1.abs());
+        let overlap = spread(a, path).zip(spread(b, path)).is_some_and(|(a, b)| a.low <= b.high && b.low <= a.high);
+        near || overlap
+    };
+    let mut order: Vec<usize> = (0..known.len()).collect();
+    order.sort_by(|a, b| known[*a].2.total_cmp(&known[*b].2));
+    let pairs = order.windows(2).map(|pair| (pair[0].min(pair[1]), pair[0].max(pair[1])));
+    pairs
+        .filter(|(a, b)| {
+            same(*a, *b, "e2e/mean_ms", (known[*a].1, known[*b].1))
+                && same(*a, *b, "output_tokens_per_s", (known[*a].2, known[*b].2))
+        })
+        .collect()
 }
 
 /// Which points (less is better, more is better) no other point beats in both, by rising first figure.
@@ -330,7 +357,10 @@ pub(in crate::pages) fn served(levels: &Levels<'_>, table: Table) -> Option<Bloc
         words.push_str(&format!(". The KV cache was filled to at most {}", Unit::Share.show(share)));
     }
     if let Some(thrown) = most("server/preemptions") {
-        words.push_str(&format!("; at most {} requests of a level were thrown out of it", Unit::Count.show(thrown)));
+        words.push_str(&format!(
+            "; at most {} requests of a level were preempted (stopped to make room, and begun again)",
+            Unit::Count.show(thrown)
+        ));
     }
     words.push('.');
     let svg = plot(levels, "requests", vec![running, waiting], Vec::new()).draw();

@@ -24,11 +24,14 @@ impl<'d> Levels<'d> {
             By::TraceSpeed => "#speed",
             By::Number => "#level",
         };
-        let heads: Vec<&str> = [asked, "#repeat"].into_iter().chain(heads.iter().copied()).collect();
+        let heads: Vec<&str> = [asked, "#to run", "#repeat"].into_iter().chain(heads.iter().copied()).collect();
         let mut table = Table::new(caption, &heads);
         for level in &self.all {
             let repeat = if self.has_repeats() { level.at("repeat").figure(Unit::Count) } else { Cell::absent() };
-            table.row([self.asked(level), repeat].into_iter().chain(row(level)));
+            let at = level.at("asked").at(self.by.key()).number();
+            let chosen = at.is_some_and(|at| self.to_run.is_some_and(|run| at.total_cmp(&run).is_eq()));
+            let run = Cell::text(if chosen { "← this" } else { "" }).tone(Tone::Good);
+            table.row([self.asked(level), run, repeat].into_iter().chain(row(level)));
         }
         table.without_empty_columns()
     }
@@ -37,8 +40,8 @@ impl<'d> Levels<'d> {
 /// Rates and percentiles, the main table.
 pub(in crate::pages) fn percentiles(levels: &Levels<'_>) -> Table {
     let heads = [
-        "#output tokens",
-        "#requests done",
+        "#good",
+        "#tokens/s",
         "#TTFT p50",
         "#TTFT p95",
         "#TTFT p99",
@@ -48,17 +51,14 @@ pub(in crate::pages) fn percentiles(levels: &Levels<'_>) -> Table {
         "#E2E p50",
         "#E2E p95",
         "#E2E p99",
-        "#good",
     ];
-    levels.table("Throughput and latency of each level; latencies in milliseconds", &heads, |level| {
-        let mut cells = vec![
-            level.at("output_tokens_per_s").figure(Unit::PerSecond),
-            level.at("completed_per_s").figure(Unit::PerSecond),
-        ];
+    let caption = "Output tokens per second and latency of each level; latencies in milliseconds, good: requests within the bounds";
+    levels.table(caption, &heads, |level| {
+        let mut cells =
+            vec![level.path("goodput/share").figure(Unit::Share), level.at("output_tokens_per_s").figure(Unit::Plain)];
         for key in ["ttft", "tpot", "e2e"] {
             cells.extend(["p50_ms", "p95_ms", "p99_ms"].map(|quantile| level.at(key).at(quantile).figure(Unit::Plain)));
         }
-        cells.push(level.path("goodput/share").figure(Unit::Share));
         cells
     })
 }
@@ -78,7 +78,7 @@ pub(in crate::pages) fn throughput(levels: &Levels<'_>) -> Table {
 
 /// All that is known of one latency at each level.
 pub(in crate::pages) fn latency(levels: &Levels<'_>, key: &str, caption: &str) -> Table {
-    let heads = ["#mean", "#deviation", "#p50", "#p95", "#p99", "#largest", "#of"];
+    let heads = ["#mean", "#deviation", "#p50", "#p95", "#p99", "#largest", "#requests"];
     levels.table(caption, &heads, |level| {
         let of = level.at(key);
         let times = ["mean_ms", "std_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"];
@@ -98,15 +98,18 @@ pub(in crate::pages) fn requests(levels: &Levels<'_>) -> Table {
         "#late",
         "#held",
         "#unsent",
-        "#under way at the stop",
+        "#unfinished",
         "why they failed",
         "#duration",
-        "#sent per second",
+        "#sent/s",
+        "#completed/s",
         "#input tokens",
         "#output tokens",
     ];
-    levels.table(
-        "Requests by what became of them; short, late and held ones are completed or failed too",
+    let table = levels.table(
+        "Requests by what became of them. Short: the answer has fewer tokens than asked for; late: sent more than 5 ms after \
+         it was due and allowed; held: as many as allowed were in flight; unfinished: under way when the load was stopped. \
+         Short, late and held ones are completed or failed too",
         &heads,
         |level| {
             let requests = level.at("requests");
@@ -117,19 +120,50 @@ pub(in crate::pages) fn requests(levels: &Levels<'_>) -> Table {
             };
             let mut cells: Vec<Cell> =
                 ["sent", "completed", "failed", "short", "late", "held", "unsent", "stopped"].map(count).into();
-            let failures = level.at("failures").members();
-            let kinds = failures
-                .iter()
-                .filter_map(|(kind, many)| Some(format!("{}: {}", kind.replace('_', " "), many.count()?)));
-            let kinds: Vec<String> = kinds.collect();
-            cells.push(if kinds.is_empty() { Cell::absent() } else { Cell::text(kinds.join(", ")) });
+            let kinds = failures(std::slice::from_ref(level));
+            cells.push(if kinds.is_empty() { Cell::absent() } else { Cell::text(kinds) });
             cells.push(level.at("duration_s").figure(Unit::Seconds));
             cells.push(level.at("sent_per_s").figure(Unit::PerSecond));
+            cells.push(level.at("completed_per_s").figure(Unit::PerSecond));
             cells.push(level.path("tokens/input").figure(Unit::Count));
             cells.push(level.path("tokens/output").figure(Unit::Count));
             cells
         },
-    )
+    );
+    table.without_zeros(&["failed", "short", "late", "held", "unsent", "unfinished"])
+}
+
+/// Why requests failed, the most frequent kind first: `62 × 429 (too many requests), 35 × cut off`.
+pub(in crate::pages) fn failures(levels: &[Node<'_>]) -> String {
+    const MOST: usize = 6;
+    let mut kinds: Vec<(&str, u64)> = Vec::new();
+    for (kind, count) in levels.iter().flat_map(|level| level.at("failures").members()) {
+        let count = count.count().unwrap_or(0);
+        match kinds.iter_mut().find(|known| known.0 == kind) {
+            Some(known) => known.1 = known.1.saturating_add(count),
+            None => kinds.push((kind, count)),
+        }
+    }
+    kinds.retain(|(_, count)| *count > 0);
+    kinds.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let left = kinds.len().saturating_sub(MOST);
+    let mut words: Vec<String> =
+        kinds.iter().take(MOST).map(|(kind, count)| format!("{count} × {}", failure(kind))).collect();
+    if left > 0 {
+        words.push(format!("{left} other kinds"));
+    }
+    words.join(", ")
+}
+
+/// A kind of failure in words.
+fn failure(kind: &str) -> String {
+    match kind {
+        "status_429" => "429 (too many requests)".to_owned(),
+        "status_503" => "503 (not available)".to_owned(),
+        "status_500" => "500 (an error of the server)".to_owned(),
+        "cut" => "cut off before the answer's end".to_owned(),
+        other => crate::pages::figure::brief(&other.replace('_', " ")),
+    }
 }
 
 /// What the engine said of itself meanwhile; `None` where it has no metrics.
@@ -137,9 +171,9 @@ pub(in crate::pages) fn server(levels: &Levels<'_>) -> Option<Table> {
     levels.all.iter().any(|level| level.at("server").is_there()).then(|| {
         let heads = [
             "#running, mean",
-            "#most",
+            "#running, most",
             "#waiting, mean",
-            "#most",
+            "#waiting, most",
             "#KV cache, most",
             "#preemptions",
             "#prefix tokens looked up",
@@ -196,13 +230,15 @@ pub(in crate::pages) fn client(levels: &Levels<'_>) -> Table {
         "is the limit",
         "#on a CPU",
         "#CPU time",
-        "#loop late, p99",
-        "#read after, p50",
-        "#p99",
+        "#loop delayed, p99",
+        "#read late, p50",
+        "#read late, p99",
         "#sent late, p99",
-        "times are those of",
+        "arrival is when",
     ];
-    levels.table("Whether figures may be the client's rather than the server's", &heads, |level| {
+    let caption = "Whether figures may be the client's rather than the server's. Loop delayed: how late the client turned to \
+                   what was ready; read late: from a chunk's arrival until the client read it; sent late: after it was due";
+    levels.table(caption, &heads, |level| {
         let client = level.at("client");
         let limit = if client.at("is_the_limit").is_true() {
             Cell::text("yes").tone(Tone::Bad)
@@ -217,7 +253,11 @@ pub(in crate::pages) fn client(levels: &Levels<'_>) -> Table {
             client.at("read_after_p50_ms").figure(Unit::Milliseconds),
             client.at("read_after_p99_ms").figure(Unit::Milliseconds),
             client.path("lateness/p99_ms").figure(Unit::Milliseconds),
-            client.at("chunk_times").cell(),
+            match client.at("chunk_times").text() {
+                Some("packet" | "packets") => Cell::text("its packet came"),
+                Some("read" | "reads") => Cell::text("the client read it"),
+                _ => client.at("chunk_times").cell(),
+            },
         ]
     })
 }
@@ -278,7 +318,21 @@ pub(in crate::pages) fn findings(root: &Node<'_>, levels: &Levels<'_>) -> Vec<Fi
     let mut list = |of: &Node<'_>, at: Option<String>| {
         for finding in of.at("findings").items() {
             let weight = if finding.at("severity").text() == Some("warning") { Weight::Warning } else { Weight::Note };
-            say(weight, finding.at("code").text(), finding.at("message").text().unwrap_or("no word"), at.clone());
+            let code = finding.at("code").text();
+            // Its message has the first failure alone; all kinds are said before, and stand in the table.
+            let kinds =
+                if code == Some("requests_failed") { failures(std::slice::from_ref(of)) } else { String::new() };
+            if kinds.is_empty() {
+                say(weight, code, finding.at("message").text().unwrap_or("no word"), at.clone());
+            } else {
+                let count = |key: &str| of.at("requests").at(key).figure(Unit::Count).text;
+                let text = format!(
+                    "{} of {} requests failed: {kinds}. No latency is of them.",
+                    count("failed"),
+                    count("sent")
+                );
+                say(weight, code, &text, at.clone());
+            }
         }
     };
     list(root, None);

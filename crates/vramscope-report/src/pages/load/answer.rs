@@ -1,16 +1,19 @@
 //! Which level to run, from what the document says, and in words where it says nothing.
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Tone};
 use crate::node::Node;
 use crate::page::{Block, Finding, Weight};
 use crate::pages::figure::{derived, listed};
-use crate::pages::levels::{By, Group, Levels};
+use crate::pages::levels::{self, By, Group, Levels, MOST_FAILED};
 use crate::unit::{Unit, digits};
 
 /// What a search asks of a level unless somebody says otherwise (`--slo-share`).
 const USUAL_SHARE: f64 = 0.99;
 /// Throughput within this of the highest counts as the highest, as in the search.
 const AS_GOOD: f64 = 0.95;
+/// Of shorter or smaller measurements the high percentiles are few requests.
+const SHORTEST: f64 = 5.0;
+const FEWEST: u64 = 100;
 
 /// The bounds of `ttft=500ms,tpot=50ms`, in milliseconds; what is not understood is left out.
 pub(super) fn bounds(slo: Option<&str>) -> Vec<(String, f64)> {
@@ -33,7 +36,7 @@ pub(super) fn bounds(slo: Option<&str>) -> Vec<(String, f64)> {
 }
 
 /// First what speaks against the whole, then the figures, then the sentence.
-pub(super) fn blocks(root: &Node<'_>, levels: &Levels<'_>) -> Vec<Block> {
+pub(super) fn blocks(root: &Node<'_>, levels: &mut Levels<'_>) -> Vec<Block> {
     let mut blocks = Vec::new();
     let first = doubts(root, levels);
     if !first.is_empty() {
@@ -45,6 +48,8 @@ pub(super) fn blocks(root: &Node<'_>, levels: &Levels<'_>) -> Vec<Block> {
     }
     let (group, sentences) = advice(root, levels);
     let headline = headline(root, levels, group);
+    let holds = root.path("search/holds").number().filter(|_| root.path("workload/slo").is_there());
+    levels.to_run = holds.or(group.map(|group| group.at));
     if !headline.is_empty() {
         blocks.push(Block::Headline(headline));
     }
@@ -61,10 +66,14 @@ fn doubts(root: &Node<'_>, levels: &Levels<'_>) -> Vec<Finding> {
     }
     let sum = |path: &str| levels.groups.iter().map(|group| group.sum(path)).fold(0, u64::saturating_add);
     let (sent, failed, unsent) = (sum("requests/sent"), sum("requests/failed"), sum("requests/unsent"));
-    if failed > 0 || unsent > 0 {
-        let text = format!(
-            "{failed} of {sent} requests failed, and {unsent} were not sent. Latencies are of those that were answered."
-        );
+    if failed > 0 {
+        let kinds = levels::failures(&levels.all);
+        let why = if kinds.is_empty() { String::new() } else { format!(": {kinds}") };
+        let text = format!("{failed} of {sent} requests failed{why}. Latencies are of those that were answered.");
+        all.push(Finding { advice: Some(mend(&levels.all)), ..finding(Weight::Error, text) });
+    }
+    if unsent > 0 {
+        let text = format!("{} were not sent: the server went away, or the load was stopped.", many(unsent));
         all.push(finding(Weight::Error, text));
     }
     let limited = |level: &&Node<'_>| level.path("client/is_the_limit").is_true();
@@ -74,6 +83,50 @@ fn doubts(root: &Node<'_>, levels: &Levels<'_>) -> Vec<Finding> {
         all.push(finding(Weight::Warning, text));
     }
     all
+}
+
+fn many(count: u64) -> String {
+    if count == 1 { "1 request".to_owned() } else { format!("{count} requests") }
+}
+
+/// What to do about requests that failed.
+fn mend(levels: &[Node<'_>]) -> String {
+    let met = |kinds: &[&str]| {
+        let mut members = levels.iter().flat_map(|level| level.at("failures").members());
+        members.any(|(kind, count)| kinds.contains(&kind) && count.count() > Some(0))
+    };
+    let mut words = Vec::new();
+    if met(&["status_429", "status_503"]) {
+        words.push("The server refuses requests: lower the rate, or raise the server's limit of requests.");
+    }
+    if met(&["cut", "stalled", "connect_timed_out"]) {
+        words.push("Connections ended before their answers did: the server's log, and time-outs on the way, tell why.");
+    }
+    if words.is_empty() {
+        words.push("Lower the level until none fails, and look for the reason in the server's log.");
+    }
+    words.join(" ")
+}
+
+/// That percentiles of few requests are those of a handful.
+pub(super) fn thin(levels: &Levels<'_>) -> Option<Finding> {
+    let few = |level: &&Node<'_>| {
+        level.at("duration_s").number().is_some_and(|s| s < SHORTEST)
+            || level.path("requests/completed").count().is_some_and(|n| n < FEWEST)
+    };
+    let thin = levels.all.iter().filter(few).count();
+    let which = match thin {
+        0 => return None,
+        all if all == levels.all.len() => "Every measurement".to_owned(),
+        1 => "1 measurement".to_owned(),
+        some => format!("{some} of {} measurements", levels.all.len()),
+    };
+    let text = format!(
+        "{which} took less than {SHORTEST} s or has fewer than {FEWEST} answered requests: p99 there is that of the slowest one \
+         or two, and may be another one next time."
+    );
+    let advice = Some("Send more requests at each level for a p99 that holds.".to_owned());
+    Some(Finding { weight: Weight::Note, text, advice, code: None })
 }
 
 /// The level to run with why, or why none can be named.
@@ -104,9 +157,16 @@ fn advice<'a, 'd>(root: &Node<'_>, levels: &'a Levels<'d>) -> (Option<&'a Group<
         said.push(words);
     }
     let knee = search.at("knee").number();
+    if levels.groups.iter().all(Group::fails) {
+        said.push(format!(
+            "At every level more than {} of the requests failed, so none of them is named as the one to run.",
+            Unit::Share.show(MOST_FAILED)
+        ));
+        return (None, said);
+    }
     match knee {
         Some(at) => said.push(format!("The knee, where throughput is the most for its latency, is at {}.", name(at))),
-        None => said.extend(worked_out(levels).map(|(best, words)| {
+        None => said.extend(worked_out(levels, search.is_there()).map(|(best, words)| {
             group = group.or(Some(best));
             words
         })),
@@ -124,7 +184,7 @@ pub(super) fn named(root: &Node<'_>, levels: &Levels<'_>) -> Vec<(Option<f64>, &
     let search = root.at("search");
     let slo = root.path("workload/slo").text();
     let knee = search.at("knee").number();
-    let best = worked_out(levels).filter(|_| knee.is_none()).map(|(group, _)| group.at);
+    let best = worked_out(levels, false).filter(|_| knee.is_none()).map(|(group, _)| group.at);
     let holds = search.at("holds").number();
     let searched = search.is_there();
     let held = slo.filter(|_| !searched).and_then(|slo| held(levels, slo).0).map(|group| group.at);
@@ -140,7 +200,11 @@ pub(super) fn named(root: &Node<'_>, levels: &Levels<'_>) -> Vec<(Option<f64>, &
 fn held<'a, 'd>(levels: &'a Levels<'d>, slo: &str) -> (Option<&'a Group<'d>>, String) {
     let known: Vec<(&Group<'d>, f64)> =
         levels.groups.iter().filter_map(|group| Some((group, group.good_share()?))).collect();
-    let best = known.iter().take_while(|(_, share)| *share >= USUAL_SHARE).last().map(|(group, _)| *group);
+    let best = known
+        .iter()
+        .take_while(|(group, share)| *share >= USUAL_SHARE && !group.fails())
+        .last()
+        .map(|(group, _)| *group);
     let none = "The levels were given rather than searched for (--sweep), so the document names none.";
     let words = match best {
         Some(group) => {
@@ -168,7 +232,7 @@ fn held<'a, 'd>(levels: &'a Levels<'d>, slo: &str) -> (Option<&'a Group<'d>>, St
 }
 
 /// Without a knee in the document: the level with the most throughput over latency, of at least three.
-fn worked_out<'a, 'd>(levels: &'a Levels<'d>) -> Option<(&'a Group<'d>, String)> {
+fn worked_out<'a, 'd>(levels: &'a Levels<'d>, searched: bool) -> Option<(&'a Group<'d>, String)> {
     let power = |group: &Group<'d>| {
         let latency = group.mean("e2e/mean_ms").filter(|latency| *latency > 0.0)?;
         Some(group.mean("output_tokens_per_s")? / latency)
@@ -179,8 +243,9 @@ fn worked_out<'a, 'd>(levels: &'a Levels<'d>) -> Option<(&'a Group<'d>, String)>
     let best = levels.most(power)?;
     let last = levels.groups.last().is_some_and(|last| last.at.total_cmp(&best.at).is_eq());
     let open = if last { " It is the highest that was measured: a higher one may be better." } else { "" };
+    let none = if searched { "No knee was found." } else { "No knee was looked for (levels were given)." };
     let words = format!(
-        "The document names no knee. Of the levels measured, {} has the most output tokens per second for its mean latency \
+        "{none} Of the levels measured, {} has the most output tokens per second for its mean latency \
          (worked out here from the table).{open}",
         levels.by.name(best.at)
     );
@@ -223,6 +288,13 @@ fn headline(root: &Node<'_>, levels: &Levels<'_>, group: Option<&Group<'_>>) -> 
     let search = root.at("search");
     let unit = if levels.by == By::Concurrency { Unit::Count } else { Unit::PerSecond };
     let mut all: Vec<(String, Cell)> = Vec::new();
+    let sum = |path: &str| levels.groups.iter().map(|group| group.sum(path)).fold(0, u64::saturating_add);
+    let (sent, failed) = (sum("requests/sent"), sum("requests/failed"));
+    if failed > 0 && sent > 0 {
+        #[expect(clippy::cast_precision_loss, reason = "counts of requests")]
+        let share = failed as f64 / sent as f64;
+        all.push(("requests failed, of all".to_owned(), Cell::text(Unit::Share.show(share)).tone(Tone::Bad)));
+    }
     let level = |key: &str| search.at(key).figure(unit);
     let what = levels.by.axis();
     if root.path("workload/slo").is_there() {
@@ -234,7 +306,7 @@ fn headline(root: &Node<'_>, levels: &Levels<'_>, group: Option<&Group<'_>>) -> 
         let name = format!("most output tokens, at {}", levels.by.name(most.at));
         all.push((name, most.cell("output_tokens_per_s", Unit::PerSecond)));
     }
-    if let Some(group) = group.or_else(|| levels.groups.first()) {
+    if let Some(group) = group.or_else(|| levels.groups.first().filter(|group| !group.fails())) {
         let at = levels.by.name(group.at);
         let mut of =
             |what: &str, path: &str, unit: Unit| all.push((format!("{what}, at {at}"), group.cell(path, unit)));

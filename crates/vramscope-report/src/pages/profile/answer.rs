@@ -70,8 +70,10 @@ fn headline(run: &Run<'_>) -> Vec<(String, Cell)> {
     figures.extend(least_free(run));
     figures.push(("Time of the peak".to_owned(), peak.figure(Unit::Nanoseconds)));
     figures.push(("Phase of the peak".to_owned(), phase.map_or_else(Cell::absent, |phase| phase.at("phase").cell())));
-    figures
-        .push(("Tokens each second".to_owned(), run.root.path("latency_stats/tokens_per_second").figure(Unit::Plain)));
+    figures.push((
+        "Output tokens each second".to_owned(),
+        run.root.path("latency_stats/tokens_per_second").figure(Unit::Plain),
+    ));
     figures.push(("The run is".to_owned(), run.status()));
     figures.retain(|(_, cell)| !cell.is_absent());
     figures

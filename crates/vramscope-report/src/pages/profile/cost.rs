@@ -32,7 +32,7 @@ pub(super) fn section(run: &Run<'_>) -> Option<Section> {
 fn headline(run: &Run<'_>) -> Vec<(String, Cell)> {
     let at = |path: &str, unit: Unit| run.root.path(path).figure(unit);
     let figures = [
-        ("Tokens each second", at("latency_stats/tokens_per_second", Unit::Plain)),
+        ("Output tokens each second", at("latency_stats/tokens_per_second", Unit::Plain)),
         ("Requests each second", at("latency_stats/requests_per_second", Unit::Plain)),
         ("An iteration takes (median)", at("latency_stats/median_latency_ms", Unit::Milliseconds)),
         ("First token after (median)", at("served_stats/time_to_first_token/median_ms", Unit::Milliseconds)),

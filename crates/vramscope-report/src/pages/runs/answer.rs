@@ -1,6 +1,7 @@
 //! What the runs say in a few words: how far they are, which is the best, and which batch size to run.
 
 use super::Runs;
+use super::series::Line;
 use crate::cell::Cell;
 use crate::node::Node;
 use crate::page::{Block, Finding, Weight};
@@ -12,10 +13,12 @@ use crate::unit::{Unit, digits};
 const MOST_SERIES: usize = 4;
 /// More findings of one kind are counted, not listed.
 const MOST_FINDINGS: usize = 20;
+/// Figures that differ by less are equal.
+const SAME: f64 = 0.01;
 /// So many runs are named where something is said of several.
 const MOST_NAMES: usize = 5;
 
-pub(super) fn blocks(runs: &Runs<'_>, series: &[Node<'_>]) -> Vec<Block> {
+pub(super) fn blocks(runs: &Runs<'_>, series: &[Line<'_>]) -> Vec<Block> {
     if runs.all.is_empty() {
         return vec![Block::Text("There is no run yet.".to_owned())];
     }
@@ -28,9 +31,14 @@ pub(super) fn blocks(runs: &Runs<'_>, series: &[Node<'_>]) -> Vec<Block> {
     let mut best = |figure: &str, words: &str, higher: bool| {
         let known = runs.all.iter().filter_map(|run| Some((Runs::figure(run, figure)?, run)));
         let order = |a: &(f64, &Node<'_>), b: &(f64, &Node<'_>)| a.0.total_cmp(&b.0);
-        let run = if higher { known.max_by(order) } else { known.min_by(order) }.map(|(_, run)| run)?;
+        let known: Vec<(f64, &Node<'_>)> = known.collect();
+        let (low, high) = (known.iter().copied().min_by(order)?, known.iter().copied().max_by(order)?);
+        let run = if higher { high.1 } else { low.1 };
+        // Who is first among equals says nothing.
+        let same = known.len() > 1 && high.0 - low.0 <= high.0.abs() * SAME;
+        let whose = if same { "all runs equal, to 1 %".to_owned() } else { runs.name(run) };
         headline.push((
-            format!("{words}: {}", runs.name(run)),
+            format!("{words}: {whose}"),
             run.at("figures").at(figure).figure(unit(figure).unwrap_or(Unit::Plain)),
         ));
         Some(())
@@ -64,8 +72,9 @@ fn progress(runs: &Runs<'_>) -> Option<Block> {
 }
 
 /// Which batch size to run, as far as runs differ in it alone.
-fn batch_size(series: &[Node<'_>], any_throughput: bool) -> Vec<Block> {
-    let its: Vec<&Node<'_>> = series.iter().filter(|one| one.at("axis").text() == Some("batch_size")).collect();
+fn batch_size(series: &[Line<'_>], any_throughput: bool) -> Vec<Block> {
+    let its: Vec<&Line<'_>> =
+        series.iter().filter(|one| one.axis() == Some("batch_size") && !one.points.is_empty()).collect();
     if its.is_empty() {
         let words = if any_throughput {
             "No two measured runs differ in the batch size alone, so they do not say which one to run. The most tokens per \
@@ -83,13 +92,13 @@ fn batch_size(series: &[Node<'_>], any_throughput: bool) -> Vec<Block> {
         let left = its.len() - MOST_SERIES;
         blocks.push(Block::Text(format!("{left} more series by batch size are in the pictures below.")));
     }
+    blocks.extend(super::series::left_out(&its, "batch size").map(Block::Text));
     blocks
 }
 
-fn of_series(series: &Node<'_>, name: &str) -> String {
+fn of_series(series: &Line<'_>, name: &str) -> String {
     let known: Vec<(f64, f64, Option<f64>)> = series
-        .at("points")
-        .items()
+        .points
         .iter()
         .filter_map(|point| {
             let rate = point.at("tokens_per_second").number()?;
@@ -104,7 +113,7 @@ fn of_series(series: &Node<'_>, name: &str) -> String {
     if known.len() < 2 {
         return format!("{with}throughput is known at batch size {} alone.", digits(first.0));
     }
-    let pays = series.at("slows_at").number().map(|slows| {
+    let pays = series.slows_at().map(|slows| {
         let before = known.iter().rfind(|one| one.0 < slows);
         let before = before.map_or_else(String::new, |one| {
             let latency =
@@ -126,7 +135,8 @@ fn of_series(series: &Node<'_>, name: &str) -> String {
     let end = match pays {
         Some(pays) => format!(" {pays}"),
         None if most.0 >= last.0 => {
-            " Throughput still keeps up at the largest batch size: a larger one may be better.".to_owned()
+            " Throughput still keeps up at the largest batch size with a finished run: a larger one may be better."
+                .to_owned()
         }
         None => String::new(),
     };

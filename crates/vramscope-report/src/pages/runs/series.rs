@@ -1,5 +1,7 @@
 //! What an axis of a sweep does while everything else stays as it is, and the front of throughput and latency.
 
+use std::collections::BTreeMap;
+
 use super::Runs;
 use crate::cell::Cell;
 use crate::node::Node;
@@ -17,6 +19,8 @@ const MOST_NAMED: usize = 12;
 const FAR_APART: f64 = 30.0;
 /// Figures that differ by less need no picture.
 const SAME: f64 = 0.01;
+/// A series slows where less than this part of the added load became throughput.
+const HALF: f64 = 0.5;
 /// What is drawn over an axis: its key, its words, its unit.
 const FIGURES: [(&str, &str, Unit); 3] = [
     ("tokens_per_second", "tokens per second", Unit::PerSecond),
@@ -24,13 +28,90 @@ const FIGURES: [(&str, &str, Unit); 3] = [
     ("peak_bytes", "memory at the peak", Unit::Memory),
 ];
 
+/// A series with the points of which some run is done.
+pub(super) struct Line<'d> {
+    series: Node<'d>,
+    pub(super) points: Vec<Node<'d>>,
+    /// The values of points that are left out.
+    left: Vec<f64>,
+}
+
+impl<'d> Line<'d> {
+    /// The series of a document. A point none of whose runs is done says nothing: it is left out.
+    pub(super) fn all(runs: &Runs<'d>, root: &Node<'d>) -> Vec<Self> {
+        let known: Vec<(bool, BTreeMap<&'d str, String>)> = (runs.all.iter())
+            .map(|run| {
+                let settings = run.at("settings").members();
+                let settings = settings.iter().filter_map(|(name, value)| Some((*name, value.words()?))).collect();
+                (Runs::is_measured(run), settings)
+            })
+            .collect();
+        let open = known.iter().any(|(measured, _)| !measured);
+        let line = |series: Node<'d>| {
+            let (axis, fixed) = (series.at("axis").text().unwrap_or(""), series.at("fixed").members());
+            let fixed: Vec<(&str, String)> =
+                fixed.iter().filter_map(|(name, value)| Some((*name, value.words()?))).collect();
+            let has_fixed =
+                |settings: &BTreeMap<&str, String>| fixed.iter().all(|(name, value)| settings.get(name) == Some(value));
+            let values: BTreeMap<&str, bool> = (known.iter().filter(|_| open))
+                .filter(|(_, settings)| has_fixed(settings))
+                .filter_map(|(measured, settings)| Some((settings.get(axis)?.as_str(), *measured)))
+                .fold(BTreeMap::new(), |mut values, (value, measured)| {
+                    *values.entry(value).or_default() |= measured;
+                    values
+                });
+            // Of a series none of whose runs is listed nothing can be told.
+            let is_done = |point: &Node<'d>| {
+                let value = point.at("value").words().unwrap_or_default();
+                values.is_empty() || values.get(value.as_str()) == Some(&true)
+            };
+            let (points, left): (Vec<Node<'d>>, Vec<Node<'d>>) =
+                series.at("points").items().into_iter().partition(is_done);
+            let left = left.iter().filter_map(|point| point.at("value").number()).collect();
+            Self { series, points, left }
+        };
+        root.at("series").items().into_iter().map(line).collect()
+    }
+
+    pub(super) fn axis(&self) -> Option<&'d str> {
+        self.series.at("axis").text()
+    }
+
+    /// Where it stops to keep up: as the document says, or where points are left out, by the same rule over the rest.
+    pub(super) fn slows_at(&self) -> Option<f64> {
+        let at = self.series.at("slows_at").number()?;
+        if self.left.is_empty() {
+            return Some(at);
+        }
+        let known: Vec<(f64, f64)> = (self.points.iter())
+            .filter_map(|point| Some((point.at("value").number()?, point.at("tokens_per_second").number()?)))
+            .collect();
+        let slows = |pair: &&[(f64, f64)]| {
+            let (gained, added) = (pair[1].1 / pair[0].1 - 1.0, pair[1].0 / pair[0].0 - 1.0);
+            gained < HALF * added
+        };
+        known.windows(2).find(slows).map(|pair| pair[1].0)
+    }
+}
+
+/// What of series is left out, in words.
+pub(super) fn left_out(lines: &[&Line<'_>], words: &str) -> Option<String> {
+    let mut values: Vec<f64> = lines.iter().flat_map(|line| line.left.iter().copied()).collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    let shown: Vec<String> = values.iter().take(MOST_NAMED).map(|value| digits(*value)).collect();
+    (!shown.is_empty()).then(|| {
+        format!("Points without a run that is done are left out: at {words} {}.", crate::pages::figure::listed(&shown))
+    })
+}
+
 /// What tells each series from the others of its axis: the settings in which they differ.
-pub(super) fn names(series: &[&Node<'_>]) -> Vec<String> {
+pub(super) fn names(series: &[&Line<'_>]) -> Vec<String> {
     let of = |one: &Node<'_>| -> Vec<(String, String)> {
         let members = one.at("fixed").members();
         members.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.words()?))).collect()
     };
-    let all: Vec<Vec<(String, String)>> = series.iter().map(|one| of(one)).collect();
+    let all: Vec<Vec<(String, String)>> = series.iter().map(|one| of(&one.series)).collect();
     let differs = |setting: &(String, String)| all.iter().any(|other| !other.contains(setting));
     all.iter()
         .map(|fixed| {
@@ -56,10 +137,9 @@ fn short(name: &str) -> String {
 }
 
 /// Places of series, that with the most throughput first: it is told of, and coloured.
-pub(super) fn order(series: &[&Node<'_>]) -> Vec<usize> {
-    let most = |one: &Node<'_>| {
-        let points = one.at("points").items();
-        points.iter().filter_map(|point| point.at("tokens_per_second").number()).fold(0.0, f64::max)
+pub(super) fn order(series: &[&Line<'_>]) -> Vec<usize> {
+    let most = |one: &Line<'_>| {
+        one.points.iter().filter_map(|point| point.at("tokens_per_second").number()).fold(0.0, f64::max)
     };
     let most: Vec<f64> = series.iter().map(|one| most(one)).collect();
     let mut order: Vec<usize> = (0..series.len()).collect();
@@ -68,12 +148,12 @@ pub(super) fn order(series: &[&Node<'_>]) -> Vec<usize> {
 }
 
 /// The series of an axis: throughput, latency and memory over its values.
-pub(super) fn pictures(series: &[Node<'_>], axis: &str, words: &str) -> Vec<Block> {
-    let its: Vec<&Node<'_>> = series.iter().filter(|one| one.at("axis").text() == Some(axis)).collect();
+pub(super) fn pictures(series: &[Line<'_>], axis: &str, words: &str) -> Vec<Block> {
+    let its: Vec<&Line<'_>> = series.iter().filter(|one| one.axis() == Some(axis) && !one.points.is_empty()).collect();
     let names = names(&its);
     let order = order(&its);
     let mut table = Some(table(&its, &names, words));
-    let mut blocks = Vec::new();
+    let mut blocks: Vec<Block> = Vec::new();
     for figure in FIGURES {
         if let Some(same) = same(&its, words, figure) {
             blocks.push(Block::Text(same));
@@ -88,12 +168,15 @@ pub(super) fn pictures(series: &[Node<'_>], axis: &str, words: &str) -> Vec<Bloc
             blocks.push(Block::Picture(picture));
         }
     }
+    if !blocks.is_empty() {
+        blocks.extend(left_out(&its, words).map(Block::Text));
+    }
     blocks
 }
 
 /// What is said instead of a picture of level lines.
-fn same(its: &[&Node<'_>], words: &str, (key, what, unit): (&str, &str, Unit)) -> Option<String> {
-    let values = || its.iter().flat_map(|one| one.at("points").items()).filter_map(|point| point.at(key).number());
+fn same(its: &[&Line<'_>], words: &str, (key, what, unit): (&str, &str, Unit)) -> Option<String> {
+    let values = || its.iter().flat_map(|one| &one.points).filter_map(|point| point.at(key).number());
     let (low, high) = values().fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
     let same = values().count() > 1 && low > 0.0 && high - low <= high * SAME;
     let range = if low < high { format!("{} to {}", unit.show(low), unit.show(high)) } else { unit.show(low) };
@@ -101,15 +184,15 @@ fn same(its: &[&Node<'_>], words: &str, (key, what, unit): (&str, &str, Unit)) -
 }
 
 fn picture(
-    its: &[&Node<'_>],
+    its: &[&Line<'_>],
     names: &[String],
     order: &[usize],
     words: &str,
     (key, what, unit): (&str, &str, Unit),
 ) -> Option<Picture> {
-    let points = |one: &Node<'_>| -> Vec<(f64, f64)> {
+    let points = |one: &Line<'_>| -> Vec<(f64, f64)> {
         let point = |point: &Node<'_>| Some((point.at("value").number()?, unit.scaled(point.at(key).number()?)));
-        one.at("points").items().iter().filter_map(point).collect()
+        one.points.iter().filter_map(point).collect()
     };
     let known: Vec<(usize, Vec<(f64, f64)>)> =
         order.iter().map(|place| (*place, points(its[*place]))).filter(|(_, points)| points.len() > 1).collect();
@@ -141,14 +224,39 @@ fn picture(
         value(to.1),
         digits(to.0)
     );
-    let slows = its[*best].at("slows_at").number().filter(|_| key == "tokens_per_second");
     let mut marks = Vec::new();
-    if let Some(at) = slows {
-        sentence.push_str(&format!(
-            " From {} on it does not keep up: less than half of the added load becomes tokens.",
-            digits(at)
-        ));
-        marks.push(Mark::X(at, "does not keep up".to_owned()));
+    if key == "tokens_per_second" {
+        let mut slow = Vec::new();
+        let mut at_value: Vec<(f64, Vec<String>)> = Vec::new();
+        for (place, _) in known.iter().take(MOST_COLOURED) {
+            let Some(at) = its[*place].slows_at() else { continue };
+            let name = if names[*place].is_empty() { String::new() } else { format!(" ({})", names[*place]) };
+            slow.push(format!("{}{name}", digits(at)));
+            match at_value.iter_mut().find(|one| one.0.total_cmp(&at).is_eq()) {
+                Some(one) => one.1.push(names[*place].clone()),
+                None => at_value.push((at, vec![names[*place].clone()])),
+            }
+        }
+        // One rule for the series that slow at the same value, with their names.
+        marks.extend(at_value.into_iter().map(|(at, mut names)| {
+            names.retain(|name| !name.is_empty());
+            let whose = match names.as_slice() {
+                [] => String::new(),
+                [one] => format!(": {one}"),
+                several => format!(": {} series", several.len()),
+            };
+            Mark::X(at, crate::pages::figure::brief(&format!("slows{whose}")))
+        }));
+        if !slow.is_empty() {
+            sentence.push_str(&format!(
+                " Marked \"slows\" is from where on less than half of the added load becomes tokens: {}.",
+                crate::pages::figure::listed(&slow)
+            ));
+        }
+        let even = known.iter().filter(|(place, _)| its[*place].slows_at().is_none()).count();
+        if even > 0 && !slow.is_empty() {
+            sentence.push_str(&format!(" {even} of {} series still keep up at their last point.", known.len()));
+        }
     }
     let sparks = known
         .iter()
@@ -176,7 +284,7 @@ fn capital(words: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-fn table(its: &[&Node<'_>], names: &[String], words: &str) -> Table {
+fn table(its: &[&Line<'_>], names: &[String], words: &str) -> Table {
     let value = format!("#{words}");
     let heads = [
         "series",
@@ -190,7 +298,7 @@ fn table(its: &[&Node<'_>], names: &[String], words: &str) -> Table {
     ];
     let mut table = Table::new(format!("Means over the runs at each {words}"), &heads);
     for (one, name) in its.iter().zip(names) {
-        for point in one.at("points").items() {
+        for point in &one.points {
             table.row([
                 Cell::text(if name.is_empty() { "all runs" } else { name }),
                 point.at("value").figure(Unit::Count),
@@ -228,15 +336,24 @@ pub(super) fn front(runs: &Runs<'_>) -> Option<Block> {
     ];
     let name = |place: &usize| runs.name(known[*place].0);
     let named: Vec<String> = best.iter().take(MOST_NAMED).map(name).collect();
+    let near = |a: f64, b: f64| (a - b).abs() < SAME * a.abs().max(b.abs());
+    let equal = (best.windows(2).map(|pair| (points[pair[0]], points[pair[1]])))
+        .filter(|(a, b)| near(a.0, b.0) && near(a.1, b.1))
+        .count();
     let more = if best.len() > MOST_NAMED { format!(" and {} more", best.len() - MOST_NAMED) } else { String::new() };
     let words = format!(
-        "Up is more tokens per second, left is a lower mean latency. {} of {} measured runs {} on the front: no other is better \
-         in both. From the lowest latency on: {}{more}. Runs of different models or lengths do not do the same work: compare \
+        "Up is more tokens per second, left is a lower mean latency. {} of {} measured runs {} on the front, the line of those \
+         than which no other is better in both. From the lowest latency on: {}{more}.{} Runs of different models or lengths do not do the same work: compare \
          those that do.",
         best.len(),
         known.len(),
         if best.len() == 1 { "is" } else { "are" },
-        named.join(", ")
+        named.join(", "),
+        if equal == 0 {
+            String::new()
+        } else {
+            format!(" {equal} of them differ from the one before by less than 1 % in both: these are equal.")
+        }
     );
     let marks = best.iter().take(MOST_NAMED).map(|place| {
         let label: String = name(place).chars().take(24).collect();

@@ -230,3 +230,17 @@ fn large_lists_make_no_large_page() {
     assert!(self::html(&value).len() < 200_000);
     assert!(self::html(&value).contains("99,850 kernels") || self::html(&value).contains("99850 kernels"));
 }
+
+#[test]
+fn the_verdict_says_over_what_it_is_judged_and_has_a_bar_of_it() {
+    let mut value = trace("name");
+    value["verdict"]["evidence"][0]["share"] = json!(0.6);
+    let text = html(&value);
+    assert!(text.contains("<dt>GPU busy, within the steps</dt>") && text.contains("over these the verdict is judged"));
+    assert!(text.contains(", steps</text>") && text.contains(", all</text>"));
+    value["verdict"]["within_steps"] = json!(false);
+    assert!(html(&value).contains("<dt>GPU busy, over all its work</dt>"));
+    let share = json!({"name": "linked", "share": 0.25, "threshold": 0.5, "reached": false, "meaning": "m"});
+    value["verdict"]["evidence"].as_array_mut().unwrap().push(share);
+    assert!(html(&value).contains("The launch of 25 % of the kernels is in the trace"));
+}
