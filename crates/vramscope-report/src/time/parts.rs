@@ -43,6 +43,8 @@ pub(crate) struct Stack {
     pub(crate) until_ns: Option<u64>,
     /// All parts but activations, which come and go.
     pub(crate) whole: f64,
+    /// Parts of the breakdown of which no evidence says when they came to be.
+    pub(crate) unplaced: Vec<&'static str>,
 }
 
 /// The colour of what no part explains.
@@ -106,6 +108,8 @@ impl Stack {
             if let Some(from_ns) = moments.of(kind).filter(|_| bytes > 0.0) {
                 let grows = *growth == Growth::Grows;
                 stack.parts.push(Part { name, colour: *colour, bytes, from_ns, grows });
+            } else if bytes > 0.0 {
+                stack.unplaced.push(name);
             }
         }
         stack.slack = breakdown.at("residual_bytes").number().map_or(0.0, |residual| (-residual).max(0.0));
