@@ -67,7 +67,7 @@ pub(crate) fn holds(documents: &[Document]) -> usize {
     for text in ["<img", "<b onclick", "\u{202e}", "</script><script>alert"] {
         assert!(!html.contains(text) && !markdown.contains(text), "{text}");
     }
-    assert_eq!(html.matches("<script>").count(), html.matches("</script>").count());
+    assert_eq!(html.matches("<script").count(), html.matches("</script>").count());
     figures
 }
 

@@ -185,7 +185,10 @@
         const range = unit === "°C" ? tens(smallest, largest) : [0, Math.max(top ?? 0, largest * 1.08) || 1];
         const holder = title(unit ? `${name}, ${unit}` : name, lines);
         charts.push(chart(holder, last ? 104 : 70, 4, lines.map(([, , tint]) => line(tint)), [ownX, ...all], range, last, false));
-        lines.forEach(([, words], one) => reading.rows.push([words ? `${name} (${words})` : name, unit, ownX, all[one]]));
+        lines.forEach(([, words], one) => {
+          const said = !words ? name : name.endsWith(")") ? `${name.slice(0, -1)}, ${words})` : `${name} (${words})`;
+          reading.rows.push([said, unit, ownX, all[one]]);
+        });
       });
 
       const entry = (name, tint) => {
@@ -377,7 +380,7 @@
         const rest = reading.memory[here] - below;
         if (reading.names.length && rest > 0.005) parts.push(`not attributed ${digits(rest)}`);
         words.push(`memory in use ${digits(reading.memory[here])} GiB${parts.length ? ` = ${parts.join(" + ")}` : ""}`);
-      }
+      } else if (track.place === 0 && data.several) words.push("the total is not known: not all GPUs were read here");
       for (const [name, unit, x, values] of reading.rows) {
         const place = nearest(x, at, values);
         if (place >= 0 && !(gap && x === reading.x)) words.push(`${name.toLowerCase().replace("kv", "KV")} ${digits(values[place])}${unit ? ` ${unit}` : ""}`);

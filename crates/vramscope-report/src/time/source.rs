@@ -14,6 +14,8 @@ pub(crate) struct Source {
     pub(crate) tracks: Vec<(usize, String, Stack)>,
     /// Whether the total is one of several GPUs, or of nobody knows how many.
     several: bool,
+    /// The peak over all GPUs, as a document has it: when, and how much.
+    peak: Option<(u64, u64)>,
 }
 
 impl Source {
@@ -56,7 +58,19 @@ impl Source {
         let gpus = gpus(&recording, &root);
         let tracks = tracks(&recording, &breakdown, &moments, gpus);
         let several = gpus != Some(1);
-        (!tracks.is_empty() && recording.grid.rows.len() > 1).then_some(Self { recording, tracks, several })
+        let peak = root.path("memory_measurements/peak");
+        let peak = peak.at("at_ns").count().zip(peak.at("total_bytes").count());
+        (!tracks.is_empty() && recording.grid.rows.len() > 1).then_some(Self { recording, tracks, several, peak })
+    }
+
+    /// The most memory in use on the track that is drawn first, with its first instant. Of the points of a document, some
+    /// were left out: it may have seen the same before them.
+    pub(crate) fn peak(&self) -> Option<(u64, u64)> {
+        let (track, ..) = self.tracks.first()?;
+        let (at, peak) = self.recording.grid.peak(Recording::column(*track, Metric::Memory))?;
+        let peak = u64::try_from(peak).ok()?;
+        let before = self.peak.filter(|before| before.1 == peak && before.0 < at);
+        Some((before.map_or(at, |before| before.0), peak))
     }
 
     /// How a track has a figure that several GPUs have; `None` where it is of one.

@@ -174,6 +174,19 @@ fn parts_that_cannot_be_placed_are_named_and_no_other_is_called_the_largest() {
 }
 
 #[test]
+fn a_peak_that_a_document_has_before_its_thinned_points_is_at_the_time_that_it_says() {
+    let mut value = migrated(2).value().clone();
+    for (at, bytes, said) in [(1, 3 * GIB, "1 s"), (1, 2 * GIB, "3 s")] {
+        for (place, at) in (1..4u64).enumerate() {
+            value["memory_timeline"]["timeline"][place]["at_ns"] = json!(at * 1_000_000_000);
+        }
+        value["memory_measurements"] = json!({"peak": {"at_ns": at * 1_000_000_000u64, "total_bytes": bytes}});
+        let words = chart_of(&Document::new("x", value.clone()).unwrap()).unwrap().words;
+        assert!(words.contains(&format!("is 3.00 GiB, first reached {said} after")), "{words}");
+    }
+}
+
+#[test]
 fn a_total_is_called_what_it_is() {
     for (gpus, name, summed) in [(0, "Total over", true), (1, "The GPU over", false), (2, "All GPUs over", true)] {
         let chart = chart_of(&migrated(gpus)).unwrap();

@@ -1,7 +1,7 @@
 //! What is to be seen in the chart, for who does not see it.
 
 use super::picture::{exact, seconds};
-use super::recording::{MOST_TRACKS, Metric, Recording};
+use super::recording::{MOST_TRACKS, Recording};
 use super::source::Source;
 use crate::unit::{Unit, digits};
 
@@ -13,8 +13,7 @@ pub(crate) fn of(source: &Source) -> String {
     let span = grid.rows.last().map_or(0.0, |row| seconds(row.last_ns))
         - grid.rows.first().map_or(0.0, |row| seconds(row.first_ns));
     let mut words = format!("{name} over {} s", digits(span));
-    let peak = grid.peak(Recording::column(*track, Metric::Memory));
-    let peak = peak.and_then(|(at, peak)| Some((at, u64::try_from(peak).ok()?)));
+    let peak = source.peak();
     if let Some((at, peak)) = peak {
         words += &format!(": most memory in use is {}, first reached {}", bytes(peak), when(recording, at));
         if let Some(capacity) = recording.capacity(*track) {
