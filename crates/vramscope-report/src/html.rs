@@ -19,7 +19,8 @@ const PLOT: &str =
     concat!("/*\n", include_str!("../assets/uPlot.LICENSE"), "*/\n", include_str!("../assets/uPlot.iife.min.js"));
 const SCRIPT: &str = include_str!("html/page.js");
 /// What makes a chart of [`TimeChart`]'s data.
-const TIME: &str = concat!(include_str!("html/time-data.js"), include_str!("html/time.js"));
+const TIME: &str =
+    concat!(include_str!("html/time-data.js"), include_str!("html/time-paint.js"), include_str!("html/time.js"));
 
 /// Longer texts are cut: a name of a megabyte tells nobody more, and would be the page.
 const LONGEST_TEXT: usize = 2000;

@@ -6,6 +6,8 @@ use crate::cell::Cell;
 use crate::document::Document;
 use crate::page::{Block, Page};
 use crate::pages::page;
+use crate::time::exact;
+use crate::unit::Unit;
 
 /// A page of few documents is no larger than this, whatever they hold.
 const LARGEST: usize = 3 << 20;
@@ -21,6 +23,7 @@ pub(crate) fn cells(page: &Page) -> Vec<&Cell> {
                 Block::Picture(picture) => {
                     cells.extend(picture.table.iter().flat_map(|table| table.rows.iter().flatten()))
                 }
+                Block::Time(chart) => cells.extend(chart.table.iter().flat_map(|table| table.rows.iter().flatten())),
                 Block::Folded { blocks, .. } => of(blocks, cells),
                 _ => {}
             }
@@ -48,6 +51,14 @@ pub(crate) fn holds(documents: &[Document]) -> usize {
             assert!(table.rows.iter().all(|row| row.len() == table.heads.len()), "{}", table.caption);
         }
     }
+    if let [document] = documents {
+        let charts = page.sections.iter().flat_map(|section| &section.blocks);
+        charts.for_each(|block| {
+            if let Block::Time(chart) = block {
+                tells_the_peak(document, &chart.words)
+            }
+        });
+    }
     let (html, markdown) = (page.html(), page.markdown());
     assert!(html.len() < LARGEST && markdown.len() < LARGEST, "{} and {} bytes", html.len(), markdown.len());
     assert!(!html.contains("NaN") && !html.contains("=\"inf"), "a place that is no number");
@@ -56,8 +67,25 @@ pub(crate) fn holds(documents: &[Document]) -> usize {
     for text in ["<img", "<b onclick", "\u{202e}", "</script><script>alert"] {
         assert!(!html.contains(text) && !markdown.contains(text), "{text}");
     }
-    assert_eq!(html.matches("<script>").count(), html.matches("</script>").count());
+    assert_eq!(html.matches("<script").count(), html.matches("</script>").count());
     figures
+}
+
+/// The words of a chart have the most memory of the points that a document without a recording has.
+fn tells_the_peak(document: &Document, words: &str) {
+    let timeline = document.value().pointer("/memory_timeline/timeline").and_then(Value::as_array);
+    let Some(points) = timeline.filter(|points| !points.is_empty() && document.recording().is_none()) else { return };
+    let used = |point: &Value| {
+        point.get("at_ns")?.as_u64()?;
+        point.get("memory_bytes")?.as_u64().filter(|used| i64::try_from(*used).is_ok())
+    };
+    match points.iter().filter_map(used).max() {
+        Some(most) => {
+            let said = format!("most memory in use is {},", Unit::Memory.show(exact(most)));
+            assert!(words.contains(&said), "{said} {words}");
+        }
+        None => assert!(!words.contains("most memory"), "{words}"),
+    }
 }
 
 /// The document with every text replaced.

@@ -51,12 +51,29 @@ const timeData = (() => {
     }
     return spans;
   };
-  // Points of rows, of one instant or two, with a break within each gap.
-  const pointsOf = (rows, gaps) => {
+  // What a row says of a track's lines, by the same rule as that of the still picture: 0 where they are open, 1 where they
+  // are open somewhere within, so that the row stands alone, and 2 where they are not.
+  const openOf = (data, track, memory) => {
+    if (!data.several) return () => 2;
+    if (track.place > 0) return (row) => (data.shared && memory && !memory[row] ? 0 : 2);
+    const mixed = new Set(data.mixed);
+    return (row) => (mixed.has(row) ? 1 : memory && memory[row] ? 2 : 0);
+  };
+  // Points of rows, of one instant or two, with a break within each gap and where lines are open.
+  const pointsOf = (rows, gaps, known = () => 2) => {
     const points = [];
+    // One instant alone has a length at which it is seen.
+    const least = (rows[rows.length - 1][1] - rows[0][0]) / 1000;
+    const edge = (row) => row < 0 || row >= rows.length || known(row) < 2;
+    const next = (row) => (row + 1 < rows.length ? (rows[row][0] + rows[row + 1][0]) / 2 : rows[row][1]);
     rows.forEach(([first, last], row) => {
+      const how = known(row);
+      if (how < 2) points.push([first, -1, 0]);
+      if (how === 0) return;
       points.push([first, row, 0]);
       if (last > first) points.push([last, row, 1]);
+      else if (how < 2 || (edge(row - 1) && edge(row + 1))) points.push([Math.min(first + least, next(row)), row, 1]);
+      if (how === 1) points.push([points[points.length - 1][0], -1, 0]);
     });
     if (gaps.length === 0) return points;
     const all = points.concat(gaps.map(([start, end]) => [start + (end - start) / 2, -1, 0]));
@@ -77,5 +94,5 @@ const timeData = (() => {
       tops[part][place] = top / GIB;
     });
   };
-  return { rowsOf, spansOf, pointsOf, valuesOf, topsOf };
+  return { rowsOf, spansOf, openOf, pointsOf, valuesOf, topsOf };
 })();

@@ -3,27 +3,8 @@
   // Memory over time, to look around in. Without this script the still picture stays.
   const NS = 1e9;
   const GIB = 2 ** 30;
-  const root = document.documentElement;
-  // Colours of the theme, asked for once: asking makes the browser lay the page out.
-  let colours = new Map();
-  document.addEventListener("themechange", () => (colours = new Map()));
-  const colour = (name) => {
-    if (!colours.has(name)) colours.set(name, getComputedStyle(root).getPropertyValue(name).trim());
-    return colours.get(name);
-  };
-  const element = (tag, name, text) => {
-    const made = document.createElement(tag);
-    if (name) made.className = name;
-    if (text !== undefined) made.textContent = text;
-    return made;
-  };
-  const digits = (value) => {
-    const size = Math.abs(value);
-    const places = size >= 1000 || value === 0 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
-    return String(Number(value.toFixed(places)));
-  };
-
-  const { rowsOf, spansOf, pointsOf, valuesOf, topsOf } = timeData;
+  const { colour, element, digits, paintersOf } = timePaint;
+  const { rowsOf, spansOf, openOf, pointsOf, valuesOf, topsOf } = timeData;
 
   // A temperature's zero says nothing.
   const tens = (low, high) => [Math.floor((low - 2) / 10) * 10, Math.ceil((high + 2) / 10) * 10];
@@ -93,80 +74,7 @@
     const gapsOf = () => data.gaps.filter((gap) => track.place === 0 || gap[2] === 0 || gap[2] === track.place);
     const axisSize = () => (width < 500 ? 46 : 62);
 
-    const bands = (u, named) => {
-      const { ctx } = u;
-      const { left, top, width: wide, height } = u.bbox;
-      const ratio = devicePixelRatio;
-      ctx.save();
-      ctx.beginPath();
-      ctx.rect(left, 0, wide, top + height);
-      ctx.clip();
-      ctx.font = `${12 * ratio}px system-ui,sans-serif`;
-      ctx.textAlign = "center";
-      data.phases.forEach(([name, start, end], place) => {
-        const from = Math.max(left, u.valToPos(start / NS, "x", true));
-        const to = Math.min(left + wide, u.valToPos(end / NS, "x", true));
-        if (to - from < 0.5) return;
-        if (place % 2 === 0) {
-          ctx.fillStyle = colour("--raised");
-          ctx.fillRect(from, top, to - from, height);
-        }
-        if (named && ctx.measureText(name).width + 6 * ratio < to - from) {
-          ctx.fillStyle = colour("--soft");
-          ctx.fillText(name, (from + to) / 2, top - 8 * ratio);
-        }
-      });
-      ctx.restore();
-    };
-    const over = (u) => {
-      const { ctx } = u;
-      const { left, top, width: wide, height } = u.bbox;
-      const ratio = devicePixelRatio;
-      ctx.save();
-      ctx.beginPath();
-      ctx.rect(left, 0, wide, top + height);
-      ctx.clip();
-      ctx.fillStyle = colour("--ink");
-      for (const [at] of data.events) {
-        const x = u.valToPos(at / NS, "x", true);
-        ctx.beginPath();
-        ctx.moveTo(x - 4 * ratio, top - 5 * ratio);
-        ctx.lineTo(x + 4 * ratio, top - 5 * ratio);
-        ctx.lineTo(x, top + 4 * ratio);
-        ctx.fill();
-      }
-      if (u.peak) {
-        const [at, bytes] = u.peak;
-        const x = u.valToPos(at / NS, "x", true);
-        const y = u.valToPos(bytes / GIB, "y", true);
-        if (x >= left && x <= left + wide) {
-          const words = `peak ${(bytes / GIB).toFixed(2)} GiB`;
-          ctx.font = `600 ${12 * ratio}px system-ui,sans-serif`;
-          ctx.textAlign = x > left + wide / 2 ? "right" : "left";
-          ctx.lineWidth = 3 * ratio;
-          ctx.lineJoin = "round";
-          ctx.strokeStyle = colour("--page");
-          const beside = x + (x > left + wide / 2 ? -9 : 9) * ratio;
-          ctx.strokeText(words, beside, y - 6 * ratio);
-          ctx.fillText(words, beside, y - 6 * ratio);
-          ctx.fillStyle = colour("--bad");
-          ctx.beginPath();
-          ctx.arc(x, y, 4.5 * ratio, 0, 2 * Math.PI);
-          ctx.fill();
-        }
-      }
-      if (u.capacity) {
-        const y = u.valToPos(u.capacity, "y", true);
-        ctx.strokeStyle = colour("--soft");
-        ctx.setLineDash([4 * ratio, 3 * ratio]);
-        ctx.lineWidth = ratio;
-        ctx.beginPath();
-        ctx.moveTo(left, y);
-        ctx.lineTo(left + wide, y);
-        ctx.stroke();
-      }
-      ctx.restore();
-    };
+    const { bands, over } = paintersOf(data);
 
     const axes = (last, named) => [
       { show: last, stroke: () => colour("--soft"), grid: { show: false }, ticks: { stroke: () => colour("--line"), size: 4 }, size: 34, font: "12px system-ui,sans-serif", space: 60, values: (u, all) => all.map((value) => `${digits(value)} s`) },
@@ -213,9 +121,9 @@
       stage.replaceChildren();
       key.replaceChildren();
       const gaps = gapsOf();
-      const points = pointsOf(rows, gaps);
-      const x = points.map(([at]) => at / NS);
       const spans = track.columns.map((column, place) => spansOf(column, place === 0 ? 1 : data.perUnit[place]));
+      const points = pointsOf(rows, gaps, openOf(data, track, spans[0]));
+      const x = points.map(([at]) => at / NS);
       const memory = spans[0] ? valuesOf(points, spans[0]) : points.map(() => undefined);
       const stack = track.stack;
       const tops = stack.parts.map(() => memory.map((value) => value));
@@ -228,7 +136,9 @@
       const capacity = track.capacity && most > (track.capacity / GIB) * 0.4 ? track.capacity / GIB : 0;
       reading = { x, memory: measured, tops, names: stack.parts.map((part) => part[0]), rows: [] };
 
-      const shown = ROWS.map(([name, unit, lines, top]) => [name, unit, lines.filter(([column]) => spans[column]), top, points, x, spans]);
+      // Of several GPUs together, a name says how they are.
+      const called = (name, column) => (track.how[column] ? `${name} (${track.how[column]})` : name);
+      const shown = ROWS.map(([name, unit, lines, top]) => [called(name, lines[0][0]), unit, lines.filter(([column]) => spans[column]), top, points, x, spans]);
       if (data.engine) {
         const engineSpans = data.engine.columns.map((column) => spansOf(column, 10));
         const enginePoints = pointsOf(engineRows, data.engine.gaps);
@@ -272,11 +182,14 @@
         let largest = 0;
         for (const one of all) for (const value of one) if (value > largest) largest = value;
         let smallest = largest;
-        if (name === "Temperature") for (const one of all) for (const value of one) if (value < smallest && value !== null) smallest = value;
-        const range = name === "Temperature" ? tens(smallest, largest) : [0, Math.max(top ?? 0, largest * 1.08) || 1];
+        if (unit === "°C") for (const one of all) for (const value of one) if (value < smallest && value !== null) smallest = value;
+        const range = unit === "°C" ? tens(smallest, largest) : [0, Math.max(top ?? 0, largest * 1.08) || 1];
         const holder = title(unit ? `${name}, ${unit}` : name, lines);
         charts.push(chart(holder, last ? 104 : 70, 4, lines.map(([, , tint]) => line(tint)), [ownX, ...all], range, last, false));
-        lines.forEach(([, words], one) => reading.rows.push([words ? `${name} (${words})` : name, unit, ownX, all[one]]));
+        lines.forEach(([, words], one) => {
+          const said = !words ? name : name.endsWith(")") ? `${name.slice(0, -1)}, ${words})` : `${name} (${words})`;
+          reading.rows.push([said, unit, ownX, all[one]]);
+        });
       });
 
       const entry = (name, tint) => {
@@ -474,7 +387,7 @@
         const rest = reading.memory[here] - below;
         if (reading.names.length && rest > 0.005) parts.push(`${track.stack.rest[0]} ${digits(rest)}`);
         words.push(`memory in use ${digits(reading.memory[here])} GiB${parts.length ? ` = ${parts.join(" + ")}` : ""}`);
-      }
+      } else if (track.place === 0 && data.several) words.push("the total is not known: not all GPUs were read here");
       for (const [name, unit, x, values] of reading.rows) {
         const place = nearest(x, at, values);
         if (place >= 0 && !(gap && x === reading.x)) words.push(`${name.toLowerCase().replace("kv", "KV")} ${digits(values[place])}${unit ? ` ${unit}` : ""}`);

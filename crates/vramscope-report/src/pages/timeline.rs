@@ -34,6 +34,10 @@ fn called(column: &str) -> (String, Unit) {
 
 /// More rows are cut, with a sentence that says so.
 const MOST_ROWS: usize = 100;
+/// More pairs of figures are, too: eight GPUs have fewer.
+const MOST_PAIRS: usize = 300;
+/// More tables of one GPU each are, too.
+const MOST_TABLES: usize = 64;
 
 pub(crate) fn page(document: &Document) -> Page {
     let root = document.root(0);
@@ -43,7 +47,13 @@ pub(crate) fn page(document: &Document) -> Page {
     let is_drawn = over_time.is_some();
     sections.extend(over_time);
     if !devices.is_empty() {
-        sections.push(Section::new("Statistics", devices.iter().map(|device| Block::Table(statistics(device)))));
+        let mut blocks: Vec<Block> =
+            devices.iter().take(MOST_TABLES).map(|device| Block::Table(statistics(device))).collect();
+        if devices.len() > MOST_TABLES {
+            let count = devices.len();
+            blocks.push(Block::Text(format!("The first {MOST_TABLES} of {count} GPUs; all are in the document.")));
+        }
+        sections.push(Section::new("Statistics", blocks));
     }
     // The chart over time has the phases as its figures.
     sections.extend(phases(&root).filter(|_| !is_drawn));
@@ -206,7 +216,7 @@ fn idle(devices: &[Node<'_>]) -> Option<Section> {
     if all.rows.is_empty() {
         return None;
     }
-    let mut blocks = vec![Block::Table(all)];
+    let mut blocks = vec![Block::Table(all.at_most(MOST_ROWS))];
     if left_out > 0 {
         longest.caption += &format!("; {left_out} more are in the document");
     }
@@ -234,7 +244,8 @@ fn energy(devices: &[Node<'_>]) -> Option<Section> {
             ]);
         }
     }
-    (!table.rows.is_empty()).then(|| Section::new("Energy", [Block::Table(table.without_empty_columns())]))
+    (!table.rows.is_empty())
+        .then(|| Section::new("Energy", [Block::Table(table.without_empty_columns().at_most(MOST_ROWS))]))
 }
 
 fn correlations(devices: &[Node<'_>]) -> Option<Section> {
@@ -242,8 +253,13 @@ fn correlations(devices: &[Node<'_>]) -> Option<Section> {
         "How figures go together, from -1 to 1, with 95 % intervals from resampled blocks of time",
         &["GPU", "one", "other", "#linear", "#from", "#to", "#by rank", "#from", "#to", "#points", "#worth", "remark"],
     );
+    let mut left_out = 0;
     for device in devices {
         for pair in device.at("correlations").items() {
+            if table.rows.len() == MOST_PAIRS {
+                left_out += 1;
+                continue;
+            }
             let figures = ["pearson", "spearman"].into_iter().flat_map(|kind| {
                 let kind = pair.at(kind);
                 ["value", "low", "high"].map(|key| kind.at(key).figure(Unit::Plain))
@@ -254,6 +270,9 @@ fn correlations(devices: &[Node<'_>]) -> Option<Section> {
             let counts = [pair.at("n").figure(Unit::Count), pair.at("effective_n").figure(Unit::Count)];
             table.row([Cell::text(name(device))].into_iter().chain(names).chain(figures).chain(counts).chain([remark]));
         }
+    }
+    if left_out > 0 {
+        table.caption += &format!("; {left_out} more are in the document");
     }
     (!table.rows.is_empty()).then(|| Section::new("What goes together", [Block::Table(table.without_empty_columns())]))
 }
@@ -271,7 +290,7 @@ fn gaps(root: &Node<'_>) -> Option<Section> {
             gap.at("longest_s").figure(Unit::Seconds),
         ]);
     }
-    (!table.rows.is_empty()).then(|| Section::new("Gaps", [Block::Table(table)]))
+    (!table.rows.is_empty()).then(|| Section::new("Gaps", [Block::Table(table.at_most(MOST_ROWS))]))
 }
 
 fn cost(root: &Node<'_>) -> Option<Section> {

@@ -12,24 +12,44 @@ use vramscope_core::on_one_line;
 
 use super::grid::{Grid, Span};
 use super::parts::Stack;
+use super::picture::mixed;
 use super::recording::Metric;
 use super::source::Source;
 
-/// The data of a chart, as it may stand within a `script` element.
-pub(crate) fn json(source: &Source) -> String {
+/// More than this is made less by fewer rows.
+const LARGEST: usize = 1 << 20;
+/// But not by fewer than these.
+const LEAST_ROWS: usize = 64;
+
+/// The data of a chart, as it may stand within a `script` element; with many devices, rows are merged until it is small
+/// enough.
+pub(crate) fn fitted(source: &mut Source) -> String {
+    loop {
+        let text = json(source);
+        let rows = source.recording.grid.rows.len();
+        if text.len() <= LARGEST || rows <= LEAST_ROWS {
+            return text;
+        }
+        source.recording.grid.set_limit((rows / 2).max(LEAST_ROWS));
+    }
+}
+
+fn json(source: &Source) -> String {
     let recording = &source.recording;
     let place = |gpu: Option<u32>| {
-        let device = gpu.and_then(|gpu| recording.devices().iter().position(|device| *device == gpu));
-        device.map_or(0, |place| place + 1)
+        // A device that has no line is one that no track has.
+        gpu.map_or(0, |gpu| recording.track(gpu).map_or(i64::from(u32::MAX), |track| i64::try_from(track).unwrap_or(0)))
     };
+    let first = source.tracks.first().map_or(0, |(track, ..)| *track);
     let track = |(track, name, stack): &(usize, String, Stack)| {
         json!({
             "place": track,
             "name": name,
+            "how": Metric::ALL.map(|metric| source.together(*track, metric)),
             "capacity": recording.capacity(*track),
             "columns": recording.columns_of(*track).map(|one| column(&recording.grid, one)).collect::<Vec<_>>(),
             "stack": stack_json(stack),
-            "peak": source.peak(*track),
+            "peak": if *track == first { source.peak() } else { source.peak_of(*track) },
         })
     };
     let engine = (!recording.engine.rows.is_empty()).then(|| {
@@ -41,6 +61,9 @@ pub(crate) fn json(source: &Source) -> String {
         "perUnit": Metric::ALL.map(Metric::per_unit),
         "tracks": source.tracks.iter().map(track).collect::<Vec<_>>(),
         "engine": engine,
+        "mixed": mixed(recording),
+        "several": recording.devices().len() > 1,
+        "shared": recording.is_shared(),
         "phases": recording.phases.iter().map(|one| json!([one.name, one.start_ns, one.end_ns])).collect::<Vec<_>>(),
         "gaps": recording.gaps.iter().map(|gap| json!([gap.start_ns, gap.end_ns, place(gap.gpu), gap.cause.replace('_', " ")])).collect::<Vec<_>>(),
         "events": recording.events.iter().map(|one| json!([one.at_ns, one.label, one.line.as_deref().map(on_one_line)])).collect::<Vec<_>>(),

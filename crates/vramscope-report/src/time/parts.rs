@@ -44,6 +44,8 @@ pub(crate) struct Stack {
     pub(crate) until_ns: Option<u64>,
     /// All parts but activations, which come and go.
     pub(crate) whole: f64,
+    /// Parts of the breakdown of which no evidence says when they came to be.
+    pub(crate) unplaced: Vec<&'static str>,
 }
 
 pub(super) const BASELINE: &str = parts::BASELINE.name;
@@ -109,6 +111,8 @@ impl Stack {
                 if *kind != ACTIVATIONS {
                     stack.whole += bytes;
                 }
+            } else if bytes > 0.0 {
+                stack.unplaced.push(part.name);
             }
         }
         stack.slack = breakdown.at("residual_bytes").number().map_or(0.0, |residual| (-residual).max(0.0));

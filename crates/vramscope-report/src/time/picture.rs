@@ -16,34 +16,70 @@ const ROW: f64 = 58.0;
 const ROWS: usize = 360;
 const LETTER: f64 = 6.6;
 
-/// Points of a line, apart where a gap is.
-pub(crate) fn segments(grid: &Grid, column: usize, gaps: &[u64]) -> Vec<Vec<(u64, i64)>> {
+/// What a row says of a track's line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Nothing: the line is open here.
+    Nowhere,
+    /// That it is open somewhere within: the row stands alone.
+    Partly,
+    Throughout,
+}
+
+/// What a row says of a track: the total is open where not all devices were read, and a device where others were read.
+fn known(recording: &Recording, grid: &Grid, track: usize, row: usize) -> Known {
+    let alone = recording.devices().len() < 2;
+    let read = || grid.columns[Recording::column(track, Metric::Memory)][row].is_some();
+    match track {
+        _ if alone => Known::Throughout,
+        0 if grid.rows[row].is_mixed() => Known::Partly,
+        0 if grid.rows[row].known == 0 => Known::Nowhere,
+        0 => Known::Throughout,
+        _ if recording.is_shared() && !read() => Known::Nowhere,
+        _ => Known::Throughout,
+    }
+}
+
+/// The rows of a total that is known at some of their instants alone.
+pub(crate) fn mixed(recording: &Recording) -> Vec<usize> {
+    let rows = 0..recording.grid.rows.len();
+    rows.filter(|row| known(recording, &recording.grid, 0, *row) == Known::Partly).collect()
+}
+
+/// Points of a line of a track, apart where a gap is and where nothing is known.
+pub(crate) fn lines(recording: &Recording, grid: &Grid, (track, column): (usize, usize)) -> Vec<Vec<(u64, i64)>> {
+    segments(grid, column, &breaks(recording, track), |row| known(recording, grid, track, row))
+}
+
+fn segments(grid: &Grid, column: usize, gaps: &[u64], known: impl Fn(usize) -> Known) -> Vec<Vec<(u64, i64)>> {
     let mut segments: Vec<Vec<(u64, i64)>> = vec![Vec::new()];
-    let mut gap = 0;
-    let mut push = |at: u64, value: i64| {
-        let passed = gaps[gap..].iter().take_while(|middle| **middle <= at).count();
-        gap += passed;
-        match segments.last_mut() {
-            Some(last) if passed == 0 || last.is_empty() => last.push((at, value)),
-            _ => segments.push(vec![(at, value)]),
-        }
-    };
-    for (row, span) in grid.rows.iter().zip(&grid.columns[column]) {
-        let Some(span) = span else { continue };
+    let (mut gap, mut open) = (0, false);
+    for (place, (row, span)) in grid.rows.iter().zip(&grid.columns[column]).enumerate() {
+        let known = known(place);
+        open |= known != Known::Throughout;
+        let Some(span) = span.filter(|_| known != Known::Nowhere) else { continue };
         let (first, last) = if span.falls { (span.max, span.min) } else { (span.min, span.max) };
-        push(row.first_ns, first);
-        if row.instants > 1 || first != last {
-            push(row.last_ns, last);
+        let points = [(row.first_ns, first), (row.last_ns, last)];
+        for point in points.iter().take(if row.instants > 1 || first != last { 2 } else { 1 }) {
+            let passed = gaps[gap..].iter().take_while(|middle| **middle <= point.0).count();
+            gap += passed;
+            match segments.last_mut() {
+                Some(last) if (passed == 0 && !open) || last.is_empty() => last.push(*point),
+                _ => segments.push(vec![*point]),
+            }
+            open = false;
         }
+        open = known == Known::Partly;
     }
     segments
 }
 
 /// The middles of a track's gaps, at which its lines are broken.
-pub(crate) fn breaks(recording: &Recording, track: usize) -> Vec<u64> {
+fn breaks(recording: &Recording, track: usize) -> Vec<u64> {
     let device = track.checked_sub(1).and_then(|place| recording.devices().get(place));
     // The total has a gap where any device has one.
-    let of = recording.gaps.iter().filter(|gap| track == 0 || gap.gpu.is_none() || gap.gpu.as_ref() == device);
+    let of_total = |gpu: u32| track == 0 && (recording.devices().is_empty() || recording.track(gpu).is_some());
+    let of = recording.gaps.iter().filter(|gap| gap.gpu.is_none_or(|gpu| Some(&gpu) == device || of_total(gpu)));
     let mut middles: Vec<u64> = of.map(|gap| gap.start_ns + (gap.end_ns - gap.start_ns) / 2).collect();
     middles.sort_unstable();
     middles
@@ -51,7 +87,7 @@ pub(crate) fn breaks(recording: &Recording, track: usize) -> Vec<u64> {
 
 /// What a row of the picture shows below memory.
 struct Strip {
-    name: &'static str,
+    name: String,
     unit: Unit,
     /// Columns with colours, of the readings' grid or of the engine's.
     lines: Vec<(usize, usize)>,
@@ -62,8 +98,12 @@ struct Strip {
     names: &'static [&'static str],
 }
 
-fn strips(track: usize) -> Vec<Strip> {
+fn strips(source: &Source, track: usize) -> Vec<Strip> {
     let at = |metric| Recording::column(track, metric);
+    let of = |name: &str, metric| match source.together(track, metric) {
+        Some(how) => format!("{name} ({how})"),
+        None => name.to_owned(),
+    };
     let strip = |name, unit, lines: &[(usize, usize)], engine, top, names| Strip {
         name,
         unit,
@@ -74,10 +114,10 @@ fn strips(track: usize) -> Vec<Strip> {
         names,
     };
     vec![
-        strip("Power", Unit::Watts, &[(at(Metric::Power), 5)], false, None, &[]),
-        strip("Temperature", Unit::Celsius, &[(at(Metric::Temperature), 2)], false, None, &[]),
+        strip(of("Power", Metric::Power), Unit::Watts, &[(at(Metric::Power), 5)], false, None, &[]),
+        strip(of("Temperature", Metric::Temperature), Unit::Celsius, &[(at(Metric::Temperature), 2)], false, None, &[]),
         strip(
-            "Utilisation",
+            of("Utilisation", Metric::Utilization),
             Unit::Percent,
             &[(at(Metric::Utilization), 1), (at(Metric::MemoryUtilization), 3)],
             false,
@@ -85,15 +125,15 @@ fn strips(track: usize) -> Vec<Strip> {
             &["kernels", "memory traffic"],
         ),
         strip(
-            "Clocks",
+            of("Clocks", Metric::SmClock),
             Unit::Megahertz,
             &[(at(Metric::SmClock), 4), (at(Metric::MemoryClock), 6)],
             false,
             None,
             &["shaders", "memory"],
         ),
-        strip("KV cache in use", Unit::Percent, &[(2, 2)], true, Some(100.0), &[]),
-        strip("Requests", Unit::Count, &[(0, 1), (1, 5)], true, None, &["running", "waiting"]),
+        strip("KV cache in use".to_owned(), Unit::Percent, &[(2, 2)], true, Some(100.0), &[]),
+        strip("Requests".to_owned(), Unit::Count, &[(0, 1), (1, 5)], true, None, &["running", "waiting"]),
     ]
 }
 
@@ -103,7 +143,7 @@ pub(crate) fn picture(source: &Source) -> Option<Svg> {
     let recording = &source.recording;
     let grid = recording.grid.coarse(ROWS);
     let engine = recording.engine.coarse(ROWS);
-    let strips: Vec<Strip> = strips(*track)
+    let strips: Vec<Strip> = strips(source, *track)
         .into_iter()
         .filter(|strip| {
             let grid = if strip.engine { &engine } else { &grid };
@@ -117,15 +157,22 @@ pub(crate) fn picture(source: &Source) -> Option<Svg> {
     let bottom = top + MEMORY + strips.len() as f64 * (ROW + 22.0);
     let mut svg = Svg::new(WIDTH, bottom + 40.0);
     bands(&mut svg, recording, &x, (first, last), (top, bottom));
-    let gaps = breaks(recording, *track);
-    let memory_axis = memory(&mut svg, &grid, recording, (*track, stack), &x, &gaps, top);
-    mark_peak(&mut svg, source.peak(*track), &x, &memory_axis);
+    let memory_axis = memory(&mut svg, &grid, recording, (*track, stack), &x, top);
+    mark_peak(&mut svg, source.peak(), &x, &memory_axis);
     let holes: Vec<u64> = engine.holes().iter().map(|(start, end)| start + (end - start) / 2).collect();
     let mut y = top + MEMORY + 22.0;
     for strip in &strips {
+        let of = |column: usize| {
+            if !strip.engine {
+                return lines(recording, &grid, (*track, column));
+            }
+            // Metrics may begin before readings and last longer than they: there is no place for those.
+            let inside = |at: u64| (first..=last).contains(&at);
+            let all = segments(&engine, column, &holes, |_| Known::Throughout).into_iter();
+            all.map(|line| line.into_iter().filter(|(at, _)| inside(*at)).collect()).collect()
+        };
         let grid = if strip.engine { &engine } else { &grid };
-        let gaps = if strip.engine { &holes } else { &gaps };
-        draw_strip(&mut svg, grid, strip, &x, gaps, y);
+        draw_strip(&mut svg, grid, strip, &x, &of, y);
         y += ROW + 22.0;
     }
     for tick in x.ticks() {
@@ -169,7 +216,6 @@ fn memory(
     recording: &Recording,
     (track, stack): (usize, &Stack),
     x: &Axis,
-    gaps: &[u64],
     top: f64,
 ) -> Axis {
     let column = Recording::column(track, Metric::Memory);
@@ -183,7 +229,7 @@ fn memory(
         svg.text((LEFT - 6.0, y.place(tick) + 4.0), Anchor::End, "soft", &digits(tick));
     }
     svg.text((4.0, top - 10.0), Anchor::Start, "soft", "GiB");
-    for segment in segments(grid, column, gaps) {
+    for segment in lines(recording, grid, (track, column)) {
         // From the top down, each to the floor: what is below covers what is above.
         let tops: Vec<Vec<f64>> = segment.iter().map(|(at, value)| stack.tops(*at, float(*value))).collect();
         let surface = |svg: &mut Svg, colour: usize, height: &dyn Fn(usize) -> f64| {
@@ -205,7 +251,7 @@ fn memory(
             surface(svg, one.colour, &|place| tops[place][part]);
         }
         let line = segment.iter().map(|(at, value)| (x.place(seconds(*at)), y.place(gib(*value))));
-        svg.path(&bends(line), "top");
+        svg.path(&seen(bends(line)), "top");
     }
     if let Some(capacity) = shown {
         svg.line((LEFT, y.place(capacity)), (RIGHT, y.place(capacity)), "rule");
@@ -215,10 +261,10 @@ fn memory(
 }
 
 /// A mark at the peak, and what it is beside it on the side where there is room.
-fn mark_peak(svg: &mut Svg, peak: Option<(u64, i64)>, x: &Axis, y: &Axis) {
+fn mark_peak(svg: &mut Svg, peak: Option<(u64, u64)>, x: &Axis, y: &Axis) {
     let Some((at_ns, bytes)) = peak else { return };
-    let (at, height) = (x.place(seconds(at_ns)), y.place(gib(bytes)));
-    let words = format!("peak {}", Unit::Memory.show(float(bytes)));
+    let (at, height) = (x.place(seconds(at_ns)), y.place(Unit::Memory.scaled(exact(bytes))));
+    let words = format!("peak {}", Unit::Memory.show(exact(bytes)));
     svg.dot((at, height), 4.5, "peak", &format!("{words} at {} s", digits(seconds(at_ns))));
     let (anchor, beside) = if at > (LEFT + RIGHT) / 2.0 { (Anchor::End, -9.0) } else { (Anchor::Start, 9.0) };
     svg.text((at + beside, height - 7.0), anchor, "halo", &words);
@@ -248,7 +294,9 @@ fn legend(svg: &mut Svg, stack: &Stack, capacity: Option<f64>) {
     }
 }
 
-fn draw_strip(svg: &mut Svg, grid: &Grid, strip: &Strip, x: &Axis, gaps: &[u64], top: f64) {
+type Lines = Vec<Vec<(u64, i64)>>;
+
+fn draw_strip(svg: &mut Svg, grid: &Grid, strip: &Strip, x: &Axis, lines: &dyn Fn(usize) -> Lines, top: f64) {
     let bottom = top + ROW;
     let ranges = strip.lines.iter().filter_map(|(column, _)| grid.range(*column));
     let high = ranges.map(|range| float(range.1) / strip.per_unit).fold(0.0, f64::max);
@@ -283,12 +331,20 @@ fn draw_strip(svg: &mut Svg, grid: &Grid, strip: &Strip, x: &Axis, gaps: &[u64],
             let width = name.chars().count() as f64 * LETTER + 28.0;
             at += width;
         }
-        for segment in segments(grid, *column, gaps) {
+        for segment in lines(*column) {
             let points =
                 segment.iter().map(|(at, value)| (x.place(seconds(*at)), y.place(float(*value) / strip.per_unit)));
-            svg.path(&bends(points), &format!("fine l{colour}"));
+            svg.path(&seen(bends(points)), &format!("fine l{colour}"));
         }
     }
+}
+
+/// A line of one point, with a length at which it is seen.
+fn seen(mut points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    if let [(x, y)] = points[..] {
+        points.push(((x + 1.0).min(RIGHT), y));
+    }
+    points
 }
 
 /// Points without those between two others at the same height.

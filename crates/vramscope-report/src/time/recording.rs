@@ -1,5 +1,7 @@
 //! What was read and marked over time, as much of it as a page needs.
 
+use std::collections::BTreeMap;
+
 use vramscope_core::on_one_line;
 
 use super::grid::Grid;
@@ -92,13 +94,16 @@ impl Metric {
 }
 
 /// All cells of the grid together are about this many rows of one device. With 8 devices, 7 figures and 2 to 4
-/// characters each, the data of a page stay under about half a megabyte.
+/// characters each, the data of a page stay under about half a megabyte. Where they do not, `data` makes rows fewer.
 const ROWS: usize = 20_000;
 /// One device alone needs no more than this to fill any screen some times over.
 const MOST_ROWS: usize = 8192;
 /// Under this, one would see rows.
 const LEAST_ROWS: usize = 1024;
-const MOST_DEVICES: usize = 256;
+/// So many devices are counted into the total.
+const MOST_DEVICES: usize = 1024;
+/// So many have lines of their own.
+pub(crate) const MOST_TRACKS: usize = 64;
 const MOST_PHASES: usize = 256;
 const MOST_GAPS: usize = 512;
 const MOST_EVENTS: usize = 256;
@@ -111,7 +116,7 @@ const LONGEST_NAME: usize = 60;
 ///
 /// Times are in nanoseconds since the anchor of the document to which the recording belongs. Readings come in order of
 /// time. A short recording is kept as it is; of a long one, each span of time keeps its smallest and largest values, so
-/// that no peak is lost.
+/// that no peak of a device is lost. With many devices, the first of them have lines of their own, and the total is of all.
 ///
 /// ```
 /// use vramscope_report::{Reading, Recording};
@@ -128,6 +133,10 @@ const LONGEST_NAME: usize = 60;
 #[derive(Debug, Clone)]
 pub struct Recording {
     devices: Vec<u32>,
+    /// The place of each.
+    places: BTreeMap<u32, usize>,
+    /// The most memory that each had in use, and when first.
+    peaks: Vec<Option<(u64, u64)>>,
     capacities: Vec<Option<u64>>,
     /// What the devices have together, where none is known alone.
     all_bytes: Option<u64>,
@@ -138,6 +147,8 @@ pub struct Recording {
     tick: Option<(u64, u64)>,
     now: Vec<Option<Reading>>,
     ticks: u64,
+    /// Ticks at which not all devices told their memory.
+    partial_ticks: u64,
     pub(crate) phases: Vec<Phase>,
     pub(crate) gaps: Vec<Gap>,
     /// Gaps that are behind the last reading.
@@ -145,6 +156,7 @@ pub struct Recording {
     pub(crate) events: Vec<Event>,
     /// What found no room.
     pub(crate) events_dropped: u64,
+    pub(crate) phases_dropped: u64,
     pub(crate) gaps_dropped: u64,
     pub(crate) devices_dropped: u64,
 }
@@ -156,6 +168,8 @@ impl Recording {
         let columns = Metric::ALL.len();
         let mut recording = Self {
             devices: Vec::new(),
+            places: BTreeMap::new(),
+            peaks: Vec::new(),
             capacities: Vec::new(),
             all_bytes: Some(0),
             grid: Grid::new(columns, MOST_ROWS),
@@ -163,11 +177,13 @@ impl Recording {
             tick: None,
             now: Vec::new(),
             ticks: 0,
+            partial_ticks: 0,
             phases: Vec::new(),
             gaps: Vec::new(),
             gaps_passed: 0,
             events: Vec::new(),
             events_dropped: 0,
+            phases_dropped: 0,
             gaps_dropped: 0,
             devices_dropped: 0,
         };
@@ -180,21 +196,24 @@ impl Recording {
     /// Takes what a device reads. Readings of one instant have the same tick; totals are of those ticks alone at which
     /// all devices have a reading.
     pub fn reading(&mut self, device: u32, tick: u64, at_ns: u64, reading: &Reading) {
-        if self.tick.is_none_or(|(last, _)| last != tick) {
-            self.finish_tick();
-            self.begin(tick, at_ns);
-        }
         let Some(place) = self.place(device) else {
             return;
         };
+        if self.tick.is_none_or(|(last, _)| last != tick) || self.now[place].is_some() {
+            self.finish_tick();
+            self.tick = Some((tick, at_ns));
+        }
         self.now[place] = Some(*reading);
         self.capacities[place] = reading.total_bytes.or(self.capacities[place]);
-        self.add(place + 1, reading);
+        let used = reading.used_bytes.filter(|used| i64::try_from(*used).is_ok());
+        if let Some(used) = used.filter(|used| self.peaks[place].is_none_or(|(_, peak)| *used > peak)) {
+            self.peaks[place] = Some((at_ns, used));
+        }
     }
 
     /// Takes what all devices together read, where nothing is known of each.
     pub(crate) fn total(&mut self, at_ns: u64, reading: &Reading) {
-        self.begin(self.ticks, at_ns);
+        self.begin(at_ns, true);
         self.add(0, reading);
     }
 
@@ -202,6 +221,8 @@ impl Recording {
     pub fn phase(&mut self, name: &str, start_ns: u64, end_ns: u64) {
         if self.phases.len() < MOST_PHASES {
             self.phases.push(Phase { name: short(name, LONGEST_NAME), start_ns, end_ns: end_ns.max(start_ns) });
+        } else {
+            self.phases_dropped += 1;
         }
     }
 
@@ -228,7 +249,7 @@ impl Recording {
 
     /// Takes what the engine says of its requests.
     pub fn request_state(&mut self, at_ns: u64, state: &EngineState) {
-        self.engine.begin(at_ns, self.engine_is_late(at_ns));
+        self.engine.begin(at_ns, self.engine_is_late(at_ns), true);
         for (column, value) in [state.running, state.waiting, state.kv_usage_pct].into_iter().enumerate() {
             if let Some(value) = value.and_then(|value| kept(value, 10.0)) {
                 self.engine.add(column, value);
@@ -250,6 +271,29 @@ impl Recording {
         self.ticks
     }
 
+    /// At how many ticks the total is not known, since not all devices were read.
+    pub(crate) fn partial_ticks(&self) -> u64 {
+        self.partial_ticks
+    }
+
+    /// Whether devices are read together, so that one without a reading at a tick was not read.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.partial_ticks < self.ticks.div_ceil(2)
+    }
+
+    /// The device with the most memory in use at any instant, with the instant and what it was.
+    pub(crate) fn largest_alone(&self) -> Option<(u32, u64, u64)> {
+        let peaks = self.devices.iter().zip(&self.peaks).filter_map(|(device, peak)| Some((*device, (*peak)?)));
+        peaks
+            .reduce(|one, two| if two.1.1 > one.1.1 { two } else { one })
+            .map(|(device, (at, peak))| (device, at, peak))
+    }
+
+    /// The place of a device among the tracks.
+    pub(crate) fn track(&self, device: u32) -> Option<usize> {
+        self.places.get(&device).map(|place| place + 1)
+    }
+
     /// The devices, each at its place.
     pub(crate) fn devices(&self) -> &[u32] {
         &self.devices
@@ -266,8 +310,8 @@ impl Recording {
 
     /// Says what a device has, where its readings do not.
     pub(crate) fn set_capacity(&mut self, device: u32, bytes: u64) {
-        if let Some(place) = self.devices.iter().position(|one| *one == device) {
-            self.capacities[place].get_or_insert(bytes);
+        if let Some(place) = self.places.get(&device) {
+            self.capacities[*place].get_or_insert(bytes);
         } else if self.devices.is_empty() {
             self.all_bytes = self.all_bytes.and_then(|sum| sum.checked_add(bytes));
         }
@@ -286,37 +330,41 @@ impl Recording {
     /// The recording with its last tick counted in.
     pub(crate) fn finish(&mut self) {
         self.finish_tick();
-        self.tick = None;
     }
 
-    fn begin(&mut self, tick: u64, at_ns: u64) {
+    fn begin(&mut self, at_ns: u64, known: bool) {
         let last = self.grid.rows.last().map(|row| row.last_ns);
         let mut after_gap = false;
         while let Some(gap) = self.gaps.get(self.gaps_passed).filter(|gap| gap.end_ns <= at_ns) {
             after_gap |= gap.gpu.is_none() && last.is_some_and(|last| gap.start_ns >= last);
             self.gaps_passed += 1;
         }
-        self.grid.begin(at_ns, after_gap);
-        self.tick = Some((tick, at_ns));
+        self.grid.begin(at_ns, after_gap, known);
         self.ticks += 1;
+        self.partial_ticks += u64::from(!known);
     }
 
     fn place(&mut self, device: u32) -> Option<usize> {
-        // Devices nearly always come in the same order and are few.
-        if let Some(place) = self.devices.iter().position(|one| *one == device) {
-            return Some(place);
+        if let Some(place) = self.places.get(&device) {
+            return Some(*place);
         }
         if self.devices.len() >= MOST_DEVICES {
             self.devices_dropped += 1;
             return None;
         }
+        self.places.insert(device, self.devices.len());
         self.devices.push(device);
+        self.peaks.push(None);
         self.capacities.push(None);
         self.now.push(None);
-        self.grid.widen(Metric::ALL.len());
-        self.grid.set_limit((ROWS / self.devices.len()).clamp(LEAST_ROWS, MOST_ROWS));
+        if self.devices.len() <= MOST_TRACKS {
+            self.grid.widen(Metric::ALL.len());
+            self.grid.set_limit((ROWS / self.devices.len()).clamp(LEAST_ROWS, MOST_ROWS));
+        }
         // A total before was not of all devices.
         Metric::ALL.iter().for_each(|metric| self.grid.clear(Self::column(0, *metric)));
+        self.grid.forget_known();
+        self.partial_ticks = self.ticks;
         Some(self.devices.len() - 1)
     }
 
@@ -328,12 +376,20 @@ impl Recording {
         }
     }
 
-    /// Adds up a tick at which all devices have a reading.
+    /// Takes in a tick, and adds up what all devices have.
     fn finish_tick(&mut self) {
-        if self.devices.len() > 1 && self.tick.is_some() {
-            for metric in Metric::ALL {
-                self.add_up(metric);
+        let Some((_, at_ns)) = self.tick.take() else {
+            return;
+        };
+        let known = |now: &Option<Reading>| now.as_ref().and_then(|reading| value(reading, Metric::Memory)).is_some();
+        self.begin(at_ns, self.now.iter().all(known));
+        for place in 0..self.now.len().min(MOST_TRACKS) {
+            if let Some(reading) = self.now[place] {
+                self.add(place + 1, &reading);
             }
+        }
+        if self.devices.len() > 1 {
+            Metric::ALL.into_iter().for_each(|metric| self.add_up(metric));
         }
         self.now.fill(None);
     }
@@ -393,84 +449,4 @@ fn short(text: &str, longest: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn memory(used: u64) -> Reading {
-        Reading { used_bytes: Some(used), ..Reading::default() }
-    }
-
-    proptest! {
-        #[test]
-        fn a_total_is_of_whole_ticks_and_none_is_lost(
-            ticks in prop::collection::vec((prop::option::of(0u64..1 << 40), prop::option::of(0u64..1 << 40)), 1..200),
-        ) {
-            let mut recording = Recording::new(&[4, 7]);
-            for (tick, (one, two)) in (0..).zip(&ticks) {
-                for (device, used) in [(4, one), (7, two)] {
-                    if let Some(used) = used {
-                        recording.reading(device, tick, tick * 10, &memory(*used));
-                    }
-                }
-            }
-            recording.finish();
-            let whole = || ticks.iter().filter_map(|(one, two)| Some(i64::try_from(one.as_ref()? + two.as_ref()?).unwrap()));
-            let column = Recording::column(0, Metric::Memory);
-            prop_assert_eq!(recording.grid.range(column), whole().min().zip(whole().max()));
-        }
-    }
-
-    #[test]
-    fn a_device_that_comes_late_begins_totals_anew() {
-        let mut recording = Recording::new(&[0, 1]);
-        for device in [0, 1] {
-            recording.reading(device, 0, 0, &memory(500));
-        }
-        for device in [0, 1, 2] {
-            recording.reading(device, 1, 10, &memory(1));
-        }
-        recording.finish();
-        assert_eq!(recording.grid.range(Recording::column(0, Metric::Memory)), Some((3, 3)));
-    }
-
-    #[test]
-    fn marks_are_bounded_in_number_and_length_and_those_left_out_are_counted() {
-        let mut recording = Recording::new(&[0]);
-        for at in 0..1000 {
-            recording.event(at, &"x".repeat(1 << 16), Some("\u{202e}</script>\n"));
-            recording.gap(at, at, None, "x");
-            recording.phase("x", at, 0);
-        }
-        assert_eq!((recording.events.len(), recording.events_dropped), (MOST_EVENTS, 744));
-        assert_eq!((recording.gaps.len(), recording.gaps_dropped), (MOST_GAPS, 488));
-        assert_eq!(recording.events[0].label.chars().count(), LONGEST_NAME + 1);
-        assert_eq!(recording.events[0].line.as_deref(), Some("</script> "));
-    }
-
-    #[test]
-    fn a_time_in_which_the_engine_said_nothing_is_a_gap_whatever_is_merged() {
-        let mut recording = Recording::new(&[]);
-        for second in (0..3000).chain(4000..9000) {
-            recording
-                .request_state(second * 1_000_000_000, &EngineState { running: Some(1.0), ..EngineState::default() });
-        }
-        let hole = [(2_999_000_000_000, 4_000_000_000_000)];
-        assert_eq!((recording.engine.holes(), recording.engine.coarse(100).holes()), (hole.to_vec(), hole.to_vec()));
-    }
-
-    #[test]
-    fn figures_that_no_sensor_has_are_none() {
-        let mut recording = Recording::new(&[0]);
-        let odd = Reading {
-            used_bytes: Some(u64::MAX),
-            power_w: Some(f64::NAN),
-            temperature_c: Some(1e300),
-            ..Reading::default()
-        };
-        recording.reading(0, 0, 0, &odd);
-        recording.finish();
-        assert!(recording.columns_of(1).all(|column| recording.grid.range(column).is_none()));
-    }
-}
+mod tests;

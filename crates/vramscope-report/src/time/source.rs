@@ -1,7 +1,9 @@
 //! Where a chart's readings and marks are from: a recording, or what a document has of them.
 
+use std::collections::BTreeMap;
+
 use super::parts::{Moments, Stack};
-use super::recording::{Metric, Reading, Recording};
+use super::recording::{MOST_TRACKS, Metric, Reading, Recording};
 use crate::document::Document;
 use crate::node::Node;
 
@@ -10,8 +12,10 @@ pub(crate) struct Source {
     pub(crate) recording: Recording,
     /// For each track with something in it: its place in the recording, its name, its parts.
     pub(crate) tracks: Vec<(usize, String, Stack)>,
-    /// When the document has the peak of all, and of how much.
-    peak: Option<(u64, i64)>,
+    /// Whether the total is one of several GPUs, or of nobody knows how many.
+    several: bool,
+    /// The peak over all GPUs, as a document has it: when, and how much.
+    peak: Option<(u64, u64)>,
 }
 
 impl Source {
@@ -51,35 +55,70 @@ impl Source {
         }
         let moments = steps.moments(&recording);
         let breakdown = root.at("memory_breakdown");
-        let tracks = tracks(&recording, &breakdown, &moments);
-        let of_peak = |name: &str| root.path("memory_measurements/peak").at(name).count();
-        let bytes = of_peak("total_bytes").and_then(|bytes| i64::try_from(bytes).ok());
-        let peak = of_peak("at_ns").zip(bytes);
-        (!tracks.is_empty() && recording.grid.rows.len() > 1).then_some(Self { recording, tracks, peak })
+        let gpus = gpus(&recording, &root);
+        let tracks = tracks(&recording, &breakdown, &moments, gpus);
+        let several = gpus != Some(1);
+        let peak = root.path("memory_measurements/peak");
+        let peak = peak.at("at_ns").count().zip(peak.at("total_bytes").count());
+        (!tracks.is_empty() && recording.grid.rows.len() > 1).then_some(Self { recording, tracks, several, peak })
+    }
+
+    /// The most memory in use on the track that is drawn first, with its first instant. Of the points of a document, some
+    /// were left out: it may have seen the same before them.
+    pub(crate) fn peak(&self) -> Option<(u64, u64)> {
+        let (track, ..) = self.tracks.first()?;
+        let (at, peak) = self.peak_of(*track)?;
+        let before = self.peak.filter(|before| before.1 == peak && before.0 < at);
+        Some((before.map_or(at, |before| before.0), peak))
+    }
+
+    /// The most memory in use on a track, with its first instant.
+    pub(crate) fn peak_of(&self, track: usize) -> Option<(u64, u64)> {
+        let (at, peak) = self.recording.grid.peak(Recording::column(track, Metric::Memory))?;
+        Some((at, u64::try_from(peak).ok()?))
+    }
+
+    /// How a track has a figure that several GPUs have; `None` where it is of one.
+    pub(crate) fn together(&self, track: usize, metric: Metric) -> Option<&'static str> {
+        (track == 0 && self.several).then_some(match metric {
+            Metric::Memory | Metric::Power => "sum",
+            Metric::Temperature => "highest",
+            Metric::Utilization | Metric::MemoryUtilization => "mean",
+            Metric::SmClock | Metric::MemoryClock => "lowest to highest",
+        })
     }
 }
 
-impl Source {
-    /// The peak of a track. The document knows its instant, where readings that were merged know a span.
-    pub(crate) fn peak(&self, track: usize) -> Option<(u64, i64)> {
-        let found = self.recording.grid.peak(Recording::column(track, Metric::Memory))?;
-        let first = self.tracks.first().is_some_and(|(first, ..)| *first == track);
-        Some(self.peak.filter(|(_, bytes)| first && *bytes == found.1).unwrap_or(found))
-    }
+/// How many GPUs the total is of, where anything tells.
+fn gpus(recording: &Recording, root: &Node<'_>) -> Option<usize> {
+    let counts = [root.path("memory_timeline/per_gpu"), root.path("gpu_info/devices"), root.at("devices")];
+    let counts = counts.iter().map(|list| list.items().len());
+    std::iter::once(recording.devices().len()).chain(counts).find(|count| *count > 0)
 }
 
-fn tracks(recording: &Recording, breakdown: &Node<'_>, moments: &Moments) -> Vec<(usize, String, Stack)> {
+fn tracks(
+    recording: &Recording,
+    breakdown: &Node<'_>,
+    moments: &Moments,
+    gpus: Option<usize>,
+) -> Vec<(usize, String, Stack)> {
     let mut tracks = Vec::new();
     let has = |track| recording.columns_of(track).any(|column| recording.grid.range(column).is_some());
     if has(0) {
-        tracks.push((0, "All GPUs".to_owned(), Stack::of(breakdown, moments)));
+        let name = match gpus {
+            Some(1) => "The GPU",
+            Some(_) => "All GPUs",
+            None => "Total",
+        };
+        tracks.push((0, name.to_owned(), Stack::of(breakdown, moments)));
     }
-    for (place, device) in recording.devices().iter().enumerate().filter(|(place, _)| has(place + 1)) {
+    let own: BTreeMap<u64, Node<'_>> =
+        breakdown.at("per_device").items().into_iter().filter_map(|one| Some((one.at("gpu").count()?, one))).collect();
+    let shown = recording.devices().iter().take(MOST_TRACKS).enumerate();
+    for (place, device) in shown.filter(|(place, _)| has(place + 1)) {
         let alone = recording.devices().len() == 1;
-        let own = breakdown.at("per_device").items().into_iter();
-        let own = own.into_iter().find(|one| one.at("gpu").count() == Some(u64::from(*device)));
-        let stack = match own {
-            Some(own) => Stack::of(&own, moments),
+        let stack = match own.get(&u64::from(*device)) {
+            Some(own) => Stack::of(own, moments),
             None if alone => Stack::of(breakdown, moments),
             None => Stack::default(),
         };
@@ -106,7 +145,9 @@ fn read_document(recording: &mut Recording, timeline: &Node<'_>) {
     if let ([gpu], false) = (&gpus[..], points.is_empty()) {
         let gpu = gpu.at("gpu").count().and_then(|gpu| u32::try_from(gpu).ok()).unwrap_or(0);
         for (tick, point) in (0..).zip(&points) {
-            recording.reading(gpu, tick, at(point), &reading(point));
+            if let Some(at) = at(point) {
+                recording.reading(gpu, tick, at, &reading(point));
+            }
         }
         return recording.finish();
     }
@@ -115,17 +156,20 @@ fn read_document(recording: &mut Recording, timeline: &Node<'_>) {
         let mut all: Vec<(u64, u32, Reading)> = Vec::new();
         for gpu in &gpus {
             let index = gpu.at("gpu").count().and_then(|gpu| u32::try_from(gpu).ok()).unwrap_or(0);
-            all.extend(gpu.at("timeline").items().iter().map(|point| (at(point), index, reading(point))));
+            let points = gpu.at("timeline").items();
+            all.extend(points.iter().filter_map(|point| Some((at(point)?, index, reading(point)))));
         }
         all.sort_by_key(|(at, ..)| *at);
         all.iter().for_each(|(at, gpu, reading)| recording.reading(*gpu, *at, *at, reading));
         return recording.finish();
     }
-    points.iter().for_each(|point| recording.total(at(point), &reading(point)));
+    let points = points.iter().filter_map(|point| Some((at(point)?, reading(point))));
+    points.for_each(|(at, reading)| recording.total(at, &reading));
 }
 
-fn at(point: &Node<'_>) -> u64 {
-    point.at("at_ns").count().unwrap_or(0)
+/// A point without a time has no place.
+fn at(point: &Node<'_>) -> Option<u64> {
+    point.at("at_ns").count()
 }
 
 fn reading(point: &Node<'_>) -> Reading {
