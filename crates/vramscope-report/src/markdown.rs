@@ -29,7 +29,11 @@ fn escaped(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            '.' | ')' if digits > 0 && count == digits => {
+            '.' | ')'
+                if digits > 0
+                    && count == digits
+                    && line[digits + 1..].chars().next().is_none_or(|next| next == ' ') =>
+            {
                 out.push('\\');
                 out.push(c);
             }
@@ -163,6 +167,7 @@ mod tests {
         assert_eq!(escaped("12. one, 3.5"), "12\\. one, 3.5");
         assert_eq!(escaped("see https://evil.example $x$"), "see https\\://evil.example \\$x\\$");
         assert_eq!(escaped("at 9:30"), "at 9:30");
+        assert_eq!(escaped("20.00 GiB"), "20.00 GiB");
     }
 
     #[test]

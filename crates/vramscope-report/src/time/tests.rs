@@ -170,7 +170,7 @@ fn migrated(gpus: u64) -> Document {
 #[test]
 fn parts_that_cannot_be_placed_are_named_and_no_other_is_called_the_largest() {
     let words = chart_of(&migrated(1)).unwrap().words;
-    assert!(!words.contains("largest part") && words.contains("not drawn apart: weights, KV pool."), "{words}");
+    assert!(!words.contains("largest part") && words.contains("not drawn apart: weights, KV cache."), "{words}");
 }
 
 #[test]
