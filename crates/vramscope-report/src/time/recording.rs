@@ -268,7 +268,8 @@ impl Recording {
 
     /// How many ticks it was given.
     pub fn ticks(&self) -> u64 {
-        self.ticks
+        // The last is still coming in.
+        self.ticks + u64::from(self.tick.is_some())
     }
 
     /// At how many ticks the total is not known, since not all devices were read.
