@@ -15,6 +15,13 @@ pub(super) fn gib(bytes: u64) -> Value {
     json!(value)
 }
 
+/// The same with a sign.
+pub(super) fn signed_gib(bytes: i64) -> Value {
+    #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]
+    let value = bytes as f64 / 1_073_741_824.0;
+    json!(value)
+}
+
 /// A moment of the recording.
 pub(super) fn moment(at: std::time::Duration) -> Moment {
     Moment::try_from(at.as_nanos()).unwrap_or(Moment::MAX)

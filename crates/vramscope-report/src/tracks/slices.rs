@@ -6,7 +6,7 @@ use std::io;
 use serde_json::{Map, Value, json};
 use vramscope_core::{DeviceIndex, Gap, Phase};
 
-use super::counters::{gib, moment};
+use super::counters::{moment, signed_gib};
 use super::event::{Place, shown};
 use super::lanes::Lanes;
 use super::{ENGINE, IDS, LOG, PEAK, PHASES, PROCESSES, REQUESTS, Tracks, WHOLE};
@@ -145,17 +145,11 @@ impl<W: io::Write> Tracks<W> {
             return Ok(());
         };
         let name = format!("parts as at the peak, through {}", span.phase.name());
-        let series = |share: fn(u64) -> Value| -> Vec<(String, Value)> {
-            let size = |bytes: i64| match u64::try_from(bytes) {
-                Ok(bytes) => share(bytes),
-                Err(_) => match share(bytes.unsigned_abs()) {
-                    Value::Number(number) => json!(-number.as_f64().unwrap_or(0.0)),
-                    other => other,
-                },
-            };
+        let series = |through: bool| -> Vec<(String, Value)> {
+            let size = |bytes: i64| if through { signed_gib(bytes) } else { json!(0) };
             parts.parts.iter().map(|(name, bytes)| (counter_key(name), size(*bytes))).collect()
         };
-        for (at, values) in [(span.start, series(gib)), (span.end, series(|_| json!(0)))] {
+        for (at, values) in [(span.start, series(true)), (span.end, series(false))] {
             let values: Vec<(&str, Value)> =
                 values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
             self.out.counter(whole, at, &name, &values)?;
