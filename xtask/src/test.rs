@@ -33,7 +33,8 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     }
     let root = crate::root()?;
     let all = built::programs(&root)?;
-    let stand_in = all.iter().any(|program| program.package == "standin-vllm" && program.kind == "bin" && !program.test);
+    let stand_in =
+        all.iter().any(|program| program.package == "standin-vllm" && program.kind == "bin" && !program.test);
     let mut programs: Vec<Program> = all.into_iter().filter(|program| program.test).collect();
     // Integration tests are the long ones, and of them those that a large program holds.
     let size = |program: &Program| program.path.metadata().map_or(0, |file| file.len());

@@ -13,7 +13,9 @@ pub enum ReportError {
         source: serde_json::Error,
     },
     /// The document is none that a page is made of.
-    #[error("{name} is no document that a page can be made of: expected what `vramscope` writes with --format json or -o")]
+    #[error(
+        "{name} is no document that a page can be made of: expected what `vramscope` writes with --format json or -o"
+    )]
     Unknown {
         /// What was read.
         name: String,
@@ -27,7 +29,9 @@ pub enum ReportError {
         version: u64,
     },
     /// These documents do not go on one page.
-    #[error("{first} is {one} and {other} is {another}: on one page there may be several profiles, or one document of another kind")]
+    #[error(
+        "{first} is {one} and {other} is {another}: on one page there may be several profiles, or one document of another kind"
+    )]
     Mixed {
         /// The first document.
         first: String,

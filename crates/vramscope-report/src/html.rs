@@ -15,7 +15,8 @@ use crate::page::{Block, Finding, Page, Picture, Section, Table, TimeChart, Weig
 
 const STYLE: &str = concat!(include_str!("html/page.css"), include_str!("../assets/uPlot.min.css"));
 /// The plotting library, with its licence in the file.
-const PLOT: &str = concat!("/*\n", include_str!("../assets/uPlot.LICENSE"), "*/\n", include_str!("../assets/uPlot.iife.min.js"));
+const PLOT: &str =
+    concat!("/*\n", include_str!("../assets/uPlot.LICENSE"), "*/\n", include_str!("../assets/uPlot.iife.min.js"));
 const SCRIPT: &str = include_str!("html/page.js");
 /// What makes a chart of [`TimeChart`]'s data.
 const TIME: &str =
@@ -72,7 +73,9 @@ pub(crate) fn write(page: &Page) -> String {
     for (place, one) in page.sections.iter().enumerate() {
         section(&mut out, place, one, &mut ids);
     }
-    out.push_str("</main>\n<footer><p>Made by vramscope. The page is whole: it loads nothing and sends nothing.</p></footer>\n");
+    out.push_str(
+        "</main>\n<footer><p>Made by vramscope. The page is whole: it loads nothing and sends nothing.</p></footer>\n",
+    );
     for script in scripts {
         let _ = writeln!(out, "<script>{script}</script>");
     }
@@ -164,7 +167,13 @@ fn sentence(out: &mut String, cells: &[Cell]) {
 fn headline(out: &mut String, figures: &[(String, Cell)]) {
     out.push_str("<dl class=\"headline\">\n");
     for (name, figure) in figures {
-        let _ = writeln!(out, "<div><dt>{}</dt><dd{}>{}</dd></div>", escaped(name), attributes(figure, false), escaped(&figure.text));
+        let _ = writeln!(
+            out,
+            "<div><dt>{}</dt><dd{}>{}</dd></div>",
+            escaped(name),
+            attributes(figure, false),
+            escaped(&figure.text)
+        );
     }
     out.push_str("</dl>\n");
 }
@@ -245,8 +254,17 @@ fn findings(out: &mut String, findings: &[Finding]) {
 
 fn picture(out: &mut String, picture: &Picture, ids: &mut Ids) {
     let id = ids.next();
-    let _ = writeln!(out, "<figure>\n<figcaption id=\"{id}\"><strong>{}.</strong> {}</figcaption>", escaped(&picture.title), escaped(&picture.words));
-    let _ = writeln!(out, "<div class=\"plot scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}\">{}</div>", picture.svg.element(&id));
+    let _ = writeln!(
+        out,
+        "<figure>\n<figcaption id=\"{id}\"><strong>{}.</strong> {}</figcaption>",
+        escaped(&picture.title),
+        escaped(&picture.words)
+    );
+    let _ = writeln!(
+        out,
+        "<div class=\"plot scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}\">{}</div>",
+        picture.svg.element(&id)
+    );
     if let Some(one) = &picture.table {
         out.push_str("<details class=\"figures\">\n<summary>Its figures</summary>\n");
         table(out, one, ids);
@@ -291,7 +309,10 @@ mod tests {
 
     #[test]
     fn nothing_foreign_becomes_markup_and_nothing_is_endless() {
-        assert_eq!(escaped("</script><b a='1' c=\"2\">&"), "&lt;/script&gt;&lt;b a=&#39;1&#39; c=&quot;2&quot;&gt;&amp;");
+        assert_eq!(
+            escaped("</script><b a='1' c=\"2\">&"),
+            "&lt;/script&gt;&lt;b a=&#39;1&#39; c=&quot;2&quot;&gt;&amp;"
+        );
         assert_eq!(escaped("a\u{202e}b\u{1b}[2Jc"), "ab[2Jc");
         assert_eq!(escaped(&"x".repeat(1 << 20)).chars().count(), LONGEST_TEXT + 1);
     }

@@ -32,7 +32,10 @@ pub(crate) enum Block {
     Picture(Picture),
     Time(Box<TimeChart>),
     /// Blocks that are folded away until somebody asks.
-    Folded { title: String, blocks: Vec<Block> },
+    Folded {
+        title: String,
+        blocks: Vec<Block>,
+    },
     /// A text of an engine, as it is.
     Quote(String),
 }

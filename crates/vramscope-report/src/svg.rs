@@ -45,7 +45,12 @@ impl Svg {
 
     pub(crate) fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, class: &str) {
         let (width, height) = (short(width.max(0.0)), short(height.max(0.0)));
-        let _ = write!(self.body, "<rect x=\"{}\" y=\"{}\" width=\"{width}\" height=\"{height}\" class=\"{class}\"/>", short(x), short(y));
+        let _ = write!(
+            self.body,
+            "<rect x=\"{}\" y=\"{}\" width=\"{width}\" height=\"{height}\" class=\"{class}\"/>",
+            short(x),
+            short(y)
+        );
     }
 
     /// A rectangle that says something when it is pointed at.
