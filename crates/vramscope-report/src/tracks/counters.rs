@@ -16,7 +16,7 @@ pub(super) fn gib(bytes: u64) -> Value {
 }
 
 /// The same with a sign.
-pub(super) fn signed_gib(bytes: i64) -> Value {
+pub(super) fn signed(bytes: i64) -> Value {
     #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]
     let value = bytes as f64 / 1_073_741_824.0;
     json!(value)

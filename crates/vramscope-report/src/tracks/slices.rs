@@ -6,7 +6,7 @@ use std::io;
 use serde_json::{Map, Value, json};
 use vramscope_core::{DeviceIndex, Gap, Phase};
 
-use super::counters::{moment, signed_gib};
+use super::counters::{moment, signed};
 use super::event::{Place, shown};
 use super::lanes::Lanes;
 use super::{ENGINE, IDS, LOG, PEAK, PHASES, PROCESSES, REQUESTS, Tracks, WHOLE};
@@ -146,7 +146,7 @@ impl<W: io::Write> Tracks<W> {
         };
         let name = format!("parts as at the peak, through {}", span.phase.name());
         let series = |through: bool| -> Vec<(String, Value)> {
-            let size = |bytes: i64| if through { signed_gib(bytes) } else { json!(0) };
+            let size = |bytes: i64| if through { signed(bytes) } else { json!(0) };
             parts.parts.iter().map(|(name, bytes)| (counter_key(name), size(*bytes))).collect()
         };
         for (at, values) in [(span.start, series(true)), (span.end, series(false))] {
