@@ -61,6 +61,16 @@ pub struct Evidence {
     pub unfinished: bool,
     /// What the model's config says where sizes were given by hand, without them.
     pub own_architecture: Option<Architecture>,
+    /// The engine of a log from which nothing is taken.
+    unread_engine: Option<EngineKind>,
+}
+
+/// Engines whose memory is taken apart here. Logs of others are named and kept: what their lines state is the business of
+/// the log's own report.
+const TAKEN_APART: &[EngineKind] = &[EngineKind::Vllm];
+
+fn is_taken_apart(kind: EngineKind) -> bool {
+    TAKEN_APART.contains(&kind)
 }
 
 /// An engine's log.
@@ -118,6 +128,13 @@ pub enum EvidenceError {
     },
 }
 
+fn not_taken_apart(file: &str, engine: EngineKind) -> String {
+    let title = engine.title();
+    format!(
+        "{file}: nothing is taken from it: the memory of {title} is not taken apart here; `vramscope log` says what it states"
+    )
+}
+
 /// What is said of a log in which nothing is known.
 fn of_no_engine(lines: u64) -> String {
     if lines == 0 {
@@ -134,7 +151,7 @@ impl Evidence {
         if let Some(record) = &self.record {
             return EngineKind::from_name(&record.engine_type);
         }
-        let of_log = self.facts().and_then(|facts| facts.engine);
+        let of_log = self.facts().and_then(|facts| facts.engine).or(self.unread_engine);
         let of_probe = self.probe.is_some().then_some(EngineKind::Transformers);
         of_log.or(of_probe).or_else(|| self.args.as_ref().and_then(|args| args.engine))
     }
@@ -238,7 +255,7 @@ impl Evidence {
         }
         // Of an engine whose words are not known nothing is read, whatever else is in its log.
         if let Some(record) = &self.record
-            && !EngineKind::from_name(&record.engine_type).is_some_and(|kind| vramscope_log::ENGINES.contains(&kind))
+            && !EngineKind::from_name(&record.engine_type).is_some_and(is_taken_apart)
         {
             let engine = redact(&record.engine_type);
             return self.keep_unread(&engine, paths);
@@ -272,7 +289,8 @@ impl Evidence {
 
     /// Names a log that nothing is read from, and says why.
     fn keep_unread(&mut self, engine: &str, paths: &[PathBuf]) -> Result<(), EvidenceError> {
-        let known = EngineKind::from_name(engine).is_some();
+        let kind = EngineKind::from_name(engine);
+        let known = kind.is_some();
         let (mut tail, mut lines) = (Tail::default(), 0);
         let mut buffer = vec![0; 1 << 16];
         for path in paths {
@@ -291,6 +309,9 @@ impl Evidence {
             self.sources.push(source_of(path, SourceKind::EngineLog));
         }
         self.log_tail = tail.finish(names(paths), lines);
+        if let Some(kind) = kind.filter(|kind| vramscope_log::ENGINES.contains(kind)) {
+            self.notes.push(not_taken_apart(&names(paths), kind));
+        }
         if !known {
             let known: Vec<&str> = EngineKind::ALL.iter().map(|kind| kind.name()).collect();
             self.notes.push(format!(
@@ -319,6 +340,11 @@ impl Evidence {
             self.notes.push(format!("{file}: {}", of_no_engine(lines)));
             return Ok(None);
         };
+        if let Some(other) = engine.facts.engine.filter(|kind| !is_taken_apart(*kind)) {
+            self.unread_engine = Some(other);
+            self.notes.push(not_taken_apart(&file, other));
+            return Ok(None);
+        }
         if let (Some(place), true) = (chosen, count > 1) {
             self.notes.push(format!("{file}: it holds {count} engine starts; this profile is of number {}", place + 1));
         }

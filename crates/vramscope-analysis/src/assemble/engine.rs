@@ -71,7 +71,8 @@ pub(super) fn metadata(run: &Known<'_>) -> Option<EngineMetadata> {
     }
     let facts = run.facts;
     let written = run.evidence.args.as_ref().and_then(|a| a.engine_version.clone());
-    if run.evidence.engine.is_none() && written.is_none() && run.evidence.record.is_none() {
+    let named = run.evidence.engine.is_some() || run.evidence.record.is_some() || run.evidence.engine_kind().is_some();
+    if !named && written.is_none() {
         return None;
     }
     Some(EngineMetadata {

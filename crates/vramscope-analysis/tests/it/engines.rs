@@ -28,13 +28,16 @@ fn of_engine(engine: &str) -> Profile {
 
 #[test]
 fn an_unknown_engine_is_said_to_be_unknown_and_is_no_other_one() {
-    let profile = of_engine("sglang");
-    assert_eq!(profile.engine_metadata.as_ref().and_then(|engine| engine.engine_type.as_deref()), Some("sglang"));
+    // One that is named nowhere here, and one whose logs are read by themselves and not taken apart.
+    of_another("exllama", "\"exllama\", which is none that is known");
+    of_another("sglang", "the memory of SGLang is not taken apart here");
+}
+
+fn of_another(engine: &str, said: &str) {
+    let profile = of_engine(engine);
+    assert_eq!(profile.engine_metadata.as_ref().and_then(|engine| engine.engine_type.as_deref()), Some(engine));
     let notes = profile.metadata.notes.join("\n");
-    assert!(
-        notes.contains("engine.log") && notes.contains("\"sglang\"") && notes.contains("none that is known"),
-        "{notes}"
-    );
+    assert!(notes.contains("engine.log") && notes.contains(said), "{notes}");
     assert!(profile.metadata.sources.iter().any(|source| source.kind == SourceKind::EngineLog), "the log is kept");
     assert_eq!(profile.raw_logs.as_ref().unwrap().files[0].file, "engine.log");
     assert!(profile.vllm_internal_metrics.is_none(), "nothing is read from words that are not known");
@@ -68,4 +71,18 @@ fn a_name_that_is_not_text_for_a_terminal_is_not_repeated_as_it_is() {
     let profile = of_engine("evil\\u001b[31m");
     let notes = profile.metadata.notes.join("\n");
     assert!(!notes.contains('\u{1b}'), "{notes:?}");
+}
+
+#[test]
+fn a_log_of_another_engine_is_named_and_nothing_is_taken_from_it() {
+    let log = "load_tensors: offloaded 17/17 layers to GPU\nload_tensors:        CUDA0 model buffer size =  2357.26 MiB\n\
+               llama_kv_cache:      CUDA0 KV buffer size =   512.00 MiB\n\
+               llama_context:      CUDA0 compute buffer size =   260.00 MiB\n";
+    let gpu = gpu_csv(1, 2, 60, |second| level(second) + GIB);
+    let profile = analyze(folder(&[("engine.log", log), ("gpu.csv", &gpu)]).path()).unwrap();
+    assert_eq!(profile.engine_metadata.as_ref().and_then(|engine| engine.engine_type.as_deref()), Some("llama.cpp"));
+    assert!(profile.vllm_internal_metrics.is_none() && profile.expectation.is_none());
+    assert!(profile.metadata.notes.iter().any(|note| note.contains("the memory of llama.cpp is not taken apart here")));
+    let advice = profile.diagnostics.iter().flatten().filter_map(|one| one.advice.as_deref());
+    assert!(advice.into_iter().all(|advice| !advice.to_lowercase().contains("vllm")));
 }

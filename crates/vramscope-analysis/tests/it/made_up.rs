@@ -197,7 +197,7 @@ fn damage_names_its_file_and_what_was_expected() {
         (&[("gpu.csv", "\u{0}\u{1}\u{2}junk")], &["gpu.csv", "column"]),
         (&[("gpu.csv", "timestamp_ns,used_bytes\nx,y\n1,")], &["gpu.csv", "no line is a row"]),
         (&[("vllm.log", "")], &["vllm.log", "empty"]),
-        (&[("vllm.log", "hello\nworld\n")], &["vllm.log", "vLLM engine"]),
+        (&[("vllm.log", "hello\nworld\n")], &["vllm.log", "vLLM", "engine"]),
         (&[("gpu.csv", csv.as_str()), ("config.json", "{\"hidden_size\": ")], &["config.json"]),
         (
             &[("gpu.csv", csv.as_str()), ("config.json", "{\"model_type\": \"llama\", \"hidden_size\": -5}")],
