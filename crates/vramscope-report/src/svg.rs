@@ -130,8 +130,54 @@ impl Svg {
     }
 }
 
+/// About how wide a text of 12 pixels is: rather more than less, whatever letters it has.
+pub(crate) fn width_of(text: &str) -> f64 {
+    let letter = |c: char| match c {
+        'i' | 'j' | 'l' | 't' | 'f' | 'r' | '.' | ',' | ':' | ';' | '|' | '\'' | ' ' => 4.2,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' => 12.0,
+        'A'..='Z' => 9.0,
+        c if c.is_ascii() => 7.2,
+        _ => 13.0,
+    };
+    text.chars().map(letter).sum()
+}
+
+/// As much of a text as there is room for, with `…` where some is left out.
+pub(crate) fn fitted(text: &str, room: f64) -> String {
+    if text.len() < 4096 && width_of(text) <= room {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut width = 12.0;
+    for c in text.chars() {
+        width += width_of(c.encode_utf8(&mut [0; 4]));
+        if width > room {
+            break;
+        }
+        out.push(c);
+    }
+    out.push('…');
+    out
+}
+
 /// A coordinate with at most one decimal: finer than a pixel, and small.
 pub(crate) fn short(value: f64) -> String {
     let text = format!("{:.1}", if value.is_finite() { value } else { 0.0 });
     text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_cut_has_no_more_width_than_there_is_room() {
+        for text in ["W".repeat(60), "i".repeat(200), "漢字".repeat(40), "a name of usual length".to_owned()] {
+            for room in [30.0, 100.0, 250.0] {
+                let shown = fitted(&text, room);
+                assert!(width_of(&shown) <= room + 1.0, "{shown}");
+                assert!(shown == text || shown.ends_with('…'));
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Lying bars under each other, each from one value to another.
 
 use super::axis::Axis;
-use super::{Anchor, Svg};
+use super::{Anchor, Svg, fitted, width_of};
 use crate::unit::{Unit, digits};
 
 /// A bar: from where to where, of which colour (`f0` to `f9`), with what is written behind it.
@@ -26,26 +26,16 @@ impl Bar {
 
 const WIDTH: f64 = 800.0;
 const ROW: f64 = 26.0;
-const LONGEST_NAME: usize = 36;
-/// About the width of a letter at 12 px.
-const LETTER: f64 = 6.8;
-
-/// The beginning of a long name; all of it stands where the bar is pointed at.
-fn short_name(name: &str) -> String {
-    match name.char_indices().nth(LONGEST_NAME) {
-        Some(_) => name.chars().take(LONGEST_NAME - 1).chain(['…']).collect(),
-        None => name.to_owned(),
-    }
-}
+/// Names have at most this room.
+const MOST_OF_NAMES: f64 = 250.0;
 
 /// Bars over one axis in the unit's scale.
 pub(crate) fn bars(bars: &[Bar], unit: Unit) -> Svg {
     #[expect(clippy::cast_precision_loss, reason = "a number of rows")]
     let bottom = 8.0 + ROW * bars.len() as f64;
     let mut svg = Svg::new(WIDTH, bottom + 34.0);
-    let longest = bars.iter().map(|bar| bar.name.chars().count().min(LONGEST_NAME)).max().unwrap_or(0);
-    #[expect(clippy::cast_precision_loss, reason = "a few letters")]
-    let left = (longest as f64 * LETTER + 16.0).max(190.0);
+    let longest = bars.iter().map(|bar| width_of(&bar.name).min(MOST_OF_NAMES)).fold(0.0, f64::max);
+    let left = (longest + 16.0).max(190.0);
     let ends = bars.iter().flat_map(|bar| {
         let interval = bar.interval.map_or([bar.to; 2], |(low, high)| [low, high]);
         [bar.from, bar.to, interval[0], interval[1], bar.predicted.unwrap_or(bar.to)]
@@ -60,7 +50,7 @@ pub(crate) fn bars(bars: &[Bar], unit: Unit) -> Svg {
     let mut y = 8.0;
     for bar in bars {
         let (from, to) = (axis.place(unit.scaled(bar.from)), axis.place(unit.scaled(bar.to)));
-        svg.text((left - 8.0, y + 15.0), Anchor::End, "", &short_name(&bar.name));
+        svg.text((left - 8.0, y + 15.0), Anchor::End, "", &fitted(&bar.name, left - 12.0));
         svg.rect_with(
             from.min(to),
             y + 3.0,
@@ -83,7 +73,7 @@ pub(crate) fn bars(bars: &[Bar], unit: Unit) -> Svg {
             svg.line((x, y), (x, y + ROW - 2.0), "rule");
             end = end.max(x);
         }
-        svg.text((end + 6.0, y + 16.0), Anchor::Start, "soft", &bar.words);
+        svg.text((end + 6.0, y + 16.0), Anchor::Start, "soft", &fitted(&bar.words, WIDTH - end - 8.0));
         y += ROW;
     }
     svg
