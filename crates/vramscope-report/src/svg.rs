@@ -135,8 +135,9 @@ pub(crate) fn width_of(text: &str) -> f64 {
     let letter = |c: char| match c {
         'i' | 'j' | 'l' | 't' | 'f' | 'r' | '.' | ',' | ':' | ';' | '|' | '\'' | ' ' => 4.2,
         'm' | 'w' | 'M' | 'W' | '@' | '%' => 12.0,
-        'A'..='Z' => 9.0,
-        c if c.is_ascii() => 7.2,
+        '<' | '>' | '=' | '+' | '~' | '#' | '&' => 10.4,
+        'A'..='Z' => 9.6,
+        c if c.is_ascii() => 7.7,
         _ => 13.0,
     };
     text.chars().map(letter).sum()
