@@ -214,8 +214,8 @@ fn held<'a, 'd>(levels: &'a Levels<'d>, slo: &str) -> (Option<&'a Group<'d>>, St
                 |(next, share)| format!(" At {} it is {}.", levels.by.name(next.at), Unit::Share.show(*share)),
             );
             format!(
-                "{none} Of those measured, {} is the highest up to which 99 % of the requests keep {slo}.{next}",
-                levels.by.name(group.at)
+                "Run {at}: of the levels measured it is the highest up to which 99 % of the requests keep {slo}.{next} {none}",
+                at = levels.by.name(group.at)
             )
         }
         None if known.is_empty() => format!("{none} Nor does it say how many requests kept {slo}."),

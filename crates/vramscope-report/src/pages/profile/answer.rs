@@ -97,7 +97,8 @@ fn what(run: &Run<'_>) -> Option<Vec<Cell>> {
         1 => text.extend([" of the GPU's ".into(), sum(&card), " in use.".into()]),
         several => text.extend([" of the ".into(), sum(&card), format!(" of {several} GPUs in use.").into()]),
     }
-    text.push(" Most of it is ".into());
+    let half = peak.number().is_some_and(|peak| largest.bytes() > peak / 2.0);
+    text.push(if half { " Most of it is " } else { " The largest part of it is " }.into());
     text.push(largest.part.map_or_else(|| largest.name().into(), |part| part.what.into()));
     text.extend([": ".into(), Cell::text(largest.name()), " ".into(), largest.size.figure(Unit::Memory)]);
     if let Some(share) = share(run, &largest) {
@@ -117,7 +118,11 @@ fn what(run: &Run<'_>) -> Option<Vec<Cell>> {
 fn residual(run: &Run<'_>) -> Option<Vec<Cell>> {
     let residual = run.breakdown.at("residual_bytes");
     let size = residual.number()?;
-    let mut text: Vec<Cell> = if size < 0.0 {
+    // What a log rounds its figures to is no finding.
+    const LITTLE: f64 = 8_388_608.0;
+    let mut text: Vec<Cell> = if size.abs() < LITTLE {
+        vec!["The parts explain all of it, but for a residual of ".into()]
+    } else if size < 0.0 {
         vec!["The parts claim more than was measured; the residual is ".into()]
     } else {
         vec!["No part explains the rest, the residual of ".into()]

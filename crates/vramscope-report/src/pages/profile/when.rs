@@ -96,7 +96,11 @@ fn why(around: &Around) -> String {
     text.push_str(&format!(" The largest rise before it, {}, was {}", amount(largest), between(largest)));
     let last = around.rises.iter().rfind(|rise| rise.bytes > 0).filter(|last| *last != largest);
     if let Some(last) = last {
-        text.push_str(&format!("; the last one, {}, was {}", amount(last), between(last)));
+        text.push_str(&format!(
+            "; the last one, to {} above all that was in use before, was {}",
+            amount(last),
+            between(last)
+        ));
     }
     text.push_str(". A log's times are exact to a second.");
     text
@@ -124,7 +128,7 @@ mod tests {
             why(&around),
             " By the engine's log that is after “graphs captured” (30 s) and before “engine ready” (43 s). The largest \
              rise before it, 111.00 GiB, was between “KV pool sized” (20 s) and “graphs captured” (30 s); the last one, \
-             1.00 GiB, was between “graphs captured” (30 s) and the peak. A log's times are exact to a second."
+             to 1.00 GiB above all that was in use before, was between “graphs captured” (30 s) and the peak. A log's times are exact to a second."
         );
     }
 }
