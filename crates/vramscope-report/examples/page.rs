@@ -1,4 +1,4 @@
-//! Makes a page of documents: `cargo run -p vramscope-report --example page -- [--markdown] FILE… > page.html`.
+//! Makes a page of documents, or shows one of no runs as Markdown where none is named: `cargo run -p vramscope-report --example page -- [--markdown] FILE… > page.html`.
 
 use std::io::Write as _;
 
@@ -9,6 +9,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let read = |file: &String| -> Result<Document, Box<dyn std::error::Error>> {
         Ok(Document::read(file.as_str(), &std::fs::read(file)?)?)
     };
+    if files.is_empty() {
+        let none = Document::read("runs.json", br#"{"vramscope_runs": 1, "runs": [], "series": []}"#)?;
+        std::io::stdout().write_all(page(&[none], None)?.markdown().as_bytes())?;
+        return Ok(());
+    }
     let documents = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let page = page(&documents, None)?;
     let text = if options.is_empty() { page.html() } else { page.markdown() };

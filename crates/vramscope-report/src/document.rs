@@ -96,7 +96,8 @@ fn hide_secrets(value: &mut Value) {
         Value::Object(members) => {
             for (name, member) in members.iter_mut() {
                 match member {
-                    Value::String(text) if is_secret_name(name) => REDACTED.clone_into(text),
+                    // Documents call the name of an entry its key.
+                    Value::String(text) if name != "key" && is_secret_name(name) => REDACTED.clone_into(text),
                     member => hide_secrets(member),
                 }
             }
@@ -115,7 +116,7 @@ mod tests {
     fn no_secret_of_a_document_reaches_a_page() {
         let value = json!({"vramscope_runs": 1, "series": [], "runs": [{
             "name": "http://me:hunter2hunter2@host/v1",
-            "settings": {"api_key": "abcdefgh12345678", "model": "m"},
+            "settings": {"api_key": "abcdefgh12345678", "model": "m", "key": "h200"},
             "cautions": ["Authorization: Bearer abcdefgh12345678abcdefgh", "--api-key", "sesame-open-sesame"],
         }]});
         let document = Document::new("http://me:hunter2hunter2@host/", value).unwrap();
@@ -123,7 +124,8 @@ mod tests {
         for secret in ["hunter2hunter2", "abcdefgh12345678", "sesame-open-sesame"] {
             assert!(!text.contains(secret), "{text}");
         }
-        assert_eq!(document.value()["runs"][0]["settings"]["model"], "m");
+        let settings = &document.value()["runs"][0]["settings"];
+        assert_eq!((&settings["model"], &settings["key"]), (&json!("m"), &json!("h200")));
     }
 
     #[test]

@@ -13,8 +13,9 @@
   button.hidden = false;
   button.addEventListener("click", () => {
     root.dataset.theme = dark() ? "light" : "dark";
-    show();
   });
   system.addEventListener("change", show);
+  // Whoever sets the theme: what is drawn follows.
+  new MutationObserver(show).observe(root, { attributes: true, attributeFilter: ["data-theme"] });
   show();
 })();

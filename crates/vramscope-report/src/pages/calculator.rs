@@ -54,7 +54,11 @@ pub(crate) fn page(document: &Document) -> Page {
         }
     }
     let weight = if good == all && all > 0 { Weight::Good } else { Weight::Warning };
-    let text = format!("{good} of {all} parts are no further off than a good calculator usually is.");
+    let text = if good == all {
+        format!("All {all} parts are no further off than a good calculator usually is.")
+    } else {
+        format!("{} of {all} parts are further off than a good calculator usually is.", all - good)
+    };
     let mut blocks = vec![Block::Findings(vec![Finding { weight, text, advice: None, code: None }])];
     let worst = parts.iter().filter(|part| part.at("error_pct").number().is_some());
     let worst = worst.max_by(|a, b| {

@@ -136,7 +136,7 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
 /// How many requests run at once: of the workload where there is one, and of the longest length.
 fn at_once(root: &Node<'_>) -> Vec<(&'static str, Cell)> {
     let of_workload = root.path("workload/concurrent_requests").figure(Unit::Count);
-    let longest = value(root, "max_concurrency").figure(Unit::Plain);
+    let longest = requests(&value(root, "max_concurrency"));
     if of_workload.is_absent() {
         return vec![("Requests at once, each of the longest length", longest)];
     }
@@ -153,7 +153,7 @@ fn how_many(root: &Node<'_>) -> Option<Vec<Cell>> {
         text.push(" tokens each run at once. ".into());
     }
     if most.number().is_some() {
-        text.extend(["The KV cache has room for ".into(), most.figure(Unit::Plain), " requests of ".into()]);
+        text.extend(["The KV cache has room for ".into(), requests(&most), " requests of ".into()]);
         text.push(match longest.number() {
             Some(_) => longest.figure(Unit::Count),
             None => "as many".into(),
@@ -361,6 +361,15 @@ fn setting(root: &Node<'_>) -> Vec<Block> {
     ];
     let blocks: Vec<Block> = tables.into_iter().flatten().map(Block::Table).collect();
     if blocks.is_empty() { vec![Block::Text("The document does not say.".to_owned())] } else { blocks }
+}
+
+/// Requests at once with two decimals: the next whole number would be one too many.
+fn requests(most: &Node<'_>) -> Cell {
+    let mut cell = most.figure(Unit::Plain);
+    if let Some(number) = most.number().filter(|number| number.abs() < 1e9) {
+        cell.text = format!("{number:.2}");
+    }
+    cell
 }
 
 #[cfg(test)]

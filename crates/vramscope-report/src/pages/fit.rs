@@ -53,7 +53,7 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
         let doubt = if certain { "" } else { " It is close: within the interval of the prediction it may not start." };
         blocks.push(Block::Findings(vec![Finding {
             weight: if certain { Weight::Good } else { Weight::Warning },
-            text: format!("{gpus} × {name} serve it.{doubt}"),
+            text: format!("{gpus} × {name} {}.{doubt}", if gpus == "1" { "serves it" } else { "serve it" }),
             advice: None,
             code: None,
         }]));

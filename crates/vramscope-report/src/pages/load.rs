@@ -38,7 +38,8 @@ fn about(root: &crate::node::Node<'_>, server: &str, levels: &Levels<'_>) -> Str
         words.push_str(&format!(" (version {version})"));
     }
     if let Some(at) = levels.all.first().and_then(|level| level.at("started_at").text()) {
-        words.push_str(&format!(", from {at} on"));
+        let second = at.get(..19).unwrap_or(at).replace('T', " ");
+        words.push_str(&format!(", begun {second} UTC"));
     }
     words
 }

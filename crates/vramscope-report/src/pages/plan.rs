@@ -34,7 +34,7 @@ pub(crate) fn page(document: &Document) -> Page {
     }
     Page {
         title: "A campaign's plan".to_owned(),
-        about: format!("{} runs of {}.", runs.len(), super::name_of(document.name())),
+        about: format!("{} of {}.", super::figure::many(runs.len(), "run"), super::name_of(document.name())),
         sections,
     }
 }

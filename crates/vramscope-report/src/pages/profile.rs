@@ -164,8 +164,8 @@ mod tests {
             "KV cache 40.00 GiB, 66.7 % of the peak; then weights 20.00 GiB, baseline (others, before the engine) 1.00 GiB",
             "parts claim more than was measured",
             "-1.00 GiB",
-            "after the recording began, in the phase measure. The largest rise",
-            "The largest rise was in the phase load, from 1.00 GiB to 59.00 GiB",
+            "after the recording began, in the phase measure. After the first phase the largest rise",
+            "the largest rise was in the phase load, from 1.00 GiB to 59.00 GiB",
             "measure raised it from 59.00 GiB to the peak of 60.00 GiB",
             "20.00 GiB free at the peak, of 81.00 GiB in all",
         ] {

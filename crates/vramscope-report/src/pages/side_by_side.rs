@@ -163,7 +163,7 @@ fn apart<'d>(most: &Named<'d>, least: &Named<'d>) -> Option<Vec<Cell>> {
         format!(". They differ most in {}: ", part.name()).into(),
         figure(&a),
         " against ".into(),
-        figure(&b),
+        if b.is_some() { figure(&b) } else { "none".into() },
         ".".into(),
     ])
 }

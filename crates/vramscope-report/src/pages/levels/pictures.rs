@@ -257,7 +257,7 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
     let outside: Vec<String> = (0..known.len()).filter(|place| !on_front(place)).map(name).collect();
     let mut words = format!(
         "Up is more output tokens per second, left is a shorter mean E2E; beside each point stands its level ({}). {} of {} \
-         levels are on the front, the line of those than which no other is better in both.",
+         levels are on the front, the line of those than which no other is better in one and, to 1 %, as good in the other.",
         levels.by.axis(),
         best.len(),
         known.len()
@@ -265,7 +265,10 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
     if !outside.is_empty() {
         let shown: Vec<String> = outside.iter().take(6).cloned().collect();
         let more = if outside.len() > 6 { format!(" and {} more", outside.len() - 6) } else { String::new() };
-        words.push_str(&format!(" Another level is better in both than: {}{more}.", shown.join(", ")));
+        words.push_str(&format!(
+            " Another level is better in one and as good in the other than: {}{more}.",
+            shown.join(", ")
+        ));
     }
     let equal: Vec<String> =
         equals(levels, &known).iter().take(6).map(|(a, b)| format!("{} and {}", name(*a), name(*b))).collect();
@@ -327,14 +330,16 @@ fn equals(levels: &Levels<'_>, known: &[(f64, f64, f64)]) -> Vec<(usize, usize)>
 
 /// Which points (less is better, more is better) no other point beats in both, by rising first figure.
 pub(in crate::pages) fn front_of(points: &[(f64, f64)]) -> Vec<usize> {
+    const EQUAL: f64 = 0.01;
+    let beats = |other: &(f64, f64), one: &(f64, f64)| {
+        let as_fast = other.0 <= one.0 * (1.0 + EQUAL);
+        let as_much = other.1 >= one.1 * (1.0 - EQUAL);
+        (as_fast && other.1 > one.1 * (1.0 + EQUAL)) || (as_much && other.0 < one.0 * (1.0 - EQUAL))
+    };
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|a, b| points[*a].0.total_cmp(&points[*b].0).then(points[*b].1.total_cmp(&points[*a].1)));
-    let mut most = f64::NEG_INFINITY;
-    order.retain(|place| {
-        let better = points[*place].1 > most;
-        most = most.max(points[*place].1);
-        better
-    });
+    order.retain(|place| !points.iter().any(|other| beats(other, &points[*place])));
+    order.dedup_by(|a, b| points[*a] == points[*b]);
     order
 }
 
@@ -356,7 +361,7 @@ pub(in crate::pages) fn served(levels: &Levels<'_>, table: Table) -> Option<Bloc
     if let Some(share) = most("server/kv_cache_usage_max_ratio") {
         words.push_str(&format!(". The KV cache was filled to at most {}", Unit::Share.show(share)));
     }
-    if let Some(thrown) = most("server/preemptions") {
+    if let Some(thrown) = most("server/preemptions").filter(|thrown| *thrown > 0.0) {
         words.push_str(&format!(
             "; at most {} requests of a level were preempted (stopped to make room, and begun again)",
             Unit::Count.show(thrown)

@@ -58,10 +58,26 @@ fn name(one: &Node<'_>) -> String {
     one.at("name").text().map_or_else(|| "a figure".to_owned(), parts::name_of)
 }
 
+/// Whether what came is the prediction itself: an engine that ended too early told nothing else.
+fn is_taken_over(one: &Node<'_>) -> bool {
+    let method = |name: &str| one.at(name).text();
+    method("observed_method").is_some() && method("observed_method") == method("predicted_method")
+}
+
 pub(super) fn blocks(run: &Run<'_>) -> Vec<Block> {
     let expectation = run.root.at("expectation");
-    let heads =
-        ["what", "#predicted", "#least", "#most", "#came", "came", "#error", "how sure", "predicted by", "came from"];
+    let heads = [
+        "what",
+        "#predicted",
+        "#least",
+        "#most",
+        "#came",
+        "verdict",
+        "#error",
+        "how sure",
+        "predicted by",
+        "came from",
+    ];
     let mut table = Table::new("Predicted before the start, beside what came; each of one GPU", &heads);
     let mut drawn = Vec::new();
     let (mut inside, mut outside) = (0_usize, Vec::new());
@@ -69,7 +85,9 @@ pub(super) fn blocks(run: &Run<'_>) -> Vec<Block> {
         let at = |name: &str| one.at(&format!("{name}{end}"));
         let number = |name: &str| at(name).number();
         let mut verdict = Cell::absent();
-        if let (Some(low), Some(high), Some(value)) = (number("low"), number("high"), number("observed")) {
+        if let (Some(low), Some(high), Some(value)) = (number("low"), number("high"), number("observed"))
+            && !is_taken_over(one)
+        {
             match lies(low, high, value, resolution(run, one.at("name").text().unwrap_or_default())) {
                 Came::Inside => {
                     inside += 1;
@@ -98,7 +116,7 @@ pub(super) fn blocks(run: &Run<'_>) -> Vec<Block> {
     for one in expectation.at("memory").items().iter().take(MOST_ROWS) {
         // What the engine may use is told to it, and no prediction.
         row(one, "_bytes", Unit::Memory);
-        if one.at("name").text() != Some("requested") && drawn.len() < MOST_BARS {
+        if one.at("name").text() != Some("requested") && !is_taken_over(one) && drawn.len() < MOST_BARS {
             drawn.extend(predicted_bar(one));
         }
     }

@@ -47,7 +47,8 @@ fn rise(run: &Run<'_>, instant: f64) -> Vec<Cell> {
     let largest = rises.iter().skip(1).max_by(|a, b| a.2.total_cmp(&b.2));
     let Some((phase, Some(from), _)) = largest else { return Vec::new() };
     let name = phase.at("phase").text().unwrap_or("?");
-    let mut text: Vec<Cell> = vec![format!(" The largest rise was in the phase {name}, from ").into()];
+    let mut text: Vec<Cell> =
+        vec![format!(" After the first phase the largest rise was in the phase {name}, from ").into()];
     text.extend([from.figure(Unit::Memory), " to ".into(), phase.at("peak_bytes").figure(Unit::Memory)]);
     if last_name == Some(name) {
         text.push(".".into());

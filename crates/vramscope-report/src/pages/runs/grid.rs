@@ -1,6 +1,6 @@
 //! Runs that differ in two settings, as a grid.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AXES, Runs};
 use crate::cell::Cell;
@@ -78,6 +78,14 @@ fn groups<'a, 'd>(runs: &'a Runs<'d>, axis: &str, other: &str) -> Vec<Cells<'a, 
     groups.into_values().collect()
 }
 
+/// At most so many values, spread over all of them with both ends.
+fn spread_over(all: Vec<u64>) -> Vec<u64> {
+    if all.len() <= MOST {
+        return all;
+    }
+    (0..MOST).map(|place| all[place * (all.len() - 1) / (MOST - 1)]).collect()
+}
+
 fn picture(
     cells: &Cells<'_, '_>,
     (_, across): (&str, &str),
@@ -88,8 +96,7 @@ fn picture(
         let mut all: Vec<u64> = cells.keys().map(of).collect();
         all.sort_unstable();
         all.dedup();
-        all.truncate(MOST);
-        all
+        spread_over(all)
     };
     let (xs, ys) = (distinct(|pair| pair.0), distinct(|pair| pair.1));
     let mean = |x: u64, y: u64| -> Option<f64> {
@@ -107,8 +114,14 @@ fn picture(
     if most.0 - least.0 <= most.0.abs() * 0.01 {
         return None;
     }
+    let left = |all: fn(&(u64, u64)) -> u64, shown: &[u64], name: &str| {
+        let all: BTreeSet<u64> = cells.keys().map(all).collect();
+        let some = format!(" {} of {} values of {name} are shown.", shown.len(), all.len());
+        if all.len() > shown.len() { some } else { String::new() }
+    };
+    let left = left(|pair| pair.0, &xs, across) + &left(|pair| pair.1, &ys, down);
     let words = format!(
-        "{title} by {across} and {down}: from {} ({across} {}, {down} {}) to {} ({across} {}, {down} {}).",
+        "{title} by {across} and {down}: from {} ({across} {}, {down} {}) to {} ({across} {}, {down} {}).{left}",
         unit.show(least.0),
         least.1,
         least.2,

@@ -57,7 +57,7 @@ pub(super) fn section(root: &Node<'_>) -> Section {
     add("Host had launched nothing, of idle time", share("host_idle"));
     match root.at("devices").items().as_slice() {
         [] => {}
-        [one] => add("Time with GPU work", one.path("whole/span_ns").figure(Unit::Time)),
+        [one] => add("First to last GPU work", one.path("whole/span_ns").figure(Unit::Time)),
         several => add("GPUs in this trace", Cell::text(several.len().to_string())),
     }
     add("Kernels", root.path("exact/gpu_kernel_count").figure(Unit::Count));
