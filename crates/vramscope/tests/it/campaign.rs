@@ -113,8 +113,10 @@ fn a_campaign_leaves_a_profile_for_each_run_and_the_table_of_all() {
     let leases = fs::read_dir(machine.home.path().join("out/leases")).unwrap().count();
     assert_eq!(leases, 0, "nobody works there any more");
 
-    let again = machine.campaign(&[&TWO[..], &["4", "2"]].concat());
+    let again = machine.campaign(&[&TWO[..], &["4", "2", "--report"]].concat());
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    let page = fs::read_to_string(machine.home.path().join("out/campaign.html")).unwrap();
+    assert!(page.contains("data-figure=\"0:/runs/2/figures/"), "the page has all runs");
     assert_eq!(stderr(&again).matches("is complete already").count(), 2, "{}", stderr(&again));
     assert_eq!(machine.json("campaign.runs.json")["runs"].as_array().unwrap().len(), 3);
     let listed = vramscope(&["runs", machine.home.path().join("out").to_str().unwrap(), "--format", "csv"]);

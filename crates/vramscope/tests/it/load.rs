@@ -35,7 +35,19 @@ fn levels_are_measured_in_turn_and_written_with_a_line_for_each_request() {
     let (file, lines) = (folder.path().join("load.json"), folder.path().join("requests.jsonl"));
     let files = ["-o", file.to_str().unwrap(), "--requests", lines.to_str().unwrap()];
     let words = [
-        &["--concurrency", "1,4", "--num-prompts", "12", "--output-len", "6", "--seed", "7", "--slo", "ttft=10s"],
+        &[
+            "--concurrency",
+            "1,4",
+            "--num-prompts",
+            "12",
+            "--output-len",
+            "6",
+            "--seed",
+            "7",
+            "--slo",
+            "ttft=10s",
+            "--report",
+        ],
         &files[..],
     ]
     .concat();
@@ -53,6 +65,8 @@ fn levels_are_measured_in_turn_and_written_with_a_line_for_each_request() {
     assert_eq!((&document["workload"]["seed"], &document["workload"]["model"]), (&7.into(), &"standin".into()));
     let written: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(written, document);
+    let page = std::fs::read_to_string(file.with_extension("html")).unwrap();
+    assert!(page.contains("data-figure=\"0:/levels/1/output_tokens_per_s\""), "the page is of this load");
     let lines = std::fs::read_to_string(&lines).unwrap();
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 24);

@@ -47,7 +47,7 @@ fn a_whole_run_of_the_engines_own_benchmark_is_explained_and_derived_again() {
 #[test]
 fn a_served_run_has_its_requests_and_the_engines_metrics() {
     let bench = Bench::new(&Script { speed: 40.0, ..Script::default() });
-    let (output, document) = bench.profile(Kind::Serve, &["--num-prompts", "12", "--batch-size", "4"]);
+    let (output, document) = bench.profile(Kind::Serve, &["--num-prompts", "12", "--batch-size", "4", "--report"]);
     assert_eq!(output.status.code(), Some(0), "{}", crate::stderr(&output));
     let served = &document["served_stats"];
     assert_eq!((&served["completed_requests"], &served["output_tokens"]), (&12.into(), &(12 * 8).into()));
@@ -58,6 +58,13 @@ fn a_served_run_has_its_requests_and_the_engines_metrics() {
     bench::adds_up(&document["memory_breakdown"]);
     let screen = crate::stdout(&output);
     assert!(screen.contains("first token (TTFT)") && screen.contains("Predicted beside measured"), "{screen}");
+    let page = fs::read_to_string(bench.file().with_extension("html")).unwrap();
+    let peak = &document["memory_breakdown"]["total_measured_bytes"];
+    let figure = format!("data-figure=\"0:/memory_breakdown/total_measured_bytes\" data-value=\"{peak}\"");
+    assert!(
+        page.contains(&figure) && page.contains("\"engine\":{\"columns\""),
+        "the page is of this run and its metrics"
+    );
     // The largest of few readings is said to be of so few.
     let few = format!("of {readings} reading{} only", if readings == 1 { "" } else { "s" });
     assert_eq!(screen.contains(&few), readings < 10, "{screen}");
