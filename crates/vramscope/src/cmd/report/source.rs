@@ -25,7 +25,7 @@ const EXPERIMENTS: &str = "baseline_metrics.json";
 /// What a path is.
 enum Held {
     /// A folder with a run's evidence.
-    Recording(EvidenceFiles),
+    Recording(Box<EvidenceFiles>),
     /// A folder with many runs, or a load generator's results.
     Runs,
     /// A JSON document of ours.
@@ -141,7 +141,7 @@ fn look_into(folder: &Path) -> anyhow::Result<Held> {
             return look(&file);
         }
     }
-    Ok(EvidenceFiles::find(folder).map_or(Held::Runs, Held::Recording))
+    Ok(EvidenceFiles::find(folder).map_or(Held::Runs, |files| Held::Recording(Box::new(files))))
 }
 
 /// The text of a file that begins as a JSON document does and is no larger than one; traces and logs are streamed.
