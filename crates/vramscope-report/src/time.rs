@@ -1,5 +1,6 @@
 //! Memory over time: a recording in bounded memory, and the chart that is made of it.
 
+mod beside;
 mod data;
 mod grid;
 mod marks;
@@ -9,6 +10,7 @@ mod recording;
 mod source;
 mod words;
 
+pub(crate) use beside::beside;
 pub(crate) use marks::{Around, Mark, Rise, around};
 pub use recording::{EngineState, Reading, Recording};
 
@@ -26,14 +28,14 @@ use source::Source;
 /// The section with memory over time, where the document or its recording has any.
 pub(crate) fn section(document: &Document, place: usize) -> Option<Section> {
     let mut source = Source::of(document, place)?;
-    let mut blocks = vec![Block::Time(Box::new(chart(&mut source, &document.root(place))?))];
+    let mut blocks = vec![Block::Time(Box::new(chart(&mut source, &document.root(place), data::LARGEST)?))];
     blocks.extend(marks(&source));
     Some(Section::new("Memory over time", blocks))
 }
 
-/// The chart alone.
-fn chart(source: &mut Source, root: &Node<'_>) -> Option<TimeChart> {
-    let data = data::fitted(source);
+/// The chart alone, with data of no more than so many bytes.
+fn chart(source: &mut Source, root: &Node<'_>, largest: usize) -> Option<TimeChart> {
+    let data = data::fitted(source, largest);
     let svg = picture(source)?;
     let (track, name, stack) = source.tracks.first()?;
     let column = Recording::column(*track, Metric::Memory);
@@ -44,7 +46,7 @@ fn chart(source: &mut Source, root: &Node<'_>) -> Option<TimeChart> {
         .collect();
     Some(TimeChart {
         title: "Memory in use over time".to_owned(),
-        words: words::of(source),
+        words: source.words.take().unwrap_or_else(|| words::of(source)),
         rule: if stack.parts.is_empty() { String::new() } else { parts::RULE.to_owned() },
         svg,
         table: phases(root),

@@ -20,13 +20,17 @@
     ["Requests", "", [[0, "running", "--c1"], [1, "waiting", "--c5"]], null],
   ];
 
+  // Charts on one clock: what is shown and pointed at in one is so in all.
+  const together = [];
+
   const begin = (figure) => {
     const data = JSON.parse(figure.querySelector("script").textContent);
     const live = figure.querySelector(".live");
     const rows = rowsOf(data.times);
     const engineRows = data.engine ? rowsOf(data.engine.times) : [];
     if (rows.length < 2) return;
-    const whole = { min: rows[0][0] / NS, max: Math.max(rows[rows.length - 1][1] / NS, rows[0][0] / NS + 1e-3) };
+    const [begins, ends] = data.clock ?? [rows[0][0], rows[rows.length - 1][1]];
+    const whole = { min: begins / NS, max: Math.max(ends / NS, begins / NS + 1e-3) };
     let view = { ...whole };
     let cursor = null;
     let charts = [];
@@ -147,7 +151,7 @@
           shown.push([name, unit, lines.filter(([column]) => engineSpans[column]), top, enginePoints, engineX, engineSpans]);
         }
       }
-      const kept = shown.filter(([, , lines]) => lines.length > 0);
+      const kept = shown.filter(([, , lines]) => lines.length > 0 && !data.clock);
 
       const title = (name, lines) => {
         const made = element("p", "name");
@@ -240,7 +244,9 @@
       brush.style.width = `${share(view.max) - share(view.min)}%`;
     };
     const least = Math.max((whole.max - whole.min) / 1e5, 1e-3);
-    const show = (min, max) => {
+    const others = (act) => data.clock && together.filter((one) => one.stage !== stage).forEach(act);
+    const show = (min, max, alone) => {
+      if (!alone) others((one) => one.show(min, max, true));
       const all = whole.max - whole.min;
       const span = Math.min(all, Math.max(Math.min(least, all), max - min));
       const from = Math.min(Math.max(whole.min, min), whole.max - span);
@@ -342,8 +348,9 @@
       point(u.posToVal(u.cursor.left, "x"), u);
       tell(false);
     };
-    const point = (at, from) => {
+    const point = (at, from, alone) => {
       cursor = at;
+      if (!alone) others((one) => one.point(at));
       following = true;
       for (const one of charts) {
         if (one === from) continue;
@@ -440,6 +447,13 @@
       width = wide;
       build();
     };
+    if (data.clock) {
+      const follows = (at) => {
+        point(at, undefined, true);
+        tell(false);
+      };
+      together.push({ stage, show, point: follows });
+    }
     figure.classList.add("has-live");
     new ResizeObserver(() => requestAnimationFrame(resize)).observe(live);
     resize();

@@ -12,6 +12,7 @@ use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Finding, Page, Picture, Section, Table, Weight};
 use crate::svg::{Stack, stacks};
+use crate::time;
 use crate::unit::Unit;
 
 /// With more runs than this each is a row, not a column.
@@ -41,6 +42,8 @@ pub(crate) fn page(documents: &[Document]) -> Page {
     let mut sections = vec![answer(&runs)];
     sections.push(Section::new("Where each peak went", pictures(&runs)));
     sections.push(Section::new("Figures", figures(&runs)));
+    let called: Vec<&str> = runs.iter().map(|one| one.name.as_str()).collect();
+    sections.extend(time::beside(documents, &called));
     sections.extend(differences(&runs));
     sections.push(Section::new("What to know", to_know(&runs)));
     let models: Vec<&str> = runs.iter().filter_map(|one| one.run.model()).collect();

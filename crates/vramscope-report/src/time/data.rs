@@ -16,18 +16,18 @@ use super::picture::mixed;
 use super::recording::Metric;
 use super::source::Source;
 
-/// More than this is made less by fewer rows.
-const LARGEST: usize = 1 << 20;
+/// The data of a page's chart are no larger than this: more is made less by fewer rows.
+pub(crate) const LARGEST: usize = 1 << 20;
 /// But not by fewer than these.
 const LEAST_ROWS: usize = 64;
 
 /// The data of a chart, as it may stand within a `script` element; with many devices, rows are merged until it is small
 /// enough.
-pub(crate) fn fitted(source: &mut Source) -> String {
+pub(crate) fn fitted(source: &mut Source, largest: usize) -> String {
     loop {
         let text = json(source);
         let rows = source.recording.grid.rows.len();
-        if text.len() <= LARGEST || rows <= LEAST_ROWS {
+        if text.len() <= largest || rows <= LEAST_ROWS {
             return text;
         }
         source.recording.grid.set_limit((rows / 2).max(LEAST_ROWS));
@@ -61,6 +61,7 @@ fn json(source: &Source) -> String {
         "perUnit": Metric::ALL.map(Metric::per_unit),
         "tracks": source.tracks.iter().map(track).collect::<Vec<_>>(),
         "engine": engine,
+        "clock": source.clock,
         "mixed": mixed(recording),
         "several": recording.devices().len() > 1,
         "shared": recording.is_shared(),

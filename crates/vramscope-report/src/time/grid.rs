@@ -128,6 +128,15 @@ impl Grid {
         }
     }
 
+    /// Sets all instants on a clock that began so much earlier.
+    pub(crate) fn later(&mut self, by_ns: u64) {
+        for row in &mut self.rows {
+            row.first_ns = row.first_ns.saturating_add(by_ns);
+            row.last_ns = row.last_ns.saturating_add(by_ns);
+        }
+        self.peaks.iter_mut().flatten().for_each(|(at, _)| *at = at.saturating_add(by_ns));
+    }
+
     pub(crate) fn clear(&mut self, column: usize) {
         if let Some(column) = self.columns.get_mut(column) {
             column.fill(None);

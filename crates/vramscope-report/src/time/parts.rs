@@ -93,6 +93,12 @@ impl Moments {
 }
 
 impl Stack {
+    /// Sets its times on a clock that began so much earlier.
+    pub(crate) fn later(&mut self, by_ns: u64) {
+        self.parts.iter_mut().for_each(|part| part.from_ns = part.from_ns.saturating_add(by_ns));
+        self.until_ns = self.until_ns.map(|until| until.saturating_add(by_ns));
+    }
+
     /// The parts of a breakdown (`memory_breakdown`, or one of its `per_device`).
     pub(crate) fn of(breakdown: &Node<'_>, moments: &Moments) -> Self {
         let mut stack = Self { until_ns: moments.shutdown, ..Self::default() };

@@ -143,14 +143,19 @@ pub(crate) fn picture(source: &Source) -> Option<Svg> {
     let recording = &source.recording;
     let grid = recording.grid.coarse(ROWS);
     let engine = recording.engine.coarse(ROWS);
+    // Charts that are held against each other are of memory alone.
     let strips: Vec<Strip> = strips(source, *track)
         .into_iter()
+        .filter(|_| source.clock.is_none())
         .filter(|strip| {
             let grid = if strip.engine { &engine } else { &grid };
             strip.lines.iter().any(|(column, _)| grid.range(*column).is_some())
         })
         .collect();
-    let (first, last) = (grid.rows.first()?.first_ns, grid.rows.last()?.last_ns);
+    let (first, last) = match source.clock {
+        Some(clock) => clock,
+        None => (grid.rows.first()?.first_ns, grid.rows.last()?.last_ns),
+    };
     let x = Axis::between(seconds(first), seconds(last), LEFT, RIGHT);
     let top = 58.0;
     #[expect(clippy::cast_precision_loss, reason = "a few rows")]

@@ -318,6 +318,21 @@ impl Recording {
         }
     }
 
+    /// Sets everything on a clock that began so much earlier.
+    pub(crate) fn later(&mut self, by_ns: u64) {
+        let later = |at: &mut u64| *at = at.saturating_add(by_ns);
+        self.grid.later(by_ns);
+        self.engine.later(by_ns);
+        self.peaks.iter_mut().flatten().for_each(|(at, _)| later(at));
+        self.events.iter_mut().for_each(|event| later(&mut event.at_ns));
+        for phase in &mut self.phases {
+            [&mut phase.start_ns, &mut phase.end_ns].into_iter().for_each(later);
+        }
+        for gap in &mut self.gaps {
+            [&mut gap.start_ns, &mut gap.end_ns].into_iter().for_each(later);
+        }
+    }
+
     /// Where a track keeps a figure: track 0 is all devices together, the others follow in the order of `devices`.
     pub(crate) fn column(track: usize, metric: Metric) -> usize {
         track * Metric::ALL.len() + metric as usize

@@ -16,6 +16,10 @@ pub(crate) struct Source {
     several: bool,
     /// The peak over all GPUs, as a document has it: when, and how much.
     peak: Option<(u64, u64)>,
+    /// From when to when all charts of a page are that have one clock.
+    pub(crate) clock: Option<(u64, u64)>,
+    /// What was said of it on its own clock.
+    pub(crate) words: Option<String>,
 }
 
 impl Source {
@@ -60,7 +64,14 @@ impl Source {
         let several = gpus != Some(1);
         let peak = root.path("memory_measurements/peak");
         let peak = peak.at("at_ns").count().zip(peak.at("total_bytes").count());
-        (!tracks.is_empty() && recording.grid.rows.len() > 1).then_some(Self { recording, tracks, several, peak })
+        (!tracks.is_empty() && recording.grid.rows.len() > 1).then_some(Self {
+            recording,
+            tracks,
+            several,
+            peak,
+            clock: None,
+            words: None,
+        })
     }
 
     /// The most memory in use on the track that is drawn first, with its first instant. Of the points of a document, some
@@ -76,6 +87,24 @@ impl Source {
     pub(crate) fn peak_of(&self, track: usize) -> Option<(u64, u64)> {
         let (at, peak) = self.recording.grid.peak(Recording::column(track, Metric::Memory))?;
         Some((at, u64::try_from(peak).ok()?))
+    }
+
+    /// When a phase of this name begins.
+    pub(crate) fn begins(&self, phase: &str) -> Option<u64> {
+        self.recording.phases.iter().find(|one| one.name == phase).map(|one| one.start_ns)
+    }
+
+    /// From its first reading to its last.
+    pub(crate) fn span(&self) -> Option<(u64, u64)> {
+        let rows = &self.recording.grid.rows;
+        Some((rows.first()?.first_ns, rows.last()?.last_ns))
+    }
+
+    /// Sets everything on a clock that began so much earlier.
+    pub(crate) fn later(&mut self, by_ns: u64) {
+        self.recording.later(by_ns);
+        self.tracks.iter_mut().for_each(|(.., stack)| stack.later(by_ns));
+        self.peak = self.peak.map(|(at, bytes)| (at.saturating_add(by_ns), bytes));
     }
 
     /// How a track has a figure that several GPUs have; `None` where it is of one.

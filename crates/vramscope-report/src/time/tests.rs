@@ -26,7 +26,7 @@ fn of(recording: Recording) -> Document {
 }
 
 fn chart_of(document: &Document) -> Option<TimeChart> {
-    chart(&mut Source::of(document, 0)?, &document.root(0))
+    chart(&mut Source::of(document, 0)?, &document.root(0), data::LARGEST)
 }
 
 fn times(document: &Document, track: usize, rows: usize) -> Vec<Vec<u64>> {
