@@ -193,16 +193,23 @@ export function noteFirstPicture() {
   requestAnimationFrame(look);
 }
 
-/** What the first chart over time shows: its span as the strip below it has it, its cursors, what it reads out. */
+/** What the first chart over time shows: its span as the strip below it has it, its cursors, what it reads out; and those
+ * of the others, which are on one clock with it. */
 export function inview() {
-  const figure = document.querySelector("figure.time");
+  const figures = [...document.querySelectorAll("figure.time")];
+  const figure = figures[0];
   const brush = figure?.querySelector(".brush");
   if (!brush) return undefined;
   const { left, width } = brush.getBoundingClientRect();
+  const others = figures.slice(1).map((one) => ({
+    width: one.querySelector(".brush").getBoundingClientRect().width,
+    cursor: one.querySelector(".rows .u-cursor-x").getBoundingClientRect().left,
+  }));
   const cursors = [...figure.querySelectorAll(".rows .u-cursor-x")].filter((one) => !one.closest(".over"));
   return {
     left,
     width,
+    others,
     cursors: cursors.map((one) => one.getBoundingClientRect().left),
     said: figure.querySelector(".said")?.textContent ?? "",
   };

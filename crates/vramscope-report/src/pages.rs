@@ -12,6 +12,7 @@ mod findings;
 mod fit;
 mod gpus;
 mod levels;
+pub(crate) mod llama_cpp;
 mod load;
 mod log;
 pub(crate) mod named;
@@ -59,6 +60,7 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::Fit => fit::page(first),
         Kind::Gpus => gpus::page(first),
         Kind::Log => log::page(first),
+        Kind::PackedEstimate => llama_cpp::page(first),
         Kind::Plan => plan::page(first),
         Kind::Profile if documents.len() > 1 => side_by_side::page(documents),
         Kind::Profile => profile::page(first),

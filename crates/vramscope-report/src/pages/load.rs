@@ -59,14 +59,10 @@ fn measured(root: &crate::node::Node<'_>, levels: &Levels<'_>) -> Vec<Block> {
             blocks.extend(levels::latencies(levels, "e2e_from_due", None, &named));
         }
         blocks.extend(levels::front(levels));
-        let distributions: Vec<Block> =
-            ["ttft", "tpot", "e2e"].iter().filter_map(|key| levels::distribution(levels, key)).collect();
-        if !distributions.is_empty() {
-            blocks.push(Block::Folded { title: "Distributions of latencies".to_owned(), blocks: distributions });
-        }
     } else {
         blocks.extend(levels::one_level(levels));
     }
+    blocks.extend(levels::distributions(levels));
     blocks.extend(bounded(levels::percentiles(levels)));
     blocks.extend(levels::models(levels).map(bounded).into_iter().flatten());
     blocks

@@ -192,54 +192,6 @@ pub(in crate::pages) fn one_level(levels: &Levels<'_>) -> Option<Block> {
     (!all.is_empty()).then_some(Block::Picture(picture))
 }
 
-/// The points of the distribution of a latency that the document has, a line for each level.
-pub(in crate::pages) fn distribution(levels: &Levels<'_>, key: &str) -> Option<Block> {
-    const MOST: usize = 8;
-    let (_, name, _) = LATENCIES.iter().find(|(its, ..)| *its == key)?;
-    let points = |group: &Group<'_>| -> Option<Vec<(f64, f64)>> {
-        let of = |path: &str| group.mean(&format!("{key}/{path}"));
-        Some(vec![(of("p50_ms")?, 50.0), (of("p95_ms")?, 95.0), (of("p99_ms")?, 99.0), (of("max_ms")?, 100.0)])
-    };
-    let known: Vec<(f64, Vec<(f64, f64)>)> =
-        levels.groups.iter().filter_map(|group| Some((group.at, points(group)?))).collect();
-    if known.len() < 2 {
-        return None;
-    }
-    // The lowest and the highest are always among those that are drawn.
-    let drawn: Vec<usize> = if known.len() <= MOST {
-        (0..known.len()).collect()
-    } else {
-        (0..MOST).map(|place| place * (known.len() - 1) / (MOST - 1)).collect()
-    };
-    let series: Vec<Series> = drawn
-        .iter()
-        .enumerate()
-        .map(|(colour, place)| Series {
-            name: levels.by.name(known[*place].0),
-            points: known[*place].1.clone(),
-            spread: Vec::new(),
-            shape: Shape::Line,
-            colour: (colour + 1) % 9,
-        })
-        .collect();
-    let left = known.len() - drawn.len();
-    let more = if left == 0 { String::new() } else { format!(" {left} levels between are left out.") };
-    let words = format!(
-        "How many of the requests were done within a time. The document has these four points of each distribution and no \
-         single requests; the lines between them are straight, not measured. {} of 100 requests take at most {} at {} and {} \
-         at {}.{more}",
-        99,
-        Unit::Milliseconds.show(known[0].1[2].0),
-        levels.by.name(known[0].0),
-        Unit::Milliseconds.show(known[known.len() - 1].1[2].0),
-        levels.by.name(known[known.len() - 1].0),
-    );
-    let svg =
-        Plot { x: format!("{name}, ms"), y: "% of the requests".to_owned(), log_x: true, series, ..Plot::default() };
-    let title = format!("{name}, four points of its distribution (p50, p95, p99, largest)");
-    Some(Block::Picture(Picture { title, words, svg: svg.draw(), table: None, sparks: Vec::new() }))
-}
-
 /// Throughput over latency: which levels are such that no other is better in both.
 pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
     let known: Vec<(f64, f64, f64)> = levels
