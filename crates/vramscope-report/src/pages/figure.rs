@@ -1,5 +1,8 @@
 //! Tables that are not endless, and words of sentences.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 use crate::cell::Cell;
 use crate::page::{Block, Table};
 use crate::pages::named::MOST_ROWS;
@@ -44,6 +47,29 @@ pub(super) fn listed(words: &[String]) -> String {
         [] => String::new(),
         [one] => one.clone(),
         [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+/// What is said of several, by what is said: each once, in the order in which it was first said.
+#[derive(Debug)]
+pub(super) struct Grouped<K, T> {
+    places: HashMap<K, usize>,
+    pub(super) all: Vec<T>,
+}
+
+impl<K: Eq + Hash, T> Grouped<K, T> {
+    pub(super) fn new() -> Self {
+        Self { places: HashMap::new(), all: Vec::new() }
+    }
+
+    /// What was said under a key, or what is made of it now.
+    pub(super) fn entry(&mut self, key: K, new: impl FnOnce() -> T) -> &mut T {
+        let next = self.all.len();
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.all.push(new());
+        }
+        &mut self.all[place]
     }
 }
 
