@@ -263,7 +263,7 @@ fn growth(throughput: &Node<'_>, all: &[Node<'_>]) -> Option<Block> {
     let named = [("knee", "knee"), ("saturation", "saturated")];
     let marks = named.iter().filter_map(|(key, word)| Some(Mark::X(throughput.at(key).number()?, (*word).to_owned())));
     let words = format!(
-        "Output tokens per second go from {} at {} in flight to {} at {}: {} times the tokens for {} times the requests. The pale \
+        "Output tokens per second go from {} at {} in flight to {} at {}: {} times the tokens for {} times the requests. The grey \
          line is what it would be if each request brought as much as the first.",
         Unit::PerSecond.show(first.1),
         digits(first.0),
@@ -278,7 +278,7 @@ fn growth(throughput: &Node<'_>, all: &[Node<'_>]) -> Option<Block> {
         log_x: true,
         log_y: false,
         marks: marks.collect(),
-        series: vec![series("if each brought as much", within, 9), series("measured", points, 1)],
+        series: vec![series("if each brought as much", within, 0), series("measured", points, 1)],
     };
     Some(Block::Picture(Picture { title: "Throughput".to_owned(), words, svg: plot.draw(), table: None, sparks }))
 }

@@ -88,7 +88,7 @@ pub(in crate::pages) fn rates(levels: &Levels<'_>) -> Option<Block> {
         points: levels.groups.iter().map(|group| (group.at, group.at)).collect(),
         spread: Vec::new(),
         shape: Shape::Line,
-        colour: 9,
+        colour: 0,
     };
     let sent = series(levels, "sent_per_s", "sent", 2);
     let done = series(levels, "completed_per_s", "completed", 1);
