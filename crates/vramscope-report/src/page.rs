@@ -2,6 +2,7 @@
 
 use crate::cell::Cell;
 use crate::svg::Drawing;
+use crate::unit::with_thousands;
 
 /// A page: what documents say, ready to be written as HTML or Markdown.
 #[derive(Debug, Clone)]
@@ -70,6 +71,7 @@ impl Table {
             let all = self.rows.len();
             self.rows.truncate(rows);
             let space = if self.caption.is_empty() { "" } else { ". " };
+            let [rows, all] = [rows, all].map(|count| with_thousands(&count.to_string()));
             self.caption = format!("{}{space}The first {rows} of {all} rows; all are in the document", self.caption);
         }
         self

@@ -1,7 +1,7 @@
 //! Repeats of one run judged against repeats of another.
 
 use super::comparison::{first, settings};
-use super::figure::{bounded, brief, listed, many};
+use super::figure::{brief, listed, many};
 use super::named::{MOST_ROWS, unit, words as title};
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
@@ -68,7 +68,7 @@ pub(crate) fn page(document: &Document) -> Page {
     answer.extend(unjudged.map(|names| Block::Text(format!("Asked for, and cannot be judged: {names}."))));
     answer.push(Block::Text(rule(&root)));
     let mut blocks: Vec<Block> = picture(&figures).into_iter().collect();
-    blocks.extend(bounded(table(&figures)));
+    blocks.push(Block::Table(table(&figures).at_most(MOST_ROWS)));
     let sections = vec![
         Section::new("Verdicts", answer),
         Section::new("Every figure that was judged", blocks),
@@ -185,6 +185,6 @@ fn runs(root: &Node<'_>) -> Vec<Block> {
             names.row([Cell::text(side), Cell::text(brief(run.text().unwrap_or("a run")))]);
         }
     }
-    let names = Block::Folded { title: "The runs".to_owned(), blocks: bounded(names) };
+    let names = Block::Folded { title: "The runs".to_owned(), blocks: vec![Block::Table(names.at_most(MOST_ROWS))] };
     vec![Block::Table(table), names]
 }

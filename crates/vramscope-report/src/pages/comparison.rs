@@ -1,6 +1,6 @@
 //! Two runs against each other, figure by figure.
 
-use super::figure::{bounded, brief, listed};
+use super::figure::{brief, listed};
 use super::named::{MOST_ROWS, unit, words as title};
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
@@ -109,7 +109,7 @@ pub(crate) fn page(document: &Document) -> Page {
         vec![Section::new(if other_model { "What differs" } else { "What became better and worse" }, answer)];
     sections.push(Section::new("Settings that differ", settings(&root)));
     let mut blocks: Vec<Block> = picture(&figures, other_model).into_iter().collect();
-    blocks.extend(bounded(table(&figures, other_model)));
+    blocks.push(Block::Table(table(&figures, other_model).at_most(MOST_ROWS)));
     sections.push(Section::new("Every figure", blocks));
     Page {
         title: "Two runs compared".to_owned(),
@@ -150,7 +150,7 @@ pub(super) fn settings(root: &Node<'_>) -> Vec<Block> {
     if table.rows.is_empty() {
         return vec![Block::Text("No setting differs, as far as both say.".to_owned())];
     }
-    bounded(table)
+    vec![Block::Table(table.at_most(MOST_ROWS))]
 }
 
 fn sentences(figures: &[Node<'_>], other_model: bool) -> Vec<String> {

@@ -238,7 +238,6 @@ fn idle(devices: &[Node<'_>]) -> Option<Section> {
         &["GPU", "#share of the time", "#of observed", "#counts as idle up to", "#periods", "#each at least"],
     );
     let mut longest = Table::new("The longest idle periods, longest first on each GPU", &["GPU", "#begins", "#lasts"]);
-    let mut left_out = 0;
     for device in devices {
         let idle = device.at("idle");
         if !idle.is_there() {
@@ -253,10 +252,6 @@ fn idle(devices: &[Node<'_>]) -> Option<Section> {
             idle.at("least_seconds").figure(Unit::Seconds),
         ]);
         for period in idle.at("longest").items() {
-            if longest.rows.len() == MOST_ROWS {
-                left_out += 1;
-                continue;
-            }
             longest.row([
                 Cell::text(name(device)),
                 period.at("start_s").figure(Unit::Seconds),
@@ -268,12 +263,9 @@ fn idle(devices: &[Node<'_>]) -> Option<Section> {
         return None;
     }
     let mut blocks = vec![Block::Table(all.at_most(MOST_ROWS))];
-    if left_out > 0 {
-        longest.caption += &format!("; {left_out} more are in the document");
-    }
     if !longest.rows.is_empty() {
-        blocks
-            .push(Block::Folded { title: "The longest idle periods".to_owned(), blocks: vec![Block::Table(longest)] });
+        let within = vec![Block::Table(longest.at_most(MOST_ROWS))];
+        blocks.push(Block::Folded { title: "The longest idle periods".to_owned(), blocks: within });
     }
     Some(Section::new("Idle", blocks))
 }
@@ -304,13 +296,8 @@ fn correlations(devices: &[Node<'_>]) -> Option<Section> {
         "How figures go together, from -1 to 1, with 95 % intervals from resampled blocks of time",
         &["GPU", "one", "other", "#linear", "#from", "#to", "#by rank", "#from", "#to", "#points", "#worth", "remark"],
     );
-    let mut left_out = 0;
     for device in devices {
         for pair in device.at("correlations").items() {
-            if table.rows.len() == MOST_PAIRS {
-                left_out += 1;
-                continue;
-            }
             let figures = ["pearson", "spearman"].into_iter().flat_map(|kind| {
                 let kind = pair.at(kind);
                 ["value", "low", "high"].map(|key| kind.at(key).figure(Unit::Plain))
@@ -322,10 +309,8 @@ fn correlations(devices: &[Node<'_>]) -> Option<Section> {
             table.row([Cell::text(name(device))].into_iter().chain(names).chain(figures).chain(counts).chain([remark]));
         }
     }
-    if left_out > 0 {
-        table.caption += &format!("; {left_out} more are in the document");
-    }
-    (!table.rows.is_empty()).then(|| Section::new("What goes together", [Block::Table(table.without_empty_columns())]))
+    (!table.rows.is_empty())
+        .then(|| Section::new("What goes together", [Block::Table(table.without_empty_columns().at_most(MOST_PAIRS))]))
 }
 
 fn gaps(root: &Node<'_>) -> Option<Section> {

@@ -6,8 +6,8 @@ use super::Runs;
 use crate::cell::Cell;
 use crate::node::Node;
 use crate::page::{Block, Picture, Table};
-use crate::pages::figure::beneath;
 use crate::pages::levels::front_of;
+use crate::pages::named::MOST_ROWS;
 use crate::svg::{Mark, Plot, Series, Shape};
 use crate::unit::{Unit, digits};
 
@@ -334,7 +334,7 @@ fn table(its: &[&Line<'_>], names: &[String], words: &str) -> Table {
             ]);
         }
     }
-    beneath(table)
+    table.at_most(MOST_ROWS)
 }
 
 /// Which runs are such that no other is better in both throughput and latency.
@@ -401,7 +401,13 @@ pub(super) fn front(runs: &Runs<'_>) -> Option<Block> {
         ]);
     }
     let title = "Throughput against latency".to_owned();
-    Some(Block::Picture(Picture { title, words, svg: plot.draw(), table: Some(beneath(table)), sparks: Vec::new() }))
+    Some(Block::Picture(Picture {
+        title,
+        words,
+        svg: plot.draw(),
+        table: Some(table.at_most(MOST_ROWS)),
+        sparks: Vec::new(),
+    }))
 }
 
 #[cfg(test)]
