@@ -29,7 +29,7 @@ const LONGEST_TEXT: usize = 2000;
 const SENTENCE: usize = 40;
 
 /// Texts of a cell that stay on one line.
-const BRIEF: usize = 16;
+const BRIEF: usize = 20;
 
 /// A longer word of a cell is broken where its column ends: a column as wide as it would push out all others.
 const LONGEST_WORD: usize = 24;

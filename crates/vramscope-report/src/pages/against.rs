@@ -185,6 +185,14 @@ fn runs(root: &Node<'_>) -> Vec<Block> {
             names.row([Cell::text(side), Cell::text(brief(run.text().unwrap_or("a run")))]);
         }
     }
-    let names = Block::Folded { title: "The runs".to_owned(), blocks: vec![Block::Table(names.at_most(MOST_ROWS))] };
-    vec![Block::Table(table), names]
+    let mut blocks = Vec::new();
+    let table = table.without_empty_columns();
+    if table.heads.len() > 1 {
+        blocks.push(Block::Table(table));
+    }
+    if !names.rows.is_empty() {
+        let within = vec![Block::Table(names.at_most(MOST_ROWS))];
+        blocks.push(Block::Folded { title: "The runs".to_owned(), blocks: within });
+    }
+    blocks
 }

@@ -36,7 +36,7 @@ impl Ranked {
 
     /// The picture; what it says begins with the largest, and ends with `more`.
     pub(super) fn picture(self, title: &str, begins: &str, more: &str) -> Picture {
-        let most = self.bars.iter().take(NAMED).map(|bar| format!("{}: {}", bar.name, bar.words));
+        let most = self.bars.iter().take(NAMED).map(|bar| format!("{}, {}", bar.name, bar.words));
         Picture {
             title: title.to_owned(),
             words: format!("{begins} {}.{more}", most.collect::<Vec<_>>().join("; ")),
