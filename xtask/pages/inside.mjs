@@ -14,7 +14,7 @@ export function unfold() {
   document.querySelectorAll("details").forEach((one) => (one.open = true));
 }
 
-/** What does not fit: the page into the window, a text into its box, a text into its picture, two texts beside each other. */
+/** What does not fit: the page into the window, a picture into its place, a text into its box, a text into its picture, two texts beside each other. */
 export function misfits() {
   const wrong = [];
   const say = (words) => wrong.length < 8 && wrong.push(words);
@@ -35,9 +35,12 @@ export function misfits() {
     const y = hides(style.overflowY) && one.scrollHeight > one.clientHeight + 1;
     if ((x || y) && one.clientWidth > 1) say(`text is cut off: <${one.localName}> ${named(one)}`);
   }
+  if (document.querySelector(".scroll caption")) say("a caption scrolls away with its table");
   for (const svg of document.querySelectorAll("svg[viewBox]")) {
     if (!svg.checkVisibility()) continue;
     const frame = svg.getBoundingClientRect();
+    const place = svg.closest(".scroll");
+    if (place && frame.width > place.clientWidth + 1) say("a picture is wider than its place: it is moved to be seen");
     const texts = [...svg.querySelectorAll("text")].filter((text) => text.textContent.trim() !== "");
     const boxes = texts.map((text) => ({ text, box: text.getBoundingClientRect() }));
     const scale = frame.width / svg.viewBox.baseVal.width;

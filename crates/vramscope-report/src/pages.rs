@@ -23,8 +23,6 @@ mod repeat;
 mod run;
 mod runs;
 mod side_by_side;
-#[cfg(test)]
-mod sound;
 mod timeline;
 mod trace;
 mod trace_diff;
@@ -74,6 +72,8 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::Repeat => repeat::page(first),
         Kind::Runs => runs::page(first),
     };
+    // A heading over nothing is not for anybody.
+    page.sections.retain(|section| !section.blocks.is_empty());
     if let Some(title) = title {
         page.title = title.to_owned();
     }

@@ -1,38 +1,14 @@
-//! Tables that are not endless, and words of sentences.
+//! Words of sentences.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use crate::cell::Cell;
-use crate::page::{Block, Table};
-use crate::pages::named::MOST_ROWS;
 use crate::unit::Unit;
 
 #[expect(clippy::cast_precision_loss, reason = "a number of rows")]
 pub(super) fn float(count: usize) -> f64 {
     count as f64
-}
-
-/// A table of at most as many rows as somebody reads, with a sentence on those that are left out.
-pub(super) fn bounded(mut table: Table) -> Vec<Block> {
-    let all = table.rows.len();
-    table.rows.truncate(MOST_ROWS);
-    let table = Block::Table(table);
-    if all <= MOST_ROWS {
-        return vec![table];
-    }
-    let left = all - MOST_ROWS;
-    vec![table, Block::Text(format!("The table has the first {MOST_ROWS} rows; {left} more are in the document."))]
-}
-
-/// The table of a picture, cut likewise.
-pub(super) fn beneath(mut table: Table) -> Table {
-    if table.rows.len() > MOST_ROWS {
-        let left = table.rows.len() - MOST_ROWS;
-        table.rows.truncate(MOST_ROWS);
-        table.caption = format!("{}; {left} more rows are in the document", table.caption);
-    }
-    table
 }
 
 /// One of many in a sentence: `1 run`, `2 runs`.

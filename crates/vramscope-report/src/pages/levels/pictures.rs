@@ -3,7 +3,7 @@
 use super::tables::{self, LATENCIES, latency};
 use super::{By, Group, Levels};
 use crate::page::{Block, Picture, Table};
-use crate::pages::figure::beneath;
+use crate::pages::named::MOST_ROWS;
 use crate::svg::{Bar, Mark, Plot, Series, Shape, bars};
 use crate::unit::{Unit, digits};
 
@@ -73,7 +73,7 @@ pub(in crate::pages) fn throughput(levels: &Levels<'_>, named: &[(Option<f64>, &
         title: "Throughput".to_owned(),
         words,
         svg,
-        table: Some(beneath(tables::throughput(levels))),
+        table: Some(tables::throughput(levels).at_most(MOST_ROWS)),
         sparks,
     }))
 }
@@ -88,7 +88,7 @@ pub(in crate::pages) fn rates(levels: &Levels<'_>) -> Option<Block> {
         points: levels.groups.iter().map(|group| (group.at, group.at)).collect(),
         spread: Vec::new(),
         shape: Shape::Line,
-        colour: 9,
+        colour: 0,
     };
     let sent = series(levels, "sent_per_s", "sent", 2);
     let done = series(levels, "completed_per_s", "completed", 1);
@@ -113,7 +113,7 @@ pub(in crate::pages) fn rates(levels: &Levels<'_>) -> Option<Block> {
     let sparks = vec![("completed/s".to_owned(), done.points.iter().map(|point| point.1).collect())];
     let svg = plot(levels, "requests per second", vec![asked, sent, done], Vec::new()).draw();
     let title = "Asked and answered".to_owned();
-    Some(Block::Picture(Picture { title, words, svg, table: Some(beneath(table)), sparks }))
+    Some(Block::Picture(Picture { title, words, svg, table: Some(table.at_most(MOST_ROWS)), sparks }))
 }
 
 /// A latency over the levels with its bound, in milliseconds; `None` where fewer than two levels have it.
@@ -153,7 +153,7 @@ pub(in crate::pages) fn latencies(
     }
     words.push_str(repeats(levels));
     let sparks = all.iter().map(|one| (one.name.clone(), one.points.iter().map(|point| point.1).collect())).collect();
-    let table = beneath(latency(levels, key, &format!("{name}: {meaning}")));
+    let table = latency(levels, key, &format!("{name}: {meaning}")).at_most(MOST_ROWS);
     let svg = plot(levels, "ms", all, marks).draw();
     Some(Block::Picture(Picture { title: (*name).to_owned(), words, svg, table: Some(table), sparks }))
 }
@@ -258,7 +258,13 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
         table.row([levels.by.name(*at), x, y, front.to_owned()].map(crate::cell::Cell::text));
     }
     let title = "Throughput against latency".to_owned();
-    Some(Block::Picture(Picture { title, words, svg: plot.draw(), table: Some(beneath(table)), sparks: Vec::new() }))
+    Some(Block::Picture(Picture {
+        title,
+        words,
+        svg: plot.draw(),
+        table: Some(table.at_most(MOST_ROWS)),
+        sparks: Vec::new(),
+    }))
 }
 
 /// Pairs of levels next to each other in throughput that differ in both figures by less than 1 % or than their repeats do.
@@ -322,7 +328,7 @@ pub(in crate::pages) fn served(levels: &Levels<'_>, table: Table) -> Option<Bloc
     words.push('.');
     let svg = plot(levels, "requests", vec![running, waiting], Vec::new()).draw();
     let title = "Running and waiting".to_owned();
-    Some(Block::Picture(Picture { title, words, svg, table: Some(beneath(table)), sparks: Vec::new() }))
+    Some(Block::Picture(Picture { title, words, svg, table: Some(table.at_most(MOST_ROWS)), sparks: Vec::new() }))
 }
 
 fn max(most: Option<f64>, value: f64) -> Option<f64> {

@@ -5,7 +5,6 @@ use super::{Group, Levels};
 use crate::cell::Cell;
 use crate::node::Node;
 use crate::page::{Block, Picture, Table};
-use crate::pages::figure::beneath;
 use crate::svg::{Plot, Series, Shape};
 use crate::unit::Unit;
 
@@ -118,7 +117,7 @@ fn distribution(levels: &Levels<'_>, key: &str, column: &str) -> Option<Block> {
     let plot = Plot { x, y: "% of the figures".to_owned(), log_x: true, series, ..Plot::default() };
     let title =
         if whole { format!("{name}, its distribution") } else { format!("{name}, four points of its distribution") };
-    let table = Some(beneath(table(levels, name, &drawn)));
+    let table = Some(table(levels, name, &drawn));
     Some(Block::Picture(Picture { title, words, svg: plot.draw(), table, sparks: Vec::new() }))
 }
 

@@ -53,8 +53,10 @@ pub(in crate::pages) fn percentiles(levels: &Levels<'_>) -> Table {
         "#E2E p95",
         "#E2E p99",
     ];
-    let caption = "Output tokens per second and latency of each level; latencies in milliseconds, good: requests within the bounds";
-    levels.table(caption, &heads, |level| {
+    let has_bounds = levels.all.iter().any(|level| level.path("goodput/share").number().is_some());
+    let good = if has_bounds { ", good: requests within the bounds" } else { "" };
+    let caption = format!("Output tokens per second and latency of each level; latencies in milliseconds{good}");
+    levels.table(&caption, &heads, |level| {
         let mut cells =
             vec![level.path("goodput/share").figure(Unit::Share), level.at("output_tokens_per_s").figure(Unit::Plain)];
         for key in ["ttft", "tpot", "e2e"] {

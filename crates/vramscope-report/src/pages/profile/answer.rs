@@ -152,7 +152,7 @@ fn residual(run: &Run<'_>) -> Option<Vec<Cell>> {
     } else {
         vec!["No part explains the rest, the residual of ".into()]
     };
-    text.push(residual.figure(Unit::SignedMemory));
+    text.push(residual.change(Unit::Memory));
     let share = run.breakdown.at("residual_percentage");
     if share.is_there() {
         text.extend([", ".into(), share.figure(Unit::Percent), " of the peak".into()]);
