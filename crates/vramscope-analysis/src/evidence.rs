@@ -148,8 +148,8 @@ impl Evidence {
     /// Which engine ran, by its conductor, its log, its probe or its command line, in this order. `None` where nothing
     /// says it, and for one that is not known here.
     pub fn engine_kind(&self) -> Option<EngineKind> {
-        if let Some(record) = &self.record {
-            return EngineKind::from_name(&record.engine_type);
+        if let Some(engine) = self.recorded_engine() {
+            return EngineKind::from_name(engine);
         }
         let of_log = self.facts().and_then(|facts| facts.engine).or(self.unread_engine);
         let of_probe = self.probe.is_some().then_some(EngineKind::Transformers);
@@ -158,8 +158,15 @@ impl Evidence {
 
     /// The engine's name, also of one that is not known here.
     pub(crate) fn engine_name(&self) -> Option<String> {
-        let recorded = self.record.as_ref().map(|record| record.engine_type.clone());
-        recorded.or_else(|| self.engine_kind().map(|kind| kind.name().to_owned()))
+        let known = || self.engine_kind().map(|kind| kind.name().to_owned());
+        let recorded = self.recorded_engine().map(str::to_owned).or_else(known);
+        recorded.or_else(|| self.record.as_ref().map(|record| record.engine_type.clone()))
+    }
+
+    /// The engine that the conductor of the run wrote down, if it knew it.
+    fn recorded_engine(&self) -> Option<&str> {
+        let engine = self.record.as_ref()?.engine_type.as_str();
+        (engine != EngineKind::UNKNOWN).then_some(engine)
     }
 
     /// Whether an engine ran of which it is said that it is another one than this.
@@ -254,10 +261,10 @@ impl Evidence {
             return Ok(());
         }
         // Of an engine whose words are not known nothing is read, whatever else is in its log.
-        if let Some(record) = &self.record
-            && !EngineKind::from_name(&record.engine_type).is_some_and(is_taken_apart)
+        if let Some(engine) = self.recorded_engine()
+            && !EngineKind::from_name(engine).is_some_and(is_taken_apart)
         {
-            let engine = redact(&record.engine_type);
+            let engine = redact(engine);
             return self.keep_unread(&engine, paths);
         }
         let mut parser = LogParser::new();

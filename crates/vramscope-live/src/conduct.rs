@@ -140,8 +140,8 @@ impl<'r> Run<'r> {
         let mut shown = spec.secrets.hide_words(&words);
         shown.iter_mut().for_each(|word| *word = without_folders(word));
         match spec.engine {
-            EngineKind::Vllm => vllm::command::name_program(&mut shown),
-            EngineKind::Transformers => folder.write(layout::PROBE_SCRIPT, crate::PROBE.as_bytes())?,
+            Some(EngineKind::Vllm) => vllm::command::name_program(&mut shown),
+            Some(EngineKind::Transformers) => folder.write(layout::PROBE_SCRIPT, crate::PROBE.as_bytes())?,
             _ => {}
         }
         if !spec.engine_config.is_empty() {
@@ -177,7 +177,7 @@ impl<'r> Run<'r> {
             pids: BTreeSet::new(),
             devices: BTreeSet::new(),
             looked_for_pids: None,
-            notes: Vec::new(),
+            notes: spec.notes.clone(),
         };
         let mut stopped = conductor.conduct().await.err();
         let mut record = conductor.record(stopped.as_ref());
@@ -428,7 +428,7 @@ impl Conductor<'_> {
             failing_phase: None,
             failure: None,
             host,
-            engine_type: self.spec.engine.name().to_owned(),
+            engine_type: self.spec.engine.map_or(EngineKind::UNKNOWN, EngineKind::name).to_owned(),
             workload: Some(self.spec.workload_info.clone()),
             shape: self.spec.shape,
             engine_pids: std::mem::take(&mut self.pids).into_iter().collect(),

@@ -121,6 +121,8 @@ pub enum Watched {
 /// The engine, and what is said to it.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct AskedEngine {
+    /// Which engine it is, where somebody says so; it counts more than what a server answers.
+    pub kind: Option<EngineKind>,
     /// Its program, with leading arguments; the usual one where nobody says.
     pub program: Option<String>,
     /// Flags and words for it.

@@ -23,8 +23,10 @@ pub struct RunSpec {
     pub config: Option<Vec<u8>>,
     /// Its shape, where given by hand.
     pub shape: Option<Shape>,
-    /// Which engine runs.
-    pub engine: EngineKind,
+    /// Which engine runs; `None` where nothing tells it.
+    pub engine: Option<EngineKind>,
+    /// What a reader must know before the run begins, in sentences.
+    pub notes: Vec<String>,
     /// The words of the configuration file that the command names; they are written down in its place.
     pub engine_config: Vec<String>,
     /// The engine's release, where it is known before it starts.

@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use vramscope_core::Architecture;
 use vramscope_host::Command;
 use vramscope_load::{Arrival, LoadPlan, Prompts, Spacing};
 use vramscope_runs::{Shape, layout};
@@ -28,6 +27,10 @@ impl Plan {
         let request = &self.request;
         let folder = std::path::absolute(&paths.folder).map_err(PlanError::RecordingFolder)?;
         let (mut command, mut workload) = self.work(found, &folder)?;
+        let (engine, note) = match request.place.url() {
+            Some(_) => found.engine(request.engine.kind),
+            None => (Some(request.work.kind.engine()), None),
+        };
         if let Workload::Served { plan, .. } = &mut workload {
             plan.stream = u64::from(paths.run);
         }
@@ -37,7 +40,8 @@ impl Plan {
             model: self.named.is_some().then(|| self.short_model()),
             config: self.config.clone(),
             shape: Some(request.model.shape).filter(|shape| *shape != Shape::default()),
-            engine: request.work.kind.engine(),
+            engine,
+            notes: note.into_iter().collect(),
             engine_version: found.version.clone(),
             engine_config: request.engine.words.config.clone(),
             command,
@@ -76,7 +80,8 @@ impl Plan {
                     // How a server that runs was started, its log may say.
                     (_, url) => (Command::default(), url.unwrap_or_default().to_owned()),
                 };
-                let (client, plan) = (self.client(&url)?, Box::new(load(work, self.architecture.as_ref())?));
+                let vocabulary = self.architecture.as_ref().map(|model| model.vocab_size).or(found.vocabulary);
+                let (client, plan) = (self.client(&url)?, Box::new(load(work, vocabulary)?));
                 Ok((command, Workload::Served { client, plan, ask_model: true }))
             }
             (WorkKind::Latency, None) => Err(PlanError::OnlyRequests),
@@ -112,15 +117,15 @@ impl Plan {
     }
 }
 
-/// The requests that are sent to a server of this model.
-pub(super) fn load(work: &AskedWork, model: Option<&Architecture>) -> Result<LoadPlan, PlanError> {
+/// The requests that are sent to a server whose model has so many token ids.
+pub(super) fn load(work: &AskedWork, vocabulary: Option<u64>) -> Result<LoadPlan, PlanError> {
     let (requests, sizes) = (work.requests(), work.sizes);
     let arrival = match work.request_rate {
         Some(per_s) => Arrival::Rate { per_s, spacing: Spacing::Poisson, max_in_flight: None },
         None => Arrival::Concurrency(sizes.batch_size),
     };
     // Those of this model where it has fewer.
-    let vocabulary = model.and_then(|model| u32::try_from(model.vocab_size).ok()).unwrap_or(TOKEN_IDS);
+    let vocabulary = vocabulary.and_then(|ids| u32::try_from(ids).ok()).unwrap_or(TOKEN_IDS);
     let plan = LoadPlan {
         arrival,
         warmup_requests: sizes.batch_size.min(requests),

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use vramscope_core::EngineKind;
+
 use crate::backends::BackendArgs;
 use crate::cmd::estimate::input::{EngineFlags, ModelArgs};
 use crate::output::Format;
@@ -139,6 +141,10 @@ pub(crate) struct HostArgs {
     /// the Python interpreter [default: vllm; python3]
     #[arg(long, value_name = "PROGRAM", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) engine: Option<String>,
+    /// Which engine it is: vllm, llama.cpp, ollama, sglang or tgi [default: what a server that runs answers; vllm where one is
+    /// started]
+    #[arg(long, value_name = "KIND", value_parser = engine_kind)]
+    pub(crate) engine_kind: Option<EngineKind>,
     /// Run the engine inside this running container; with --url, the server that runs is what runs in it
     #[arg(long, value_name = "NAME", conflicts_with_all = ["image", "pid", "log_file"])]
     pub(crate) container: Option<String>,
@@ -193,6 +199,12 @@ impl Args {
         let usual = if self.host.url.is_some() { WorkKind::Serve } else { WorkKind::Latency };
         self.work.workload.unwrap_or(usual)
     }
+}
+
+/// The name of an engine with a server.
+fn engine_kind(text: &str) -> Result<EngineKind, String> {
+    let kind = EngineKind::from_name(text).filter(|kind| *kind != EngineKind::Transformers);
+    kind.ok_or_else(|| "expected vllm, llama.cpp, ollama, sglang or tgi".to_owned())
 }
 
 /// Requests each second.

@@ -39,6 +39,7 @@ pub(super) fn of(args: &Args, output: Option<&Path>) -> anyhow::Result<Request> 
         },
         place: place(&args.host),
         engine: AskedEngine {
+            kind: args.host.engine_kind,
             program: args.host.engine.clone(),
             words: args.engine.given(),
             trust_remote_code: args.trust_remote_code,
