@@ -68,10 +68,9 @@ impl Engine {
             (Self::Ollama, "/api/version") => Some((JSON, version_page(&script.version))),
             (Self::Ollama, "/api/ps") => Some((JSON, ps(script))),
             (Self::SgLang, "/get_server_info") => Some((JSON, server_info(script))),
-            (Self::SgLang, "/get_model_info") => Some((
-                JSON,
-                json!({"model_path": model, "tokenizer_path": model, "is_generation": true}).to_string(),
-            )),
+            (Self::SgLang, "/get_model_info") => {
+                Some((JSON, json!({"model_path": model, "tokenizer_path": model, "is_generation": true}).to_string()))
+            }
             (Self::Tgi, "/info") => Some((JSON, info(script))),
             _ => None,
         }

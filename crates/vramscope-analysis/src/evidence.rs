@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use vramscope_core::{Architecture, EngineFacts, EngineKind, redact};
+use vramscope_core::{Architecture, BufferKind, EngineFacts, EngineKind, redact};
 use vramscope_log::{LogParser, LogReport, ParseNote};
 use vramscope_models::{Overrides, QUANTIZATION_FILE, with_quantization};
 use vramscope_schema::v3::{Source, SourceKind};
@@ -67,7 +67,7 @@ pub struct Evidence {
 
 /// Engines whose memory is taken apart here. Logs of others are named and kept: what their lines state is the business of
 /// the log's own report.
-const TAKEN_APART: &[EngineKind] = &[EngineKind::Vllm];
+const TAKEN_APART: &[EngineKind] = &[EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::Ollama, EngineKind::SgLang];
 
 fn is_taken_apart(kind: EngineKind) -> bool {
     TAKEN_APART.contains(&kind)
@@ -337,7 +337,11 @@ impl Evidence {
         let lines = report.lines;
         let count = report.engines.len();
         self.notes.extend(report.notes.iter().map(|note| parse_note(&file, note)));
-        let loaded = report.engines.iter().rposition(|engine| !engine.facts.weights.is_empty());
+        let has_weights = |facts: &EngineFacts| {
+            let buffers = facts.buffers.iter().filter(|buffer| !buffer.planned);
+            !facts.weights.is_empty() || buffers.map(|buffer| buffer.kind).any(|kind| kind == BufferKind::Weights)
+        };
+        let loaded = report.engines.iter().rposition(|engine| has_weights(&engine.facts));
         let chosen = loaded.or(count.checked_sub(1));
         let engine = chosen.and_then(|place| report.engines.into_iter().nth(place));
         let Some(engine) = engine else {

@@ -46,7 +46,7 @@ pub use draft::DraftModel;
 pub use engine_kind::EngineKind;
 pub use facts::{
     Activity, Buffer, BufferKind, Consequence, EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation,
-    LogTime, MaxConcurrency, Milestone, NamedFact, Origin, Parallel, RankFailure, Replica, Scope,
+    LogTime, MaxConcurrency, Milestone, NamedFact, Origin, Parallel, PlaceFacts, RankFailure, Replica, Scope,
 };
 pub use foreign::{escape_controls, on_one_line, shortened, without_controls};
 pub use mixer::{

@@ -55,8 +55,7 @@ impl Found {
     /// Which engine a server that runs is, where somebody may have said so, and what a reader must know of how it is told.
     /// Nothing has to be said of the engine that documents knew first, if it says so itself.
     pub(crate) fn engine(&self, said: Option<EngineKind>) -> (Option<EngineKind>, Option<String>) {
-        let signs: Vec<String> =
-            self.signs.iter().map(|sign| format!("{} ({})", sign.path, sign.what)).collect();
+        let signs: Vec<String> = self.signs.iter().map(|sign| format!("{} ({})", sign.path, sign.what)).collect();
         let signs = signs.join(", ");
         let note = match (said, self.kind) {
             (Some(said), Some(told)) if said == told => None,
@@ -72,7 +71,8 @@ impl Found {
             (None, Some(EngineKind::Vllm)) => None,
             (None, Some(told)) => Some(format!("the engine is {}, as the server answers: {signs}", told.title())),
             (None, None) if self.signs.is_empty() => Some(
-                "which engine the server is, is not known: nothing that it answers tells; --engine-kind says it".to_owned(),
+                "which engine the server is, is not known: nothing that it answers tells; --engine-kind says it"
+                    .to_owned(),
             ),
             (None, None) => Some(format!(
                 "which engine the server is, is not known: its answers are of several ({}); --engine-kind says it",

@@ -178,7 +178,9 @@ impl Found {
 
     fn readings(&self) -> EngineReadings {
         // Rows are in order, so the first of a figure is its newest name.
-        let value = |figure| self.rows.iter().find(|((table, row), _)| TABLES[*table].1[*row].1 == figure).map(|(_, value)| *value);
+        let value = |figure| {
+            self.rows.iter().find(|((table, row), _)| TABLES[*table].1[*row].1 == figure).map(|(_, value)| *value)
+        };
         let count = |figure| value(figure).and_then(whole);
         EngineReadings {
             kv_cache_usage_ratio: value(Figure::KvUsage),

@@ -105,14 +105,14 @@ fn the_engine_of_a_server_that_runs_is_told_and_never_assumed() {
     let folder = tempfile::tempdir().unwrap();
     for (engine, said, kind, note) in [
         (Engine::Vllm, None, "vllm", None),
-        (Engine::LlamaCpp, None, "llama.cpp", Some("as the server answers: /version (Server: llama.cpp)")),
+        (Engine::LlamaCpp, None, "llama.cpp", Some("(Server: llama.cpp)")),
         (Engine::Ollama, None, "ollama", Some("Ollama is running")),
         (Engine::SgLang, None, "sglang", Some("owned_by sglang")),
         (Engine::Tgi, None, "tgi", Some("names that begin with tgi_")),
         (Engine::Other, None, "unknown", Some("nothing that it answers tells; --engine-kind says it")),
         (Engine::Mixed, None, "unknown", Some("its answers are of several")),
         (Engine::Other, Some("sglang"), "sglang", Some("as --engine-kind says; nothing that the server answers")),
-        (Engine::LlamaCpp, Some("ollama"), "ollama", Some("the server answers otherwise: /version as llama.cpp")),
+        (Engine::LlamaCpp, Some("ollama"), "ollama", Some("the server answers otherwise: /metrics as llama.cpp")),
     ] {
         let answers = Answers { engine, version: "7.8.9".into(), max_model_len: 4096, ..Answers::default() };
         let server = standin_openai::Server::start(answers).unwrap();
