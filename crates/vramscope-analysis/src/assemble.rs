@@ -2,7 +2,7 @@
 
 mod config;
 mod engine;
-mod expectation;
+pub(crate) mod expectation;
 mod framework;
 mod live;
 mod memory;

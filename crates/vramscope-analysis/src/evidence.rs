@@ -13,12 +13,14 @@ mod tail;
 
 use std::error::Error as _;
 use std::fmt::Write as _;
-use std::io::{self, Read as _};
+use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use vramscope_core::{Architecture, BufferKind, EngineFacts, EngineKind, redact};
+use vramscope_core::{Architecture, BufferKind, EngineFacts, EngineKind, PackedModel, redact};
 use vramscope_log::{LogParser, LogReport, ParseNote};
-use vramscope_models::{Overrides, QUANTIZATION_FILE, with_quantization};
+use vramscope_models::{
+    MOST_PACKED_JSON_BYTES, Overrides, QUANTIZATION_FILE, read_gguf, read_packed_json, with_quantization,
+};
 use vramscope_schema::v3::{Source, SourceKind};
 
 use gpu_log::{GpuLog, GpuLogError};
@@ -41,6 +43,8 @@ pub struct Evidence {
     pub architecture: Option<Architecture>,
     /// What the benchmark wrote.
     pub bench: Option<bench::Bench>,
+    /// The model as one file holds it, by its header.
+    pub packed: Option<PackedModel>,
     /// The engine's command line.
     pub args: Option<args::Args>,
     /// Instants that the host wrote down.
@@ -199,6 +203,10 @@ impl Evidence {
         evidence.unless_cut_short(gpu)?;
         if let Some(path) = &files.model {
             evidence.add_model(path)?;
+        }
+        if let Some(path) = &files.packed {
+            evidence.packed = Some(read_packed(path)?);
+            evidence.sources.push(source_of(path, SourceKind::ModelConfig));
         }
         if let Some(path) = &files.probe {
             let probe = evidence.small(path, SourceKind::Probe, probe::read);
@@ -423,6 +431,18 @@ impl Evidence {
         self.sources.push(source_of(path, kind));
         Ok(value)
     }
+}
+
+/// The header of a model's file, or what a recording kept of one.
+fn read_packed(path: &Path) -> Result<PackedModel, EvidenceError> {
+    let content =
+        |source: Box<dyn std::error::Error + Send + Sync>| EvidenceError::Content { path: path.to_owned(), source };
+    if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json")) {
+        let json = files::read_whole(path, MOST_PACKED_JSON_BYTES)?;
+        return read_packed_json(&json).map_err(|error| content(Box::new(error)));
+    }
+    let gguf = read_gguf(BufReader::new(files::open(path)?)).map_err(|error| content(Box::new(error)))?;
+    Ok(gguf.packed())
 }
 
 fn parse_note(file: &str, note: &ParseNote) -> String {

@@ -1,5 +1,7 @@
 //! What analysis says in llama.cpp's words.
 
+pub(crate) mod expected;
+
 use crate::advice::{Setting, Topic};
 
 /// What to do about a finding of a run of llama.cpp; `None` where what holds for any engine says it.

@@ -4,7 +4,7 @@ use vramscope_core::EngineKind;
 use vramscope_load::Sign;
 
 use crate::plan::{Plan, PlanError};
-use crate::{Flags, RunEvent, WorkKind, vllm};
+use crate::{Flags, RunEvent, WorkKind, llama_cpp, vllm};
 
 /// The engine, as far as it can be asked before the run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,6 +46,10 @@ impl Found {
         }
         if request.work.kind == WorkKind::Transformers {
             return Ok(Self::default());
+        }
+        if request.started() == Some(EngineKind::LlamaCpp) {
+            observe(RunEvent::Asking("asking the engine for its version"));
+            return Ok(Self { version: llama_cpp::version(plan).await?, ..Self::default() });
         }
         observe(RunEvent::Asking("asking the engine for its version and its flags"));
         let (version, flags) = vllm::found::ask(plan).await?;

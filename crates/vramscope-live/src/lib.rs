@@ -35,6 +35,7 @@ mod capture;
 mod conduct;
 mod event;
 mod found;
+mod llama_cpp;
 mod measured;
 mod paths;
 mod place;

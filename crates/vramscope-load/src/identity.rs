@@ -159,6 +159,15 @@ impl Client {
         Ok(told)
     }
 
+    /// A page on which a server says how it is set, if it has it.
+    ///
+    /// # Errors
+    /// As [`Self::models`].
+    pub async fn settings(&self, path: &'static str) -> Result<Option<String>, LoadError> {
+        let page = self.page(path).await?.into_page();
+        Ok(page.body.map(|body| String::from_utf8_lossy(&body).into_owned()))
+    }
+
     async fn ask_further(&self, paths: &[&'static str], pages: &mut Pages) {
         for path in paths {
             if !pages.0.contains_key(path) {

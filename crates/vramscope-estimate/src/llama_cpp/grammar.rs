@@ -122,7 +122,9 @@ pub fn is_llama_cpp_command<S: AsRef<str>>(words: &[S]) -> bool {
     let Some(first) = words.first() else { return false };
     let name = first.as_ref().rsplit(['/', '\\']).next().unwrap_or_default();
     let name = name.strip_suffix(".exe").unwrap_or(name);
-    matches!(name, "llama-server" | "llama-cli" | "llama-bench") || (name == "llama" && words.len() > 1)
+    // Packages call their builds `llama-server-vulkan` and the like.
+    let server = name == "llama-server" || name.starts_with("llama-server-");
+    server || matches!(name, "llama-cli" | "llama-bench") || (name == "llama" && words.len() > 1)
 }
 
 impl LlamaCppLine {

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
+use vramscope_core::EngineKind;
 use vramscope_host::Command;
 use vramscope_load::{Arrival, LoadPlan, Prompts, Spacing};
 use vramscope_runs::{Shape, layout};
@@ -10,6 +11,7 @@ use vramscope_schema::Amount;
 use vramscope_schema::v3::{HostInfo, WorkloadInfo};
 
 use super::{Plan, PlanError};
+use crate::llama_cpp;
 use crate::request::AskedWork;
 use crate::{Asked, Found, Measured, PROBE, RunPaths, RunSpec, WorkKind, Workload, own_benchmark, probe, server};
 
@@ -29,7 +31,7 @@ impl Plan {
         let (mut command, mut workload) = self.work(found, &folder)?;
         let (engine, note) = match request.place.url() {
             Some(_) => found.engine(request.engine.kind),
-            None => (Some(request.work.kind.engine()), None),
+            None => (request.started(), self.added_note(&command)),
         };
         if let Workload::Served { plan, .. } = &mut workload {
             plan.stream = u64::from(paths.run);
@@ -39,6 +41,7 @@ impl Plan {
         Ok(RunSpec {
             model: self.named.is_some().then(|| self.short_model()),
             config: self.config.clone(),
+            packed: self.packed.clone(),
             shape: Some(request.model.shape).filter(|shape| *shape != Shape::default()),
             engine,
             notes: note.into_iter().collect(),
@@ -65,6 +68,9 @@ impl Plan {
     fn work(&self, found: &Found, folder: &Path) -> Result<(Command, Workload), PlanError> {
         let asked = self.asked();
         let work = &self.request.work;
+        if self.request.started() == Some(EngineKind::LlamaCpp) {
+            return self.work_of_llama_cpp();
+        }
         match (work.kind, &found.flags) {
             (WorkKind::Latency, Some(flags)) => {
                 let result = self.place(folder, layout::BENCH);
@@ -95,6 +101,29 @@ impl Plan {
                 Ok((command, Workload::OwnBenchmark { result, keep_as: layout::PROBE }))
             }
         }
+    }
+
+    /// llama.cpp's server, and the requests to it.
+    fn work_of_llama_cpp(&self) -> Result<(Command, Workload), PlanError> {
+        let request = &self.request;
+        let (words, port) = (&request.engine.words.words, free_port()?);
+        let added = llama_cpp::added(words, &request.environment.given, HERE, port);
+        let command = llama_cpp::server(&request.program(), words, &added);
+        let vocabulary = self.packed.as_ref().and_then(|model| model.length("tokenizer.ggml.tokens"));
+        let client = self.client(&format!("http://{HERE}:{port}"))?;
+        let plan = Box::new(load(&request.work, vocabulary)?);
+        Ok((command, Workload::Served { client, plan, ask_model: true }))
+    }
+
+    /// What stands in the command that nobody asked for, so that nobody wonders.
+    fn added_note(&self, command: &Command) -> Option<String> {
+        (self.request.started() == Some(EngineKind::LlamaCpp)).then_some(())?;
+        let own = self.request.program().len() - 1 + self.request.engine.words.words.len();
+        let added = command.args.get(own..).filter(|added| !added.is_empty())?;
+        Some(format!(
+            "added to the server's command: {} (where it listens, and what makes it say what it allocates and does)",
+            added.join(" ")
+        ))
     }
 
     /// Where a file lies that the engine reads or writes, as it sees files.

@@ -91,6 +91,9 @@ async fn profile(args: &Args, output: Option<&Path>, session: &Session) -> anyho
     let measured = &devices.measured;
     // What cannot be started is told before a device is sampled.
     let first = plan.spec(&found, measured, &paths(1)?).or_planned()?;
+    for note in first.notes.iter().filter(|_| !args.quiet) {
+        session.note(&format!("note: {note}"));
+    }
     if args.dry_run && args.host.url.is_some() {
         output::say("nothing would be started: the requests go to a server that runs");
         return Ok(ExitCode::Success);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use vramscope_core::EngineKind;
+use vramscope_estimate::is_llama_cpp_command;
 
 use crate::backends::BackendArgs;
 use crate::cmd::estimate::input::{EngineFlags, ModelArgs};
@@ -12,7 +13,7 @@ use crate::time;
 
 /// Run an engine, measure it, and explain where its memory went
 ///
-/// Starts vLLM as a process or in a container, or attaches to a server that runs; samples the GPUs through every phase;
+/// Starts vLLM, or a llama-server whose line stands after `--`, as a process or in a container, or attaches to a server that runs; samples the GPUs through every phase;
 /// sends it work; reads its log; and leaves a profile with the full-rate recording beside it. A failed run leaves a
 /// profile too. Without a GPU the memory of the engine's processes is measured, and the profile says so.
 #[derive(clap::Args)]
@@ -25,6 +26,7 @@ Examples:
   vramscope profile --model ./Llama-3.1-8B --image vllm/vllm-openai:v0.25.1 --workload serve
   vramscope profile --model /models/gpt2 --container trainer --workload transformers --engine python3
   vramscope profile --url http://127.0.0.1:8000 --log-file vllm.log
+  vramscope profile -- llama-server -m model.gguf -c 8192 -ngl 99
   vramscope profile --model ./Llama-3.1-8B --dry-run
 
 The profile goes to results/memory-profiles/MODEL_TIME.json, the recording to the folder of the same name beside it; \
@@ -194,9 +196,16 @@ pub(crate) struct LimitArgs {
 }
 
 impl Args {
+    /// The engine that is started, where somebody says it or the words after `--` begin with its server's name.
+    pub(crate) fn started(&self) -> Option<EngineKind> {
+        let by_words = is_llama_cpp_command(self.engine.words()).then_some(EngineKind::LlamaCpp);
+        self.host.engine_kind.or(by_words)
+    }
+
     /// What is asked of the engine.
     pub(crate) fn kind(&self) -> WorkKind {
-        let usual = if self.host.url.is_some() { WorkKind::Serve } else { WorkKind::Latency };
+        let serves = self.host.url.is_some() || self.started() == Some(EngineKind::LlamaCpp);
+        let usual = if serves { WorkKind::Serve } else { WorkKind::Latency };
         self.work.workload.unwrap_or(usual)
     }
 }
