@@ -17,9 +17,18 @@ pub(crate) struct Asked {
 
 /// A whole answer with its length.
 pub(crate) fn whole(status: u16, kind: &str, body: &str) -> Vec<u8> {
+    served(status, kind, body, None)
+}
+
+/// A whole answer of a server that goes by a name.
+pub(crate) fn served(status: u16, kind: &str, body: &str, server: Option<&str>) -> Vec<u8> {
     let reason = if status < 400 { "OK" } else { "Error" };
-    format!("HTTP/1.1 {status} {reason}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-        .into_bytes()
+    let server = server.map_or(String::new(), |name| format!("server: {name}\r\n"));
+    format!(
+        "HTTP/1.1 {status} {reason}\r\n{server}content-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 /// A refusal in the words of the API.

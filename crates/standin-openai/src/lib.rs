@@ -9,6 +9,7 @@
 
 mod answer;
 mod connection;
+mod engine;
 mod flight;
 mod page;
 mod realtime;
@@ -17,6 +18,7 @@ mod server;
 mod serving;
 mod truth;
 
+pub use engine::Engine;
 pub use page::{Counts, metrics_page, models_page, version_page};
 pub use realtime::real_time;
 pub use script::{Capacity, Done, Fail, How, Linear, Said, Script, Stall, UsageAt};

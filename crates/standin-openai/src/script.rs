@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Engine;
+
 /// The whole script. Times are in milliseconds; a list is gone through again when it ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Script {
+    /// The engine as which the server answers questions beside completions.
+    pub engine: Engine,
     /// The one model that is served; a request for another is answered with 404.
     pub model: String,
     /// More names that are served, as those of adapters are.
@@ -178,6 +182,7 @@ impl Default for Script {
         // As in prose, one in twenty needs an escape in JSON.
         let texts = " the of and a to in is that it was for on are as with his they at be\n";
         Self {
+            engine: Engine::Vllm,
             model: "standin".into(),
             adapters: Vec::new(),
             max_model_len: 1 << 20,

@@ -9,10 +9,9 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::answer::{Asked, refusal, whole};
+use crate::answer::{Asked, refusal, served, whole};
 use crate::connection::Request;
 use crate::flight::{Flight, Next, Then, end};
-use crate::page::{metrics_page, models_page, version_page};
 use crate::realtime::now_ns;
 use crate::script::{How, Script, ns};
 use crate::server::{Loop, locked};
@@ -81,11 +80,6 @@ impl Loop {
         let bytes = match (request.method.as_str(), request.path.as_str()) {
             ("POST", "/v1/completions") => return self.complete(slot, request, false, arrived_ns),
             ("POST", "/v1/chat/completions") => return self.complete(slot, request, true, arrived_ns),
-            ("GET", "/health") => whole(200, "text/plain", ""),
-            ("GET", "/version") => json(&version_page(&self.script.version)),
-            ("GET", "/v1/models") => {
-                json(&models_page(&self.script.model, &self.script.adapters, self.script.max_model_len))
-            }
             ("POST", "/tokenize") if self.script.bytes_per_token.is_some() => {
                 let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
                 let count = match body["prompt"].as_str() {
@@ -93,9 +87,6 @@ impl Loop {
                     None => self.script.chat_tokens(body["messages"].as_array().map_or(&[], Vec::as_slice)),
                 };
                 json(&serde_json::json!({"count": count, "max_model_len": self.script.max_model_len}).to_string())
-            }
-            ("GET", "/metrics") => {
-                whole(200, "text/plain; version=0.0.4; charset=utf-8", &metrics_page(&self.script.model, &self.counts))
             }
             ("GET", "/standin/truth") => json(&serde_json::to_string(&*locked(&self.truth)).unwrap_or_default()),
             ("POST", "/standin/forget") => {
@@ -115,6 +106,10 @@ impl Loop {
                     Err(wrong) => refusal(400, &wrong),
                 },
                 Err(error) => refusal(400, &error.to_string()),
+            },
+            ("GET", path) => match self.script.engine.page(path, &self.script, &self.counts) {
+                Some((kind, body)) => served(200, kind, &body, self.script.engine.server()),
+                None => served(404, "application/json", r#"{"detail":"Not Found"}"#, self.script.engine.server()),
             },
             _ => whole(404, "application/json", r#"{"detail":"Not Found"}"#),
         };

@@ -2,7 +2,7 @@
 
 use vramscope_core::{EngineFacts, EngineKind};
 
-use crate::vllm;
+use crate::{llama_cpp, ollama, vllm};
 
 /// A finding whose advice names settings of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(crate) enum Topic {
     Unexplained,
     /// The device waits for work.
     Underused,
+    /// The log holds no figure of memory.
+    PrintsNoMemory,
 }
 
 /// How a run was, as far as advice depends on it.
@@ -40,6 +42,8 @@ pub(crate) struct Setting<'a> {
 pub(crate) fn advice(setting: Setting<'_>, topic: Topic) -> String {
     match setting.engine {
         Some(EngineKind::Vllm) => vllm::advice(setting, topic),
+        Some(EngineKind::LlamaCpp) => llama_cpp::advice(setting, topic).unwrap_or_else(|| of_any(topic).to_owned()),
+        Some(EngineKind::Ollama) => ollama::advice(topic).unwrap_or_else(|| of_any(topic)).to_owned(),
         _ => of_any(topic).to_owned(),
     }
 }
@@ -61,6 +65,7 @@ fn of_any(topic: Topic) -> &'static str {
         }
         Topic::NoCommonClock => "record both on one machine, and keep the engine's own line prefix",
         Topic::Unexplained => "compare with a run without graphs, and with the engine's most detailed log",
+        Topic::PrintsNoMemory => "start the engine with its most detailed log",
         Topic::Underused => "send more requests at a time; vramscope trace shows what the device waits for",
     }
 }
@@ -69,7 +74,7 @@ fn of_any(topic: Topic) -> &'static str {
 mod tests {
     use super::*;
 
-    const ALL: [Topic; 8] = [
+    const ALL: [Topic; 9] = [
         Topic::OthersHoldMemory,
         Topic::PoolTooSmall,
         Topic::PoolFarTooLarge,
@@ -78,6 +83,7 @@ mod tests {
         Topic::NoCommonClock,
         Topic::Unexplained,
         Topic::Underused,
+        Topic::PrintsNoMemory,
     ];
 
     #[test]

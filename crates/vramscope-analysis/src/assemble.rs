@@ -2,7 +2,7 @@
 
 mod config;
 mod engine;
-mod expectation;
+pub(crate) mod expectation;
 mod framework;
 mod live;
 mod memory;
@@ -14,7 +14,7 @@ mod timeline;
 pub(crate) use live::metrics as engine_metrics;
 pub use served::profile_of_load;
 
-use crate::attribution::RankEvidence;
+use crate::attribution::{RankEvidence, placed};
 use vramscope_core::{EngineFacts, Milestone, Window};
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{Generator, Metadata, Profile, RawLogFile, RawLogs, RunStatus, Source, SourceKind};
@@ -73,6 +73,7 @@ impl Known<'_> {
         profile.memory_measurements = memory::measurements(self);
         profile.memory_breakdown = memory::breakdown(self);
         profile.vllm_internal_metrics = engine::internal_metrics(self);
+        profile.engine_reported = engine::reported(self);
         profile.memory_timeline = timeline::memory_timeline(self);
         profile.detailed_gpu_metrics = memory::at_the_peak(self);
         profile.phases = timeline::phases(self);
@@ -133,7 +134,8 @@ impl Known<'_> {
         let mut notes = self.evidence.notes.clone();
         notes.extend(self.evidence.record.iter().flat_map(|record| record.notes.clone()));
         if let Some(derived) = self.derived {
-            notes.extend(derived.notes(!self.evidence.is_transformers()));
+            let by_place = placed::is_placed(self.evidence.engine_kind());
+            notes.extend(derived.notes(!self.evidence.is_transformers(), by_place));
         }
         notes
     }

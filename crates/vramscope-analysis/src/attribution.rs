@@ -12,9 +12,12 @@
 //! - activations: how far memory rose after the pool and the graphs were in place. The activation peak that the engine
 //!   prints is that of its profile run, before the pool exists; it is used only where the rise cannot be seen.
 //!
+//! An engine that prints what lies where is taken apart by that ([`placed`]).
+//!
 //! What none of them explains is the residual.
 
 mod evidenced;
+pub(crate) mod placed;
 
 use vramscope_core::{
     Basis, Breakdown, BreakdownError, Bytes, Component, ComponentKind, Confidence, DeviceIndex, EngineFacts, Fact,
@@ -52,6 +55,11 @@ pub struct DeviceObservation {
     pub before_load: Option<Bytes>,
     /// Memory in use just after the KV-cache pool was allocated.
     pub after_pool: Option<Bytes>,
+    /// Which of the engine's buffers lie in it, by their places in the list of facts; `None` for an engine that counts its
+    /// memory by rank.
+    pub buffers: Option<Vec<usize>>,
+    /// The engine's name for it.
+    pub place: Option<String>,
 }
 
 /// What is known of each rank without looking at a device.
@@ -87,7 +95,11 @@ pub struct Attribution {
 pub fn attribute(ranks: &RankEvidence<'_>, devices: &[DeviceObservation]) -> Result<Attribution, BreakdownError> {
     let mut per_device = Vec::new();
     for seen in devices {
-        let components = if seen.ranks.is_empty() { Vec::new() } else { components(ranks, seen) };
+        let components = match &seen.buffers {
+            Some(buffers) => placed::components(ranks.facts, seen, buffers),
+            None if seen.ranks.is_empty() => Vec::new(),
+            None => components(ranks, seen),
+        };
         per_device.push((seen.device, Breakdown::new(seen.peak, seen.baseline, components)?));
     }
     let total = total(&per_device)?;

@@ -5,7 +5,7 @@ mod placement;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::attribution::{Attribution, DeviceObservation, RankEvidence, attribute};
+use crate::attribution::{Attribution, DeviceObservation, RankEvidence, attribute, placed};
 use vramscope_core::{
     BreakdownError, Bytes, ComponentKind, DeviceIndex, LatencyResult, Phase, Sample, SlowSample, Timeline,
     TimelineError, Window,
@@ -71,6 +71,8 @@ pub(crate) struct Derived {
     pub(crate) levels: Vec<(DeviceIndex, Levels)>,
     /// The peak explained.
     pub(crate) attribution: Option<Attribution>,
+    /// Places of the engine that are none of the devices, or of which nothing tells which they are.
+    pub(crate) apart: Vec<String>,
 }
 
 /// What can go wrong: sums that do not fit, or marks out of order, which would be a fault of this program.
@@ -126,6 +128,7 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
         peak,
         levels: Vec::new(),
         attribution: None,
+        apart: Vec::new(),
         timeline,
     };
     derived.explain(&inputs.ranks)?;
@@ -157,6 +160,8 @@ impl Derived {
     /// Explains the peak, device by device.
     fn explain(&mut self, evidence: &RankEvidence<'_>) -> Result<(), DeriveError> {
         let Some(peak) = &self.peak else { return Ok(()) };
+        let placed = placed::is_placed(evidence.facts.engine);
+        let laid = placed.then(|| placed::lay(evidence.facts, self.timeline.devices(), &self.placement.active));
         let mut devices = Vec::new();
         let mut apart = self.timeline.by_device(lifetime(&self.timeline));
         for &(device, used) in &peak.used {
@@ -168,12 +173,23 @@ impl Derived {
             let found = levels::find(&samples, steps);
             // A pool that is allocated after the peak explains another one.
             let after_pool = found.after_pool.filter(|level| level.at <= peak.at).map(|level| level.used);
-            let before_load = found.before_load;
+            let before_load = found.before_load.or_else(|| self.before_load(device).filter(|_| placed));
             self.levels.push((device, found));
-            devices.push(DeviceObservation { device, ranks, peak: used, baseline, before_load, after_pool });
+            let on = laid.as_ref().map(|laid| laid.on.iter().find(|(on, ..)| *on == device));
+            let buffers = on.map(|on| on.map(|(_, buffers, _)| buffers.clone()).unwrap_or_default());
+            let place = on.flatten().and_then(|(.., place)| place.clone());
+            let (peak, ranks) = (used, if placed { Vec::new() } else { ranks });
+            devices.push(DeviceObservation { device, ranks, peak, baseline, before_load, after_pool, buffers, place });
         }
         self.attribution = Some(attribute(evidence, &devices)?);
+        self.apart = laid.map(|laid| laid.apart).unwrap_or_default();
         Ok(())
+    }
+
+    /// What a device held when weights began to load, where the phases say when that was.
+    fn before_load(&self, device: DeviceIndex) -> Option<Bytes> {
+        let load = self.timeline.window(Phase::Load)?;
+        last_tick(&self.timeline, Window { start: Duration::ZERO, end: load.start })?.of(device)
     }
 }
 
@@ -184,7 +200,7 @@ impl Derived {
     }
 
     /// What a reader must know of how the two logs were brought together, if there are two.
-    pub(crate) fn notes(&self, has_log: bool) -> Vec<String> {
+    pub(crate) fn notes(&self, has_log: bool, by_place: bool) -> Vec<String> {
         let hours = |seconds: i64| {
             format!("{}{}:{:02}", if seconds < 0 { "-" } else { "+" }, seconds.abs() / 3600, seconds.abs() % 3600 / 60)
         };
@@ -197,17 +213,23 @@ impl Derived {
             )),
         });
         let placed = match self.placement.placed {
-            Placed::ByDevices if has_log => {
+            Placed::ByDevices if has_log && !by_place => {
                 Some("the engine log does not say how many ranks there are; each device that rises is one".to_owned())
             }
-            Placed::Shared if self.placement.ranks != Some(1) => Some("all ranks share one device".to_owned()),
+            Placed::Shared if !by_place && self.placement.ranks != Some(1) => {
+                Some("all ranks share one device".to_owned())
+            }
             _ => None,
         };
         let left_out = (!self.left_out.is_empty()).then(|| {
             let names: Vec<String> = self.left_out.iter().map(|device| device.to_string()).collect();
             format!("recorded too, and left out since the engine had no process there: GPU {}", names.join(", "))
         });
-        clock.into_iter().chain(placed).chain(left_out).collect()
+        let apart = (!self.apart.is_empty()).then(|| {
+            let names = self.apart.join(", ");
+            format!("the engine holds memory on {names}, and nothing tells which of the recorded devices that is: it is in no part")
+        });
+        clock.into_iter().chain(placed).chain(left_out).chain(apart).collect()
     }
 }
 

@@ -24,6 +24,7 @@ type Check = fn(&Known<'_>) -> Option<Diagnostic>;
 /// All checks.
 const CHECKS: &[Check] = &[
     engine::failed,
+    engine::prints_no_memory,
     engine::killed,
     engine::ended_badly,
     engine::cut_off,

@@ -13,12 +13,14 @@ mod tail;
 
 use std::error::Error as _;
 use std::fmt::Write as _;
-use std::io::{self, Read as _};
+use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use vramscope_core::{Architecture, EngineFacts, EngineKind, redact};
+use vramscope_core::{Architecture, BufferKind, EngineFacts, EngineKind, PackedModel, redact};
 use vramscope_log::{LogParser, LogReport, ParseNote};
-use vramscope_models::{Overrides, QUANTIZATION_FILE, with_quantization};
+use vramscope_models::{
+    MOST_PACKED_JSON_BYTES, Overrides, QUANTIZATION_FILE, read_gguf, read_packed_json, with_quantization,
+};
 use vramscope_schema::v3::{Source, SourceKind};
 
 use gpu_log::{GpuLog, GpuLogError};
@@ -41,6 +43,8 @@ pub struct Evidence {
     pub architecture: Option<Architecture>,
     /// What the benchmark wrote.
     pub bench: Option<bench::Bench>,
+    /// The model as one file holds it, by its header.
+    pub packed: Option<PackedModel>,
     /// The engine's command line.
     pub args: Option<args::Args>,
     /// Instants that the host wrote down.
@@ -67,7 +71,7 @@ pub struct Evidence {
 
 /// Engines whose memory is taken apart here. Logs of others are named and kept: what their lines state is the business of
 /// the log's own report.
-const TAKEN_APART: &[EngineKind] = &[EngineKind::Vllm];
+const TAKEN_APART: &[EngineKind] = &[EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::Ollama, EngineKind::SgLang];
 
 fn is_taken_apart(kind: EngineKind) -> bool {
     TAKEN_APART.contains(&kind)
@@ -148,8 +152,8 @@ impl Evidence {
     /// Which engine ran, by its conductor, its log, its probe or its command line, in this order. `None` where nothing
     /// says it, and for one that is not known here.
     pub fn engine_kind(&self) -> Option<EngineKind> {
-        if let Some(record) = &self.record {
-            return EngineKind::from_name(&record.engine_type);
+        if let Some(engine) = self.recorded_engine() {
+            return EngineKind::from_name(engine);
         }
         let of_log = self.facts().and_then(|facts| facts.engine).or(self.unread_engine);
         let of_probe = self.probe.is_some().then_some(EngineKind::Transformers);
@@ -158,8 +162,15 @@ impl Evidence {
 
     /// The engine's name, also of one that is not known here.
     pub(crate) fn engine_name(&self) -> Option<String> {
-        let recorded = self.record.as_ref().map(|record| record.engine_type.clone());
-        recorded.or_else(|| self.engine_kind().map(|kind| kind.name().to_owned()))
+        let known = || self.engine_kind().map(|kind| kind.name().to_owned());
+        let recorded = self.recorded_engine().map(str::to_owned).or_else(known);
+        recorded.or_else(|| self.record.as_ref().map(|record| record.engine_type.clone()))
+    }
+
+    /// The engine that the conductor of the run wrote down, if it knew it.
+    fn recorded_engine(&self) -> Option<&str> {
+        let engine = self.record.as_ref()?.engine_type.as_str();
+        (engine != EngineKind::UNKNOWN).then_some(engine)
     }
 
     /// Whether an engine ran of which it is said that it is another one than this.
@@ -192,6 +203,10 @@ impl Evidence {
         evidence.unless_cut_short(gpu)?;
         if let Some(path) = &files.model {
             evidence.add_model(path)?;
+        }
+        if let Some(path) = &files.packed {
+            evidence.packed = Some(read_packed(path)?);
+            evidence.sources.push(source_of(path, SourceKind::ModelConfig));
         }
         if let Some(path) = &files.probe {
             let probe = evidence.small(path, SourceKind::Probe, probe::read);
@@ -254,10 +269,10 @@ impl Evidence {
             return Ok(());
         }
         // Of an engine whose words are not known nothing is read, whatever else is in its log.
-        if let Some(record) = &self.record
-            && !EngineKind::from_name(&record.engine_type).is_some_and(is_taken_apart)
+        if let Some(engine) = self.recorded_engine()
+            && !EngineKind::from_name(engine).is_some_and(is_taken_apart)
         {
-            let engine = redact(&record.engine_type);
+            let engine = redact(engine);
             return self.keep_unread(&engine, paths);
         }
         let mut parser = LogParser::new();
@@ -330,7 +345,11 @@ impl Evidence {
         let lines = report.lines;
         let count = report.engines.len();
         self.notes.extend(report.notes.iter().map(|note| parse_note(&file, note)));
-        let loaded = report.engines.iter().rposition(|engine| !engine.facts.weights.is_empty());
+        let has_weights = |facts: &EngineFacts| {
+            let buffers = facts.buffers.iter().filter(|buffer| !buffer.planned);
+            !facts.weights.is_empty() || buffers.map(|buffer| buffer.kind).any(|kind| kind == BufferKind::Weights)
+        };
+        let loaded = report.engines.iter().rposition(|engine| has_weights(&engine.facts));
         let chosen = loaded.or(count.checked_sub(1));
         let engine = chosen.and_then(|place| report.engines.into_iter().nth(place));
         let Some(engine) = engine else {
@@ -412,6 +431,18 @@ impl Evidence {
         self.sources.push(source_of(path, kind));
         Ok(value)
     }
+}
+
+/// The header of a model's file, or what a recording kept of one.
+fn read_packed(path: &Path) -> Result<PackedModel, EvidenceError> {
+    let content =
+        |source: Box<dyn std::error::Error + Send + Sync>| EvidenceError::Content { path: path.to_owned(), source };
+    if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json")) {
+        let json = files::read_whole(path, MOST_PACKED_JSON_BYTES)?;
+        return read_packed_json(&json).map_err(|error| content(Box::new(error)));
+    }
+    let gguf = read_gguf(BufReader::new(files::open(path)?)).map_err(|error| content(Box::new(error)))?;
+    Ok(gguf.packed())
 }
 
 fn parse_note(file: &str, note: &ParseNote) -> String {

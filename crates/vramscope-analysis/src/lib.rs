@@ -25,9 +25,11 @@ mod diagnose;
 mod evidence;
 mod known;
 mod levels;
+mod llama_cpp;
 mod model;
 mod moments;
 mod named;
+mod ollama;
 mod phases;
 mod vllm;
 

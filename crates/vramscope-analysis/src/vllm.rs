@@ -34,6 +34,7 @@ pub(crate) fn advice(setting: Setting<'_>, topic: Topic) -> String {
             "compare with a run at --enforce-eager and VLLM_LOGGING_LEVEL=DEBUG, which prints more of the parts"
                 .to_owned()
         }
+        Topic::PrintsNoMemory => "start it with VLLM_LOGGING_LEVEL=INFO or DEBUG".to_owned(),
         Topic::Underused if setting.on_cpu => "send more requests at a time, or raise --max-num-seqs".to_owned(),
         Topic::Underused => {
             "send more requests at a time, or raise --max-num-seqs; vramscope trace shows what the device waits for"

@@ -125,6 +125,15 @@ const FIGURES: &[Figure] = &[
     figure("activations_bytes", Better::Lower, &["memory_breakdown.activations_bytes"], |p| {
         part(p, PartKind::Activations, |b| b.activations_bytes)
     }),
+    figure("recurrent_state_bytes", Better::Lower, &[], |p| {
+        part(p, PartKind::RecurrentState, |b| b.recurrent_state_bytes)
+    }),
+    figure("compute_buffers_bytes", Better::Lower, &[], |p| {
+        part(p, PartKind::ComputeBuffers, |b| b.compute_buffers_bytes)
+    }),
+    figure("output_buffers_bytes", Better::Lower, &[], |p| {
+        part(p, PartKind::OutputBuffers, |b| b.output_buffers_bytes)
+    }),
     figure("cuda_graphs_bytes", Better::Lower, &[], |p| part(p, PartKind::CudaGraphs, |b| b.cuda_graphs_bytes)),
     figure("runtime_context_bytes", Better::Lower, &[], |p| {
         part(p, PartKind::RuntimeContext, |b| b.runtime_context_bytes)

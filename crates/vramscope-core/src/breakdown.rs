@@ -12,11 +12,17 @@ pub enum ComponentKind {
     Weights,
     /// The KV-cache pool, used or not.
     KvCache,
+    /// State of recurrent layers, used or not.
+    RecurrentState,
     /// What a rank keeps beside its weights once its profile run is over, in engines that count it: tables of its runner
     /// and sampler, workspaces, states, and what grew outside the framework's allocator meanwhile.
     Held,
     /// Working memory of forward passes and sampling.
     Activations,
+    /// Buffers that an engine allocates at its start for one step to compute in.
+    Compute,
+    /// Buffers for what a step leaves: logits and embeddings.
+    Output,
     /// Memory held by captured CUDA or HIP graphs.
     CudaGraphs,
     /// Driver context, loaded kernels and library workspaces outside the framework's allocator.
@@ -27,11 +33,14 @@ pub enum ComponentKind {
 
 impl ComponentKind {
     /// All kinds in the order in which tables show them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Weights,
         Self::KvCache,
+        Self::RecurrentState,
         Self::Held,
         Self::Activations,
+        Self::Compute,
+        Self::Output,
         Self::CudaGraphs,
         Self::RuntimeContext,
         Self::Collectives,
@@ -42,8 +51,11 @@ impl ComponentKind {
         match self {
             Self::Weights => "model_weights",
             Self::KvCache => "kv_cache",
+            Self::RecurrentState => "recurrent_state",
             Self::Held => "held",
             Self::Activations => "activations",
+            Self::Compute => "compute_buffers",
+            Self::Output => "output_buffers",
             Self::CudaGraphs => "cuda_graphs",
             Self::RuntimeContext => "runtime_context",
             Self::Collectives => "collectives",
@@ -229,7 +241,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_identity_holds_to_the_byte(
-            peak in 0u64..1 << 60, baseline in 0u64..1 << 60, sizes in prop::collection::vec(0u64..1 << 59, 7)
+            peak in 0u64..1 << 60, baseline in 0u64..1 << 60, sizes in prop::collection::vec(0u64..1 << 59, 10)
         ) {
             let parts = ComponentKind::ALL.iter().zip(&sizes).map(|(&k, &s)| part(k, s)).collect();
             let b = Breakdown::new(Bytes::new(peak), Bytes::new(baseline), parts).unwrap();

@@ -30,6 +30,9 @@ impl EngineKind {
     /// All of them.
     pub const ALL: [Self; 6] = [Self::Vllm, Self::Transformers, Self::LlamaCpp, Self::Ollama, Self::SgLang, Self::Tgi];
 
+    /// What documents say in the place of an engine that cannot be told.
+    pub const UNKNOWN: &'static str = "unknown";
+
     /// The name as documents spell it (`engine_type`).
     pub const fn name(self) -> &'static str {
         match self {
@@ -72,5 +75,6 @@ mod tests {
             assert!(!kind.title().is_empty());
         }
         assert_eq!(EngineKind::from_name(""), None);
+        assert_eq!(EngineKind::from_name(EngineKind::UNKNOWN), None);
     }
 }

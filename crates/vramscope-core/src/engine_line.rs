@@ -95,6 +95,8 @@ fn program(word: &str, next: Option<&str>, first: bool) -> Option<EngineKind> {
     if first && name == "llama" && next.is_some() {
         return Some(EngineKind::LlamaCpp);
     }
+    // Packages call their builds of it `llama-server-vulkan` and the like.
+    let name = if name.starts_with("llama-server-") { "llama-server" } else { name };
     let (_, kind, subcommands) = PROGRAMS.iter().find(|(its, ..)| *its == name)?;
     let named = subcommands.is_empty() || first || next.is_some_and(|next| subcommands.contains(&next));
     named.then_some(*kind)
@@ -142,6 +144,7 @@ mod tests {
             ("docker run --gpus all -v /a/vllm:/vllm -p 8:8 vllm/vllm-openai:v0.25.1 --model m", EngineKind::Vllm, 9),
             ("podman run reg.example:5000/x/vllm-openai@sha256:ab --model m", EngineKind::Vllm, 3),
             ("llama-server -m a.gguf", EngineKind::LlamaCpp, 1),
+            ("/opt/bin/llama-server-vulkan -m a.gguf", EngineKind::LlamaCpp, 1),
             ("docker run ghcr.example/ggml-org/llama.cpp:server-cuda -m a.gguf", EngineKind::LlamaCpp, 3),
             ("python -m llama_cpp.server --model a.gguf", EngineKind::LlamaCpp, 3),
             ("ollama run llama3", EngineKind::Ollama, 1),

@@ -7,7 +7,7 @@ mod named;
 
 use crate::{Bytes, EngineKind};
 
-pub use buffer::{Buffer, BufferKind};
+pub use buffer::{Buffer, BufferKind, PlaceFacts};
 pub use named::{FactValue, NamedFact};
 
 /// Which ranks a reported value speaks for.
@@ -473,6 +473,8 @@ pub struct EngineFacts {
     /// Memory by what it holds and where it lies, of engines that print it so: on devices and on the host, allocated and
     /// planned.
     pub buffers: Vec<Buffer>,
+    /// The devices that it found, by its own names for them.
+    pub places: Vec<PlaceFacts>,
     /// Layers of the model that a device holds, of engines that split a model between device and host. The output layer
     /// counts as one.
     pub layers_on_device: Option<Fact<u64>>,

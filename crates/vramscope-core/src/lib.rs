@@ -48,7 +48,7 @@ pub use engine_kind::EngineKind;
 pub use engine_line::EngineLine;
 pub use facts::{
     Activity, Buffer, BufferKind, Consequence, EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation,
-    LogTime, MaxConcurrency, Milestone, NamedFact, Origin, Parallel, RankFailure, Replica, Scope,
+    LogTime, MaxConcurrency, Milestone, NamedFact, Origin, Parallel, PlaceFacts, RankFailure, Replica, Scope,
 };
 pub use foreign::{escape_controls, on_one_line, shortened, without_controls};
 pub use mixer::{

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use vramscope_core::{Bytes, DeviceIndex, EngineKind, Phase};
 use vramscope_host::{Engine, EngineHost, Exit, LogStream};
+use vramscope_load::Client;
 use vramscope_log::LogParser;
+use vramscope_models::packed_json;
 use vramscope_sampler::{Recording, Sampler, SamplerError};
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{Profile, RunStatus};
@@ -140,8 +142,8 @@ impl<'r> Run<'r> {
         let mut shown = spec.secrets.hide_words(&words);
         shown.iter_mut().for_each(|word| *word = without_folders(word));
         match spec.engine {
-            EngineKind::Vllm => vllm::command::name_program(&mut shown),
-            EngineKind::Transformers => folder.write(layout::PROBE_SCRIPT, crate::PROBE.as_bytes())?,
+            Some(EngineKind::Vllm) => vllm::command::name_program(&mut shown),
+            Some(EngineKind::Transformers) => folder.write(layout::PROBE_SCRIPT, crate::PROBE.as_bytes())?,
             _ => {}
         }
         if !spec.engine_config.is_empty() {
@@ -151,6 +153,12 @@ impl<'r> Run<'r> {
         folder.write_args(&args_file(&shown, &spec, spec.model.as_deref()))?;
         if let Some(config) = &spec.config {
             folder.write(layout::MODEL_CONFIG, config)?;
+        }
+        if let Some(model) = &spec.packed {
+            // A header has numbers and texts alone.
+            let json = packed_json(model).map_err(std::io::Error::other);
+            let failed = |source| FolderError::Write { path: folder.path().join(layout::PACKED_MODEL), source };
+            folder.write(layout::PACKED_MODEL, &json.map_err(failed)?)?;
         }
         let failed = |source| FolderError::Write { path: folder.timeline(), source };
         let sink = JsonlFile::create(&folder.timeline()).map_err(failed)?;
@@ -177,7 +185,7 @@ impl<'r> Run<'r> {
             pids: BTreeSet::new(),
             devices: BTreeSet::new(),
             looked_for_pids: None,
-            notes: Vec::new(),
+            notes: spec.notes.clone(),
         };
         let mut stopped = conductor.conduct().await.err();
         let mut record = conductor.record(stopped.as_ref());
@@ -257,6 +265,7 @@ impl Conductor<'_> {
             }
             Workload::Served { client, plan, ask_model } => {
                 self.until_ready(engine, client).await?;
+                self.keep_settings(client).await?;
                 let mut plan = plan.clone();
                 if *ask_model {
                     plan.model = self.served_model(client).await?;
@@ -265,6 +274,20 @@ impl Conductor<'_> {
                 self.load(engine, client, &plan).await
             }
         }
+    }
+
+    /// Keeps what a server says of its settings and slots, of an engine whose server says it.
+    async fn keep_settings(&self, client: &Client) -> Result<(), Stop> {
+        if self.spec.engine != Some(EngineKind::LlamaCpp) {
+            return Ok(());
+        }
+        for (path, name) in [("/props", layout::PROPS), ("/slots", layout::SLOTS)] {
+            // A server may have been told not to show them.
+            let Ok(Some(text)) = client.settings(path).await else { continue };
+            let text = self.spec.secrets.hide(&text);
+            self.folder.write(name, text.as_bytes()).map_err(|error| Stop::recording(&error, self.phase))?;
+        }
+        Ok(())
     }
 
     /// Writes down what a server that runs calls its model, where nobody said it or somebody said otherwise.
@@ -428,7 +451,7 @@ impl Conductor<'_> {
             failing_phase: None,
             failure: None,
             host,
-            engine_type: self.spec.engine.name().to_owned(),
+            engine_type: self.spec.engine.map_or(EngineKind::UNKNOWN, EngineKind::name).to_owned(),
             workload: Some(self.spec.workload_info.clone()),
             shape: self.spec.shape,
             engine_pids: std::mem::take(&mut self.pids).into_iter().collect(),

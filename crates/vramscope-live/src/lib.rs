@@ -34,6 +34,8 @@ mod cancel;
 mod capture;
 mod conduct;
 mod event;
+mod found;
+mod llama_cpp;
 mod measured;
 mod paths;
 mod place;
@@ -51,6 +53,7 @@ pub use cancel::{CancelHandle, CancelToken, cancel};
 pub use capture::{Capture, CaptureError, CaptureEvent, CaptureMode, Captured};
 pub use conduct::{Run, RunError};
 pub use event::RunEvent;
+pub use found::Found;
 pub use measured::{Measured, confinement};
 pub use paths::RunPaths;
 pub use plan::{Plan, PlanError};
@@ -63,7 +66,6 @@ pub use transformers::{PROBE, probe};
 pub use vllm::command::{Asked, Work, own_benchmark, server};
 pub use vllm::engines::Engines;
 pub use vllm::flags::{FlagError, Flags};
-pub use vllm::found::Found;
 pub use vllm::words::EngineWords;
 
 /// The example of the README, which is a test.

@@ -7,7 +7,7 @@ mod spec;
 
 use std::path::{Path, PathBuf};
 
-use vramscope_core::Architecture;
+use vramscope_core::{Architecture, EngineKind, PackedModel};
 use vramscope_estimate::{ALLOWS_LONG, CommandLine, EngineArgs, EngineVersion, Usage, model_lengths};
 use vramscope_host::EngineHost;
 use vramscope_load::Client;
@@ -15,7 +15,7 @@ use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, engine_config_words};
 
 use crate::paths::{RESULTS, free_beside};
 use crate::vllm::words::{dummy_weights, given_twice, load_format, told, told_by_us};
-use crate::{DeviceNow, Found, Longest, Measured, Place, Preflight, Request, Secrets, WorkKind, place};
+use crate::{DeviceNow, Found, Longest, Measured, Place, Preflight, Request, Secrets, WorkKind, llama_cpp, place};
 
 pub use error::PlanError;
 
@@ -38,6 +38,8 @@ pub struct Plan {
     /// Those of a server that runs.
     own_processes: Option<Vec<u32>>,
     secrets: Secrets,
+    /// The header of the model's file, where the model is one file of this machine.
+    packed: Option<PackedModel>,
 }
 
 impl Plan {
@@ -47,6 +49,9 @@ impl Plan {
     /// # Errors
     /// [`PlanError`].
     pub async fn make(request: Request, measured: &Measured) -> Result<Self, PlanError> {
+        if let Some(engine) = request.started().filter(|engine| *engine != request.work.kind.engine()) {
+            return Self::of_other(request, engine, measured);
+        }
         check(&request)?;
         let (words, chosen_length) = request.engine.words.without_automatic_length();
         let line = words.read().map_err(PlanError::Words)?;
@@ -88,6 +93,39 @@ impl Plan {
             own_processes: place::processes(&request, &host).await?,
             host,
             secrets: request.secrets(),
+            packed: None,
+            request,
+        })
+    }
+
+    /// The run of an engine that is started by its own words, and asked for nothing before.
+    fn of_other(request: Request, engine: EngineKind, measured: &Measured) -> Result<Self, PlanError> {
+        if engine != EngineKind::LlamaCpp {
+            return Err(PlanError::NotStarted { engine });
+        }
+        if request.work.kind != WorkKind::Serve {
+            return Err(PlanError::OnlyServes { engine });
+        }
+        let words = &request.engine.words.words;
+        if let Some(flag) = llama_cpp::told_by_us(words) {
+            return Err(PlanError::OurFlag { flag });
+        }
+        let file = llama_cpp::model(words)?;
+        let named = file.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let here = request.place == Place::Process;
+        let packed = file.as_deref().filter(|_| here).and_then(llama_cpp::header);
+        spec::load(&request.work, None)?;
+        Ok(Self {
+            engine_args: EngineArgs::default(),
+            named: named.or_else(|| request.model.name.clone()),
+            folder: None,
+            config: None,
+            architecture: None,
+            budgeted: false,
+            own_processes: Some(Vec::new()),
+            host: place::of(&request, measured, None)?,
+            secrets: request.secrets(),
+            packed,
             request,
         })
     }
@@ -121,12 +159,14 @@ impl Plan {
         }
         let starts = request.place.url().is_none();
         let started = starts && request.work.kind != WorkKind::Transformers;
+        // What is checked of words are those of one engine.
+        let is_known = request.started() == Some(EngineKind::Vllm);
         let sizes = request.work.sizes;
         Preflight {
             devices,
             architecture: self.architecture.as_ref().filter(|_| started && self.budgeted),
-            dummy_weights: dummy_weights(&request.engine.words.all()),
-            load_format: load_format(&request.engine.words.all()).map(str::to_owned),
+            dummy_weights: is_known && dummy_weights(&request.engine.words.all()),
+            load_format: load_format(&request.engine.words.all()).filter(|_| is_known).map(str::to_owned),
             disk_free: free_beside(request.output.as_deref().unwrap_or(Path::new(RESULTS))),
             // A server that runs has read its weights, wherever they are.
             model_folder: self.folder.as_deref().or(self.absent_folder()).filter(|_| starts),
@@ -160,7 +200,7 @@ impl Plan {
 
     /// What was named as a folder of this machine and is none.
     fn absent_folder(&self) -> Option<&Path> {
-        let named = self.named.as_deref().filter(|_| self.request.place == Place::Process)?;
+        let named = self.named.as_deref().filter(|_| self.request.place == Place::Process && self.packed.is_none())?;
         // A hub id is NAME or OWNER/NAME.
         let local = ["/", "./", "../", "~"].iter().any(|lead| named.starts_with(lead))
             || named.matches('/').count() > 1

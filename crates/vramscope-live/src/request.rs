@@ -8,9 +8,9 @@ use vramscope_core::{EngineKind, secrets_in};
 use vramscope_runs::Shape;
 use vramscope_schema::v3::Generator;
 
-use crate::vllm;
 use crate::vllm::words::told;
 use crate::{EngineWords, Secrets, Times, Work};
+use crate::{llama_cpp, vllm};
 
 /// One run as it is asked for. A [`Plan`](crate::Plan) is made of it.
 ///
@@ -121,6 +121,8 @@ pub enum Watched {
 /// The engine, and what is said to it.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct AskedEngine {
+    /// Which engine it is, where somebody says so; it counts more than what a server answers.
+    pub kind: Option<EngineKind>,
     /// Its program, with leading arguments; the usual one where nobody says.
     pub program: Option<String>,
     /// Flags and words for it.
@@ -207,10 +209,17 @@ impl Place {
 }
 
 impl Request {
+    /// The engine that is started; `None` for a server that runs.
+    pub fn started(&self) -> Option<EngineKind> {
+        let kind = self.engine.kind.unwrap_or(self.work.kind.engine());
+        self.place.url().is_none().then_some(kind)
+    }
+
     /// The engine's program with its leading arguments.
     pub fn program(&self) -> Vec<String> {
-        let usual = match self.work.kind.engine() {
+        let usual = match self.engine.kind.unwrap_or(self.work.kind.engine()) {
             EngineKind::Vllm => vllm::command::PROGRAM,
+            EngineKind::LlamaCpp => llama_cpp::PROGRAM,
             _ => "python3",
         };
         let named = self.engine.program.as_deref().unwrap_or(usual);

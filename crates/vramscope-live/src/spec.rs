@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use vramscope_core::EngineKind;
+use vramscope_core::{EngineKind, PackedModel};
 use vramscope_gpu::ProcessTree;
 use vramscope_host::Command;
 use vramscope_load::{Client, LoadPlan};
@@ -21,10 +21,14 @@ pub struct RunSpec {
     pub model: Option<String>,
     /// Its `config.json`, where it is known.
     pub config: Option<Vec<u8>>,
+    /// The header of its file, where it is one file that can be read.
+    pub packed: Option<PackedModel>,
     /// Its shape, where given by hand.
     pub shape: Option<Shape>,
-    /// Which engine runs.
-    pub engine: EngineKind,
+    /// Which engine runs; `None` where nothing tells it.
+    pub engine: Option<EngineKind>,
+    /// What a reader must know before the run begins, in sentences.
+    pub notes: Vec<String>,
     /// The words of the configuration file that the command names; they are written down in its place.
     pub engine_config: Vec<String>,
     /// The engine's release, where it is known before it starts.

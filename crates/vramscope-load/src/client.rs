@@ -19,7 +19,7 @@ use crate::trust::{Transport, Trust};
 /// An answer to a question about the server (not a completion) comes within this time or not at all.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The list of models of a server with very many adapters is about this large.
-const MAX_JSON: usize = 4 << 20;
+pub(crate) const MAX_JSON: usize = 4 << 20;
 /// A completion that is not streamed has all its tokens and what was asked of each.
 const MAX_REPLY: usize = 16 << 20;
 /// As much as a person wants to read of a server's complaint.
@@ -87,10 +87,12 @@ pub(crate) enum Part<'a> {
     Body(&'a Head, &'a [u8], Arrived),
 }
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     html: bool,
-    body: Vec<u8>,
+    /// What the server calls itself in the head.
+    pub(crate) server: Option<String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Client {
@@ -263,7 +265,7 @@ impl Client {
         Ok(Reply { status: answer.status, body: answer.body })
     }
 
-    async fn get(&self, path: &'static str, limit: usize) -> Result<Answer, LoadError> {
+    pub(crate) async fn get(&self, path: &'static str, limit: usize) -> Result<Answer, LoadError> {
         self.ask("GET", path, &[], limit).await
     }
 
@@ -299,7 +301,7 @@ impl Client {
         if too_large {
             return Err(LoadError::TooLarge { path, limit_bytes: limit });
         }
-        Ok(Answer { status: head.status, html, body: whole })
+        Ok(Answer { status: head.status, html, server: head.server, body: whole })
     }
 
     /// The bytes of a request.
@@ -363,7 +365,7 @@ impl Client {
 
 impl Answer {
     /// The body, if an engine gave it.
-    fn expect_engine(self, client: &Client, path: &'static str) -> Result<Vec<u8>, LoadError> {
+    pub(crate) fn expect_engine(self, client: &Client, path: &'static str) -> Result<Vec<u8>, LoadError> {
         match self.status {
             200..=299 if self.html => {
                 Err(LoadError::OtherServer { path, problem: "a server that shows web pages answers there".into() })

@@ -1,5 +1,8 @@
 //! What the engine says of itself on `/metrics`.
 
+mod llama_cpp;
+mod sglang;
+mod tgi;
 mod vllm;
 
 use std::collections::BTreeMap;
@@ -7,10 +10,17 @@ use std::collections::BTreeMap;
 use crate::client::Client;
 use crate::error::LoadError;
 use crate::exposition::{Sample, samples};
-use vllm::{NAMES, engine_name};
+
+/// The names of each engine: their beginnings, and each name without it with its figure.
+const TABLES: [(&[&str], &[(&str, Figure)]); 4] = [
+    (vllm::PREFIXES, vllm::NAMES),
+    (llama_cpp::PREFIXES, llama_cpp::NAMES),
+    (sglang::PREFIXES, sglang::NAMES),
+    (tgi::PREFIXES, tgi::NAMES),
+];
 
 /// The page of a server with sixteen engines and every histogram is about 2 MB.
-const MAX_METRICS: usize = 16 << 20;
+pub(crate) const MAX_METRICS: usize = 16 << 20;
 /// More engines than this are not kept apart: nobody runs so many behind one port.
 const MAX_ENGINES: usize = 4096;
 
@@ -93,8 +103,9 @@ impl EngineMetrics {
     pub fn parse(text: &str) -> Self {
         let mut engines: BTreeMap<String, Found> = BTreeMap::new();
         for sample in samples(text) {
-            let Some(name) = engine_name(sample.name) else { continue };
-            let row = NAMES.iter().position(|row| row.0 == name.strip_suffix("_total").unwrap_or(name));
+            let Some((table, name)) = engine_name(sample.name) else { continue };
+            let of = |row: &(&str, Figure)| row.0 == name.strip_suffix("_total").unwrap_or(name);
+            let row = TABLES[table].1.iter().position(of).map(|row| (table, row));
             if row.is_none() && name != "cache_config_info" {
                 continue;
             }
@@ -137,16 +148,22 @@ impl EngineMetrics {
     }
 }
 
-/// What a page holds of one engine: sums by row of [`NAMES`].
+/// The table that a metric is of, and its name without that table's beginning.
+fn engine_name(name: &str) -> Option<(usize, &str)> {
+    let of = |table: usize| TABLES[table].0.iter().find_map(|beginning| name.strip_prefix(beginning));
+    (0..TABLES.len()).find_map(|table| Some((table, of(table)?)))
+}
+
+/// What a page holds of one engine: sums by table and row of [`TABLES`].
 #[derive(Debug, Default)]
 struct Found {
-    rows: BTreeMap<usize, f64>,
+    rows: BTreeMap<(usize, usize), f64>,
     kv_blocks: Option<u64>,
     kv_block_tokens: Option<u64>,
 }
 
 impl Found {
-    fn add(&mut self, row: usize, value: f64) {
+    fn add(&mut self, row: (usize, usize), value: f64) {
         // Versions with the ratio report -1 where the prefix cache is off.
         if value.is_finite() && value >= 0.0 {
             *self.rows.entry(row).or_default() += value;
@@ -161,7 +178,9 @@ impl Found {
 
     fn readings(&self) -> EngineReadings {
         // Rows are in order, so the first of a figure is its newest name.
-        let value = |figure| self.rows.iter().find(|(row, _)| NAMES[**row].1 == figure).map(|(_, value)| *value);
+        let value = |figure| {
+            self.rows.iter().find(|((table, row), _)| TABLES[*table].1[*row].1 == figure).map(|(_, value)| *value)
+        };
         let count = |figure| value(figure).and_then(whole);
         EngineReadings {
             kv_cache_usage_ratio: value(Figure::KvUsage),
@@ -223,6 +242,25 @@ mod tests {
         let total = metrics.total();
         assert_eq!((total.running, total.kv_cache_usage_ratio, total.requests_finished), (Some(7), Some(0.4), Some(3)));
         assert_eq!((total.kv_blocks, total.kv_block_tokens), (Some(100), Some(16)));
+    }
+
+    /// Lines of real servers: llama-server b10434, SGLang 0.4.6, TGI 3.2.
+    #[test]
+    fn each_engine_has_its_names() {
+        let page = "llamacpp:prompt_tokens_total 16\nllamacpp:prompt_tokens_cached_total 3\n\
+                    llamacpp:tokens_predicted_total 4\nllamacpp:requests_processing 2\nllamacpp:requests_deferred 1\n\
+                    llamacpp:n_tokens_max 19\n";
+        let llama = EngineMetrics::parse(page).total();
+        assert_eq!((llama.running, llama.waiting, llama.kv_cache_usage_ratio), (Some(2), Some(1), None));
+        assert_eq!((llama.prompt_tokens, llama.generation_tokens), (Some(16), Some(4)));
+        assert_eq!(llama.prefix_cache_hit_tokens, Some(3));
+        let page = "sglang:num_running_reqs{model_name=\"m\"} 7.0\nsglang:token_usage{model_name=\"m\"} 0.28\n\
+                    sglang:prompt_tokens_total{model_name=\"m\"} 8128902.0\n";
+        let sglang = EngineMetrics::parse(page).total();
+        assert_eq!((sglang.running, sglang.kv_cache_usage_ratio), (Some(7), Some(0.28)));
+        assert_eq!(sglang.prompt_tokens, Some(8_128_902));
+        let tgi = EngineMetrics::parse("tgi_batch_current_size 3\ntgi_queue_size 5\n").total();
+        assert_eq!((tgi.running, tgi.waiting, tgi.prompt_tokens), (Some(3), Some(5), None));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Layout follows the format's description in ggml (`docs/gguf.md`), versions 1 to 3; block sizes follow `ggml.c`.
 
+mod saved;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -13,6 +15,8 @@ use vramscope_core::{
 use crate::checkpoint::{HeaderError, StoredTensor, TensorTable};
 use crate::config::read_shape;
 use crate::{ConfigError, Note};
+
+pub use saved::{MOST_PACKED_JSON_BYTES, SavedHeaderError, packed_json, read_packed_json};
 
 /// No header is larger: long vocabularies take a few megabytes.
 const MOST_HEADER_BYTES: u64 = 512 << 20;

@@ -36,7 +36,7 @@ pub use config::{MOST_CONFIG_BYTES, QUANTIZATION_FILE, read_config, with_overrid
 pub use database::{KnownModel, UnknownModel, find_model, known_models};
 pub use draft::read_draft_config;
 pub use error::{ConfigError, JsonError, Note};
-pub use gguf::{Gguf, read_gguf};
+pub use gguf::{Gguf, MOST_PACKED_JSON_BYTES, SavedHeaderError, packed_json, read_gguf, read_packed_json};
 pub use overrides::Overrides;
 pub use safetensors::{read_safetensors, read_safetensors_index};
 

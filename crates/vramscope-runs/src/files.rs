@@ -16,6 +16,8 @@ pub struct EvidenceFiles {
     pub gpu_logs: Vec<PathBuf>,
     /// The model's `config.json`, or the folder that holds it.
     pub model: Option<PathBuf>,
+    /// The header of the model's file, where the model is one file: the file itself, or what a recording kept of it.
+    pub packed: Option<PathBuf>,
     /// What the benchmark wrote.
     pub bench: Option<PathBuf>,
     /// The engine's command line.
@@ -68,7 +70,8 @@ pub enum FileError {
 impl EvidenceFiles {
     /// Every file.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let single = [&self.model, &self.bench, &self.args, &self.marks, &self.record, &self.metrics, &self.probe];
+        let single =
+            [&self.model, &self.packed, &self.bench, &self.args, &self.marks, &self.record, &self.metrics, &self.probe];
         let lists = self.engine_logs.iter().chain(&self.gpu_logs);
         lists.chain(single.into_iter().flatten()).map(PathBuf::as_path)
     }
@@ -101,6 +104,7 @@ impl EvidenceFiles {
             engine_logs: layout::ENGINE_LOGS.iter().find_map(|name| packed(name)).into_iter().collect(),
             gpu_logs: layout::GPU_LOGS.iter().find_map(|name| packed(name)).or_else(any_timeline).into_iter().collect(),
             model: plain(layout::MODEL_CONFIG),
+            packed: plain(layout::PACKED_MODEL),
             bench: plain(layout::BENCH),
             args: plain(layout::ARGS),
             marks: plain(layout::MARKS),

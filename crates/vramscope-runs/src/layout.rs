@@ -10,6 +10,12 @@ pub const TIMELINE: &str = "timeline.jsonl";
 pub const GPU_LOGS: &[&str] = &["gpu.csv", TIMELINE, "gpu.jsonl", "gpu_log.txt"];
 /// The model's description.
 pub const MODEL_CONFIG: &str = "config.json";
+/// The header of the model's file, where the model is one file.
+pub const PACKED_MODEL: &str = "gguf.json";
+/// What a server said of its settings.
+pub const PROPS: &str = "props.json";
+/// What a server said of its slots.
+pub const SLOTS: &str = "slots.json";
 /// What a benchmark wrote.
 pub const BENCH: &str = "bench.json";
 /// The engine's command line.

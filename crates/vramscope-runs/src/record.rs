@@ -27,7 +27,7 @@ pub struct RunRecord {
     pub failure: Option<HostFailure>,
     /// What ran the engine.
     pub host: HostInfo,
-    /// The engine: `vllm` or `transformers`.
+    /// The engine: `vllm`, `transformers`, `llama.cpp`, `ollama`, `sglang` or `tgi`; `unknown` where nothing told it.
     pub engine_type: String,
     /// What was asked of the engine.
     pub workload: Option<WorkloadInfo>,

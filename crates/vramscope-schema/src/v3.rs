@@ -24,9 +24,11 @@ mod words;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
-pub use breakdown::{BreakdownPart, ConfidenceLevels, DeviceBreakdown, MemoryBreakdown, ReportedValuesUsed};
+pub use breakdown::{
+    BreakdownPart, ConfidenceLevels, DeviceBreakdown, MemoryBreakdown, PlaceBreakdown, ReportedValuesUsed,
+};
 pub use detail::{DetailedGpu, DetailedGpuMetrics, GpuProcess, ProcessMemory};
-pub use engine::{EngineFact, EngineMetadata, EngineStep, VllmInternalMetrics};
+pub use engine::{EngineFact, EngineMetadata, EngineReported, EngineStep, VllmInternalMetrics};
 pub use evidence::Figures;
 pub use expectation::{Expectation, ExpectedCount, ExpectedMemory};
 pub use live::{EngineMetricsInfo, HostInfo, ServedStats, TimeSpread};
@@ -75,8 +77,10 @@ pub struct Profile {
     pub memory_measurements: Option<MemoryMeasurements>,
     /// Where the peak went: peak = baseline + parts + residual, exactly.
     pub memory_breakdown: Option<MemoryBreakdown>,
-    /// What the engine reported of itself.
+    /// What vLLM reported of itself.
     pub vllm_internal_metrics: Option<VllmInternalMetrics>,
+    /// What another engine reported of itself.
+    pub engine_reported: Option<EngineReported>,
     /// Memory in use over the run.
     pub memory_timeline: Option<MemoryTimeline>,
     /// What the GPU tool showed of each GPU at one instant.
@@ -121,6 +125,7 @@ impl Profile {
             memory_measurements: None,
             memory_breakdown: None,
             vllm_internal_metrics: None,
+            engine_reported: None,
             memory_timeline: None,
             detailed_gpu_metrics: None,
             phases: None,

@@ -1,9 +1,9 @@
 //! What the engine reported of itself.
 
-use vramscope_core::{Bytes, ComponentKind, Event, Fact, Generation, LogTime, Milestone};
+use vramscope_core::{Bytes, ComponentKind, EngineKind, Event, Fact, Generation, LogTime, Milestone};
 use vramscope_log::document::milestone_name;
 use vramscope_schema::Amount;
-use vramscope_schema::v3::{EngineFact, EngineMetadata, EngineStep, VllmInternalMetrics};
+use vramscope_schema::v3::{EngineFact, EngineMetadata, EngineReported, EngineStep, VllmInternalMetrics};
 
 use super::config::value;
 use crate::budget;
@@ -13,8 +13,7 @@ use crate::known::Known;
 /// The named figures are those of one rank: the largest of each, but the smallest for the KV cache, which binds the
 /// engine.
 pub(super) fn internal_metrics(run: &Known<'_>) -> Option<VllmInternalMetrics> {
-    run.evidence.engine.as_ref()?;
-    let facts = run.facts;
+    let facts = run.evidence.engine.as_ref().filter(|log| has_old_keys(log.facts.engine)).map(|_| run.facts)?;
     let most = |list: &[Fact<Bytes>]| list.iter().map(|f| f.value.get()).max();
     let least = |list: &[Fact<Bytes>]| list.iter().map(|f| f.value.get()).min();
     let weights = run.ranks.part(0, ComponentKind::Weights).map(|a| a.size);
@@ -52,6 +51,36 @@ pub(super) fn internal_metrics(run: &Known<'_>) -> Option<VllmInternalMetrics> {
         steps: steps(run),
         facts: all_facts(run),
     })
+}
+
+/// Whether what an engine reports has keys of its own from earlier documents. A log that names no engine has them too, as
+/// it had before others were known.
+fn has_old_keys(kind: Option<EngineKind>) -> bool {
+    !matches!(kind, Some(EngineKind::LlamaCpp | EngineKind::Ollama | EngineKind::SgLang | EngineKind::Tgi))
+}
+
+/// What an engine reported for which earlier documents have no keys.
+pub(super) fn reported(run: &Known<'_>) -> Option<EngineReported> {
+    let facts = run.evidence.engine.as_ref().filter(|log| !has_old_keys(log.facts.engine)).map(|_| run.facts)?;
+    let mut reported = EngineReported::default();
+    reported.max_model_len = value(&facts.max_model_len);
+    reported.max_num_seqs = value(&facts.max_num_seqs);
+    reported.kv_cache_tokens = facts.kv_cache_tokens();
+    reported.kv_cache_dtype = value(&facts.kv_cache_dtype);
+    reported.quantization = value(&facts.quantization);
+    reported.layers_on_device = value(&facts.layers_on_device);
+    reported.layers = value(&facts.layers);
+    reported.memory_fraction = value(&facts.gpu_memory_utilization).and_then(Amount::new);
+    reported.memory_fraction_of = reported.memory_fraction.and(share_of(facts.engine)).map(str::to_owned);
+    reported.steps = steps(run);
+    reported.facts = all_facts(run);
+    Some(reported)
+}
+
+/// What an engine's share of memory is a share of. SGLang's `mem_fraction_static` is one of what is free when it starts
+/// (`profile_max_num_token`).
+fn share_of(kind: Option<EngineKind>) -> Option<&'static str> {
+    (kind == Some(EngineKind::SgLang)).then_some("free_at_start")
 }
 
 /// Blocks as printed, or as the engine's metrics state them; else the pool over the bytes of a block, where the pool is exact.

@@ -10,7 +10,7 @@ use vramscope_schema::v3::{Expectation, ExpectedCount, ExpectedMemory};
 use crate::budget as seen;
 use crate::device::gpu_model;
 use crate::known::Known;
-use crate::model;
+use crate::{llama_cpp, model};
 
 /// How the prediction is made, as a stable name.
 const METHOD: &str = "vramscope_budget_v1";
@@ -18,6 +18,9 @@ const METHOD: &str = "vramscope_budget_v1";
 /// Predicts from the command line (else from what the log says of the settings), the model and the device, never from
 /// what the engine measured. Nothing is predicted where there is no GPU or the model is not known.
 pub(super) fn expectation(run: &Known<'_>) -> Option<Expectation> {
+    if run.evidence.engine_kind() == Some(EngineKind::LlamaCpp) {
+        return llama_cpp::expected::expectation(run);
+    }
     // The rules are those of one engine.
     if run.evidence.is_other_than(EngineKind::Vllm) {
         return None;
@@ -130,7 +133,7 @@ fn counts(run: &Known<'_>, budget: &Budget) -> Vec<ExpectedCount> {
 }
 
 /// (predicted - observed) / observed; `None` where nothing was observed.
-fn error_pct(predicted: u64, observed: u64) -> Option<f64> {
+pub(crate) fn error_pct(predicted: u64, observed: u64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a relative error needs no more than 53 bits")]
     (observed > 0).then(|| (predicted as f64 - observed as f64) / observed as f64 * 100.0)
 }

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use vramscope_core::{Breakdown, ByteDelta, Bytes, Component, ComponentKind, DeviceIndex, Reading, Spread, Window};
+use vramscope_core::{
+    Breakdown, Buffer, ByteDelta, Bytes, Component, ComponentKind, DeviceIndex, EngineFacts, PlaceFacts, Reading,
+    Spread, Window,
+};
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{
-    DetailedGpu, DetailedGpuMetrics, DeviceBreakdown, DeviceInfo, DeviceMemory, GpuInfo, GpuMemory, GpuProcess,
-    MeasurementPoint, MemoryBreakdown, MemoryMeasurements, PerGpuStats,
+    BreakdownPart, DetailedGpu, DetailedGpuMetrics, DeviceBreakdown, DeviceInfo, DeviceMemory, GpuInfo, GpuMemory,
+    GpuProcess, MeasurementPoint, MemoryBreakdown, MemoryMeasurements, PerGpuStats, PlaceBreakdown,
 };
 
 use super::multi_gpu;
+use crate::attribution::placed;
 use crate::derive::{Derived, Point};
 use crate::known::Known;
 
@@ -87,8 +91,37 @@ pub(super) fn breakdown(run: &Known<'_>) -> Option<MemoryBreakdown> {
         document.net_increase_bytes = None;
     }
     document.estimation_method = Some(METHOD.to_owned());
+    document.places = places(run);
     document.per_device = attribution.per_device.iter().map(|(device, b)| DeviceBreakdown::of(*device, b)).collect();
     Some(document)
+}
+
+/// What the engine says that it holds in each place, with the device that measured it.
+fn places(run: &Known<'_>) -> Vec<PlaceBreakdown> {
+    let facts = run.facts;
+    if !placed::is_placed(facts.engine) {
+        return Vec::new();
+    }
+    let laid = run.derived.map(|derived| placed::lay(facts, derived.timeline.devices(), &derived.placement.active));
+    let mut by_place: BTreeMap<(bool, Option<&str>), Vec<usize>> = BTreeMap::new();
+    for (at, buffer) in facts.buffers.iter().enumerate().filter(|(_, buffer)| !buffer.planned) {
+        by_place.entry((buffer.on_host, buffer.place.as_deref())).or_default().push(at);
+    }
+    let of_place = |((on_host, place), buffers): ((bool, Option<&str>), Vec<usize>)| {
+        let size = Bytes::checked_sum(buffers.iter().map(|at| facts.buffers[*at].amount.value))?;
+        let parts = placed::parts(facts, &buffers);
+        let holder = laid.iter().flat_map(|laid| &laid.on).find(|(_, inside, _)| inside.contains(&buffers[0]));
+        let found = facts.places.iter().find(|found| Some(found.place.as_str()) == place);
+        let mut document = PlaceBreakdown::default();
+        document.place = place.map(str::to_owned);
+        document.on_host = on_host;
+        document.software = found.map(PlaceFacts::is_software).filter(|software| *software);
+        document.gpu = holder.map(|(device, ..)| device.0);
+        document.size_bytes = size.get();
+        document.components = parts.iter().filter_map(|part| BreakdownPart::of(part, size)).collect();
+        Some(document)
+    };
+    by_place.into_iter().filter_map(of_place).collect()
 }
 
 /// Without a GPU log there is no peak to explain; what the engine reported stands alone.
@@ -96,7 +129,10 @@ fn log_only(run: &Known<'_>) -> Option<MemoryBreakdown> {
     let ranks: Vec<u32> = (0..run.facts.ranks().unwrap_or(1).min(MOST_RANKS)).collect();
     let kinds = [ComponentKind::Weights, ComponentKind::KvCache, ComponentKind::Held, ComponentKind::CudaGraphs];
     let known = kinds.into_iter().filter_map(|kind| Some(run.ranks.part_of(&ranks, kind)?.into_component(kind)));
-    let components: Vec<Component> = known.collect();
+    let components: Vec<Component> = match placed::is_placed(run.facts.engine) {
+        true => placed::parts(run.facts, &on_devices(run.facts)),
+        false => known.collect(),
+    };
     if components.is_empty() {
         return None;
     }
@@ -112,8 +148,19 @@ fn log_only(run: &Known<'_>) -> Option<MemoryBreakdown> {
         overhead_percentage: None,
         residual_percentage: None,
         estimation_method: Some(METHOD_LOG_ONLY.to_owned()),
+        places: places(run),
         ..parts
     })
+}
+
+/// The buffers on devices; those of an engine on the host alone where it holds nothing on any.
+fn on_devices(facts: &EngineFacts) -> Vec<usize> {
+    let of = |on_host: bool| {
+        let here = |(_, buffer): &(usize, &Buffer)| buffer.on_host == on_host && !buffer.planned;
+        facts.buffers.iter().enumerate().filter(here).map(|(at, _)| at).collect::<Vec<usize>>()
+    };
+    let on_devices = of(false);
+    if on_devices.is_empty() { of(true) } else { on_devices }
 }
 
 /// A share as percent, to four decimals: enough for 1 MiB of 100 GiB.

@@ -3,7 +3,9 @@
 use vramscope_core::Vendor;
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
-use super::{advise, diagnostic};
+use super::{advise, advise_on, diagnostic};
+use crate::advice::Topic;
+use crate::attribution::placed;
 use crate::derive::Placed;
 use crate::known::{Known, failure_numbers};
 
@@ -27,6 +29,18 @@ pub(super) fn failed(known: &Known<'_>) -> Option<Diagnostic> {
         ..diagnostic("engine_failed", Severity::Error, message)
     };
     advise(found, &vramscope_log::advice(failure, known.facts))
+}
+
+/// The log is read, and holds no figure of memory: nothing tells what the memory is for.
+pub(super) fn prints_no_memory(known: &Known<'_>) -> Option<Diagnostic> {
+    let facts = known.facts;
+    let silent = facts.buffers.iter().all(|buffer| buffer.planned) && facts.weights.is_empty();
+    if !placed::is_placed(facts.engine) || !silent || known.logged_failure().is_some() {
+        return None;
+    }
+    let message =
+        "the engine's log holds no figure of what it allocated: nothing says what the memory is for".to_owned();
+    advise_on(diagnostic("engine_prints_no_memory", Severity::Warning, message), known, Topic::PrintsNoMemory)
 }
 
 /// The work was done, and the engine had to be killed.

@@ -1,7 +1,7 @@
 //! The command line of the engine, as whoever recorded the run wrote it down.
 
 use vramscope_core::{EngineKind, Part, REDACTED, Workload, is_secret_name, redact};
-use vramscope_estimate::{COMMAND_LINE, human_readable_int, is_command};
+use vramscope_estimate::{COMMAND_LINE, LLAMA_CPP_LINE, human_readable_int, is_command, is_llama_cpp_command};
 use vramscope_runs::{ArgsFile, JsonError, read_json};
 
 /// What was started.
@@ -56,9 +56,12 @@ pub fn read(json: &[u8]) -> Result<Args, ArgsError> {
 
 /// Takes a command line apart. A switch has no value.
 pub(crate) fn parse(argv: &[String]) -> Args {
-    let mut args = Args { engine: is_command(argv).then_some(EngineKind::Vllm), ..Args::default() };
+    let of_other = is_llama_cpp_command(argv).then_some(EngineKind::LlamaCpp);
+    let grammar = if of_other.is_some() { LLAMA_CPP_LINE } else { COMMAND_LINE };
+    let engine = of_other.or_else(|| is_command(argv).then_some(EngineKind::Vllm));
+    let mut args = Args { engine, ..Args::default() };
     let mut subcommand = Vec::new();
-    for (place, part) in COMMAND_LINE.read(argv).into_iter().enumerate() {
+    for (place, part) in grammar.read(argv).into_iter().enumerate() {
         match part {
             Part::Flag(flag) => {
                 let secret = is_secret_name(&flag.name);
@@ -78,6 +81,12 @@ pub(crate) fn parse(argv: &[String]) -> Args {
 }
 
 impl Args {
+    /// The flags as words again.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let words = |flag: &Flag| [Some(format!("--{}", flag.name)), flag.value.clone()];
+        self.flags.iter().flat_map(words).flatten().collect()
+    }
+
     /// The last value given for a flag.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.flags.iter().rev().find(|flag| flag.name == name)?.value.as_deref()

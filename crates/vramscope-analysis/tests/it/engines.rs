@@ -30,7 +30,7 @@ fn of_engine(engine: &str) -> Profile {
 fn an_unknown_engine_is_said_to_be_unknown_and_is_no_other_one() {
     // One that is named nowhere here, and one whose logs are read by themselves and not taken apart.
     of_another("exllama", "\"exllama\", which is none that is known");
-    of_another("sglang", "the memory of SGLang is not taken apart here");
+    of_another("tgi", "the memory of TGI is not taken apart here");
 }
 
 fn of_another(engine: &str, said: &str) {
@@ -73,8 +73,9 @@ fn a_name_that_is_not_text_for_a_terminal_is_not_repeated_as_it_is() {
     assert!(!notes.contains('\u{1b}'), "{notes:?}");
 }
 
+/// What it says is taken from it, in keys of its own.
 #[test]
-fn a_log_of_another_engine_is_named_and_nothing_is_taken_from_it() {
+fn a_log_of_another_engine_is_read_as_what_it_is() {
     let log = "load_tensors: offloaded 17/17 layers to GPU\nload_tensors:        CUDA0 model buffer size =  2357.26 MiB\n\
                llama_kv_cache:      CUDA0 KV buffer size =   512.00 MiB\n\
                llama_context:      CUDA0 compute buffer size =   260.00 MiB\n";
@@ -82,7 +83,10 @@ fn a_log_of_another_engine_is_named_and_nothing_is_taken_from_it() {
     let profile = analyze(folder(&[("engine.log", log), ("gpu.csv", &gpu)]).path()).unwrap();
     assert_eq!(profile.engine_metadata.as_ref().and_then(|engine| engine.engine_type.as_deref()), Some("llama.cpp"));
     assert!(profile.vllm_internal_metrics.is_none() && profile.expectation.is_none());
-    assert!(profile.metadata.notes.iter().any(|note| note.contains("the memory of llama.cpp is not taken apart here")));
+    let breakdown = profile.memory_breakdown.unwrap();
+    assert_eq!(breakdown.kv_cache_bytes, Some(512 << 20));
+    assert_eq!(breakdown.compute_buffers_bytes, Some(260 << 20));
+    assert!(breakdown.activations_bytes.is_none() && breakdown.cuda_graphs_bytes.is_none());
     let advice = profile.diagnostics.iter().flatten().filter_map(|one| one.advice.as_deref());
     assert!(advice.into_iter().all(|advice| !advice.to_lowercase().contains("vllm")));
 }

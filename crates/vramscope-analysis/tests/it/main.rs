@@ -9,6 +9,7 @@
 mod engines;
 mod findings;
 mod h200;
+mod llama_cpp;
 mod made_up;
 mod releases;
 

@@ -1,7 +1,7 @@
 //! Memory that an engine names by what it holds and where it lies.
 
 use super::Fact;
-use crate::Bytes;
+use crate::{ByteDelta, Bytes};
 
 /// What a buffer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,5 +73,36 @@ impl Buffer {
     /// Whether it is device memory that was allocated.
     pub fn is_on_device(&self) -> bool {
         !self.on_host && !self.planned
+    }
+}
+
+/// What an engine says of a device that it found.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct PlaceFacts {
+    /// The engine's name for it (`CUDA0`), as its buffers name it.
+    pub place: String,
+    /// What the device calls itself (`NVIDIA H200`).
+    pub device: Option<Fact<String>>,
+    /// Its memory, as the engine sees it.
+    pub total: Option<Fact<Bytes>>,
+    /// What was free when the engine looked first.
+    pub free_at_first: Option<Fact<Bytes>>,
+    /// What was in use when the engine ended and lay in none of its buffers: the driver's share, kernels, pools, and what
+    /// others hold. Negative where more was free than its buffers leave.
+    pub outside_at_end: Option<Fact<ByteDelta>>,
+}
+
+impl PlaceFacts {
+    /// One of which nothing is known yet.
+    pub fn new(place: String) -> Self {
+        Self { place, device: None, total: None, free_at_first: None, outside_at_end: None }
+    }
+
+    /// Whether a program computes there in place of a GPU: its memory is the host's. Mesa and SwiftShader call theirs so.
+    pub fn is_software(&self) -> bool {
+        let software = ["llvmpipe", "lavapipe", "swiftshader", "softpipe"];
+        let name = self.device.as_ref().map(|device| device.value.to_lowercase()).unwrap_or_default();
+        software.iter().any(|word| name.contains(word))
     }
 }

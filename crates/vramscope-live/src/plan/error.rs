@@ -46,6 +46,24 @@ pub enum PlanError {
         /// Without dashes.
         flag: String,
     },
+    /// An engine that is not started here.
+    #[error("{} is not started by profile: start it, and give its address with --url", engine.title())]
+    NotStarted {
+        /// Which.
+        engine: EngineKind,
+    },
+    /// An engine with its own server is asked for other work than requests.
+    #[error("{} is sent requests: give --workload serve, or leave it out", engine.title())]
+    OnlyServes {
+        /// Which.
+        engine: EngineKind,
+    },
+    /// No model file is named among the engine's words.
+    #[error("no model: give `-m FILE` (or `-hf REPOSITORY`) after the server's name")]
+    NoModelFile,
+    /// A value is none that this engine would accept.
+    #[error(transparent)]
+    OfOther(vramscope_estimate::LlamaCppError),
     /// A value is none that the engine would accept.
     #[error(transparent)]
     Words(EstimateError),

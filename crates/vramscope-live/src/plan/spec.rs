@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use vramscope_core::Architecture;
+use vramscope_core::EngineKind;
 use vramscope_host::Command;
 use vramscope_load::{Arrival, LoadPlan, Prompts, Spacing};
 use vramscope_runs::{Shape, layout};
@@ -11,6 +11,7 @@ use vramscope_schema::Amount;
 use vramscope_schema::v3::{HostInfo, WorkloadInfo};
 
 use super::{Plan, PlanError};
+use crate::llama_cpp;
 use crate::request::AskedWork;
 use crate::{Asked, Found, Measured, PROBE, RunPaths, RunSpec, WorkKind, Workload, own_benchmark, probe, server};
 
@@ -28,6 +29,10 @@ impl Plan {
         let request = &self.request;
         let folder = std::path::absolute(&paths.folder).map_err(PlanError::RecordingFolder)?;
         let (mut command, mut workload) = self.work(found, &folder)?;
+        let (engine, note) = match request.place.url() {
+            Some(_) => found.engine(request.engine.kind),
+            None => (request.started(), self.added_note(&command)),
+        };
         if let Workload::Served { plan, .. } = &mut workload {
             plan.stream = u64::from(paths.run);
         }
@@ -36,8 +41,10 @@ impl Plan {
         Ok(RunSpec {
             model: self.named.is_some().then(|| self.short_model()),
             config: self.config.clone(),
+            packed: self.packed.clone(),
             shape: Some(request.model.shape).filter(|shape| *shape != Shape::default()),
-            engine: request.work.kind.engine(),
+            engine,
+            notes: note.into_iter().collect(),
             engine_version: found.version.clone(),
             engine_config: request.engine.words.config.clone(),
             command,
@@ -61,6 +68,9 @@ impl Plan {
     fn work(&self, found: &Found, folder: &Path) -> Result<(Command, Workload), PlanError> {
         let asked = self.asked();
         let work = &self.request.work;
+        if self.request.started() == Some(EngineKind::LlamaCpp) {
+            return self.work_of_llama_cpp();
+        }
         match (work.kind, &found.flags) {
             (WorkKind::Latency, Some(flags)) => {
                 let result = self.place(folder, layout::BENCH);
@@ -76,7 +86,8 @@ impl Plan {
                     // How a server that runs was started, its log may say.
                     (_, url) => (Command::default(), url.unwrap_or_default().to_owned()),
                 };
-                let (client, plan) = (self.client(&url)?, Box::new(load(work, self.architecture.as_ref())?));
+                let vocabulary = self.architecture.as_ref().map(|model| model.vocab_size).or(found.vocabulary);
+                let (client, plan) = (self.client(&url)?, Box::new(load(work, vocabulary)?));
                 Ok((command, Workload::Served { client, plan, ask_model: true }))
             }
             (WorkKind::Latency, None) => Err(PlanError::OnlyRequests),
@@ -90,6 +101,29 @@ impl Plan {
                 Ok((command, Workload::OwnBenchmark { result, keep_as: layout::PROBE }))
             }
         }
+    }
+
+    /// llama.cpp's server, and the requests to it.
+    fn work_of_llama_cpp(&self) -> Result<(Command, Workload), PlanError> {
+        let request = &self.request;
+        let (words, port) = (&request.engine.words.words, free_port()?);
+        let added = llama_cpp::added(words, &request.environment.given, HERE, port);
+        let command = llama_cpp::server(&request.program(), words, &added);
+        let vocabulary = self.packed.as_ref().and_then(|model| model.length("tokenizer.ggml.tokens"));
+        let client = self.client(&format!("http://{HERE}:{port}"))?;
+        let plan = Box::new(load(&request.work, vocabulary)?);
+        Ok((command, Workload::Served { client, plan, ask_model: true }))
+    }
+
+    /// What stands in the command that nobody asked for, so that nobody wonders.
+    fn added_note(&self, command: &Command) -> Option<String> {
+        (self.request.started() == Some(EngineKind::LlamaCpp)).then_some(())?;
+        let own = self.request.program().len() - 1 + self.request.engine.words.words.len();
+        let added = command.args.get(own..).filter(|added| !added.is_empty())?;
+        Some(format!(
+            "added to the server's command: {} (where it listens, and what makes it say what it allocates and does)",
+            added.join(" ")
+        ))
     }
 
     /// Where a file lies that the engine reads or writes, as it sees files.
@@ -112,15 +146,15 @@ impl Plan {
     }
 }
 
-/// The requests that are sent to a server of this model.
-pub(super) fn load(work: &AskedWork, model: Option<&Architecture>) -> Result<LoadPlan, PlanError> {
+/// The requests that are sent to a server whose model has so many token ids.
+pub(super) fn load(work: &AskedWork, vocabulary: Option<u64>) -> Result<LoadPlan, PlanError> {
     let (requests, sizes) = (work.requests(), work.sizes);
     let arrival = match work.request_rate {
         Some(per_s) => Arrival::Rate { per_s, spacing: Spacing::Poisson, max_in_flight: None },
         None => Arrival::Concurrency(sizes.batch_size),
     };
     // Those of this model where it has fewer.
-    let vocabulary = model.and_then(|model| u32::try_from(model.vocab_size).ok()).unwrap_or(TOKEN_IDS);
+    let vocabulary = vocabulary.and_then(|ids| u32::try_from(ids).ok()).unwrap_or(TOKEN_IDS);
     let plan = LoadPlan {
         arrival,
         warmup_requests: sizes.batch_size.min(requests),

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::found::Found;
 use crate::plan::{Plan, PlanError};
-use crate::{Place, RunEvent, WorkKind};
+use crate::{Found, Place, RunEvent, WorkKind};
 
 /// Engines that were asked before.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! Which engine is there: its release, and the flags that it takes.
+//! Which release of vLLM is there, and the flags that it takes.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use vramscope_core::on_one_line;
 use vramscope_host::{Command, Output};
 
 use crate::plan::{Plan, PlanError};
-use crate::{Flags, RunEvent, WorkKind};
+use crate::{Flags, WorkKind};
 
 /// An engine imports a few gigabytes of Python before it says anything, from a cold disk in minutes.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -17,55 +17,29 @@ esac; exit 1"##;
 /// So much of what an engine says is repeated, in characters.
 const MOST_WORDS: usize = 400;
 
-/// The engine, as far as it can be asked before it starts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Found {
-    /// Its release, as it says it.
-    pub version: Option<String>,
-    /// The flags of the subcommand that is to run; `None` where no command is started.
-    pub flags: Option<Flags>,
-    /// The longest sequence that a server which runs takes, as it says. Unit: tokens.
-    pub max_model_len: Option<u64>,
-}
-
-impl Found {
-    /// Asks the engine for its release and its flags.
-    ///
-    /// # Errors
-    /// [`PlanError::Unreachable`], [`PlanError::Host`], and [`PlanError::NoFlags`] for a program that is no engine.
-    pub async fn ask(plan: &Plan, observe: &mut (dyn FnMut(RunEvent) + Send)) -> Result<Self, PlanError> {
-        let request = plan.request();
-        if let Some(url) = request.place.url() {
-            observe(RunEvent::Asking("asking the server for its version"));
-            let version = plan.client(url)?.version().await.map_err(PlanError::Unreachable)?;
-            // A server that does not say it yet may take any.
-            let models = plan.client(url)?.models().await.unwrap_or_default();
-            let max_model_len = models.iter().find_map(|model| model.max_model_len);
-            return Ok(Self { version, flags: None, max_model_len });
-        }
-        if request.work.kind == WorkKind::Transformers {
-            return Ok(Self::default());
-        }
-        observe(RunEvent::Asking("asking the engine for its version and its flags"));
-        let subcommand: &[&str] = if request.work.kind == WorkKind::Serve { &["serve"] } else { &["bench", "latency"] };
-        let words = |help| subcommand.iter().copied().chain([help]).collect::<Vec<&str>>();
-        // Since 0.10 the plain help lists groups of flags alone. Each question takes the engine seconds of imports.
-        let all = words("--help=all");
-        let (version, all) = tokio::try_join!(version(plan), ask(plan, &all))?;
-        if let Some(flags) = flags_of(&all) {
-            return Ok(Self { version, flags: Some(flags), max_model_len: None });
-        }
-        let plain = ask(plan, &words("--help")).await?;
-        if let Some(flags) = flags_of(&plain) {
-            return Ok(Self { version, flags: Some(flags), max_model_len: None });
-        }
-        Err(PlanError::NoFlags {
-            program: request.program().join(" "),
-            subcommand: subcommand.join(" "),
-            said: last_words(&plain).map(|said| plan.hide(&said)),
-        })
+/// Asks the engine for its release and its flags.
+///
+/// # Errors
+/// [`PlanError::Host`], and [`PlanError::NoFlags`] for a program that is no engine.
+pub(crate) async fn ask(plan: &Plan) -> Result<(Option<String>, Flags), PlanError> {
+    let request = plan.request();
+    let subcommand: &[&str] = if request.work.kind == WorkKind::Serve { &["serve"] } else { &["bench", "latency"] };
+    let words = |help| subcommand.iter().copied().chain([help]).collect::<Vec<&str>>();
+    // Since 0.10 the plain help lists groups of flags alone. Each question takes the engine seconds of imports.
+    let all = words("--help=all");
+    let (version, all) = tokio::try_join!(version(plan), say(plan, &all))?;
+    if let Some(flags) = flags_of(&all) {
+        return Ok((version, flags));
     }
+    let plain = say(plan, &words("--help")).await?;
+    if let Some(flags) = flags_of(&plain) {
+        return Ok((version, flags));
+    }
+    Err(PlanError::NoFlags {
+        program: request.program().join(" "),
+        subcommand: subcommand.join(" "),
+        said: last_words(&plain).map(|said| plan.hide(&said)),
+    })
 }
 
 /// The flags of a help text; `None` if it is none of an engine.
@@ -92,11 +66,11 @@ async fn version(plan: &Plan) -> Result<Option<String>, PlanError> {
             return Ok(Some(version));
         }
     }
-    let said = ask(plan, &["--version"]).await?;
+    let said = say(plan, &["--version"]).await?;
     Ok(last_version(&String::from_utf8_lossy(&said.stdout)))
 }
 
-async fn ask(plan: &Plan, words: &[&str]) -> Result<Output, PlanError> {
+async fn say(plan: &Plan, words: &[&str]) -> Result<Output, PlanError> {
     let program = plan.request().program();
     let mut command = Command::new(program.first().cloned().unwrap_or_default());
     command.args = program.iter().skip(1).cloned().chain(words.iter().map(|word| (*word).to_owned())).collect();

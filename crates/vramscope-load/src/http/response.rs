@@ -16,6 +16,8 @@ pub(crate) struct NoHttp(pub(crate) &'static str);
 pub(crate) struct Head {
     pub(crate) status: u16,
     pub(crate) content_type: Option<String>,
+    /// What the server calls itself.
+    pub(crate) server: Option<String>,
     /// Whether the server keeps the connection.
     keep_alive: bool,
 }
@@ -23,7 +25,7 @@ pub(crate) struct Head {
 impl Head {
     #[cfg(test)]
     pub(crate) fn of(status: u16, content_type: &str) -> Self {
-        Self { status, content_type: Some(content_type.to_owned()), keep_alive: true }
+        Self { status, content_type: Some(content_type.to_owned()), server: None, keep_alive: true }
     }
 
     /// Whether the status says that all is well.
@@ -191,7 +193,7 @@ impl Reader {
 
 /// How long the body is, by the head.
 fn framing(status: u16, is_1_0: bool, headers: &[httparse::Header<'_>]) -> Result<(Place, Head), NoHttp> {
-    let (mut length, mut chunked, mut content_type) = (None, false, None);
+    let (mut length, mut chunked, mut content_type, mut server) = (None, false, None, None);
     let mut keep_alive = !is_1_0;
     for header in headers {
         let value = std::str::from_utf8(header.value).unwrap_or_default().trim();
@@ -207,6 +209,8 @@ fn framing(status: u16, is_1_0: bool, headers: &[httparse::Header<'_>]) -> Resul
             chunked = true;
         } else if header.name.eq_ignore_ascii_case("content-type") {
             content_type = Some(value.to_owned());
+        } else if header.name.eq_ignore_ascii_case("server") {
+            server = Some(value.to_owned());
         } else if header.name.eq_ignore_ascii_case("connection") {
             let says = |word: &str| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word));
             keep_alive = !says("close") && (keep_alive || says("keep-alive"));
@@ -222,7 +226,7 @@ fn framing(status: u16, is_1_0: bool, headers: &[httparse::Header<'_>]) -> Resul
             Place::Unsized
         }
     };
-    Ok((place, Head { status, content_type, keep_alive }))
+    Ok((place, Head { status, content_type, server, keep_alive }))
 }
 
 #[cfg(test)]

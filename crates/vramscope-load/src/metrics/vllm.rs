@@ -2,6 +2,9 @@
 
 use super::Figure;
 
+/// The beginnings of its names. Ray's exporter writes `ray_vllm_` in place of `vllm:`.
+pub(super) const PREFIXES: &[&str] = &["vllm:", "ray_vllm_", "vllm_"];
+
 /// The names of each figure without `vllm:` and `_total`, and the versions of vLLM that report them. Newer names stand
 /// before older ones: versions that report both report the same thing twice, and the first counts. From
 /// vllm/engine/metrics.py (V0) and vllm/v1/metrics/loggers.py; the renaming is vLLM's change 18354, the removal 29330.
@@ -22,8 +25,3 @@ pub(super) const NAMES: &[(&str, Figure)] = &[
     ("generation_tokens", Figure::GenerationTokens),     // all
     ("request_success", Figure::Finished),               // from 0.4.3
 ];
-
-/// A metric's name without the engine's prefix. Ray's exporter writes `ray_vllm_` in place of `vllm:`.
-pub(super) fn engine_name(name: &str) -> Option<&str> {
-    ["vllm:", "ray_vllm_", "vllm_"].iter().find_map(|prefix| name.strip_prefix(prefix))
-}

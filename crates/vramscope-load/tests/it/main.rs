@@ -7,6 +7,8 @@ mod data;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod load;
 #[cfg(all(test, feature = "parquet"))]
 mod rows;

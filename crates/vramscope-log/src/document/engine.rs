@@ -324,7 +324,7 @@ fn named(engine: Option<EngineKind>) -> Option<String> {
     match engine {
         Some(EngineKind::Vllm) => None,
         Some(other) => Some(other.name().to_owned()),
-        None => Some("unknown".to_owned()),
+        None => Some(EngineKind::UNKNOWN.to_owned()),
     }
 }
 

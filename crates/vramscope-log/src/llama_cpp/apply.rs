@@ -31,6 +31,8 @@ pub(super) fn apply(does: Does, mut captured: Vec<Captured>, said: &Said<'_>, de
         }
         Does::Context => desk.now.context += 1,
         Does::Table => table(&mut captured, desk),
+        // A trial loads nothing, whatever it says.
+        Does::Event(_) if planning => return,
         Does::Event(milestone) => {
             desk.event(milestone, None);
             desk.now.ends |= milestone == Milestone::ShutdownBegan;

@@ -1,6 +1,6 @@
 //! From llama.cpp's figures to facts.
 
-use vramscope_core::{Buffer, BufferKind, EngineFacts, Fact, Scope};
+use vramscope_core::{Buffer, BufferKind, ByteDelta, ByteUnit, Bytes, EngineFacts, Fact, PlaceFacts, Scope};
 
 use crate::engine::Engine;
 use crate::figure::Figure;
@@ -37,6 +37,7 @@ pub(crate) fn stated(engine: &Engine, facts: &mut EngineFacts) {
     let on_device = |f: &&Figure| !f.place.as_deref().is_some_and(super::is_host);
     facts.initial_free = engine.of(Key::InitialFree).filter(on_device).filter_map(fact::amount).collect();
     facts.device_total = engine.of(Key::DeviceTotal).filter(on_device).filter_map(fact::amount).collect();
+    facts.places = places(engine);
     facts.buffers.clone_from(&engine.buffers);
     // Up to January 2024 no line says where the cache lies.
     let cached = facts.buffers.iter().any(|part| part.kind == BufferKind::KvCache && !part.planned);
@@ -51,6 +52,50 @@ pub(crate) fn stated(engine: &Engine, facts: &mut EngineFacts) {
         }
     }
     facts.events = fact::events(engine);
+}
+
+/// Most devices of which facts are kept.
+const MAX_PLACES: usize = 64;
+
+/// The devices, in the order in which they are named first.
+fn places(engine: &Engine) -> Vec<PlaceFacts> {
+    let mut places: Vec<PlaceFacts> = Vec::new();
+    // The table at the end is told from that of a trial by what it calls held.
+    let ended = |place: &str| {
+        let held = |f: &&Figure| f.place.as_deref() == Some(place);
+        let line = engine.of(Key::HeldTotal).filter(held).last()?.origin.line;
+        let figure = engine.of(Key::Unaccounted).filter(held).find(|f| f.origin.line == line)?;
+        let resolution = figure.resolution.and_then(|step| Bytes::from_unit(step, ByteUnit::B));
+        let resolution = resolution.and_then(|step| i64::try_from(step.get()).ok()).map(ByteDelta::new);
+        Some(Fact { resolution, ..fact::of(figure, figure.memory()?.bytes) })
+    };
+    let seen = |f: &&Figure| matches!(f.key, Key::DeviceName | Key::DeviceTotal | Key::InitialFree);
+    for figure in engine.figures.iter().filter(seen) {
+        let Some(name) = figure.place.as_deref().filter(|name| !super::is_host(name)) else { continue };
+        let known = places.iter().position(|place| place.place == name);
+        let at = match known {
+            Some(at) => at,
+            None if places.len() < MAX_PLACES => {
+                places.push({
+                    let mut place = PlaceFacts::new(name.to_owned());
+                    place.outside_at_end = ended(name);
+                    place
+                });
+                places.len() - 1
+            }
+            None => continue,
+        };
+        let place = &mut places[at];
+        match figure.key {
+            Key::DeviceName if place.device.is_none() => {
+                place.device = figure.text().map(|text| fact::of(figure, text.to_owned()));
+            }
+            Key::DeviceTotal if place.total.is_none() => place.total = fact::amount(figure),
+            Key::InitialFree if place.free_at_first.is_none() => place.free_at_first = fact::amount(figure),
+            _ => {}
+        }
+    }
+    places
 }
 
 /// What the engine does not say at its default verbosity, and what the figures that it says hold.

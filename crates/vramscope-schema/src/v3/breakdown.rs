@@ -23,11 +23,17 @@ pub struct MemoryBreakdown {
     pub model_weights_bytes: Option<u64>,
     /// The KV-cache pool, used or not.
     pub kv_cache_bytes: Option<u64>,
+    /// State of recurrent layers, used or not.
+    pub recurrent_state_bytes: Option<u64>,
     /// What ranks keep beside their weights once their profile run is over, in engines that count it: tables of the
     /// runner and the sampler, workspaces, states, and what grew outside the framework's allocator meanwhile.
     pub held_bytes: Option<u64>,
     /// Working memory of forward passes and sampling that is resident at the peak.
     pub activations_bytes: Option<u64>,
+    /// Buffers that the engine allocates at its start for one step to compute in.
+    pub compute_buffers_bytes: Option<u64>,
+    /// Buffers for what a step leaves: logits and embeddings.
+    pub output_buffers_bytes: Option<u64>,
     /// Held by captured CUDA or HIP graphs.
     pub cuda_graphs_bytes: Option<u64>,
     /// Driver context, loaded kernels and library workspaces outside the framework's allocator.
@@ -56,6 +62,31 @@ pub struct MemoryBreakdown {
     /// The same on each GPU alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub per_device: Vec<DeviceBreakdown>,
+    /// What the engine says that it holds, place by place, on devices and on the host; of engines that print it so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<PlaceBreakdown>,
+}
+
+/// What an engine says that it holds in one place, by its own name for it: `CUDA0`, `CPU_Mapped`.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct PlaceBreakdown {
+    /// The engine's name for it; absent where its lines name none.
+    pub place: Option<String>,
+    /// Whether that is memory of the host.
+    pub on_host: bool,
+    /// Whether a program computes there in place of a GPU, so that its memory is the host's.
+    pub software: Option<bool>,
+    /// The recorded device whose readings hold it: a GPU, or the memory of the engine's processes. Absent where nothing
+    /// measured it. Unit: none, an index.
+    pub gpu: Option<u32>,
+    /// All of it.
+    pub size_bytes: u64,
+    /// The parts. Their shares are of what the place holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<BreakdownPart>,
 }
 
 /// How well each part is known.
@@ -70,10 +101,16 @@ pub struct ConfidenceLevels {
     pub weights: Option<String>,
     /// The KV-cache pool.
     pub kv_cache: Option<String>,
+    /// State of recurrent layers.
+    pub recurrent_state: Option<String>,
     /// What is kept beside the weights.
     pub held: Option<String>,
     /// Activations.
     pub activations: Option<String>,
+    /// Compute buffers.
+    pub compute_buffers: Option<String>,
+    /// Output buffers.
+    pub output_buffers: Option<String>,
     /// Captured graphs.
     pub cuda_graphs: Option<String>,
     /// The runtime context.
@@ -94,10 +131,16 @@ pub struct ReportedValuesUsed {
     pub weights: Option<bool>,
     /// The KV-cache pool.
     pub kv_cache: Option<bool>,
+    /// State of recurrent layers.
+    pub recurrent_state: Option<bool>,
     /// What is kept beside the weights.
     pub held: Option<bool>,
     /// Activations.
     pub activations: Option<bool>,
+    /// Compute buffers.
+    pub compute_buffers: Option<bool>,
+    /// Output buffers.
+    pub output_buffers: Option<bool>,
     /// Captured graphs.
     pub cuda_graphs: Option<bool>,
     /// The runtime context.

@@ -63,6 +63,39 @@ pub struct VllmInternalMetrics {
     pub facts: Vec<EngineFact>,
 }
 
+/// What an engine reported of itself that has no keys of its own from earlier documents. Every printed line stands in
+/// `facts`.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct EngineReported {
+    /// The longest request; of an engine with slots, that of a slot. Unit: tokens.
+    pub max_model_len: Option<u64>,
+    /// Most requests in one step; of an engine with slots, their number. Unit: count.
+    pub max_num_seqs: Option<u64>,
+    /// Tokens that the KV cache holds. Unit: tokens.
+    pub kv_cache_tokens: Option<u64>,
+    /// Element type of the KV cache.
+    pub kv_cache_dtype: Option<String>,
+    /// The quantization of the weights, in the engine's words.
+    pub quantization: Option<String>,
+    /// Layers on devices, of engines that split a model between devices and the host; the output counts as one. Unit: count.
+    pub layers_on_device: Option<u64>,
+    /// Layers of the model, counted alike. Unit: count.
+    pub layers: Option<u64>,
+    /// The share of memory that the engine may use, as it was told or chose. Unit: share, 0 to 1.
+    pub memory_fraction: Option<Amount>,
+    /// What that is a share of: `free_at_start` or `total`.
+    pub memory_fraction_of: Option<String>,
+    /// What the engine did while it started, and after, in the order of its log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<EngineStep>,
+    /// Every fact that the log prints, with its line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<EngineFact>,
+}
+
 /// Something that the engine did.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -111,7 +144,7 @@ pub struct EngineFact {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct EngineMetadata {
-    /// Its name: `vllm`.
+    /// Its name: `vllm`, `transformers`, `llama.cpp`, `ollama`, `sglang`, `tgi`; `unknown` where nothing tells it.
     pub engine_type: Option<String>,
     /// Its release.
     pub engine_version: Option<String>,

@@ -33,7 +33,9 @@ pub struct Expectation {
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct ExpectedMemory {
     /// What it is: `requested`, `model_weights`, `held`, `activation_peak`, `cuda_graphs` (captured), `cuda_graphs_budgeted`
-    /// (what the engine set aside for them), `non_torch`, `kv_cache`.
+    /// (what the engine set aside for them), `non_torch`, `kv_cache`. Of an engine that says what lies where: `model_weights`,
+    /// `kv_cache`, `recurrent_state`, `compute_buffers`, `output_buffers`, `runtime_context` on its devices together, and with
+    /// `host_` in front on the host.
     pub name: String,
     /// The prediction.
     pub predicted_bytes: u64,

@@ -76,8 +76,11 @@ impl From<&core::Breakdown> for MemoryBreakdown {
             net_increase_bytes: peak.checked_delta(breakdown.baseline()).map(ByteDelta::get),
             model_weights_bytes: size(ComponentKind::Weights),
             kv_cache_bytes: size(ComponentKind::KvCache),
+            recurrent_state_bytes: size(ComponentKind::RecurrentState),
             held_bytes: size(ComponentKind::Held),
             activations_bytes: size(ComponentKind::Activations),
+            compute_buffers_bytes: size(ComponentKind::Compute),
+            output_buffers_bytes: size(ComponentKind::Output),
             cuda_graphs_bytes: size(ComponentKind::CudaGraphs),
             runtime_context_bytes: size(ComponentKind::RuntimeContext),
             collectives_bytes: size(ComponentKind::Collectives),
@@ -90,6 +93,7 @@ impl From<&core::Breakdown> for MemoryBreakdown {
             vllm_reported_values_used: Some(reported(breakdown)),
             components: parts(breakdown),
             per_device: Vec::new(),
+            places: Vec::new(),
         }
     }
 }
@@ -100,8 +104,11 @@ fn levels(breakdown: &core::Breakdown) -> ConfidenceLevels {
         overall: breakdown.components().iter().map(|c| c.confidence).min().map(|c| c.name().to_owned()),
         weights: of(ComponentKind::Weights),
         kv_cache: of(ComponentKind::KvCache),
+        recurrent_state: of(ComponentKind::RecurrentState),
         held: of(ComponentKind::Held),
         activations: of(ComponentKind::Activations),
+        compute_buffers: of(ComponentKind::Compute),
+        output_buffers: of(ComponentKind::Output),
         cuda_graphs: of(ComponentKind::CudaGraphs),
         runtime_context: of(ComponentKind::RuntimeContext),
         collectives: of(ComponentKind::Collectives),
@@ -114,8 +121,11 @@ fn reported(breakdown: &core::Breakdown) -> ReportedValuesUsed {
     ReportedValuesUsed {
         weights: of(ComponentKind::Weights),
         kv_cache: of(ComponentKind::KvCache),
+        recurrent_state: of(ComponentKind::RecurrentState),
         held: of(ComponentKind::Held),
         activations: of(ComponentKind::Activations),
+        compute_buffers: of(ComponentKind::Compute),
+        output_buffers: of(ComponentKind::Output),
         cuda_graphs: of(ComponentKind::CudaGraphs),
         runtime_context: of(ComponentKind::RuntimeContext),
         collectives: of(ComponentKind::Collectives),

@@ -97,11 +97,17 @@ pub enum PartKind {
     ModelWeights,
     /// The KV-cache pool, used or not.
     KvCache,
+    /// State of recurrent layers, used or not.
+    RecurrentState,
     /// What a rank keeps beside its weights once its profile run is over, in engines that count it: tables of its runner
     /// and sampler, workspaces, states, and what grew outside the framework's allocator meanwhile.
     Held,
     /// Working memory of forward passes and sampling.
     Activations,
+    /// Buffers that an engine allocates at its start for one step to compute in.
+    ComputeBuffers,
+    /// Buffers for what a step leaves: logits and embeddings.
+    OutputBuffers,
     /// Memory held by captured CUDA or HIP graphs.
     CudaGraphs,
     /// Driver context, loaded kernels and library workspaces outside the framework's allocator.
@@ -116,8 +122,11 @@ impl PartKind {
         Some(match kind {
             ComponentKind::Weights => Self::ModelWeights,
             ComponentKind::KvCache => Self::KvCache,
+            ComponentKind::RecurrentState => Self::RecurrentState,
             ComponentKind::Held => Self::Held,
             ComponentKind::Activations => Self::Activations,
+            ComponentKind::Compute => Self::ComputeBuffers,
+            ComponentKind::Output => Self::OutputBuffers,
             ComponentKind::CudaGraphs => Self::CudaGraphs,
             ComponentKind::RuntimeContext => Self::RuntimeContext,
             ComponentKind::Collectives => Self::Collectives,

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Readings of the GPUs as CSV, ours or nvidia-smi's, or a .jsonl timeline. Several are read as one
     #[arg(long, value_name = "FILE", num_args = 1..)]
     gpu_log: Vec<PathBuf>,
-    /// The model's folder or its config.json
+    /// The model's folder or its config.json; for llama.cpp its .gguf file, of which the header is read
     #[arg(long, value_name = "DIR|FILE")]
     model: Option<PathBuf>,
     /// What `vllm bench latency|throughput|serve` wrote with --output-json
@@ -113,7 +113,9 @@ fn files(args: &Args) -> anyhow::Result<EvidenceFiles> {
     if !args.gpu_log.is_empty() {
         files.gpu_logs = args.gpu_log.clone();
     }
-    files.model = args.model.clone().or(files.model);
+    let is_packed = |path: &PathBuf| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf"));
+    files.packed = args.model.clone().filter(is_packed).or(files.packed);
+    files.model = args.model.clone().filter(|path| !is_packed(path)).or(files.model);
     files.bench = args.bench.clone().or(files.bench);
     files.args = args.args.clone().or(files.args);
     Ok(files)

@@ -20,7 +20,6 @@ use vramscope_schema::v3::Profile;
 
 use crate::exit::{Failed, OrExit as _, OrPlanned as _};
 use crate::output::{self, Format};
-use crate::program;
 
 pub(crate) use args::{Args, WorkKind};
 use devices::Devices;
@@ -91,6 +90,9 @@ async fn profile(args: &Args, output: Option<&Path>, session: &Session) -> anyho
     let measured = &devices.measured;
     // What cannot be started is told before a device is sampled.
     let first = plan.spec(&found, measured, &paths(1)?).or_planned()?;
+    for note in first.notes.iter().filter(|_| !args.quiet) {
+        session.note(&format!("note: {note}"));
+    }
     if args.dry_run && args.host.url.is_some() {
         output::say("nothing would be started: the requests go to a server that runs");
         return Ok(ExitCode::Success);

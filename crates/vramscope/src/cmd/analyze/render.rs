@@ -181,14 +181,57 @@ fn memory(text: &mut String, breakdown: &MemoryBreakdown, profile: &Profile, wid
         ]);
     }
     text.push_str(&table.render(width));
+    places(text, breakdown, profile, width);
+}
+
+/// What the engine says that it holds, place by place.
+fn places(text: &mut String, breakdown: &MemoryBreakdown, profile: &Profile, width: usize) {
+    if breakdown.places.is_empty() {
+        return;
+    }
+    title(text, "What lies where, as the engine says");
+    let devices = profile.gpu_info.as_ref().map_or(&[][..], |info| &info.devices);
+    let mut table = Table::new(&[
+        ("place", Align::Left),
+        ("GiB", Align::Right),
+        ("measured in", Align::Left),
+        ("parts", Align::Left),
+    ]);
+    for place in &breakdown.places {
+        let whose = match (place.on_host, place.software) {
+            (true, _) => "host",
+            (false, Some(true)) => "software device",
+            (false, _) => "device",
+        };
+        let device = place.gpu.and_then(|gpu| devices.iter().find(|device| device.index == gpu));
+        let measured = device.map_or("-".to_owned(), |device| match device.vendor.as_deref() {
+            Some("cpu") => "processes (PSS)".to_owned(),
+            _ => format!("GPU {}", device.index),
+        });
+        let parts: Vec<String> = place
+            .components
+            .iter()
+            .map(|part| format!("{} {}", part_name(part.kind), Bytes::new(part.size_bytes)))
+            .collect();
+        table.row([
+            format!("{} ({whose})", place.place.as_deref().unwrap_or("not named")),
+            gib(place.size_bytes),
+            measured,
+            parts.join(", "),
+        ]);
+    }
+    text.push_str(&table.render(width));
 }
 
 fn part_name(kind: PartKind) -> &'static str {
     match kind {
         PartKind::ModelWeights => "weights",
         PartKind::KvCache => "KV cache",
+        PartKind::RecurrentState => "recurrent state",
         PartKind::Held => "kept beside",
         PartKind::Activations => "activations",
+        PartKind::ComputeBuffers => "compute buffers",
+        PartKind::OutputBuffers => "output buffers",
         PartKind::CudaGraphs => "graphs",
         PartKind::RuntimeContext => "context",
         PartKind::Collectives => "collectives",
@@ -201,8 +244,11 @@ fn part_letter(kind: PartKind) -> char {
     match kind {
         PartKind::ModelWeights => 'w',
         PartKind::KvCache => 'K',
+        PartKind::RecurrentState => 'r',
         PartKind::Held => 'k',
         PartKind::Activations => 'a',
+        PartKind::ComputeBuffers => 'C',
+        PartKind::OutputBuffers => 'O',
         PartKind::CudaGraphs => 'g',
         PartKind::RuntimeContext => 'c',
         PartKind::Collectives => 'x',
@@ -214,8 +260,11 @@ fn part_color(kind: PartKind) -> AnsiColor {
     match kind {
         PartKind::ModelWeights => AnsiColor::Blue,
         PartKind::KvCache => AnsiColor::Green,
+        PartKind::RecurrentState => AnsiColor::Green,
         PartKind::Held => AnsiColor::BrightBlue,
         PartKind::Activations => AnsiColor::Yellow,
+        PartKind::ComputeBuffers => AnsiColor::Yellow,
+        PartKind::OutputBuffers => AnsiColor::White,
         PartKind::CudaGraphs => AnsiColor::Magenta,
         PartKind::RuntimeContext => AnsiColor::Cyan,
         PartKind::Collectives => AnsiColor::Red,
@@ -343,8 +392,11 @@ mod tests {
         for kind in [
             PartKind::ModelWeights,
             PartKind::KvCache,
+            PartKind::RecurrentState,
             PartKind::Held,
             PartKind::Activations,
+            PartKind::ComputeBuffers,
+            PartKind::OutputBuffers,
             PartKind::CudaGraphs,
             PartKind::RuntimeContext,
             PartKind::Collectives,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use vramscope_core::{EngineKind, EngineLine};
+
 use crate::backends::BackendArgs;
 use crate::cmd::estimate::input::{EngineFlags, ModelArgs};
 use crate::output::Format;
@@ -10,7 +12,7 @@ use crate::time;
 
 /// Run an engine, measure it, and explain where its memory went
 ///
-/// Starts vLLM as a process or in a container, or attaches to a server that runs; samples the GPUs through every phase;
+/// Starts vLLM, or a llama-server whose line stands after `--`, as a process or in a container, or attaches to a server that runs; samples the GPUs through every phase;
 /// sends it work; reads its log; and leaves a profile with the full-rate recording beside it. A failed run leaves a
 /// profile too. Without a GPU the memory of the engine's processes is measured, and the profile says so.
 #[derive(clap::Args)]
@@ -23,6 +25,7 @@ Examples:
   vramscope profile --model ./Llama-3.1-8B --image vllm/vllm-openai:v0.25.1 --workload serve
   vramscope profile --model /models/gpt2 --container trainer --workload transformers --engine python3
   vramscope profile --url http://127.0.0.1:8000 --log-file vllm.log
+  vramscope profile -- llama-server -m model.gguf -c 8192 -ngl 99
   vramscope profile --model ./Llama-3.1-8B --dry-run
 
 The profile goes to results/memory-profiles/MODEL_TIME.json, the recording to the folder of the same name beside it; \
@@ -139,6 +142,10 @@ pub(crate) struct HostArgs {
     /// the Python interpreter [default: vllm; python3]
     #[arg(long, value_name = "PROGRAM", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) engine: Option<String>,
+    /// Which engine it is: vllm, llama.cpp, ollama, sglang or tgi [default: what a server that runs answers; vllm where one is
+    /// started]
+    #[arg(long, value_name = "KIND", value_parser = engine_kind)]
+    pub(crate) engine_kind: Option<EngineKind>,
     /// Run the engine inside this running container; with --url, the server that runs is what runs in it
     #[arg(long, value_name = "NAME", conflicts_with_all = ["image", "pid", "log_file"])]
     pub(crate) container: Option<String>,
@@ -188,11 +195,23 @@ pub(crate) struct LimitArgs {
 }
 
 impl Args {
+    /// The engine that is started, where somebody says it or the words after `--` begin with its server's name.
+    pub(crate) fn started(&self) -> Option<EngineKind> {
+        self.host.engine_kind.or_else(|| EngineLine::of(self.engine.words()).map(|line| line.kind))
+    }
+
     /// What is asked of the engine.
     pub(crate) fn kind(&self) -> WorkKind {
-        let usual = if self.host.url.is_some() { WorkKind::Serve } else { WorkKind::Latency };
+        let serves = self.host.url.is_some() || self.started() == Some(EngineKind::LlamaCpp);
+        let usual = if serves { WorkKind::Serve } else { WorkKind::Latency };
         self.work.workload.unwrap_or(usual)
     }
+}
+
+/// The name of an engine with a server.
+fn engine_kind(text: &str) -> Result<EngineKind, String> {
+    let kind = EngineKind::from_name(text).filter(|kind| *kind != EngineKind::Transformers);
+    kind.ok_or_else(|| "expected vllm, llama.cpp, ollama, sglang or tgi".to_owned())
 }
 
 /// Requests each second.

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use jiff::Zoned;
+use vramscope_core::{EngineKind, EngineLine};
 use vramscope_live::{
     AskedEngine, AskedModel, AskedWork, Environment, Place, Request, Times, Watched, Work, WorkKind as Kind,
 };
@@ -17,6 +18,7 @@ use crate::exit::OrExit as _;
 /// The run that is asked for, with its profile at `output`.
 pub(super) fn of(args: &Args, output: Option<&Path>) -> anyhow::Result<Request> {
     let work = &args.work;
+    let engine = engine(args)?;
     Ok(Request {
         model: AskedModel { name: args.model.name().map(str::to_owned), shape: args.model.shape() },
         work: AskedWork {
@@ -38,18 +40,50 @@ pub(super) fn of(args: &Args, output: Option<&Path>) -> anyhow::Result<Request> 
             seed: work.seed.unwrap_or_else(crate::cmd::load::drawn_seed),
         },
         place: place(&args.host),
-        engine: AskedEngine {
-            program: args.host.engine.clone(),
-            words: args.engine.given(),
-            trust_remote_code: args.trust_remote_code,
-            api_key: args.host.api_key.clone(),
-        },
+        engine,
         times: times(&args.limits),
         environment: environment(&args.host)?,
         output: output.map(Path::to_owned),
         repeat: args.repeat,
         stamp: Zoned::now().strftime("%Y%m%d_%H%M%S").to_string(),
         generator: Generator { name: "vramscope".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+    })
+}
+
+/// The engine as it is asked for. A line that begins with a server's name is that server's own.
+fn engine(args: &Args) -> anyhow::Result<AskedEngine> {
+    let mut words = args.engine.given();
+    let mut program = args.host.engine.clone();
+    let starts = args.host.url.is_none();
+    let kind = if starts { args.started() } else { args.host.engine_kind };
+    if starts && kind == Some(EngineKind::LlamaCpp) {
+        let foreign = args.engine.of_vllm();
+        if !foreign.is_empty() {
+            let error = anyhow!("{} is an option of vLLM: give llama.cpp's own after `--`", foreign.join(", "));
+            return Err(error).or_exit(ExitCode::Usage);
+        }
+        let line = EngineLine::of(&words.words);
+        if line.is_some_and(|line| line.lead > 1) {
+            let error = anyhow!(
+                "the words after `--` begin with the server's program or with its own words: give variables with --env, a \
+                 container's image with --image"
+            );
+            return Err(error).or_exit(ExitCode::Usage);
+        }
+        if line.is_some() {
+            let named = words.words.remove(0);
+            if program.as_ref().is_some_and(|program| *program != named) {
+                bail!("the server is named twice: with --engine, and as {named:?} after `--`; give it once");
+            }
+            program = Some(named);
+        }
+    }
+    Ok(AskedEngine {
+        kind,
+        program,
+        words,
+        trust_remote_code: args.trust_remote_code,
+        api_key: args.host.api_key.clone(),
     })
 }
 

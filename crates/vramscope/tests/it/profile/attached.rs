@@ -98,6 +98,47 @@ fn a_run_of_which_half_failed_is_no_success_unless_that_is_allowed() {
     assert_ne!(seeds(&profile), seeds(&read("allowed.json")), "two runs send no prompt twice");
 }
 
+/// Which engine a server is, its answers say, or a person; nothing else does.
+#[test]
+fn the_engine_of_a_server_that_runs_is_told_and_never_assumed() {
+    use standin_openai::{Engine, Script as Answers};
+    let folder = tempfile::tempdir().unwrap();
+    for (engine, said, kind, note) in [
+        (Engine::Vllm, None, "vllm", None),
+        (Engine::LlamaCpp, None, "llama.cpp", Some("(Server: llama.cpp)")),
+        (Engine::Ollama, None, "ollama", Some("Ollama is running")),
+        (Engine::SgLang, None, "sglang", Some("owned_by sglang")),
+        (Engine::Tgi, None, "tgi", Some("names that begin with tgi_")),
+        (Engine::Other, None, "unknown", Some("nothing that it answers tells; --engine-kind says it")),
+        (Engine::Mixed, None, "unknown", Some("its answers are of several")),
+        (Engine::Other, Some("sglang"), "sglang", Some("as --engine-kind says; nothing that the server answers")),
+        (Engine::LlamaCpp, Some("ollama"), "ollama", Some("the server answers otherwise: /metrics as llama.cpp")),
+    ] {
+        let answers = Answers { engine, version: "7.8.9".into(), max_model_len: 4096, ..Answers::default() };
+        let server = standin_openai::Server::start(answers).unwrap();
+        let file = folder.path().join("told.json");
+        let (url, shown) = (server.url(), file.display().to_string());
+        let mut run = vec!["profile", "--url", &url, "--output", &shown, "--num-prompts", "4", "--input-len", "8"];
+        run.extend(["--output-len", "4", "--settle", "0s", "--interval", "100ms", "--force"]);
+        run.extend(said.iter().flat_map(|kind| ["--engine-kind", kind]));
+        let ran = crate::vramscope(&run);
+        assert_eq!(ran.status.code(), Some(0), "{engine:?}: {}", crate::stderr(&ran));
+        let document: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        assert_eq!(document["engine_metadata"]["engine_type"], kind, "{engine:?}");
+        let version = document["engine_metadata"]["engine_version"].as_str();
+        assert_eq!(version, (engine != Engine::Mixed).then_some("7.8.9"), "{engine:?}");
+        let notes = document["metadata"]["notes"].to_string();
+        match note {
+            Some(note) => assert!(notes.contains(note), "{engine:?}: {notes}"),
+            None => assert!(!notes.contains("the engine is"), "{engine:?}: {notes}"),
+        }
+        fs::remove_dir_all(file.with_extension("")).unwrap();
+        fs::remove_file(&file).unwrap();
+    }
+    let wrong = crate::vramscope(&["profile", "--url", "http://127.0.0.1:1", "--engine-kind", "lmdeploy"]);
+    assert!(crate::stderr(&wrong).contains("expected vllm, llama.cpp, ollama, sglang or tgi"));
+}
+
 #[test]
 fn memory_of_nothing_is_not_measured_without_a_word() {
     if crate::vramscope(&["gpus"]).status.code() != Some(7) {

@@ -1,0 +1,312 @@
+//! Engines that print what lies where: each buffer with its place, on devices and on the host.
+
+use vramscope_core::{
+    Basis, Buffer, BufferKind, ByteDelta, Bytes, Component, ComponentKind, Confidence, Device, DeviceIndex,
+    EngineFacts, EngineKind, PlaceFacts, Vendor,
+};
+
+use super::{DeviceObservation, Evidenced};
+
+/// Whether an engine's log is taken apart by its buffers.
+pub(crate) fn is_placed(kind: Option<EngineKind>) -> bool {
+    matches!(kind, Some(EngineKind::LlamaCpp | EngineKind::Ollama))
+}
+
+/// Which device holds what, of those that were measured.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Laid {
+    /// Each device with the buffers in it, and the engine's name for it.
+    pub(crate) on: Vec<(DeviceIndex, Vec<usize>, Option<String>)>,
+    /// Places on devices that are none of those, or of which nothing tells which they are.
+    pub(crate) apart: Vec<String>,
+}
+
+/// Lays the buffers on the devices that were measured. `active` are those that the engine uses: an engine numbers the ones
+/// that it sees from 0, in the order of the driver. Where the memory of processes is measured, all that lies on the host is
+/// in it, and what a software device holds.
+pub(crate) fn lay(facts: &EngineFacts, devices: &[Device], active: &[DeviceIndex]) -> Laid {
+    let allocated = || facts.buffers.iter().enumerate().filter(|(_, buffer)| !buffer.planned);
+    if let [device] = devices
+        && device.vendor == Some(Vendor::Cpu)
+    {
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            allocated().partition(|(_, buffer)| buffer.on_host || is_software(facts, buffer));
+        let software = facts.places.iter().find(|place| place.is_software());
+        let place = software.map(|place| place.place.clone());
+        let inside = inside.into_iter().map(|(at, _)| at).collect();
+        return Laid { on: vec![(device.index, inside, place)], apart: names(outside.into_iter().map(|(_, b)| b)) };
+    }
+    let places = places(facts);
+    let matched = places.len() == active.len() || devices.len() == 1 && places.len() == 1;
+    let targets: Vec<DeviceIndex> =
+        if active.len() == places.len() { active.to_vec() } else { devices.iter().map(|d| d.index).collect() };
+    let mut laid = Laid::default();
+    if !matched {
+        laid.apart = places;
+        return laid;
+    }
+    for (place, device) in places.into_iter().zip(targets) {
+        let here = |buffer: &Buffer| !buffer.on_host && buffer.place.as_deref().is_none_or(|name| name == place);
+        let buffers = allocated().filter(|(_, buffer)| here(buffer)).map(|(at, _)| at).collect();
+        laid.on.push((device, buffers, Some(place)));
+    }
+    laid
+}
+
+fn names<'b>(buffers: impl Iterator<Item = &'b Buffer>) -> Vec<String> {
+    let mut names: Vec<String> = buffers.filter_map(|buffer| buffer.place.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn is_software(facts: &EngineFacts, buffer: &Buffer) -> bool {
+    let of = |place: &&PlaceFacts| buffer.place.as_deref() == Some(place.place.as_str());
+    facts.places.iter().find(of).is_some_and(PlaceFacts::is_software)
+}
+
+/// The engine's names of GPUs, in the order of their numbers: those that hold something, and those that it found.
+fn places(facts: &EngineFacts) -> Vec<String> {
+    let held = facts.buffers.iter().filter(|buffer| !buffer.on_host && !buffer.planned);
+    let found = facts.places.iter().filter(|place| !place.is_software());
+    let mut names: Vec<String> = held
+        .filter(|b| !is_software(facts, b))
+        .filter_map(|b| b.place.clone())
+        .chain(found.map(|p| p.place.clone()))
+        .collect();
+    names.sort_by_key(|name| (number(name), name.clone()));
+    names.dedup();
+    names
+}
+
+/// The number at the end of a name; a name without one comes first.
+fn number(name: &str) -> Option<u64> {
+    let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    name[name.len() - digits..].parse().ok()
+}
+
+/// Whether a place maps pages of the model's file, which are in memory as far as they were read.
+fn is_mapped(buffer: &Buffer) -> bool {
+    buffer.place.as_deref().is_some_and(|place| place.ends_with("_Mapped"))
+}
+
+/// What a part of the memory is called.
+fn component(kind: BufferKind) -> Option<ComponentKind> {
+    Some(match kind {
+        BufferKind::Weights | BufferKind::ProjectorWeights => ComponentKind::Weights,
+        BufferKind::KvCache => ComponentKind::KvCache,
+        BufferKind::RecurrentState => ComponentKind::RecurrentState,
+        BufferKind::Compute => ComponentKind::Compute,
+        BufferKind::Output => ComponentKind::Output,
+        BufferKind::Graphs => ComponentKind::CudaGraphs,
+        BufferKind::Communication => ComponentKind::Collectives,
+        // A sum that the engine does not take apart is nobody's part.
+        _ => return None,
+    })
+}
+
+/// The parts of these buffers.
+pub(crate) fn parts(facts: &EngineFacts, buffers: &[usize]) -> Vec<Component> {
+    let of_kind = |kind: ComponentKind| {
+        let inside = buffers.iter().filter_map(|at| facts.buffers.get(*at));
+        let of_kind: Vec<&Buffer> = inside.filter(|buffer| component(buffer.kind) == Some(kind)).collect();
+        together(&of_kind).map(|part| part.into_component(kind))
+    };
+    ComponentKind::ALL.into_iter().filter_map(of_kind).collect()
+}
+
+fn together(buffers: &[&Buffer]) -> Option<Evidenced> {
+    if buffers.is_empty() {
+        return None;
+    }
+    let each: Vec<String> = buffers
+        .iter()
+        .map(|buffer| {
+            let place = buffer.place.as_deref().unwrap_or("the device");
+            let draft = if buffer.of_draft { " of the drafting model" } else { "" };
+            format!("{} on {place}{draft}", buffer.amount.value)
+        })
+        .collect();
+    let mapped = if buffers.iter().any(|buffer| is_mapped(buffer)) {
+        "; what is mapped from the file is in memory as far as it was read"
+    } else {
+        ""
+    };
+    let mut log_lines: Vec<u64> = buffers.iter().map(|buffer| buffer.amount.origin.line).collect();
+    log_lines.sort_unstable();
+    log_lines.dedup();
+    Some(Evidenced {
+        size: Bytes::checked_sum(buffers.iter().map(|buffer| buffer.amount.value))?,
+        resolution: Bytes::checked_sum(buffers.iter().filter_map(|buffer| buffer.amount.resolution)),
+        confidence: Confidence::Reported,
+        basis: Basis { method: "engine_buffers", detail: format!("{}{mapped}", each.join(", ")), log_lines },
+    })
+}
+
+/// The parts of one device: its buffers, and what lies beside them.
+pub(crate) fn components(facts: &EngineFacts, seen: &DeviceObservation, buffers: &[usize]) -> Vec<Component> {
+    let mut components = parts(facts, buffers);
+    if !components.is_empty() {
+        components.extend(beside(facts, seen).map(|part| part.into_component(ComponentKind::RuntimeContext)));
+    }
+    components
+}
+
+/// What a device held beside the engine's buffers: as the engine counts it at its end, else as it was at its first look,
+/// else the level before weights were loaded. None of them is the remainder of what is explained here.
+fn beside(facts: &EngineFacts, seen: &DeviceObservation) -> Option<Evidenced> {
+    let place = facts.places.iter().find(|place| seen.place.as_deref() == Some(place.place.as_str()));
+    // What a software device calls free is the machine's memory.
+    let place = place.filter(|place| !place.is_software());
+    place
+        .and_then(|place| at_end(place, seen.baseline))
+        .or_else(|| place.and_then(|place| at_first(place, seen.baseline)))
+        .or_else(|| {
+            let before_load = seen.before_load?;
+            Some(Evidenced {
+                size: before_load.checked_sub(seen.baseline)?,
+                resolution: None,
+                confidence: Confidence::Measured,
+                basis: Basis {
+                    method: "level_before_load",
+                    detail: format!(
+                        "{before_load} in use when weights began to load, less the baseline of {}",
+                        seen.baseline
+                    ),
+                    log_lines: Vec::new(),
+                },
+            })
+        })
+}
+
+fn at_end(place: &PlaceFacts, baseline: Bytes) -> Option<Evidenced> {
+    let outside = place.outside_at_end.as_ref()?;
+    let held = outside.value.as_bytes()?;
+    let first = at_first(place, baseline).map(|first| format!(", {} of it at its first look", first.size));
+    Some(Evidenced {
+        size: held.checked_sub(baseline)?,
+        resolution: outside.resolution.and_then(ByteDelta::as_bytes),
+        confidence: Confidence::Reported,
+        basis: Basis {
+            method: "engine_memory_table",
+            detail: format!(
+                "{held} of {} that the engine counts in none of its buffers when it ends{}, less the baseline of \
+                 {baseline}: context, kernels, pools and graphs",
+                place.place,
+                first.unwrap_or_default()
+            ),
+            log_lines: vec![outside.origin.line],
+        },
+    })
+}
+
+fn at_first(place: &PlaceFacts, baseline: Bytes) -> Option<Evidenced> {
+    let (total, free) = (place.total.as_ref()?, place.free_at_first.as_ref()?);
+    let used = total.value.checked_sub(free.value)?;
+    Some(Evidenced {
+        size: used.checked_sub(baseline)?,
+        resolution: Bytes::checked_sum([total.resolution, free.resolution].into_iter().flatten()),
+        confidence: Confidence::Reported,
+        basis: Basis {
+            method: "engine_first_snapshot",
+            detail: format!("{used} in use at the engine's first look, less the baseline of {baseline}"),
+            log_lines: vec![total.origin.line, free.origin.line],
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vramscope_core::{Fact, Origin, Scope};
+
+    fn fact<T>(value: T) -> Fact<T> {
+        Fact { value, scope: Scope::PerRank, resolution: None, origin: Origin { line: 7, worker: None } }
+    }
+
+    fn buffer(kind: BufferKind, place: &str, mib: u64, on_host: bool) -> Buffer {
+        let mut buffer = Buffer::new(kind, Some(place.to_owned()), fact(Bytes::new(mib << 20)));
+        buffer.on_host = on_host;
+        buffer
+    }
+
+    fn place(name: &str, device: &str) -> PlaceFacts {
+        let mut place = PlaceFacts::new(name.to_owned());
+        place.device = Some(fact(device.to_owned()));
+        place
+    }
+
+    fn facts(buffers: Vec<Buffer>, places: Vec<PlaceFacts>) -> EngineFacts {
+        let mut facts = EngineFacts::default();
+        (facts.buffers, facts.places) = (buffers, places);
+        facts
+    }
+
+    fn devices(count: u32, vendor: Vendor) -> Vec<Device> {
+        (0..count).map(|at| Device { vendor: Some(vendor), ..Device::unnamed(DeviceIndex(at)) }).collect()
+    }
+
+    #[test]
+    fn an_engine_numbers_the_devices_that_it_uses_and_a_plan_holds_nothing() {
+        let mut planned = buffer(BufferKind::Weights, "CUDA1", 900, false);
+        planned.planned = true;
+        let buffers = vec![
+            buffer(BufferKind::Weights, "CUDA10", 10, false),
+            buffer(BufferKind::Weights, "CUDA1", 20, false),
+            planned,
+            buffer(BufferKind::Compute, "CUDA_Host", 5, true),
+        ];
+        let facts = facts(buffers, Vec::new());
+        let laid = lay(&facts, &devices(4, Vendor::Nvidia), &[DeviceIndex(1), DeviceIndex(3)]);
+        let on: Vec<(u32, Vec<usize>)> = laid.on.iter().map(|(device, at, _)| (device.0, at.clone())).collect();
+        assert_eq!(on, [(1, vec![1]), (3, vec![0])]);
+        let unclear = lay(&facts, &devices(4, Vendor::Nvidia), &[DeviceIndex(0)]);
+        assert!(unclear.on.is_empty() && unclear.apart == ["CUDA1", "CUDA10"]);
+    }
+
+    #[test]
+    fn the_memory_of_processes_holds_the_host_and_a_software_device_and_no_gpu() {
+        let buffers = vec![
+            buffer(BufferKind::Weights, "CPU_Mapped", 10, true),
+            buffer(BufferKind::KvCache, "Vulkan0", 20, false),
+            buffer(BufferKind::KvCache, "Vulkan1", 40, false),
+        ];
+        let places = vec![place("Vulkan0", "llvmpipe (LLVM 15.0.6, 256 bits)"), place("Vulkan1", "NVIDIA H200")];
+        let facts = facts(buffers, places);
+        let laid = lay(&facts, &devices(1, Vendor::Cpu), &[]);
+        assert_eq!(laid.on, [(DeviceIndex(0), vec![0, 1], Some("Vulkan0".to_owned()))]);
+        assert_eq!(laid.apart, ["Vulkan1"]);
+        let parts = parts(&facts, &[0, 1]);
+        assert_eq!(parts.iter().map(|part| part.size.get() >> 20).collect::<Vec<u64>>(), [10, 20]);
+        assert!(parts[0].basis.detail.contains("as far as it was read"), "{}", parts[0].basis.detail);
+    }
+
+    #[test]
+    fn what_lies_beside_the_buffers_is_the_engines_own_count_less_what_was_there() {
+        let mut cuda = place("CUDA0", "NVIDIA H200");
+        let mib = |n: u64| Bytes::new(n << 20);
+        (cuda.total, cuda.free_at_first) = (Some(fact(mib(1000))), Some(fact(mib(600))));
+        let seen = DeviceObservation {
+            device: DeviceIndex(0),
+            ranks: Vec::new(),
+            peak: mib(900),
+            baseline: mib(100),
+            before_load: Some(mib(350)),
+            after_pool: None,
+            buffers: Some(vec![0]),
+            place: Some("CUDA0".to_owned()),
+        };
+        let weights = || vec![buffer(BufferKind::Weights, "CUDA0", 400, false)];
+        let context = |facts: &EngineFacts| {
+            let parts = components(facts, &seen, &[0]);
+            let context = parts.iter().find(|part| part.kind == ComponentKind::RuntimeContext).unwrap();
+            (context.size.get() >> 20, context.basis.method)
+        };
+        assert_eq!(context(&facts(weights(), vec![cuda.clone()])), (300, "engine_first_snapshot"));
+        cuda.outside_at_end = Some(fact(ByteDelta::new(450 << 20)));
+        assert_eq!(context(&facts(weights(), vec![cuda.clone()])), (350, "engine_memory_table"));
+        assert_eq!(context(&facts(weights(), Vec::new())), (250, "level_before_load"));
+        cuda.outside_at_end = Some(fact(ByteDelta::new(-1)));
+        assert_eq!(context(&facts(weights(), vec![cuda])), (300, "engine_first_snapshot"), "no amount is negative");
+    }
+}
