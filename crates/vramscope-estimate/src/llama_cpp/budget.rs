@@ -57,7 +57,7 @@ pub struct LlamaCppBudget {
     pub layers_on_device: u64,
     /// All of them.
     pub layers: u64,
-    /// Layers whose experts stay on the host.
+    /// Layers of the device whose experts stay on the host, all or some of their matrices.
     pub expert_layers_on_host: u64,
     /// The parts.
     pub parts: Vec<LlamaCppPart>,
@@ -144,7 +144,7 @@ pub fn llama_cpp_budget(
         micro_batch: context.micro_batch,
         layers_on_device: offload.layers,
         layers: u64::try_from(shape.layers.len()).unwrap_or(0) + 1,
-        expert_layers_on_host: if shape.experts > 0 { args.cpu_moe_layers.min(shape.layers.len() as u64) } else { 0 },
+        expert_layers_on_host: expert_layers_on_host(&shape, args, offload),
         parts,
         host_weights_printed: taken.host_printed,
         host_weights_repacked: taken.repacked,
@@ -177,6 +177,17 @@ fn refuse(shape: &Shape, args: &LlamaCppArgs) -> Result<(), LlamaCppError> {
         return Err(LlamaCppError::Refused { what, advice });
     }
     Ok(())
+}
+
+fn expert_layers_on_host(shape: &Shape, args: &LlamaCppArgs, offload: Offload) -> u64 {
+    if shape.experts == 0 {
+        return 0;
+    }
+    let layers = u64::try_from(shape.layers.len()).unwrap_or(0);
+    match args.overflow {
+        None => args.cpu_moe_layers.min(layers),
+        Some(overflow) => layers.saturating_sub(overflow.from.max(u64::try_from(offload.first).unwrap_or(layers))),
+    }
 }
 
 fn none() -> Figure {
