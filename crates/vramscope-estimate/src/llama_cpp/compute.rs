@@ -27,7 +27,13 @@ pub(crate) fn compute(
         reserve_copies(&mut graph, args);
     }
     let reorders = backend == LlamaCppBackend::Vulkan;
-    let backends = Backends { alignments, offload: args.offload_operators, copies: 1, reorders };
+    let backends = Backends {
+        alignments,
+        offload: args.offload_operators,
+        copies: 1,
+        reorders,
+        keeps: backend == LlamaCppBackend::Cuda,
+    };
     Ok(reserve(graph, &backends))
 }
 

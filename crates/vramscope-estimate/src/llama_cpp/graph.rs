@@ -300,9 +300,9 @@ impl Graph {
         })
     }
 
-    /// A look at a tensor that keeps it from being freed before this point of the order.
-    pub(crate) fn keep(&mut self, id: Id) -> Id {
-        let (ne, nb) = (self.tensors[id].ne, self.tensors[id].nb);
-        self.shown(Op::None, id, ne, nb, 0, vec![id])
+    /// A look at tensors that keeps them from being freed before this point of the order.
+    pub(crate) fn keep(&mut self, ids: &[Id]) -> Id {
+        let (ne, nb) = (self.tensors[ids[0]].ne, self.tensors[ids[0]].nb);
+        self.shown(Op::None, ids[0], ne, nb, 0, ids.to_vec())
     }
 }
