@@ -107,7 +107,7 @@ pub fn llama_cpp_budget(
         parts.push(state_part(cache.state_device, cache.state_host));
         notes.push("recurrent state was not compared with a run".to_owned());
     }
-    if shape.graph.is_none() || shape.latent {
+    if shape.graph.is_none() {
         // Such a family may share caches between layers, leave tensors out, or store them otherwise.
         for part in &mut parts {
             for figure in [&mut part.device, &mut part.host] {

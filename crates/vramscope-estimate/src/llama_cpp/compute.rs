@@ -55,8 +55,10 @@ fn reserve_copies(graph: &mut Graph, args: &LlamaCppArgs) {
         }
         let bytes = tensor.bytes();
         let mut end = bytes;
-        for (source, kind) in [(keys, &args.cache_k), (values, &args.cache_v)] {
-            if kind != "f16" {
+        // Values that are a part of the keys have no copy of their own.
+        let apart = graph.at(*keys).view != graph.at(*values).view;
+        for (source, kind, copied) in [(keys, &args.cache_k, true), (values, &args.cache_v, apart)] {
+            if copied && kind != "f16" {
                 let copy = graph.at(*source).elements().saturating_mul(2);
                 end = end.checked_next_multiple_of(COPY_ALIGNMENT).unwrap_or(end).saturating_add(copy);
             }

@@ -4,6 +4,7 @@
 
 mod attention;
 mod feed_forward;
+mod latent;
 
 use vramscope_core::PackedModel;
 
@@ -192,7 +193,8 @@ impl Builder<'_> {
         let last = at + 1 == self.shape.layers.len() && self.family.early_outputs;
         let mut residual = before;
         let normed = self.norm(before, &format!("blk.{at}.attn_norm.weight"))?;
-        let mut current = self.attention(at, normed)?;
+        let latent = self.shape.latent;
+        let mut current = if latent { self.latent_attention(at, normed)? } else { self.attention(at, normed)? };
         if last {
             current = self.graph.get_rows(current, self.outputs);
             residual = self.graph.get_rows(residual, self.outputs);

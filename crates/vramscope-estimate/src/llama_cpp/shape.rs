@@ -44,7 +44,7 @@ const PLAIN: Family = Family {
     early_outputs: true,
 };
 const GEMMA: Family = Family { name: "gemma", scaled_embeddings: true, scaled_queries: true, ..PLAIN };
-/// Families whose compute buffers were compared with what a server of build 10434 prints.
+/// Families whose compute buffers were compared with what a server prints, of build 10434 or (`deepseek2`) of 2026-10.
 const FAMILIES: &[Family] = &[
     PLAIN,
     GEMMA,
@@ -55,6 +55,7 @@ const FAMILIES: &[Family] = &[
     Family { name: "qwen3moe", ..PLAIN },
     Family { name: "qwen2moe", normed_experts: false, ..PLAIN },
     Family { name: "phi3", scaled_queries: true, ..PLAIN },
+    Family { name: "deepseek2", normed_experts: false, ..PLAIN },
     Family { name: "gpt-oss", normed_experts: false, late_shares: true, one_norm: true, early_outputs: false, ..PLAIN },
 ];
 
@@ -160,7 +161,7 @@ impl Shape {
             trained_context: need("context_length")?,
             window: if windows.contains(&true) { window } else { 0 },
             latent,
-            graph: Self::graph_of(&family),
+            graph: Self::graph_of(model),
             capped_logits: model.own_real("final_logit_softcapping").is_some_and(|cap| cap > 0.0),
             capped_scores: model.own_real("attn_logit_softcapping").is_some_and(|cap| cap > 0.0),
             experts_scaled: model
@@ -194,8 +195,17 @@ impl Shape {
         }
     }
 
-    fn graph_of(family: &str) -> Option<Family> {
-        FAMILIES.iter().copied().find(|known| known.name == family)
+    /// The graph of the family, where this model has nothing that it is not known with.
+    fn graph_of(model: &PackedModel) -> Option<Family> {
+        let own = |key: &str| model.own(key).unwrap_or(0);
+        // Other shares than a softmax, groups of experts and biases of their choice add operators; old files have keys and
+        // values unfolded.
+        let chosen =
+            own("expert_gating_func") <= 1 && own("expert_group_count") <= 1 && own("expert_weights_norm") == 0;
+        let biased = model.tensors.iter().any(|tensor| tensor.name.contains("exp_probs_b"));
+        let folded = own("attention.key_length_mla") > 0;
+        let known = model.family != "deepseek2" || (chosen && !biased && folded);
+        FAMILIES.iter().copied().find(|family| known && family.name == model.family)
     }
 
     fn vocabulary(model: &PackedModel) -> Result<u64, LlamaCppError> {

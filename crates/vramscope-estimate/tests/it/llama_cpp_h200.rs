@@ -168,6 +168,9 @@ fn what_is_printed_and_counted_on_an_h200_is_computed() {
             let off = (printed - mib(own.value)).abs();
             assert!(own.confidence == Confidence::Assumed || off <= 0.05, "{} {field}: {printed}, {own:?}", run.name);
         }
+        if let (Ok(printed), Some(own)) = (run.fields["operators"].parse::<u64>(), budget.graph_nodes) {
+            assert_eq!(printed, own, "{}: operators", run.name);
+        }
         if run.fields["ready"] != "-" {
             assert_eq!(budget.fits, Some(run.served()), "{}: {:.2} MiB", run.name, mib(total.value));
         }
