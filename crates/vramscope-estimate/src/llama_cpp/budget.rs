@@ -172,7 +172,11 @@ impl LlamaCppBudget {
 
 fn refuse(shape: &Shape, args: &LlamaCppArgs) -> Result<(), LlamaCppError> {
     let quantized = args.kind_v().is_quantized();
-    if quantized && !args.fused_attention() && !shape.latent {
+    if shape.latent && args.cache_k != args.cache_v {
+        let (what, advice) = ("keys and values of two types", "give `-ctk` and `-ctv` the same: one vector holds both");
+        return Err(LlamaCppError::Refused { what, advice });
+    }
+    if quantized && !args.fused_attention() {
         let (what, advice) = ("quantized values without flash attention", "leave out `-fa off` or use `-ctv f16`");
         return Err(LlamaCppError::Refused { what, advice });
     }

@@ -272,6 +272,12 @@ impl Graph {
         self.shown(Op::SetRows, cache, ne, nb, 0, vec![values, rows, cache])
     }
 
+    /// What is computed into the bytes that a view shows: a copy, or a function in place.
+    pub(crate) fn written(&mut self, into: Id, sources: &[Id]) -> Id {
+        let (ne, nb) = (self.tensors[into].ne, self.tensors[into].nb);
+        self.shown(Op::Other, into, ne, nb, 0, sources.to_vec())
+    }
+
     /// Puts a tensor into the order of computation, behind what it needs.
     pub(crate) fn expand(&mut self, id: Id) {
         if std::mem::replace(&mut self.visited[id], true) {

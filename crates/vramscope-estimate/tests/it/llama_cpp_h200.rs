@@ -14,6 +14,7 @@ use crate::llama_cpp_models::bytes;
 
 const MODELS: &str = include_str!("../data/llama-cpp-h200/models.json");
 const RUNS: &str = include_str!("../data/llama-cpp-h200/runs.tsv");
+const HOST: &str = include_str!("../data/llama-cpp-h200/host.tsv");
 
 fn numbers(of: &Value) -> Vec<u64> {
     of.as_array().unwrap().iter().map(|number| number.as_u64().unwrap()).collect()
@@ -186,4 +187,36 @@ fn what_is_printed_and_counted_on_an_h200_is_computed() {
         assert!((mib(total.low)..=mib(total.high)).contains(&measured), "{}: {measured}, {total:?}", run.name);
     }
     assert!(served >= 36, "{served}");
+}
+
+#[test]
+fn what_the_same_source_prints_on_host_memory_is_computed() {
+    let models = models();
+    let mut lines = HOST.lines();
+    let names: Vec<&str> = lines.next().unwrap().split('\t').collect();
+    for line in lines {
+        let fields: BTreeMap<&str, &str> = names.iter().copied().zip(line.split('\t')).collect();
+        let run = Run { name: fields["run"], fields };
+        let read = LlamaCppLine::read(&run.words()).unwrap();
+        let setting = LlamaCppSetting { backend: LlamaCppBackend::Host, device: None, others: Bytes::ZERO };
+        let budget = llama_cpp_fitted(&models[run.fields["model"]], &read.args, setting).unwrap();
+        let compute = &budget.part("compute").unwrap().host;
+        let exact = [
+            ("weights", mib(budget.host_weights_printed)),
+            ("repacked", mib(budget.host_weights_repacked)),
+            ("kv", part(&budget, &["kv_cache", "window_kv_cache"])[1]),
+            ("state", part(&budget, &["recurrent_state"])[1]),
+            ("compute", mib(compute.value)),
+        ];
+        eprintln!("{} {exact:.2?} {:?}", run.name, budget.graph_nodes);
+        for (field, own) in exact {
+            let printed = run.number(field).unwrap();
+            let assumed = field == "compute" && compute.confidence == Confidence::Assumed;
+            let within = assumed && (mib(compute.low)..=mib(compute.high)).contains(&printed);
+            assert!(within || (printed - own).abs() <= 0.05, "{} {field}: {printed} printed, {own} computed", run.name);
+        }
+        if let Some(own) = budget.graph_nodes {
+            assert_eq!(run.fields["operators"].parse(), Ok(own), "{}: operators", run.name);
+        }
+    }
 }

@@ -63,6 +63,9 @@ impl Builder<'_> {
 
     fn turned_by_position(&mut self, at: usize, of: Id, norm: &str) -> Result<Id, LlamaCppError> {
         let normed = self.norm_behind(of, at, norm)?;
+        if self.shape.unplaced {
+            return Ok(normed);
+        }
         let positions = self.positions;
         let factors = self.weight("rope_freqs.weight")?;
         let mut others = vec![positions];
