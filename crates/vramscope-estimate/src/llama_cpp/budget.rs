@@ -104,8 +104,10 @@ pub fn llama_cpp_budget(
         parts.push(cache_part("window_kv_cache", cache.window_device, cache.window_host));
     }
     if shape.has_state() {
-        parts.push(state_part(cache.state_device, cache.state_host));
-        notes.push("recurrent state was not compared with a run".to_owned());
+        parts.push(state_part(cache.state_device, cache.state_host, shape.graph.is_some()));
+        if shape.graph.is_none() {
+            notes.push("recurrent state of this family was not compared with a run".to_owned());
+        }
     }
     if shape.graph.is_none() {
         // Such a family may share caches between layers, leave tensors out, or store them otherwise.
@@ -205,11 +207,11 @@ fn cache_part(name: &'static str, device: u64, host: u64) -> LlamaCppPart {
     LlamaCppPart { name, device: figure(device), host: figure(host) }
 }
 
-fn state_part(device: u64, host: u64) -> LlamaCppPart {
+fn state_part(device: u64, host: u64, compared: bool) -> LlamaCppPart {
     let figure = |bytes: u64| {
         let exact =
             Figure::exact(bytes, "llama_cpp_recurrent_state", "(convolution + state) * slots * 4, over the layers");
-        exact.within(bytes / 2, bytes.saturating_mul(2), Confidence::Estimated)
+        if compared { exact } else { exact.within(bytes / 2, bytes.saturating_mul(2), Confidence::Estimated) }
     };
     LlamaCppPart { name: "recurrent_state", device: figure(device), host: figure(host) }
 }
@@ -286,7 +288,9 @@ fn notes(shape: &Shape, args: &LlamaCppArgs) -> Vec<String> {
         notes.push(format!("the graph of `{family}` is not known: compute buffers are by a rule of thumb"));
     }
     if !args.build_is_checked() {
-        notes.push("compute buffers follow build b10434; others differ by a tensor or two".to_owned());
+        notes.push(
+            "compute buffers follow build b10434 and a source of 2026-10; others differ by a tensor or two".to_owned(),
+        );
     }
     for option in &args.unmodelled {
         notes.push(format!("{option} takes memory that is not modelled: every figure may be off"));

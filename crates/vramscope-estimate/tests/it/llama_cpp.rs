@@ -13,13 +13,14 @@ use crate::shared;
 
 /// Buffers as a log prints them, in MiB.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
-struct Printed {
-    weights: [f64; 2],
-    repacked: f64,
-    cache: [f64; 2],
-    output: f64,
-    compute: [f64; 2],
-    nodes: u64,
+pub(crate) struct Printed {
+    pub(crate) weights: [f64; 2],
+    pub(crate) repacked: f64,
+    pub(crate) cache: [f64; 2],
+    pub(crate) state: [f64; 2],
+    pub(crate) output: f64,
+    pub(crate) compute: [f64; 2],
+    pub(crate) nodes: u64,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes below 2^53")]
@@ -28,14 +29,18 @@ fn mib(bytes: u64) -> f64 {
 }
 
 /// The last load of a log: a trial before it prints the same lines.
-fn printed(log: &str) -> Option<Printed> {
+pub(crate) fn printed(log: &str) -> Option<Printed> {
     let (mut found, mut any) = (Printed::default(), false);
     for line in log.lines() {
         if line.contains("loading model tensors") {
             found = Printed::default();
         }
-        if let Some((_, nodes)) = line.split_once("graph nodes  = ") {
-            found.nodes = nodes.trim().parse().ok()?;
+        // Later builds: `graph: nodes = 1266, …`, or `graph (pp bs=512, tg bs=1): nodes = 1266, …`; two numbers where the
+        // graph of one token has others.
+        let graph = line.split_once("graph nodes  = ");
+        let graph = graph.or_else(|| line.split_once("sched_reserve: graph")?.1.split_once("nodes = "));
+        if let Some((_, nodes)) = graph {
+            found.nodes = nodes.split([',', ' ']).next()?.parse().ok()?;
         }
         let Some((before, size)) = line.split_once("buffer size = ") else { continue };
         let size: f64 = size.trim().trim_end_matches(" MiB").trim().parse().ok()?;
@@ -50,6 +55,7 @@ fn printed(log: &str) -> Option<Printed> {
             "model" if buffer == "CPU_REPACK" => found.repacked += size,
             "model" => found.weights[on_host] += size,
             "KV" => found.cache[on_host] += size,
+            "RS" => found.state[on_host] += size,
             "output" => found.output += size,
             "compute" => found.compute[on_host] += size,
             _ => panic!("a buffer of another kind: {line}"),
@@ -69,6 +75,7 @@ fn computed(budget: &LlamaCppBudget) -> Printed {
         weights: [part(budget, &["weights"])[0], host],
         repacked: mib(budget.host_weights_repacked),
         cache: part(budget, &["kv_cache", "window_kv_cache"]),
+        state: part(budget, &["recurrent_state"]),
         output: part(budget, &["output"])[1],
         compute: part(budget, &["compute"]),
         nodes: budget.graph_nodes.unwrap_or(0),
@@ -226,6 +233,7 @@ fn families_take_what_build_10434_prints_for_them() {
             output: 0.03,
             nodes,
             repacked: 0.0,
+            state: [0.0; 2],
         };
         show(name, &printed, &own);
         assert_close(name, &printed, &own);
@@ -304,7 +312,7 @@ fn fitting_finds_the_layers_and_the_context_that_the_server_chooses() {
 }
 
 /// The most that was in use on the device, by its samples.
-fn peak(csv: &str) -> u64 {
+pub(crate) fn peak(csv: &str) -> u64 {
     csv.lines().skip(1).filter_map(|line| line.split(',').nth(2)?.parse::<u64>().ok()).max().unwrap()
 }
 

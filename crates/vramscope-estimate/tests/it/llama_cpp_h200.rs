@@ -2,6 +2,7 @@
 //! computed for the same tensors and options.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::Value;
 use vramscope_core::{Bytes, Confidence, PackedModel, PackedTensor, PackedValue};
@@ -10,6 +11,7 @@ use vramscope_estimate::{
     llama_cpp_most_layers,
 };
 
+use crate::llama_cpp::{peak, printed};
 use crate::llama_cpp_models::bytes;
 
 const MODELS: &str = include_str!("../data/llama-cpp-h200/models.json");
@@ -219,4 +221,39 @@ fn what_the_same_source_prints_on_host_memory_is_computed() {
             assert_eq!(run.fields["operators"].parse(), Ok(own), "{}: operators", run.name);
         }
     }
+}
+
+#[test]
+fn the_table_says_what_the_recordings_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/llama-cpp-h200");
+    let mut compared = 0;
+    for run in runs() {
+        let folder = folder.join(run.name);
+        let Ok(log) = std::fs::read_to_string(folder.join("llama.log")) else { continue };
+        let result: Value =
+            serde_json::from_str(&std::fs::read_to_string(folder.join("result.json")).unwrap()).unwrap();
+        let csv = std::fs::read_to_string(folder.join("gpu.csv")).unwrap();
+        let found = printed(&log).unwrap();
+        let before = result["nvml_before"]["used"].as_u64().unwrap();
+        let pairs = [
+            ("peak_mib", mib(peak(&csv) - before)),
+            ("weights_device", found.weights[0]),
+            ("weights_host", found.weights[1]),
+            ("kv_device", found.cache[0]),
+            ("kv_host", found.cache[1]),
+            ("state_device", found.state[0]),
+            ("state_host", found.state[1]),
+            ("compute_device", found.compute[0]),
+            ("compute_host", found.compute[1]),
+            ("output_host", found.output),
+            ("operators", mib(found.nodes << 20)),
+        ];
+        for (field, recorded) in pairs {
+            let Some(number) = run.number(field) else { continue };
+            assert!((number - recorded).abs() < 0.006, "{} {field}: {number}, {recorded} recorded", run.name);
+        }
+        assert_eq!(result["timings"].is_object(), run.served(), "{}", run.name);
+        compared += 1;
+    }
+    assert_eq!(compared, 12);
 }
