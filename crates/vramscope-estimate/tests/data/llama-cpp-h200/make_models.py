@@ -203,14 +203,16 @@ def oss(name, hidden, layers, heads, kv, head, wide, words, experts, used):
     return g
 
 
-def hybrid(name, hidden, layers, every, heads, kv, wide, words, state, ranks):
-    """Granite 4 hybrid: mamba 2 layers and a few of attention."""
+def hybrid(name, hidden, layers, every, heads, kv, wide, words, state, ranks, experts=0, used=0, shared=0):
+    """Granite 4 hybrid: mamba 2 layers and a few of attention; with experts and one that all tokens go through."""
     g, mix, inner = Writer('granitehybrid', name), Mix('Q4_K_M', layers), 2 * hidden
     attends = [i % every == every // 2 for i in range(layers)]
     common(g, hidden, layers, heads, [kv if a else 0 for a in attends], 0, wide, words, 131072)
     g.own(rope__dimension_count=hidden // heads, rope__scaling__finetuned=False, ssm__conv_kernel=4, ssm__inner_size=inner,
           ssm__state_size=state, ssm__time_step_rank=ranks, ssm__group_count=1, logit_scale=8.0, residual_scale=0.22,
           embedding_scale=12.0, attention__scale=0.015625)
+    if experts:
+        g.own(expert_count=experts, expert_used_count=used, expert_shared_feed_forward_length=shared)
     g.tensor('token_embd.weight', mix.of('output'), hidden, words)
     g.tensor('output_norm.weight', 'F32', hidden)
     for i in range(layers):
@@ -229,25 +231,39 @@ def hybrid(name, hidden, layers, every, heads, kv, wide, words, state, ranks):
             g.tensor(b + 'ssm_norm.weight', 'F32', inner, 1)
             g.tensor(b + 'ssm_out.weight', 'Q4_K', inner, hidden)
         g.tensor(b + 'ffn_norm.weight', 'F32', hidden)
-        dense(g, b, mix, i, hidden, wide)
+        if not experts:
+            dense(g, b, mix, i, hidden, wide)
+            continue
+        g.tensor(b + 'ffn_gate_inp.weight', 'F32', hidden, experts)
+        for part, sides in (('gate', (hidden, wide)), ('up', (hidden, wide)), ('down', (wide, hidden))):
+            g.tensor(f'{b}ffn_{part}_exps.weight', 'Q4_K', *sides, experts)
+            both = (sides[0], shared) if part != 'down' else (shared, sides[1])
+            g.tensor(f'{b}ffn_{part}_shexp.weight', 'Q4_K', *both)
     return g
 
 
-def latent(name, hidden, layers, heads, wide, expert_wide, words, experts, used, shared, rank, rope, nope, value):
-    """DeepSeek V2 Lite: keys and values as one compressed vector, no compressed queries."""
+def latent(name, hidden, layers, heads, wide, expert_wide, words, experts, used, shared, rank, rope, nope, value, queries=0):
+    """DeepSeek V2: keys and values as one compressed vector, queries compressed as well but in its Lite."""
     g, mix = Writer('deepseek2', name), Mix('Q4_K_M', layers)
     common(g, hidden, layers, heads, 1, 0, wide, words, 163840)
     g.own(rope__dimension_count=rope, attention__key_length=rank + rope, attention__value_length=rank,
           attention__key_length_mla=nope + rope, attention__value_length_mla=value, attention__kv_lora_rank=rank,
           expert_count=experts, expert_used_count=used, expert_shared_count=shared, expert_feed_forward_length=expert_wide,
           expert_weights_scale=1.0, leading_dense_block_count=1)
+    if queries:
+        g.own(attention__q_lora_rank=queries)
     g.tensor('token_embd.weight', 'Q4_K', hidden, words)
     g.tensor('output_norm.weight', 'F32', hidden)
     g.tensor('output.weight', 'Q6_K', hidden, words)
     for i in range(layers):
         b = f'blk.{i}.'
         g.tensor(b + 'attn_norm.weight', 'F32', hidden)
-        g.tensor(b + 'attn_q.weight', 'Q4_K', hidden, heads * (nope + rope))
+        if queries:
+            g.tensor(b + 'attn_q_a.weight', 'Q4_K', hidden, queries)
+            g.tensor(b + 'attn_q_a_norm.weight', 'F32', queries)
+            g.tensor(b + 'attn_q_b.weight', 'Q4_K', queries, heads * (nope + rope))
+        else:
+            g.tensor(b + 'attn_q.weight', 'Q4_K', hidden, heads * (nope + rope))
         g.tensor(b + 'attn_kv_a_mqa.weight', 'Q4_K', hidden, rank + rope)
         g.tensor(b + 'attn_kv_a_norm.weight', 'F32', rank)
         g.tensor(b + 'attn_k_b.weight', 'Q8_0', nope, rank, heads)
@@ -276,6 +292,8 @@ MAKE = {
     'granite-h-3b-q4km': lambda n: hybrid(n, 2048, 40, 10, 32, 8, 8192, 100352, 128, 64),
     'deepseek2-8b-q4km': lambda n: latent(n, 2048, 27, 16, 10944, 1408, 102400, 32, 6, 2, 512, 64, 128, 128),
     'qwen3-06b-bf16': lambda n: usual('qwen3', n, 'BF16', 1024, 28, 16, 8, 128, 3072, 151936, 40960, True),
+    'granite-h-moe-q4k': lambda n: hybrid(n, 1536, 20, 10, 12, 4, 512, 100352, 128, 48, 64, 6, 1024),
+    'deepseek2-queries-q4k': lambda n: latent(n, 4096, 10, 32, 12288, 1536, 102400, 32, 6, 2, 512, 64, 128, 128, 1536),
     # The same graphs, small, for a try on a host.
     'tiny-qwen3': lambda n: usual('qwen3', n, 'Q4_K_M', 512, 4, 8, 2, 64, 1536, 4096, 40960, True),
     'tiny-llama': lambda n: usual('llama', n, 'Q8_0', 512, 4, 8, 2, 64, 1536, 4096, 131072, False),
@@ -284,6 +302,8 @@ MAKE = {
     'tiny-qwen3moe': lambda n: usual('qwen3moe', n, 'Q4_K_M', 512, 4, 8, 2, 64, 256, 4096, 40960, False, experts=16, used=4),
     'tiny-granite': lambda n: hybrid(n, 512, 6, 3, 8, 2, 1024, 4096, 64, 16),
     'tiny-deepseek2': lambda n: latent(n, 512, 27, 4, 1024, 256, 4096, 8, 2, 2, 256, 64, 64, 64),
+    'tiny-granite-moe': lambda n: hybrid(n, 512, 6, 3, 8, 2, 256, 4096, 64, 16, 16, 4, 512),
+    'tiny-deepseek2-queries': lambda n: latent(n, 512, 4, 4, 1024, 256, 4096, 8, 2, 2, 256, 64, 64, 64, 256),
     'tiny-bf16': lambda n: usual('qwen3', n, 'BF16', 512, 4, 8, 2, 64, 1536, 4096, 40960, True),
 }
 
