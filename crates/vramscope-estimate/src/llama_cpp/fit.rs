@@ -58,7 +58,10 @@ pub fn llama_cpp_fitted(
         return Ok(asked);
     };
     // The server measures what is free when the driver's context is there, and leaves the target of that.
-    let room = available.saturating_sub(at_start(setting.backend)).saturating_sub(args.fit_target);
+    // A trial takes nothing of the device but for recurrent states, which are there while it looks.
+    let states = asked.part("recurrent_state").map_or(0, |part| part.device.value);
+    let taken = at_start(setting.backend).saturating_add(states);
+    let room = available.saturating_sub(taken).saturating_sub(args.fit_target);
     let search = Search { model, setting, room };
     if asked.own_on_device() <= room {
         return Ok(asked);

@@ -92,6 +92,10 @@ impl Builder<'_> {
         if self.family.scaled_embeddings || self.shape.scales.embeddings {
             current = self.graph.each(current);
         }
+        // Granite's factor is a part of the input, which is computed before anything else.
+        if self.shape.scales.embeddings {
+            self.graph.expand(current);
+        }
         self.positions = self.graph.input(Kind::I32, [self.tokens, 1, 1, 1]);
         self.full = self.inputs(self.context.cells);
         if self.shape.window > 0 {

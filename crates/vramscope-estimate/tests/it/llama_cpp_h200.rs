@@ -185,10 +185,12 @@ fn what_is_printed_and_counted_on_an_h200_is_computed() {
         assert_eq!(run.number("context"), Some(mib((budget.context_of_slot) << 20)), "{}", run.name);
         let measured = run.number("peak_mib").unwrap();
         let off = mib(total.value) / measured - 1.0;
-        assert!(off.abs() <= 0.02, "{}: {measured} measured, {:.2} computed", run.name, mib(total.value));
+        // What plain scores take grows with what the cache holds, which nobody says beforehand: half is counted.
+        let most = if run.words().windows(2).any(|words| words == ["-fa", "off"]) { 0.04 } else { 0.02 };
+        assert!(off.abs() <= most, "{}: {measured} measured, {:.2} computed", run.name, mib(total.value));
         assert!((mib(total.low)..=mib(total.high)).contains(&measured), "{}: {measured}, {total:?}", run.name);
     }
-    assert!(served >= 36, "{served}");
+    assert!(served >= 70, "{served}");
 }
 
 #[test]
