@@ -14,7 +14,7 @@ export function unfold() {
   document.querySelectorAll("details").forEach((one) => (one.open = true));
 }
 
-/** What does not fit: the page into the window, a text into its box, a text into its picture, two texts beside each other. */
+/** What does not fit: the page into the window, a picture into its place, a text into its box, a text into its picture, two texts beside each other. */
 export function misfits() {
   const wrong = [];
   const say = (words) => wrong.length < 8 && wrong.push(words);
@@ -35,9 +35,12 @@ export function misfits() {
     const y = hides(style.overflowY) && one.scrollHeight > one.clientHeight + 1;
     if ((x || y) && one.clientWidth > 1) say(`text is cut off: <${one.localName}> ${named(one)}`);
   }
+  if (document.querySelector(".scroll caption")) say("a caption scrolls away with its table");
   for (const svg of document.querySelectorAll("svg[viewBox]")) {
     if (!svg.checkVisibility()) continue;
     const frame = svg.getBoundingClientRect();
+    const place = svg.closest(".scroll");
+    if (place && frame.width > place.clientWidth + 1) say("a picture is wider than its place: it is moved to be seen");
     const texts = [...svg.querySelectorAll("text")].filter((text) => text.textContent.trim() !== "");
     const boxes = texts.map((text) => ({ text, box: text.getBoundingClientRect() }));
     const scale = frame.width / svg.viewBox.baseVal.width;
@@ -193,16 +196,23 @@ export function noteFirstPicture() {
   requestAnimationFrame(look);
 }
 
-/** What the first chart over time shows: its span as the strip below it has it, its cursors, what it reads out. */
+/** What the first chart over time shows: its span as the strip below it has it, its cursors, what it reads out; and those
+ * of the others, which are on one clock with it. */
 export function inview() {
-  const figure = document.querySelector("figure.time");
+  const figures = [...document.querySelectorAll("figure.time")];
+  const figure = figures[0];
   const brush = figure?.querySelector(".brush");
   if (!brush) return undefined;
   const { left, width } = brush.getBoundingClientRect();
+  const others = figures.slice(1).map((one) => ({
+    width: one.querySelector(".brush").getBoundingClientRect().width,
+    cursor: one.querySelector(".rows .u-cursor-x").getBoundingClientRect().left,
+  }));
   const cursors = [...figure.querySelectorAll(".rows .u-cursor-x")].filter((one) => !one.closest(".over"));
   return {
     left,
     width,
+    others,
     cursors: cursors.map((one) => one.getBoundingClientRect().left),
     said: figure.querySelector(".said")?.textContent ?? "",
   };

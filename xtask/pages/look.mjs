@@ -14,8 +14,10 @@ import { settled, wrongTimes } from "./time.mjs";
 
 const WIDTHS = [390, 800, 1600];
 const HEIGHT = 1000;
-/** A screenshot ends here: what is below is as long as the document. */
+/** A longer page is taken in pieces of this height: no viewer shows more of it at once. */
 const TALLEST = 8000;
+/** What is below this is not taken: it is as long as the document. */
+const LONGEST = 40_000;
 /** A bound that only what hangs exceeds: how fast a page is, is printed. */
 const PATIENCE_MS = 30_000;
 /** How long the first picture may take on a busy machine of two cores. */
@@ -34,9 +36,13 @@ export async function look(browser, page, options) {
     if (page.time) await ready(tab, wrong, told);
     await content(tab, page, documents, wrong);
     const shot = async (theme, width) => {
-      const path = `${options.folder}/${page.name}-${theme}-${width}.png`;
-      const height = await tab.evaluate(() => document.documentElement.scrollHeight);
-      await tab.screenshot({ path, fullPage: true, clip: { x: 0, y: 0, width, height: Math.min(height, TALLEST) } });
+      const whole = await tab.evaluate(() => document.documentElement.scrollHeight);
+      const name = `${page.name}-${theme}-${width}`;
+      for (const { y, height, end } of pieces(whole)) {
+        const path = `${options.folder}/${name}${end}.png`;
+        await tab.screenshot({ path, fullPage: true, clip: { x: 0, y, width, height } });
+      }
+      if (whole > LONGEST) told.push(`${name}: the last ${whole - LONGEST} of ${whole} px are in no screenshot`);
     };
     const ends = WIDTHS.at(-1);
     if (options.folder) await shot("light", ends);
@@ -73,6 +79,16 @@ export async function look(browser, page, options) {
   }
   // The same at each width is one thing to mend.
   return { wrong: [...new Set(wrong)], told };
+}
+
+/** Where each screenshot of a page of this height begins, how high it is, and how its name ends: nothing, `-2`, `-3`. */
+export function pieces(whole) {
+  const bottom = Math.min(whole, LONGEST);
+  const count = Math.max(Math.ceil(bottom / TALLEST), 1);
+  return Array.from({ length: count }, (_, place) => {
+    const y = place * TALLEST;
+    return { y, height: Math.min(bottom - y, TALLEST), end: place === 0 ? "" : `-${place + 1}` };
+  });
 }
 
 /** Opens a page, and hears of all that it says and asks for from then on. */

@@ -5,14 +5,14 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { agrees } from "./figures.mjs";
-import { each, look } from "./look.mjs";
+import { each, look, pieces } from "./look.mjs";
 
 const DOCUMENT = { memory: { peak_bytes: 16106127360 }, load_s: 12.5, "a/b~c": [{ wait_ms: 3 }] };
 
 const STYLE = `:root{--page:#fff;--ink:#111;--bar:#2563b8}:root[data-theme=dark]{--page:#111;--ink:#eee;--bar:#1d4f94}
 @media (prefers-color-scheme:dark){:root:not([data-theme=light]){--page:#111;--ink:#eee;--bar:#1d4f94}}
 @media print{:root,:root[data-theme=dark],:root:not([data-theme=light]){--page:#fff;--ink:#111;--bar:#2563b8}}
-body{background:var(--page);color:var(--ink);font:1rem sans-serif}svg{min-width:450px;width:100%;max-width:600px;font:12px sans-serif}
+body{background:var(--page);color:var(--ink);font:1rem sans-serif}figure{margin:0}svg{min-width:300px;width:100%;max-width:600px;font:14px sans-serif}
 text{fill:var(--ink)}.bar{fill:var(--bar)}.on{fill:#fff}.scroll{overflow-x:auto}`;
 
 const SCRIPT = `const root = document.documentElement, button = document.getElementById("theme");
@@ -118,6 +118,8 @@ const BROKEN = [
 
 /** The same of charts over time. */
 const BROKEN_CHARTS = [
+  ["a picture that is moved to be seen", style("min-width:300px", "min-width:450px"), "a picture is wider than its place"],
+  ["a caption that scrolls away", body("<table>", '<table class="scroll">'), "a caption scrolls away with its table"],
   ["a chart without a script", html({ body: BODY.replace("</main>", "<figure class='time'><svg width='50' height='50'></svg></figure></main>") }), "no chart over time"],
   ["a cursor that says nothing", chart('textContent = "at " + x', 'textContent = "Nothing yet."'), "pointing at a chart reads nothing out"],
   ["cursors apart", chart("for (const one of overs)", "for (const one of overs.slice(1))"), "cursors of their own"],
@@ -137,6 +139,7 @@ const BROKEN_CHARTS = [
 /** Texts with the number behind them, and whether they agree. */
 const SHOWN = [
   ["15.00 GiB", 16106127360, "/peak_bytes", true],
+  ["15.00\u00a0GiB", 16106127360, "/peak_bytes", true],
   ["15.01 GiB", 16106127360, "/peak_bytes", false],
   ["-1.50 MiB", -1572864, "/residual_bytes", true],
   ["1.5 MiB", -1572864, "/residual_bytes", false],
@@ -153,12 +156,26 @@ const SHOWN = [
   ["–", 3, "/x", false],
 ];
 
+/** Heights of pages, with those of the pieces in which they are taken. */
+const PIECES = [
+  [300, [300]],
+  [8000, [8000]],
+  [8001, [8000, 1]],
+  [90_000, [8000, 8000, 8000, 8000, 8000]],
+];
+
 export async function selfTest(browser, work) {
   const folder = join(work.folder, "self-test");
   mkdirSync(folder, { recursive: true });
   const wrong = [];
   for (const [text, value, pointer, right] of SHOWN) {
     if (agrees(text, value, pointer) !== right) wrong.push(`"${text}" for ${value} at ${pointer} is ${right ? "right" : "wrong"}`);
+  }
+  for (const [whole, due] of PIECES) {
+    const found = pieces(whole);
+    const follow = found.every(({ y }, place) => y === found.slice(0, place).reduce((sum, { height }) => sum + height, 0));
+    const heights = found.map(({ height }) => height);
+    if (!follow || String(heights) !== String(due)) wrong.push(`a page of ${whole} px is taken in pieces of ${heights}`);
   }
   const document = join(folder, "document.json");
   writeFileSync(document, JSON.stringify(DOCUMENT));

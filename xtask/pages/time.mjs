@@ -47,6 +47,8 @@ export async function wrongTimes(tab, page, wrong, told) {
   if (pointed.said === whole.said) wrong.push("pointing at a chart reads nothing out");
   const apart = pointed.cursors.filter((place) => Math.abs(place - pointed.cursors[0]) > 1);
   if (apart.length > 0) wrong.push("the charts have cursors of their own");
+  const elsewhere = pointed.others.filter((other) => Math.abs(other.cursor - pointed.cursors[0]) > 1);
+  if (elsewhere.length > 0) wrong.push("charts on one clock have cursors of their own");
 
   await stage.focus();
   await tab.keyboard.press("ArrowRight");
@@ -55,6 +57,8 @@ export async function wrongTimes(tab, page, wrong, told) {
   if ((await view()).said === pointed.said) wrong.push("an arrow key does not move the cursor");
   const near = await changed(() => tab.keyboard.press("+"), "the key +");
   if (near.width >= whole.width) wrong.push("the key + does not zoom in");
+  if (near.others.some((other) => Math.abs(other.width - near.width) > 1)) wrong.push("charts on one clock show other spans");
+  if (near.others.length > 0) told.push(`${near.others.length + 1} charts on one clock move together`);
   await changed(() => tab.keyboard.press("PageDown"), "the key Page Down");
   await all(() => tab.keyboard.press("Home"), "the key Home");
 

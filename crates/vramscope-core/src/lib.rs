@@ -22,6 +22,7 @@ mod bytes;
 mod device;
 mod draft;
 mod engine_kind;
+mod engine_line;
 mod facts;
 mod foreign;
 mod mixer;
@@ -44,6 +45,7 @@ pub use bytes::{ByteDelta, ByteUnit, Bytes};
 pub use device::{Device, DeviceIndex, Partition, Vendor};
 pub use draft::DraftModel;
 pub use engine_kind::EngineKind;
+pub use engine_line::EngineLine;
 pub use facts::{
     Activity, Buffer, BufferKind, Consequence, EngineFacts, Event, Fact, FactValue, Failure, FailureKind, Generation,
     LogTime, MaxConcurrency, Milestone, NamedFact, Origin, Parallel, RankFailure, Replica, Scope,
@@ -59,7 +61,7 @@ pub use redact::{REDACTED, is_secret_name, redact, redact_args, secrets_in, show
 pub use stats::{Spread, Stats, Summary, quantile_sorted, upper_median};
 pub use stored::{Matrix, Stored, StoredAs};
 pub use timeline::{Gap, GapCause, TickTotal, Timeline, TimelineError};
-pub use words::{Flag, Grammar, Part};
+pub use words::{Flag, Grammar, Part, shell_quoted};
 pub use workload::{LatencyResult, Workload};
 
 /// The example of the README, which is a test.

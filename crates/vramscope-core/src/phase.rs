@@ -81,6 +81,23 @@ pub struct PhaseMark {
     pub at: Duration,
 }
 
+impl PhaseMark {
+    /// The phases that marks begin, each with its window: until the next mark, and the last one until `end`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use vramscope_core::{Phase, PhaseMark};
+    /// let at = Duration::from_secs;
+    /// let marks = [PhaseMark { phase: Phase::Load, at: at(2) }, PhaseMark { phase: Phase::Ready, at: at(5) }];
+    /// let windows: Vec<_> = PhaseMark::windows(&marks, at(9)).collect();
+    /// assert_eq!((windows[0].1.end, windows[1].1.start, windows[1].1.end), (at(5), at(5), at(9)));
+    /// ```
+    pub fn windows(marks: &[Self], end: Duration) -> impl Iterator<Item = (Phase, Window)> {
+        let ends = marks.iter().skip(1).map(|mark| mark.at).chain([end]);
+        marks.iter().zip(ends).map(|(mark, end)| (mark.phase, Window { start: mark.at, end }))
+    }
+}
+
 /// A span of time since the timeline's anchor: `start` is inside, `end` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {

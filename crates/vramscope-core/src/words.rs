@@ -9,6 +9,8 @@ pub struct Grammar {
     pub switches: &'static [&'static str],
     /// A short name whose value may follow without a space, and the option that it sets then (`-O3`).
     pub glued: &'static [(&'static str, &'static str)],
+    /// Options that take all the words behind them that are no options, by their whole name. Any other takes one.
+    pub several: &'static [&'static str],
 }
 
 /// An option with what was given for it.
@@ -21,7 +23,7 @@ pub struct Flag<'w> {
     pub field: Option<&'w str>,
     /// The value; `None` for a switch, and where it is absent.
     pub value: Option<&'w str>,
-    /// Further words behind the value: an option may take several.
+    /// Further words behind the value, of an option that takes several.
     pub more: Vec<&'w str>,
     /// Which word of the command line it is.
     pub place: usize,
@@ -62,7 +64,9 @@ impl Grammar {
             if !inline && !self.is_switch(&flag.name) {
                 let mut behind = std::iter::from_fn(|| words.next_if(|(_, word)| !is_flag(word)).map(|(_, word)| word));
                 flag.value = behind.next();
-                flag.more = behind.collect();
+                if self.several.contains(&flag.name.as_str()) {
+                    flag.more = behind.collect();
+                }
             }
             parts.push(Part::Flag(flag));
         }
@@ -113,6 +117,22 @@ impl Grammar {
     }
 }
 
+/// A word as a shell of Unix takes it.
+///
+/// ```
+/// use vramscope_core::shell_quoted;
+/// assert_eq!(shell_quoted("--max-model-len=4096"), "--max-model-len=4096");
+/// assert_eq!(shell_quoted(r#"{"a": "it's"}"#), r#"'{"a": "it'\''s"}'"#);
+/// ```
+pub fn shell_quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// The name and the value of one word.
 fn split(word: &str) -> (&str, Option<&str>) {
     word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)))
@@ -132,6 +152,7 @@ mod tests {
         short: &[("tp", "tensor-parallel-size"), ("cc", "compilation-config")],
         switches: &["enforce-eager", "prefix-caching"],
         glued: &[("O", "optimization-level")],
+        several: &["api-key"],
     };
 
     fn read(line: &str) -> Vec<String> {
@@ -173,7 +194,12 @@ mod tests {
             read("--enforce-eager m --no-prefix-caching n"),
             ["enforce-eager=\"-\"[]@0", "m", "no-prefix-caching=\"-\"[]@2", "n"]
         );
-        assert_eq!(read("--api-key a b --seed -1 - -- --x"), ["api-key=\"a\"[\"b\"]@0", "seed=\"-1\"[\"-\"]@3", "--x"]);
+        assert_eq!(read("--api-key a b --seed -1 - -- --x"), ["api-key=\"a\"[\"b\"]@0", "seed=\"-1\"[]@3", "-", "--x"]);
+        assert_eq!(
+            read("serve --seed 8 m"),
+            ["serve", "seed=\"8\"[]@1", "m"],
+            "a word behind a value is no second one"
+        );
     }
 
     proptest! {

@@ -8,6 +8,7 @@ mod level;
 mod load;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod quantiles;
 mod requests;
 mod serve;
 
@@ -25,6 +26,7 @@ pub(crate) use load::points;
 pub use load::{LoadDocument, SearchDocument, WorkloadDocument};
 #[cfg(feature = "parquet")]
 pub use parquet::RequestsParquet;
+pub use quantiles::QuantileDocument;
 
 /// The JSON Schema of [`LoadDocument`].
 #[cfg(feature = "json-schema")]

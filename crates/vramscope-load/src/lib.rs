@@ -71,7 +71,7 @@ pub use metrics::{EngineMetrics, EngineReadings};
 pub use mix::{Mix, ModelShare};
 pub use plan::{DataPrompts, LoadPlan, Prompts, Until, WordTokens};
 pub use prompt::PromptForm;
-pub use report::{Anchor, LATE, Latency, LoadReport, Summary};
+pub use report::{Anchor, LATE, Latency, LoadReport, QUANTILES, Summary};
 pub use request::{Asked, Counted, Origin, RequestRecord, Tokens};
 pub use run::{LoadEvent, run, run_until};
 pub use search::{Held, Point, Search, held, knee, saturation};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use vramscope_core::Stats;
+use vramscope_core::{Stats, quantile_sorted};
 
 use crate::error::FailureKind;
 use crate::health::ClientHealth;
@@ -111,6 +111,12 @@ pub struct Summary {
 /// A request that is sent later than this after it was due and allowed is late.
 pub const LATE: Duration = Duration::from_millis(5);
 
+/// The quantiles that are kept of times, from the smallest to the largest: enough to draw how they are spread.
+pub const QUANTILES: [f64; 24] = [
+    0.0, 0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95,
+    0.99, 0.999, 1.0,
+];
+
 /// Statistics of times, in milliseconds. Quantiles are of type 7, as NumPy's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -129,6 +135,8 @@ pub struct Latency {
     pub p99_ms: f64,
     /// The largest.
     pub max_ms: f64,
+    /// The quantiles of [`QUANTILES`].
+    pub quantiles_ms: [f64; QUANTILES.len()],
 }
 
 impl Latency {
@@ -148,6 +156,8 @@ impl Latency {
             p95_ms: ms(stats.p95),
             p99_ms: ms(stats.p99),
             max_ms: ms(stats.max.as_f64()),
+            // `Stats` has left them in order.
+            quantiles_ms: QUANTILES.map(|quantile| ms(quantile_sorted(&ns, quantile))),
         })
     }
 }

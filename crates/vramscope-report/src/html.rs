@@ -28,6 +28,18 @@ const LONGEST_TEXT: usize = 2000;
 /// Longer texts of a cell are sentences.
 const SENTENCE: usize = 40;
 
+/// Texts of a cell that stay on one line.
+const BRIEF: usize = 20;
+
+/// A longer word of a cell is broken where its column ends: a column as wide as it would push out all others.
+const LONGEST_WORD: usize = 24;
+
+/// What may follow a number: both stay on one line.
+const UNITS: [&str; 20] = [
+    "GiB", "MiB", "KiB", "B", "GB", "GB/s", "MB", "ms", "s", "µs", "ns", "min", "h", "%", "W", "J", "°C", "MHz", "×",
+    "TFLOPS",
+];
+
 /// Text as it may stand between tags and in attributes: without what steers a viewer, shortened, escaped.
 pub(crate) fn escaped(text: &str) -> String {
     let shown = without_controls(text);
@@ -49,6 +61,29 @@ pub(crate) fn escaped(text: &str) -> String {
     out
 }
 
+/// Text between tags: a number and its unit stay on one line, and so does an option of a command with its dashes.
+fn inline(text: &str) -> String {
+    /// Longer ones may be broken.
+    const LONGEST_OPTION: usize = 40;
+    let text = escaped(text);
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut ends_with_digit = false;
+    for (place, word) in text.split(' ').enumerate() {
+        let bare = word.trim_start_matches(['(', '`']);
+        let is_unit = || UNITS.contains(&word.trim_end_matches([',', '.', ';', ':', ')']));
+        if place > 0 {
+            out.push(if ends_with_digit && is_unit() { '\u{a0}' } else { ' ' });
+        }
+        if bare.starts_with("--") && (4..=LONGEST_OPTION).contains(&bare.len()) {
+            let _ = write!(out, "<span class=\"whole\">{word}</span>");
+        } else {
+            out.push_str(word);
+        }
+        ends_with_digit = word.ends_with(|last: char| last.is_ascii_digit());
+    }
+    out
+}
+
 pub(crate) fn write(page: &Page) -> String {
     let scripts = scripts(page);
     let mut out = String::from("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
@@ -65,7 +100,7 @@ pub(crate) fn write(page: &Page) -> String {
     let _ = writeln!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>");
     let _ = writeln!(out, "<link rel=\"icon\" href=\"data:,\">\n<style>{STYLE}</style>\n</head>\n<body>");
     let _ = writeln!(out, "<a class=\"skip\" href=\"#main\">To the content</a>\n<header>\n<h1>{title}</h1>");
-    let _ = writeln!(out, "<p class=\"about\">{}</p>", escaped(&page.about));
+    let _ = writeln!(out, "<p class=\"about\">{}</p>", inline(&page.about));
     out.push_str("<button type=\"button\" id=\"theme\" hidden>Dark</button>\n</header>\n");
     contents(&mut out, &page.sections);
     out.push_str("<main id=\"main\" tabindex=\"-1\">\n");
@@ -117,14 +152,14 @@ fn contents(out: &mut String, sections: &[Section]) {
     }
     out.push_str("<nav aria-label=\"On this page\"><ul>\n");
     for (place, section) in sections.iter().enumerate() {
-        let _ = writeln!(out, "<li><a href=\"#s{place}\">{}</a></li>", escaped(&section.title));
+        let _ = writeln!(out, "<li><a href=\"#s{place}\">{}</a></li>", inline(&section.title));
     }
     out.push_str("</ul></nav>\n");
 }
 
 fn section(out: &mut String, place: usize, section: &Section, ids: &mut Ids) {
     let _ = writeln!(out, "<section id=\"s{place}\" aria-labelledby=\"s{place}h\">");
-    let _ = writeln!(out, "<h2 id=\"s{place}h\">{}</h2>", escaped(&section.title));
+    let _ = writeln!(out, "<h2 id=\"s{place}h\">{}</h2>", inline(&section.title));
     section.blocks.iter().for_each(|one| block(out, one, ids));
     out.push_str("</section>\n");
 }
@@ -132,7 +167,7 @@ fn section(out: &mut String, place: usize, section: &Section, ids: &mut Ids) {
 fn block(out: &mut String, block: &Block, ids: &mut Ids) {
     match block {
         Block::Text(text) => {
-            let _ = writeln!(out, "<p>{}</p>", escaped(text));
+            let _ = writeln!(out, "<p>{}</p>", inline(text));
         }
         Block::Sentence(cells) => sentence(out, cells),
         Block::Headline(figures) => headline(out, figures),
@@ -141,7 +176,7 @@ fn block(out: &mut String, block: &Block, ids: &mut Ids) {
         Block::Picture(one) => picture(out, one, ids),
         Block::Time(one) => time(out, one, ids),
         Block::Folded { title, blocks } => {
-            let _ = writeln!(out, "<details>\n<summary>{}</summary>", escaped(title));
+            let _ = writeln!(out, "<details>\n<summary>{}</summary>", inline(title));
             blocks.iter().for_each(|one| self::block(out, one, ids));
             out.push_str("</details>\n");
         }
@@ -155,9 +190,9 @@ fn sentence(out: &mut String, cells: &[Cell]) {
     out.push_str("<p>");
     for cell in cells {
         match (&cell.source, cell.tone) {
-            (None, Tone::Plain) => out.push_str(&escaped(&cell.text)),
+            (None, Tone::Plain) => out.push_str(&inline(&cell.text)),
             _ => {
-                let _ = write!(out, "<b{}>{}</b>", attributes(cell, false), escaped(&cell.text));
+                let _ = write!(out, "<b{}>{}</b>", attributes(cell, Column::None), inline(&cell.text));
             }
         }
     }
@@ -170,9 +205,9 @@ fn headline(out: &mut String, figures: &[(String, Cell)]) {
         let _ = writeln!(
             out,
             "<div><dt>{}</dt><dd{}>{}</dd></div>",
-            escaped(name),
-            attributes(figure, false),
-            escaped(&figure.text)
+            inline(name),
+            attributes(figure, Column::None),
+            inline(&figure.text)
         );
     }
     out.push_str("</dl>\n");
@@ -180,22 +215,25 @@ fn headline(out: &mut String, figures: &[(String, Cell)]) {
 
 pub(crate) fn table(out: &mut String, table: &Table, ids: &mut Ids) {
     let id = ids.next();
-    let _ = writeln!(out, "<div class=\"scroll\" role=\"region\" aria-labelledby=\"{id}\" tabindex=\"0\">\n<table>");
-    let _ = writeln!(out, "<caption id=\"{id}\">{}</caption>\n<thead><tr>", escaped(&table.caption));
+    // The caption is no part of what scrolls sideways.
+    let _ = writeln!(out, "<p class=\"caption\" id=\"{id}\">{}</p>", inline(&table.caption));
+    let _ = writeln!(out, "<div class=\"scroll\" role=\"region\" aria-labelledby=\"{id}\" tabindex=\"0\">");
+    let _ = writeln!(out, "<table aria-labelledby=\"{id}\">\n<thead><tr>");
     for (head, number) in &table.heads {
         let class = if *number { " class=\"n\"" } else { "" };
-        let _ = write!(out, "<th scope=\"col\"{class}>{}</th>", escaped(head));
+        let _ = write!(out, "<th scope=\"col\"{class}>{}</th>", inline(head));
     }
     out.push_str("</tr></thead>\n<tbody>\n");
     for row in &table.rows {
         out.push_str("<tr>");
         for (place, cell) in row.iter().enumerate() {
             let number = table.heads.get(place).is_some_and(|(_, number)| *number);
-            let text = escaped(&cell.text);
-            if place == 0 && !number {
-                let _ = write!(out, "<th scope=\"row\"{}>{text}</th>", attributes(cell, false));
+            let (text, column) = (inline(&cell.text), if number { Column::Numbers } else { Column::Words });
+            // A row may go on below that which names it.
+            if place == 0 && !number && !text.is_empty() {
+                let _ = write!(out, "<th scope=\"row\"{}>{text}</th>", attributes(cell, column));
             } else {
-                let _ = write!(out, "<td{}>{text}</td>", attributes(cell, number));
+                let _ = write!(out, "<td{}>{text}</td>", attributes(cell, column));
             }
         }
         out.push_str("</tr>\n");
@@ -203,15 +241,31 @@ pub(crate) fn table(out: &mut String, table: &Table, ids: &mut Ids) {
     out.push_str("</tbody>\n</table>\n</div>\n");
 }
 
+/// In which column of a table a cell stands, if in any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    None,
+    Words,
+    Numbers,
+}
+
 /// A cell's classes, and where its figure is from.
-fn attributes(cell: &Cell, number: bool) -> String {
+fn attributes(cell: &Cell, column: Column) -> String {
     let mut classes = Vec::new();
-    if number {
+    if column == Column::Numbers {
         classes.push("n");
     }
-    // A sentence in a narrow column would be a tower of words.
-    if !number && cell.text.len() > SENTENCE {
-        classes.push("long");
+    if column == Column::Words {
+        // A sentence in a narrow column would be a tower of words.
+        if cell.text.len() > SENTENCE {
+            classes.push("long");
+        }
+        if cell.text.chars().count() <= BRIEF {
+            classes.push("brief");
+        }
+    }
+    if column != Column::None && cell.text.split([' ', '-', '/']).any(|word| word.len() > LONGEST_WORD) {
+        classes.push("broken");
     }
     match cell.tone {
         Tone::Plain => {}
@@ -239,13 +293,13 @@ fn findings(out: &mut String, findings: &[Finding]) {
             Weight::Note => ("note", "Note"),
             Weight::Good => ("good", "Good"),
         };
-        let _ = write!(out, "<li class=\"{class}\"><p><strong>{word}:</strong> {}", escaped(&finding.text));
+        let _ = write!(out, "<li class=\"{class}\"><p><strong>{word}:</strong> {}", inline(&finding.text));
         if let Some(code) = &finding.code {
-            let _ = write!(out, " <code>{}</code>", escaped(code));
+            let _ = write!(out, " <code>{}</code>", inline(code));
         }
         out.push_str("</p>");
         if let Some(advice) = &finding.advice {
-            let _ = write!(out, "<p class=\"advice\">{}</p>", escaped(advice));
+            let _ = write!(out, "<p class=\"advice\">{}</p>", inline(advice));
         }
         out.push_str("</li>\n");
     }
@@ -257,13 +311,13 @@ fn picture(out: &mut String, picture: &Picture, ids: &mut Ids) {
     let _ = writeln!(
         out,
         "<figure>\n<figcaption id=\"{id}\"><strong>{}.</strong> {}</figcaption>",
-        escaped(&picture.title),
-        escaped(&picture.words)
+        inline(&picture.title),
+        inline(&picture.words)
     );
     let _ = writeln!(
         out,
         "<div class=\"plot scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}\">{}</div>",
-        picture.svg.element(&id)
+        picture.svg.elements(&id)
     );
     if let Some(one) = &picture.table {
         out.push_str("<details class=\"figures\">\n<summary>Its figures</summary>\n");
@@ -279,20 +333,20 @@ fn time(out: &mut String, chart: &TimeChart, ids: &mut Ids) {
     let _ = writeln!(
         out,
         "<figure class=\"time\">\n<figcaption id=\"{id}\"><strong>{}.</strong> {}</figcaption>",
-        escaped(&chart.title),
-        escaped(&chart.words)
+        inline(&chart.title),
+        inline(&chart.words)
     );
     let _ = writeln!(
         out,
         "<div class=\"plot scroll still\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}\">{}</div>\n<div class=\"live\"></div>",
-        chart.svg.element(&id)
+        chart.svg.elements(&id)
     );
     let _ = writeln!(out, "<script type=\"application/json\">{}</script>", chart.data);
     if !chart.rule.is_empty() {
         let _ = writeln!(
             out,
             "<details>\n<summary>How parts are placed in time</summary>\n<p>{}</p>\n</details>",
-            escaped(&chart.rule)
+            inline(&chart.rule)
         );
     }
     if let Some(one) = &chart.table {
@@ -306,6 +360,25 @@ fn time(out: &mut String, chart: &TimeChart, ids: &mut Ids) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_stays_with_its_unit_and_an_option_with_its_dashes() {
+        assert_eq!(inline("5 % of 20.00 GiB, in 3 ms."), "5\u{a0}% of 20.00\u{a0}GiB, in 3\u{a0}ms.");
+        assert_eq!(inline("2 GPUs, GPU 1 s"), "2 GPUs, GPU 1\u{a0}s");
+        assert_eq!(
+            inline("lower --max-model-len (--a<b) -- x"),
+            "lower <span class=\"whole\">--max-model-len</span> <span class=\"whole\">(--a&lt;b)</span> -- x"
+        );
+        assert_eq!(inline(&format!("--{}", "x".repeat(50))), format!("--{}", "x".repeat(50)));
+    }
+
+    #[test]
+    fn a_caption_stands_still_where_its_table_scrolls() {
+        let mut out = String::new();
+        table(&mut out, &Table::new("what it is", &["a", "#b"]), &mut Ids::default());
+        let (caption, scroll) = (out.find("what it is").unwrap(), out.find("class=\"scroll\"").unwrap());
+        assert!(caption < scroll && out.contains("<table aria-labelledby=\"e1\">"), "{out}");
+    }
 
     #[test]
     fn nothing_foreign_becomes_markup_and_nothing_is_endless() {

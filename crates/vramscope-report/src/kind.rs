@@ -28,6 +28,8 @@ pub enum Kind {
     Explanation,
     /// A memory budget: `schemas/estimate.json`.
     Estimate,
+    /// What a model in one packed file takes: `schemas/estimate-llama-cpp.json`.
+    PackedEstimate,
     /// What fits: `schemas/fit.json`.
     Fit,
     /// A trace: `schemas/trace.json`.
@@ -58,6 +60,7 @@ const KINDS: &[(&str, Kind, &str)] = &[
     ("vramscope_calculator_check", Kind::Calculator, "a check of a calculator"),
     ("vramscope_explanation", Kind::Explanation, "an explanation"),
     ("vramscope_estimate", Kind::Estimate, "an estimate"),
+    (crate::pages::llama_cpp::KEY, Kind::PackedEstimate, "an estimate of a packed model"),
     ("vramscope_fit", Kind::Fit, "a fit"),
     ("vramscope_trace_diff", Kind::TraceDiff, "a comparison of traces"),
     ("vramscope_trace_ranks", Kind::TraceRanks, "the traces of several ranks"),

@@ -87,6 +87,15 @@ impl<'d> Node<'d> {
         }
     }
 
+    /// The figure here as a change, with its sign.
+    pub(crate) fn change(&self, unit: Unit) -> Cell {
+        let mut cell = self.figure(unit);
+        if let Some(value) = self.number() {
+            cell.text = unit.signed(value);
+        }
+        cell
+    }
+
     /// The words here as a cell.
     pub(crate) fn cell(&self) -> Cell {
         self.words().map_or_else(Cell::absent, Cell::text)

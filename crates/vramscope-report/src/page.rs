@@ -1,7 +1,8 @@
 //! A page as headings, sentences, tables and pictures, before it is written in any language.
 
 use crate::cell::Cell;
-use crate::svg::Svg;
+use crate::svg::Drawing;
+use crate::unit::with_thousands;
 
 /// A page: what documents say, ready to be written as HTML or Markdown.
 #[derive(Debug, Clone)]
@@ -70,6 +71,7 @@ impl Table {
             let all = self.rows.len();
             self.rows.truncate(rows);
             let space = if self.caption.is_empty() { "" } else { ". " };
+            let [rows, all] = [rows, all].map(|count| with_thousands(&count.to_string()));
             self.caption = format!("{}{space}The first {rows} of {all} rows; all are in the document", self.caption);
         }
         self
@@ -131,7 +133,7 @@ pub(crate) struct Picture {
     pub(crate) title: String,
     /// What is to be seen in it, in a sentence: all that who does not see it has.
     pub(crate) words: String,
-    pub(crate) svg: Svg,
+    pub(crate) svg: Drawing,
     /// Its figures; folded away below it.
     pub(crate) table: Option<Table>,
     /// What Markdown has in its place: a line of small bars for each name.
@@ -146,7 +148,7 @@ pub(crate) struct TimeChart {
     pub(crate) words: String,
     /// By which rule parts are drawn.
     pub(crate) rule: String,
-    pub(crate) svg: Svg,
+    pub(crate) svg: Drawing,
     pub(crate) table: Option<Table>,
     pub(crate) sparks: Vec<(String, Vec<f64>)>,
     /// JSON that may stand within a `script` element.

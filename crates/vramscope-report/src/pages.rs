@@ -12,6 +12,7 @@ mod findings;
 mod fit;
 mod gpus;
 mod levels;
+pub(crate) mod llama_cpp;
 mod load;
 mod log;
 pub(crate) mod named;
@@ -22,8 +23,6 @@ mod repeat;
 mod run;
 mod runs;
 mod side_by_side;
-#[cfg(test)]
-mod sound;
 mod timeline;
 mod trace;
 mod trace_diff;
@@ -59,6 +58,7 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::Fit => fit::page(first),
         Kind::Gpus => gpus::page(first),
         Kind::Log => log::page(first),
+        Kind::PackedEstimate => llama_cpp::page(first),
         Kind::Plan => plan::page(first),
         Kind::Profile if documents.len() > 1 => side_by_side::page(documents),
         Kind::Profile => profile::page(first),
@@ -72,6 +72,8 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::Repeat => repeat::page(first),
         Kind::Runs => runs::page(first),
     };
+    // A heading over nothing is not for anybody.
+    page.sections.retain(|section| !section.blocks.is_empty());
     if let Some(title) = title {
         page.title = title.to_owned();
     }

@@ -5,6 +5,8 @@ mod bars;
 mod flame;
 mod heat;
 mod lanes;
+mod legend;
+mod rows;
 mod shares;
 mod stacks;
 mod xy;
@@ -16,6 +18,8 @@ pub(crate) use bars::{Bar, bars};
 pub(crate) use flame::{Flame, FlameFrame};
 pub(crate) use heat::{Heat, HeatCell};
 pub(crate) use lanes::{Lane, LaneMark, Lanes};
+pub(crate) use legend::Legend;
+pub(crate) use rows::axis_words;
 pub(crate) use shares::{ShareRow, shares};
 pub(crate) use stacks::{Stack, stacks};
 pub(crate) use xy::{Mark, Plot, Series, Shape};
@@ -28,6 +32,47 @@ pub(crate) struct Svg {
     width: f64,
     height: f64,
     body: String,
+}
+
+/// How much room a picture has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// A window or a sheet of paper: names stand beside what they name.
+    Wide,
+    /// A telephone: names stand above what they name.
+    Narrow,
+}
+
+impl Room {
+    pub(crate) fn width(self) -> f64 {
+        match self {
+            Self::Wide => 800.0,
+            Self::Narrow => 360.0,
+        }
+    }
+
+    pub(crate) fn is_narrow(self) -> bool {
+        self == Self::Narrow
+    }
+}
+
+/// A picture as it is drawn where there is much room, and where there is little: the page's style shows one of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Drawing {
+    wide: Svg,
+    narrow: Svg,
+}
+
+impl Drawing {
+    /// What a function draws in as much room as it is told.
+    pub(crate) fn of(draw: impl Fn(Room) -> Svg) -> Self {
+        Self { wide: draw(Room::Wide), narrow: draw(Room::Narrow) }
+    }
+
+    /// Both elements, named by the text of this identity.
+    pub(crate) fn elements(&self, named_by: &str) -> String {
+        format!("{}{}", self.wide.element("wide", named_by), self.narrow.element("narrow", named_by))
+    }
 }
 
 /// Where a text stands from its point.
@@ -115,19 +160,34 @@ impl Svg {
             "<text x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\" class=\"{class}\">{}</text>",
             short(x),
             short(y),
-            escaped(text)
+            escaped(&without_towers(text))
         );
     }
 
     /// The element, named by the text of this identity.
-    pub(crate) fn element(&self, named_by: &str) -> String {
+    pub(crate) fn element(&self, class: &str, named_by: &str) -> String {
         format!(
-            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-labelledby=\"{named_by}\">{}</svg>",
+            "<svg class=\"{class}\" viewBox=\"0 0 {} {}\" role=\"img\" aria-labelledby=\"{named_by}\">{}</svg>",
             short(self.width),
             short(self.height),
             self.body
         )
     }
+}
+
+/// A text of which no letter carries more than a few marks: nothing would keep a tower of them within its line.
+fn without_towers(text: &str) -> String {
+    const MOST: usize = 3;
+    let is_mark = |c: char| {
+        matches!(c, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+            | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
+    };
+    let mut marks = 0;
+    let kept = |c: &char| {
+        marks = if is_mark(*c) { marks + 1 } else { 0 };
+        marks <= MOST
+    };
+    text.chars().filter(kept).collect()
 }
 
 /// About how wide a text of 12 pixels is: rather more than less, whatever letters it has.
@@ -170,6 +230,13 @@ pub(crate) fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_letter_carries_a_few_marks_and_no_tower() {
+        assert_eq!(without_towers("na\u{308}me"), "na\u{308}me");
+        let shown = without_towers(&format!("a{}b", "\u{301}".repeat(50)));
+        assert!(shown.starts_with('a') && shown.ends_with('b') && shown.chars().count() < 8, "{shown}");
+    }
 
     #[test]
     fn a_text_that_is_cut_has_no_more_width_than_there_is_room() {

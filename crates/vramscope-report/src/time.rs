@@ -18,7 +18,7 @@ use crate::cell::Cell;
 use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Section, Table, TimeChart};
-use crate::pages::named::MOST_ROWS;
+use crate::pages::named::{MOST_ROWS, identity};
 use crate::unit::{Unit, digits};
 pub(crate) use picture::exact;
 use picture::{lines, picture, seconds};
@@ -29,7 +29,7 @@ use source::Source;
 pub(crate) fn section(document: &Document, place: usize) -> Option<Section> {
     let mut source = Source::of(document, place)?;
     let mut blocks = vec![Block::Time(Box::new(chart(&mut source, &document.root(place), data::LARGEST)?))];
-    blocks.extend(marks(&source));
+    blocks.extend(marks(&source, &document.root(place)));
     Some(Section::new("Memory over time", blocks))
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn phases(root: &Node<'_>) -> Option<Table> {
 }
 
 /// Events and gaps as tables, for who does not point at them.
-fn marks(source: &Source) -> Vec<Block> {
+fn marks(source: &Source, root: &Node<'_>) -> Vec<Block> {
     let recording = &source.recording;
     let at = |at_ns: u64| Cell::text(format!("{} s", digits(seconds(at_ns))));
     let mut blocks = Vec::new();
@@ -114,22 +114,39 @@ fn marks(source: &Source) -> Vec<Block> {
         events.caption += &left_out(recording.events.len(), recording.events_dropped);
         blocks.push(Block::Table(events.without_empty_columns()));
     }
-    let mut gaps = Table::new("Spans without readings", &["cause", "#begins", "#lasts", "of"]);
-    for gap in recording.gaps.iter().take(MOST_ROWS) {
-        let of = gap.gpu.map_or_else(|| "all GPUs".to_owned(), |gpu| format!("GPU {gpu}"));
-        let lasts = seconds(gap.end_ns - gap.start_ns);
-        gaps.row([
-            Cell::text(gap.cause.replace('_', " ")),
-            at(gap.start_ns),
-            Cell::text(format!("{} s", digits(lasts))),
-            Cell::text(of),
+    blocks.extend(gaps(root).or_else(|| gaps_of(recording)).map(Block::Table));
+    if blocks.is_empty() { blocks } else { vec![Block::Folded { title: "Marks and gaps".to_owned(), blocks }] }
+}
+
+const GAPS: &str = "Spans without readings; they are never filled in";
+const HEADS_OF_GAPS: [&str; 5] = ["cause", "#GPU", "#begins", "#ends", "#missed"];
+
+/// The spans without readings that a document lists one by one.
+pub(crate) fn gaps(root: &Node<'_>) -> Option<Table> {
+    let mut table = Table::new(GAPS, &HEADS_OF_GAPS);
+    for gap in root.at("gaps").items().iter().filter(|gap| gap.at("start_ns").is_there()) {
+        let gpu = identity(&gap.at("gpu"));
+        table.row([
+            Cell::text(gap.at("cause").text().unwrap_or_default().replace('_', " ")),
+            if gpu.is_absent() { "all".into() } else { gpu },
+            gap.at("start_ns").figure(Unit::Nanoseconds),
+            gap.at("end_ns").figure(Unit::Nanoseconds),
+            gap.at("missed").figure(Unit::Count),
         ]);
     }
-    if !gaps.rows.is_empty() {
-        gaps.caption += &left_out(recording.gaps.len(), recording.gaps_dropped);
-        blocks.push(Block::Table(gaps));
+    (!table.rows.is_empty()).then(|| table.without_empty_columns().at_most(MOST_ROWS))
+}
+
+/// The same as a recording has them.
+fn gaps_of(recording: &Recording) -> Option<Table> {
+    let mut table = Table::new(GAPS, &HEADS_OF_GAPS);
+    for gap in recording.gaps.iter().take(MOST_ROWS) {
+        let ends = [gap.start_ns, gap.end_ns].map(|at_ns| Cell::text(Unit::Nanoseconds.show(exact(at_ns))));
+        let gpu = gap.gpu.map_or_else(|| "all".to_owned(), |gpu| gpu.to_string());
+        table.row([gap.cause.replace('_', " "), gpu].map(Cell::text).into_iter().chain(ends));
     }
-    if blocks.is_empty() { blocks } else { vec![Block::Folded { title: "Marks and gaps".to_owned(), blocks }] }
+    table.caption += &left_out(recording.gaps.len(), recording.gaps_dropped);
+    (!table.rows.is_empty()).then(|| table.without_empty_columns())
 }
 
 /// How many rows found no room: those that are kept, and those that were dropped.

@@ -5,18 +5,12 @@
 pub(crate) enum Unit {
     /// Bytes, shown as GiB.
     Memory,
-    /// Bytes with a sign, shown as GiB.
-    SignedMemory,
     Milliseconds,
     Seconds,
     /// Nanoseconds, shown as seconds.
     Nanoseconds,
     /// Nanoseconds, shown in the unit that suits their size; beside an axis in ms.
     Time,
-    /// The same with its sign.
-    SignedTime,
-    /// A change as a share, shown in percent with its sign.
-    SignedShare,
     Percent,
     /// A share from 0 to 1, shown in percent.
     Share,
@@ -37,16 +31,11 @@ impl Unit {
     pub(crate) fn show(self, value: f64) -> String {
         match self {
             Self::Memory => gib(value),
-            Self::SignedMemory if value > 0.0 => format!("+{}", gib(value)),
-            Self::SignedMemory => gib(value),
             Self::Milliseconds => format!("{} ms", digits(value)),
             Self::Seconds => format!("{} s", digits(value)),
             Self::Nanoseconds => format!("{} s", digits(value / 1e9)),
             Self::Time => time(value),
-            Self::SignedTime if value > 0.0 => format!("+{}", time(value)),
-            Self::SignedTime => time(value),
-            Self::SignedShare if value > 0.0 => format!("+{}", percent(value * 100.0)),
-            Self::SignedShare | Self::Share => percent(value * 100.0),
+            Self::Share => percent(value * 100.0),
             Self::Percent => percent(value),
             Self::PerSecond => format!("{}/s", digits(value)),
             Self::Watts => format!("{} W", digits(value)),
@@ -59,13 +48,18 @@ impl Unit {
         }
     }
 
+    /// A change with its unit and its sign: what grew has a plus.
+    pub(crate) fn signed(self, value: f64) -> String {
+        format!("{}{}", if value > 0.0 { "+" } else { "" }, self.show(value))
+    }
+
     /// What stands beside an axis.
     pub(crate) fn axis(self) -> &'static str {
         match self {
-            Self::Memory | Self::SignedMemory => "GiB",
-            Self::Milliseconds | Self::Time | Self::SignedTime => "ms",
+            Self::Memory => "GiB",
+            Self::Milliseconds | Self::Time => "ms",
             Self::Seconds | Self::Nanoseconds => "s",
-            Self::Percent | Self::Share | Self::SignedShare => "%",
+            Self::Percent | Self::Share => "%",
             Self::PerSecond => "per second",
             Self::Watts | Self::Milliwatts => "W",
             Self::Joules => "J",
@@ -78,11 +72,11 @@ impl Unit {
     /// The figure in the unit of the axis.
     pub(crate) fn scaled(self, value: f64) -> f64 {
         match self {
-            Self::Memory | Self::SignedMemory => value / GIB,
+            Self::Memory => value / GIB,
             Self::Nanoseconds => value / 1e9,
             Self::Milliwatts => value / 1000.0,
-            Self::Time | Self::SignedTime => value / 1e6,
-            Self::Share | Self::SignedShare => value * 100.0,
+            Self::Time => value / 1e6,
+            Self::Share => value * 100.0,
             _ => value,
         }
     }
@@ -197,12 +191,8 @@ mod tests {
             (Unit::Memory, 16_106_127_360.0, "15.00 GiB"),
             (Unit::Memory, 0.0, "0.00 GiB"),
             (Unit::Memory, 1_048_576.0, "1.00 MiB"),
-            (Unit::SignedMemory, 16_106_127_360.0, "+15.00 GiB"),
-            (Unit::SignedMemory, -16_106_127_360.0, "-15.00 GiB"),
             (Unit::Milliseconds, 12.3456, "12.35 ms"),
             (Unit::Time, 2_800.0, "2.8 µs"),
-            (Unit::SignedTime, 16_860_391.0, "+16.86 ms"),
-            (Unit::SignedShare, -0.0522, "-5.22 %"),
             (Unit::Share, 0.051, "5.1 %"),
             (Unit::Percent, 0.467_578_75, "0.47 %"),
             (Unit::Percent, 0.5, "0.5 %"),
@@ -217,6 +207,16 @@ mod tests {
             (Unit::Seconds, 12345.6, "12,346 s"),
         ] {
             assert_eq!(unit.show(value), text, "{unit:?}");
+        }
+        for (unit, value, text) in [
+            (Unit::Memory, 16_106_127_360.0, "+15.00 GiB"),
+            (Unit::Memory, -16_106_127_360.0, "-15.00 GiB"),
+            (Unit::Time, 16_860_391.0, "+16.86 ms"),
+            (Unit::Share, -0.0522, "-5.22 %"),
+            (Unit::Milliseconds, 12.3456, "+12.35 ms"),
+            (Unit::Count, 0.0, "0"),
+        ] {
+            assert_eq!(unit.signed(value), text, "{unit:?}");
         }
     }
 

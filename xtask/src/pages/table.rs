@@ -112,6 +112,14 @@ pub(super) fn cases() -> Vec<Case> {
             20,
             1,
         ),
+        Case::new(
+            "recordings-two",
+            vec![Printed("analyze examples/llama-3.1-8b"), Printed("analyze examples/noisy-neighbour")],
+            20,
+            3,
+        )
+        .of("examples/llama-3.1-8b examples/noisy-neighbour")
+        .over_time(),
         one("timeline-csv", Printed("timeline examples/llama-3.1-8b/gpu.csv"), 10, 1)
             .of("examples/llama-3.1-8b/gpu.csv")
             .over_time(),
@@ -157,6 +165,7 @@ pub(super) fn cases() -> Vec<Case> {
             0,
         ),
         one("estimate-groups", Printed("estimate --gpu h100 --model openai/gpt-oss-20b"), 10, 1),
+        one("estimate-llama-cpp", Stored("estimate-llama-cpp.json"), 10, 1),
         one("fit-one", Printed("fit --gpu l4 --request-tokens 8192 --model openai/gpt-oss-20b"), 3, 0),
         one("fit-all", Printed("fit --gpus all --request-tokens 8192 --model openai/gpt-oss-20b"), 20, 0),
         one("explanation", Printed("explain examples/llama-3.1-8b"), 5, 0),
@@ -203,6 +212,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("hostile-experiment", hostile(Stored("experiment.json")), 10, 0),
         Case::new("hostile-comparison", hostile(Printed("compare examples/llama-3.1-8b examples/noisy-neighbour")), 5, 0),
         Case::new("hostile-estimate", hostile(Printed("estimate --gpu h100 --model openai/gpt-oss-20b")), 5, 0),
+        Case::new("hostile-llama-cpp", hostile(Stored("estimate-llama-cpp.json")), 5, 0),
         Case::new("hostile-fit", hostile(Printed("fit --gpus all --request-tokens 8192 --model openai/gpt-oss-20b")), 5, 0),
         Case::new("hostile-explanation", hostile(Printed("explain examples/llama-3.1-8b examples/noisy-neighbour")), 5, 0),
         Case::new("hostile-log", hostile(Printed("log examples/llama-3.1-8b/vllm.log")), 3, 0),

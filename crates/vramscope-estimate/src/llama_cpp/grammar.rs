@@ -1,6 +1,6 @@
 //! The server's command line (`common/arg.cpp`, 2025-11 to 2026-11).
 
-use vramscope_core::{Flag, Grammar, Part};
+use vramscope_core::{EngineKind, EngineLine, Flag, Grammar, Part};
 
 use super::args::LlamaCppArgs;
 use super::error::LlamaCppError;
@@ -82,6 +82,7 @@ pub const LLAMA_CPP_LINE: Grammar = Grammar {
         "lora-init-without-apply",
     ],
     glued: &[],
+    several: &["control-vector-layer-range", "control-vector-scaled", "lora-scaled"],
 };
 
 /// Options that take memory which is not modelled.
@@ -117,12 +118,15 @@ pub struct LlamaCppLine {
     pub model: Option<String>,
 }
 
-/// Whether words begin with the server's name.
+/// The words behind the server's name, where words start llama.cpp.
+fn behind_program<S: AsRef<str>>(words: &[S]) -> Option<&[S]> {
+    let line = EngineLine::of(words).filter(|line| line.kind == EngineKind::LlamaCpp)?;
+    words.get(line.lead..)
+}
+
+/// Whether words start llama.cpp.
 pub fn is_llama_cpp_command<S: AsRef<str>>(words: &[S]) -> bool {
-    let Some(first) = words.first() else { return false };
-    let name = first.as_ref().rsplit(['/', '\\']).next().unwrap_or_default();
-    let name = name.strip_suffix(".exe").unwrap_or(name);
-    matches!(name, "llama-server" | "llama-cli" | "llama-bench") || (name == "llama" && words.len() > 1)
+    behind_program(words).is_some()
 }
 
 impl LlamaCppLine {
@@ -131,7 +135,7 @@ impl LlamaCppLine {
     /// # Errors
     /// [`LlamaCppError::BadArgument`]: a value that the server refuses.
     pub fn read<S: AsRef<str>>(words: &[S]) -> Result<Self, LlamaCppError> {
-        let words = if is_llama_cpp_command(words) { &words[1..] } else { words };
+        let words = behind_program(words).unwrap_or(words);
         let mut line = Self::default();
         for part in LLAMA_CPP_LINE.read(words) {
             match part {

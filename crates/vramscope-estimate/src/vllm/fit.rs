@@ -1,10 +1,11 @@
 //! The inverse questions: what has to change so that a model fits, and how far it goes.
 
-use vramscope_core::{Architecture, Quantization, WeightFormat, Workload};
+use vramscope_core::{Architecture, ElementType, Quantization, WeightFormat, Workload, redact_args, shell_quoted};
 
+use crate::vllm::activations::CHOOSES_RUNNER;
 use crate::vllm::budget::{Budget, Setting, budget_of_loaded};
 use crate::vllm::input::EngineArgs;
-use crate::vllm::lengths::model_lengths;
+use crate::vllm::lengths::{ALLOWS_LONG, model_lengths};
 use crate::{EstimateError, GpuModel, Weights, weights_on_device};
 
 /// Tensor-parallel sizes that are tried, the smallest first.
@@ -248,13 +249,43 @@ pub fn lowest_utilization(
     Ok(Some(low))
 }
 
-/// The `vllm serve` command line of a placement.
+/// Options that a placement's command line has by itself, and those that name what stands elsewhere in it.
+const SET: &[&str] = &[
+    "block-size",
+    "config",
+    "data-parallel-size",
+    "dtype",
+    "enable-expert-parallel",
+    "enforce-eager",
+    "gpu-memory-utilization",
+    "kv-cache-dtype",
+    "max-model-len",
+    "max-num-batched-tokens",
+    "max-num-seqs",
+    "model",
+    "no-enable-expert-parallel",
+    "no-enforce-eager",
+    "pipeline-parallel-size",
+    "quantization",
+    "tensor-parallel-size",
+];
+
+/// Whether a placement says it by itself.
+pub(crate) fn is_set(name: &str) -> bool {
+    SET.contains(&name)
+}
+
+/// The `vllm serve` command line of a placement, each word as a shell takes it. Options that were given and that no
+/// placement changes follow as they were; secrets among them are hidden.
 pub fn serve_command(model: &str, placement: &Placement) -> Vec<String> {
     let args = &placement.args;
     // Four bits need another checkpoint, whose name is not known here.
     let other = matches!(placement.change, Change::WeightsFourBits | Change::WeightsFourBitsCacheFp8);
-    let model = if other { format!("'an AWQ checkpoint of {model}'") } else { model.to_owned() };
-    let mut words: Vec<String> = vec!["vllm".to_owned(), "serve".to_owned(), model];
+    let model = if other { format!("an AWQ checkpoint of {model}") } else { model.to_owned() };
+    let longer = args.allow_long_max_model_len.then(|| format!("{ALLOWS_LONG}=1"));
+    let runner = args.second_runner.map(|second| format!("{CHOOSES_RUNNER}={}", u8::from(second)));
+    let mut words: Vec<String> = longer.into_iter().chain(runner).collect();
+    words.extend(["vllm".to_owned(), "serve".to_owned(), model]);
     let mut add = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             words.extend([name.to_owned(), value]);
@@ -265,6 +296,7 @@ pub fn serve_command(model: &str, placement: &Placement) -> Vec<String> {
     add("--pipeline-parallel-size", above_one(args.pipeline_parallel_size));
     add("--data-parallel-size", above_one(args.data_parallel_size));
     add("--max-model-len", args.max_model_len.map(|n| n.to_string()));
+    add("--dtype", args.dtype.and_then(engine_name).map(str::to_owned));
     add("--max-num-seqs", args.max_num_seqs.map(|n| n.to_string()));
     add("--max-num-batched-tokens", args.max_num_batched_tokens.map(|n| n.to_string()));
     add("--gpu-memory-utilization", args.gpu_memory_utilization.map(|share| share.to_string()));
@@ -277,7 +309,18 @@ pub fn serve_command(model: &str, placement: &Placement) -> Vec<String> {
     if args.enable_expert_parallel {
         words.push("--enable-expert-parallel".to_owned());
     }
-    words
+    words.extend(redact_args(args.kept.iter().map(String::as_str)));
+    words.iter().map(|word| shell_quoted(word)).collect()
+}
+
+/// What the engine calls an element type; `None` for one that it does not compute in.
+fn engine_name(kind: ElementType) -> Option<&'static str> {
+    Some(match kind {
+        ElementType::Bf16 => "bfloat16",
+        ElementType::F16 => "float16",
+        ElementType::F32 => "float32",
+        _ => return None,
+    })
 }
 
 /// A device with the fewest of them that a model needs.
@@ -347,6 +390,46 @@ mod tests {
         assert_eq!((placed.gpus, placed.args.tensor_parallel_size), (2, 2));
         let words = serve_command("a/b", &placed).join(" ");
         assert_eq!(words, "vllm serve a/b --tensor-parallel-size 2 --max-model-len 32768");
+    }
+
+    #[test]
+    fn the_line_says_what_was_given_and_what_it_was_computed_with() {
+        let words = [
+            "serve",
+            "m",
+            "--enable-lora",
+            "--max-lora-rank",
+            "64",
+            "--kv_cache_dtype",
+            "fp8",
+            "--dtype=half",
+            "-tp",
+            "1",
+            "--mamba-ssm-cache-dtype",
+            "float32",
+            "-cc.cudagraph_mode=NONE",
+            "--api-key",
+            "sk-abcdefgh12345678",
+            "--hf-overrides",
+            "{\"rope_theta\": 1.0}",
+        ];
+        let mut args = crate::CommandLine::read(&words, EngineArgs::default()).unwrap().args;
+        args.take_environment(|name| (name == ALLOWS_LONG).then(|| "1".to_owned()));
+        let device = find_device("h100").unwrap();
+        let placed = place(&llama_8b(), &args, Setting::alone(device), wish(8192, 4), Change::None).unwrap().unwrap();
+        let line = serve_command("a/b", &placed);
+        assert_eq!(
+            line.join(" "),
+            "VLLM_ALLOW_LONG_MAX_MODEL_LEN=1 vllm serve a/b --max-model-len 8192 --dtype float16 --kv-cache-dtype fp8 \
+             --enable-lora --max-lora-rank 64 --mamba-ssm-cache-dtype float32 --compilation-config.cudagraph_mode NONE \
+             --api-key '[redacted]' --hf-overrides '{\"rope_theta\": 1.0}'"
+        );
+        // Read again it is the same engine.
+        let line: Vec<&str> = line.iter().map(|word| word.trim_matches('\'')).collect();
+        let mut again = crate::CommandLine::read(&line, EngineArgs::default()).unwrap().args;
+        again.take_environment(|name| (name == ALLOWS_LONG).then(|| "1".to_owned()));
+        (again.kept, again.hf_overrides, args.hf_overrides) = (args.kept.clone(), None, None);
+        assert_eq!(again, EngineArgs { max_model_len: Some(8192), ..args });
     }
 
     #[test]

@@ -1,10 +1,32 @@
 //! What vLLM's options are called, of every release from 0.4 to 0.33. Source: `make_arg_parser` of the server, the
 //! arguments of `bench latency`, and `FlexibleArgumentParser`, which reads them.
 
-use vramscope_core::{Grammar, Part};
+use vramscope_core::{EngineKind, EngineLine, Grammar, Part};
 
 /// How vLLM reads its command line. A name that is not listed is an option that takes a value.
-pub const COMMAND_LINE: Grammar = Grammar { short: SHORT, switches: SWITCHES, glued: &[("O", "optimization-level")] };
+pub const COMMAND_LINE: Grammar =
+    Grammar { short: SHORT, switches: SWITCHES, glued: &[("O", "optimization-level")], several: SEVERAL };
+
+/// Fields that are lists or sets in `EngineArgs` and in the server's own arguments.
+const SEVERAL: &[&str] = &[
+    "allowed-media-domains",
+    "api-key",
+    "collect-detailed-traces",
+    "cpu-offload-params",
+    "cuda-graph-sizes",
+    "cudagraph-capture-sizes",
+    "device-ids",
+    "ignore-patterns",
+    "kv-cache-dtype-skip-layers",
+    "logits-processors",
+    "lora-modules",
+    "lora-target-modules",
+    "numa-bind-cpus",
+    "numa-bind-nodes",
+    "offload-params",
+    "prompt-adapters",
+    "served-model-name",
+];
 
 const SHORT: &[(&str, &str)] = &[
     ("ac", "attention-config"),
@@ -148,20 +170,11 @@ const SWITCHES: &[&str] = &[
 /// The words behind the program's name: of `python3 -m vllm.entrypoints.cli.main serve m` the last two. Words that do not
 /// name the program are all of them.
 pub(crate) fn behind_program<S: AsRef<str>>(words: &[S]) -> &[S] {
-    /// An interpreter with its options stands before the module's name at most so far.
-    const NEAR: usize = 6;
-    let is_program = |at: &usize| {
-        let word = words[*at].as_ref();
-        match at.checked_sub(1).map(|before| words[before].as_ref()) {
-            None => word.rsplit('/').next() == Some("vllm"),
-            Some("-m") => word == "vllm" || word.starts_with("vllm."),
-            Some(_) => false,
-        }
-    };
-    (0..words.len().min(NEAR)).find(is_program).map_or(words, |at| &words[at + 1..])
+    let line = EngineLine::of(words).filter(|line| line.kind == EngineKind::Vllm);
+    line.map_or(words, |line| &words[line.lead..])
 }
 
-/// Whether words begin with the name of vLLM's program.
+/// Whether words start vLLM.
 pub fn is_command<S: AsRef<str>>(words: &[S]) -> bool {
     behind_program(words).len() < words.len()
 }

@@ -196,6 +196,9 @@ pub struct EngineArgs {
     /// Options that were given, and matter for memory and are not modelled, or are not known here: nothing is certain beside
     /// them.
     pub unmodelled: Vec<String>,
+    /// Options as they were given, but for those that a placement sets by itself: what a command line of the same engine
+    /// has to say beside them.
+    pub kept: Vec<String>,
 }
 
 impl Default for EngineArgs {
@@ -235,6 +238,7 @@ impl Default for EngineArgs {
             mamba_ssm_cache_dtype: None,
             hf_overrides: None,
             unmodelled: Vec::new(),
+            kept: Vec::new(),
         }
     }
 }

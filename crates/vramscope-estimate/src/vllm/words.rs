@@ -38,14 +38,18 @@ impl CommandLine {
     /// [`EstimateError::BadArgument`] for a value that the engine would not accept, or one that is absent.
     pub fn read<S: AsRef<str>>(words: &[S], base: EngineArgs) -> Result<Self, EstimateError> {
         let mut read = Self { model: None, args: base, ignored: Vec::new() };
-        let mut leading = true;
+        // A model that stands alone wins over `--model`, which may come from a configuration file.
+        let (mut leading, mut alone) = (true, None);
         let mut drafts = Map::new();
         for part in COMMAND_LINE.read(behind_program(words)) {
             match part {
-                Part::Word(word) if leading => read.leading(word),
-                Part::Word(word) => drop(read.model.get_or_insert_with(|| word.to_owned())),
+                Part::Word(word) if leading && read.subcommand(word) => {}
+                Part::Word(word) => drop(alone.get_or_insert_with(|| word.to_owned())),
                 Part::Flag(flag) => {
                     leading = false;
+                    if !crate::vllm::fit::is_set(&flag.name) {
+                        read.args.kept.extend(spelled(&flag));
+                    }
                     if flag.name == "speculative-config" || flag.name.starts_with("spec-") {
                         draft_fields(&flag, &mut drafts)?;
                     } else if flag.name == "compilation-config" {
@@ -56,6 +60,7 @@ impl CommandLine {
                 }
             }
         }
+        read.model = alone.or(read.model);
         if let Some((drafter, tokens)) = Drafter::read(&drafts)? {
             read.args.drafter = Some(drafter);
             read.args.num_speculative_tokens = tokens;
@@ -73,8 +78,8 @@ impl CommandLine {
         self.args.graphs.read(&fields, &mut self.args.unmodelled)
     }
 
-    /// The words before the first flag.
-    fn leading(&mut self, word: &str) {
+    /// Whether a word before the first flag is a subcommand.
+    fn subcommand(&mut self, word: &str) -> bool {
         match word {
             "run" => {}
             "serve" => self.args.usage = Usage::Server,
@@ -83,8 +88,9 @@ impl CommandLine {
                 // The offline benchmarks turn it off unless told otherwise.
                 self.args.enable_prefix_caching = Some(false);
             }
-            _ => self.model = Some(word.to_owned()),
+            _ => return false,
         }
+        true
     }
 
     /// Flags without a value.
@@ -158,6 +164,12 @@ impl CommandLine {
         }
         Ok(())
     }
+}
+
+/// An option in words that mean the same.
+fn spelled(flag: &Flag<'_>) -> Vec<String> {
+    let first = std::iter::once(format!("--{}", flag.full_name()));
+    first.chain(flag.value.into_iter().chain(flag.more.iter().copied()).map(str::to_owned)).collect()
 }
 
 /// Whether a limit is 0, or each of an object of limits: a tower stays as long as one of its kinds is wanted.

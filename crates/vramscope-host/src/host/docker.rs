@@ -24,7 +24,7 @@ use super::process::tree::{Stat, Tree};
 use crate::engine::{Engine, EngineEvent};
 use crate::error::EngineError;
 use crate::host::LogStart;
-use client::{connect, is_absent, refused};
+use client::{connect, is_absent, reach, refused};
 
 pub use daemon::{DockerDaemon, NvidiaAccess};
 pub use facts::{ContainerInfo, ContainerMount, PublishedPort};
@@ -84,11 +84,11 @@ impl DockerHost {
     /// # Errors
     /// [`EngineError::NoContainer`] if there is none of that name; otherwise if the daemon cannot be asked.
     pub async fn inspect(&self, container: &str) -> Result<ContainerInfo, EngineError> {
-        inspect(&connect(&self.socket)?, &self.socket, container).await
+        inspect(&reach(&self.socket).await?, &self.socket, container).await
     }
 
     pub(super) async fn start(&self, command: &Command) -> Result<Engine, EngineError> {
-        let docker = connect(&self.socket)?;
+        let docker = reach(&self.socket).await?;
         let engine = match &self.place {
             DockerPlace::Run(spec) => run::start(docker, &self.socket, spec, command).await,
             DockerPlace::Exec { container } => exec::start(docker, &self.socket, container, command, None).await,
@@ -101,7 +101,7 @@ impl DockerHost {
 
     /// Starts a short command where the engine runs or would run.
     pub(super) async fn start_beside(&self, command: &Command) -> Result<Engine, EngineError> {
-        let docker = connect(&self.socket)?;
+        let docker = reach(&self.socket).await?;
         match &self.place {
             DockerPlace::Run(spec) => run::start(docker, &self.socket, spec, command).await,
             DockerPlace::Exec { container } | DockerPlace::Watch { container, .. } => {

@@ -62,18 +62,20 @@ impl Flags {
     /// # Errors
     /// [`FlagError`] if it takes it under no name.
     pub fn name(&self, wanted: &str) -> Result<String, FlagError> {
-        let name = wanted.replace('_', "-");
-        // `--compilation-config.mode` sets a field of `--compilation-config`.
-        let (base, field) = name.split_once('.').map_or((name.as_str(), None), |(base, field)| (base, Some(field)));
+        // `--compilation-config.cudagraph_mode` sets a field of `--compilation-config`; a field is a key of JSON and stays
+        // as it is spelled.
+        let (base, field) = wanted.split_once('.').map_or((wanted, None), |(base, field)| (base, Some(field)));
+        let base = &base.replace('_', "-");
+        let whole = |base: &str| field.map_or(base.to_owned(), |field| format!("{base}.{field}"));
         // A switch of argparse's boolean kind is listed with and without `no-`; older ones only without.
         if self.0.contains(base) {
-            return Ok(name);
+            return Ok(whole(base));
         }
-        let other = RENAMED.iter().filter(|row| row.contains(&base)).flat_map(|row| row.iter());
+        let other = RENAMED.iter().filter(|row| row.contains(&base.as_str())).flat_map(|row| row.iter());
         if let Some(known) = other.copied().find(|known| self.0.contains(*known)) {
-            return Ok(field.map_or(known.to_owned(), |field| format!("{known}.{field}")));
+            return Ok(whole(known));
         }
-        Err(FlagError { similar: self.similar(base), dashes: "--".to_owned(), name })
+        Err(FlagError { similar: self.similar(base), dashes: "--".to_owned(), name: whole(base) })
     }
 
     fn similar(&self, name: &str) -> Vec<String> {
@@ -144,6 +146,10 @@ options:
         let levels = words("-O3 -O 2 -O.mode=3 -tp=2");
         assert_eq!(Flags::read("--optimization-level N, as -O1, -tp").translate(&levels).unwrap(), levels);
         assert_eq!(flags.name("compilation-config.mode").unwrap(), "compilation-config.mode");
+        // A field is a key of JSON: dashes in the place of its underscores make another key of it.
+        let field = words("--compilation_config.cudagraph_mode=NONE -O.max_cudagraph_capture_size=8");
+        let whole = words("--compilation-config.cudagraph_mode=NONE -O.max_cudagraph_capture_size=8");
+        assert_eq!(flags.translate(&field).unwrap(), whole);
         assert!(Flags::read("nothing here").is_empty());
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::data::{ModelDocument, RecordsDocument, SharedDocument};
-use super::{CostDocument, EnergyDocument, PriceDocument};
+use super::{CostDocument, EnergyDocument, PriceDocument, QuantileDocument};
 use crate::arrival::{Arrival, Spacing};
 use crate::plan::Prompts;
 use crate::report::{Latency, LoadReport};
@@ -66,6 +66,9 @@ pub struct LevelDocument {
     /// From being due to the last token. With a rate it has what a stall of the server cost those who came meanwhile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub e2e_from_due: Option<LatencyDocument>,
+    /// How these times are spread: the same quantiles of each, smallest first; absent where no request was completed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub quantiles: Vec<QuantileDocument>,
     /// Requests that keep the bounds; absent without bounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goodput: Option<GoodputDocument>,
@@ -181,7 +184,7 @@ pub struct LatencyDocument {
 
 impl From<Latency> for LatencyDocument {
     fn from(of: Latency) -> Self {
-        let Latency { n, mean_ms, std_ms, median_ms, p95_ms, p99_ms, max_ms } = of;
+        let Latency { n, mean_ms, std_ms, median_ms, p95_ms, p99_ms, max_ms, quantiles_ms: _ } = of;
         Self { n, mean_ms, std_ms, p50_ms: median_ms, p95_ms, p99_ms, max_ms }
     }
 }
@@ -371,6 +374,7 @@ impl LevelDocument {
             itl: summary.itl.map(Into::into),
             e2e: summary.e2el.map(Into::into),
             e2e_from_due: summary.e2el_from_due.map(Into::into),
+            quantiles: QuantileDocument::all_of(&summary),
             goodput: summary.good.map(|good| GoodputDocument { good, share: share(good), per_s: summary.good_per_s }),
             energy: None,
             cost: None,

@@ -298,6 +298,7 @@ mod tests {
             itl: None,
             e2e: Some(latency),
             e2e_from_due: None,
+            quantiles: Vec::new(),
             goodput: None,
             energy: None,
             cost: None,

@@ -119,8 +119,11 @@ pub(crate) fn message(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let more = if end < text.len() { " …" } else { "" };
-    vramscope_core::redact(&vramscope_core::on_one_line(&text[..end])) + more
+    let cut = end < text.len();
+    // Not within a word, where there is one that ends not far before.
+    let word = text[..end].rfind(char::is_whitespace).filter(|at| cut && *at > end / 2);
+    let more = if cut { " …" } else { "" };
+    vramscope_core::redact(vramscope_core::on_one_line(&text[..word.unwrap_or(end)]).trim_end()) + more
 }
 
 /// Strips the names of exceptions from the left (`torch._inductor.exc.InductorError: OutOfMemoryError: `); gives the
@@ -211,6 +214,9 @@ mod tests {
     #[test]
     fn a_message_does_not_steer_a_terminal() {
         assert_eq!(message("ValueError: a\u{1b}]0;title\u{7}\tb"), "ValueError: a]0;title b");
+        // A long one ends with a whole word; one that is a single word ends where it must.
+        assert_eq!(message(&"engine died ".repeat(40)), format!("{} …", "engine died ".repeat(33).trim_end()));
+        assert_eq!(message(&"x".repeat(500)), format!("{} …", "x".repeat(400)));
     }
 
     #[test]

@@ -78,8 +78,12 @@ const timePaint = (() => {
           ctx.lineJoin = "round";
           ctx.strokeStyle = colour("--page");
           const beside = x + (x > left + wide / 2 ? -9 : 9) * ratio;
-          ctx.strokeText(words, beside, y - 6 * ratio);
-          ctx.fillText(words, beside, y - 6 * ratio);
+          // Below the peak where a rule or the marks are right above it.
+          const near = (rule) => rule <= y + 4 * ratio && y - rule < 26 * ratio;
+          const below = near(top) || (u.capacity > 0 && near(u.valToPos(u.capacity, "y", true)));
+          const line = y + (below ? 18 : -6) * ratio;
+          ctx.strokeText(words, beside, line);
+          ctx.fillText(words, beside, line);
           ctx.fillStyle = colour("--bad");
           ctx.beginPath();
           ctx.arc(x, y, 4.5 * ratio, 0, 2 * Math.PI);

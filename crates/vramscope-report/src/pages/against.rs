@@ -1,7 +1,7 @@
 //! Repeats of one run judged against repeats of another.
 
-use super::comparison::{first, settings, signed};
-use super::figure::{bounded, brief, listed, many};
+use super::comparison::{first, settings};
+use super::figure::{brief, listed, many};
 use super::named::{MOST_ROWS, unit, words as title};
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
@@ -28,8 +28,10 @@ pub(crate) fn page(document: &Document) -> Page {
     let outcome = |figure: &Node<'_>| figure.at("outcome").text().unwrap_or("inconclusive").to_owned();
     let of = |wanted: &str| -> Vec<String> {
         let words = |figure: &Node<'_>| {
-            let change =
-                figure.path("change/mean").number().map_or(String::new(), |mean| format!(" ({})", signed(mean)));
+            let change = figure
+                .path("change/mean")
+                .number()
+                .map_or(String::new(), |mean| format!(" ({})", Unit::Share.signed(mean)));
             format!("{}{change}", title(figure.at("name").text().unwrap_or("a figure")))
         };
         figures.iter().filter(|figure| outcome(figure) == wanted).map(words).collect()
@@ -66,7 +68,7 @@ pub(crate) fn page(document: &Document) -> Page {
     answer.extend(unjudged.map(|names| Block::Text(format!("Asked for, and cannot be judged: {names}."))));
     answer.push(Block::Text(rule(&root)));
     let mut blocks: Vec<Block> = picture(&figures).into_iter().collect();
-    blocks.extend(bounded(table(&figures)));
+    blocks.push(Block::Table(table(&figures).at_most(MOST_ROWS)));
     let sections = vec![
         Section::new("Verdicts", answer),
         Section::new("Every figure that was judged", blocks),
@@ -121,9 +123,10 @@ fn table(figures: &[Node<'_>]) -> Table {
         let its = unit(name).unwrap_or(Unit::Plain);
         let outcome = figure.at("outcome").text().unwrap_or("–");
         let mut row = vec![Cell::text(title(name)), Cell::text(outcome).tone(tone(outcome))];
-        for (key, its) in [("before", its), ("after", its), ("change", Unit::Share)] {
+        for key in ["before", "after"] {
             row.extend(["mean", "low", "high"].map(|end| figure.at(key).at(end).figure(its)));
         }
+        row.extend(["mean", "low", "high"].map(|end| figure.at("change").at(end).change(Unit::Share)));
         row.push(figure.at("why").cell());
         row.push(figure.at("repeats_needed").figure(Unit::Count));
         row.push(figure.at("better").cell());
@@ -145,7 +148,7 @@ fn picture(figures: &[Node<'_>]) -> Option<Block> {
         };
         let cut = |value: f64| value.clamp(-LONGEST_BAR, LONGEST_BAR);
         let name = title(figure.at("name").text().unwrap_or(""));
-        let mut bar = Bar::new(name, 0.0, cut(mean), colour, format!("{} {outcome}", signed(mean)));
+        let mut bar = Bar::new(name, 0.0, cut(mean), colour, format!("{} {outcome}", Unit::Share.signed(mean)));
         bar.interval =
             change.at("low").number().zip(change.at("high").number()).map(|(low, high)| (cut(low), cut(high)));
         Some(bar)
@@ -182,6 +185,14 @@ fn runs(root: &Node<'_>) -> Vec<Block> {
             names.row([Cell::text(side), Cell::text(brief(run.text().unwrap_or("a run")))]);
         }
     }
-    let names = Block::Folded { title: "The runs".to_owned(), blocks: bounded(names) };
-    vec![Block::Table(table), names]
+    let mut blocks = Vec::new();
+    let table = table.without_empty_columns();
+    if table.heads.len() > 1 {
+        blocks.push(Block::Table(table));
+    }
+    if !names.rows.is_empty() {
+        let within = vec![Block::Table(names.at_most(MOST_ROWS))];
+        blocks.push(Block::Folded { title: "The runs".to_owned(), blocks: within });
+    }
+    blocks
 }

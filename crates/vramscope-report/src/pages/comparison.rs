@@ -1,6 +1,6 @@
 //! Two runs against each other, figure by figure.
 
-use super::figure::{bounded, brief, listed};
+use super::figure::{brief, listed};
 use super::named::{MOST_ROWS, unit, words as title};
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
@@ -98,7 +98,7 @@ pub(crate) fn page(document: &Document) -> Page {
         .map(|figure| {
             let change = Change::between(figure, other_model);
             let label = format!("{}: {}", title(figure.at("name").text().unwrap_or("")), change.word());
-            (label, relative(figure).tone(change.cell().tone))
+            (label, figure.at("relative").change(Unit::Share).tone(change.cell().tone))
         })
         .collect();
     if !headline.is_empty() {
@@ -109,7 +109,7 @@ pub(crate) fn page(document: &Document) -> Page {
         vec![Section::new(if other_model { "What differs" } else { "What became better and worse" }, answer)];
     sections.push(Section::new("Settings that differ", settings(&root)));
     let mut blocks: Vec<Block> = picture(&figures, other_model).into_iter().collect();
-    blocks.extend(bounded(table(&figures, other_model)));
+    blocks.push(Block::Table(table(&figures, other_model).at_most(MOST_ROWS)));
     sections.push(Section::new("Every figure", blocks));
     Page {
         title: "Two runs compared".to_owned(),
@@ -150,7 +150,7 @@ pub(super) fn settings(root: &Node<'_>) -> Vec<Block> {
     if table.rows.is_empty() {
         return vec![Block::Text("No setting differs, as far as both say.".to_owned())];
     }
-    bounded(table)
+    vec![Block::Table(table.at_most(MOST_ROWS))]
 }
 
 fn sentences(figures: &[Node<'_>], other_model: bool) -> Vec<String> {
@@ -161,7 +161,7 @@ fn sentences(figures: &[Node<'_>], other_model: bool) -> Vec<String> {
             .map(|figure| {
                 let name = title(figure.at("name").text().unwrap_or("a figure"));
                 match figure.at("relative").number() {
-                    Some(share) => (share.abs(), format!("{name} ({})", signed(share))),
+                    Some(share) => (share.abs(), format!("{name} ({})", Unit::Share.signed(share))),
                     None => (f64::INFINITY, format!("{name} (from zero)")),
                 }
             })
@@ -188,21 +188,6 @@ fn sentences(figures: &[Node<'_>], other_model: bool) -> Vec<String> {
     said
 }
 
-/// The change in percent, with its sign.
-fn relative(figure: &Node<'_>) -> Cell {
-    let mut cell = figure.at("relative").figure(Unit::Share);
-    if let Some(share) = figure.at("relative").number() {
-        cell.text = signed(share);
-    }
-    cell
-}
-
-/// A share with its sign.
-pub(super) fn signed(share: f64) -> String {
-    let sign = if share > 0.0 { "+" } else { "" };
-    format!("{sign}{}", Unit::Share.show(share))
-}
-
 fn table(figures: &[Node<'_>], other_model: bool) -> Table {
     let caption = "Memory is that of all GPUs together; less than 1 % is called the same";
     let mut table =
@@ -211,14 +196,13 @@ fn table(figures: &[Node<'_>], other_model: bool) -> Table {
         let name = figure.at("name").text().unwrap_or("");
         let its = unit(name).unwrap_or(Unit::Plain);
         let change = Change::between(figure, other_model);
-        let delta = if its == Unit::Memory { Unit::SignedMemory } else { its };
         let better = figure.at("better").text().filter(|better| *better != "neither");
         table.row([
             Cell::text(title(name)),
             figure.at("before").figure(its),
             figure.at("after").figure(its),
-            figure.at("delta").figure(delta),
-            relative(figure),
+            figure.at("delta").change(its),
+            figure.at("relative").change(Unit::Share),
             change.cell(),
             better.map_or_else(Cell::absent, Cell::text),
         ]);
@@ -240,7 +224,7 @@ fn picture(figures: &[Node<'_>], other_model: bool) -> Option<Block> {
             Change::Other | Change::Same | Change::Unknown => 0,
         };
         cut |= share.abs() > LONGEST_BAR;
-        let words = format!("{} {}", signed(share), change.word());
+        let words = format!("{} {}", Unit::Share.signed(share), change.word());
         if matches!(change, Change::Better | Change::Worse) && most.as_ref().is_none_or(|(most, _)| share.abs() > *most)
         {
             most = Some((share.abs(), format!("{name}, {words}")));
@@ -255,4 +239,33 @@ fn picture(figures: &[Node<'_>], other_model: bool) -> Option<Block> {
     let words = format!("By what part each figure changed, as a share of what it was before.{largest}{cut}");
     let svg = bars(&all, Unit::Share);
     Some(Block::Picture(Picture { title: "Changes".to_owned(), words, svg, table: None, sparks: Vec::new() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::law::{check, fixture};
+
+    #[test]
+    fn what_exceeds_its_limit_comes_first_and_better_and_worse_are_words() {
+        let mut value = fixture(include_str!("../../tests/data/comparison.json"));
+        value["exceeded"] = json!([{"figure": "mean_latency_ms", "worse_by": 0.25, "limit": 0.05}]);
+        let html = check(value);
+        let at = |words: &str| html.find(words).unwrap_or_else(|| panic!("{words} on the page"));
+        assert!(
+            at("mean latency became worse by 25 %, which is more than its limit of 5 %") < at("class=\"headline\"")
+        );
+        assert!(html.contains(">worse</td>") && html.contains(">better</td>"));
+    }
+
+    #[test]
+    fn different_models_are_neither_better_nor_worse() {
+        let mut value = fixture(include_str!("../../tests/data/comparison.json"));
+        value["settings"] = json!([{"name": "model", "before": "a", "after": "b"}]);
+        let html = check(value);
+        assert!(html.contains("better and worse do not apply"));
+        assert!(!html.contains(">worse</td>") && !html.contains(">better</td>"));
+        assert!(!html.contains("dd class=\"good\"") && !html.contains("dd class=\"bad\""));
+    }
 }

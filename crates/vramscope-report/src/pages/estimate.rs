@@ -251,11 +251,16 @@ fn formulas(root: &Node<'_>) -> Option<Block> {
         if inputs.is_empty() && !formula.is_absent() {
             table.row([Cell::text(called(name)), formula.clone()]);
         }
-        for (input, value) in inputs {
-            // Inputs are bytes and counts, and their names do not tell which.
-            let words = Cell::text(named::words(input));
-            table.row([Cell::text(called(name)), formula.clone(), words, value.figure(Unit::Count)]);
+        for (place, (input, value)) in inputs.into_iter().enumerate() {
+            // Of several inputs the first one has the formula beside it. Inputs are bytes and counts, and their names do
+            // not tell which.
+            let (of, formula) =
+                if place == 0 { (called(name), formula.clone()) } else { (String::new(), Cell::text("")) };
+            table.row([Cell::text(of), formula, Cell::text(named::words(input)), value.figure(Unit::Count)]);
         }
+    }
+    if table.rows.is_empty() {
+        return None;
     }
     let blocks = vec![Block::Table(table.at_most(named::MOST_ROWS))];
     Some(Block::Folded { title: "Formulas and what went into them".to_owned(), blocks })

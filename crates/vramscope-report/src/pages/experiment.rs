@@ -2,13 +2,14 @@
 
 mod lengths;
 
-use super::figure::{bounded, brief, many};
+use super::figure::{brief, many};
 use super::levels::{self, Levels};
 use super::load::{engine, metered};
 use crate::cell::Cell;
 use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Finding, Page, Picture, Section, Table, Weight};
+use crate::pages::named::MOST_ROWS;
 use crate::svg::{Mark, Plot, Series, Shape};
 use crate::unit::{Unit, digits};
 
@@ -157,7 +158,8 @@ fn evidence(experiment: &Node<'_>) -> Option<Block> {
         }
     }
     let title = "What the verdicts rest on".to_owned();
-    (!table.rows.is_empty()).then(|| Block::Folded { title, blocks: bounded(table.without_empty_columns()) })
+    (!table.rows.is_empty())
+        .then(|| Block::Folded { title, blocks: vec![Block::Table(table.without_empty_columns().at_most(MOST_ROWS))] })
 }
 
 /// A mean time with its interval.
@@ -214,7 +216,7 @@ fn throughput(throughput: &Node<'_>) -> Option<Section> {
         ]);
     }
     let mut blocks: Vec<Block> = growth(throughput, &all).into_iter().collect();
-    blocks.extend(bounded(table));
+    blocks.push(Block::Table(table.at_most(MOST_ROWS)));
     let measured = Levels::new(all.iter().map(|level| level.at("measurement")).filter(Node::is_there).collect());
     let knee = [(throughput.at("knee").number(), "knee")];
     for key in ["ttft", "tpot", "e2e"] {
@@ -222,14 +224,16 @@ fn throughput(throughput: &Node<'_>) -> Option<Section> {
     }
     blocks.extend(levels::front(&measured));
     if let Some(server) = levels::server(&measured) {
-        blocks
-            .extend(levels::served(&measured, server.clone()).map_or_else(|| bounded(server), |picture| vec![picture]));
+        blocks.extend(
+            levels::served(&measured, server.clone())
+                .map_or_else(|| vec![Block::Table(server.at_most(MOST_ROWS))], |picture| vec![picture]),
+        );
     }
     if !measured.all.is_empty() {
-        let mut details = bounded(levels::percentiles(&measured));
-        details.extend(bounded(levels::requests(&measured)));
-        details.extend(levels::energy(&measured).map(bounded).into_iter().flatten());
-        details.extend(bounded(levels::client(&measured)));
+        let mut details = vec![Block::Table(levels::percentiles(&measured).at_most(MOST_ROWS))];
+        details.push(Block::Table(levels::requests(&measured).at_most(MOST_ROWS)));
+        details.extend(levels::energy(&measured).map(|table| Block::Table(table.at_most(MOST_ROWS))));
+        details.push(Block::Table(levels::client(&measured).at_most(MOST_ROWS)));
         blocks.push(Block::Folded {
             title: format!("All of {}", many(measured.all.len(), "measurement")),
             blocks: details,
@@ -263,7 +267,7 @@ fn growth(throughput: &Node<'_>, all: &[Node<'_>]) -> Option<Block> {
     let named = [("knee", "knee"), ("saturation", "saturated")];
     let marks = named.iter().filter_map(|(key, word)| Some(Mark::X(throughput.at(key).number()?, (*word).to_owned())));
     let words = format!(
-        "Output tokens per second go from {} at {} in flight to {} at {}: {} times the tokens for {} times the requests. The pale \
+        "Output tokens per second go from {} at {} in flight to {} at {}: {} times the tokens for {} times the requests. The grey \
          line is what it would be if each request brought as much as the first.",
         Unit::PerSecond.show(first.1),
         digits(first.0),
@@ -278,7 +282,7 @@ fn growth(throughput: &Node<'_>, all: &[Node<'_>]) -> Option<Block> {
         log_x: true,
         log_y: false,
         marks: marks.collect(),
-        series: vec![series("if each brought as much", within, 9), series("measured", points, 1)],
+        series: vec![series("if each brought as much", within, 0), series("measured", points, 1)],
     };
     Some(Block::Picture(Picture { title: "Throughput".to_owned(), words, svg: plot.draw(), table: None, sparks }))
 }

@@ -60,7 +60,7 @@ fn ledger(difference: &Node<'_>, runs: &[Node<'_>]) -> Vec<Block> {
     let whole = difference.at("difference_bytes");
     let mut blocks = vec![Block::Headline(
         [
-            ("The second KV cache less the first", whole.figure(Unit::SignedMemory)),
+            ("The second KV cache less the first", whole.change(Unit::Memory)),
             ("The same in tokens", difference.at("difference_tokens").figure(Unit::Count)),
         ]
         .into_iter()
@@ -75,7 +75,7 @@ fn ledger(difference: &Node<'_>, runs: &[Node<'_>]) -> Vec<Block> {
             "Most of it is ".into(),
             Cell::text(named::words(largest.at("name").text().unwrap_or("a term"))),
             ", ".into(),
-            largest.at("size_bytes").figure(Unit::SignedMemory),
+            largest.at("size_bytes").change(Unit::Memory),
             largest.at("why").text().map_or_else(|| ".".into(), |why| format!(": {why}.").into()),
         ]));
     }
@@ -93,7 +93,7 @@ fn ledger(difference: &Node<'_>, runs: &[Node<'_>]) -> Vec<Block> {
         table.row([
             term.at("name").text().map_or_else(Cell::absent, |name| Cell::text(named::words(name))),
             term.at("cause").cell(),
-            term.at("size_bytes").figure(Unit::SignedMemory).tone(tone),
+            term.at("size_bytes").change(Unit::Memory).tone(tone),
             term.at("tokens").figure(Unit::Count),
             term.at("why").cell(),
             term.at("restore").cell(),
@@ -117,7 +117,7 @@ fn ledger_picture(terms: &[Node<'_>], runs: &[Node<'_>]) -> Option<Picture> {
         let name = named::words(term.at("name").text().unwrap_or("?"));
         let colour = if bytes < 0.0 { 5 } else { 3 };
         sum += bytes;
-        steps.push(Step::more(name, bytes, colour, Unit::SignedMemory.show(bytes)));
+        steps.push(Step::more(name, bytes, colour, Unit::Memory.signed(bytes)));
     }
     if steps.is_empty() {
         return None;
@@ -128,7 +128,7 @@ fn ledger_picture(terms: &[Node<'_>], runs: &[Node<'_>]) -> Option<Picture> {
         [first, second] => format!("The KV cache of the first run is {first}, that of the second {second}. "),
         _ => String::new(),
     };
-    let show = |bytes: f64| Unit::SignedMemory.show(bytes);
+    let show = |bytes: f64| Unit::Memory.signed(bytes);
     let named: Vec<String> = steps.iter().take(8).map(|step| format!("{} {}", step.name, show(step.size))).collect();
     let last = ("second less first".to_owned(), sum, 1, show(sum));
     Some(Picture {
@@ -167,7 +167,7 @@ fn account(run: &Node<'_>) -> Vec<Block> {
         ]);
     }
     if run.at("unattributed_bytes").is_there() {
-        table.row(["what the amounts leave over".into(), run.at("unattributed_bytes").figure(Unit::SignedMemory)]);
+        table.row(["what the amounts leave over".into(), run.at("unattributed_bytes").change(Unit::Memory)]);
     }
     let table = table.without_empty_columns().at_most(MOST_ROWS);
     match picture(run) {
@@ -184,7 +184,7 @@ fn account(run: &Node<'_>) -> Vec<Block> {
     blocks
 }
 
-fn picture(run: &Node<'_>) -> Option<(String, crate::svg::Svg)> {
+fn picture(run: &Node<'_>) -> Option<(String, crate::svg::Drawing)> {
     const STEPS: &[(&str, &str, usize)] = &[
         ("model_weights", "weights", 1),
         ("beside_weights", "beside weights", 7),
@@ -206,7 +206,7 @@ fn picture(run: &Node<'_>) -> Option<(String, crate::svg::Svg)> {
         }
     }
     if let Some(bytes) = run.at("unattributed_bytes").number() {
-        steps.push(Step::less("what no line states", bytes, 8, Unit::SignedMemory.show(bytes)));
+        steps.push(Step::less("what no line states", bytes, 8, Unit::Memory.signed(bytes)));
     }
     let pool = size("kv_cache").or_else(|| size("available_kv_cache"));
     let last = pool.map(|bytes| ("KV cache".to_owned(), bytes, 2, show(bytes)));

@@ -1,35 +1,14 @@
-//! Tables that are not endless, and words of sentences.
+//! Words of sentences.
+
+use std::collections::HashMap;
+use std::hash::Hash;
 
 use crate::cell::Cell;
-use crate::page::{Block, Table};
-use crate::pages::named::MOST_ROWS;
 use crate::unit::Unit;
 
 #[expect(clippy::cast_precision_loss, reason = "a number of rows")]
 pub(super) fn float(count: usize) -> f64 {
     count as f64
-}
-
-/// A table of at most as many rows as somebody reads, with a sentence on those that are left out.
-pub(super) fn bounded(mut table: Table) -> Vec<Block> {
-    let all = table.rows.len();
-    table.rows.truncate(MOST_ROWS);
-    let table = Block::Table(table);
-    if all <= MOST_ROWS {
-        return vec![table];
-    }
-    let left = all - MOST_ROWS;
-    vec![table, Block::Text(format!("The table has the first {MOST_ROWS} rows; {left} more are in the document."))]
-}
-
-/// The table of a picture, cut likewise.
-pub(super) fn beneath(mut table: Table) -> Table {
-    if table.rows.len() > MOST_ROWS {
-        let left = table.rows.len() - MOST_ROWS;
-        table.rows.truncate(MOST_ROWS);
-        table.caption = format!("{}; {left} more rows are in the document", table.caption);
-    }
-    table
 }
 
 /// One of many in a sentence: `1 run`, `2 runs`.
@@ -44,6 +23,29 @@ pub(super) fn listed(words: &[String]) -> String {
         [] => String::new(),
         [one] => one.clone(),
         [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+/// What is said of several, by what is said: each once, in the order in which it was first said.
+#[derive(Debug)]
+pub(super) struct Grouped<K, T> {
+    places: HashMap<K, usize>,
+    pub(super) all: Vec<T>,
+}
+
+impl<K: Eq + Hash, T> Grouped<K, T> {
+    pub(super) fn new() -> Self {
+        Self { places: HashMap::new(), all: Vec::new() }
+    }
+
+    /// What was said under a key, or what is made of it now.
+    pub(super) fn entry(&mut self, key: K, new: impl FnOnce() -> T) -> &mut T {
+        let next = self.all.len();
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.all.push(new());
+        }
+        &mut self.all[place]
     }
 }
 

@@ -19,10 +19,10 @@ pub(crate) fn page(document: &Document) -> Page {
     let gpus = root.at("gpus").items();
     let mut blocks = Vec::new();
     blocks.extend(picture(&gpus).map(Block::Picture));
-    blocks.push(Block::Table(memory(&gpus)));
+    blocks.extend(of_any(memory(&gpus)));
     blocks.extend(root.at("notes").items().iter().take(50).filter_map(Node::words).map(Block::Text));
     let mut sections =
-        vec![Section::new("Memory", blocks), Section::new("Power, clocks and load", [Block::Table(load(&gpus))])];
+        vec![Section::new("Memory", blocks), Section::new("Power, clocks and load", of_any(load(&gpus)))];
     let processes = processes(&root, &gpus);
     if !processes.rows.is_empty() {
         let table = processes.without_empty_columns().at_most(MOST_ROWS);
@@ -40,6 +40,11 @@ pub(crate) fn page(document: &Document) -> Page {
         several => format!("{several} GPUs at one instant"),
     };
     Page { title, about: words.join("; "), sections }
+}
+
+/// A table in which something stands beside the numbers of the GPUs.
+fn of_any(table: Table) -> Option<Block> {
+    (table.heads.len() > 1).then_some(Block::Table(table))
 }
 
 /// An amount in MiB as the tool prints it, shown in GiB with the pointer of what was printed.

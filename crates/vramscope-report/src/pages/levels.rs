@@ -1,9 +1,11 @@
 //! The measured levels of a load or of an experiment: what was asked of the server, and what came of it.
 
 mod pictures;
+mod spread;
 mod tables;
 
-pub(super) use pictures::{distribution, front, front_of, latencies, one_level, rates, served, throughput};
+pub(super) use pictures::{front, front_of, latencies, one_level, rates, served, throughput};
+pub(super) use spread::distributions;
 pub(super) use tables::{client, energy, failures, findings, models, percentiles, requests, server};
 
 use super::figure;

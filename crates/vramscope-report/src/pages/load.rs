@@ -5,10 +5,10 @@ mod setup;
 
 pub(super) use setup::{engine, metered};
 
-use super::figure::bounded;
 use super::levels::{self, By, Levels};
 use crate::document::Document;
 use crate::page::{Block, Page, Section, Table};
+use crate::pages::named::MOST_ROWS;
 
 pub(crate) fn page(document: &Document) -> Page {
     let root = document.root(0);
@@ -23,7 +23,7 @@ pub(crate) fn page(document: &Document) -> Page {
         sections.push(Section::new("Throughput and latency", measured(&root, &levels)));
         sections.push(Section::new("Requests", requests(&levels)));
         sections.extend(server_side(&levels));
-        sections.push(Section::new("The client", bounded(levels::client(&levels))));
+        sections.push(Section::new("The client", [Block::Table(levels::client(&levels).at_most(MOST_ROWS))]));
     }
     let setup = Block::Folded { title: "Server, load and devices".to_owned(), blocks: setup::blocks(&root) };
     sections.push(Section::new("How it was set up", [setup]));
@@ -59,21 +59,17 @@ fn measured(root: &crate::node::Node<'_>, levels: &Levels<'_>) -> Vec<Block> {
             blocks.extend(levels::latencies(levels, "e2e_from_due", None, &named));
         }
         blocks.extend(levels::front(levels));
-        let distributions: Vec<Block> =
-            ["ttft", "tpot", "e2e"].iter().filter_map(|key| levels::distribution(levels, key)).collect();
-        if !distributions.is_empty() {
-            blocks.push(Block::Folded { title: "Distributions of latencies".to_owned(), blocks: distributions });
-        }
     } else {
         blocks.extend(levels::one_level(levels));
     }
-    blocks.extend(bounded(levels::percentiles(levels)));
-    blocks.extend(levels::models(levels).map(bounded).into_iter().flatten());
+    blocks.extend(levels::distributions(levels));
+    blocks.push(Block::Table(levels::percentiles(levels).at_most(MOST_ROWS)));
+    blocks.extend(levels::models(levels).map(|table| Block::Table(table.at_most(MOST_ROWS))));
     blocks
 }
 
 fn requests(levels: &Levels<'_>) -> Vec<Block> {
-    let mut blocks = bounded(levels::requests(levels));
+    let mut blocks = vec![Block::Table(levels::requests(levels).at_most(MOST_ROWS))];
     let heads = [
         "level",
         "#first record",
@@ -100,7 +96,7 @@ fn requests(levels: &Levels<'_>) -> Vec<Block> {
         ]);
     }
     if !table.rows.is_empty() {
-        blocks.extend(bounded(table.without_empty_columns()));
+        blocks.push(Block::Table(table.without_empty_columns().at_most(MOST_ROWS)));
     }
     blocks
 }
@@ -108,11 +104,12 @@ fn requests(levels: &Levels<'_>) -> Vec<Block> {
 fn server_side(levels: &Levels<'_>) -> Vec<Section> {
     let mut sections = Vec::new();
     if let Some(table) = levels::server(levels) {
-        let blocks = levels::served(levels, table.clone()).map_or_else(|| bounded(table), |picture| vec![picture]);
+        let blocks = levels::served(levels, table.clone())
+            .map_or_else(|| vec![Block::Table(table.at_most(MOST_ROWS))], |picture| vec![picture]);
         sections.push(Section::new("What the engine said of itself", blocks));
     }
     if let Some(table) = levels::energy(levels) {
-        sections.push(Section::new("Energy and cost", bounded(table)));
+        sections.push(Section::new("Energy and cost", vec![Block::Table(table.at_most(MOST_ROWS))]));
     }
     sections
 }

@@ -124,9 +124,14 @@ impl Sized<'_> {
         self.part.map_or(9, |part| part.colour)
     }
 
-    /// A residual may be below zero, and says so.
-    pub(crate) fn unit(&self) -> Unit {
-        if self.kind == RESIDUAL.kind { Unit::SignedMemory } else { Unit::Memory }
+    /// Its size. A residual may be below zero, and says so.
+    pub(crate) fn figure(&self) -> Cell {
+        if self.kind == RESIDUAL.kind { self.size.change(Unit::Memory) } else { self.size.figure(Unit::Memory) }
+    }
+
+    /// The same in words.
+    pub(crate) fn words(&self) -> String {
+        if self.kind == RESIDUAL.kind { Unit::Memory.signed(self.bytes()) } else { Unit::Memory.show(self.bytes()) }
     }
 
     pub(crate) fn bytes(&self) -> f64 {

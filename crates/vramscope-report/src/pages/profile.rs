@@ -27,11 +27,13 @@ pub(crate) fn page(document: &Document) -> Page {
     sections.extend(doubts(&run));
     sections.extend(peak::section(&run));
     sections.extend(findings::section(&run.root, shown_above));
-    // The chart over time has the phases as its figures.
-    sections.extend(crate::time::section(document, 0).or_else(|| phases(&run)));
+    // The chart over time has the phases as its figures, and the gaps below it.
+    let over_time = crate::time::section(document, 0);
+    let is_drawn = over_time.is_some();
+    sections.extend(over_time.or_else(|| phases(&run)));
     sections.extend(cost::section(&run));
     sections.extend(setting::section(&run));
-    sections.extend(setting::evidence(&run));
+    sections.extend(setting::evidence(&run, is_drawn));
     Page { title: format!("GPU memory of {}", shortened(&name, LONGEST_NAME)), about: about(document, &run), sections }
 }
 
@@ -231,6 +233,20 @@ mod tests {
         let point = |at: u64| json!({"at_ns": at, "memory_bytes": GIB});
         value["memory_timeline"] = json!({"timeline": [point(0), point(10), point(20)]});
         assert_eq!(count(&value), 1);
+    }
+
+    #[test]
+    fn gaps_are_printed_once_with_their_figures_whether_or_not_something_is_drawn_over_time() {
+        let mut value = profile(1);
+        value["gaps"] = json!([{"cause": "missed_ticks", "start_ns": 3, "end_ns": 8, "missed": 4}]);
+        let count = |value: &Value| {
+            let html = page(&[document(value.clone())], None).unwrap().html();
+            (html.matches("data-figure=\"0:/gaps/0/end_ns\"").count(), html.matches(">missed ticks<").count())
+        };
+        assert_eq!(count(&value), (1, 1));
+        let point = |at: u64| json!({"at_ns": at, "memory_bytes": GIB});
+        value["memory_timeline"] = json!({"timeline": [point(0), point(10), point(20)]});
+        assert_eq!(count(&value), (1, 1));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How far several runs of one kind agree.
 
-use super::figure::{bounded, many};
+use super::figure::many;
 use super::named::{MOST_ROWS, unit, words as title};
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
@@ -33,7 +33,7 @@ pub(crate) fn page(document: &Document) -> Page {
     answer.push(Block::Headline(headline));
     answer.push(Block::Text(sentence(&root, &figures)));
     let mut blocks: Vec<Block> = picture(&figures).into_iter().collect();
-    blocks.extend(bounded(table(&figures)));
+    blocks.push(Block::Table(table(&figures).at_most(MOST_ROWS)));
     let sections = vec![Section::new("How far they agree", answer), Section::new("Every figure", blocks)];
     let about = root.at("runs").count().and_then(|runs| usize::try_from(runs).ok());
     let about =

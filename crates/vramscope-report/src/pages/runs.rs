@@ -5,10 +5,11 @@ mod grid;
 mod series;
 mod table;
 
-use super::figure::{bounded, common_folder, listed, many};
+use super::figure::{common_folder, listed, many};
 use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Page, Section};
+use crate::pages::named::MOST_ROWS;
 
 /// The settings along which runs are looked at, each with its words.
 const AXES: [(&str, &str); 4] = [
@@ -109,7 +110,7 @@ pub(crate) fn page(document: &Document) -> Page {
     }
     sections.extend(series::front(&runs).map(|front| Section::new("Throughput against latency", [front])));
     let mut all = table::fastest(&runs).map(|table| vec![Block::Table(table)]).unwrap_or_default();
-    all.extend(bounded(table::table(&runs)));
+    all.push(Block::Table(table::table(&runs).at_most(MOST_ROWS)));
     all.extend(table::common(&runs));
     sections.push(Section::new("All runs", all));
     let kind = if runs.is_campaign() { "Campaign" } else { "Runs" };

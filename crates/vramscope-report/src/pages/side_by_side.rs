@@ -5,7 +5,7 @@ use vramscope_core::shortened;
 use super::figure::listed;
 use super::findings;
 use super::named::{self, MOST_ROWS};
-use super::parts::{BASELINE, PARTS, RESIDUAL, Sized};
+use super::parts::{BASELINE, PARTS, Part, RESIDUAL, Sized};
 use super::run::Run;
 use crate::cell::Cell;
 use crate::document::Document;
@@ -153,8 +153,7 @@ fn apart<'d>(most: &Named<'d>, least: &Named<'d>) -> Option<Vec<Cell>> {
     let kinds = more.iter().chain(&less).map(|part| part.kind);
     let (a, b, size) = kinds.map(differ).max_by(|a, b| a.2.total_cmp(&b.2))?;
     let part = a.as_ref().or(b.as_ref())?;
-    let unit = part.unit();
-    let figure = |part: &Option<Sized<'d>>| part.as_ref().map_or_else(Cell::absent, |part| part.size.figure(unit));
+    let figure = |part: &Option<Sized<'d>>| part.as_ref().map_or_else(Cell::absent, Sized::figure);
     if most.name == least.name || size <= 0.0 {
         return None;
     }
@@ -184,10 +183,7 @@ fn pictures(runs: &[Named<'_>]) -> Vec<Block> {
     }
     let stack = |one: &&Named<'_>| {
         let parts = one.run.all_parts();
-        let said = |part: &Sized<'_>| {
-            let unit = part.unit();
-            (part.bytes(), part.colour(), format!("{}: {}", part.name(), unit.show(part.bytes())))
-        };
+        let said = |part: &Sized<'_>| (part.bytes(), part.colour(), format!("{}: {}", part.name(), part.words()));
         let mut parts: Vec<(f64, usize, String)> = parts.iter().map(said).collect();
         if parts.is_empty() {
             parts.push((one.run.peak().number().unwrap_or(0.0), 9, "not taken apart".to_owned()));
@@ -228,10 +224,9 @@ fn parts_table(runs: &[&Named<'_>]) -> Table {
     let mut table = Table::new("The parts of each peak, of all its GPUs together", &heads);
     for one in runs {
         let parts = one.run.all_parts();
-        let cells = kinds.iter().map(|kind| {
-            let unit = if kind.kind == "residual" { Unit::SignedMemory } else { Unit::Memory };
-            parts.iter().find(|part| part.kind == kind.kind).map_or_else(Cell::absent, |part| part.size.figure(unit))
-        });
+        let figure =
+            |kind: &Part| parts.iter().find(|part| part.kind == kind.kind).map_or_else(Cell::absent, Sized::figure);
+        let cells = kinds.iter().map(figure);
         let first = [Cell::text(one.name.clone()), one.run.peak().figure(Unit::Memory)];
         table.row(first.into_iter().chain(cells));
     }
@@ -246,7 +241,7 @@ const FIGURES: &[Figure] = &[
     ("status", |run| run.status()),
     ("peak", |run| run.peak().figure(Unit::Memory)),
     ("least free on one GPU", |run| run.fullest().map_or_else(Cell::absent, |(_, free, _)| free.figure(Unit::Memory))),
-    ("residual", |run| run.residual().figure(Unit::SignedMemory)),
+    ("residual", |run| run.residual().change(Unit::Memory)),
     ("KV cache tokens", |run| run.reported().at("total_gpu_kv_cache_tokens").figure(Unit::Count)),
     ("output tokens each second", |run| run.root.path("latency_stats/tokens_per_second").figure(Unit::Plain)),
     ("median iteration", |run| run.root.path("latency_stats/median_latency_ms").figure(Unit::Milliseconds)),

@@ -77,11 +77,15 @@ pub(crate) fn page(document: &Document) -> Page {
 }
 
 fn name(device: &Node<'_>) -> String {
-    let index = device.at("gpu_index").words().unwrap_or_default();
+    let index = index(device);
     match device.at("name").text() {
-        Some(name) => format!("GPU {index}, {name}"),
-        None => format!("GPU {index}"),
+        Some(name) => format!("{index}, {name}"),
+        None => index,
     }
+}
+
+fn index(device: &Node<'_>) -> String {
+    format!("GPU {}", device.at("gpu_index").words().unwrap_or_default())
 }
 
 fn metric<'d>(device: &Node<'d>, column: &str) -> Option<Node<'d>> {
@@ -91,28 +95,27 @@ fn metric<'d>(device: &Node<'d>, column: &str) -> Option<Node<'d>> {
 /// What a reader asks first: how long, how much, how busy, and whether it may be trusted.
 fn answer(root: &Node<'_>, devices: &[Node<'_>]) -> Section {
     let mut headline = vec![("Recorded".to_owned(), root.at("seconds").figure(Unit::Seconds))];
-    let several = devices.len() > 1;
-    for device in devices.iter().take(4) {
-        let of = |words: &str| {
-            if several {
-                format!("{words}, GPU {}", device.at("gpu_index").words().unwrap_or_default())
-            } else {
-                words.to_owned()
-            }
-        };
-        if let Some(used) = metric(device, "used_bytes") {
-            headline.push((of("Peak memory"), used.at("max").figure(Unit::Memory)));
-        }
-        if !several {
-            headline.push(("Of".to_owned(), device.at("total_bytes").figure(Unit::Memory)));
-            headline.push(("Energy".to_owned(), device.path("energy/counter_j").figure(Unit::Joules)));
-        }
-        headline.push((of("Idle"), device.path("idle/share").figure(Unit::Share)));
+    if let [device] = devices {
+        let peak = metric(device, "used_bytes").map_or_else(Cell::absent, |used| used.at("max").figure(Unit::Memory));
+        headline.push(("Peak memory".to_owned(), peak));
+        headline.push(("Of".to_owned(), device.at("total_bytes").figure(Unit::Memory)));
+        headline.push(("Energy".to_owned(), device.path("energy/counter_j").figure(Unit::Joules)));
+        headline.push(("Idle".to_owned(), device.path("idle/share").figure(Unit::Share)));
+    } else if let Some((gpu, peak)) = by_peak(devices).last() {
+        let of = if are_equal(&by_peak(devices)) { "each GPU".to_owned() } else { index(gpu) };
+        headline.push((format!("Highest peak, {of}"), peak.figure(Unit::Memory)));
     }
     headline.push(("Ticks".to_owned(), root.at("ticks").figure(Unit::Count)));
     headline.push(("Missing samples".to_owned(), root.at("missing").figure(Unit::Count)));
     headline.retain(|(_, cell)| !cell.is_absent());
-    let mut blocks = vec![Block::Headline(headline), Block::Text(sentences(root, devices))];
+    let mut blocks = vec![Block::Headline(headline)];
+    let words = sentences(root, devices);
+    if !words.is_empty() {
+        blocks.push(Block::Text(words));
+    }
+    if devices.len() > 1 {
+        blocks.push(Block::Table(each(devices)));
+    }
     let mut findings = Vec::new();
     let mut finding = |weight, text: String| findings.push(Finding { weight, text, advice: None, code: None });
     if root.at("complete").is_there() && !root.at("complete").is_true() {
@@ -130,30 +133,78 @@ fn answer(root: &Node<'_>, devices: &[Node<'_>]) -> Section {
     Section::new("In short", blocks)
 }
 
+/// The GPUs whose memory is known with their peaks, from the least to the most.
+fn by_peak<'d>(devices: &[Node<'d>]) -> Vec<(Node<'d>, Node<'d>)> {
+    let peak = |device: &Node<'d>| Some((device.clone(), metric(device, "used_bytes")?.at("max")));
+    let mut all: Vec<_> = devices.iter().filter_map(peak).filter(|(_, peak)| peak.number().is_some()).collect();
+    let bytes = |peak: &Node<'_>| peak.number().unwrap_or(0.0);
+    all.sort_by(|(_, one), (_, other)| bytes(one).total_cmp(&bytes(other)));
+    all
+}
+
+/// Whether there are several, and all of them are written alike.
+fn are_equal(peaks: &[(Node<'_>, Node<'_>)]) -> bool {
+    let shown = |peak: &Node<'_>| peak.figure(Unit::Memory).text;
+    peaks.len() > 1 && peaks.windows(2).all(|pair| shown(&pair[0].1) == shown(&pair[1].1))
+}
+
+/// What all GPUs have in common is said once; what each of several has is in their table.
 fn sentences(root: &Node<'_>, devices: &[Node<'_>]) -> String {
-    let mut words = String::new();
+    let mut words = Vec::new();
     if let Some(period) = root.at("period_ms").number() {
-        words += &format!("One reading each {} ms. ", digits(period));
+        words.push(format!("One reading each {} ms.", digits(period)));
     }
-    for device in devices.iter().take(8) {
-        let Some(used) = metric(device, "used_bytes") else { continue };
-        let show = |key: &str| used.at(key).number().map_or_else(|| "–".to_owned(), |value| Unit::Memory.show(value));
-        words +=
-            &format!("{} has {} in use at its peak and {} in the median", name(device), show("max"), show("median"));
-        if let Some(share) = device.path("idle/share").number() {
-            let threshold = device.path("idle/threshold_pct").number().unwrap_or(0.0);
-            words += &format!(
-                ", and is idle (utilisation up to {} %) in {} of the time",
-                digits(threshold),
-                Unit::Share.show(share)
-            );
-        }
-        words += ". ";
+    let peaks = by_peak(devices);
+    let show = |node: &Node<'_>| node.number().map_or_else(|| "–".to_owned(), |bytes| Unit::Memory.show(bytes));
+    if let [device] = devices {
+        words.extend(metric(device, "used_bytes").map(|used| one(device, &used)));
+    } else if let (true, Some((_, peak))) = (are_equal(&peaks), peaks.first()) {
+        words.push(format!("Each of {} GPUs has {} in use at its peak.", peaks.len(), show(peak)));
+    } else if let [(least, low), .., (most, high)] = &peaks[..] {
+        words.push(format!(
+            "The peaks of {} GPUs go from {} ({}) to {} ({}).",
+            peaks.len(),
+            show(low),
+            index(least),
+            show(high),
+            index(most)
+        ));
     }
-    if devices.len() > 8 {
-        words += &format!("The other {} GPUs are in the tables below.", devices.len() - 8);
+    words.join(" ")
+}
+
+/// The memory and the idle time of the only GPU.
+fn one(device: &Node<'_>, used: &Node<'_>) -> String {
+    let show = |key: &str| used.at(key).number().map_or_else(|| "–".to_owned(), |value| Unit::Memory.show(value));
+    let mut words =
+        format!("{} has {} in use at its peak and {} in the median", name(device), show("max"), show("median"));
+    if let Some(share) = device.path("idle/share").number() {
+        let threshold = device.path("idle/threshold_pct").number().unwrap_or(0.0);
+        let (threshold, share) = (digits(threshold), Unit::Share.show(share));
+        words += &format!(", and is idle (utilisation up to {threshold} %) in {share} of the time");
     }
-    words
+    words + "."
+}
+
+/// A row for each GPU.
+fn each(devices: &[Node<'_>]) -> Table {
+    let heads = ["GPU", "#peak", "#median", "#of", "#idle", "#at utilisation up to", "#energy"];
+    let mut table = Table::new("Each GPU: memory in use, and how much of the time it was idle", &heads);
+    for device in devices {
+        let used = |key: &str| {
+            metric(device, "used_bytes").map_or_else(Cell::absent, |used| used.at(key).figure(Unit::Memory))
+        };
+        table.row([
+            Cell::text(name(device)),
+            used("max"),
+            used("median"),
+            device.at("total_bytes").figure(Unit::Memory),
+            device.path("idle/share").figure(Unit::Share),
+            device.path("idle/threshold_pct").figure(Unit::Percent),
+            device.path("energy/counter_j").figure(Unit::Joules),
+        ]);
+    }
+    table.without_empty_columns().at_most(MOST_ROWS)
 }
 
 fn statistics(device: &Node<'_>) -> Table {
@@ -187,7 +238,6 @@ fn idle(devices: &[Node<'_>]) -> Option<Section> {
         &["GPU", "#share of the time", "#of observed", "#counts as idle up to", "#periods", "#each at least"],
     );
     let mut longest = Table::new("The longest idle periods, longest first on each GPU", &["GPU", "#begins", "#lasts"]);
-    let mut left_out = 0;
     for device in devices {
         let idle = device.at("idle");
         if !idle.is_there() {
@@ -202,10 +252,6 @@ fn idle(devices: &[Node<'_>]) -> Option<Section> {
             idle.at("least_seconds").figure(Unit::Seconds),
         ]);
         for period in idle.at("longest").items() {
-            if longest.rows.len() == MOST_ROWS {
-                left_out += 1;
-                continue;
-            }
             longest.row([
                 Cell::text(name(device)),
                 period.at("start_s").figure(Unit::Seconds),
@@ -217,12 +263,9 @@ fn idle(devices: &[Node<'_>]) -> Option<Section> {
         return None;
     }
     let mut blocks = vec![Block::Table(all.at_most(MOST_ROWS))];
-    if left_out > 0 {
-        longest.caption += &format!("; {left_out} more are in the document");
-    }
     if !longest.rows.is_empty() {
-        blocks
-            .push(Block::Folded { title: "The longest idle periods".to_owned(), blocks: vec![Block::Table(longest)] });
+        let within = vec![Block::Table(longest.at_most(MOST_ROWS))];
+        blocks.push(Block::Folded { title: "The longest idle periods".to_owned(), blocks: within });
     }
     Some(Section::new("Idle", blocks))
 }
@@ -253,13 +296,8 @@ fn correlations(devices: &[Node<'_>]) -> Option<Section> {
         "How figures go together, from -1 to 1, with 95 % intervals from resampled blocks of time",
         &["GPU", "one", "other", "#linear", "#from", "#to", "#by rank", "#from", "#to", "#points", "#worth", "remark"],
     );
-    let mut left_out = 0;
     for device in devices {
         for pair in device.at("correlations").items() {
-            if table.rows.len() == MOST_PAIRS {
-                left_out += 1;
-                continue;
-            }
             let figures = ["pearson", "spearman"].into_iter().flat_map(|kind| {
                 let kind = pair.at(kind);
                 ["value", "low", "high"].map(|key| kind.at(key).figure(Unit::Plain))
@@ -271,10 +309,8 @@ fn correlations(devices: &[Node<'_>]) -> Option<Section> {
             table.row([Cell::text(name(device))].into_iter().chain(names).chain(figures).chain(counts).chain([remark]));
         }
     }
-    if left_out > 0 {
-        table.caption += &format!("; {left_out} more are in the document");
-    }
-    (!table.rows.is_empty()).then(|| Section::new("What goes together", [Block::Table(table.without_empty_columns())]))
+    (!table.rows.is_empty())
+        .then(|| Section::new("What goes together", [Block::Table(table.without_empty_columns().at_most(MOST_PAIRS))]))
 }
 
 fn gaps(root: &Node<'_>) -> Option<Section> {
@@ -334,6 +370,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn of_several_gpus_each_has_a_row_and_nothing_is_said_of_some_alone() {
+        let device = |index: u64| {
+            json!({"gpu_index": index, "idle": {"share": 0.5, "threshold_pct": 5.0},
+                "metrics": [{"metric": "used_bytes", "max": (index + 1) << 30, "median": 1 << 30}]})
+        };
+        let value = json!({"vramscope_timeline_report": 1, "devices": (0..8).map(device).collect::<Vec<_>>()});
+        let html = crate::law::check(value);
+        let answer = &html[html.find("In short</h2>").unwrap()..html.find("Statistics</h2>").unwrap()];
+        for index in 0..8 {
+            assert!(answer.contains(&format!("data-figure=\"0:/devices/{index}/metrics/0/max\"")), "{answer}");
+        }
+        assert!(answer.contains("The peaks of 8 GPUs go from 1.00 GiB (GPU 0) to 8.00 GiB (GPU 7)."), "{answer}");
+        assert_eq!(answer.matches("<dt>").count(), 1, "{answer}");
+    }
 
     #[test]
     fn a_page_is_made_of_what_is_there_and_says_so_where_a_recording_was_cut() {

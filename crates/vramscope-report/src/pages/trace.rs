@@ -6,6 +6,7 @@ mod host;
 mod kernels;
 mod memory;
 mod name;
+mod ranked;
 mod stacks;
 mod steps;
 #[cfg(test)]

@@ -56,7 +56,7 @@ fn answer(root: &Node<'_>) -> Section {
     for total in totals.iter().take(20) {
         let name = total_name(total.at("name").text().unwrap_or(""));
         let relative = total.at("relative");
-        let change = toned(relative.figure(Unit::SignedShare), relative.number());
+        let change = toned(relative.change(Unit::Share), relative.number());
         let [before, after] = ["before_ns", "after_ns"].map(|key| total.at(key).figure(Unit::Time));
         words.push(format!("{name}: {} before, {} after ({}).", before.text, after.text, change.text));
         if !change.is_absent() {
@@ -95,7 +95,7 @@ fn limit(root: &Node<'_>) -> Vec<Finding> {
         return vec![finding(Weight::Good, format!("Nothing grew by more than the limit of {limit}."))];
     }
     let text = |row: &Node<'_>| {
-        let by = row.at("relative").figure(Unit::SignedShare).text;
+        let by = row.at("relative").change(Unit::Share).text;
         format!("{} changed by {by}; the limit is {limit}.", total_name(row.at("name").text().unwrap_or("")))
     };
     let mut findings: Vec<Finding> = exceeded.iter().take(20).map(|row| finding(Weight::Error, text(row))).collect();
@@ -134,7 +134,7 @@ fn kernels(root: &Node<'_>) -> Option<Section> {
     let mut blocks = vec![Block::Picture(Picture {
         title: "The kernels that changed the most".to_owned(),
         words: format!("{} Right of zero takes longer than before, left of it less.", words.join(" ")),
-        svg: bars(&drawn, Unit::SignedTime),
+        svg: bars(&drawn, Unit::Time),
         table: Some(table),
         sparks: Vec::new(),
     })];
@@ -148,9 +148,9 @@ fn bar(row: &Node<'_>, delta: f64) -> Bar {
     let change = match (row.at("before").is_there(), row.at("after").is_there()) {
         (false, true) => "new".to_owned(),
         (true, false) => "gone".to_owned(),
-        _ => row.at("relative").figure(Unit::SignedShare).text,
+        _ => row.at("relative").change(Unit::Share).text,
     };
-    let words = format!("{} ({change})", Unit::SignedTime.show(delta));
+    let words = format!("{} ({change})", Unit::Time.signed(delta));
     Bar::new(title(row.at("name").text().unwrap_or("")), 0.0, delta, colour, words)
 }
 
@@ -158,13 +158,13 @@ fn cells(row: &Node<'_>) -> Vec<Cell> {
     let delta = row.at("delta_ns");
     let relative = row.at("relative");
     let change = if relative.is_there() || row.at("before").is_there() {
-        relative.figure(Unit::SignedShare)
+        relative.change(Unit::Share)
     } else {
         Cell::text("new")
     };
     let mut cells = vec![
         row.at("name").text().map_or_else(Cell::absent, |name| Cell::text(shown(name))),
-        toned(delta.figure(Unit::SignedTime), delta.number()),
+        toned(delta.change(Unit::Time), delta.number()),
         change,
     ];
     for side in ["before", "after"] {
@@ -197,7 +197,7 @@ fn by_category(all: &[Node<'_>]) -> Block {
         let delta = after - before;
         table.row([
             Cell::text(name),
-            toned(Cell::text(Unit::SignedTime.show(delta)), Some(delta)),
+            toned(Cell::text(Unit::Time.signed(delta)), Some(delta)),
             Cell::text(Unit::Time.show(before)),
             Cell::text(Unit::Time.show(after)),
             Cell::text(kernels.to_string()),

@@ -1,6 +1,6 @@
 //! From one amount to another, step by step.
 
-use crate::svg::{Bar, Svg, bars};
+use crate::svg::{Bar, Drawing, bars};
 use crate::unit::Unit;
 
 /// One step: what is added, or taken off where it is below zero.
@@ -30,7 +30,7 @@ impl Step {
 pub(crate) type Level = (String, f64, usize, String);
 
 /// The picture: a whole amount, steps that hang at each other, and a whole amount again.
-pub(crate) fn waterfall(first: Option<Level>, steps: &[Step], last: Option<Level>) -> Svg {
+pub(crate) fn waterfall(first: Option<Level>, steps: &[Step], last: Option<Level>) -> Drawing {
     let whole = |(name, size, colour, words): Level| Bar::new(name, 0.0, size, colour, words);
     let mut at = first.as_ref().map_or(0.0, |first| first.1);
     let mut all: Vec<Bar> = first.map(whole).into_iter().collect();

@@ -1,5 +1,9 @@
 //! From figures to places in a picture.
 
+/// What is written beside an axis in powers, of each power of ten: over few of them and over many.
+const FINE: [f64; 3] = [1.0, 2.0, 5.0];
+const COARSE: [f64; 1] = [1.0];
+
 /// One direction of a picture.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Axis {
@@ -23,7 +27,11 @@ impl Axis {
             (low, high) = (0.0, 1.0);
         }
         let log = log && low > 0.0 && high / low > 4.0;
-        if !log {
+        if log {
+            // To round ends, so that they are written beside it.
+            let steps = if (high / low).log10() < 2.0 { &FINE[..] } else { &COARSE[..] };
+            (low, high) = (round(low, steps, false), round(high, steps, true));
+        } else {
             low = low.min(0.0);
             high = high.max(if low < 0.0 { 0.0 } else { f64::MIN_POSITIVE });
             let step = step(high - low);
@@ -41,6 +49,26 @@ impl Axis {
         Self { low, high: if high > low { high } else { low + 1.0 }, log: false, from, to }
     }
 
+    /// The same from its first value to its last, where these are written beside it: measured levels.
+    pub(crate) fn exactly(self, low: f64, high: f64) -> Self {
+        Self { low, high, ..self }
+    }
+
+    /// Whether it goes in powers.
+    pub(crate) fn is_log(&self) -> bool {
+        self.log
+    }
+
+    /// Where it begins and ends in the picture.
+    pub(crate) fn span(&self) -> (f64, f64) {
+        (self.from, self.to)
+    }
+
+    /// What it is of, with how it goes where that is not evenly.
+    pub(crate) fn named(&self, name: &str) -> String {
+        if self.log { format!("{name} (log scale)") } else { name.to_owned() }
+    }
+
     pub(crate) fn place(&self, value: f64) -> f64 {
         let share = if self.log {
             (value.max(f64::MIN_POSITIVE) / self.low).ln() / (self.high / self.low).ln()
@@ -54,7 +82,7 @@ impl Axis {
     pub(crate) fn ticks(&self) -> Vec<f64> {
         if self.log {
             let decades = (self.high / self.low).log10();
-            let steps: &[f64] = if decades < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+            let steps = if decades < 2.9 { &FINE[..] } else { &COARSE[..] };
             let first = self.low.log10().floor();
             let mut ticks = Vec::new();
             let mut power = 10f64.powf(first);
@@ -62,7 +90,8 @@ impl Axis {
                 ticks.extend(steps.iter().map(|step| step * power));
                 power *= 10.0;
             }
-            ticks.retain(|tick| (self.low..=self.high).contains(tick));
+            let slack = 1.0 + 1e-9;
+            ticks.retain(|tick| (self.low / slack..=self.high * slack).contains(tick));
             return ticks;
         }
         let step = step(self.high - self.low);
@@ -74,6 +103,17 @@ impl Axis {
         }
         ticks
     }
+}
+
+/// The next of these steps of a power of ten, below or above.
+fn round(value: f64, steps: &[f64], up: bool) -> f64 {
+    let power = 10f64.powf(value.log10().floor());
+    let mut steps = steps.iter().chain(&[10.0]).map(|step| step * power);
+    let found = match up {
+        true => steps.find(|step| *step >= value * (1.0 - 1e-9)),
+        false => steps.filter(|step| *step <= value * (1.0 + 1e-9)).last(),
+    };
+    found.filter(|found| found.is_finite() && *found > 0.0).unwrap_or(value)
 }
 
 /// A round step of which about five are in a span.
@@ -98,6 +138,10 @@ mod tests {
         let axis = Axis::over([1.0, 1000.0].into_iter(), true, 0.0, 300.0);
         assert_eq!(axis.ticks(), [1.0, 10.0, 100.0, 1000.0]);
         assert!((axis.place(10.0) - 100.0).abs() < 1e-9);
+        let axis = Axis::over([35.0, 120.0, 3000.0].into_iter(), true, 0.0, 300.0);
+        let ticks = axis.ticks();
+        assert_eq!((ticks.first(), ticks.last()), (Some(&20.0), Some(&5000.0)));
+        assert!(axis.named("ms").contains("log"));
         for odd in [vec![], vec![0.0], vec![f64::NAN], vec![-5.0, -1.0], vec![1e300, -1e300], vec![f64::MIN_POSITIVE]] {
             let axis = Axis::over(odd.iter().copied(), true, 0.0, 1.0);
             assert!(axis.ticks().len() <= 40 && axis.place(0.5).is_finite(), "{odd:?}");

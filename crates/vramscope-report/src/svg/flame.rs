@@ -1,7 +1,6 @@
 //! Stacks as bars below each other: a bar's width is its time, and what it called hangs below it.
 
-use super::shares::{draw_legend, legend_lines};
-use super::{Anchor, Svg};
+use super::{Anchor, Drawing, Legend, Room, Svg};
 use crate::unit::Unit;
 
 /// A frame, behind the one around it.
@@ -25,7 +24,6 @@ pub(crate) struct Flame {
     pub(crate) legend: Vec<(usize, &'static str)>,
 }
 
-const WIDTH: f64 = 800.0;
 const ROW: f64 = 18.0;
 /// Frames below this width are no more than a scratch.
 const LEAST: f64 = 0.8;
@@ -59,17 +57,21 @@ impl Flame {
         (0..self.frames.len()).filter(move |place| self.frames[*place].parent == parent)
     }
 
-    pub(crate) fn draw(&self) -> Svg {
-        let used: Vec<(usize, &str)> = (self.legend.iter().copied())
-            .filter(|(colour, _)| self.frames.iter().any(|frame| frame.colour == *colour))
-            .collect();
-        let top = 8.0 + 20.0 * legend_lines(&used);
+    pub(crate) fn draw(&self) -> Drawing {
+        Drawing::of(|room| self.draw_in(room))
+    }
+
+    fn draw_in(&self, room: Room) -> Svg {
+        let is_drawn = |colour: usize| self.frames.iter().any(|frame| frame.colour == colour);
+        let used = self.legend.iter().filter(|(colour, _)| is_drawn(*colour));
+        let legend = Legend::over(used.map(|(colour, name)| (Some(*colour), *name)), 0.0, room.width());
+        let top = 4.0 + legend.height();
         let trunk = self.trunk();
         let mut rows = 1;
-        let mut bars = vec![(0.0, WIDTH, 0, None)];
+        let mut bars = vec![(0.0, room.width(), 0, None)];
         // Where the next frame within each frame begins.
         let mut next: Vec<Option<(f64, usize)>> = vec![None; self.frames.len()];
-        let scale = WIDTH / self.time.max(f64::MIN_POSITIVE);
+        let scale = room.width() / self.time.max(f64::MIN_POSITIVE);
         let last = trunk.last().copied();
         let mut outermost = 0.0;
         for (place, frame) in self.frames.iter().enumerate() {
@@ -88,8 +90,8 @@ impl Flame {
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "a number of rows")]
-        let mut svg = Svg::new(WIDTH, top + ROW * rows as f64 + 4.0);
-        draw_legend(&mut svg, &used);
+        let mut svg = Svg::new(room.width(), top + ROW * rows as f64 + 4.0);
+        legend.draw(&mut svg, 0.0);
         for (from, width, row, place) in bars {
             #[expect(clippy::cast_precision_loss, reason = "a number of rows")]
             let y = top + ROW * row as f64;
@@ -107,7 +109,7 @@ impl Flame {
             );
             let shown = fitting(frame.map_or(&name, |frame| &frame.label), width);
             if !shown.is_empty() {
-                svg.text((from + 4.0, y + 13.0), Anchor::Start, "", &shown);
+                svg.text((from + 4.0, y + 13.0), Anchor::Start, "on", &shown);
             }
         }
         svg
@@ -153,7 +155,7 @@ mod tests {
         ];
         let flame = Flame { frames, time: 100.0, legend: Vec::new() };
         assert_eq!(flame.trunk(), [0, 1]);
-        let text = flame.draw().element("e");
+        let text = flame.draw_in(Room::Wide).element("", "e");
         assert!(
             text.contains("all, in 2 outer frames") && text.contains("serve: 60 ns, 60 %") && !text.contains(">run")
         );
@@ -164,7 +166,7 @@ mod tests {
         let frames = (0..1000_usize).map(|at| frame("f", at.checked_sub(1), 1000.0)).collect();
         // Below the trunk's limit, so that none of them is put together.
         let flame = Flame { frames, time: 1100.0, legend: Vec::new() };
-        assert!(flame.draw().element("e").matches("<rect").count() <= MOST_ROWS + 1);
-        assert!(!Flame::default().draw().element("e").contains("NaN"));
+        assert!(flame.draw_in(Room::Wide).element("", "e").matches("<rect").count() <= MOST_ROWS + 1);
+        assert!(!Flame::default().draw_in(Room::Wide).element("", "e").contains("NaN"));
     }
 }

@@ -1,6 +1,8 @@
 //! A grid of figures, each on a ground that is the stronger the larger the figure is.
 
-use super::{Anchor, Svg};
+use std::ops::Range;
+
+use super::{Anchor, Drawing, Room, Svg, fitted, width_of};
 
 /// A figure in the grid: how much, and how it is written.
 #[derive(Debug, Clone)]
@@ -22,59 +24,80 @@ pub(crate) struct Heat {
     pub(crate) cells: Vec<Vec<Option<HeatCell>>>,
 }
 
-const WIDTH: f64 = 800.0;
-const LEFT: f64 = 130.0;
 const TOP: f64 = 40.0;
 const ROW: f64 = 32.0;
 /// Wider cells look like a table with gaps.
 const WIDEST: f64 = 120.0;
-/// Of letters of 12 px.
-const LETTER: f64 = 7.0;
+/// Names of rows have at most this room.
+const MOST_OF_NAMES: f64 = 130.0;
+/// What stands left and right of a text in its cell.
+const AROUND: f64 = 3.0;
+/// In more parts than this a grid is not drawn: its figures are in its table.
+const MOST_PARTS: usize = 6;
 /// From the least to the most in ten steps: `h0` to `h9`.
 const STEPS: f64 = 9.0;
 
 impl Heat {
-    pub(crate) fn draw(&self) -> Svg {
-        let bottom = TOP + ROW * float(self.rows.len());
-        let mut svg = Svg::new(WIDTH, bottom + 30.0);
-        let width = ((WIDTH - LEFT - 10.0) / float(self.columns.len().max(1))).min(WIDEST);
-        svg.text((LEFT, 14.0), Anchor::Start, "soft", &self.x);
-        svg.text((LEFT - 10.0, TOP - 8.0), Anchor::End, "soft", &self.y);
-        // Where columns are narrow, some of their names are left out rather than written over each other.
-        let longest = self.columns.iter().map(|name| float(name.chars().count())).fold(1.0, f64::max) * LETTER + 6.0;
-        let mut free = f64::NEG_INFINITY;
-        for (column, name) in self.columns.iter().enumerate() {
-            let middle = LEFT + width * (float(column) + 0.5);
-            if middle - longest / 2.0 >= free {
-                svg.text((middle, TOP - 8.0), Anchor::Middle, "soft", name);
-                free = middle + longest / 2.0;
-            }
-        }
+    pub(crate) fn draw(&self) -> Drawing {
+        Drawing::of(|room| self.draw_in(room))
+    }
+
+    /// Where its columns have no room beside each other, the grid is drawn in parts below each other.
+    fn draw_in(&self, room: Room) -> Svg {
+        let names = self.rows.iter().map(|name| width_of(name)).fold(0.0, f64::max);
+        let left = (names + 18.0).max(width_of(&self.y) + 8.0).min(MOST_OF_NAMES);
+        let texts = self.columns.iter().chain(self.cells.iter().flatten().flatten().map(|cell| &cell.text));
+        let widest = texts.map(|text| width_of(text)).fold(0.0, f64::max) + AROUND * 2.0;
+        let all = room.width() - left - 6.0;
+        let columns = self.columns.len().max(1);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few columns of a picture")]
+        let fitting = ((all / widest.max(1.0)) as usize).clamp(columns.div_ceil(MOST_PARTS), columns);
+        let parts = columns.div_ceil(fitting);
+        let each = columns.div_ceil(parts);
+        let width = (all / float(each)).min(WIDEST);
+        let height = TOP + ROW * float(self.rows.len()) + 6.0;
+        let bottom = height * float(parts);
+        let mut svg = Svg::new(room.width(), bottom + 24.0);
         let scale = Scale::of(self.cells.iter().flatten().flatten().map(|cell| cell.value));
+        for part in 0..parts {
+            let columns = (part * each)..((part + 1) * each).min(self.columns.len());
+            self.draw_part(&mut svg, columns, &scale, (left, height * float(part)), width);
+        }
+        let from = left.max(60.0);
+        for step in 0..10_u8 {
+            svg.rect(from + 16.0 * f64::from(step), bottom + 4.0, 16.0, 12.0, &format!("h{step}"));
+        }
+        svg.text((from - 8.0, bottom + 14.0), Anchor::End, "soft", "least");
+        svg.text((from + 168.0, bottom + 14.0), Anchor::Start, "soft", "most");
+        svg
+    }
+
+    fn draw_part(&self, svg: &mut Svg, columns: Range<usize>, scale: &Scale, (left, top): (f64, f64), width: f64) {
+        svg.text((left, top + 14.0), Anchor::Start, "soft", &fitted(&self.x, width * float(columns.len())));
+        svg.text((0.0, top + TOP - 8.0), Anchor::Start, "soft", &fitted(&self.y, left - 6.0));
+        for (place, column) in columns.clone().enumerate() {
+            let name = fitted(&self.columns[column], width - 2.0);
+            svg.text((left + width * (float(place) + 0.5), top + TOP - 8.0), Anchor::Middle, "soft", &name);
+        }
         for (row, (name, cells)) in self.rows.iter().zip(&self.cells).enumerate() {
-            let y = TOP + ROW * float(row);
-            svg.text((LEFT - 10.0, y + ROW / 2.0 + 4.0), Anchor::End, "", name);
-            for (column, cell) in cells.iter().enumerate().take(self.columns.len()) {
-                let x = LEFT + width * float(column);
-                let place = format!("{} {}, {} {name}", self.x, self.columns[column], self.y);
-                let Some(cell) = cell.as_ref().filter(|cell| cell.value.is_finite()) else {
-                    svg.rect_with(x + 1.0, y + 1.0, width - 2.0, ROW - 2.0, "band", &format!("{place}: not known"));
-                    svg.text((x + width / 2.0, y + ROW / 2.0 + 4.0), Anchor::Middle, "soft", "–");
+            let y = top + TOP + ROW * float(row);
+            svg.text((left - 10.0, y + ROW / 2.0 + 4.0), Anchor::End, "", &fitted(name, left - 10.0));
+            for (place, column) in columns.clone().enumerate() {
+                let (x, middle) = (left + width * float(place), left + width * (float(place) + 0.5));
+                let said = format!("{} {}, {} {name}", self.x, self.columns[column], self.y);
+                let Some(cell) = cells.get(column).and_then(Option::as_ref).filter(|cell| cell.value.is_finite())
+                else {
+                    svg.rect_with(x + 1.0, y + 1.0, width - 2.0, ROW - 2.0, "band", &format!("{said}: not known"));
+                    svg.text((middle, y + ROW / 2.0 + 4.0), Anchor::Middle, "soft on", "–");
                     continue;
                 };
                 let class = format!("h{:.0}", (scale.share(cell.value) * STEPS).round());
-                svg.rect_with(x + 1.0, y + 1.0, width - 2.0, ROW - 2.0, &class, &format!("{place}: {}", cell.text));
-                if float(cell.text.chars().count()) * LETTER <= width - 4.0 {
-                    svg.text((x + width / 2.0, y + ROW / 2.0 + 4.0), Anchor::Middle, "", &cell.text);
+                svg.rect_with(x + 1.0, y + 1.0, width - 2.0, ROW - 2.0, &class, &format!("{said}: {}", cell.text));
+                if width_of(&cell.text) <= width {
+                    svg.text((middle, y + ROW / 2.0 + 4.0), Anchor::Middle, "on", &cell.text);
                 }
             }
         }
-        for step in 0..10_u8 {
-            svg.rect(LEFT + 60.0 + 16.0 * f64::from(step), bottom + 10.0, 16.0, 12.0, &format!("h{step}"));
-        }
-        svg.text((LEFT + 52.0, bottom + 20.0), Anchor::End, "soft", "least");
-        svg.text((LEFT + 60.0 + 160.0 + 8.0, bottom + 20.0), Anchor::Start, "soft", "most");
-        svg
     }
 }
 
@@ -127,10 +150,22 @@ mod tests {
     }
 
     #[test]
+    fn a_grid_that_is_wider_than_the_screen_is_drawn_in_parts_and_no_figure_is_left_out() {
+        let cells: Vec<_> =
+            (0..12).map(|place| Some(HeatCell { value: f64::from(place), text: format!("{place}.00 GiB") })).collect();
+        let columns = (0..12).map(|place| format!("c{place}")).collect();
+        let heat = Heat { columns, rows: vec!["a".into()], cells: vec![cells], ..Heat::default() };
+        for room in [Room::Wide, Room::Narrow] {
+            let drawn = heat.draw_in(room).element("", "e1");
+            assert!((0..12).all(|place| drawn.contains(&format!(">{place}.00 GiB</text>"))), "{drawn}");
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_a_dash() {
         let cells = vec![vec![None, Some(HeatCell { value: f64::NAN, text: "NaN".into() })]];
         let heat = Heat { columns: vec!["1".into(), "2".into()], rows: vec!["a".into()], cells, ..Heat::default() };
-        let drawn = heat.draw().element("e1");
+        let drawn = heat.draw_in(Room::Wide).element("", "e1");
         assert!(!drawn.contains("NaN") && drawn.matches("not known").count() == 2, "{drawn}");
     }
 }

@@ -1,9 +1,9 @@
 //! Rows over one time, each filled by what took the time: parts of a whole in even steps.
 
 use super::axis::Axis;
-use super::shares::{draw_legend, legend_lines};
-use super::{Anchor, Svg};
-use crate::unit::{Unit, digits};
+use super::rows::axis_words;
+use super::{Anchor, Drawing, Legend, Room, Svg, fitted};
+use crate::unit::Unit;
 
 /// A row: in even steps from `start`, how long each part took.
 #[derive(Debug, Clone)]
@@ -35,12 +35,12 @@ pub(crate) struct Lanes {
     pub(crate) marks_name: String,
 }
 
-const WIDTH: f64 = 800.0;
-const LEFT: f64 = 130.0;
-const RIGHT: f64 = 785.0;
+/// Of the wide picture, for names.
+const NAMES: f64 = 130.0;
+/// Of the narrow one, above each row.
+const NAME: f64 = 18.0;
 const ROW: f64 = 74.0;
 const MARKS: f64 = 22.0;
-const LONGEST_NAME: usize = 18;
 /// Places of one row that say what is in them when they are pointed at.
 const PLACES: usize = 80;
 
@@ -73,43 +73,56 @@ impl Lane {
 }
 
 impl Lanes {
-    pub(crate) fn draw(&self) -> Svg {
-        let used: Vec<(usize, &str)> = (self.legend.iter().enumerate())
-            .filter(|(place, _)| {
-                self.lanes.iter().any(|lane| lane.parts.get(*place).is_some_and(|part| !part.is_empty()))
-            })
-            .map(|(_, part)| *part)
-            .collect();
-        let top = 8.0 + 20.0 * legend_lines(&used);
-        let first_row = if self.marks.is_empty() { top } else { top + MARKS };
+    pub(crate) fn draw(&self) -> Drawing {
+        Drawing::of(|room| self.draw_in(room))
+    }
+
+    fn draw_in(&self, room: Room) -> Svg {
+        let is_drawn =
+            |place: usize| self.lanes.iter().any(|lane| lane.parts.get(place).is_some_and(|part| !part.is_empty()));
+        let used = self.legend.iter().enumerate().filter(|(place, _)| is_drawn(*place));
+        let legend = Legend::over(used.map(|(_, (colour, name))| (Some(*colour), *name)), 8.0, room.width());
+        let top = 8.0 + legend.height();
+        let (left, above) = if room.is_narrow() { (8.0, NAME) } else { (NAMES, 0.0) };
+        let right = room.width() - 15.0;
+        let first_row = if self.marks.is_empty() { top } else { top + MARKS + above };
         #[expect(clippy::cast_precision_loss, reason = "a number of rows")]
-        let bottom = first_row + ROW * self.lanes.len() as f64;
-        let mut svg = Svg::new(WIDTH, bottom + 34.0);
-        draw_legend(&mut svg, &used);
+        let bottom = first_row + (ROW + above) * self.lanes.len() as f64;
+        let mut svg = Svg::new(room.width(), bottom + 34.0);
+        legend.draw(&mut svg, 0.0);
         let start = self.lanes.iter().map(|lane| lane.start).fold(f64::INFINITY, f64::min);
         let end = self.lanes.iter().map(Lane::end).fold(f64::NEG_INFINITY, f64::max);
-        let axis = Axis::between(0.0, Unit::Time.scaled(end - start), LEFT, RIGHT);
-        let place = |at: f64| axis.place(Unit::Time.scaled(at - start)).clamp(LEFT, RIGHT);
-        for tick in axis.ticks() {
-            svg.line((axis.place(tick), top), (axis.place(tick), bottom), "axis");
-            svg.text((axis.place(tick), bottom + 15.0), Anchor::Middle, "soft", &digits(tick));
+        let axis = Axis::between(0.0, Unit::Time.scaled(end - start), left, right);
+        let place = |at: f64| axis.place(Unit::Time.scaled(at - start)).clamp(left, right);
+        let ticks = axis.ticks();
+        for tick in &ticks {
+            svg.line((axis.place(*tick), top), (axis.place(*tick), bottom), "axis");
         }
-        svg.text((RIGHT, bottom + 30.0), Anchor::End, "soft", "ms from the first operation on");
-        self.draw_marks(&mut svg, top, &place);
+        for (x, anchor, words) in axis_words(&axis, &ticks, "", room) {
+            svg.text((x, bottom + 15.0), anchor, "soft", &words);
+        }
+        svg.text((right, bottom + 30.0), Anchor::End, "soft", "ms from the first operation on");
+        let name = |svg: &mut Svg, y: f64, height: f64, class: &str, name: &str| {
+            if room.is_narrow() {
+                svg.text((left, y + 13.0), Anchor::Start, class, &fitted(name, right - left));
+            } else {
+                let name = fitted(name, left - 12.0);
+                svg.text((left - 8.0, y + height / 2.0 + 4.0), Anchor::End, class, &name);
+            }
+        };
+        if !self.marks.is_empty() {
+            name(&mut svg, top, MARKS - 2.0, "soft", &self.marks_name);
+            self.draw_marks(&mut svg, top + above, &place);
+        }
         for (row, lane) in (0u32..).zip(&self.lanes) {
-            let y = first_row + ROW * f64::from(row);
-            let name: String = lane.name.chars().take(LONGEST_NAME).collect();
-            svg.text((LEFT - 8.0, y + ROW / 2.0 + 4.0), Anchor::End, "", &name);
-            self.draw_lane(&mut svg, lane, y + 4.0, ROW - 8.0, &place, start);
+            let y = first_row + (ROW + above) * f64::from(row);
+            name(&mut svg, y, ROW, "", &lane.name);
+            self.draw_lane(&mut svg, lane, y + above + 4.0, ROW - 8.0, &place, start);
         }
         svg
     }
 
     fn draw_marks(&self, svg: &mut Svg, top: f64, place: &dyn Fn(f64) -> f64) {
-        if self.marks.is_empty() {
-            return;
-        }
-        svg.text((LEFT - 8.0, top + 14.0), Anchor::End, "soft", &self.marks_name);
         for mark in &self.marks {
             let (from, to) = (place(mark.from), place(mark.to));
             if to > from {
@@ -196,8 +209,8 @@ mod tests {
     fn nothing_is_no_trouble() {
         let empty = Lane { name: String::new(), start: 0.0, step: 0.0, parts: Vec::new() };
         for lanes in [Vec::new(), vec![empty]] {
-            let svg = Lanes { lanes, ..Lanes::default() }.draw();
-            assert!(!svg.element("e").contains("NaN"));
+            let drawn = Lanes { lanes, ..Lanes::default() }.draw();
+            assert!(!drawn.elements("e").contains("NaN"));
         }
     }
 }

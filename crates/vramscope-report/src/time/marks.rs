@@ -18,6 +18,8 @@ pub(crate) struct Mark {
 pub(crate) struct Rise {
     pub(crate) from: Option<Mark>,
     pub(crate) to: Option<Mark>,
+    /// The highest before.
+    pub(crate) above: u64,
     pub(crate) bytes: u64,
 }
 
@@ -49,10 +51,10 @@ pub(crate) fn around(document: &Document, place: usize, instant_ns: u64) -> Opti
     let (mut from, mut level): (Option<Mark>, u64) = (None, 0);
     for mark in marks.iter().filter(|mark| mark.at_ns <= instant_ns) {
         let now = highest(mark.at_ns);
-        rises.push(Rise { from: from.take(), to: Some(mark.clone()), bytes: now.saturating_sub(level) });
+        rises.push(Rise { from: from.take(), to: Some(mark.clone()), above: level, bytes: now.saturating_sub(level) });
         (from, level) = (Some(mark.clone()), now.max(level));
     }
-    rises.push(Rise { from, to: None, bytes: highest(instant_ns).saturating_sub(level) });
+    rises.push(Rise { from, to: None, above: level, bytes: highest(instant_ns).saturating_sub(level) });
     // A log cuts its times to whole seconds.
     let is_before = |mark: &&Mark| mark.at_ns.saturating_add(LOG_NS) <= instant_ns;
     Some(Around {

@@ -4,17 +4,15 @@ use super::grid::Grid;
 use super::parts::Stack;
 use super::recording::{Metric, Recording};
 use super::source::Source;
-use crate::svg::{Anchor, Axis, Svg};
+use crate::svg::{Anchor, Axis, Drawing, Legend, Room, Svg, axis_words, width_of};
 use crate::unit::{Unit, digits};
 
-const WIDTH: f64 = 800.0;
-const LEFT: f64 = 70.0;
-const RIGHT: f64 = 785.0;
+/// Left of all rows, for what is beside their axes.
+const LEFT: f64 = 60.0;
 const MEMORY: f64 = 230.0;
 const ROW: f64 = 58.0;
-/// Finer is not seen on a page of paper.
-const ROWS: usize = 360;
-const LETTER: f64 = 6.6;
+/// Finer is not seen on a page of paper, and on a telephone.
+const ROWS: [usize; 2] = [360, 150];
 
 /// What a row says of a track's line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,13 +136,18 @@ fn strips(source: &Source, track: usize) -> Vec<Strip> {
 }
 
 /// The picture of the first track: of all GPUs together where there are several.
-pub(crate) fn picture(source: &Source) -> Option<Svg> {
-    let (track, _, stack) = source.tracks.first()?;
+pub(crate) fn picture(source: &Source) -> Option<Drawing> {
+    let (track, ..) = source.tracks.first()?;
+    let grid = &source.recording.grid;
+    (!grid.rows.is_empty()).then(|| Drawing::of(|room| draw(source, *track, room)))
+}
+
+fn draw(source: &Source, track: usize, room: Room) -> Svg {
     let recording = &source.recording;
-    let grid = recording.grid.coarse(ROWS);
-    let engine = recording.engine.coarse(ROWS);
+    let rows = ROWS[usize::from(room.is_narrow())];
+    let (grid, engine) = (recording.grid.coarse(rows), recording.engine.coarse(rows));
     // Charts that are held against each other are of memory alone.
-    let strips: Vec<Strip> = strips(source, *track)
+    let strips: Vec<Strip> = strips(source, track)
         .into_iter()
         .filter(|_| source.clock.is_none())
         .filter(|strip| {
@@ -152,24 +155,25 @@ pub(crate) fn picture(source: &Source) -> Option<Svg> {
             strip.lines.iter().any(|(column, _)| grid.range(*column).is_some())
         })
         .collect();
-    let (first, last) = match source.clock {
-        Some(clock) => clock,
-        None => (grid.rows.first()?.first_ns, grid.rows.last()?.last_ns),
-    };
-    let x = Axis::between(seconds(first), seconds(last), LEFT, RIGHT);
-    let top = 58.0;
+    let (first, last) = source.clock.or_else(|| source.span()).unwrap_or_default();
+    let x = Axis::between(seconds(first), seconds(last), LEFT, room.width() - 15.0);
+    let stack = source.tracks.iter().find(|one| one.0 == track).map(|one| &one.2);
+    let capacity = shown_capacity(&grid, recording, track);
+    let legend = legend(stack, capacity, room);
+    let top = legend.height() + 28.0;
     #[expect(clippy::cast_precision_loss, reason = "a few rows")]
     let bottom = top + MEMORY + strips.len() as f64 * (ROW + 22.0);
-    let mut svg = Svg::new(WIDTH, bottom + 40.0);
+    let mut svg = Svg::new(room.width(), bottom + 24.0);
+    legend.draw(&mut svg, 0.0);
     bands(&mut svg, recording, &x, (first, last), (top, bottom));
-    let memory_axis = memory(&mut svg, &grid, recording, (*track, stack), &x, top);
-    mark_peak(&mut svg, source.peak(), &x, &memory_axis);
+    let memory_axis = memory(&mut svg, &grid, recording, (track, stack), &x, top);
+    mark_peak(&mut svg, source.peak(), &x, &memory_axis, capacity);
     let holes: Vec<u64> = engine.holes().iter().map(|(start, end)| start + (end - start) / 2).collect();
     let mut y = top + MEMORY + 22.0;
     for strip in &strips {
         let of = |column: usize| {
             if !strip.engine {
-                return lines(recording, &grid, (*track, column));
+                return lines(recording, &grid, (track, column));
             }
             // Metrics may begin before readings and last longer than they: there is no place for those.
             let inside = |at: u64| (first..=last).contains(&at);
@@ -180,12 +184,14 @@ pub(crate) fn picture(source: &Source) -> Option<Svg> {
         draw_strip(&mut svg, grid, strip, &x, &of, y);
         y += ROW + 22.0;
     }
-    for tick in x.ticks() {
-        svg.line((x.place(tick), bottom), (x.place(tick), bottom + 4.0), "axis");
-        svg.text((x.place(tick), bottom + 18.0), Anchor::Middle, "soft", &digits(tick));
+    let ticks = x.ticks();
+    for tick in &ticks {
+        svg.line((x.place(*tick), bottom), (x.place(*tick), bottom + 4.0), "axis");
     }
-    svg.text((RIGHT, bottom + 35.0), Anchor::End, "soft", "seconds");
-    Some(svg)
+    for (at, anchor, words) in axis_words(&x, &ticks, "s", room) {
+        svg.text((at, bottom + 18.0), anchor, "soft", &words);
+    }
+    svg
 }
 
 /// Phases behind all rows, their names above where there is room, and marks of events.
@@ -203,8 +209,7 @@ fn bands(svg: &mut Svg, recording: &Recording, x: &Axis, (first, last): (u64, u6
             digits(seconds(phase.end_ns))
         );
         svg.rect_with(from, top, to - from, bottom - top, if place % 2 == 0 { "band" } else { "band odd" }, &words);
-        #[expect(clippy::cast_precision_loss, reason = "a few characters")]
-        if phase.name.chars().count() as f64 * LETTER + 4.0 < to - from {
+        if width_of(&phase.name) + 4.0 < to - from {
             svg.text(((from + to) / 2.0, top - 10.0), Anchor::Middle, "soft", &phase.name);
         }
     }
@@ -219,24 +224,27 @@ fn memory(
     svg: &mut Svg,
     grid: &Grid,
     recording: &Recording,
-    (track, stack): (usize, &Stack),
+    (track, stack): (usize, Option<&Stack>),
     x: &Axis,
     top: f64,
 ) -> Axis {
     let column = Recording::column(track, Metric::Memory);
     let bottom = top + MEMORY;
+    let (left, right) = x.span();
     let peak = gib(grid.range(column).map_or(0, |range| range.1));
-    let capacity = recording.capacity(track).map(|bytes| Unit::Memory.scaled(exact(bytes)));
-    let shown = capacity.filter(|capacity| peak > capacity * 0.4);
+    let shown = shown_capacity(grid, recording, track);
     let y = Axis::over([peak, shown.unwrap_or(peak)].into_iter(), false, bottom, top);
     for tick in y.ticks() {
-        svg.line((LEFT, y.place(tick)), (RIGHT, y.place(tick)), "axis");
-        svg.text((LEFT - 6.0, y.place(tick) + 4.0), Anchor::End, "soft", &digits(tick));
+        svg.line((left, y.place(tick)), (right, y.place(tick)), "axis");
+        svg.text((left - 6.0, y.place(tick) + 4.0), Anchor::End, "soft", &digits(tick));
     }
     svg.text((4.0, top - 10.0), Anchor::Start, "soft", "GiB");
     for segment in lines(recording, grid, (track, column)) {
         // From the top down, each to the floor: what is below covers what is above.
-        let tops: Vec<Vec<f64>> = segment.iter().map(|(at, value)| stack.tops(*at, float(*value))).collect();
+        let tops = |stack: &Stack| -> Vec<Vec<f64>> {
+            segment.iter().map(|(at, value)| stack.tops(*at, float(*value))).collect()
+        };
+        let tops = stack.map(tops).unwrap_or_default();
         let surface = |svg: &mut Svg, colour: usize, height: &dyn Fn(usize) -> f64| {
             let mut points: Vec<(f64, f64)> = Vec::with_capacity(segment.len() + 2);
             let height = |place: usize| y.place(Unit::Memory.scaled(height(place)));
@@ -251,58 +259,55 @@ fn memory(
                 svg.area(&points, &format!("f{}", colour % 10));
             }
         };
-        surface(svg, stack.rest().1, &|place| float(segment[place].1));
-        for (part, one) in stack.parts.iter().enumerate().rev() {
-            surface(svg, one.colour, &|place| tops[place][part]);
+        if let Some(stack) = stack {
+            surface(svg, stack.rest().1, &|place| float(segment[place].1));
+            for (part, one) in stack.parts.iter().enumerate().rev() {
+                surface(svg, one.colour, &|place| tops[place][part]);
+            }
         }
         let line = segment.iter().map(|(at, value)| (x.place(seconds(*at)), y.place(gib(*value))));
-        svg.path(&seen(bends(line)), "top");
+        svg.path(&seen(bends(line), right), "top");
     }
     if let Some(capacity) = shown {
-        svg.line((LEFT, y.place(capacity)), (RIGHT, y.place(capacity)), "rule");
+        svg.line((left, y.place(capacity)), (right, y.place(capacity)), "rule");
     }
-    legend(svg, stack, shown);
     y
 }
 
-/// A mark at the peak, and what it is beside it on the side where there is room.
-fn mark_peak(svg: &mut Svg, peak: Option<(u64, u64)>, x: &Axis, y: &Axis) {
+/// All the memory that there is, where what is used comes near enough to it to be drawn below it; in GiB.
+fn shown_capacity(grid: &Grid, recording: &Recording, track: usize) -> Option<f64> {
+    let peak = gib(grid.range(Recording::column(track, Metric::Memory)).map_or(0, |range| range.1));
+    let capacity = recording.capacity(track).map(|bytes| Unit::Memory.scaled(exact(bytes)));
+    capacity.filter(|capacity| peak > capacity * 0.4)
+}
+
+/// A mark at the peak, and what it is beside it on the side where there is room: below it where a rule, a mark or the
+/// picture's edge is above it.
+fn mark_peak(svg: &mut Svg, peak: Option<(u64, u64)>, x: &Axis, y: &Axis, capacity: Option<f64>) {
+    const HEIGHT: f64 = 26.0;
     let Some((at_ns, bytes)) = peak else { return };
     let (at, height) = (x.place(seconds(at_ns)), y.place(Unit::Memory.scaled(exact(bytes))));
     let words = format!("peak {}", Unit::Memory.show(exact(bytes)));
     svg.dot((at, height), 4.5, "peak", &format!("{words} at {} s", digits(seconds(at_ns))));
-    let (anchor, beside) = if at > (LEFT + RIGHT) / 2.0 { (Anchor::End, -9.0) } else { (Anchor::Start, 9.0) };
-    svg.text((at + beside, height - 7.0), anchor, "halo", &words);
+    let ((left, right), (_, top)) = (x.span(), y.span());
+    let (anchor, beside) = if at > f64::midpoint(left, right) { (Anchor::End, -9.0) } else { (Anchor::Start, 9.0) };
+    let is_near = |rule: f64| rule <= height + 4.0 && height - rule < HEIGHT;
+    let below = is_near(top) || capacity.is_some_and(|capacity| is_near(y.place(capacity)));
+    svg.text((at + beside, if below { height + 18.0 } else { height - 7.0 }), anchor, "halo", &words);
 }
 
-fn legend(svg: &mut Svg, stack: &Stack, capacity: Option<f64>) {
-    let parts = stack.parts.iter().map(|part| (part.name, part.colour));
-    let (mut at, mut line) = (LEFT, 14.0);
-    let capacity = capacity.map(|capacity| format!("dashed: all there is, {} GiB", digits(capacity)));
-    for (name, colour) in parts
-        .chain([stack.rest()])
-        .map(|(name, colour)| (name, Some(colour)))
-        .chain(capacity.as_deref().map(|words| (words, None)))
-    {
-        #[expect(clippy::cast_precision_loss, reason = "a few characters")]
-        let width = name.chars().count() as f64 * LETTER + if colour.is_some() { 30.0 } else { 10.0 };
-        if at + width > RIGHT {
-            (at, line) = (LEFT, line + 17.0);
-        }
-        if let Some(colour) = colour {
-            svg.rect(at, line - 10.0, 12.0, 11.0, &format!("f{colour}"));
-            svg.text((at + 16.0, line), Anchor::Start, "", name);
-        } else {
-            svg.text((at, line), Anchor::Start, "soft", name);
-        }
-        at += width;
-    }
+fn legend(stack: Option<&Stack>, capacity: Option<f64>, room: Room) -> Legend {
+    let parts =
+        stack.iter().flat_map(|stack| stack.parts.iter().map(|part| (part.name, part.colour)).chain([stack.rest()]));
+    let parts = parts.map(|(name, colour)| (Some(colour), name.to_owned()));
+    let capacity = capacity.map(|capacity| (None, format!("dashed: all there is, {} GiB", digits(capacity))));
+    Legend::over(parts.chain(capacity), 8.0, room.width())
 }
 
 type Lines = Vec<Vec<(u64, i64)>>;
 
 fn draw_strip(svg: &mut Svg, grid: &Grid, strip: &Strip, x: &Axis, lines: &dyn Fn(usize) -> Lines, top: f64) {
-    let bottom = top + ROW;
+    let (bottom, (left, right)) = (top + ROW, x.span());
     let ranges = strip.lines.iter().filter_map(|(column, _)| grid.range(*column));
     let high = ranges.map(|range| float(range.1) / strip.per_unit).fold(0.0, f64::max);
     let y = if strip.unit == Unit::Celsius {
@@ -316,15 +321,14 @@ fn draw_strip(svg: &mut Svg, grid: &Grid, strip: &Strip, x: &Axis, lines: &dyn F
     let ticks = y.ticks();
     let ends = [ticks.first(), ticks.last()];
     for tick in ends.into_iter().flatten() {
-        svg.line((LEFT, y.place(*tick)), (RIGHT, y.place(*tick)), "axis");
-        svg.text((LEFT - 6.0, y.place(*tick) + 4.0), Anchor::End, "soft", &digits(*tick));
+        svg.line((left, y.place(*tick)), (right, y.place(*tick)), "axis");
+        svg.text((left - 6.0, y.place(*tick) + 4.0), Anchor::End, "soft", &digits(*tick));
     }
     let unit = strip.unit.axis();
     let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
     let title = format!("{}{unit}", strip.name);
-    svg.text((LEFT + 4.0, top - 5.0), Anchor::Start, "soft", &title);
-    #[expect(clippy::cast_precision_loss, reason = "a few characters")]
-    let mut at = LEFT + 4.0 + title.chars().count() as f64 * LETTER + 14.0;
+    svg.text((left + 4.0, top - 5.0), Anchor::Start, "soft", &title);
+    let mut at = left + 4.0 + width_of(&title) + 14.0;
     for ((column, colour), place) in strip.lines.iter().zip(0..) {
         if grid.range(*column).is_none() {
             continue;
@@ -332,22 +336,20 @@ fn draw_strip(svg: &mut Svg, grid: &Grid, strip: &Strip, x: &Axis, lines: &dyn F
         if let Some(name) = strip.names.get(place) {
             svg.rect(at, top - 12.0, 10.0, 4.0, &format!("f{colour}"));
             svg.text((at + 14.0, top - 5.0), Anchor::Start, "soft", name);
-            #[expect(clippy::cast_precision_loss, reason = "a few characters")]
-            let width = name.chars().count() as f64 * LETTER + 28.0;
-            at += width;
+            at += width_of(name) + 28.0;
         }
         for segment in lines(*column) {
             let points =
                 segment.iter().map(|(at, value)| (x.place(seconds(*at)), y.place(float(*value) / strip.per_unit)));
-            svg.path(&seen(bends(points)), &format!("fine l{colour}"));
+            svg.path(&seen(bends(points), right), &format!("fine l{colour}"));
         }
     }
 }
 
 /// A line of one point, with a length at which it is seen.
-fn seen(mut points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+fn seen(mut points: Vec<(f64, f64)>, right: f64) -> Vec<(f64, f64)> {
     if let [(x, y)] = points[..] {
-        points.push(((x + 1.0).min(RIGHT), y));
+        points.push(((x + 1.0).min(right), y));
     }
     points
 }

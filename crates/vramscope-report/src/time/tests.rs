@@ -191,7 +191,7 @@ fn a_total_is_called_what_it_is() {
     for (gpus, name, summed) in [(0, "Total over", true), (1, "The GPU over", false), (2, "All GPUs over", true)] {
         let chart = chart_of(&migrated(gpus)).unwrap();
         assert!(chart.words.starts_with(name), "{}", chart.words);
-        assert_eq!(chart.svg.element("x").contains("Power (sum)"), summed);
+        assert_eq!(chart.svg.elements("x").contains("Power (sum)"), summed);
     }
 }
 
@@ -208,7 +208,7 @@ fn metrics_beyond_the_readings_are_not_drawn_beside_the_picture() {
         let state = EngineState { running: Some(3.0), ..EngineState::default() };
         recording.request_state(tick * 100, &state);
     }
-    let svg = chart_of(&of(recording)).unwrap().svg.element("x");
+    let svg = chart_of(&of(recording)).unwrap().svg.elements("x");
     let path = svg.split("<path").find(|path| path.contains("fine l1")).unwrap();
     let places = path.split(['M', 'L', ' ', '"', ',', 'H', 'V']).filter_map(|place| place.parse::<f64>().ok());
     assert!(places.clone().count() > 1 && places.clone().all(|place| place < 786.0), "{path}");

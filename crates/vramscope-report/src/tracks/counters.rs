@@ -3,7 +3,7 @@
 use std::io;
 
 use serde_json::{Value, json};
-use vramscope_core::{Bytes, Reading, Sample};
+use vramscope_core::{Bytes, DeviceIndex, Reading, Sample};
 
 use super::Moment;
 use super::event::{EventWriter, Place};
@@ -78,23 +78,25 @@ pub(super) fn total<W: io::Write>(out: &mut EventWriter<W>, place: Place, total:
 }
 
 /// The samples of a tick as they come.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct OpenTick {
     tick: Option<u32>,
     at: Moment,
-    seen: usize,
+    seen: Vec<DeviceIndex>,
     used: Option<Bytes>,
 }
 
 impl OpenTick {
-    /// Takes a sample; the sum when the tick has all devices. Of a single device there is no sum.
+    /// Takes a sample; the sum when the tick has all devices. Of a single device there is no sum. A device that reads
+    /// twice begins anew: no sum has it twice.
     pub(super) fn push(&mut self, sample: &Sample, devices: usize) -> Option<(Moment, u64)> {
-        if self.tick != Some(sample.tick) {
-            *self = Self { tick: Some(sample.tick), at: moment(sample.at), seen: 0, used: Some(Bytes::ZERO) };
+        if self.tick != Some(sample.tick) || self.seen.contains(&sample.device) {
+            self.seen.clear();
+            (self.tick, self.at, self.used) = (Some(sample.tick), moment(sample.at), Some(Bytes::ZERO));
         }
-        self.seen += 1;
+        self.seen.push(sample.device);
         self.used = self.used.and_then(|used| Bytes::checked_sum([used, sample.reading.used]));
-        (devices > 1 && self.seen == devices).then_some(())?;
+        (devices > 1 && self.seen.len() == devices).then_some(())?;
         Some((self.at, self.used?.get()))
     }
 }

@@ -76,6 +76,18 @@ fn each_sample_is_a_memory_event_and_other_figures_come_when_they_change() {
 }
 
 #[test]
+fn a_device_that_reads_twice_at_a_tick_is_in_no_sum_twice() {
+    let (events, _) = written(own(Some(7)), 2, |tracks| {
+        for (at, device, used) in [(0, 0, 1 << 30), (1, 0, 2 << 30), (2, 1, 3 << 30)] {
+            tracks.sample(&sample(at, 0, device, used)).unwrap();
+        }
+    });
+    let total: Vec<_> = of(&events, "C", "memory used").into_iter().filter(|event| event["pid"] == 1).collect();
+    assert_eq!(total.len(), 1);
+    assert_eq!(total[0]["args"]["GiB"], 5.0);
+}
+
+#[test]
 fn among_others_ids_and_times_are_moved() {
     let host = Host::Other { anchor_ns: 4_467_932_961_968_502, first_id: 900_000_000, begun: true };
     let (events, counts) = written(host, 1, |tracks| {

@@ -2,7 +2,7 @@
 
 mod render;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use vramscope_analysis::NamedModel;
 use vramscope_core::Workload;
 use vramscope_estimate::document::{ChangeRow, DeviceRow, FitDocument, GpuDocument, Placed, VERSION};
@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Show the table of devices and where their sizes are from
     #[arg(long, help_heading = "Device")]
     list_gpus: bool,
+    /// The engine: vllm is the only one that is asked backwards; needed for a .gguf file alone
+    #[arg(long, value_name = "KIND", value_parser = ["vllm"], help_heading = "Engine")]
+    engine_kind: Option<String>,
     #[command(flatten)]
     engine: input::EngineFlags,
     /// Tokens of one request, prompt and answer [default: the model's longest]
@@ -55,6 +58,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.list_gpus {
         return list(args.format);
+    }
+    let file = args.model.name().filter(|file| file.to_ascii_lowercase().ends_with(".gguf"));
+    if let Some(file) = file.filter(|_| args.engine_kind.is_none()) {
+        let error = anyhow!(
+            "{file} is a file for llama.cpp: `vramscope estimate {file} --gpu NAME` says how many of its layers fit; \
+             --engine-kind vllm asks for the releases of vLLM that load such files"
+        );
+        return Err(error).or_exit(ExitCode::Usage);
     }
     let mut line = args.engine.read()?;
     let model = args.model.read(&mut line)?;

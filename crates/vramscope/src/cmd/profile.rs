@@ -190,7 +190,7 @@ fn may_start(args: &Args, findings: &[Finding], session: &Session) -> anyhow::Re
 fn shown(spec: &vramscope_live::RunSpec, confinement: &[(String, String)]) -> String {
     let variables = confinement.iter().map(|(name, value)| format!("{name}={value}"));
     let words = variables.chain(spec.command.shown());
-    words.map(|word| program::quoted(&word)).collect::<Vec<_>>().join(" ")
+    words.map(|word| vramscope_core::shell_quoted(&word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Prints the profile of a single run, and says of any that did not go well why.

@@ -166,6 +166,56 @@ fn a_configuration_file_of_the_engine_is_read_as_the_engine_reads_it() {
 }
 
 #[test]
+fn a_line_is_read_whatever_stands_in_front_of_the_program_and_wherever_the_model_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("engine.yaml");
+    fs::write(&config, "model: openai/gpt-oss-20b\nmax-model-len: 4096\n").unwrap();
+    let config = config.to_str().unwrap();
+    let read = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        document(&[&["--gpu", "h100", "--"], words.as_slice()].concat())
+    };
+    let model = "meta-llama/Llama-3.1-8B";
+    for line in [
+        format!("vllm serve {model} --max-model-len 4096"),
+        format!("vllm serve --max-model-len 4096 {model}"),
+        format!("vllm serve {model} --config {config}"),
+        format!("CUDA_VISIBLE_DEVICES=0 numactl -N 0 vllm serve {model} --max-model-len 4096"),
+        format!("python3 -m vllm.entrypoints.openai.api_server --model {model} --max-model-len 4096"),
+        format!(
+            "docker run --gpus all -p 8000:8000 -v c:/root vllm/vllm-openai:latest --model {model} --max-model-len 4096"
+        ),
+    ] {
+        let document = read(&line);
+        assert_eq!(document["model"]["name"], model, "{line}");
+        assert_eq!(document["engine"]["max_model_len"], 4096, "{line}");
+    }
+    assert_eq!(read(&format!("vllm serve --config {config}"))["model"]["name"], "openai/gpt-oss-20b");
+    let runner = |line: String| read(&line)["engine"]["runner"].clone();
+    let plain = runner(format!("vllm serve {model}"));
+    assert_ne!(runner(format!("VLLM_USE_V2_MODEL_RUNNER=0 vllm serve {model}")), plain);
+}
+
+#[test]
+fn words_of_an_engine_without_a_budget_are_not_taken_for_another_engines() {
+    for (line, title) in [
+        ("python -m sglang.launch_server --model-path meta-llama/Llama-3.1-8B", "SGLang"),
+        ("ollama run llama3", "Ollama"),
+        ("text-generation-launcher --model-id meta-llama/Llama-3.1-8B", "TGI"),
+    ] {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        for command in ["estimate", "fit"] {
+            let ran = vramscope(&[&[command, "--gpu", "h100", "--"], words.as_slice()].concat());
+            assert_eq!(ran.status.code(), Some(2), "{line}");
+            assert!(stderr(&ran).contains(&format!("start {title}")), "{}", stderr(&ran));
+        }
+    }
+    let ran = vramscope(&["fit", "--gpu", "h100", "--model", "a.gguf"]);
+    assert_eq!(ran.status.code(), Some(2));
+    assert!(stderr(&ran).contains("vramscope estimate a.gguf"), "{}", stderr(&ran));
+}
+
+#[test]
 fn a_shape_given_by_hand_is_marked_as_such() {
     let shape = ["--num-layers", "32", "--num-heads", "32", "--hidden-size", "4096", "--max-model-len", "4096"];
     let found = document(&[&["--gpu-memory", "24GiB", "--model-params", "6.7e9"][..], &shape].concat());

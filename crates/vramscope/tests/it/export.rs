@@ -221,6 +221,39 @@ fn the_examples_hold_every_sample_at_its_nanosecond() {
     }
 }
 
+/// The first example with the engine's metrics.
+fn with_metrics(folder: &Path) -> PathBuf {
+    let (from, to) = (root().join("examples/llama-3.1-8b"), folder.join("run"));
+    fs::create_dir(&to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap().path();
+        fs::copy(&entry, to.join(entry.file_name().unwrap())).unwrap();
+    }
+    let first = samples(&to.join("gpu.csv"))[0].0;
+    let reading = |seconds: i64, running: u32| {
+        let at = first + i128::from(seconds) * 1_000_000_000;
+        format!("{{\"timestamp_ns\": {at}, \"running\": {running}, \"waiting\": 0, \"kv_cache_usage_ratio\": 0.25}}\n")
+    };
+    fs::write(to.join("metrics.jsonl"), [reading(40, 3), reading(50, 8)].concat()).unwrap();
+    to
+}
+
+#[test]
+fn the_engines_metrics_stand_at_their_instants() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = with_metrics(folder.path());
+    let (about, events, _) = exported(&run, &folder.path().join("t.json"), &[]);
+    check(&events);
+    let own = samples(&run.join("gpu.csv"));
+    let requests: Vec<&Event> = events.iter().filter(|event| event.name() == "requests").collect();
+    let at = |event: &Event| base(&about) + event.ns("ts") - own[0].0;
+    let seen: Vec<(i128, Option<f64>)> =
+        requests.iter().map(|event| (at(event), event.value["args"]["running"].as_f64())).collect();
+    assert_eq!(seen, [(40_000_000_000, Some(3.0)), (50_000_000_000, Some(8.0))]);
+    let cache: Vec<&Event> = events.iter().filter(|event| event.name() == "KV cache in use").collect();
+    assert_eq!((cache.len(), cache[0].value["args"]["%"].as_f64()), (2, Some(25.0)));
+}
+
 #[test]
 fn the_parts_of_the_peak_sum_to_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::container::LogOutput;
@@ -25,6 +26,22 @@ pub(super) fn connect(socket: &Path) -> Result<Docker, EngineError> {
     let path = socket.to_str().ok_or_else(|| EngineError::NoDocker { socket: socket.to_owned() })?;
     Docker::connect_with_unix(path, PATIENCE_S, bollard::API_DEFAULT_VERSION)
         .map_err(|error| refused(socket, "connect", error))
+}
+
+/// How long the daemon may take to say that it is there. One that is busy with an image answers this all the same.
+const HELLO: Duration = Duration::from_secs(15);
+
+/// Connects to the daemon and waits until it says that it is there: one that hangs is not waited for with the patience
+/// that its work needs.
+pub(super) async fn reach(socket: &Path) -> Result<Docker, EngineError> {
+    let docker = connect(socket)?;
+    match tokio::time::timeout(HELLO, docker.ping()).await {
+        Ok(answer) => answer.map(|_| docker).map_err(|error| refused(socket, "ask whether it is there", error)),
+        Err(_) => {
+            let source = format!("no answer within {} s", HELLO.as_secs()).into();
+            Err(EngineError::DockerDown { what: "ask whether it is there", socket: socket.to_owned(), source })
+        }
+    }
 }
 
 /// What an error of the daemon means, where the thing that was asked for is none of the reasons.

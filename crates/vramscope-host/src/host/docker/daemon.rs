@@ -91,6 +91,17 @@ mod tests {
 
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_hangs_is_not_waited_for_as_long_as_its_work_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("docker.sock");
+        daemon(&socket, None);
+        let begun = tokio::time::Instant::now();
+        let error = super::super::client::reach(&socket).await.unwrap_err();
+        assert!(error.to_string().contains("whether it is there"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+
     /// A daemon that answers everything with this document, or nothing at all.
     fn daemon(socket: &std::path::Path, document: Option<&'static str>) {
         let listener = UnixListener::bind(socket).unwrap();

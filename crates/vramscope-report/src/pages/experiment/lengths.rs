@@ -4,7 +4,8 @@ use super::evidence;
 use crate::cell::{Cell, Tone};
 use crate::node::Node;
 use crate::page::{Block, Picture, Section, Table};
-use crate::pages::figure::{beneath, bounded};
+use crate::pages::named::MOST_ROWS;
+
 use crate::svg::{Heat, HeatCell, Plot, Series, Shape};
 use crate::unit::{Unit, digits};
 
@@ -25,7 +26,7 @@ pub(super) fn section(lengths: &Node<'_>) -> Option<Section> {
     {
         blocks.extend(fit(&lengths.at(key), name));
     }
-    blocks.extend(bounded(table(&cells)));
+    blocks.push(Block::Table(table(&cells).at_most(MOST_ROWS)));
     blocks.extend(evidence(lengths));
     Some(Section::new("Lengths", blocks))
 }
@@ -190,7 +191,7 @@ fn prefill(cells: &[Node<'_>], fit: &Node<'_>) -> Option<Block> {
     }
     let plot = Plot { x: "prompt, tokens".to_owned(), y: "TTFT, ms".to_owned(), series, ..Plot::default() };
     let title = "First token by prompt".to_owned();
-    let table = Some(beneath(table));
+    let table = Some(table.at_most(MOST_ROWS));
     Some(Block::Picture(Picture { title, words, svg: plot.draw(), table, sparks: Vec::new() }))
 }
 

@@ -3,7 +3,7 @@
 use super::tables::{self, LATENCIES, latency};
 use super::{By, Group, Levels};
 use crate::page::{Block, Picture, Table};
-use crate::pages::figure::beneath;
+use crate::pages::named::MOST_ROWS;
 use crate::svg::{Bar, Mark, Plot, Series, Shape, bars};
 use crate::unit::{Unit, digits};
 
@@ -73,7 +73,7 @@ pub(in crate::pages) fn throughput(levels: &Levels<'_>, named: &[(Option<f64>, &
         title: "Throughput".to_owned(),
         words,
         svg,
-        table: Some(beneath(tables::throughput(levels))),
+        table: Some(tables::throughput(levels).at_most(MOST_ROWS)),
         sparks,
     }))
 }
@@ -88,7 +88,7 @@ pub(in crate::pages) fn rates(levels: &Levels<'_>) -> Option<Block> {
         points: levels.groups.iter().map(|group| (group.at, group.at)).collect(),
         spread: Vec::new(),
         shape: Shape::Line,
-        colour: 9,
+        colour: 0,
     };
     let sent = series(levels, "sent_per_s", "sent", 2);
     let done = series(levels, "completed_per_s", "completed", 1);
@@ -113,7 +113,7 @@ pub(in crate::pages) fn rates(levels: &Levels<'_>) -> Option<Block> {
     let sparks = vec![("completed/s".to_owned(), done.points.iter().map(|point| point.1).collect())];
     let svg = plot(levels, "requests per second", vec![asked, sent, done], Vec::new()).draw();
     let title = "Asked and answered".to_owned();
-    Some(Block::Picture(Picture { title, words, svg, table: Some(beneath(table)), sparks }))
+    Some(Block::Picture(Picture { title, words, svg, table: Some(table.at_most(MOST_ROWS)), sparks }))
 }
 
 /// A latency over the levels with its bound, in milliseconds; `None` where fewer than two levels have it.
@@ -153,7 +153,7 @@ pub(in crate::pages) fn latencies(
     }
     words.push_str(repeats(levels));
     let sparks = all.iter().map(|one| (one.name.clone(), one.points.iter().map(|point| point.1).collect())).collect();
-    let table = beneath(latency(levels, key, &format!("{name}: {meaning}")));
+    let table = latency(levels, key, &format!("{name}: {meaning}")).at_most(MOST_ROWS);
     let svg = plot(levels, "ms", all, marks).draw();
     Some(Block::Picture(Picture { title: (*name).to_owned(), words, svg, table: Some(table), sparks }))
 }
@@ -190,54 +190,6 @@ pub(in crate::pages) fn one_level(levels: &Levels<'_>) -> Option<Block> {
     let svg = bars(&all, Unit::Milliseconds);
     let picture = Picture { title: "Latencies".to_owned(), words, svg, table: Some(table), sparks: Vec::new() };
     (!all.is_empty()).then_some(Block::Picture(picture))
-}
-
-/// The points of the distribution of a latency that the document has, a line for each level.
-pub(in crate::pages) fn distribution(levels: &Levels<'_>, key: &str) -> Option<Block> {
-    const MOST: usize = 8;
-    let (_, name, _) = LATENCIES.iter().find(|(its, ..)| *its == key)?;
-    let points = |group: &Group<'_>| -> Option<Vec<(f64, f64)>> {
-        let of = |path: &str| group.mean(&format!("{key}/{path}"));
-        Some(vec![(of("p50_ms")?, 50.0), (of("p95_ms")?, 95.0), (of("p99_ms")?, 99.0), (of("max_ms")?, 100.0)])
-    };
-    let known: Vec<(f64, Vec<(f64, f64)>)> =
-        levels.groups.iter().filter_map(|group| Some((group.at, points(group)?))).collect();
-    if known.len() < 2 {
-        return None;
-    }
-    // The lowest and the highest are always among those that are drawn.
-    let drawn: Vec<usize> = if known.len() <= MOST {
-        (0..known.len()).collect()
-    } else {
-        (0..MOST).map(|place| place * (known.len() - 1) / (MOST - 1)).collect()
-    };
-    let series: Vec<Series> = drawn
-        .iter()
-        .enumerate()
-        .map(|(colour, place)| Series {
-            name: levels.by.name(known[*place].0),
-            points: known[*place].1.clone(),
-            spread: Vec::new(),
-            shape: Shape::Line,
-            colour: (colour + 1) % 9,
-        })
-        .collect();
-    let left = known.len() - drawn.len();
-    let more = if left == 0 { String::new() } else { format!(" {left} levels between are left out.") };
-    let words = format!(
-        "How many of the requests were done within a time. The document has these four points of each distribution and no \
-         single requests; the lines between them are straight, not measured. {} of 100 requests take at most {} at {} and {} \
-         at {}.{more}",
-        99,
-        Unit::Milliseconds.show(known[0].1[2].0),
-        levels.by.name(known[0].0),
-        Unit::Milliseconds.show(known[known.len() - 1].1[2].0),
-        levels.by.name(known[known.len() - 1].0),
-    );
-    let svg =
-        Plot { x: format!("{name}, ms"), y: "% of the requests".to_owned(), log_x: true, series, ..Plot::default() };
-    let title = format!("{name}, four points of its distribution (p50, p95, p99, largest)");
-    Some(Block::Picture(Picture { title, words, svg: svg.draw(), table: None, sparks: Vec::new() }))
 }
 
 /// Throughput over latency: which levels are such that no other is better in both.
@@ -306,7 +258,13 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
         table.row([levels.by.name(*at), x, y, front.to_owned()].map(crate::cell::Cell::text));
     }
     let title = "Throughput against latency".to_owned();
-    Some(Block::Picture(Picture { title, words, svg: plot.draw(), table: Some(beneath(table)), sparks: Vec::new() }))
+    Some(Block::Picture(Picture {
+        title,
+        words,
+        svg: plot.draw(),
+        table: Some(table.at_most(MOST_ROWS)),
+        sparks: Vec::new(),
+    }))
 }
 
 /// Pairs of levels next to each other in throughput that differ in both figures by less than 1 % or than their repeats do.
@@ -370,7 +328,7 @@ pub(in crate::pages) fn served(levels: &Levels<'_>, table: Table) -> Option<Bloc
     words.push('.');
     let svg = plot(levels, "requests", vec![running, waiting], Vec::new()).draw();
     let title = "Running and waiting".to_owned();
-    Some(Block::Picture(Picture { title, words, svg, table: Some(beneath(table)), sparks: Vec::new() }))
+    Some(Block::Picture(Picture { title, words, svg, table: Some(table.at_most(MOST_ROWS)), sparks: Vec::new() }))
 }
 
 fn max(most: Option<f64>, value: f64) -> Option<f64> {

@@ -4,6 +4,7 @@ use super::{By, Levels};
 use crate::cell::{Cell, Tone};
 use crate::node::Node;
 use crate::page::{Finding, Table, Weight};
+use crate::pages::figure::{Grouped, brief};
 use crate::unit::Unit;
 
 /// The latencies that a level has, each with its name and what it is.
@@ -52,8 +53,10 @@ pub(in crate::pages) fn percentiles(levels: &Levels<'_>) -> Table {
         "#E2E p95",
         "#E2E p99",
     ];
-    let caption = "Output tokens per second and latency of each level; latencies in milliseconds, good: requests within the bounds";
-    levels.table(caption, &heads, |level| {
+    let has_bounds = levels.all.iter().any(|level| level.path("goodput/share").number().is_some());
+    let good = if has_bounds { ", good: requests within the bounds" } else { "" };
+    let caption = format!("Output tokens per second and latency of each level; latencies in milliseconds{good}");
+    levels.table(&caption, &heads, |level| {
         let mut cells =
             vec![level.path("goodput/share").figure(Unit::Share), level.at("output_tokens_per_s").figure(Unit::Plain)];
         for key in ["ttft", "tpot", "e2e"] {
@@ -162,7 +165,7 @@ fn failure(kind: &str) -> String {
         "status_503" => "503 (not available)".to_owned(),
         "status_500" => "500 (an error of the server)".to_owned(),
         "cut" => "cut off before the answer's end".to_owned(),
-        other => crate::pages::figure::brief(&other.replace('_', " ")),
+        other => brief(&other.replace('_', " ")),
     }
 }
 
@@ -307,13 +310,11 @@ pub(in crate::pages) fn findings(root: &Node<'_>, levels: &Levels<'_>) -> Vec<Fi
         message: String,
         at: Vec<String>,
     }
-    let mut all: Vec<Said> = Vec::new();
+    let mut all: Grouped<(Option<String>, String), Said> = Grouped::new();
     let mut say = |weight: Weight, code: Option<&str>, message: &str, at: Option<String>| {
         let code = code.map(str::to_owned);
-        match all.iter_mut().find(|said| said.code == code && said.message == message) {
-            Some(said) => said.at.extend(at),
-            None => all.push(Said { weight, code, message: message.to_owned(), at: at.into_iter().collect() }),
-        }
+        let new = || Said { weight, code: code.clone(), message: message.to_owned(), at: Vec::new() };
+        all.entry((code.clone(), message.to_owned()), new).at.extend(at);
     };
     let mut list = |of: &Node<'_>, at: Option<String>| {
         for finding in of.at("findings").items() {
@@ -346,6 +347,7 @@ pub(in crate::pages) fn findings(root: &Node<'_>, levels: &Levels<'_>) -> Vec<Fi
             say(Weight::Warning, Some("client_is_the_limit"), &message, Some(levels.name(level)));
         }
     }
+    let mut all = all.all;
     all.sort_by_key(|said| said.weight != Weight::Warning);
     let finding = |said: Said| {
         const MOST: usize = 6;

@@ -61,8 +61,12 @@ fn doubts(root: &Node<'_>, levels: &Levels<'_>) -> Vec<Finding> {
     let mut all = Vec::new();
     let finding = |weight, text: String| Finding { weight, text, advice: None, code: None };
     if root.at("stopped").is_true() {
-        let text = "The load was stopped before its end: what was answered until then is here, and levels are missing.";
-        all.push(finding(Weight::Warning, text.to_owned()));
+        let cut = levels.all.iter().find(|level| level.at("stopped").is_true());
+        let within = cut.map_or_else(String::new, |level| {
+            format!(" within the level {}, whose figures are of what was answered until then", levels.name(level))
+        });
+        let text = format!("The load was stopped before its end{within}; levels that were still to come are missing.");
+        all.push(finding(Weight::Warning, text));
     }
     let sum = |path: &str| levels.groups.iter().map(|group| group.sum(path)).fold(0, u64::saturating_add);
     let (sent, failed, unsent) = (sum("requests/sent"), sum("requests/failed"), sum("requests/unsent"));

@@ -1,15 +1,9 @@
 use serde_json::{Value, json};
 
-use crate::pages::sound::{check, fixture, laws};
+use crate::law::{check, fixture};
 
 fn sweep() -> Value {
     fixture(include_str!("../../../tests/data/load.json"))
-}
-
-#[test]
-fn pages_of_loads_keep_the_laws() {
-    laws(&sweep(), &["vramscope_load"]);
-    laws(&fixture(include_str!("../../../tests/data/load-rate.json")), &["vramscope_load"]);
 }
 
 #[test]

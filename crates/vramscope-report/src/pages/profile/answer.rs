@@ -5,8 +5,9 @@ use crate::cell::{Cell, Tone};
 use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Finding, Section, Weight};
+use crate::pages::figure::listed;
 use crate::pages::named;
-use crate::pages::parts::{Sized, sum};
+use crate::pages::parts::{self, Sized, sum};
 use crate::pages::run::Run;
 use crate::unit::Unit;
 
@@ -47,7 +48,7 @@ fn ending(run: &Run<'_>) -> Vec<Block> {
     }
     let note = match run.root.path("metadata/status").text() {
         Some("interrupted") => "Somebody stopped the run; here is what was seen until then.",
-        Some("partial") => "Some evidence of this run is missing; here is what there is.",
+        Some("partial") => &missing(run),
         _ => return blocks,
     };
     blocks.push(Block::Findings(vec![Finding {
@@ -57,6 +58,26 @@ fn ending(run: &Run<'_>) -> Vec<Block> {
         code: None,
     }]));
     blocks
+}
+
+/// What of a run's evidence is not there, as far as the document tells.
+fn missing(run: &Run<'_>) -> String {
+    let sources = run.root.path("metadata/sources").items();
+    let has = |kind: &str| sources.iter().any(|source| source.at("kind").text() == Some(kind));
+    let known = [("gpu_log", "readings of the GPU over time"), ("engine_log", "the engine's log")];
+    let gone: Vec<String> = known.iter().filter(|(kind, _)| !has(kind)).map(|(_, name)| (*name).to_owned()).collect();
+    if sources.is_empty() {
+        "Some evidence of this run is missing; here is what there is.".to_owned()
+    } else if gone.is_empty() {
+        "Nothing in this run's evidence says that the engine was ready; here is what there is.".to_owned()
+    } else {
+        format!("Of this run's evidence {} missing; here is what there is.", verb(&gone))
+    }
+}
+
+/// `a is`, `a and b are`.
+fn verb(names: &[String]) -> String {
+    format!("{} {}", listed(names), if names.len() == 1 { "is" } else { "are" })
 }
 
 fn headline(run: &Run<'_>) -> Vec<(String, Cell)> {
@@ -120,20 +141,32 @@ fn residual(run: &Run<'_>) -> Option<Vec<Cell>> {
     let size = residual.number()?;
     // What a log rounds its figures to is no finding.
     const LITTLE: f64 = 8_388_608.0;
-    let mut text: Vec<Cell> = if size.abs() < LITTLE {
+    let mut text: Vec<Cell> = if let (Some(part), true) = (remainder(run), size.abs() < LITTLE) {
+        let said =
+            format!("The parts add up because of how {part} was measured: as what the others leave of the level");
+        vec![said.into(), " after the KV cache was allocated. The residual is ".into()]
+    } else if size.abs() < LITTLE {
         vec!["The parts explain all of it, but for a residual of ".into()]
     } else if size < 0.0 {
         vec!["The parts claim more than was measured; the residual is ".into()]
     } else {
         vec!["No part explains the rest, the residual of ".into()]
     };
-    text.push(residual.figure(Unit::SignedMemory));
+    text.push(residual.change(Unit::Memory));
     let share = run.breakdown.at("residual_percentage");
     if share.is_there() {
         text.extend([", ".into(), share.figure(Unit::Percent), " of the peak".into()]);
     }
     text.push(".".into());
     Some(text)
+}
+
+/// A part of which the size is what the others leave, so that no residual can be seen beside it.
+fn remainder<'d>(run: &Run<'d>) -> Option<&'d str> {
+    const METHODS: [&str; 2] = ["level_after_pool", "capture_and_trial"];
+    let is_left = |part: &Node<'_>| part.at("method").text().is_some_and(|method| METHODS.contains(&method));
+    let part = run.breakdown.at("components").items().into_iter().find(is_left)?;
+    Some(parts::called(part.at("kind").text()?)?.name)
 }
 
 /// What is free where the least is: a sum over GPUs is of no use to anybody.

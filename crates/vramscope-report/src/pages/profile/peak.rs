@@ -52,13 +52,12 @@ fn parts_picture(run: &Run<'_>) -> Option<Picture> {
     }
     parts.retain(|part| !part.is_ruled_out());
     for part in &parts {
-        let unit = part.unit();
-        let mut step = Step::less(part.name(), part.bytes(), part.colour(), unit.show(part.bytes()));
+        let mut step = Step::less(part.name(), part.bytes(), part.colour(), part.words());
         let within = part.more.as_ref().and_then(|more| more.at("resolution_bytes").number());
         // Digits that are not printed are smaller than what can be drawn, but for small parts of large cards.
         step.interval =
             within.filter(|within| *within > peak / 500.0).map(|within| (part.bytes() - within, part.bytes() + within));
-        figures.row([Cell::text(part.name()), part.size.figure(unit)]);
+        figures.row([Cell::text(part.name()), part.figure()]);
         steps.push(step);
     }
     let free_name = if run.gpus() > 1 { "free on all GPUs together" } else { "free" };
@@ -84,7 +83,7 @@ fn words(run: &Run<'_>, parts: &[Sized<'_>]) -> String {
     let mut parts: Vec<&Sized<'_>> = parts.iter().filter(|part| part.bytes() != 0.0).collect();
     parts.sort_by(|a, b| b.bytes().abs().total_cmp(&a.bytes().abs()));
     let named: Vec<String> =
-        parts.iter().take(10).map(|part| format!("{} {}", part.name(), part.size.figure(part.unit()).text)).collect();
+        parts.iter().take(10).map(|part| format!("{} {}", part.name(), part.figure().text)).collect();
     let peak = run.peak().figure(Unit::Memory).text;
     let free = sum(&run.free());
     let on = if run.gpus() > 1 { " on all GPUs together" } else { "" };
@@ -131,22 +130,13 @@ fn parts_table(run: &Run<'_>) -> Option<Table> {
     );
     for part in run.all_parts().into_iter().filter(|part| !part.is_ruled_out()) {
         let Some(more) = &part.more else {
-            let unit = part.unit();
             let share = match part.kind {
                 "residual" => run.breakdown.at("residual_percentage").figure(Unit::Percent),
                 _ => Cell::absent(),
             };
             let what = part.part.map_or_else(Cell::absent, |part| Cell::text(part.what));
             let known = confidence(&known_of_sum(run, part.kind));
-            table.row([
-                Cell::text(part.name()),
-                part.size.figure(unit),
-                Cell::absent(),
-                share,
-                known,
-                Cell::absent(),
-                what,
-            ]);
+            table.row([Cell::text(part.name()), part.figure(), Cell::absent(), share, known, Cell::absent(), what]);
             continue;
         };
         let method = more.at("method").text().map_or_else(Cell::absent, |method| Cell::text(named::words(method)));
@@ -206,7 +196,7 @@ fn devices(run: &Run<'_>) -> Vec<Block> {
                 .iter()
                 .map(|part| size(device, part.kind).map_or_else(Cell::absent, |size| size.figure(Unit::Memory))),
         );
-        row.push(device.at("residual_bytes").figure(Unit::SignedMemory));
+        row.push(device.at("residual_bytes").change(Unit::Memory));
         table.row(row);
     }
     let mut blocks = Vec::new();

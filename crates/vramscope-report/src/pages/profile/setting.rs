@@ -65,15 +65,16 @@ fn gpus(run: &Run<'_>) -> Option<Table> {
 }
 
 /// All that the page rests on, folded.
-pub(super) fn evidence(run: &Run<'_>) -> Option<Section> {
+pub(super) fn evidence(run: &Run<'_>, is_drawn: bool) -> Option<Section> {
     let folded = |title: &str, blocks: Vec<Block>| {
         (!blocks.is_empty()).then(|| Block::Folded { title: title.to_owned(), blocks })
     };
+    let gaps = if is_drawn { None } else { crate::time::gaps(&run.root) };
     let blocks = [
         folded("What the engine reported of itself", reported(run)),
         folded("Memory at three points of the run", measurements(run)),
         folded("What the GPU tool showed at one instant", at_one_instant(run)),
-        folded("Spans without readings", gaps(run)),
+        folded("Spans without readings", gaps.into_iter().map(Block::Table).collect()),
         folded("The engine's output", quotes(run)),
         folded("Files and notes", files(run)),
         folded("How this document came from an earlier version", migration(run)),
@@ -193,25 +194,6 @@ fn at_one_instant(run: &Run<'_>) -> Vec<Block> {
     }
     let tables = [table, processes].into_iter().filter(|table| !table.rows.is_empty());
     tables.map(|table| Block::Table(table.without_empty_columns().at_most(MOST_ROWS))).collect()
-}
-
-fn gaps(run: &Run<'_>) -> Vec<Block> {
-    let mut table =
-        Table::new("Spans without readings; they are never filled in", &["cause", "#from", "#to", "#GPU", "#missed"]);
-    for gap in run.root.at("gaps").items() {
-        table.row([
-            gap.at("cause").text().map_or_else(Cell::absent, |cause| Cell::text(named::words(cause))),
-            gap.at("start_ns").figure(Unit::Nanoseconds),
-            gap.at("end_ns").figure(Unit::Nanoseconds),
-            named::identity(&gap.at("gpu")),
-            gap.at("missed").figure(Unit::Count),
-        ]);
-    }
-    if table.rows.is_empty() {
-        Vec::new()
-    } else {
-        vec![Block::Table(table.without_empty_columns().at_most(MOST_ROWS))]
-    }
 }
 
 fn quotes(run: &Run<'_>) -> Vec<Block> {

@@ -74,8 +74,8 @@ fn at(ns: u64) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an amount to be read")]
-fn amount(rise: &Rise) -> String {
-    Unit::Memory.show(rise.bytes as f64)
+fn amount(bytes: u64) -> String {
+    Unit::Memory.show(bytes as f64)
 }
 
 /// Between which marks the peak was, where memory rose most before it, and what came last.
@@ -94,14 +94,17 @@ fn why(around: &Around) -> String {
     let Some(largest) = around.rises.iter().max_by_key(|rise| rise.bytes).filter(|rise| rise.bytes > 0) else {
         return text;
     };
-    text.push_str(&format!(" The largest rise before it, {}, was {}", amount(largest), between(largest)));
-    let last = around.rises.iter().rfind(|rise| rise.bytes > 0).filter(|last| *last != largest);
-    if let Some(last) = last {
-        text.push_str(&format!(
-            "; the last one, to {} above all that was in use before, was {}",
-            amount(last),
-            between(last)
-        ));
+    // Above what was once in use, not above what was in use just before: a trial run may have been there already.
+    text.push_str(&format!(
+        " The highest level so far rose most {}: from {} to {}",
+        between(largest),
+        amount(largest.above),
+        amount(largest.above + largest.bytes)
+    ));
+    // A few pages are no step on the way to a peak.
+    let steps = |rise: &&Rise| rise.bytes > 0 && rise.bytes >= largest.bytes / 100;
+    if let Some(last) = around.rises.iter().rfind(steps).filter(|last| *last != largest) {
+        text.push_str(&format!("; it last rose by {}, {}", amount(last.bytes), between(last)));
     }
     text.push_str(". A log's times are exact to a second.");
     text
@@ -115,21 +118,23 @@ mod tests {
     fn why_names_the_marks_around_the_peak_and_those_of_the_largest_and_of_the_last_rise() {
         let mark =
             |name: &str, seconds: u64| Some(Mark { at_ns: seconds * 1_000_000_000, name: format!("“{name}”") });
-        let rise = |from, to, gib: u64| Rise { from, to, bytes: gib << 30 };
+        let rise = |from, to, above: u64, gib: u64| Rise { from, to, above: above << 30, bytes: gib << 30 };
         let (loaded, sized, captured) =
             (mark("weights loaded", 3), mark("KV pool sized", 20), mark("graphs captured", 30));
         let rises = vec![
-            rise(None, loaded.clone(), 15),
-            rise(loaded, sized.clone(), 2),
-            rise(sized, captured.clone(), 111),
-            rise(captured.clone(), None, 1),
+            rise(None, loaded.clone(), 0, 15),
+            rise(loaded, sized.clone(), 15, 2),
+            rise(sized, captured.clone(), 17, 111),
+            rise(captured.clone(), None, 128, 2),
         ];
-        let around = Around { after: captured, with: None, before: mark("engine ready", 43), rises };
-        assert_eq!(
-            why(&around),
-            " By the engine's log that is after “graphs captured” (30 s) and before “engine ready” (43 s). The largest \
-             rise before it, 111.00 GiB, was between “KV pool sized” (20 s) and “graphs captured” (30 s); the last one, \
-             to 1.00 GiB above all that was in use before, was between “graphs captured” (30 s) and the peak. A log's times are exact to a second."
-        );
+        let mut around = Around { after: captured, with: None, before: mark("engine ready", 43), rises };
+        let said = " By the engine's log that is after “graphs captured” (30 s) and before “engine ready” (43 s). The highest \
+             level so far rose most between “KV pool sized” (20 s) and “graphs captured” (30 s): from 17.00 GiB to 128.00 GiB";
+        let last = "; it last rose by 2.00 GiB, between “graphs captured” (30 s) and the peak";
+        let end = ". A log's times are exact to a second.";
+        assert_eq!(why(&around), format!("{said}{last}{end}"));
+        // Two MiB more are no step of their own.
+        around.rises[3].bytes = 2 << 20;
+        assert_eq!(why(&around), format!("{said}{end}"));
     }
 }

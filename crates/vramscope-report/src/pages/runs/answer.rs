@@ -5,7 +5,7 @@ use super::series::Line;
 use crate::cell::Cell;
 use crate::node::Node;
 use crate::page::{Block, Finding, Weight};
-use crate::pages::figure::{float, listed, many};
+use crate::pages::figure::{Grouped, float, listed, many};
 use crate::pages::named::unit;
 use crate::unit::{Unit, digits};
 
@@ -151,8 +151,8 @@ fn of_series(series: &Line<'_>, name: &str) -> String {
 
 /// What failed, and why figures are doubtful; the same of several runs once.
 pub(super) fn findings(runs: &Runs<'_>) -> Vec<Finding> {
-    let mut failed: Vec<(String, Option<String>, Vec<String>)> = Vec::new();
-    let mut doubtful: Vec<(String, Vec<String>)> = Vec::new();
+    let mut failed: Grouped<String, (String, Option<String>, Vec<String>)> = Grouped::new();
+    let mut doubtful: Grouped<String, (String, Vec<String>)> = Grouped::new();
     for run in &runs.all {
         let state = Runs::state(run);
         let why = run.path("campaign/failure").text();
@@ -166,19 +166,14 @@ pub(super) fn findings(runs: &Runs<'_>) -> Vec<Finding> {
             };
             let text = why.map_or_else(|| state.to_owned(), |why| format!("{state}: {why}"));
             let log = run.path("campaign/log").text().map(|log| format!("The engine's log: {log}"));
-            match failed.iter_mut().find(|one| one.0 == text) {
-                Some(one) => one.2.push(runs.name(run)),
-                None => failed.push((text, log, vec![runs.name(run)])),
-            }
+            failed.entry(text.clone(), || (text, log, Vec::new())).2.push(runs.name(run));
         }
         for caution in run.at("cautions").items() {
             let text = caution.text().unwrap_or("no word").to_owned();
-            match doubtful.iter_mut().find(|one| one.0 == text) {
-                Some(one) => one.1.push(runs.name(run)),
-                None => doubtful.push((text, vec![runs.name(run)])),
-            }
+            doubtful.entry(text.clone(), || (text, Vec::new())).1.push(runs.name(run));
         }
     }
+    let (failed, doubtful) = (failed.all, doubtful.all);
     let mut all = Vec::new();
     let more = |count: usize, what: &str| Finding {
         weight: Weight::Note,

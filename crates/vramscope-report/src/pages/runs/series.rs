@@ -6,12 +6,12 @@ use super::Runs;
 use crate::cell::Cell;
 use crate::node::Node;
 use crate::page::{Block, Picture, Table};
-use crate::pages::figure::beneath;
 use crate::pages::levels::front_of;
+use crate::pages::named::MOST_ROWS;
 use crate::svg::{Mark, Plot, Series, Shape};
 use crate::unit::{Unit, digits};
 
-/// More than these have no colours that are told from each other: the others are drawn pale.
+/// More than these have no colours that are told from each other: the others are drawn grey.
 const MOST_COLOURED: usize = 6;
 /// So many runs of the front are named in words, and beside their points.
 const MOST_NAMED: usize = 12;
@@ -136,6 +136,25 @@ fn short(name: &str) -> String {
     }
 }
 
+/// A name by which names are put in order as people do: 2 before 10.
+fn in_order(name: &str) -> Vec<(String, u128)> {
+    let mut parts = vec![(String::new(), 0_u128)];
+    let mut in_digits = false;
+    for c in name.chars() {
+        if in_digits && !c.is_ascii_digit() {
+            parts.push((String::new(), 0));
+        }
+        in_digits = c.is_ascii_digit();
+        if let Some((words, number)) = parts.last_mut() {
+            match c.to_digit(10) {
+                Some(digit) => *number = number.saturating_mul(10).saturating_add(u128::from(digit)),
+                None => words.push(c),
+            }
+        }
+    }
+    parts
+}
+
 /// Places of series, that with the most throughput first: it is told of, and coloured.
 pub(super) fn order(series: &[&Line<'_>]) -> Vec<usize> {
     let most = |one: &Line<'_>| {
@@ -150,7 +169,9 @@ pub(super) fn order(series: &[&Line<'_>]) -> Vec<usize> {
 /// The series of an axis: throughput, latency and memory over its values.
 pub(super) fn pictures(series: &[Line<'_>], axis: &str, words: &str) -> Vec<Block> {
     let its: Vec<&Line<'_>> = series.iter().filter(|one| one.axis() == Some(axis) && !one.points.is_empty()).collect();
-    let names = names(&its);
+    let mut named: Vec<(String, &Line<'_>)> = names(&its).into_iter().zip(its).collect();
+    named.sort_by(|(one, _), (other, _)| in_order(one).cmp(&in_order(other)));
+    let (names, its): (Vec<String>, Vec<&Line<'_>>) = named.into_iter().unzip();
     let order = order(&its);
     let mut table = Some(table(&its, &names, words));
     let mut blocks: Vec<Block> = Vec::new();
@@ -197,7 +218,9 @@ fn picture(
     let known: Vec<(usize, Vec<(f64, f64)>)> =
         order.iter().map(|place| (*place, points(its[*place]))).filter(|(_, points)| points.len() > 1).collect();
     let (best, first) = known.first()?;
-    let coloured = known.iter().take(MOST_COLOURED).enumerate().map(|(colour, (place, points))| Series {
+    let mut coloured: Vec<&(usize, Vec<(f64, f64)>)> = known.iter().take(MOST_COLOURED).collect();
+    coloured.sort_by_key(|(place, _)| *place);
+    let coloured = coloured.into_iter().enumerate().map(|(colour, (place, points))| Series {
         name: if names[*place].is_empty() { "all runs".to_owned() } else { names[*place].clone() },
         points: points.clone(),
         spread: Vec::new(),
@@ -209,7 +232,7 @@ fn picture(
         points: points.clone(),
         spread: Vec::new(),
         shape: Shape::Curve,
-        colour: 9,
+        colour: 0,
     });
     let all: Vec<Series> = pale.chain(coloured).collect();
     let (from, to) = (first[0], first[first.len() - 1]);
@@ -311,7 +334,7 @@ fn table(its: &[&Line<'_>], names: &[String], words: &str) -> Table {
             ]);
         }
     }
-    beneath(table)
+    table.at_most(MOST_ROWS)
 }
 
 /// Which runs are such that no other is better in both throughput and latency.
@@ -378,5 +401,23 @@ pub(super) fn front(runs: &Runs<'_>) -> Option<Block> {
         ]);
     }
     let title = "Throughput against latency".to_owned();
-    Some(Block::Picture(Picture { title, words, svg: plot.draw(), table: Some(beneath(table)), sparks: Vec::new() }))
+    Some(Block::Picture(Picture {
+        title,
+        words,
+        svg: plot.draw(),
+        table: Some(table.at_most(MOST_ROWS)),
+        sparks: Vec::new(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_the_order_of_their_numbers() {
+        let mut names = vec!["batch 16, TP 2", "batch 2", "batch 16, TP 1", "batch 128", "", "batch 1"];
+        names.sort_by_key(|name| in_order(name));
+        assert_eq!(names, ["", "batch 1", "batch 2", "batch 16, TP 1", "batch 16, TP 2", "batch 128"]);
+    }
 }

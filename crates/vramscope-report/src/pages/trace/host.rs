@@ -1,10 +1,11 @@
 //! What the host did: operators, calls of the runtime, layers and spans that the program named.
 
+use super::ranked::Ranked;
 use super::time::name_cell;
 use crate::cell::Cell;
 use crate::node::Node;
 use crate::page::{Block, Picture, Section, Table};
-use crate::svg::{Bar, Plot, Series, Shape, bars};
+use crate::svg::{Plot, Series, Shape};
 use crate::unit::Unit;
 
 /// Operators in the picture.
@@ -31,18 +32,16 @@ fn operators(root: &Node<'_>) -> Vec<Block> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let mut table = Table::new(
+    let table = Table::new(
         "Operators of the framework, the longest time of their own first. Kernels are those that the operator launched itself",
         &["operator", "#count", "#its own time", "#with operators within", "#longest", "#kernels", "#kernel time"],
     );
-    let mut drawn = Vec::new();
+    let mut ranked = Ranked::new(table, IN_PICTURE);
     for row in &rows {
         let own = row.at("own_ns").figure(Unit::Time);
-        if drawn.len() < IN_PICTURE {
-            let name = super::shown(row.at("name").text().unwrap_or(""));
-            drawn.push(Bar::new(name, 0.0, row.at("own_ns").number().unwrap_or(0.0), 3, own.text.clone()));
-        }
-        table.row([
+        let name = super::shown(row.at("name").text().unwrap_or(""));
+        let bar = (name, row.at("own_ns").number(), 3, own.text.clone());
+        let cells = vec![
             name_cell(&row.at("name")),
             row.at("count").figure(Unit::Count),
             own,
@@ -50,7 +49,8 @@ fn operators(root: &Node<'_>) -> Vec<Block> {
             row.at("max_ns").figure(Unit::Time),
             row.path("gpu/kernels").figure(Unit::Count),
             row.path("gpu/kernel_time_ns").figure(Unit::Time),
-        ]);
+        ];
+        ranked.row(bar, cells);
     }
     let outside = root.at("outside_operators");
     if outside.at("kernels").count().is_some_and(|kernels| kernels > 0) {
@@ -58,16 +58,9 @@ fn operators(root: &Node<'_>) -> Vec<Block> {
             vec![Cell::text("outside of any operator"), Cell::absent(), Cell::absent(), Cell::absent(), Cell::absent()];
         row.push(outside.at("kernels").figure(Unit::Count));
         row.push(outside.at("kernel_time_ns").figure(Unit::Time));
-        table.row(row);
+        ranked.other(row);
     }
-    let most = drawn.iter().take(3).map(|bar| format!("{} {}", bar.name, bar.words)).collect::<Vec<_>>().join(", ");
-    let picture = Picture {
-        title: "Operators on the CPU, time of their own".to_owned(),
-        words: format!("The most: {most}."),
-        svg: bars(&drawn, Unit::Time),
-        table: Some(table),
-        sparks: Vec::new(),
-    };
+    let picture = ranked.picture("Operators on the CPU, time of their own", "The most:", "");
     let mut blocks = vec![Block::Picture(picture)];
     blocks.extend(rest.map(Block::Text));
     blocks

@@ -1,10 +1,10 @@
 //! Kernels: what they are for, and which take the time.
 
+use super::ranked::Ranked;
 use super::time::name_cell;
 use crate::cell::Cell;
 use crate::node::Node;
 use crate::page::{Block, Picture, Section, Table};
-use crate::svg::{Bar, bars};
 use crate::unit::Unit;
 
 /// What kernels are for: name in documents, colour, name for people.
@@ -44,25 +44,18 @@ pub(crate) fn categories(root: &Node<'_>) -> Option<Picture> {
     if rows.is_empty() {
         return None;
     }
-    let mut table =
+    let table =
         Table::new("Kernel time by what kernels are for", &["what for", "#time", "#share", "#kernels", "told by"]);
-    let mut drawn = Vec::new();
+    let mut ranked = Ranked::new(table, usize::MAX);
     for row in &rows {
         let (colour, name) = category(row.at("category").text().unwrap_or(""));
         let (total, share) = (row.at("total_ns").figure(Unit::Time), row.at("share").figure(Unit::Share));
         let words = format!("{} ({})", share.text, total.text);
-        drawn.push(Bar::new(name.clone(), 0.0, row.at("total_ns").number().unwrap_or(0.0), colour, words));
         let rules = row.at("rules").words().map_or_else(Cell::absent, |rules| Cell::text(super::shown(&rules)));
-        table.row([Cell::text(name), total, share, row.at("count").figure(Unit::Count), rules]);
+        let bar = (name.clone(), row.at("total_ns").number(), colour, words);
+        ranked.row(bar, vec![Cell::text(name), total, share, row.at("count").figure(Unit::Count), rules]);
     }
-    let most = drawn.iter().take(3).map(|bar| format!("{} {}", bar.name, bar.words)).collect::<Vec<_>>().join(", ");
-    Some(Picture {
-        title: "Kernel time by what kernels are for".to_owned(),
-        words: format!("Most of it: {most}."),
-        svg: bars(&drawn, Unit::Time),
-        table: Some(table),
-        sparks: Vec::new(),
-    })
+    Some(ranked.picture("Kernel time by what kernels are for", "Most of it:", ""))
 }
 
 /// The kernels with the most time.
@@ -72,32 +65,23 @@ pub(crate) fn top_kernels(root: &Node<'_>, most: usize) -> Vec<Block> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let mut table = Table::new(
+    let table = Table::new(
         "Kernels by name, the longest total first",
         &["kernel", "#time", "#share", "#count", "#mean", "#median", "#95th percentile", "#longest", "what for"],
     );
-    let mut drawn = Vec::new();
+    let mut ranked = Ranked::new(table, IN_PICTURE);
     for row in &rows {
         let (colour, what) = category(row.at("category").text().unwrap_or(""));
         let (total, share) = (row.at("total_ns").figure(Unit::Time), row.at("share").figure(Unit::Share));
-        if drawn.len() < IN_PICTURE {
-            let name = super::title(row.at("name").text().unwrap_or(""));
-            let words = format!("{} ({})", share.text, total.text);
-            drawn.push(Bar::new(name, 0.0, row.at("total_ns").number().unwrap_or(0.0), colour, words));
-        }
+        let name = super::title(row.at("name").text().unwrap_or(""));
+        let bar = (name, row.at("total_ns").number(), colour, format!("{} ({})", share.text, total.text));
         let mut cells = vec![name_cell(&row.at("name")), total, share, row.at("count").figure(Unit::Count)];
         cells.extend(["mean_ns", "p50_ns", "p95_ns", "max_ns"].map(|key| row.at(key).figure(Unit::Time)));
         cells.push(Cell::text(what));
-        table.row(cells);
+        ranked.row(bar, cells);
     }
-    let words = drawn.iter().take(3).map(|bar| format!("{}, {}", bar.name, bar.words)).collect::<Vec<_>>().join("; ");
-    let picture = Picture {
-        title: "The kernels with the most time".to_owned(),
-        words: format!("{words}. Colours are those of what kernels are for."),
-        svg: bars(&drawn, Unit::Time),
-        table: Some(table),
-        sparks: Vec::new(),
-    };
+    let more = " Colours are those of what kernels are for.";
+    let picture = ranked.picture("The kernels with the most time", "The most:", more);
     let mut blocks = vec![Block::Picture(picture)];
     blocks.extend(rest.map(Block::Text));
     blocks

@@ -62,7 +62,7 @@ fn picture(root: &Node<'_>, device: &Node<'_>) -> Option<Picture> {
         })
     };
     let series: Vec<Series> =
-        [line("held", "reserved_bytes", 9), line("allocated", "allocated_bytes", 1)].into_iter().flatten().collect();
+        [line("held", "reserved_bytes", 0), line("allocated", "allocated_bytes", 1)].into_iter().flatten().collect();
     let sparks =
         series.iter().map(|one| (one.name.clone(), one.points.iter().map(|point| point.1).collect())).collect();
     let name = super::shown(device.at("device").text().unwrap_or(""));

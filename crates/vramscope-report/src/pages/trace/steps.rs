@@ -8,7 +8,7 @@ use crate::svg::{Plot, Series, Shape};
 use crate::unit::Unit;
 
 /// What steps compute, with its colour.
-const KINDS: &[(&str, usize)] = &[("prefill", 1), ("decode", 3), ("mixed", 4), ("empty", 9), ("unknown", 0)];
+const KINDS: &[(&str, usize)] = &[("prefill", 1), ("decode", 3), ("mixed", 4), ("empty", 0), ("unknown", 8)];
 
 /// Points of one kind at most. Of more, the shortest and longest of each group are shown, so that none of them is lost.
 const MOST_POINTS: usize = 400;

@@ -89,7 +89,7 @@ fn diff(name: &str) -> Value {
 const DOCUMENTS: [fn(&str) -> Value; 3] = [trace, ranks, diff];
 
 fn html(value: &Value) -> String {
-    page(&[Document::new("a.json", value.clone()).unwrap()], None).unwrap().html()
+    page(&[Document::new("a.json", value.clone()).unwrap()], None).unwrap().html().replace('\u{a0}', " ")
 }
 
 /// Every figure of the page is the number that stands in the document. Gives how many there are.

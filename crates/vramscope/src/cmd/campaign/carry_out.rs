@@ -225,7 +225,7 @@ impl Work<'_> {
             let at = shown.iter().position(|word| word == "--").unwrap_or(shown.len());
             shown.splice(at..at, ["--output".to_owned(), self.folder.path().display().to_string()]);
         }
-        let quoted = shown.iter().map(|word| crate::program::quoted(word));
+        let quoted = shown.iter().map(|word| vramscope_core::shell_quoted(word));
         ["vramscope".to_owned()].into_iter().chain(quoted).collect::<Vec<_>>().join(" ")
     }
 }

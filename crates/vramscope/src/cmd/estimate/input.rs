@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use vramscope_analysis::{NamedModel, read_draft};
-use vramscope_core::{ByteUnit, Bytes, ElementType};
+use vramscope_core::{ByteUnit, Bytes, ElementType, EngineKind, EngineLine};
 use vramscope_estimate::{Calibration, CommandLine, DeviceError, EngineArgs, GpuModel, device_named};
 use vramscope_live::EngineWords;
 use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, Shape, engine_config_words};
@@ -166,8 +166,19 @@ impl EngineFlags {
             let words = words.with_context(|| format!("could not use {}", file.display()));
             given.config = words.or_exit(ExitCode::BadInput)?;
         }
+        let started = EngineLine::of(&self.words);
+        if let Some(other) = started.filter(|line| line.kind != EngineKind::Vllm) {
+            let title = other.kind.title();
+            let what = match other.kind {
+                EngineKind::LlamaCpp => "only `estimate` answers for it, without --engine-kind vllm",
+                _ => "budgets are known of vLLM, and with `estimate` of llama.cpp",
+            };
+            return Err(anyhow!("the words behind -- start {title}: {what}")).or_exit(ExitCode::Usage);
+        }
         let mut line = given.read().or_exit(ExitCode::Usage)?;
-        line.args.take_environment(|name| std::env::var(name).ok());
+        // What is set in front of the program is said to this engine alone.
+        let in_front = |name: &str| started?.variable(&self.words, name).map(str::to_owned);
+        line.args.take_environment(|name| in_front(name).or_else(|| std::env::var(name).ok()));
         read_draft(&mut line.args).map_err(|error| {
             let code = exit::of_model(&error);
             anyhow::Error::new(error).context(Failed { code })

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use vramscope_analysis::{Clock, Evidence, MetricsReading, assemble, events_since_anchor};
@@ -99,7 +100,9 @@ impl Exported {
             devices: header.devices.iter().map(Device::from).collect(),
             clock,
             span,
-            phases: phases_of_marks(&outline.marks, span.1),
+            phases: PhaseMark::windows(&outline.marks, outline.last)
+                .map(|(phase, window)| SpanOfPhase { phase, start: moment(window.start), end: moment(window.end) })
+                .collect(),
             gaps: outline.gaps,
             log: Vec::new(),
             metrics: Vec::new(),
@@ -272,12 +275,14 @@ struct Outline {
     gaps: Vec<Gap>,
     more_gaps: u64,
     span: Option<(Moment, Moment)>,
+    last: Duration,
 }
 
 impl Outline {
     fn take(&mut self, item: Item) {
         match item {
             Item::Sample(sample) => {
+                self.last = self.last.max(sample.at);
                 let at = moment(sample.at);
                 self.span = Some(self.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
             }
@@ -287,13 +292,6 @@ impl Outline {
             Item::Slow(_) | Item::Cost(_) | Item::End => {}
         }
     }
-}
-
-/// Each phase ends where the next one begins, and the last one with the readings.
-fn phases_of_marks(marks: &[PhaseMark], last: Moment) -> Vec<SpanOfPhase> {
-    let ends = marks.iter().skip(1).map(|mark| moment(mark.at)).chain([last]);
-    let span = |(mark, end): (&PhaseMark, Moment)| SpanOfPhase { phase: mark.phase, start: moment(mark.at), end };
-    marks.iter().zip(ends).map(span).collect()
 }
 
 /// The lines that the events stand in.
@@ -307,7 +305,7 @@ fn with_lines(logs: &[PathBuf], events: &[(i64, u64, &'static str)]) -> Vec<Logg
 }
 
 fn tick((place, point): (usize, &TimelinePoint)) -> Option<Sample> {
-    let at = std::time::Duration::from_nanos(point.at_ns?);
+    let at = Duration::from_nanos(point.at_ns?);
     let whole = |value: f64| {
         #[expect(
             clippy::cast_possible_truncation,
@@ -328,7 +326,7 @@ fn tick((place, point): (usize, &TimelinePoint)) -> Option<Sample> {
 }
 
 fn gap(gap: &vramscope_schema::v3::GapInfo) -> Gap {
-    let at = std::time::Duration::from_nanos;
+    let at = Duration::from_nanos;
     Gap {
         window: Window { start: at(gap.start_ns), end: at(gap.end_ns) },
         device: gap.gpu.map(DeviceIndex),
@@ -360,7 +358,7 @@ fn parts(at: Moment, breakdown: &MemoryBreakdown) -> Parts {
     Parts { at, used_bytes: breakdown.total_measured_bytes.unwrap_or_default(), parts }
 }
 
-fn moment(at: std::time::Duration) -> Moment {
+fn moment(at: Duration) -> Moment {
     Moment::try_from(at.as_nanos()).unwrap_or(Moment::MAX)
 }
 

@@ -1,10 +1,10 @@
 //! Readings of devices as a page takes them, with what the engine's log and metrics say beside them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vramscope_analysis::{Evidence, events_since_anchor};
-use vramscope_core::{DeviceIndex, Event, Gap, PhaseMark, Sample, Timeline};
+use vramscope_core::{Event, Gap, PhaseMark, Sample};
 use vramscope_log::document::milestone_name;
 use vramscope_report::{EngineState, Reading, Recording};
 use vramscope_runs::EvidenceFiles;
@@ -32,9 +32,8 @@ impl Watched {
     }
 
     pub(super) fn finish(mut self) -> Recording {
-        for (place, mark) in self.marks.iter().enumerate() {
-            let end = self.marks.get(place + 1).map_or(self.last, |next| next.at);
-            self.shown.phase(mark.phase.name(), nanoseconds(mark.at), nanoseconds(end));
+        for (phase, window) in PhaseMark::windows(&self.marks, self.last) {
+            self.shown.phase(phase.name(), nanoseconds(window.start), nanoseconds(window.end));
         }
         self.shown
     }
@@ -80,10 +79,10 @@ impl Passes for Watched {
 pub(super) fn of_run(evidence: &Evidence, profile: &Profile, files: &EvidenceFiles) -> Option<Recording> {
     let gpu = evidence.gpu.as_ref()?;
     let timeline = &gpu.timeline;
-    let mut shown = Recording::new(&devices(timeline, profile));
-    let of_run: BTreeSet<DeviceIndex> = devices(timeline, profile).into_iter().map(DeviceIndex).collect();
+    let devices: Vec<u32> = timeline.devices().iter().map(|device| device.index.0).collect();
+    let mut shown = Recording::new(&devices);
     timeline.gaps().iter().for_each(|gap| mark_gap(&mut shown, gap));
-    for sample in timeline.samples().iter().filter(|sample| of_run.contains(&sample.device)) {
+    for sample in timeline.samples() {
         take(&mut shown, sample);
     }
     for phase in profile.phases.iter().flatten() {
@@ -108,13 +107,6 @@ pub(super) fn of_run(evidence: &Evidence, profile: &Profile, files: &EvidenceFil
         }
     }
     Some(shown)
-}
-
-/// The devices that the profile speaks of; all of the log where it names none.
-fn devices(timeline: &Timeline, profile: &Profile) -> Vec<u32> {
-    let named = profile.memory_timeline.iter().flat_map(|memory| &memory.per_gpu).map(|gpu| gpu.gpu);
-    let named: Vec<u32> = named.collect();
-    if named.is_empty() { timeline.devices().iter().map(|device| device.index.0).collect() } else { named }
 }
 
 /// Marks what the log says, unless it was before the first reading.
