@@ -32,7 +32,7 @@ pub use device::GpuModel;
 pub use devices::{DeviceError, device_named, devices, find_device};
 pub use error::EstimateError;
 pub use figure::Figure;
-pub use llama_cpp::args::LlamaCppArgs;
+pub use llama_cpp::args::{LlamaCppArgs, LlamaCppKept, LlamaCppOverflow};
 pub use llama_cpp::budget::{LlamaCppBudget, LlamaCppPart, LlamaCppSetting, llama_cpp_budget};
 #[cfg(feature = "json-schema")]
 pub use llama_cpp::document::llama_cpp_json_schema;

@@ -14,6 +14,7 @@ pub(crate) mod error;
 pub(crate) mod fit;
 pub(crate) mod grammar;
 mod graph;
+mod keep;
 mod kind;
 mod model;
 pub(crate) mod place;

@@ -155,6 +155,11 @@ pub(crate) fn walk<'g>(
 }
 
 impl Walk<'_> {
+    /// The last buffer is the host's.
+    fn is_device(&self, backend: usize) -> bool {
+        backend + 1 < self.buffers.len()
+    }
+
     fn is_external(&self, id: Id) -> bool {
         self.graph.at(self.graph.root(id)).home.is_some()
     }
@@ -172,7 +177,7 @@ impl Walk<'_> {
                 }
             }
         }
-        let size = tensor.bytes();
+        let size = tensor.taken(self.is_device(backend));
         let offset = self.buffers[backend].take(size);
         (self.known[id].backend, self.known[id].offset) = (backend, offset);
         self.lie(id);
@@ -180,7 +185,7 @@ impl Walk<'_> {
 
     fn lie(&mut self, id: Id) {
         let Known { backend, offset, .. } = self.known[id];
-        let size = self.graph.at(id).bytes();
+        let size = self.graph.at(id).taken(self.is_device(backend));
         self.lying.push(Lying { tensor: id, backend, offset, size, from: self.now, until: usize::MAX });
     }
 
@@ -228,7 +233,8 @@ impl Walk<'_> {
             return;
         }
         let Known { backend, offset, .. } = self.known[id];
-        self.buffers[backend].give(offset, self.graph.at(id).bytes());
+        let size = self.graph.at(id).taken(self.is_device(backend));
+        self.buffers[backend].give(offset, size);
         self.known[id].held = false;
         self.end(id);
     }

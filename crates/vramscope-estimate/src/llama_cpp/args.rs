@@ -12,6 +12,28 @@ const FIT_TARGET: u64 = 1024 << 20;
 /// The least context to which fitting goes down (`-fitc`).
 const FIT_CONTEXT: u64 = 4096;
 
+/// What stays on the host of a layer that fitting puts on the device in part (`common/fit.cpp`, `LAYER_FRACTION_…`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LlamaCppKept {
+    /// Experts.
+    Experts,
+    /// Down and gate projections, the router with them.
+    DownAndGate,
+    /// Down projections.
+    Down,
+    /// The whole feed-forward part, shared experts and router with it.
+    FeedForward,
+}
+
+/// What fitting keeps on the host of a model with experts: those from one layer to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LlamaCppOverflow {
+    /// The first layer of which something stays on the host.
+    pub from: u64,
+    /// What of that layer; of those behind it the experts.
+    pub first: LlamaCppKept,
+}
+
 /// What a server is started with. A default is the server's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LlamaCppArgs {
@@ -37,6 +59,8 @@ pub struct LlamaCppArgs {
     pub unified: Option<bool>,
     /// Layers, from the first, whose experts stay on the host.
     pub cpu_moe_layers: u64,
+    /// What fitting keeps on the host; `None`: nothing beside what `cpu_moe_layers` says.
+    pub overflow: Option<LlamaCppOverflow>,
     /// Weights of the host are pages of the file.
     pub mmap: bool,
     /// Weights of the host are rearranged for its instructions.
@@ -73,6 +97,7 @@ impl Default for LlamaCppArgs {
             full_window: false,
             unified: None,
             cpu_moe_layers: 0,
+            overflow: None,
             mmap: true,
             repack: true,
             offload_cache: true,
@@ -92,6 +117,12 @@ const CHECKED_BUILD: u64 = 10434;
 /// The first build that is known to take words and embeddings in one batch. Which one between it and the other began
 /// is not known.
 const MIXED_INPUTS: u64 = 11549;
+/// The first build that is known to reserve plain copies of a quantized cache with its compute buffer (#23907, merged
+/// between 2026-05-30 and 2026-06-05; b9512 is of 2026-06-04). Before, they were taken when they were needed.
+const RESERVED_COPIES: u64 = 9512;
+/// The first build of those in which fitting gives each slot with a pool of its own the trained context (#27496, merged
+/// after b10507 of 2026-08-20).
+const CONTEXT_A_SLOT: u64 = 10508;
 
 impl LlamaCppArgs {
     /// Whether compute buffers of this build were compared. They differ by a tensor or two between builds.
@@ -102,6 +133,16 @@ impl LlamaCppArgs {
     /// Words and embeddings are taken in one batch, which adds a tensor of a batch of embeddings.
     pub(crate) fn mixes_inputs(&self) -> bool {
         self.build.is_some_and(|build| build >= MIXED_INPUTS)
+    }
+
+    /// Plain copies of a quantized cache are a part of the compute buffer.
+    pub(crate) fn reserves_copies(&self) -> bool {
+        self.build.is_none_or(|build| build >= RESERVED_COPIES)
+    }
+
+    /// Without a context given, each pool is as long as the model was trained for; else all together are.
+    pub(crate) fn context_is_of_a_pool(&self) -> bool {
+        self.fit && self.build.is_none_or(|build| build >= CONTEXT_A_SLOT)
     }
 
     /// Requests at once.

@@ -57,7 +57,7 @@ pub struct LlamaCppBudget {
     pub layers_on_device: u64,
     /// All of them.
     pub layers: u64,
-    /// Layers whose experts stay on the host.
+    /// Layers of the device whose experts stay on the host, all or some of their matrices.
     pub expert_layers_on_host: u64,
     /// The parts.
     pub parts: Vec<LlamaCppPart>,
@@ -104,10 +104,12 @@ pub fn llama_cpp_budget(
         parts.push(cache_part("window_kv_cache", cache.window_device, cache.window_host));
     }
     if shape.has_state() {
-        parts.push(state_part(cache.state_device, cache.state_host));
-        notes.push("recurrent state was not compared with a run".to_owned());
+        parts.push(state_part(cache.state_device, cache.state_host, shape.graph.is_some()));
+        if shape.graph.is_none() {
+            notes.push("recurrent state of this family was not compared with a run".to_owned());
+        }
     }
-    if shape.graph.is_none() || shape.latent {
+    if shape.graph.is_none() {
         // Such a family may share caches between layers, leave tensors out, or store them otherwise.
         for part in &mut parts {
             for figure in [&mut part.device, &mut part.host] {
@@ -144,7 +146,7 @@ pub fn llama_cpp_budget(
         micro_batch: context.micro_batch,
         layers_on_device: offload.layers,
         layers: u64::try_from(shape.layers.len()).unwrap_or(0) + 1,
-        expert_layers_on_host: if shape.experts > 0 { args.cpu_moe_layers.min(shape.layers.len() as u64) } else { 0 },
+        expert_layers_on_host: expert_layers_on_host(&shape, args, offload),
         parts,
         host_weights_printed: taken.host_printed,
         host_weights_repacked: taken.repacked,
@@ -172,11 +174,26 @@ impl LlamaCppBudget {
 
 fn refuse(shape: &Shape, args: &LlamaCppArgs) -> Result<(), LlamaCppError> {
     let quantized = args.kind_v().is_quantized();
-    if quantized && !args.fused_attention() && !shape.latent {
+    if shape.latent && args.cache_k != args.cache_v {
+        let (what, advice) = ("keys and values of two types", "give `-ctk` and `-ctv` the same: one vector holds both");
+        return Err(LlamaCppError::Refused { what, advice });
+    }
+    if quantized && !args.fused_attention() {
         let (what, advice) = ("quantized values without flash attention", "leave out `-fa off` or use `-ctv f16`");
         return Err(LlamaCppError::Refused { what, advice });
     }
     Ok(())
+}
+
+fn expert_layers_on_host(shape: &Shape, args: &LlamaCppArgs, offload: Offload) -> u64 {
+    if shape.experts == 0 {
+        return 0;
+    }
+    let layers = u64::try_from(shape.layers.len()).unwrap_or(0);
+    match args.overflow {
+        None => args.cpu_moe_layers.min(layers),
+        Some(overflow) => layers.saturating_sub(overflow.from.max(u64::try_from(offload.first).unwrap_or(layers))),
+    }
 }
 
 fn none() -> Figure {
@@ -190,11 +207,11 @@ fn cache_part(name: &'static str, device: u64, host: u64) -> LlamaCppPart {
     LlamaCppPart { name, device: figure(device), host: figure(host) }
 }
 
-fn state_part(device: u64, host: u64) -> LlamaCppPart {
+fn state_part(device: u64, host: u64, compared: bool) -> LlamaCppPart {
     let figure = |bytes: u64| {
         let exact =
             Figure::exact(bytes, "llama_cpp_recurrent_state", "(convolution + state) * slots * 4, over the layers");
-        exact.within(bytes / 2, bytes.saturating_mul(2), Confidence::Estimated)
+        if compared { exact } else { exact.within(bytes / 2, bytes.saturating_mul(2), Confidence::Estimated) }
     };
     LlamaCppPart { name: "recurrent_state", device: figure(device), host: figure(host) }
 }
@@ -271,7 +288,9 @@ fn notes(shape: &Shape, args: &LlamaCppArgs) -> Vec<String> {
         notes.push(format!("the graph of `{family}` is not known: compute buffers are by a rule of thumb"));
     }
     if !args.build_is_checked() {
-        notes.push("compute buffers follow build b10434; others differ by a tensor or two".to_owned());
+        notes.push(
+            "compute buffers follow build b10434 and a source of 2026-10; others differ by a tensor or two".to_owned(),
+        );
     }
     for option in &args.unmodelled {
         notes.push(format!("{option} takes memory that is not modelled: every figure may be off"));

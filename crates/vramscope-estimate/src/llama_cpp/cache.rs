@@ -47,9 +47,11 @@ impl Context {
         if let Some((name, value, _, expected)) = limits.into_iter().find(|(_, value, most, _)| value > most) {
             return Err(LlamaCppError::BadArgument { name: name.to_owned(), value: value.to_string(), expected });
         }
-        let asked = args.context.filter(|context| *context > 0).unwrap_or(shape.trained_context);
         let overflow = LlamaCppError::Overflow { what: "the context" };
         let streams = if unified { 1 } else { slots };
+        let trained = if args.context_is_of_a_pool() { streams } else { 1 };
+        let trained = shape.trained_context.saturating_mul(trained).min(MOST_TOKENS);
+        let asked = args.context.filter(|context| *context > 0).unwrap_or(trained);
         let cells = (asked / streams).max(1).checked_next_multiple_of(CELLS).ok_or(overflow.clone())?;
         let tokens = cells.checked_mul(streams).ok_or(overflow.clone())?;
         let batch = args.batch.min(tokens).max(1);

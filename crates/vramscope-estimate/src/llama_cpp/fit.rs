@@ -1,11 +1,11 @@
 //! What is changed until a server fits its device, and the most layers that do.
 //!
 //! Follows `common/fit.cpp` (2025-12 to 2026-11) in what is changed and in which order: the context, then experts, then
-//! layers. How far is searched for here, so that nothing is left unused.
+//! layers, and of one more layer what still fits. How far is searched for here, so that nothing is left unused.
 
 use vramscope_core::PackedModel;
 
-use super::args::LlamaCppArgs;
+use super::args::{LlamaCppArgs, LlamaCppKept, LlamaCppOverflow};
 use super::budget::{LlamaCppBudget, LlamaCppSetting, llama_cpp_budget};
 use super::driver::at_start;
 use super::error::LlamaCppError;
@@ -58,27 +58,31 @@ pub fn llama_cpp_fitted(
         return Ok(asked);
     };
     // The server measures what is free when the driver's context is there, and leaves the target of that.
-    let room = available.saturating_sub(at_start(setting.backend)).saturating_sub(args.fit_target);
+    // A trial takes nothing of the device but for recurrent states, which are there while it looks.
+    let states = asked.part("recurrent_state").map_or(0, |part| part.device.value);
+    let taken = at_start(setting.backend).saturating_add(states);
+    let room = available.saturating_sub(taken).saturating_sub(args.fit_target);
     let search = Search { model, setting, room };
     if asked.own_on_device() <= room {
         return Ok(asked);
     }
     let (mut args, mut changes) = (args.clone(), Vec::new());
-    if args.context.is_none() && asked.context > args.fit_context {
-        let (least, most) = (args.fit_context / STEP, asked.context / STEP);
-        let found = search.most(least, most, &args, |args, steps| args.context = Some(steps * STEP))?;
-        args.context = Some((found * STEP).max(args.fit_context));
-        changes.push(format!("the context is {} instead of {}", found * STEP, asked.context));
+    let streams = if asked.unified { 1 } else { asked.slots };
+    let least = args.fit_context.saturating_mul(streams);
+    if args.context.is_none() && asked.context > least {
+        let step = STEP.saturating_mul(streams);
+        let found = search.most(least / step, asked.context / step, &args, |args, steps| {
+            args.context = Some(steps.saturating_mul(step));
+        })?;
+        let found = found.saturating_mul(step).max(least);
+        args.context = Some(found);
+        changes.push(format!("the context is {found} instead of {}", asked.context));
     }
-    if args.gpu_layers.is_none() && !search.fits(&args)? {
-        let experts = model.own("expert_count").is_some_and(|experts| experts > 0);
-        if experts && args.cpu_moe_layers == 0 {
-            let layers = asked.layers - 1;
-            let found = search.most(0, layers, &args, |args, full| args.cpu_moe_layers = layers - full)?;
-            args.cpu_moe_layers = layers - found;
-            changes.push(format!("experts of {} layers stay on the host", args.cpu_moe_layers));
-        }
-        if !search.fits(&args)? {
+    // The server changes no layers where somebody said how many, or where a tensor lies.
+    if args.gpu_layers.is_none() && args.cpu_moe_layers == 0 && !search.fits(&args)? {
+        if model.own("expert_count").is_some_and(|experts| experts > 0) {
+            fit_with_experts(&search, &mut args, asked.layers, &mut changes)?;
+        } else {
             let found = search.most(0, asked.layers, &args, |args, layers| args.gpu_layers = Some(layers))?;
             args.gpu_layers = Some(found);
             changes.push(format!("{found} of {} layers are on the device", asked.layers));
@@ -87,6 +91,60 @@ pub fn llama_cpp_fitted(
     let mut budget = llama_cpp_budget(model, &args, setting)?;
     budget.changes = changes;
     Ok(budget)
+}
+
+/// Layers without their experts from the last one on, then whole layers from the first one on, then parts of one more.
+///
+/// The server counts the output among the layers that it gives whole, and so keeps one layer fewer in part than it says.
+fn fit_with_experts(
+    search: &Search<'_, '_>,
+    args: &mut LlamaCppArgs,
+    all: u64,
+    changes: &mut Vec<String>,
+) -> Result<(), LlamaCppError> {
+    let set = |args: &mut LlamaCppArgs, layers: u64, whole: u64, first: LlamaCppKept| {
+        args.gpu_layers = Some(layers);
+        args.overflow = (whole < layers).then(|| LlamaCppOverflow { from: all - layers + whole, first });
+    };
+    let lean = |args: &mut LlamaCppArgs, layers: u64| set(args, layers, 1, LlamaCppKept::Experts);
+    let mut without = args.clone();
+    without.cpu_moe_layers = all;
+    let all_lean_fit = search.fits(&without)?;
+    let layers = search.most(0, all, args, lean)?;
+    lean(args, layers);
+    if all_lean_fit && layers > 1 {
+        let whole = search.most(1, layers, args, |args, whole| set(args, layers, whole, LlamaCppKept::Experts))?;
+        set(args, layers, whole, LlamaCppKept::Experts);
+        let mut takes = |first: LlamaCppKept| {
+            let mut tried = args.clone();
+            set(&mut tried, layers, whole, first);
+            let fits = search.fits(&tried)?;
+            if fits {
+                *args = tried;
+            }
+            Ok(fits)
+        };
+        if whole < layers {
+            if takes(LlamaCppKept::DownAndGate)? {
+                takes(LlamaCppKept::Down)?;
+            } else {
+                takes(LlamaCppKept::FeedForward)?;
+            }
+        }
+    }
+    if layers < all {
+        changes.push(format!("{layers} of {all} layers are on the device"));
+    }
+    let Some(overflow) = args.overflow.filter(|overflow| overflow.from + 1 < all) else { return Ok(()) };
+    let (from, last) = (overflow.from, all - 2);
+    let rest = if from < last { format!(", and the experts of layers {} to {last}", from + 1) } else { String::new() };
+    changes.push(match overflow.first {
+        LlamaCppKept::Experts => format!("experts of layers {from} to {last} stay on the host"),
+        LlamaCppKept::DownAndGate => format!("down and gate projections of layer {from} stay on the host{rest}"),
+        LlamaCppKept::Down => format!("down projections of layer {from} stay on the host{rest}"),
+        LlamaCppKept::FeedForward => format!("the feed-forward part of layer {from} stays on the host{rest}"),
+    });
+    Ok(())
 }
 
 /// The most layers with which everything fits what the device has for the server; `None` where not even none fit.

@@ -102,6 +102,8 @@ pub(crate) struct Tensor {
     pub(crate) input: bool,
     pub(crate) output: bool,
     pub(crate) home: Option<Home>,
+    /// What a device puts behind its bytes while it computes it; the host needs nothing there.
+    pub(crate) behind: u64,
 }
 
 impl Tensor {
@@ -124,6 +126,11 @@ impl Tensor {
             (self.ne[0].saturating_mul(self.nb[0]) / self.kind.block, 1)
         };
         (rest..4).fold(first, |sum, side| sum.saturating_add((self.ne[side] - 1).saturating_mul(self.nb[side])))
+    }
+
+    /// What it takes of a buffer, of the host's or of a device's.
+    pub(crate) fn taken(&self, on_device: bool) -> u64 {
+        if on_device { self.bytes().saturating_add(self.behind) } else { self.bytes() }
     }
 
     pub(crate) fn is_contiguous(&self) -> bool {
@@ -176,7 +183,7 @@ impl Graph {
     pub(crate) fn new_tensor(&mut self, op: Op, kind: Kind, ne: [u64; 4], sources: &[Id]) -> Id {
         let nb = strides(kind, ne);
         let sources = sources.to_vec();
-        self.push(Tensor { op, kind, ne, nb, sources, view: None, input: false, output: false, home: None })
+        self.push(Tensor { op, kind, ne, nb, sources, view: None, input: false, output: false, home: None, behind: 0 })
     }
 
     /// What is given to the graph before each computation.
@@ -197,7 +204,7 @@ impl Graph {
         let (root, base) = self.tensors[of].view.unwrap_or((of, 0));
         let (kind, home) = (self.tensors[of].kind, self.tensors[root].home);
         let view = Some((root, base.saturating_add(offset)));
-        self.push(Tensor { op, kind, ne, nb, sources, view, input: false, output: false, home })
+        self.push(Tensor { op, kind, ne, nb, sources, view, input: false, output: false, home, behind: 0 })
     }
 
     pub(crate) fn view(&mut self, of: Id, ne: [u64; 4], nb: [u64; 4], offset: u64) -> Id {
@@ -265,6 +272,12 @@ impl Graph {
         self.shown(Op::SetRows, cache, ne, nb, 0, vec![values, rows, cache])
     }
 
+    /// What is computed into the bytes that a view shows: a copy, or a function in place.
+    pub(crate) fn written(&mut self, into: Id, sources: &[Id]) -> Id {
+        let (ne, nb) = (self.tensors[into].ne, self.tensors[into].nb);
+        self.shown(Op::Other, into, ne, nb, 0, sources.to_vec())
+    }
+
     /// Puts a tensor into the order of computation, behind what it needs.
     pub(crate) fn expand(&mut self, id: Id) {
         if std::mem::replace(&mut self.visited[id], true) {
@@ -289,12 +302,13 @@ impl Graph {
             input: false,
             output: false,
             home: None,
+            behind: 0,
         })
     }
 
-    /// A look at a tensor that keeps it from being freed before this point of the order.
-    pub(crate) fn keep(&mut self, id: Id) -> Id {
-        let (ne, nb) = (self.tensors[id].ne, self.tensors[id].nb);
-        self.shown(Op::None, id, ne, nb, 0, vec![id])
+    /// A look at tensors that keeps them from being freed before this point of the order.
+    pub(crate) fn keep(&mut self, ids: &[Id]) -> Id {
+        let (ne, nb) = (self.tensors[ids[0]].ne, self.tensors[ids[0]].nb);
+        self.shown(Op::None, ids[0], ne, nb, 0, ids.to_vec())
     }
 }

@@ -4,6 +4,8 @@
 
 mod attention;
 mod feed_forward;
+mod latent;
+mod recurrent;
 
 use vramscope_core::PackedModel;
 
@@ -14,6 +16,7 @@ use super::graph::{Graph, Home, Id, Op};
 use super::kind::Kind;
 use super::place::{Offload, Place, place};
 use super::shape::{Family, LayerShape, Shape, kind_of, layer_of};
+use recurrent::States;
 
 /// A graph for so many tokens of so many slots.
 pub(crate) struct Builder<'m> {
@@ -30,6 +33,7 @@ pub(crate) struct Builder<'m> {
     outputs: Id,
     full: Inputs,
     windowed: Inputs,
+    states: States,
 }
 
 /// What attention is given beside keys and values.
@@ -70,6 +74,7 @@ pub(crate) fn largest(
         outputs: 0,
         full: unset,
         windowed: unset,
+        states: States::default(),
     };
     builder.build(outputs)?;
     Ok(builder.graph)
@@ -84,13 +89,20 @@ impl Builder<'_> {
         let mut current = self.graph.get_rows(embedding, words);
         self.graph.expand(current);
         self.graph.expand(given);
-        if self.family.scaled_embeddings {
+        if self.family.scaled_embeddings || self.shape.scales.embeddings {
             current = self.graph.each(current);
+        }
+        // Granite's factor is a part of the input, which is computed before anything else.
+        if self.shape.scales.embeddings {
+            self.graph.expand(current);
         }
         self.positions = self.graph.input(Kind::I32, [self.tokens, 1, 1, 1]);
         self.full = self.inputs(self.context.cells);
         if self.shape.window > 0 {
             self.windowed = self.inputs(self.context.window_cells);
+        }
+        if self.shape.has_state() {
+            self.states = self.states();
         }
         self.outputs = self.graph.input(Kind::I32, [outputs, 1, 1, 1]);
         for at in 0..self.shape.layers.len() {
@@ -102,6 +114,9 @@ impl Builder<'_> {
         current = self.norm(current, "output_norm.weight")?;
         let head = self.need("output.weight", true)?;
         current = self.graph.mul_mat(head, current);
+        if self.shape.scales.logits {
+            current = self.graph.each(current);
+        }
         if self.shape.capped_logits {
             for _ in 0..3 {
                 current = self.graph.each(current);
@@ -192,13 +207,20 @@ impl Builder<'_> {
         let last = at + 1 == self.shape.layers.len() && self.family.early_outputs;
         let mut residual = before;
         let normed = self.norm(before, &format!("blk.{at}.attn_norm.weight"))?;
-        let mut current = self.attention(at, normed)?;
+        let mut current = match self.shape.layers[at].state {
+            Some(state) => self.recurrent(at, normed, state)?,
+            None if self.shape.latent => self.latent_attention(at, normed)?,
+            None => self.attention(at, normed)?,
+        };
         if last {
             current = self.graph.get_rows(current, self.outputs);
             residual = self.graph.get_rows(residual, self.outputs);
         }
         if !self.family.one_norm {
             current = self.norm_behind(current, at, "post_attention_norm")?;
+        }
+        if self.shape.scales.residuals {
+            current = self.graph.each(current);
         }
         let middle = self.graph.add(current, residual);
         let between = if self.family.one_norm { "post_attention_norm" } else { "ffn_norm" };
@@ -208,6 +230,9 @@ impl Builder<'_> {
             None => self.feed_forward(at, normed, "")?,
         };
         current = self.norm_behind(current, at, "post_ffw_norm")?;
+        if self.shape.scales.residuals {
+            current = self.graph.each(current);
+        }
         Ok(self.graph.add(current, middle))
     }
 }

@@ -5,7 +5,7 @@
 
 use vramscope_core::PackedModel;
 
-use super::args::LlamaCppArgs;
+use super::args::{LlamaCppArgs, LlamaCppKept};
 use super::error::LlamaCppError;
 use super::shape::{Shape, kind_of, layer_of};
 
@@ -99,12 +99,8 @@ impl Offload {
 
 /// Where the tensor of that name lies.
 pub(crate) fn place(name: &str, layer: Option<usize>, args: &LlamaCppArgs, offload: Offload) -> Place {
-    let expert = name.contains("_exps.") || name.contains("_chexps.");
     let on_device = match layer {
-        Some(layer) => {
-            let kept = expert && u64::try_from(layer).is_ok_and(|layer| layer < args.cpu_moe_layers);
-            offload.holds(layer) && !kept
-        }
+        Some(layer) => offload.holds(layer) && !is_kept(name, layer, args),
         None if name.starts_with("token_embd")
             || name.starts_with("position_embd")
             || name.starts_with("token_types") =>
@@ -116,6 +112,27 @@ pub(crate) fn place(name: &str, layer: Option<usize>, args: &LlamaCppArgs, offlo
         None => offload.output,
     };
     if on_device { Place::Device } else { Place::Host }
+}
+
+/// Whether a tensor of a layer stays on the host though its layer lies on the device.
+fn is_kept(name: &str, layer: usize, args: &LlamaCppArgs) -> bool {
+    let Ok(layer) = u64::try_from(layer) else { return false };
+    let expert = name.contains("_exps.") || name.contains("_chexps.");
+    let kept = args
+        .overflow
+        .filter(|overflow| layer >= overflow.from)
+        .map(|overflow| if layer == overflow.from { overflow.first } else { LlamaCppKept::Experts });
+    let part = name.splitn(3, '.').nth(2).unwrap_or_default();
+    let one_of = |parts: &[&str]| parts.iter().any(|begin| part.starts_with(begin));
+    let kept = match kept {
+        None => false,
+        Some(LlamaCppKept::Experts) => expert,
+        // The server's patterns end behind these words: they hold for routers and shared experts as well.
+        Some(LlamaCppKept::Down) => one_of(&["ffn_down"]),
+        Some(LlamaCppKept::DownAndGate) => one_of(&["ffn_down", "ffn_gate"]),
+        Some(LlamaCppKept::FeedForward) => one_of(&["ffn_down", "ffn_gate", "ffn_up"]),
+    };
+    kept || (expert && layer < args.cpu_moe_layers)
 }
 
 /// Whether the host rearranges a matrix (`repack.cpp`, on x86 with AVX2).

@@ -5,10 +5,14 @@
 
 use super::allocator::walk;
 use super::graph::{Graph, Id, Op};
+use super::keep::kept;
 
 /// From this many rows an operator whose weights lie on the host is computed on a device
 /// (`GGML_OP_OFFLOAD_MIN_BATCH`, 32 by default).
 const OFFLOAD_ROWS: u64 = 32;
+
+/// Sources of one tensor at most (`GGML_MAX_SRC`).
+const MOST_SOURCES: usize = 10;
 
 /// How backends are, as far as it decides sizes.
 #[derive(Debug, Clone)]
@@ -21,6 +25,8 @@ pub(crate) struct Backends {
     pub(crate) copies: usize,
     /// A device reorders its part of the graph.
     pub(crate) reorders: bool,
+    /// A device keeps what runs of operators read that it computes as one.
+    pub(crate) keeps: bool,
 }
 
 /// What a graph takes.
@@ -242,7 +248,7 @@ impl<'b> Schedule<'b> {
             for input in &split.inputs {
                 let copy = self.copies.iter().find(|(of, at, _)| of == input && *at == split.backend);
                 let copy = copy.map_or(*input, |found| found.2);
-                let keep = self.graph.keep(*input);
+                let keep = self.graph.keep(&[*input]);
                 self.of.push(self.of[*input]);
                 order.push((keep, self.backend(*input)));
                 order.push((copy, split.backend));
@@ -251,7 +257,18 @@ impl<'b> Schedule<'b> {
             if self.backends.reorders && split.backend != self.host() {
                 nodes = super::reorder::reordered(&self.graph, &nodes);
             }
-            order.extend(nodes.into_iter().map(|id| (id, self.backend(id))));
+            let on_device = split.backend != self.host();
+            let kept = if self.backends.keeps && on_device { kept(&self.graph, &nodes) } else { Vec::new() };
+            for id in nodes {
+                order.push((id, self.backend(id)));
+                for kept in kept.iter().filter(|kept| kept.until == id) {
+                    for tensors in kept.tensors.chunks(MOST_SOURCES) {
+                        let keep = self.graph.keep(tensors);
+                        self.of.push(Some(split.backend));
+                        order.push((keep, split.backend));
+                    }
+                }
+            }
             self.splits.push(split);
         }
         let mut leafs = self.copy_inputs.clone();

@@ -44,7 +44,7 @@ const PLAIN: Family = Family {
     early_outputs: true,
 };
 const GEMMA: Family = Family { name: "gemma", scaled_embeddings: true, scaled_queries: true, ..PLAIN };
-/// Families whose compute buffers were compared with what a server of build 10434 prints.
+/// Families whose compute buffers were compared with what a server prints, of build 10434 or, the last two, of 2026-10.
 const FAMILIES: &[Family] = &[
     PLAIN,
     GEMMA,
@@ -55,6 +55,8 @@ const FAMILIES: &[Family] = &[
     Family { name: "qwen3moe", ..PLAIN },
     Family { name: "qwen2moe", normed_experts: false, ..PLAIN },
     Family { name: "phi3", scaled_queries: true, ..PLAIN },
+    Family { name: "deepseek2", normed_experts: false, ..PLAIN },
+    Family { name: "granitehybrid", ..PLAIN },
     Family { name: "gpt-oss", normed_experts: false, late_shares: true, one_norm: true, early_outputs: false, ..PLAIN },
 ];
 
@@ -102,6 +104,18 @@ pub(crate) struct Shape {
     pub(crate) capped_scores: bool,
     /// Weights of experts are scaled.
     pub(crate) experts_scaled: bool,
+    /// Attention is not told where tokens stand.
+    pub(crate) unplaced: bool,
+    pub(crate) scales: Scales,
+}
+
+/// What a file's own factors scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Scales {
+    pub(crate) embeddings: bool,
+    /// What attention and feed-forward add.
+    pub(crate) residuals: bool,
+    pub(crate) logits: bool,
 }
 
 /// Every how many layers one looks at everything, by family (`set_swa_pattern`); with that one first or last.
@@ -115,6 +129,16 @@ const PERIODS: &[(&str, u64, bool)] = &[
     ("olmo2", 4, false),
     ("smallthinker", 4, true),
 ];
+
+impl Scales {
+    /// Only Granite's graphs look at them.
+    fn read(model: &PackedModel) -> Self {
+        let given = |key: &str| {
+            model.family == "granitehybrid" && model.own_real(key).is_some_and(|factor| factor.abs() > f64::EPSILON)
+        };
+        Self { embeddings: given("embedding_scale"), residuals: given("residual_scale"), logits: given("logit_scale") }
+    }
+}
 
 impl Shape {
     pub(crate) fn read(model: &PackedModel) -> Result<Self, LlamaCppError> {
@@ -160,9 +184,11 @@ impl Shape {
             trained_context: need("context_length")?,
             window: if windows.contains(&true) { window } else { 0 },
             latent,
-            graph: Self::graph_of(&family),
+            graph: Self::graph_of(model),
             capped_logits: model.own_real("final_logit_softcapping").is_some_and(|cap| cap > 0.0),
             capped_scores: model.own_real("attn_logit_softcapping").is_some_and(|cap| cap > 0.0),
+            unplaced: family == "granitehybrid" && model.own("rope.scaling.finetuned") == Some(0),
+            scales: Scales::read(model),
             experts_scaled: model
                 .own_real("expert_weights_scale")
                 .is_some_and(|scale| scale != 0.0 && (scale - 1.0).abs() > f64::EPSILON),
@@ -194,8 +220,17 @@ impl Shape {
         }
     }
 
-    fn graph_of(family: &str) -> Option<Family> {
-        FAMILIES.iter().copied().find(|known| known.name == family)
+    /// The graph of the family, where this model has nothing that it is not known with.
+    fn graph_of(model: &PackedModel) -> Option<Family> {
+        let own = |key: &str| model.own(key).unwrap_or(0);
+        // Other shares than a softmax, groups of experts and biases of their choice add operators; old files have keys and
+        // values unfolded.
+        let chosen =
+            own("expert_gating_func") <= 1 && own("expert_group_count") <= 1 && own("expert_weights_norm") == 0;
+        let biased = model.tensors.iter().any(|tensor| tensor.name.contains("exp_probs_b"));
+        let folded = own("attention.key_length_mla") > 0;
+        let known = model.family != "deepseek2" || (chosen && !biased && folded);
+        FAMILIES.iter().copied().find(|family| known && family.name == model.family)
     }
 
     fn vocabulary(model: &PackedModel) -> Result<u64, LlamaCppError> {

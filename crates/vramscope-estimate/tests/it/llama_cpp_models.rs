@@ -79,18 +79,23 @@ pub(crate) fn model(name: &str) -> Option<PackedModel> {
     Some(Made { kind, ..made }.packed())
 }
 
-fn bytes(kind: &str, sides: &[u64]) -> u64 {
+/// A type by its name, and what tensors of it take.
+pub(crate) fn bytes(kind: &str, sides: &[u64]) -> (&'static str, u64) {
     let elements: u64 = sides.iter().product();
-    match kind {
-        "F32" => elements * 4,
-        "F16" => elements * 2,
-        "Q8_0" => elements / 32 * 34,
-        "Q4_0" => elements / 32 * 18,
-        "Q4_K" => elements / 256 * 144,
-        "Q5_K" => elements / 256 * 176,
-        "Q6_K" => elements / 256 * 210,
-        _ => panic!("{kind}"),
-    }
+    let kinds = [
+        ("F32", 1, 4),
+        ("F16", 1, 2),
+        ("BF16", 1, 2),
+        ("Q4_0", 32, 18),
+        ("Q5_0", 32, 22),
+        ("Q8_0", 32, 34),
+        ("MXFP4", 32, 17),
+        ("Q4_K", 256, 144),
+        ("Q5_K", 256, 176),
+        ("Q6_K", 256, 210),
+    ];
+    let (name, block, size) = kinds.into_iter().find(|(name, ..)| *name == kind).unwrap();
+    (name, elements / block * size)
 }
 
 impl Made {
@@ -134,7 +139,7 @@ impl Made {
         let mut offset = 0;
         for (name, sides, layer) in self.tensors() {
             let kind = self.kind_of(&name, sides.len(), layer);
-            let bytes = bytes(kind, &sides);
+            let (_, bytes) = bytes(kind, &sides);
             model.tensors.push(PackedTensor { name, kind, sides, bytes, offset });
             offset += bytes.next_multiple_of(32);
         }
@@ -205,7 +210,7 @@ pub(crate) fn family(name: &'static str) -> PackedModel {
         model.tensors.retain(|tensor| !parts.iter().any(|part| tensor.name.contains(part)));
     }
     let mut add = |name: String, kind: &'static str, sides: Vec<u64>| {
-        let bytes = bytes(kind, &sides);
+        let (_, bytes) = bytes(kind, &sides);
         model.tensors.push(PackedTensor { name, kind, sides, bytes, offset: 0 });
     };
     for layer in 0..SMALL.layers {

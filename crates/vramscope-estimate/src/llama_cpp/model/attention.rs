@@ -63,6 +63,9 @@ impl Builder<'_> {
 
     fn turned_by_position(&mut self, at: usize, of: Id, norm: &str) -> Result<Id, LlamaCppError> {
         let normed = self.norm_behind(of, at, norm)?;
+        if self.shape.unplaced {
+            return Ok(normed);
+        }
         let positions = self.positions;
         let factors = self.weight("rope_freqs.weight")?;
         let mut others = vec![positions];
@@ -81,7 +84,7 @@ impl Builder<'_> {
     }
 
     /// A cache of one layer.
-    fn cache(&mut self, at: usize, kind: Kind, wide: u64) -> Id {
+    pub(super) fn cache(&mut self, at: usize, kind: Kind, wide: u64) -> Id {
         let on_device = self.args.offload_cache && self.offload.holds(at);
         let backend = if on_device { 0 } else { self.host };
         let cells = self.context.cells_of(&self.shape.layers[at]);
@@ -135,12 +138,20 @@ impl Builder<'_> {
             let nb = [kind_v.bytes, head, cell, kind_v.row(cells * wide_v)];
             self.graph.view(value_cache, [cells, layer.kv_heads, layer.head_v, streams], nb, 0)
         };
-        let current = self.scored(at, q, keys, values, inputs.mask)?;
+        let current = self.scored(at, q, [keys, values], inputs.mask, None)?;
         self.graph.expand(current);
         Ok(current)
     }
 
-    fn scored(&mut self, at: usize, q: Id, keys: Id, values: Id, mask: Id) -> Result<Id, LlamaCppError> {
+    /// Scores, shares and sums of values; where those are compressed, they are unfolded for each head.
+    pub(super) fn scored(
+        &mut self,
+        at: usize,
+        q: Id,
+        [keys, values]: [Id; 2],
+        mask: Id,
+        unfold: Option<Id>,
+    ) -> Result<Id, LlamaCppError> {
         let layer = self.shape.layers[at].clone();
         let streams = self.context.streams;
         let shown = self.graph.at(q).clone();
@@ -150,13 +161,19 @@ impl Builder<'_> {
         let q = self.graph.permute(q, [0, 2, 1, 3]);
         let keys = self.graph.permute(keys, [0, 2, 1, 3]);
         let values = self.graph.permute(values, [0, 2, 1, 3]);
-        let wide = layer.head_v * layer.heads;
+        let wide = unfold.map_or(layer.head_v, |unfold| self.graph.at(unfold).ne[1]).saturating_mul(layer.heads);
         let sinks = self.of_layer(at, "attn_sinks.weight")?;
         if self.args.fused_attention() {
             let ne = [layer.head_v, layer.heads, each, streams];
             let mut sources = vec![q, keys, values, mask];
             sources.extend(sinks);
-            let current = self.graph.new_tensor(Op::FlashAttention, Kind::F32, ne, &sources);
+            let mut current = self.graph.new_tensor(Op::FlashAttention, Kind::F32, ne, &sources);
+            if let Some(unfold) = unfold {
+                current = self.graph.permute(current, [0, 2, 1, 3]);
+                current = self.graph.mul_mat(unfold, current);
+                current = self.graph.permute(current, [0, 2, 1, 3]);
+                current = self.graph.cont(current, self.graph.at(current).ne);
+            }
             return Ok(self.graph.reshape(current, [wide, shown.ne[2], 1, 1]));
         }
         let mut scores = self.graph.mul_mat(keys, q);
@@ -167,7 +184,15 @@ impl Builder<'_> {
         }
         let others: Vec<Id> = std::iter::once(mask).chain(sinks).collect();
         let shares = self.graph.like(Op::SoftMax, scores, &others);
-        let sums = self.graph.mul_mat(values, shares);
+        let sums = match unfold {
+            None => self.graph.mul_mat(values, shares),
+            Some(unfold) => {
+                let turned = self.graph.permute(values, [1, 0, 2, 3]);
+                let turned = self.graph.cont(turned, self.graph.at(turned).ne);
+                let sums = self.graph.mul_mat(turned, shares);
+                self.graph.mul_mat(unfold, sums)
+            }
+        };
         let turned = self.graph.permute(sums, [0, 2, 1, 3]);
         Ok(self.graph.cont(turned, [wide, shown.ne[2], 1, 1]))
     }

@@ -103,9 +103,15 @@ impl Builder<'_> {
         self.with_shared(at, of, sum)
     }
 
-    /// The expert that every token goes through, where the file has one, with a gate of its own.
+    /// The expert that every token goes through, where the file has one, and a gate of its own, where it has one.
     fn with_shared(&mut self, at: usize, of: Id, sum: Id) -> Result<Id, LlamaCppError> {
-        let Some(gate) = self.of_layer(at, "ffn_gate_inp_shexp.weight")? else { return Ok(sum) };
+        let Some(gate) = self.of_layer(at, "ffn_gate_inp_shexp.weight")? else {
+            if self.of_layer(at, "ffn_up_shexp.weight")?.is_none() {
+                return Ok(sum);
+            }
+            let shared = self.feed_forward(at, of, "_shexp")?;
+            return Ok(self.graph.add(sum, shared));
+        };
         let gate = self.graph.mul_mat(gate, of);
         let bent = self.graph.each(gate);
         let share = self.graph.like(Op::Div, bent, &[gate]);
