@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::metrics::EngineReadings;
+use crate::report::LoadReport;
 
 /// The time between two readings: short enough for a level of a few seconds.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -17,7 +18,7 @@ const PART: u32 = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct ServerSide {
-    /// Readings that were taken.
+    /// Readings that were taken while requests were under way.
     pub readings: u64,
     /// The most requests that were computed together.
     pub running_max: Option<u64>,
@@ -48,10 +49,12 @@ impl ServerSide {
         Some(float(hits) / float(queries))
     }
 
-    /// The figures of some readings in the order in which they were taken.
-    pub fn of(readings: &[EngineReadings]) -> Option<Self> {
+    /// The figures of some readings in the order in which they were taken. Counters are of the first to the last; what
+    /// runs and waits is of those that `during` takes, for before and after a load nothing does.
+    pub fn of(readings: &[EngineReadings], during: impl Fn(usize) -> bool) -> Option<Self> {
         let (first, last) = (readings.first()?, readings.last()?);
-        let all = |of: fn(&EngineReadings) -> Option<u64>| readings.iter().filter_map(of).collect::<Vec<u64>>();
+        let within = || readings.iter().enumerate().filter(|(place, _)| during(*place)).map(|(_, one)| one);
+        let all = |of: fn(&EngineReadings) -> Option<u64>| within().filter_map(of).collect::<Vec<u64>>();
         let mean = |values: &[u64]| {
             let sum: f64 = values.iter().map(|value| float(*value)).sum();
             (!values.is_empty()).then(|| sum / float(values.len() as u64))
@@ -60,12 +63,12 @@ impl ServerSide {
         let meanwhile = |of: fn(&EngineReadings) -> Option<u64>| of(last)?.checked_sub(of(first)?);
         let (running, waiting) = (all(|one| one.running), all(|one| one.waiting));
         Some(Self {
-            readings: readings.len() as u64,
+            readings: within().count() as u64,
             running_max: running.iter().copied().max(),
             running_mean: mean(&running),
             waiting_max: waiting.iter().copied().max(),
             waiting_mean: mean(&waiting),
-            kv_cache_usage_max_ratio: readings.iter().filter_map(|one| one.kv_cache_usage_ratio).reduce(f64::max),
+            kv_cache_usage_max_ratio: within().filter_map(|one| one.kv_cache_usage_ratio).reduce(f64::max),
             prefix_query_tokens: meanwhile(|one| one.prefix_cache_query_tokens),
             prefix_hit_tokens: meanwhile(|one| one.prefix_cache_hit_tokens),
             preemptions: meanwhile(|one| one.preemptions),
@@ -75,11 +78,19 @@ impl ServerSide {
     }
 }
 
+/// A reading with when it was asked for and when it was there.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    asked: Instant,
+    told: Instant,
+    reading: EngineReadings,
+}
+
 /// Reads an engine's metrics until it is ended. A server without metrics gives nothing, and is asked once.
 #[derive(Debug)]
 pub struct Scraper {
     client: Client,
-    readings: Arc<Mutex<Vec<EngineReadings>>>,
+    readings: Arc<Mutex<Vec<Taken>>>,
     task: JoinHandle<()>,
 }
 
@@ -89,8 +100,8 @@ impl Scraper {
         let readings = Arc::new(Mutex::new(Vec::new()));
         let (client, kept) = (client.clone(), readings.clone());
         // The first one before anything is sent: counters begin there.
-        let first = client.metrics().await.map(|metrics| metrics.total());
-        let has_metrics = first.is_ok();
+        let first = read(&client).await;
+        let has_metrics = first.is_some();
         kept.lock().unwrap_or_else(PoisonError::into_inner).extend(first);
         let asked = client.clone();
         let task = tokio::spawn(async move {
@@ -99,24 +110,32 @@ impl Scraper {
             }
             loop {
                 let began = Instant::now();
-                if let Ok(metrics) = asked.metrics().await {
-                    kept.lock().unwrap_or_else(PoisonError::into_inner).push(metrics.total());
-                }
+                let taken = read(&asked).await;
+                kept.lock().unwrap_or_else(PoisonError::into_inner).extend(taken);
                 tokio::time::sleep(PERIOD.max(began.elapsed() * PART)).await;
             }
         });
         Self { client, readings, task }
     }
 
-    /// Reads once more and gives the figures, if there are any.
-    pub async fn end(self) -> Option<ServerSide> {
+    /// Reads once more and gives the figures over a load, if there are any.
+    pub async fn end(self, load: &LoadReport) -> Option<ServerSide> {
         self.task.abort();
-        let mut readings = std::mem::take(&mut *self.readings.lock().unwrap_or_else(PoisonError::into_inner));
-        if !readings.is_empty() {
-            readings.extend(self.client.metrics().await.map(|metrics| metrics.total()));
+        let mut taken = std::mem::take(&mut *self.readings.lock().unwrap_or_else(PoisonError::into_inner));
+        if !taken.is_empty() {
+            taken.extend(read(&self.client).await);
         }
-        ServerSide::of(&readings)
+        let begun = load.anchor.monotonic + load.started;
+        let ended = load.anchor.monotonic + load.ended;
+        let readings: Vec<EngineReadings> = taken.iter().map(|one| one.reading).collect();
+        ServerSide::of(&readings, |place| taken[place].asked >= begun && taken[place].told <= ended)
     }
+}
+
+async fn read(client: &Client) -> Option<Taken> {
+    let asked = Instant::now();
+    let reading = client.metrics().await.ok()?.total();
+    Some(Taken { asked, told: Instant::now(), reading })
 }
 
 impl Drop for Scraper {
@@ -142,11 +161,14 @@ mod tests {
             prefix_cache_query_tokens: Some(hits * 2),
             ..EngineReadings::default()
         };
-        let side = ServerSide::of(&[reading(1, 100), reading(5, 150), reading(3, 200)]).unwrap();
+        let side = ServerSide::of(&[reading(1, 100), reading(5, 150), reading(3, 200)], |_| true).unwrap();
         assert_eq!((side.running_max, side.running_mean), (Some(5), Some(3.0)));
         assert_eq!((side.prefix_hit_tokens, side.prefix_hit_ratio()), (Some(100), Some(0.5)));
         assert_eq!((side.waiting_max, side.preemptions), (None, None));
-        assert_eq!(ServerSide::of(&[]), None);
-        assert_eq!(ServerSide::of(&[reading(1, 9), reading(1, 2)]).unwrap().prefix_hit_tokens, None);
+        assert_eq!(ServerSide::of(&[], |_| true), None);
+        assert_eq!(ServerSide::of(&[reading(1, 9), reading(1, 2)], |_| true).unwrap().prefix_hit_tokens, None);
+        // Nothing runs before a load and after it: a mean with those in it would be of an idle engine.
+        let side = ServerSide::of(&[reading(0, 100), reading(8, 150), reading(0, 200)], |place| place == 1).unwrap();
+        assert_eq!((side.readings, side.running_mean, side.prefix_hit_tokens), (1, Some(8.0), Some(100)));
     }
 }

@@ -123,15 +123,12 @@ pub(crate) fn write_file(
     write: impl FnOnce(&mut (dyn io::Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let attempt = || -> anyhow::Result<()> {
-        if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        if is_no_file(path) {
             let mut out = io::BufWriter::new(fs::OpenOptions::new().write(true).open(path)?);
             write(&mut out)?;
             return Ok(out.flush()?);
         }
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        fs::create_dir_all(parent)?;
-        let temporary = shared_like_any_file(tempfile::Builder::new().prefix(".vramscope-")).tempfile_in(parent)?;
+        let (path, temporary) = beside(path)?;
         let mut out = io::BufWriter::new(temporary);
         write(&mut out)?;
         let temporary = out.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -139,9 +136,37 @@ pub(crate) fn write_file(
         temporary.persist(path).map_err(|failed| failed.error)?;
         Ok(())
     };
-    attempt()
-        .with_context(|| format!("could not write {}: check that the folder exists and has room", path.display()))
-        .or_exit(ExitCode::CannotWrite)
+    attempt().with_context(|| cannot_write(path)).or_exit(ExitCode::CannotWrite)
+}
+
+/// Refuses a result that could not be written, before the work for it is done.
+pub(crate) fn can_write(path: &Path) -> anyhow::Result<()> {
+    let attempt = || -> anyhow::Result<()> {
+        anyhow::ensure!(!path.is_dir(), "it is a folder");
+        if !is_no_file(path) {
+            drop(beside(path)?);
+        }
+        Ok(())
+    };
+    attempt().with_context(|| cannot_write(path)).or_exit(ExitCode::CannotWrite)
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("could not write {}: check that the folder exists and has room", path.display())
+}
+
+/// Whether a device or a pipe is there.
+fn is_no_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+}
+
+/// A temporary file beside the one that is to be written, which a link may name.
+fn beside(path: &Path) -> io::Result<(std::path::PathBuf, tempfile::NamedTempFile)> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    fs::create_dir_all(parent)?;
+    let temporary = shared_like_any_file(tempfile::Builder::new().prefix(".vramscope-")).tempfile_in(parent)?;
+    Ok((path, temporary))
 }
 
 /// Refuses an output that would overwrite a file from which it is made.

@@ -28,7 +28,7 @@ async fn standin(script: Script, plan: &LoadPlan) -> (LoadReport, LevelDocument,
     let client = Client::new(&server.url(), None).unwrap();
     let scraper = Scraper::start(&client).await;
     let report = run(&client, plan, &mut |_| {}).await.unwrap();
-    let document = LevelDocument::of(&report, 1, scraper.end().await);
+    let document = LevelDocument::of(&report, 1, scraper.end(&report).await);
     (report, document, server.truth())
 }
 

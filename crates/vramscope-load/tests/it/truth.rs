@@ -159,8 +159,8 @@ async fn the_seed_and_the_stream_name_the_load_and_streams_share_no_prompt() {
     let mut hits = Vec::new();
     for stream in [0, 1, 2, 1] {
         let scraper = Scraper::start(&client).await;
-        run(&client, &LoadPlan { stream, ..plan(4, 20) }, &mut |_| {}).await.unwrap();
-        hits.push(scraper.end().await.unwrap().prefix_hit_tokens);
+        let report = run(&client, &LoadPlan { stream, ..plan(4, 20) }, &mut |_| {}).await.unwrap();
+        hits.push(scraper.end(&report).await.unwrap().prefix_hit_tokens);
     }
     // Only what was sent before is found: all of the last load, 20 prompts of 32 tokens.
     assert_eq!(hits, [Some(0), Some(0), Some(0), Some(640)]);
@@ -195,7 +195,7 @@ async fn the_capacity_of_a_server_shows_in_its_queue() {
     let client = Client::new(&server.url(), None).unwrap();
     let scraper = Scraper::start(&client).await;
     let report = run(&client, &plan(16, 400), &mut |_| {}).await.unwrap();
-    let side = scraper.end().await.unwrap();
+    let side = scraper.end(&report).await.unwrap();
     assert_eq!(report.summary().failed, 0);
     assert_eq!((side.running_max, side.waiting_max), (Some(4), Some(12)), "{side:?}");
     assert_eq!(side.generation_tokens, Some(400 * 12 + 1), "the probe's token is one of them");

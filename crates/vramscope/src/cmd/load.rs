@@ -41,6 +41,9 @@ async fn load(args: &Args, signals: &Signals) -> anyhow::Result<ExitCode> {
         let nowhere = || Err(anyhow::anyhow!("--report leaves its page beside the document: name it with -o"));
         return nowhere().or_exit(ExitCode::Usage);
     }
+    if let (Some(path), None) = (&args.output, args.experiments.experiment) {
+        output::can_write(path)?;
+    }
     let checked = plan::checked(args).await?;
     let folder = match args.experiments.experiment {
         Some(_) => {

@@ -29,6 +29,21 @@ fn load(server: &Server, words: &[&str]) -> (Value, Option<i32>, String) {
 }
 
 #[test]
+fn a_result_that_cannot_be_written_is_refused_before_anything_is_sent() {
+    let server = Server::start(quick()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for output in [folder.path().to_owned(), file.join("load.json")] {
+        let words = ["load", &server.url(), "--num-prompts", "4", "--input-len", "8", "-o", output.to_str().unwrap()];
+        let ran = vramscope(&words);
+        assert_eq!(ran.status.code(), Some(4), "{}", stderr(&ran));
+        assert!(stderr(&ran).contains("could not write"), "{}", stderr(&ran));
+    }
+    assert_eq!(server.truth().requests.len(), 0);
+}
+
+#[test]
 fn levels_are_measured_in_turn_and_written_with_a_line_for_each_request() {
     let server = Server::start(quick()).unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -77,7 +77,7 @@ impl<'a> Measurer<'a> {
             Err(LoadError::Stopped) => return Ok(None),
             report => refused(report)?,
         };
-        let server = scraper.end().await;
+        let server = scraper.end(&report).await;
         if let Some(requests) = &mut self.requests {
             requests.add(&report, label)?;
         }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use vramscope_load::document::{
-    LatencyDocument, LevelDocument, LoadDocument, MeteredDevice, MeteredDocument, PriceDocument, SearchDocument,
-    Severity,
+    LatencyDocument, LevelDocument, LoadDocument, MeteredDevice, MeteredDocument, PriceDocument, RequestCounts,
+    SearchDocument, Severity,
 };
 
 use crate::table::{Align, Table};
@@ -81,15 +81,19 @@ fn head(document: &LoadDocument) -> String {
 
 fn levels(document: &LoadDocument, width: usize) -> String {
     let with_goodput = document.levels.iter().any(|level| level.goodput.is_some());
-    let mut heads = vec![
-        ("level", Align::Left),
-        ("sent", Align::Right),
-        ("failed", Align::Right),
+    let mut heads = vec![("level", Align::Left), ("sent", Align::Right), ("failed", Align::Right)];
+    // Most loads have none of these.
+    let any = |of: fn(&RequestCounts) -> u64| document.levels.iter().any(|level| of(&level.requests) > 0);
+    let rare: [(&str, fn(&RequestCounts) -> u64); 3] =
+        [("unsent", |counts| counts.unsent), ("held", |counts| counts.held), ("late", |counts| counts.late)];
+    let rare: Vec<(&str, fn(&RequestCounts) -> u64)> = rare.into_iter().filter(|(_, of)| any(*of)).collect();
+    heads.extend(rare.iter().map(|(name, _)| (*name, Align::Right)));
+    heads.extend([
         ("sent/s", Align::Right),
         ("done/s", Align::Right),
         ("output tok/s", Align::Right),
         ("in flight", Align::Right),
-    ];
+    ]);
     if with_goodput {
         heads.extend([("good", Align::Right), ("good/s", Align::Right)]);
     }
@@ -100,15 +104,14 @@ fn levels(document: &LoadDocument, width: usize) -> String {
     let mut table = Table::new(&heads);
     for level in &document.levels {
         let counts = &level.requests;
-        let mut row = vec![
-            name(level),
-            counts.sent.to_string(),
-            (counts.failed + counts.unsent).to_string(),
+        let mut row = vec![name(level), counts.sent.to_string(), counts.failed.to_string()];
+        row.extend(rare.iter().map(|(_, of)| of(counts).to_string()));
+        row.extend([
             figure(level.sent_per_s),
             figure(level.completed_per_s),
             figure(level.output_tokens_per_s),
             level.max_in_flight.to_string(),
-        ];
+        ]);
         if let Some(goodput) = level.goodput.filter(|_| with_goodput) {
             row.extend([format!("{:.1} %", goodput.share * 100.0), figure(goodput.per_s)]);
         }
