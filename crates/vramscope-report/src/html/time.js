@@ -8,6 +8,11 @@
 
   // A temperature's zero says nothing.
   const tens = (low, high) => [Math.floor((low - 2) / 10) * 10, Math.ceil((high + 2) / 10) * 10];
+  // The next round figure above.
+  const round = (high) => {
+    const power = 10 ** Math.floor(Math.log10(high || 1));
+    return [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((end) => end >= high) ?? high;
+  };
 
   const ROWS = [
     ["Power", "W", [[1, "", "--c5"]], null],
@@ -80,9 +85,10 @@
 
     const { bands, over } = paintersOf(data);
 
-    const axes = (last, named) => [
+    // Low rows have their ends written beside them, and nothing between.
+    const axes = (last, named, y) => [
       { show: last, stroke: () => colour("--soft"), grid: { show: false }, ticks: { stroke: () => colour("--line"), size: 4 }, size: 34, font: "12px system-ui,sans-serif", space: 60, values: (u, all) => all.map((value) => `${digits(value)} s`) },
-      { stroke: () => colour("--soft"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, size: axisSize(), gap: 5, font: "12px system-ui,sans-serif", space: named ? 36 : 26, values: (u, all) => all.map((value) => (value === null ? "" : digits(value))) },
+      { stroke: () => colour("--soft"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, size: axisSize(), gap: 5, font: "12px system-ui,sans-serif", space: named ? 36 : 26, ...(named ? {} : { splits: () => y }), values: (u, all) => all.map((value) => (value === null ? "" : digits(value))) },
     ];
     const chart = (holder, height, top, series, values, y, last, named) => {
       const made = new uPlot(
@@ -93,7 +99,7 @@
           legend: { show: false },
           cursor: { x: true, y: false, points: { show: false }, drag: { x: true, y: false, setScale: false }, focus: { prox: -1 } },
           scales: { x: { time: false, range: () => [view.min, view.max] }, y: { range: () => y } },
-          axes: axes(last, named),
+          axes: axes(last, named, y),
           series: [{}, ...series],
           hooks: {
             drawClear: [(u) => bands(u, named)],
@@ -187,7 +193,7 @@
         for (const one of all) for (const value of one) if (value > largest) largest = value;
         let smallest = largest;
         if (unit === "°C") for (const one of all) for (const value of one) if (value < smallest && value !== null) smallest = value;
-        const range = unit === "°C" ? tens(smallest, largest) : [0, Math.max(top ?? 0, largest * 1.08) || 1];
+        const range = unit === "°C" ? tens(smallest, largest) : [0, Math.max(top ?? 0, round(largest)) || 1];
         const holder = title(unit ? `${name}, ${unit}` : name, lines);
         charts.push(chart(holder, last ? 104 : 70, 4, lines.map(([, , tint]) => line(tint)), [ownX, ...all], range, last, false));
         lines.forEach(([, words], one) => {

@@ -111,7 +111,7 @@ fn round(value: f64, steps: &[f64], up: bool) -> f64 {
     let mut steps = steps.iter().chain(&[10.0]).map(|step| step * power);
     let found = match up {
         true => steps.find(|step| *step >= value * (1.0 - 1e-9)),
-        false => steps.filter(|step| *step <= value * (1.0 + 1e-9)).last(),
+        false => steps.rfind(|step| *step <= value * (1.0 + 1e-9)),
     };
     found.filter(|found| found.is_finite() && *found > 0.0).unwrap_or(value)
 }

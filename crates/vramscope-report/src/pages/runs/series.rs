@@ -170,7 +170,7 @@ pub(super) fn order(series: &[&Line<'_>]) -> Vec<usize> {
 pub(super) fn pictures(series: &[Line<'_>], axis: &str, words: &str) -> Vec<Block> {
     let its: Vec<&Line<'_>> = series.iter().filter(|one| one.axis() == Some(axis) && !one.points.is_empty()).collect();
     let mut named: Vec<(String, &Line<'_>)> = names(&its).into_iter().zip(its).collect();
-    named.sort_by(|(one, _), (other, _)| in_order(one).cmp(&in_order(other)));
+    named.sort_by_key(|(name, _)| in_order(name));
     let (names, its): (Vec<String>, Vec<&Line<'_>>) = named.into_iter().unzip();
     let order = order(&its);
     let mut table = Some(table(&its, &names, words));
