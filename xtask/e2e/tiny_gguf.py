@@ -12,7 +12,8 @@ import gguf
 import numpy
 
 WIDTH, MLP, LAYERS, HEADS, KV_HEADS, HEAD, VOCABULARY = 1024, 4096, 8, 16, 4, 64, 4000
-BYTES = 256
+# Of bytes above these a random model makes text that is no UTF-8, which the server calls an error.
+BYTES = 128
 CONTROL, BYTE, NORMAL, UNKNOWN = 3, 6, 1, 2
 
 

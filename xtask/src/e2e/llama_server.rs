@@ -33,7 +33,7 @@ fn has_driver() -> bool {
 
 pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
     let (server, model) = installed(&bench.root)?;
-    let host = profile(bench, &server, &model, "host", &[], &["-c", "16384", "-np", "4"], &["512", "8", "8", "4"])?;
+    let host = profile(bench, &server, &model, "host", &[], &["-c", "32768", "-np", "4"], &["512", "8", "8", "4"])?;
     ensure!(places(&host).all(|place| place["on_host"] == true), "a place of the host alone: {host}");
     ensure!(has_driver(), "Mesa's software device is not there: apt-get install {}", DRIVER.1);
     // A step of few tokens: what a GPU does at once, a program does in its time.
