@@ -50,6 +50,10 @@ impl Point {
     }
 }
 
+/// A phase that a line of the log begins was there before the line was read: an engine that writes its log on a thread of its
+/// own was seen to be up to 130 ms late, in which a small model is half loaded.
+const LINE_LAG: Duration = Duration::from_millis(100);
+
 /// What comes out.
 #[derive(Debug)]
 pub(crate) struct Derived {
@@ -199,8 +203,9 @@ impl Derived {
 
     /// What a device held when weights began to load, where the phases say when that was.
     fn before_load(&self, device: DeviceIndex) -> Option<Bytes> {
-        let load = self.timeline.window(Phase::Load)?;
-        last_tick(&self.timeline, Window { start: Duration::ZERO, end: load.start })?.of(device)
+        let (launch, load) = (self.timeline.window(Phase::Launch)?, self.timeline.window(Phase::Load)?);
+        let end = load.start.checked_sub(LINE_LAG)?;
+        last_tick(&self.timeline, Window { start: launch.start, end })?.of(device)
     }
 }
 

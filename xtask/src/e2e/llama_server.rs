@@ -33,11 +33,11 @@ fn has_driver() -> bool {
 
 pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
     let (server, model) = installed(&bench.root)?;
-    let host = profile(bench, &server, &model, "host", &[], &["-c", "32768", "-np", "4"], &["512", "8", "8", "4"])?;
+    let host = profile(bench, &server, &model, "host", &[], &["-c", "65536", "-np", "4"], &["512", "8", "8", "4"])?;
     ensure!(places(&host).all(|place| place["on_host"] == true), "a place of the host alone: {host}");
     ensure!(has_driver(), "Mesa's software device is not there: apt-get install {}", DRIVER.1);
     // A step of few tokens: what a GPU does at once, a program does in its time.
-    let small = ["-c", "16384", "-np", "1", "-ngl", "99", "-b", "32", "-ub", "32"];
+    let small = ["-c", "65536", "-np", "2", "-ngl", "99", "-b", "32", "-ub", "32"];
     let device =
         profile(bench, &server, &model, "device", &["GGML_VK_VISIBLE_DEVICES=0"], &small, &["32", "2", "2", "1"])?;
     let on_device = places(&device).find(|place| place["place"] == "Vulkan0").context("nothing lies on the device")?;
