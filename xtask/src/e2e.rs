@@ -1,6 +1,7 @@
 //! The command against real engines: vLLM on CPU, a model made on the spot, as a process and in a container.
 
 mod docker;
+mod llama_server;
 mod load;
 mod profile;
 mod trace;
@@ -47,6 +48,7 @@ type Stage = fn(&Bench) -> anyhow::Result<()>;
 /// each other.
 const STAGES: &[(&str, Stage)] = &[
     ("docker", docker::run),
+    (LLAMA_SERVER, llama_server::run),
     ("trace", trace::run),
     ("load", load::run),
     ("transformers", profile::transformers),
@@ -56,7 +58,10 @@ const STAGES: &[(&str, Stage)] = &[
     ("failure", profile::failure),
 ];
 
-/// What comes before all stages: vLLM and the model.
+/// The stage of another engine, which installs what it needs itself.
+const LLAMA_SERVER: &str = "llama-server";
+
+/// What comes before the other stages: vLLM and the model.
 const INSTALL: &str = "install";
 
 /// `cargo xtask e2e [--venv FOLDER] [STAGE]…`: all stages, or those named. The environment is made if it is not there. One
@@ -107,15 +112,19 @@ pub(crate) fn steps(venv: Option<&Path>) -> Vec<Step> {
         step
     };
     let stages = STAGES.iter().map(|(name, _)| {
-        let step = step(name, Lane::Run).after(&["build", "e2e-install"]);
-        if *name == "docker" { step.after(&["packages"]) } else { step }
+        let step = step(name, Lane::Run);
+        match *name {
+            LLAMA_SERVER => step.after(&["packages", "build"]),
+            "docker" => step.after(&["build", "e2e-install"]).after(&["packages"]),
+            _ => step.after(&["build", "e2e-install"]),
+        }
     });
     std::iter::once(step(INSTALL, Lane::Light)).chain(stages).collect()
 }
 
 /// Packages of Debian that a stage needs and that are not there.
 pub(crate) fn missing_packages() -> Vec<&'static str> {
-    docker::missing_packages()
+    [docker::missing_packages(), llama_server::missing_packages()].concat()
 }
 
 fn stage(name: &str, root: PathBuf, venv: PathBuf, work: PathBuf) -> anyhow::Result<()> {
@@ -125,6 +134,10 @@ fn stage(name: &str, root: PathBuf, venv: PathBuf, work: PathBuf) -> anyhow::Res
     }
     let vramscope = built::command(&root)?;
     let bench = Bench { vramscope, model: work.join("tiny-llama"), venv, work, root };
+    if name == LLAMA_SERVER {
+        fs::create_dir_all(&bench.work).with_context(|| format!("make {}", bench.work.display()))?;
+        return timed(name, *stage, &bench);
+    }
     let made = made_model(&bench.root);
     if !bench.vllm().exists() || !made.join("model.safetensors").exists() {
         install(&bench.root, &bench.venv)?;
@@ -134,8 +147,12 @@ fn stage(name: &str, root: PathBuf, venv: PathBuf, work: PathBuf) -> anyhow::Res
         let file = entry.context("list the model's files")?;
         fs::copy(file.path(), bench.model.join(file.file_name())).context("copy the model")?;
     }
+    timed(name, *stage, &bench)
+}
+
+fn timed(name: &str, stage: Stage, bench: &Bench) -> anyhow::Result<()> {
     let begun = Instant::now();
-    stage(&bench)?;
+    stage(bench)?;
     println!("e2e: {name} passed in {:.0} s", begun.elapsed().as_secs_f64());
     Ok(())
 }

@@ -13,7 +13,7 @@ use vramscope_core::{
 
 use crate::clock::{Alignment, LogClock};
 use crate::evidence::gpu_log::{Clock, GpuLog};
-use crate::evidence::marks::Marks;
+use crate::evidence::marks::{ALLOCATED, Marks};
 use crate::levels::{self, Levels, Steps};
 use crate::phases::{self, HostMarks, Times};
 
@@ -50,6 +50,10 @@ impl Point {
     }
 }
 
+/// A phase that a line of the log begins was there before the line was read: an engine that writes its log on a thread of its
+/// own was seen to be up to 130 ms late, in which a small model is half loaded.
+const LINE_LAG: Duration = Duration::from_millis(100);
+
 /// What comes out.
 #[derive(Debug)]
 pub(crate) struct Derived {
@@ -73,6 +77,8 @@ pub(crate) struct Derived {
     pub(crate) attribution: Option<Attribution>,
     /// Places of the engine that are none of the devices, or of which nothing tells which they are.
     pub(crate) apart: Vec<String>,
+    /// When all that the engine holds from its start on was allocated, where whoever ran it wrote it down.
+    allocated: Option<Duration>,
 }
 
 /// What can go wrong: sums that do not fit, or marks out of order, which would be a fault of this program.
@@ -129,8 +135,10 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
         levels: Vec::new(),
         attribution: None,
         apart: Vec::new(),
+        allocated: None,
         timeline,
     };
+    derived.allocated = instant(inputs.marks, gpu, ALLOCATED);
     derived.explain(&inputs.ranks)?;
     Ok(derived)
 }
@@ -178,6 +186,7 @@ impl Derived {
             let on = laid.as_ref().map(|laid| laid.on.iter().find(|(on, ..)| *on == device));
             let buffers = on.map(|on| on.map(|(_, buffers, _)| buffers.clone()).unwrap_or_default());
             let place = on.flatten().and_then(|(.., place)| place.clone());
+            let after_pool = after_pool.or_else(|| self.after_allocation(device).filter(|_| placed));
             let (peak, ranks) = (used, if placed { Vec::new() } else { ranks });
             devices.push(DeviceObservation { device, ranks, peak, baseline, before_load, after_pool, buffers, place });
         }
@@ -186,10 +195,17 @@ impl Derived {
         Ok(())
     }
 
+    /// What a device held at the first reading behind the engine's allocations.
+    fn after_allocation(&self, device: DeviceIndex) -> Option<Bytes> {
+        let at = self.allocated?;
+        self.timeline.ticks().find(|tick| tick.first().is_some_and(|s| s.at >= at)).map(point)?.of(device)
+    }
+
     /// What a device held when weights began to load, where the phases say when that was.
     fn before_load(&self, device: DeviceIndex) -> Option<Bytes> {
-        let load = self.timeline.window(Phase::Load)?;
-        last_tick(&self.timeline, Window { start: Duration::ZERO, end: load.start })?.of(device)
+        let (launch, load) = (self.timeline.window(Phase::Launch)?, self.timeline.window(Phase::Load)?);
+        let end = load.start.checked_sub(LINE_LAG)?;
+        last_tick(&self.timeline, Window { start: launch.start, end })?.of(device)
     }
 }
 
@@ -275,13 +291,15 @@ fn point(tick: &[Sample]) -> Point {
     Point { at: tick.first().map_or(Duration::ZERO, |s| s.at), used }
 }
 
+/// An instant that the host wrote down, on the timeline.
+fn instant(marks: Option<&Marks>, gpu: &GpuLog, name: &str) -> Option<Duration> {
+    let anchor = gpu.timeline.anchor_unix_ns().filter(|_| gpu.clock == Clock::Utc)?;
+    let since = marks?.unix_ns(name)?.checked_sub(anchor)?;
+    u64::try_from(since).ok().map(Duration::from_nanos)
+}
+
 /// The host's own marks on the timeline. They are of the wall clock, so they are of use only where the samples are too.
 fn host_marks(marks: Option<&Marks>, gpu: &GpuLog) -> HostMarks {
-    let anchor = gpu.timeline.anchor_unix_ns().filter(|_| gpu.clock == Clock::Utc);
-    let (Some(marks), Some(anchor)) = (marks, anchor) else { return HostMarks::default() };
-    let at = |name: &str| {
-        let since = marks.unix_ns(name)?.checked_sub(anchor)?;
-        u64::try_from(since).ok().map(Duration::from_nanos)
-    };
+    let at = |name: &str| instant(marks, gpu, name);
     HostMarks { launch: at("child_start"), ready: at("engine_ready"), work_ended: at("bench_end") }
 }

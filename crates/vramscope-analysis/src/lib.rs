@@ -41,6 +41,7 @@ pub use device::gpu_model;
 pub use evidence::args::{Args, ArgsError, Flag, read as read_args};
 pub use evidence::bench::{Bench, BenchError, Throughput, read as read_bench};
 pub use evidence::gpu_log::{Clock, GpuLog, GpuLogError, Note as GpuLogNote, ProcessUse, read as read_gpu_log};
+pub use evidence::marks::ALLOCATED;
 pub use evidence::marks::{Marks, MarksError, read as read_marks};
 pub use evidence::metrics::{MetricsError, MetricsReading, read as read_metrics};
 pub use evidence::probe::{

@@ -2,7 +2,15 @@
 
 pub(crate) mod expected;
 
+use vramscope_core::Grammar;
+use vramscope_estimate::{LLAMA_CPP_LINE, is_llama_cpp_command};
+
 use crate::advice::{Setting, Topic};
+
+/// How a command line is taken apart, if it begins with one of its programs.
+pub(crate) fn grammar_of(argv: &[String]) -> Option<Grammar> {
+    is_llama_cpp_command(argv).then_some(LLAMA_CPP_LINE)
+}
 
 /// What to do about a finding of a run of llama.cpp; `None` where what holds for any engine says it.
 pub(crate) fn advice(setting: Setting<'_>, topic: Topic) -> Option<String> {

@@ -82,6 +82,8 @@ pub enum Milestone {
     KvPoolSized,
     /// Graphs were captured for a trial, to see what they take, and given up again.
     GraphsTried,
+    /// All that the engine holds from its start on is allocated; it computes for the first time next.
+    Allocated,
     /// Kernels were tuned: variants of them were tried for their speed.
     KernelsTuned,
     /// Graphs are captured.

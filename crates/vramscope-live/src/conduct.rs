@@ -119,6 +119,8 @@ struct Conductor<'r> {
     /// When they were looked for last.
     looked_for_pids: Option<Duration>,
     notes: Vec<String>,
+    /// Instants that no phase begins with, in nanoseconds since 1970 UTC.
+    marks: Vec<(&'static str, i64)>,
 }
 
 impl<'r> Run<'r> {
@@ -186,9 +188,14 @@ impl<'r> Run<'r> {
             devices: BTreeSet::new(),
             looked_for_pids: None,
             notes: spec.notes.clone(),
+            marks: Vec::new(),
         };
         let mut stopped = conductor.conduct().await.err();
         let mut record = conductor.record(stopped.as_ref());
+        if !conductor.marks.is_empty() {
+            let marks = serde_json::to_vec(&conductor.marks).unwrap_or_default();
+            folder.write(layout::MARKS, &marks)?;
+        }
         let ending =
             if stopped.as_ref().is_some_and(Stop::is_interrupt) { Ending::Interrupted } else { Ending::Finished };
         // A timeline that could not be written was noticed on the way, unless it was the last second of it.

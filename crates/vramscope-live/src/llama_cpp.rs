@@ -33,7 +33,7 @@ pub(crate) fn told_by_us(words: &[String]) -> Option<&'static str> {
 
 /// The model's file, as the words name it.
 pub(crate) fn model(words: &[String]) -> Result<Option<PathBuf>, PlanError> {
-    Ok(LlamaCppLine::read(words).map_err(PlanError::OfOther)?.model.map(PathBuf::from))
+    Ok(LlamaCppLine::read(words).map_err(|error| PlanError::OfOther(Box::new(error)))?.model.map(PathBuf::from))
 }
 
 /// The header of the model's file; `None` where it is none of this machine or cannot be read: the server will say why.

@@ -48,7 +48,7 @@ async fn read_once(client: &Client, file: &mut LineFile) -> Result<(), FolderErr
 }
 
 /// Now, in nanoseconds since 1970 UTC.
-fn unix_ns() -> i64 {
+pub(super) fn unix_ns() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

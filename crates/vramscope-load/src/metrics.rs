@@ -11,8 +11,11 @@ use crate::client::Client;
 use crate::error::LoadError;
 use crate::exposition::{Sample, samples};
 
+/// Names with their figures.
+type Names = &'static [(&'static str, Figure)];
+
 /// The names of each engine: their beginnings, and each name without it with its figure.
-const TABLES: [(&[&str], &[(&str, Figure)]); 4] = [
+const TABLES: [(&[&str], Names); 4] = [
     (vllm::PREFIXES, vllm::NAMES),
     (llama_cpp::PREFIXES, llama_cpp::NAMES),
     (sglang::PREFIXES, sglang::NAMES),

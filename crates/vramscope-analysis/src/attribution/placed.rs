@@ -1,5 +1,7 @@
 //! Engines that print what lies where: each buffer with its place, on devices and on the host.
 
+use std::fmt::Write as _;
+
 use vramscope_core::{
     Basis, Buffer, BufferKind, ByteDelta, Bytes, Component, ComponentKind, Confidence, Device, DeviceIndex,
     EngineFacts, EngineKind, PlaceFacts, Vendor,
@@ -158,25 +160,34 @@ fn beside(facts: &EngineFacts, seen: &DeviceObservation) -> Option<Evidenced> {
     let place = facts.places.iter().find(|place| seen.place.as_deref() == Some(place.place.as_str()));
     // What a software device calls free is the machine's memory.
     let place = place.filter(|place| !place.is_software());
-    place
-        .and_then(|place| at_end(place, seen.baseline))
-        .or_else(|| place.and_then(|place| at_first(place, seen.baseline)))
-        .or_else(|| {
-            let before_load = seen.before_load?;
-            Some(Evidenced {
-                size: before_load.checked_sub(seen.baseline)?,
-                resolution: None,
-                confidence: Confidence::Measured,
-                basis: Basis {
-                    method: "level_before_load",
-                    detail: format!(
-                        "{before_load} in use when weights began to load, less the baseline of {}",
-                        seen.baseline
-                    ),
-                    log_lines: Vec::new(),
-                },
-            })
-        })
+    let of_engine = |place| at_end(place, seen.baseline).or_else(|| at_first(place, seen.baseline));
+    place.and_then(of_engine).or_else(|| by_levels(facts, seen))
+}
+
+/// What was in use when weights began to load; and what came after the engine's allocations and is not in its compute
+/// buffers, which are touched only then: kernels that a software device compiles, caches of libraries.
+fn by_levels(facts: &EngineFacts, seen: &DeviceObservation) -> Option<Evidenced> {
+    let before_load = seen.before_load?;
+    let first = before_load.checked_sub(seen.baseline)?;
+    let inside = seen.buffers.iter().flatten().filter_map(|at| facts.buffers.get(*at));
+    let compute = inside.filter(|buffer| buffer.kind == BufferKind::Compute).map(|buffer| buffer.amount.value);
+    let compute = Bytes::checked_sum(compute)?;
+    let later = || seen.peak.checked_sub(seen.after_pool?)?.checked_sub(compute);
+    let later = later().filter(|later| *later > Bytes::ZERO);
+    let mut detail = format!("{before_load} in use when weights began to load, less the baseline of {}", seen.baseline);
+    if let Some(later) = later {
+        let _ = write!(detail, "; and {later} that came after all was allocated, beside {compute} of compute buffers");
+    }
+    Some(Evidenced {
+        size: first.checked_add(later.unwrap_or(Bytes::ZERO))?,
+        resolution: None,
+        confidence: Confidence::Measured,
+        basis: Basis {
+            method: if later.is_some() { "levels_before_load_and_after" } else { "level_before_load" },
+            detail,
+            log_lines: Vec::new(),
+        },
+    })
 }
 
 fn at_end(place: &PlaceFacts, baseline: Bytes) -> Option<Evidenced> {
@@ -279,6 +290,30 @@ mod tests {
         let parts = parts(&facts, &[0, 1]);
         assert_eq!(parts.iter().map(|part| part.size.get() >> 20).collect::<Vec<u64>>(), [10, 20]);
         assert!(parts[0].basis.detail.contains("as far as it was read"), "{}", parts[0].basis.detail);
+    }
+
+    #[test]
+    fn what_a_software_device_compiles_comes_after_all_was_allocated() {
+        let mib = |n: u64| Bytes::new(n << 20);
+        let seen = |after_pool: Option<u64>| DeviceObservation {
+            device: DeviceIndex(0),
+            ranks: Vec::new(),
+            peak: mib(1000),
+            baseline: mib(0),
+            before_load: Some(mib(150)),
+            after_pool: after_pool.map(mib),
+            buffers: Some(vec![0, 1]),
+            place: Some("Vulkan0".to_owned()),
+        };
+        let buffers =
+            vec![buffer(BufferKind::Weights, "Vulkan0", 550, false), buffer(BufferKind::Compute, "Vulkan0", 80, false)];
+        let facts = facts(buffers, vec![place("Vulkan0", "llvmpipe")]);
+        let context = |after_pool| by_levels(&facts, &seen(after_pool)).unwrap();
+        assert_eq!(
+            (context(Some(700)).size, context(Some(700)).basis.method),
+            (mib(370), "levels_before_load_and_after")
+        );
+        assert_eq!((context(Some(950)).size, context(None).size), (mib(150), mib(150)), "no amount is negative");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The command line of the engine, as whoever recorded the run wrote it down.
 
 use vramscope_core::{EngineKind, Part, REDACTED, Workload, is_secret_name, redact};
-use vramscope_estimate::{COMMAND_LINE, LLAMA_CPP_LINE, human_readable_int, is_command, is_llama_cpp_command};
+use vramscope_estimate::{COMMAND_LINE, human_readable_int, is_command};
 use vramscope_runs::{ArgsFile, JsonError, read_json};
+
+use crate::llama_cpp;
 
 /// What was started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -56,9 +58,11 @@ pub fn read(json: &[u8]) -> Result<Args, ArgsError> {
 
 /// Takes a command line apart. A switch has no value.
 pub(crate) fn parse(argv: &[String]) -> Args {
-    let of_other = is_llama_cpp_command(argv).then_some(EngineKind::LlamaCpp);
-    let grammar = if of_other.is_some() { LLAMA_CPP_LINE } else { COMMAND_LINE };
-    let engine = of_other.or_else(|| is_command(argv).then_some(EngineKind::Vllm));
+    let of_other = llama_cpp::grammar_of(argv).map(|grammar| (EngineKind::LlamaCpp, grammar));
+    let (engine, grammar) = match of_other {
+        Some((engine, grammar)) => (Some(engine), grammar),
+        None => (is_command(argv).then_some(EngineKind::Vllm), COMMAND_LINE),
+    };
     let mut args = Args { engine, ..Args::default() };
     let mut subcommand = Vec::new();
     for (place, part) in grammar.read(argv).into_iter().enumerate() {

@@ -3,6 +3,9 @@
 use serde::Deserialize;
 use vramscope_runs::{JsonError, read_json};
 
+/// The mark at which all that an engine holds from its start on is allocated, and it computes for the first time next.
+pub const ALLOCATED: &str = "allocated";
+
 /// Names with their times.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]

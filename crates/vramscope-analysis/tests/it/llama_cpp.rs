@@ -13,9 +13,11 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 /// A run with this log, and the driver's samples where there are some.
 fn run(log: &Path, gpu: Option<&Path>) -> Profile {
-    let mut files = EvidenceFiles::default();
-    files.engine_logs = vec![log.to_owned()];
-    files.gpu_logs = gpu.map(Path::to_owned).into_iter().collect();
+    let files = EvidenceFiles {
+        engine_logs: vec![log.to_owned()],
+        gpu_logs: gpu.map(Path::to_owned).into_iter().collect(),
+        ..EvidenceFiles::default()
+    };
     let evidence = Evidence::load(&files, &mut |_, _| {}).unwrap();
     assemble(&evidence, Generator { name: "test".into(), version: "0".into() }).unwrap()
 }

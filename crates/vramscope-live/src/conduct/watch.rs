@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use vramscope_analysis::ALLOCATED;
 use vramscope_core::{Bytes, DeviceIndex, Milestone, Phase, SlowSample, on_one_line};
 use vramscope_host::{Engine, EngineEvent, Exit, LogLine};
 use vramscope_load::{Client, LoadEvent, LoadPlan};
@@ -321,6 +322,9 @@ impl Conductor<'_> {
     /// here, so its log decides only the load.
     fn milestone(&mut self, milestone: Milestone) -> Result<(), Stop> {
         let own = matches!(self.spec.workload, crate::Workload::OwnBenchmark { .. });
+        if milestone == Milestone::Allocated && !self.attached() {
+            self.marks.push((ALLOCATED, scrape::unix_ns()));
+        }
         let phase = match milestone {
             Milestone::LoadBegan | Milestone::WeightsLoaded => Phase::Load,
             Milestone::EngineReady if own => Phase::Ready,

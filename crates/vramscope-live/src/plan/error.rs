@@ -62,8 +62,8 @@ pub enum PlanError {
     #[error("no model: give `-m FILE` (or `-hf REPOSITORY`) after the server's name")]
     NoModelFile,
     /// A value is none that this engine would accept.
-    #[error(transparent)]
-    OfOther(vramscope_estimate::LlamaCppError),
+    #[error("read the server's words")]
+    OfOther(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A value is none that the engine would accept.
     #[error(transparent)]
     Words(EstimateError),

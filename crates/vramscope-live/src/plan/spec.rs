@@ -69,7 +69,7 @@ impl Plan {
         let asked = self.asked();
         let work = &self.request.work;
         if self.request.started() == Some(EngineKind::LlamaCpp) {
-            return self.work_of_llama_cpp();
+            return self.work_by_own_words();
         }
         match (work.kind, &found.flags) {
             (WorkKind::Latency, Some(flags)) => {
@@ -104,7 +104,7 @@ impl Plan {
     }
 
     /// llama.cpp's server, and the requests to it.
-    fn work_of_llama_cpp(&self) -> Result<(Command, Workload), PlanError> {
+    fn work_by_own_words(&self) -> Result<(Command, Workload), PlanError> {
         let request = &self.request;
         let (words, port) = (&request.engine.words.words, free_port()?);
         let added = llama_cpp::added(words, &request.environment.given, HERE, port);

@@ -413,6 +413,7 @@ pub fn milestone_name(milestone: Milestone) -> &'static str {
         Milestone::Profiled => "profiled",
         Milestone::KvPoolSized => "kv_pool_sized",
         Milestone::GraphsTried => "graphs_tried",
+        Milestone::Allocated => "allocated",
         Milestone::KernelsTuned => "kernels_tuned",
         Milestone::GraphsCaptured => "graphs_captured",
         Milestone::EngineReady => "engine_ready",

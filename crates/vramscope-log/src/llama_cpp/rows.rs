@@ -157,6 +157,7 @@ pub(crate) const ROWS: &[Row<Does>] = &[
     ),
     row("b6800-", "prompt cache is", "prompt cache is enabled, size limit: {prompt_cache_limit}", Does::State),
     row("b1100-", "loading model tensors", "loading model tensors", Does::Event(Milestone::LoadBegan)),
+    row("", "warming up the model", "warming up the model with an empty run", Does::Event(Milestone::Allocated)),
     row("", "listening on", "{server is |}listening on http", Does::Event(Milestone::ServerReady)),
     row("", "model loaded", "model loaded", Does::Event(Milestone::EngineReady)),
     row("b6800-", "cleaning up", "{operator(): |}cleaning up before exit", Does::Event(Milestone::ShutdownBegan)),
