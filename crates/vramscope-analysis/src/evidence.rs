@@ -157,7 +157,9 @@ impl Evidence {
         }
         let of_log = self.facts().and_then(|facts| facts.engine).or(self.unread_engine);
         let of_probe = self.probe.is_some().then_some(EngineKind::Transformers);
-        of_log.or(of_probe).or_else(|| self.args.as_ref().and_then(|args| args.engine))
+        // A conductor that did not know the engine wrote the release beside the command line all the same.
+        let args = self.args.as_ref().filter(|_| self.record.is_none());
+        of_log.or(of_probe).or_else(|| args.and_then(|args| args.engine))
     }
 
     /// The engine's name, also of one that is not known here.
