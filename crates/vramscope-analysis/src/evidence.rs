@@ -71,7 +71,7 @@ pub struct Evidence {
 
 /// Engines whose memory is taken apart here. Logs of others are named and kept: what their lines state is the business of
 /// the log's own report.
-const TAKEN_APART: &[EngineKind] = &[EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::Ollama, EngineKind::SgLang];
+const TAKEN_APART: &[EngineKind] = &[EngineKind::Vllm, EngineKind::LlamaCpp];
 
 fn is_taken_apart(kind: EngineKind) -> bool {
     TAKEN_APART.contains(&kind)
