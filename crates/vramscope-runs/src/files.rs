@@ -100,9 +100,21 @@ impl EvidenceFiles {
         let begun = [layout::ARGS, layout::TIMELINE].iter().all(|name| plain(name).is_some());
         let log = layout::ENGINE_LOGS.iter().find(|name| packed(name).is_some());
         let is_conducted = begun && log.is_none_or(|name| *name == layout::ENGINE_LOG);
+        let gpu_log = layout::GPU_LOGS.iter().find_map(|name| packed(name)).or_else(any_timeline);
+        // Beside readings of devices the only log there is is the engine's, whatever somebody called it.
+        let any_log = || {
+            let is_log = |name: &&String| layout::LOG_ENDS.iter().any(|end| name.ends_with(end));
+            let mut logs = names.iter().filter(is_log);
+            logs.next().filter(|_| logs.next().is_none() && gpu_log.is_some() && !begun).map(|name| folder.join(name))
+        };
         let found = Self {
-            engine_logs: layout::ENGINE_LOGS.iter().find_map(|name| packed(name)).into_iter().collect(),
-            gpu_logs: layout::GPU_LOGS.iter().find_map(|name| packed(name)).or_else(any_timeline).into_iter().collect(),
+            engine_logs: layout::ENGINE_LOGS
+                .iter()
+                .find_map(|name| packed(name))
+                .or_else(any_log)
+                .into_iter()
+                .collect(),
+            gpu_logs: gpu_log.clone().into_iter().collect(),
             model: plain(layout::MODEL_CONFIG),
             packed: plain(layout::PACKED_MODEL),
             bench: plain(layout::BENCH),
@@ -231,6 +243,21 @@ mod tests {
         assert_eq!(found.model, Some(folder.path().join("config.json")));
         assert_eq!(found.bench, None);
         assert!(matches!(EvidenceFiles::find(&folder.path().join("none")), Err(FileError::Read { .. })));
+    }
+
+    #[test]
+    fn beside_readings_the_only_log_is_the_engines_whatever_it_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let add = |name: &str| File::create(folder.path().join(name)).unwrap();
+        add("server.log");
+        assert!(EvidenceFiles::find(folder.path()).is_err(), "a log alone is no run");
+        add("gpu.csv");
+        let found = || EvidenceFiles::find(folder.path()).unwrap().engine_logs;
+        assert_eq!(found(), [folder.path().join("server.log")]);
+        add("other.log.gz");
+        assert_eq!(found(), [""; 0].map(PathBuf::from), "of two nobody knows which");
+        add("engine.log");
+        assert_eq!(found(), [folder.path().join("engine.log")]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 pub const ENGINE_LOG: &str = "engine.log";
 /// Names under which an engine's log is looked for, the first one found wins; people record vLLM's as `vllm.log`.
 pub const ENGINE_LOGS: &[&str] = &[ENGINE_LOG, "vllm.log"];
+/// How names of logs end.
+pub const LOG_ENDS: [&str; 3] = [".log", ".log.gz", ".log.zst"];
 /// The full-rate timeline of the sampler.
 pub const TIMELINE: &str = "timeline.jsonl";
 /// Names under which readings of devices are looked for, the first one found wins.

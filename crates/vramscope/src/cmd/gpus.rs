@@ -1,6 +1,6 @@
 //! `vramscope gpus`: the GPUs of this machine now, or those of a saved output.
 
-mod from;
+pub(crate) mod from;
 mod render;
 
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ use crate::output;
 
 /// Make one page that people look at, of whatever vramscope writes or reads
 ///
-/// A profile or recording, several beside each other, a campaign, a load, experiments, a comparison, an estimate or fit, a
+/// A profile or recording, several beside each other, the saved output of a GPU tool, a campaign, a load, experiments, a comparison, an estimate or fit, a
 /// recording of readings, a trace, an explanation, a log. The page is one HTML file that loads nothing, opens from disk,
 /// prints, and has a table behind each picture; or Markdown, for a pull request or a wiki. What a path is, is seen from its
 /// content.

@@ -74,6 +74,23 @@ fn each_thing_that_is_read_elsewhere_has_a_page() {
 }
 
 #[test]
+fn a_saved_output_is_a_page_and_a_models_folder_is_told_what_makes_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("devices.csv");
+    let heads = "index, name, uuid, memory.total [MiB], memory.used [MiB], memory.free [MiB]";
+    fs::write(&saved, format!("{heads}\n0, NVIDIA L4, GPU-1, 23034 MiB, 1 MiB, 22500 MiB\n")).unwrap();
+    let (output, text) = page(folder.path(), &[saved.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(text.contains("NVIDIA L4"), "the device is not on the page");
+    let model = folder.path().join("model");
+    fs::create_dir(&model).unwrap();
+    fs::write(model.join("config.json"), "{}").unwrap();
+    let (output, _) = page(folder.path(), &[model.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("vramscope estimate --model "), "{}", stderr(&output));
+}
+
+#[test]
 fn what_is_no_page_is_refused_by_its_name_and_nothing_is_written_over() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {

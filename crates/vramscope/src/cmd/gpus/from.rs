@@ -47,7 +47,7 @@ impl Kind {
 }
 
 /// Reads the files as outputs of one machine.
-pub(super) fn read(paths: &[PathBuf]) -> anyhow::Result<Snapshot> {
+pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Snapshot> {
     let attempt = || -> anyhow::Result<Snapshot> {
         let mut texts: Vec<(Kind, PathBuf, String)> = Vec::new();
         for path in paths {

@@ -83,10 +83,11 @@ fn levels(document: &LoadDocument, width: usize) -> String {
     let with_goodput = document.levels.iter().any(|level| level.goodput.is_some());
     let mut heads = vec![("level", Align::Left), ("sent", Align::Right), ("failed", Align::Right)];
     // Most loads have none of these.
-    let any = |of: fn(&RequestCounts) -> u64| document.levels.iter().any(|level| of(&level.requests) > 0);
-    let rare: [(&str, fn(&RequestCounts) -> u64); 3] =
+    type Column = (&'static str, fn(&RequestCounts) -> u64);
+    const RARE: [Column; 3] =
         [("unsent", |counts| counts.unsent), ("held", |counts| counts.held), ("late", |counts| counts.late)];
-    let rare: Vec<(&str, fn(&RequestCounts) -> u64)> = rare.into_iter().filter(|(_, of)| any(*of)).collect();
+    let any = |(_, of): &Column| document.levels.iter().any(|level| of(&level.requests) > 0);
+    let rare: Vec<Column> = RARE.into_iter().filter(any).collect();
     heads.extend(rare.iter().map(|(name, _)| (*name, Align::Right)));
     heads.extend([
         ("sent/s", Align::Right),

@@ -14,7 +14,7 @@ use vramscope_schema::v3::Profile;
 use vramscope_schema::{ExitCode, MAX_DOCUMENT_BYTES};
 
 use super::{OrPage as _, readings};
-use crate::cmd::{log, runs, timeline, trace};
+use crate::cmd::{gpus, log, runs, timeline, trace};
 use crate::exit::OrExit as _;
 use crate::input;
 use crate::progress::Progress;
@@ -141,7 +141,21 @@ fn look_into(folder: &Path) -> anyhow::Result<Held> {
             return look(&file);
         }
     }
-    Ok(EvidenceFiles::find(folder).map_or(Held::Runs, |files| Held::Recording(Box::new(files))))
+    match EvidenceFiles::find(folder) {
+        Ok(files) => Ok(Held::Recording(Box::new(files))),
+        Err(_) if folder.join(layout::MODEL_CONFIG).is_file() && holds_one_config(folder) => {
+            let shown = folder.display();
+            let line = format!("vramscope estimate --model {shown} --gpu NAME --format json | vramscope report -");
+            Err(anyhow!("{shown} holds a model and no run: `{line}` makes a page of what it takes"))
+                .or_exit(ExitCode::BadInput)
+        }
+        Err(_) => Ok(Held::Runs),
+    }
+}
+
+/// Whether a folder has no folders in it that could hold runs.
+fn holds_one_config(folder: &Path) -> bool {
+    folder.read_dir().is_ok_and(|entries| entries.flatten().all(|entry| !entry.path().is_dir()))
 }
 
 /// The text of a file that begins as a JSON document does and is no larger than one; traces and logs are streamed.
@@ -203,10 +217,14 @@ fn foreign(path: &Path) -> anyhow::Result<Held> {
     if !report.engines.is_empty() {
         return Ok(Held::Log(Box::new(report)));
     }
+    // What a GPU tool printed once.
+    if let Ok(snapshot) = gpus::from::read(&[path.to_owned()]) {
+        return Ok(Held::Document(Box::new(serde_json::to_value(snapshot)?)));
+    }
+    let shown = path.display();
     Err(anyhow!(
-        "{} is nothing that a page is made of: expected a recording or its folder, a JSON document of vramscope, a result \
-         of a load generator, a recording of readings, a trace, or an engine's log",
-        path.display()
+        "{shown} is nothing that a page is made of: expected a recording or its folder, a JSON document of vramscope, a \
+         result of a load generator, a recording of readings, a trace, or an engine's log"
     ))
     .or_exit(ExitCode::BadInput)
 }
