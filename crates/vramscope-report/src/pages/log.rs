@@ -1,10 +1,14 @@
 //! What an engine's log states.
 
+mod answer;
+mod failures;
+mod memory;
+
 use super::named::{self, MOST_ROWS};
 use crate::cell::Cell;
 use crate::document::Document;
 use crate::node::Node;
-use crate::page::{Block, Finding, Page, Picture, Section, Table, Weight};
+use crate::page::{Block, Page, Picture, Section, Table};
 use crate::svg::{Plot, Series, Shape};
 use crate::unit::Unit;
 
@@ -14,13 +18,10 @@ const MOST_ENGINES: usize = 16;
 /// More points than a picture has places for them.
 const MOST_POINTS: usize = 1000;
 
-/// Bytes of a GiB, in which the summary has memory as it was printed.
-const GIB: f64 = 1_073_741_824.0;
-
 pub(crate) fn page(document: &Document) -> Page {
     let root = document.root(0);
     let engines = root.at("engines").items();
-    let mut sections = vec![Section::new("What does it say?", answer(&root, &engines))];
+    let mut sections = vec![Section::new("What does it say?", answer::blocks(&root, &engines))];
     for (place, engine) in engines.iter().enumerate().take(MOST_ENGINES) {
         let title = if engines.len() == 1 { "The engine".to_owned() } else { format!("Engine {}", place + 1) };
         sections.push(Section::new(title, one_engine(engine)));
@@ -37,62 +38,6 @@ pub(crate) fn page(document: &Document) -> Page {
     Page { title: "What an engine's log says".to_owned(), about, sections }
 }
 
-/// An amount that the summary has in GiB, or the first of several.
-fn gib(value: &Node<'_>) -> Cell {
-    let first = if value.number().is_some() { Some(value.clone()) } else { value.items().into_iter().next() };
-    let Some(first) = first else { return Cell::absent() };
-    let mut cell = first.figure(Unit::Plain);
-    if let Some(amount) = first.number() {
-        cell.text = Unit::Memory.show(amount * GIB);
-    }
-    cell
-}
-
-fn answer(root: &Node<'_>, engines: &[Node<'_>]) -> Vec<Block> {
-    let summary = root.at("summary");
-    let mut blocks = Vec::new();
-    let mut findings = Vec::new();
-    for engine in engines {
-        for failure in engine.at("failures").items().iter().take(20) {
-            findings.push(Finding {
-                weight: Weight::Error,
-                text: failure.at("message").text().unwrap_or("a failure without a message").to_owned(),
-                advice: failure.at("advice").text().filter(|text| !text.is_empty()).map(str::to_owned),
-                code: failure.at("kind").text().map(str::to_owned),
-            });
-        }
-    }
-    findings.truncate(60);
-    if !findings.is_empty() {
-        blocks.push(Block::Findings(findings));
-    }
-    let figures = [
-        ("Weights", gib(&summary.at("weights_gib"))),
-        ("KV cache", gib(&summary.at("kv_cache_gib"))),
-        ("Tokens in the KV cache", summary.at("kv_cache_tokens").figure(Unit::Count)),
-        ("Requests at once", summary.path("max_concurrency/factor").figure(Unit::Plain)),
-        ("Of so many tokens", summary.path("max_concurrency/tokens").figure(Unit::Count)),
-        ("Graphs", gib(&summary.at("cuda_graph_gib"))),
-        ("The engine started in", summary.at("init_engine_secs").figure(Unit::Seconds)),
-    ];
-    let figures: Vec<(String, Cell)> =
-        figures.into_iter().filter(|(_, cell)| !cell.is_absent()).map(|(name, cell)| (name.to_owned(), cell)).collect();
-    if !figures.is_empty() {
-        blocks.push(Block::Headline(figures));
-    }
-    let memory = ["weights_gib", "kv_cache_gib", "cuda_graph_gib", "weights_workers", "kv_cache_workers"];
-    blocks.extend(named::table("The log in short", std::slice::from_ref(&summary), &memory).map(Block::Table));
-    let bench = summary.path("bench/numbers");
-    blocks.extend(named::table("What the benchmark printed", &[bench], &[]).map(Block::Table));
-    for note in root.at("notes").items().iter().take(50) {
-        blocks.extend(note.at("text").text().map(|text| Block::Text(text.to_owned())));
-    }
-    if blocks.is_empty() {
-        blocks.push(Block::Text("The log states nothing that is known.".to_owned()));
-    }
-    blocks
-}
-
 fn one_engine(engine: &Node<'_>) -> Vec<Block> {
     let mut blocks = vec![Block::Sentence(vec![
         "Lines ".into(),
@@ -101,7 +46,10 @@ fn one_engine(engine: &Node<'_>) -> Vec<Block> {
         named::identity(&engine.at("last_line")),
         " of the log.".into(),
     ])];
-    for key in ["corrections", "notes"] {
+    // Why a log has no memory stands in the answer.
+    let told =
+        if memory::is_stated(std::slice::from_ref(engine)) { &["corrections", "notes"][..] } else { &["corrections"] };
+    for key in told {
         let texts = engine.at(key).items();
         blocks.extend(
             texts.iter().take(50).filter_map(|note| note.at("text").text()).map(|text| Block::Text(text.to_owned())),
@@ -211,6 +159,7 @@ fn reports(reports: &Node<'_>) -> Option<Picture> {
 mod tests {
     use serde_json::json;
 
+    use crate::document::Document;
     use crate::law;
 
     #[test]
@@ -226,5 +175,102 @@ mod tests {
                 "events": [{"event": "load_began", "at": "t", "took_secs": 1.5, "line": 4}],
                 "failures": [{"kind": "k", "message": "m", "advice": "a", "line": 5}],
                 "reports": {"peak_running": 3, "peak_kv_usage_pct": 5.0, "series": [report, report, report, report]}}]}));
+    }
+
+    fn told(engines: &serde_json::Value, summary: &serde_json::Value) -> String {
+        let value = json!({"schema_version": "1.0", "notes": [], "summary": summary, "engines": engines});
+        law::check(value.clone());
+        let document = Document::new("a.json", value).unwrap();
+        super::page(&document).markdown().replace('\u{a0}', " ")
+    }
+
+    fn buffer(kind: &str, place: &str, on_host: bool, bytes: u64) -> serde_json::Value {
+        json!({"kind": kind, "place": place, "on_host": on_host, "planned": false, "bytes": bytes, "line": 5})
+    }
+
+    #[test]
+    fn what_is_on_a_device_goes_before_what_is_on_the_host_and_every_place_has_a_row() {
+        let mut plan = buffer("weights", "D0", false, 9 << 30);
+        plan["planned"] = json!(true);
+        let held = json!([
+            plan,
+            buffer("weights", "Mapped", true, 1 << 28),
+            buffer("weights", "D0", false, 2 << 30),
+            buffer("weights", "D1", false, 1 << 30),
+            buffer("weights", "D0", false, 1 << 30),
+            buffer("kv_cache", "D0", false, 1 << 29)
+        ]);
+        let text =
+            told(&json!([{"first_line": 1, "last_line": 9, "buffers": held}]), &json!({"weights_gib": [0.25, 2.0]}));
+        for words in [
+            "- Weights on D0: **3.00 GiB**",
+            "- KV cache: **0.50 GiB**",
+            "| weights | D0 | 3.00 GiB | ",
+            "| weights | D1 | 1.00 GiB | ",
+            "| weights | Mapped | 0.25 GiB | on the host |",
+        ] {
+            assert!(text.contains(words), "{words} is not in\n{text}");
+        }
+        assert!(!text.contains("9.00 GiB"), "a plan is not what is\n{text}");
+        let plan = json!([{"first_line": 1, "last_line": 9, "buffers": [plan]}]);
+        assert!(told(&plan, &json!({})).contains("- Weights, planned: **9.00 GiB**"));
+    }
+
+    #[test]
+    fn a_failure_is_said_in_words_then_its_message_then_what_followed_then_the_advice() {
+        let mut failure = json!({"kind": "out_of_memory", "message": "E: it failed, line 933", "advice": "Take less.", "line": 2,
+            "rank": 0, "activity": "serving", "consequences": [
+                {"kind": "out_of_memory", "message": "again", "line": 3}, {"kind": "engine_core_died", "message": "x", "line": 4}]});
+        let engines = |failure: &serde_json::Value| json!([{"first_line": 1, "last_line": 9, "failures": [failure]}]);
+        let text = told(&engines(&failure), &json!({}));
+        let words = "out of memory on rank 0 while serving, line 2: E: it failed, line 933. \
+                     What followed from it: out of memory (line 3), engine core died (line 4).";
+        let at = text.find(words).unwrap_or_else(|| panic!("{text}"));
+        assert!(text.find("Take less.").is_some_and(|advice| advice > at), "{text}");
+        failure["ranks"] = json!([{"rank": 0, "line": 2}, {"rank": 3, "line": 7}]);
+        assert!(told(&engines(&failure), &json!({})).contains("out of memory on ranks 0, 3 while serving, line 2"));
+        let bare = json!({"kind": "other", "message": "", "advice": "", "line": 7});
+        assert!(told(&engines(&bare), &json!({})).contains("other, line 7: without a message"));
+    }
+
+    #[test]
+    fn figures_of_each_engine_and_of_all_say_whose_they_are() {
+        let tokens = |worker: &str, count: u64| json!({"key": "kv_tokens", "count": count, "worker": worker, "scope": "all_ranks", "line": 3});
+        let engines = json!([{"first_line": 1, "last_line": 9, "figures": [tokens("a", 2_000), tokens("b", 1_990)]}]);
+        let mut summary = json!({"weights_gib": [60.12, 60.12], "kv_cache_gib": [100.0, 99.5], "kv_cache_tokens": 3_990,
+            "data_parallel_size": 2, "max_concurrency": {"tokens": 1_000, "factor": 3.99}});
+        let text = told(&engines, &summary);
+        for words in [
+            "- Weights of each engine: **60.12 GiB**",
+            "- KV cache of each engine: **99.50 GiB to 100.00 GiB**",
+            "- Tokens in the KV cache of each engine: **1,990 to 2,000**",
+            "- Tokens in the KV cache of all 2 engines: **3,990**",
+            "- Requests at once of all 2 engines: **3.99**",
+        ] {
+            assert!(text.contains(words), "{words} is not in\n{text}");
+        }
+        summary["data_parallel_size"] = json!(4);
+        assert!(told(&engines, &summary).contains("of 2 of 4 engines: **3,990**"));
+        // Workers that say the same of one cache are one engine.
+        summary["kv_cache_tokens"] = json!(1_990);
+        let text = told(&engines, &summary);
+        assert!(text.contains("- Tokens in the KV cache: **1,990**") && !text.contains("of each engine"), "{text}");
+    }
+
+    #[test]
+    fn a_log_without_memory_says_so_and_what_to_do_about_it_once() {
+        let mut engine = json!({"first_line": 1, "last_line": 9, "notes": [{"text": "ask it to print more"}],
+            "figures": [{"key": "slots", "count": 4, "scope": "per_rank", "line": 2}]});
+        let text = told(&json!([engine]), &json!({}));
+        let (answer, _) = text.split_once("## The engine").unwrap();
+        assert!(
+            answer.contains("The log states no figure of memory.") && answer.contains("ask it to print more"),
+            "{text}"
+        );
+        assert_eq!(text.matches("ask it to print more").count(), 1, "{text}");
+        engine["figures"] =
+            json!([{"key": "weights", "memory": {"bytes": 5, "printed": "5 B"}, "scope": "per_rank", "line": 2}]);
+        let text = told(&json!([engine]), &json!({}));
+        assert!(!text.contains("no figure of memory") && text.matches("ask it to print more").count() == 1, "{text}");
     }
 }
