@@ -130,7 +130,7 @@ pub(super) fn many_runs(count: u32) -> Value {
                 "mean_latency_ms": latency, "slowdown": latency / 500.0, "peak_bytes": peak}));
         }
         let fixed = json!({"input_len": length.to_string()});
-        series.push(json!({"axis": "batch_size", "fixed": fixed, "points": points, "slows_at": along / 2}));
+        series.push(json!({"axis": "batch_size", "fixed": fixed, "points": points, "slows_at": null}));
     }
     json!({"vramscope_runs": 1, "runs": runs, "series": series})
 }

@@ -209,7 +209,7 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
     let outside: Vec<String> = (0..known.len()).filter(|place| !on_front(place)).map(name).collect();
     let mut words = format!(
         "Up is more output tokens per second, left is a shorter mean E2E; beside each point stands its level ({}). {} of {} \
-         levels are on the front, the line of those than which no other is better in one and, to 1 %, as good in the other.",
+         levels are on the front: no other is as good in both and better in one.",
         levels.by.axis(),
         best.len(),
         known.len()
@@ -218,7 +218,7 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
         let shown: Vec<String> = outside.iter().take(6).cloned().collect();
         let more = if outside.len() > 6 { format!(" and {} more", outside.len() - 6) } else { String::new() };
         words.push_str(&format!(
-            " Another level is better in one and as good in the other than: {}{more}.",
+            " Not on it, since another level is better in one and no worse in the other: {}{more}.",
             shown.join(", ")
         ));
     }
@@ -286,18 +286,13 @@ fn equals(levels: &Levels<'_>, known: &[(f64, f64, f64)]) -> Vec<(usize, usize)>
         .collect()
 }
 
-/// Which points (less is better, more is better) no other point beats in both, by rising first figure.
+/// Which points (less is better, more is better) no other point beats, by rising first figure: none is as good in both
+/// and better in one. Nothing is taken for equal here: of points that lie close to each other each would beat the next.
 pub(in crate::pages) fn front_of(points: &[(f64, f64)]) -> Vec<usize> {
-    const EQUAL: f64 = 0.01;
-    let beats = |other: &(f64, f64), one: &(f64, f64)| {
-        let as_fast = other.0 <= one.0 * (1.0 + EQUAL);
-        let as_much = other.1 >= one.1 * (1.0 - EQUAL);
-        (as_fast && other.1 > one.1 * (1.0 + EQUAL)) || (as_much && other.0 < one.0 * (1.0 - EQUAL))
-    };
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|a, b| points[*a].0.total_cmp(&points[*b].0).then(points[*b].1.total_cmp(&points[*a].1)));
-    order.retain(|place| !points.iter().any(|other| beats(other, &points[*place])));
-    order.dedup_by(|a, b| points[*a] == points[*b]);
+    let mut most = f64::NEG_INFINITY;
+    order.retain(|place| std::mem::replace(&mut most, most.max(points[*place].1)) < points[*place].1);
     order
 }
 
@@ -350,5 +345,8 @@ mod tests {
             assert!(front.contains(&place) || beaten, "{place}");
         }
         assert!(front_of(&[]).is_empty() && front_of(&[(0.0, 0.0)]).len() == 1);
+        // Levels close to each other, of which each is nearly as good as the next.
+        let curve: Vec<(f64, f64)> = (0..100u32).map(|step| (500.0 + f64::from(step), f64::from(step))).collect();
+        assert_eq!(front_of(&curve).len(), 100);
     }
 }
