@@ -292,7 +292,11 @@ pub(in crate::pages) fn front_of(points: &[(f64, f64)]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|a, b| points[*a].0.total_cmp(&points[*b].0).then(points[*b].1.total_cmp(&points[*a].1)));
     let mut most = f64::NEG_INFINITY;
-    order.retain(|place| std::mem::replace(&mut most, most.max(points[*place].1)) < points[*place].1);
+    order.retain(|place| {
+        let rises = points[*place].1 > most;
+        most = most.max(points[*place].1);
+        rises
+    });
     order
 }
 
