@@ -214,6 +214,8 @@ mod tests {
         assert!(!text.contains("9.00 GiB"), "a plan is not what is\n{text}");
         let plan = json!([{"first_line": 1, "last_line": 9, "buffers": [plan]}]);
         assert!(told(&plan, &json!({})).contains("- Weights, planned: **9.00 GiB**"));
+        let host = json!([{"first_line": 1, "last_line": 9, "buffers": [buffer("kv_cache", "Mapped", true, 1 << 30)]}]);
+        assert!(told(&host, &json!({})).contains("- KV cache on Mapped: **1.00 GiB**"));
     }
 
     #[test]

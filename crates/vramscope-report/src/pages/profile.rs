@@ -250,6 +250,32 @@ mod tests {
     }
 
     #[test]
+    fn a_run_without_memory_or_without_parts_has_whole_sentences() {
+        let told = |used: u64, residual: u64| {
+            let value = json!({"profiler_version": "3.1",
+                "memory_measurements": {"peak": {"total_bytes": used, "at_ns": 1, "per_gpu_details": [gpu(0, used)]}},
+                "memory_breakdown": {"total_measured_bytes": used, "residual_bytes": residual}});
+            page(&[document(value)], None).unwrap().markdown()
+        };
+        let text = told(0, 0);
+        assert!(text.contains("The peak is 0.00 GiB: nothing was in use; 80.00 GiB stayed free."), "{text}");
+        assert!(text.contains("No memory was in use at any reading") && !text.contains("explain all of it"), "{text}");
+        let text = told(GIB, 0);
+        assert!(
+            text.contains("The peak is 1.00 GiB, and none of its parts is known; 79.00 GiB stayed free."),
+            "{text}"
+        );
+        assert!(told(GIB, GIB).contains("The peak of 1.00 GiB is residual +1.00 GiB; 79.00 GiB stayed free."));
+    }
+
+    #[test]
+    fn the_baseline_has_its_share_of_the_peak_and_is_measured() {
+        let text = page(&[document(profile(1))], None).unwrap().markdown();
+        let row = text.lines().find(|line| line.starts_with("| baseline") && line.contains("1.67 %"));
+        assert!(row.is_some_and(|row| row.contains("| measured |")), "{text}");
+    }
+
+    #[test]
     fn a_profile_that_knows_nothing_says_so() {
         let text = page(&[document(json!({"profiler_version": "1.0"}))], None).unwrap().markdown();
         assert!(text.contains("does not say how much memory was in use"), "{text}");

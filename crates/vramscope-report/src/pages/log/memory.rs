@@ -71,9 +71,11 @@ impl Held<'_> {
     }
 
     fn lines(&self) -> Cell {
-        let few: Vec<String> = self.buffers.iter().take(6).filter_map(|buffer| buffer.at("line").words()).collect();
-        let more = if self.buffers.len() > 6 { ", …" } else { "" };
-        Cell::text(format!("{}{more}", few.join(", ")))
+        let mut lines: Vec<String> = self.buffers.iter().filter_map(|buffer| buffer.at("line").words()).collect();
+        lines.dedup();
+        let more = if lines.len() > 6 { format!(" and {} more", lines.len() - 6) } else { String::new() };
+        lines.truncate(6);
+        Cell::text(format!("{}{more}", lines.join(", ")))
     }
 
     /// Where it is, as the engine calls it.
@@ -145,7 +147,8 @@ pub(super) fn headline(
     let known =
         last.map(|(number, all)| (number, all.into_iter().filter(|held| held.kind == kind).collect::<Vec<_>>()));
     if let Some((number, all)) = known.into_iter().find(|(_, all)| !all.is_empty()) {
-        let place = if all.len() > 1 { format!(" on {}", all[0].place()) } else { String::new() };
+        // A lone place is named where it is not where people look for it.
+        let place = if all.len() > 1 || all[0].on_host { format!(" on {}", all[0].place()) } else { String::new() };
         let planned = if all[0].planned { ", planned" } else { "" };
         let engine = if engines.len() > 1 { format!(", engine {}", number + 1) } else { String::new() };
         return (format!("{name}{place}{planned}{engine}"), all[0].bytes());

@@ -23,6 +23,9 @@ pub(super) fn section(run: &Run<'_>, document: &Document) -> Section {
     );
     let numbers = run.root.path("failure/numbers");
     blocks.extend(named::table("The figures of the failure", &[numbers], &[]).map(Block::Table));
+    if run.peak().number() == Some(0.0) {
+        blocks.push(Block::Text("No memory was in use at any reading of the profile.".to_owned()));
+    }
     if !run.peak().is_there() {
         blocks.push(Block::Text("The profile does not say how much memory was in use.".to_owned()));
     }
@@ -101,7 +104,7 @@ fn headline(run: &Run<'_>) -> Vec<(String, Cell)> {
 }
 
 /// Percent of the peak, as the document says it, else by division.
-fn share(run: &Run<'_>, part: &Sized<'_>) -> Option<Cell> {
+pub(super) fn share(run: &Run<'_>, part: &Sized<'_>) -> Option<Cell> {
     let said = part.more.as_ref().map(|more| more.at("share_of_peak_pct").figure(Unit::Percent));
     said.filter(|cell| !cell.is_absent()).or_else(|| {
         let peak = run.peak().number().filter(|peak| *peak > 0.0)?;
@@ -139,6 +142,10 @@ fn what(run: &Run<'_>) -> Option<Vec<Cell>> {
 fn residual(run: &Run<'_>) -> Option<Vec<Cell>> {
     let residual = run.breakdown.at("residual_bytes");
     let size = residual.number()?;
+    // Of nothing there is nothing to explain.
+    if run.peak().number() == Some(0.0) && size == 0.0 {
+        return None;
+    }
     // What a log rounds its figures to is no finding.
     const LITTLE: f64 = 8_388_608.0;
     let mut text: Vec<Cell> = if let (Some(part), true) = (remainder(run), size.abs() < LITTLE) {

@@ -1,5 +1,6 @@
 //! The peak taken apart.
 
+use super::answer::share;
 use super::expected;
 use crate::cell::{Cell, Tone};
 use crate::node::Node;
@@ -88,7 +89,11 @@ fn words(run: &Run<'_>, parts: &[Sized<'_>]) -> String {
     let free = sum(&run.free());
     let on = if run.gpus() > 1 { " on all GPUs together" } else { "" };
     let free = if free.is_absent() { String::new() } else { format!("; {} stayed free{on}", free.text) };
-    format!("The peak of {peak} is {}{free}.", named.join(", "))
+    match (named.is_empty(), run.peak().number()) {
+        (true, Some(0.0)) => format!("The peak is {peak}: nothing was in use{free}."),
+        (true, _) => format!("The peak is {peak}, and none of its parts is known{free}."),
+        (false, _) => format!("The peak of {peak} is {}{free}.", named.join(", ")),
+    }
 }
 
 /// Parts that are no part of this run, with the reason that the document gives.
@@ -132,10 +137,14 @@ fn parts_table(run: &Run<'_>) -> Option<Table> {
         let Some(more) = &part.more else {
             let share = match part.kind {
                 "residual" => run.breakdown.at("residual_percentage").figure(Unit::Percent),
-                _ => Cell::absent(),
+                _ => share(run, &part).unwrap_or_else(Cell::absent),
             };
             let what = part.part.map_or_else(Cell::absent, |part| Cell::text(part.what));
-            let known = confidence(&known_of_sum(run, part.kind));
+            let known = match confidence(&known_of_sum(run, part.kind)) {
+                // It is a reading of the GPU, whether or not the document says so again.
+                known if known.is_absent() && part.kind == BASELINE.kind => Cell::text("measured"),
+                known => known,
+            };
             table.row([Cell::text(part.name()), part.figure(), Cell::absent(), share, known, Cell::absent(), what]);
             continue;
         };
