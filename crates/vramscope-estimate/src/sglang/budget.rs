@@ -104,8 +104,8 @@ pub fn sglang_budget(
     setting: &SgLangSetting<'_>,
 ) -> Result<SgLangBudget, SgLangError> {
     check(args)?;
-    let doubts = Doubts::of(model, args);
     let cell = sglang_cell(model, args, setting.device)?;
+    let doubts = Doubts::of(model, args, &cell);
     let sizes = sizes(model, args, setting.device);
     let share = share(model, args, sizes, setting.device).ok_or(SgLangError::Missing {
         what: "the default of --mem-fraction-static",
@@ -166,7 +166,7 @@ pub fn sglang_budget(
         graphs,
         left,
         failure,
-        certain: certain && doubts.factor(args.mem_fraction_static.is_some()).is_none(),
+        certain: certain && doubts.none(),
         checked: args.version.checked(),
         notes: doubts.notes(args, &cell),
         args: args.clone(),
@@ -228,15 +228,17 @@ struct Doubts {
     unread: bool,
     unknown_family: bool,
     unmodelled: bool,
+    unconfirmed: bool,
     checked: SgLangChecked,
 }
 
 impl Doubts {
-    fn of(model: &Architecture, args: &SgLangArgs) -> Self {
+    fn of(model: &Architecture, args: &SgLangArgs, cell: &SgLangCell) -> Self {
         Self {
             unread: !model.unread.is_empty(),
             unknown_family: !model.known_family,
             unmodelled: !args.unmodelled.is_empty(),
+            unconfirmed: cell.is_unconfirmed(),
             checked: args.version.checked(),
         }
     }
@@ -249,11 +251,19 @@ impl Doubts {
             Some((200, Confidence::Assumed))
         } else if self.unknown_family {
             Some((125, Confidence::Estimated))
-        } else if self.checked == SgLangChecked::Between && !share_given {
+        } else if self.unconfirmed || (self.checked == SgLangChecked::Between && !share_given) {
             Some((110, Confidence::Estimated))
+        } else if self.checked < SgLangChecked::Logged {
+            Some((102, Confidence::Estimated))
         } else {
             None
         }
+    }
+
+    /// Whether an answer may be called certain where its interval allows it.
+    fn none(self) -> bool {
+        let known = !self.unread && !self.unknown_family && !self.unmodelled && !self.unconfirmed;
+        known && self.checked >= SgLangChecked::Between
     }
 
     fn widen(self, figure: &Figure, share_given: bool) -> Figure {
@@ -277,6 +287,9 @@ impl Doubts {
         if cell.has_states {
             notes.push("the pool of states follows the release's ratio; no log of it was computed".to_owned());
         }
+        if cell.is_latent && !cell.approximate {
+            notes.push("the pool holds one compressed vector a token and layer; no log of it was computed".to_owned());
+        }
         if cell.window_bytes > 0 {
             notes.push("layers with a window have a pool of their own; no log of it was computed".to_owned());
         }
@@ -291,5 +304,70 @@ impl Doubts {
             SgLangChecked::Before => Some(format!("{version} is older than any release that was read")),
         });
         notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::find_device;
+    use crate::tests_support::llama_8b;
+
+    fn budget(device: &str, line: &str) -> SgLangBudget {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let mut args = crate::SgLangLine::read(&words).unwrap().args;
+        args.version = "0.5.12".parse().unwrap();
+        let setting = SgLangSetting {
+            device: find_device(device),
+            others: Bytes::ZERO,
+            calibration: Calibration::embedded(),
+            free: None,
+        };
+        sglang_budget(&llama_8b(), &args, &setting).unwrap()
+    }
+
+    #[test]
+    fn parts_make_up_what_is_free() {
+        let found = budget("h100", "sglang serve --model-path m");
+        let parts = [&found.weights, &found.pool.bytes, &found.request_table, &found.workspace, &found.graphs];
+        let sum: u64 = parts.iter().map(|part| part.value).sum();
+        assert_eq!(sum + found.left.value, found.free_before.value);
+        for figure in parts.into_iter().chain([&found.left, &found.pool.tokens]) {
+            assert!(figure.low <= figure.value && figure.value <= figure.high, "{figure:?}");
+        }
+        assert!(found.failure.is_none() && found.certain);
+        assert_eq!(found.cell.bytes, 131_072);
+        assert_eq!(found.pool.tokens.confidence, Confidence::Estimated, "of a card, not of a log");
+    }
+
+    #[test]
+    fn a_share_that_is_too_small_and_one_that_is_too_large_fail_in_opposite_ways() {
+        let failure = |line: &str| budget("l4", line).failure;
+        assert_eq!(failure("--mem-fraction-static 0.6"), Some(SgLangFailure::NoPool));
+        assert_eq!(failure("--mem-fraction-static 0.99"), Some(SgLangFailure::Slack));
+        assert_eq!(failure("--mem-fraction-static 0.85"), None);
+        assert_eq!(budget("t4", "--tp 1").failure, Some(SgLangFailure::Weights));
+    }
+
+    #[test]
+    fn what_is_not_modelled_leaves_nothing_certain() {
+        let plain = budget("h100", "--context-length 8192");
+        let draft = budget("h100", "--context-length 8192 --speculative-algorithm EAGLE");
+        assert!(plain.certain && !draft.certain);
+        assert!(draft.pool.tokens.low * 2 <= plain.pool.tokens.low + 1);
+        assert_eq!(draft.pool.tokens.confidence, Confidence::Assumed);
+        assert!(draft.notes[0].contains("EAGLE"), "{:?}", draft.notes);
+    }
+
+    #[test]
+    fn heads_are_split_over_attention_alone_and_requests_over_its_replicas() {
+        let split = budget("h100", "--tp 8");
+        let replicated = budget("h100", "--tp 8 --dp 8 --enable-dp-attention --max-running-requests 64");
+        assert_eq!((split.cell.bytes, replicated.cell.bytes), (131_072 / 8, 131_072));
+        assert_eq!(replicated.max_running_requests, 8);
+        assert!(matches!(
+            SgLangArgs { tp_size: 8, dp_size: 3, dp_attention: true, ..SgLangArgs::default() },
+            args if check(&args).is_err()
+        ));
     }
 }

@@ -40,6 +40,8 @@ pub struct SgLangCell {
     pub window_share: f64,
     /// Layers with a state of fixed size stand beside them.
     pub has_states: bool,
+    /// One compressed vector a token and layer.
+    pub is_latent: bool,
     /// By rules that no source confirms of such a model.
     pub approximate: bool,
 }
@@ -47,7 +49,12 @@ pub struct SgLangCell {
 impl SgLangCell {
     /// A cell of so many bytes and nothing beside it, such as a log states.
     pub fn of_bytes(bytes: u64) -> Self {
-        Self { bytes, window_bytes: 0, window_share: 0.0, has_states: false, approximate: false }
+        Self { bytes, window_bytes: 0, window_share: 0.0, has_states: false, is_latent: false, approximate: false }
+    }
+
+    /// No log of a pool of this kind was computed: those that were are of dense attention.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.approximate || self.has_states || self.is_latent || self.window_bytes > 0
     }
 
     /// Bytes for one token of the larger pool.
@@ -94,6 +101,7 @@ pub fn sglang_cell(
                     (attention(&a, args, bits)?, windowed && a.span != Span::Full)
                 }
                 Mixer::Latent(l) => {
+                    cell.is_latent = true;
                     cell.approximate |= l.indexer.is_some() || l.sparse;
                     (latent(&l, model, bits)?, false)
                 }

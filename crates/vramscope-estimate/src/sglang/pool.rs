@@ -9,6 +9,7 @@ use vramscope_core::{ByteUnit, Bytes, Confidence};
 use super::args::SgLangArgs;
 use super::cell::SgLangCell;
 use super::error::SgLangError;
+use super::release::SgLangChecked;
 use super::share::SgLangShare;
 use crate::figure::Figure;
 
@@ -72,7 +73,9 @@ pub fn sglang_pool(
     }
     let inputs = [&free.before, &free.taken];
     let mut confidence = inputs.into_iter().fold(share.confidence, |least, figure| least.min(figure.confidence));
-    if cell.approximate || cell.has_states {
+    // Logs of dense attention alone were computed, and of some releases.
+    let confirmed = args.version.checked() == SgLangChecked::Logged && !cell.is_unconfirmed();
+    if !confirmed {
         confidence = confidence.min(Confidence::Estimated);
     }
     let three = |of: &dyn Fn(u64, u64, f64) -> Option<u64>| -> Result<(u64, u64, u64), SgLangError> {
@@ -83,11 +86,8 @@ pub fn sglang_pool(
             of(before.high, taken.low, share.high).ok_or(OVERFLOW)?,
         ))
     };
-    let figure = |(value, low, high), method, formula| {
-        let sure = confidence == Confidence::Computed;
-        let confidence = if sure { Confidence::Computed } else { confidence };
-        Figure::exact(value, method, formula).within(low, high, confidence)
-    };
+    let figure =
+        |(value, low, high), method, formula| Figure::exact(value, method, formula).within(low, high, confidence);
     let tokens_in = |before: u64, taken: u64, share: f64| {
         let room = room_of(before, taken, share)?;
         tokens_of(room.saturating_sub(states_of(room, cell, args)?), cell, args)
@@ -168,13 +168,16 @@ mod tests {
     /// A public log: QwQ-32B on four cards of 24 GB, 0.4.3, which printed 46611 tokens.
     #[test]
     fn a_printed_pool_follows_from_what_was_free() {
-        let args = SgLangArgs { tp_size: 4, ..SgLangArgs::default() };
+        let args = SgLangArgs { tp_size: 4, version: "0.4.3".parse().unwrap(), ..SgLangArgs::default() };
         let share = SgLangShare::given(0.85);
         let pool = sglang_pool(&printed(21.63, 6.09), share, &SgLangCell::of_bytes(65536), &args).unwrap();
         assert!(pool.tokens.contains(46_611), "{:?}", pool.tokens);
         assert!(pool.tokens.value.abs_diff(46_611) < 466, "{:?}", pool.tokens);
         assert_eq!(pool.tokens.confidence, Confidence::Computed);
         assert_eq!((pool.states, pool.window_tokens), (None, None));
+        let unconfirmed = SgLangArgs { version: "0.5.16".parse().unwrap(), ..args };
+        let pool = sglang_pool(&printed(21.63, 6.09), share, &SgLangCell::of_bytes(65536), &unconfirmed).unwrap();
+        assert_eq!(pool.tokens.confidence, Confidence::Estimated, "no log of this release was computed");
     }
 
     #[test]

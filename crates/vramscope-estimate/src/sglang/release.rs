@@ -53,14 +53,12 @@ const READ: &[(u16, u16, u16, u16)] = &[
     (0, 2, 15, 0),
     (0, 3, 6, 0),
     (0, 4, 1, 0),
-    (0, 4, 3, 0),
     (0, 4, 4, 1),
     (0, 4, 5, 0),
     (0, 4, 6, 5),
     (0, 4, 7, 0),
     (0, 4, 9, 0),
     (0, 4, 10, 0),
-    (0, 5, 0, 0),
     (0, 5, 1, 0),
     (0, 5, 2, 0),
     (0, 5, 3, 0),
@@ -68,9 +66,6 @@ const READ: &[(u16, u16, u16, u16)] = &[
     (0, 5, 5, 0),
     (0, 5, 6, 0),
     (0, 5, 9, 0),
-    (0, 5, 10, 0),
-    (0, 5, 11, 0),
-    (0, 5, 12, 0),
     (0, 5, 14, 0),
     (0, 5, 16, 0),
     (0, 5, 18, 0),
@@ -80,7 +75,7 @@ const READ: &[(u16, u16, u16, u16)] = &[
 
 /// Releases of which a log states what the pool is computed of. Logs print no release: these are told by their form and
 /// their date, the last three by the number of graphs of prefills, which only they capture unasked.
-const LOGGED: &[(u16, u16, u16, u16)] = &[(0, 5, 0, 0), (0, 5, 10, 0), (0, 5, 11, 0), (0, 5, 12, 0)];
+const LOGGED: &[(u16, u16, u16, u16)] = &[(0, 4, 3, 0), (0, 5, 0, 0), (0, 5, 10, 0), (0, 5, 11, 0), (0, 5, 12, 0)];
 
 impl SgLangVersion {
     /// The newest release whose rules are known here; every default here stands for it.
