@@ -48,7 +48,7 @@ pub struct SgLangSizes {
 
 /// The card's size as `nvidia-smi` prints it, in MiB, by what the framework sees of it: likely, least and most. NVIDIA's
 /// driver keeps 0.26 (T4) to 0.85 GiB (A100 80 GB) of what it prints; AMD's prints what the framework sees.
-fn printed_mib(device: &GpuModel) -> (f64, f64, f64) {
+fn as_printed(device: &GpuModel) -> (f64, f64, f64) {
     let seen = device.total.as_f64() / MIB_PER_GIB / MIB_PER_GIB;
     let spread = device.total_spread.as_f64() / MIB_PER_GIB / MIB_PER_GIB;
     match device.vendor {
@@ -64,7 +64,7 @@ pub(super) fn is_latent(model: &Architecture) -> bool {
 
 /// What is not given, by the card and the release.
 pub(super) fn sizes(model: &Architecture, args: &SgLangArgs, device: Option<&GpuModel>) -> SgLangSizes {
-    let printed = device.map(|device| printed_mib(device).0);
+    let printed = device.map(|device| as_printed(device).0);
     let (chunk, batch) = by_card(args, printed);
     let chunk = args.chunked_prefill_size.unwrap_or(chunk);
     let capped = match args.max_running_requests {
@@ -182,7 +182,7 @@ pub(super) fn share(
         (None, None) => return None,
         (None, Some(device)) => {
             let of = |mib: f64| by_size(model, args, sizes, mib);
-            let (likely, least, most) = printed_mib(device);
+            let (likely, least, most) = as_printed(device);
             let all = [of(likely), of(least), of(most)];
             (all[0], all.into_iter().fold(f64::MAX, f64::min), all.into_iter().fold(f64::MIN, f64::max))
         }
