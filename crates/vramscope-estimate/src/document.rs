@@ -7,14 +7,14 @@ mod fit;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use vramscope_core::FailureKind;
+use vramscope_core::{Bytes, FailureKind};
 
 pub use fit::{ChangeRow, DeviceRow, FitDocument, Placed};
 
 use crate::figure::Figure;
 use crate::vllm::budget::{Budget, Setting, Verdict, WorkloadUse};
 use crate::vllm::kv::CacheKind;
-use crate::{EngineArgs, Runner};
+use crate::{EngineArgs, GpuModel, Runner};
 
 /// The version of these documents. A reader accepts the same number only.
 pub const VERSION: u32 = 1;
@@ -323,7 +323,7 @@ impl EstimateDocument {
             vramscope_estimate: VERSION,
             model,
             engine: engine(budget, args, ignored),
-            gpu: gpu(setting),
+            gpu: GpuDocument::new(setting.device, setting.others),
             budget: BudgetDocument {
                 requested_bytes: (&budget.requested).into(),
                 weights_bytes: (&budget.weights).into(),
@@ -379,13 +379,16 @@ pub fn runner_name(runner: Runner) -> &'static str {
     }
 }
 
-fn gpu(setting: Setting<'_>) -> GpuDocument {
-    GpuDocument {
-        key: setting.device.key.to_owned(),
-        name: setting.device.name.to_owned(),
-        total_bytes: setting.device.total.get(),
-        others_bytes: setting.others.get(),
-        source: setting.device.source.to_owned(),
+impl GpuDocument {
+    /// A device of which others hold so much.
+    pub fn new(device: &GpuModel, others: Bytes) -> Self {
+        Self {
+            key: device.key.to_owned(),
+            name: device.name.to_owned(),
+            total_bytes: device.total.get(),
+            others_bytes: others.get(),
+            source: device.source.to_owned(),
+        }
     }
 }
 

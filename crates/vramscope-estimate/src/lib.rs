@@ -21,6 +21,7 @@ pub mod document;
 mod error;
 mod figure;
 mod llama_cpp;
+mod sglang;
 mod shape;
 #[cfg(test)]
 mod tests_support;
@@ -41,6 +42,17 @@ pub use llama_cpp::error::LlamaCppError;
 pub use llama_cpp::fit::{llama_cpp_fitted, llama_cpp_most_layers};
 pub use llama_cpp::grammar::{LLAMA_CPP_LINE, LlamaCppLine, is_llama_cpp_command};
 pub use llama_cpp::place::LlamaCppBackend;
+pub use sglang::args::SgLangArgs;
+pub use sglang::budget::{SgLangBudget, SgLangFailure, SgLangSetting, sglang_budget};
+pub use sglang::cell::{SgLangCell, sglang_cell};
+#[cfg(feature = "json-schema")]
+pub use sglang::document::sglang_json_schema;
+pub use sglang::document::{SgLangDocument, SgLangSettings};
+pub use sglang::error::SgLangError;
+pub use sglang::grammar::{SGLANG_LINE, SgLangLine, is_sglang_command};
+pub use sglang::pool::{SgLangFree, SgLangPool, sglang_pool};
+pub use sglang::release::{SgLangChecked, SgLangVersion};
+pub use sglang::share::{SgLangShare, SgLangSizes};
 pub use vllm::activations::Runner;
 pub use vllm::budget::{Budget, Setting, Verdict, WorkloadUse, budget, budget_of_loaded};
 pub use vllm::drafts::{DraftMethod, Drafter};

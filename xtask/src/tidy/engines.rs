@@ -16,6 +16,7 @@ const WORDS: &[(&str, &str)] = &[
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("vramscope-estimate/src/lib.rs", "llamacpp", "the types of its room"),
     ("vramscope-estimate/src/lib.rs", "llama_cpp", "the functions of its room"),
+    ("vramscope-estimate/src/lib.rs", "sglang", "the types and functions of another room"),
     ("vramscope-core/src/engine_kind.rs", "vllm", "the list of engines"),
     ("vramscope-core/src/engine_kind.rs", "llama.cpp", "the same"),
     ("vramscope-core/src/engine_kind.rs", "llamacpp", "the same"),

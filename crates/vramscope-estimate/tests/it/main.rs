@@ -13,4 +13,5 @@ mod llama_cpp_models;
 mod recordings;
 mod reference;
 mod second_card;
+mod sglang_logs;
 mod shared;

@@ -216,7 +216,7 @@
         one.append(element("span", "dot", "●"), ` peak ${(track.peak[1] / GIB).toFixed(2)} GiB at ${digits(track.peak[0] / NS)} s`);
         key.append(one);
       }
-      if (data.events.length) key.append(element("li", "faint", "▼ marks: point at one to read what it is; all are in the table below"));
+      if (data.events.length) key.append(element("li", "faint", `▼ marks: point at one to read what it is${data.clock ? "" : "; all are in the table below"}`));
       if (capacity) key.append(element("li", "faint", `dashed: all there is, ${digits(capacity)} GiB`));
 
       const strip = element("div", "row over");

@@ -3,21 +3,23 @@
 pub(crate) mod input;
 mod llama_cpp;
 mod render;
+mod sglang;
 
 use anyhow::anyhow;
-use vramscope_core::{EngineKind, Workload};
+use vramscope_core::{Bytes, EngineKind, Workload};
 use vramscope_estimate::document::EstimateDocument;
-use vramscope_estimate::{Setting, budget, is_llama_cpp_command};
+use vramscope_estimate::{Setting, SgLangVersion, budget, is_llama_cpp_command, is_sglang_command};
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;
 use crate::output::{self, Format};
 
-/// Predict the memory that vLLM or llama.cpp will take, and whether it will start
+/// Predict the memory that vLLM, llama.cpp or SGLang will take, and whether it will start
 ///
 /// Weights, activation peak, graphs, KV cache, blocks, tokens and concurrency, each with its interval and its reason. No
 /// GPU, no network and no engine is needed. Every figure of vLLM is that of one rank. A GGUF file or a `llama-server …`
-/// line is answered for llama.cpp: weights, KV cache, compute buffers on device and host, and the most layers that fit.
+/// line is answered for llama.cpp: weights, KV cache, compute buffers on device and host, and the most layers that fit. An
+/// `sglang serve …` line is answered for SGLang: its pool in tokens, and what is beside it on each device.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,13 +32,14 @@ Examples:
   vramscope estimate --model Qwen/Qwen3-8B --gpu h100 --format json | jq .budget.kv_cache_bytes
   vramscope estimate model.gguf --gpu h100
   vramscope estimate --gpu l40s -- llama-server -m model.gguf -c 32768 -np 4 -ngl 20 -ctk q8_0 -ctv q8_0
+  vramscope estimate --gpu h100 --sglang-version 0.5.12 -- sglang serve --model-path Qwen/Qwen3-8B --tp 1
 
 Exit codes: 0 it fits, 8 it does not, 2 and 3 wrong arguments or input.")]
 pub(crate) struct Args {
     /// A .gguf file; the same as --model
     #[arg(value_name = "FILE", conflicts_with = "model")]
     file: Option<String>,
-    /// The engine: vllm or llama.cpp [default: llama.cpp for a .gguf file or a llama-server line, else vllm]
+    /// The engine: vllm, llama.cpp or sglang [default: by the line behind `--`; llama.cpp for a .gguf file; else vllm]
     #[arg(long, value_name = "KIND", value_parser = engine_kind)]
     engine_kind: Option<EngineKind>,
     /// The build of llama.cpp, such as b10434
@@ -45,6 +48,18 @@ pub(crate) struct Args {
     /// What computes for llama.cpp [default: cuda with a device, else the host alone]
     #[arg(long, value_name = "BACKEND", help_heading = "Engine")]
     llama_cpp_backend: Option<llama_cpp::Backend>,
+    /// The release of SGLang, such as 0.5.12 or 0.4.6.post5 [default: 0.5.23]
+    #[arg(long, value_name = "VERSION", value_parser = sglang_version, help_heading = "Engine")]
+    sglang_version: Option<SgLangVersion>,
+    /// What SGLang's log prints as free before loading (`avail mem` of `Load weight begin`), such as 21.63GiB; in place of
+    /// what is computed
+    #[arg(long, value_name = "SIZE", value_parser = input::size, help_heading = "Device",
+        requires = "free_after_weights")]
+    free_before_weights: Option<Bytes>,
+    /// The same after loading (`avail mem` of `Load weight end`)
+    #[arg(long, value_name = "SIZE", value_parser = input::size, help_heading = "Device",
+        requires = "free_before_weights")]
+    free_after_weights: Option<Bytes>,
     #[command(flatten)]
     model: input::ModelArgs,
     #[command(flatten)]
@@ -67,9 +82,13 @@ pub(crate) struct Args {
 
 /// The name of an engine that can be estimated.
 fn engine_kind(text: &str) -> Result<EngineKind, String> {
-    let known = [EngineKind::Vllm, EngineKind::LlamaCpp];
+    let known = [EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::SgLang];
     let kind = EngineKind::from_name(text).filter(|kind| known.contains(kind));
-    kind.ok_or_else(|| "expected vllm or llama.cpp".to_owned())
+    kind.ok_or_else(|| "expected vllm, llama.cpp or sglang".to_owned())
+}
+
+fn sglang_version(text: &str) -> Result<SgLangVersion, String> {
+    text.parse().map_err(|_| "expected a release, such as 0.5.12 or 0.4.6.post5".to_owned())
 }
 
 /// `b10434` or `10434`.
@@ -89,6 +108,9 @@ impl Args {
         if is_gguf || is_llama_cpp_command(self.engine.words()) {
             return (EngineKind::LlamaCpp, true);
         }
+        if is_sglang_command(self.engine.words()) {
+            return (EngineKind::SgLang, true);
+        }
         (EngineKind::Vllm, false)
     }
 }
@@ -100,6 +122,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             output::say("estimated for llama.cpp, which such a file or line is for; --engine-kind vllm asks for vLLM");
         }
         return llama_cpp::run(args);
+    }
+    if kind == EngineKind::SgLang {
+        return sglang::run(args);
+    }
+    if args.sglang_version.is_some() || args.free_before_weights.is_some() {
+        let error = anyhow!("--sglang-version and --free-before-weights are for SGLang: add --engine-kind sglang");
+        return Err(error).or_exit(ExitCode::Usage);
     }
     if let Some(file) = &args.file {
         let error = anyhow!("{file:?} stands alone: give --model {file:?} for vLLM, or a .gguf file for llama.cpp");

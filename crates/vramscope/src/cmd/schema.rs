@@ -61,6 +61,11 @@ const DOCUMENTS: &[Document] = &[
         schema: vramscope_estimate::llama_cpp_json_schema,
     },
     Document {
+        name: "estimate-sglang",
+        about: "what a server of SGLang will take of each device, and its pool in tokens",
+        schema: vramscope_estimate::sglang_json_schema,
+    },
+    Document {
         name: "experiment",
         about: "a server's baseline: latency, throughput by batch, cost of lengths, with verdicts",
         schema: vramscope_load::document::experiment_json_schema,

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, file};
+use vramscope_estimate::SgLangDocument;
 use vramscope_estimate::document::EstimateDocument;
 
 use crate::{stderr, stdout, vramscope};
@@ -198,11 +199,9 @@ fn a_line_is_read_whatever_stands_in_front_of_the_program_and_wherever_the_model
 
 #[test]
 fn words_of_an_engine_without_a_budget_are_not_taken_for_another_engines() {
-    for (line, title) in [
-        ("python -m sglang.launch_server --model-path meta-llama/Llama-3.1-8B", "SGLang"),
-        ("ollama run llama3", "Ollama"),
-        ("text-generation-launcher --model-id meta-llama/Llama-3.1-8B", "TGI"),
-    ] {
+    for (line, title) in
+        [("ollama run llama3", "Ollama"), ("text-generation-launcher --model-id meta-llama/Llama-3.1-8B", "TGI")]
+    {
         let words: Vec<&str> = line.split_whitespace().collect();
         for command in ["estimate", "fit"] {
             let ran = vramscope(&[&[command, "--gpu", "h100", "--"], words.as_slice()].concat());
@@ -210,9 +209,75 @@ fn words_of_an_engine_without_a_budget_are_not_taken_for_another_engines() {
             assert!(stderr(&ran).contains(&format!("start {title}")), "{}", stderr(&ran));
         }
     }
+    let sglang = ["--", "sglang", "serve", "--model-path", "meta-llama/Llama-3.1-8B"];
+    for args in [&["fit", "--gpu", "h100"][..], &["estimate", "--gpu", "h100", "--engine-kind", "vllm"]] {
+        let ran = vramscope(&[args, &sglang].concat());
+        assert_eq!(ran.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&ran).contains("start SGLang: only `estimate` answers for it"), "{}", stderr(&ran));
+    }
     let ran = vramscope(&["fit", "--gpu", "h100", "--model", "a.gguf"]);
     assert_eq!(ran.status.code(), Some(2));
     assert!(stderr(&ran).contains("vramscope estimate a.gguf"), "{}", stderr(&ran));
+}
+
+/// The document for SGLang, which must be one of the published type with nothing besides.
+fn sglang(args: &[&str]) -> (Option<i32>, Value) {
+    let ran = vramscope(&[&["estimate", "--format", "json"], args].concat());
+    let value: Value = serde_json::from_str(&stdout(&ran)).unwrap_or_else(|_| panic!("{}", stderr(&ran)));
+    let read: SgLangDocument = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), value, "a field is not in the schema");
+    (ran.status.code(), value)
+}
+
+#[test]
+fn a_line_of_sglang_is_answered_for_it() {
+    let line = ["--", "python3", "-m", "sglang.launch_server", "--model-path", "Qwen/Qwen3-8B", "--port", "30000"];
+    let asked = ["--gpu", "b200", "--sglang-version", "0.5.12"];
+    let (code, found) = sglang(&[&asked[..], &line].concat());
+    assert_eq!((code, found["engine_type"].as_str()), (Some(0), Some("sglang")));
+    assert_eq!(found["settings"]["checked"], "logged");
+    assert_eq!(found["ignored"], json!(["--port 30000"]));
+    // A public log of this model on such a card prints 992896, and 52 and 74 graphs.
+    let tokens = found["kv_pool_tokens"]["value"].as_u64().unwrap();
+    assert!(tokens.abs_diff(992_896) < 9_928, "{tokens}");
+    assert_eq!((&found["settings"]["decode_graphs"], &found["settings"]["prefill_graphs"]), (&json!(52), &json!(74)));
+    let (code, told) =
+        sglang(&["--gpu", "b200", "--sglang-version", "0.5.12", "--engine-kind", "sglang", "--model", "Qwen/Qwen3-8B"]);
+    assert_eq!((code, &told["kv_pool_tokens"]), (Some(0), &found["kv_pool_tokens"]));
+}
+
+#[test]
+fn what_a_log_of_sglang_prints_as_free_takes_the_place_of_a_device() {
+    let printed = [
+        "--engine-kind",
+        "sglang",
+        "--model",
+        "Qwen/Qwen3-32B",
+        "--sglang-version",
+        "0.4.3",
+        "--free-before-weights",
+        "21.63GiB",
+        "--free-after-weights",
+        "6.09GiB",
+        "--",
+        "--tp",
+        "4",
+    ];
+    let (code, found) = sglang(&printed);
+    // 6.09 - 21.63 * 0.15 GiB over 65536 bytes.
+    assert_eq!((code, found["kv_pool_tokens"]["value"].as_u64()), (Some(0), Some(46_620)));
+    assert_eq!(found["settings"]["mem_fraction_static"], 0.85);
+    assert_eq!(found["gpu"], Value::Null);
+    for (args, word) in [
+        (&["--engine-kind", "sglang", "--model", "Qwen/Qwen3-8B"][..], "--gpu"),
+        (&["--engine-kind", "sglang", "--model", "Qwen/Qwen3-8B", "--gpu", "h100", "--max-model-len", "9"], "vLLM"),
+        (&["--model", "Qwen/Qwen3-8B", "--gpu", "h100", "--sglang-version", "0.5.12"], "--engine-kind sglang"),
+        (&["--gpu", "h100", "--sglang-version", "new", "--", "sglang", "serve", "--model-path", "a"], "0.5.12"),
+    ] {
+        let ran = estimate(args);
+        assert!(matches!(ran.status.code(), Some(2 | 3)), "{args:?}");
+        assert!(stderr(&ran).contains(word), "{args:?}: {}", stderr(&ran));
+    }
 }
 
 #[test]

@@ -115,7 +115,7 @@ pub(crate) struct EngineFlags {
     #[arg(long)]
     enforce_eager: bool,
     /// More arguments as the engine spells them; estimate and fit take a whole `vllm serve …` line too, estimate a
-    /// `llama-server …` line
+    /// `llama-server …` or `sglang serve …` line
     #[arg(last = true, value_name = "ENGINE ARGUMENT")]
     words: Vec<String>,
 }
@@ -170,8 +170,10 @@ impl EngineFlags {
         if let Some(other) = started.filter(|line| line.kind != EngineKind::Vllm) {
             let title = other.kind.title();
             let what = match other.kind {
-                EngineKind::LlamaCpp => "only `estimate` answers for it, without --engine-kind vllm",
-                _ => "budgets are known of vLLM, and with `estimate` of llama.cpp",
+                EngineKind::LlamaCpp | EngineKind::SgLang => {
+                    "only `estimate` answers for it, without --engine-kind vllm"
+                }
+                _ => "budgets are known of vLLM, and with `estimate` of llama.cpp and SGLang",
             };
             return Err(anyhow!("the words behind -- start {title}: {what}")).or_exit(ExitCode::Usage);
         }

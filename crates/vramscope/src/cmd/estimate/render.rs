@@ -245,7 +245,7 @@ pub(super) fn gib(bytes: u64) -> String {
 }
 
 /// A count with thousands apart.
-fn grouped(count: u64) -> String {
+pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

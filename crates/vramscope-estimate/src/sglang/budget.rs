@@ -1,0 +1,373 @@
+//! The memory that a server sets up on each device, part by part.
+
+use vramscope_core::{Architecture, Bytes, Confidence};
+
+use super::args::SgLangArgs;
+use super::cell::{SgLangCell, engine_args, sglang_cell};
+use super::error::SgLangError;
+use super::pool::{SgLangFree, SgLangPool, sglang_pool, times};
+use super::release::{SgLangChecked, SgLangVersion};
+use super::share::{SgLangShare, SgLangSizes, share, sizes};
+use super::slack;
+use crate::calibration::Calibration;
+use crate::device::GpuModel;
+use crate::figure::Figure;
+use crate::{parameter_count, weights_on_device};
+
+/// What is known beside the model and the arguments.
+#[derive(Debug, Clone)]
+pub struct SgLangSetting<'a> {
+    /// The kind of device; `None`: not known, which needs `free` and a share.
+    pub device: Option<&'a GpuModel>,
+    /// Memory that other processes hold on it.
+    pub others: Bytes,
+    /// Measured sizes.
+    pub calibration: &'a Calibration,
+    /// What a log prints as free; `None`: computed from model and device.
+    pub free: Option<SgLangFree>,
+}
+
+/// The memory of one rank: of the stage with most weights, where stages differ.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SgLangBudget {
+    /// The arguments.
+    pub args: SgLangArgs,
+    /// Parameters of the whole model.
+    pub parameters: u64,
+    /// Longest request in tokens.
+    pub context_length: u64,
+    /// Most requests at once on a replica.
+    pub max_running_requests: u64,
+    /// What depends on the card.
+    pub sizes: SgLangSizes,
+    /// The share of what is free before loading.
+    pub share: SgLangShare,
+    /// What a token takes.
+    pub cell: SgLangCell,
+    /// Free before the weights are loaded.
+    pub free_before: Figure,
+    /// What loading takes.
+    pub weights: Figure,
+    /// The pool, and the states beside it.
+    pub pool: SgLangPool,
+    /// The table of requests.
+    pub request_table: Figure,
+    /// What attention's kernels set aside.
+    pub workspace: Figure,
+    /// Captured graphs.
+    pub graphs: Figure,
+    /// What is left for activations, which nobody sets aside beforehand; zero where graphs and tables need more than the
+    /// share leaves.
+    pub left: Figure,
+    /// How the server fails, where it does by the likely figures.
+    pub failure: Option<SgLangFailure>,
+    /// The same answer holds over all intervals.
+    pub certain: bool,
+    /// How well the release's rules are known.
+    pub checked: SgLangChecked,
+    /// What to know of it.
+    pub notes: Vec<String>,
+}
+
+/// How a server fails to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SgLangFailure {
+    /// Weights take more than is free.
+    Weights,
+    /// The share leaves no pool behind the weights: it has to be raised.
+    NoPool,
+    /// What is beside the share does not hold table, workspace and graphs: it has to be lowered.
+    Slack,
+}
+
+impl SgLangFailure {
+    /// The name as documents spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Weights => "weights",
+            Self::NoPool => "no_pool",
+            Self::Slack => "slack",
+        }
+    }
+}
+
+/// Computes the memory of a rank.
+///
+/// # Errors
+/// [`SgLangError`]: pools of a kind that is not known, a device that is missing where a figure needs it, and what
+/// weights cannot be counted of.
+pub fn sglang_budget(
+    model: &Architecture,
+    args: &SgLangArgs,
+    setting: &SgLangSetting<'_>,
+) -> Result<SgLangBudget, SgLangError> {
+    check(args)?;
+    let cell = sglang_cell(model, args, setting.device)?;
+    let doubts = Doubts::of(model, args, &cell);
+    let sizes = sizes(model, args, setting.device);
+    let share = share(model, args, sizes, setting.device).ok_or(SgLangError::Missing {
+        what: "the default of --mem-fraction-static",
+        missing: "it depends on the device: give --gpu NAME, --gpu-memory SIZE or the share itself",
+    })?;
+    let free = match &setting.free {
+        Some(free) => free.clone(),
+        None => predicted(model, args, setting)?,
+    };
+    let mut pool = sglang_pool(&free, share, &cell, args)?;
+    let named = [&mut pool.bytes, &mut pool.tokens].into_iter().chain(&mut pool.states).chain(&mut pool.window_tokens);
+    for figure in named {
+        *figure = doubts.widen(figure, args.mem_fraction_static.is_some());
+    }
+    let context_length = context(model, args)?;
+    let requests = |tokens: u64| slack::requests(tokens, context_length, args);
+    let table = |tokens: u64| slack::table(requests(tokens), context_length, args);
+    let of_tokens = &pool.tokens;
+    let exact = Figure::exact(table(of_tokens.value), "sglang_request_table", "requests x (context + 4) x 4 bytes");
+    let surely = if of_tokens.low == of_tokens.high { Confidence::Computed } else { Confidence::Estimated };
+    let request_table = exact.within(table(of_tokens.low), table(of_tokens.high), surely);
+    let (workspace, graphs) = (slack::workspace(), slack::graphs(model, sizes));
+    let beside = [&free.taken, &pool.bytes, &request_table, &workspace, &graphs];
+    let beside: Vec<&Figure> = beside.into_iter().chain(&pool.states).collect();
+    let sum = |of: fn(&Figure) -> u64| beside.iter().fold(0_u64, |sum, part| sum.saturating_add(of(part)));
+    // Pool and weights make up the share together: where one is larger the other is smaller.
+    let outside = |of: fn(&Figure) -> u64| {
+        [&request_table, &workspace, &graphs].into_iter().fold(0_u64, |sum, part| sum.saturating_add(of(part)))
+    };
+    let reserve = |before: u64, share: f64| times(before, 1.0 - share).unwrap_or(0);
+    let left = free.before.value.saturating_sub(sum(|part| part.value));
+    let low = reserve(free.before.low, share.high).saturating_sub(outside(|part| part.high));
+    let high = reserve(free.before.high, share.low).saturating_sub(outside(|part| part.low));
+    let left = Figure::exact(left, "sglang_left", "free before - weights - pool - table - workspace - graphs").within(
+        low,
+        high.max(left),
+        Confidence::Assumed,
+    );
+    let failure = failure(&free, &pool, &left, sum(|part| part.value));
+    let certain = match failure {
+        Some(SgLangFailure::Weights) => free.taken.low > free.before.high,
+        Some(SgLangFailure::NoPool) => pool.tokens.high == 0,
+        Some(SgLangFailure::Slack) => left.high == 0,
+        None => pool.tokens.low > 0 && left.low > 0,
+    };
+    Ok(SgLangBudget {
+        parameters: parameter_count(model)?.total,
+        context_length,
+        max_running_requests: requests(pool.tokens.value),
+        sizes,
+        share,
+        cell,
+        free_before: free.before,
+        weights: free.taken,
+        pool,
+        request_table,
+        workspace,
+        graphs,
+        left,
+        failure,
+        certain: certain && doubts.none(),
+        checked: args.version.checked(),
+        notes: doubts.notes(args, &cell),
+        args: args.clone(),
+    })
+}
+
+fn failure(free: &SgLangFree, pool: &SgLangPool, left: &Figure, all: u64) -> Option<SgLangFailure> {
+    if free.taken.value >= free.before.value {
+        return Some(SgLangFailure::Weights);
+    }
+    if pool.tokens.value == 0 {
+        return Some(SgLangFailure::NoPool);
+    }
+    (left.value == 0 && all > free.before.value).then_some(SgLangFailure::Slack)
+}
+
+fn check(args: &SgLangArgs) -> Result<(), SgLangError> {
+    let bad = |name: &str, value: u64, expected| {
+        Err(SgLangError::BadArgument { name: name.to_owned(), value: value.to_string(), expected })
+    };
+    for (name, value) in [("tp-size", args.tp_size), ("pp-size", args.pp_size), ("dp-size", args.dp_size)] {
+        if !(1..=1 << 16).contains(&value) {
+            return bad(name, value, "a number of ranks");
+        }
+    }
+    if args.dp_attention && !args.tp_size.is_multiple_of(args.dp_size) {
+        return bad("dp-size", args.dp_size, "a divisor of --tp-size with --enable-dp-attention");
+    }
+    Ok(())
+}
+
+/// What is free by the device, and what the weights take by the model.
+fn predicted(model: &Architecture, args: &SgLangArgs, setting: &SgLangSetting<'_>) -> Result<SgLangFree, SgLangError> {
+    let device = setting.device.ok_or(SgLangError::Missing {
+        what: "the pool",
+        missing: "give --gpu NAME or --gpu-memory SIZE, or what a log prints as free before and after loading",
+    })?;
+    let loaded = weights_on_device(model, &engine_args(args), device)?;
+    let weights = &loaded.largest().ok_or(SgLangError::Overflow { what: "the weights" })?.bytes;
+    let (total, spread) = (device.total.get(), device.total_spread.get());
+    Ok(SgLangFree {
+        before: slack::before(total, spread, setting.others.get(), args, setting.calibration),
+        taken: slack::taken(weights),
+    })
+}
+
+/// The longest request: as asked, else as the config states it (`model_config.py`, `get_context_length`).
+fn context(model: &Architecture, args: &SgLangArgs) -> Result<u64, SgLangError> {
+    let own = model.lengths.map(|lengths| lengths.stretched_but_for_yarn).or(model.max_positions);
+    args.context_length.or(own).ok_or(SgLangError::Missing {
+        what: "the table of requests",
+        missing: "the config states no length: give --context-length after `--`",
+    })
+}
+
+/// What stands against the certainty of a budget.
+#[derive(Debug, Clone, Copy)]
+struct Doubts {
+    unread: bool,
+    unknown_family: bool,
+    unmodelled: bool,
+    unconfirmed: bool,
+    checked: SgLangChecked,
+}
+
+impl Doubts {
+    fn of(model: &Architecture, args: &SgLangArgs, cell: &SgLangCell) -> Self {
+        Self {
+            unread: !model.unread.is_empty(),
+            unknown_family: !model.known_family,
+            unmodelled: !args.unmodelled.is_empty(),
+            unconfirmed: cell.is_unconfirmed(),
+            checked: args.version.checked(),
+        }
+    }
+
+    /// By how much the pool may be off, in hundredths of it: a divisor below, a factor above.
+    fn factor(self, share_given: bool) -> Option<(u64, Confidence)> {
+        if self.unread || self.checked == SgLangChecked::Before {
+            Some((400, Confidence::Assumed))
+        } else if self.unmodelled || self.checked == SgLangChecked::Newer {
+            Some((200, Confidence::Assumed))
+        } else if self.unknown_family {
+            Some((125, Confidence::Estimated))
+        } else if self.unconfirmed || (self.checked == SgLangChecked::Between && !share_given) {
+            Some((110, Confidence::Estimated))
+        } else if self.checked < SgLangChecked::Logged {
+            Some((102, Confidence::Estimated))
+        } else {
+            None
+        }
+    }
+
+    /// Whether an answer may be called certain where its interval allows it.
+    fn none(self) -> bool {
+        let known = !self.unread && !self.unknown_family && !self.unmodelled && !self.unconfirmed;
+        known && self.checked >= SgLangChecked::Between
+    }
+
+    fn widen(self, figure: &Figure, share_given: bool) -> Figure {
+        let Some((factor, confidence)) = self.factor(share_given) else { return figure.clone() };
+        let (low, high) = (figure.low.saturating_mul(100) / factor, figure.high.saturating_mul(factor) / 100);
+        let confidence = figure.confidence.min(confidence);
+        figure.clone().within(low, high, confidence)
+    }
+
+    fn notes(self, args: &SgLangArgs, cell: &SgLangCell) -> Vec<String> {
+        let (version, newest) = (args.version, SgLangVersion::NEWEST);
+        let mut notes = Vec::new();
+        if self.unmodelled {
+            notes.push(format!("not modelled, so that nothing is certain: {}", args.unmodelled.join(", ")));
+        }
+        if cell.approximate {
+            notes.push(
+                "layers of several kinds or an index share the pool: no log of such a model was computed".to_owned(),
+            );
+        }
+        if cell.has_states {
+            notes.push("the pool of states follows the release's ratio; no log of it was computed".to_owned());
+        }
+        if cell.is_latent && !cell.approximate {
+            notes.push("the pool holds one compressed vector a token and layer; no log of it was computed".to_owned());
+        }
+        if cell.window_bytes > 0 {
+            notes.push("layers with a window have a pool of their own; no log of it was computed".to_owned());
+        }
+        notes.push("graphs and the kernels' workspace follow no rule: their figures are what logs show".to_owned());
+        notes.extend(match self.checked {
+            SgLangChecked::Logged => None,
+            SgLangChecked::Read => Some(format!("the source of {version} was read, and no log of it was computed")),
+            SgLangChecked::Between => {
+                Some(format!("{version} was not read: its share follows the last release before it that was"))
+            }
+            SgLangChecked::Newer => Some(format!("{version} is newer than {newest}, the newest that was read")),
+            SgLangChecked::Before => Some(format!("{version} is older than any release that was read")),
+        });
+        notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::find_device;
+    use crate::tests_support::llama_8b;
+
+    fn budget(device: &str, line: &str) -> SgLangBudget {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let mut args = crate::SgLangLine::read(&words).unwrap().args;
+        args.version = "0.5.12".parse().unwrap();
+        let setting = SgLangSetting {
+            device: find_device(device),
+            others: Bytes::ZERO,
+            calibration: Calibration::embedded(),
+            free: None,
+        };
+        sglang_budget(&llama_8b(), &args, &setting).unwrap()
+    }
+
+    #[test]
+    fn parts_make_up_what_is_free() {
+        let found = budget("h100", "sglang serve --model-path m");
+        let parts = [&found.weights, &found.pool.bytes, &found.request_table, &found.workspace, &found.graphs];
+        let sum: u64 = parts.iter().map(|part| part.value).sum();
+        assert_eq!(sum + found.left.value, found.free_before.value);
+        for figure in parts.into_iter().chain([&found.left, &found.pool.tokens]) {
+            assert!(figure.low <= figure.value && figure.value <= figure.high, "{figure:?}");
+        }
+        assert!(found.failure.is_none() && found.certain);
+        assert_eq!(found.cell.bytes, 131_072);
+        assert_eq!(found.pool.tokens.confidence, Confidence::Estimated, "of a card, not of a log");
+    }
+
+    #[test]
+    fn a_share_that_is_too_small_and_one_that_is_too_large_fail_in_opposite_ways() {
+        let failure = |line: &str| budget("l4", line).failure;
+        assert_eq!(failure("--mem-fraction-static 0.6"), Some(SgLangFailure::NoPool));
+        assert_eq!(failure("--mem-fraction-static 0.99"), Some(SgLangFailure::Slack));
+        assert_eq!(failure("--mem-fraction-static 0.85"), None);
+        assert_eq!(budget("t4", "--tp 1").failure, Some(SgLangFailure::Weights));
+    }
+
+    #[test]
+    fn what_is_not_modelled_leaves_nothing_certain() {
+        let plain = budget("h100", "--context-length 8192");
+        let draft = budget("h100", "--context-length 8192 --speculative-algorithm EAGLE");
+        assert!(plain.certain && !draft.certain);
+        assert!(draft.pool.tokens.low * 2 <= plain.pool.tokens.low + 1);
+        assert_eq!(draft.pool.tokens.confidence, Confidence::Assumed);
+        assert!(draft.notes[0].contains("EAGLE"), "{:?}", draft.notes);
+    }
+
+    #[test]
+    fn heads_are_split_over_attention_alone_and_requests_over_its_replicas() {
+        let split = budget("h100", "--tp 8");
+        let replicated = budget("h100", "--tp 8 --dp 8 --enable-dp-attention --max-running-requests 64");
+        assert_eq!((split.cell.bytes, replicated.cell.bytes), (131_072 / 8, 131_072));
+        assert_eq!(replicated.max_running_requests, 8);
+        assert!(matches!(
+            SgLangArgs { tp_size: 8, dp_size: 3, dp_attention: true, ..SgLangArgs::default() },
+            args if check(&args).is_err()
+        ));
+    }
+}
