@@ -159,8 +159,8 @@ impl Plan {
         }
         let starts = request.place.url().is_none();
         let started = starts && request.work.kind != WorkKind::Transformers;
-        // What is checked of words are those of one engine.
-        let is_known = request.started() == Some(EngineKind::Vllm);
+        // Words of other engines are not checked; a probe is told of made-up weights as vLLM is.
+        let is_known = matches!(request.started(), Some(EngineKind::Vllm | EngineKind::Transformers));
         let sizes = request.work.sizes;
         Preflight {
             devices,

@@ -59,12 +59,12 @@ fn headline(summary: &Node<'_>, engines: &[Node<'_>]) -> Vec<(String, Cell)> {
 /// What else the summary has.
 fn short(summary: &Node<'_>) -> Option<Table> {
     let members = summary.members();
-    let in_gib: Vec<&str> = members.iter().map(|(name, _)| *name).filter(|name| name.ends_with("_gib")).collect();
-    let without: Vec<&str> = ABOVE.iter().chain(&in_gib).copied().collect();
+    let printed: Vec<&str> = members.iter().map(|(name, _)| *name).filter(|name| name.ends_with("_gib")).collect();
+    let without: Vec<&str> = ABOVE.iter().chain(&printed).copied().collect();
     let caption = "The log in short";
     let mut table = named::table(caption, std::slice::from_ref(summary), &without)
         .unwrap_or_else(|| Table::new(caption, &["name", "value"]));
-    for name in in_gib.into_iter().filter(|name| !ABOVE.contains(name)) {
+    for name in printed.into_iter().filter(|name| !ABOVE.contains(name)) {
         let cell = memory::printed(&summary.at(name));
         if !cell.is_absent() {
             table.row([Cell::text(named::words(name.trim_end_matches("_gib"))), cell]);

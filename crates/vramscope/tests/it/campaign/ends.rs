@@ -185,7 +185,10 @@ fn a_second_campaign_in_the_folder_is_refused_by_the_name_of_the_process() {
     assert!(said.contains(&format!("by process {} of this machine", child.id())), "{said}");
     rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!(states(&machine), ["interrupted", "pending", "pending"], "the second one changed nothing");
+    // Stopped before its engine was begun, the first run is still to be made.
+    let left = states(&machine);
+    assert!(["interrupted", "pending"].contains(&left[0].as_str()), "{left:?}");
+    assert_eq!(left[1..], ["pending", "pending"], "the second one changed nothing");
 }
 
 #[test]
