@@ -130,7 +130,7 @@ fn components(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Vec<Comp
 impl RankEvidence<'_> {
     /// Whether an engine came far enough to hold a part. One that failed may have printed, or its model may imply, a
     /// size that it never allocated.
-    fn was_allocated(&self, kind: ComponentKind) -> bool {
+    pub(crate) fn was_allocated(&self, kind: ComponentKind) -> bool {
         let facts = self.facts;
         let reached = |milestone| facts.event(milestone).is_some();
         let ready = facts.failures.is_empty() || reached(Milestone::EngineReady) || reached(Milestone::GraphsCaptured);

@@ -16,7 +16,9 @@ pub(super) fn internal_metrics(run: &Known<'_>) -> Option<VllmInternalMetrics> {
     let facts = run.evidence.engine.as_ref().filter(|log| has_old_keys(log.facts.engine)).map(|_| run.facts)?;
     let most = |list: &[Fact<Bytes>]| list.iter().map(|f| f.value.get()).max();
     let least = |list: &[Fact<Bytes>]| list.iter().map(|f| f.value.get()).min();
-    let weights = run.ranks.part(0, ComponentKind::Weights).map(|a| a.size);
+    // Of an engine that failed before it loaded anything the config alone says a size: nobody reported one.
+    let loaded = run.ranks.was_allocated(ComponentKind::Weights);
+    let weights = run.ranks.part(0, ComponentKind::Weights).filter(|_| loaded).map(|a| a.size);
     let pool = run.ranks.part(0, ComponentKind::KvCache).map(|a| a.size);
     let activations = budget::activation_peak(run).map(|a| a.size);
     let allocated = || Bytes::checked_sum([weights?, pool?, activations?]);

@@ -127,6 +127,11 @@ fn an_engine_that_failed_says_where_and_why() {
     assert_eq!(profile.failure.unwrap().kind, "free_memory_below_utilization");
     let codes: Vec<&str> = profile.diagnostics.iter().flatten().map(|d| d.code.as_str()).collect();
     assert!(codes.contains(&"other_processes"), "{codes:?}");
+    // It ended before it loaded anything: no weights came, and a prediction is no observation of itself.
+    let expected = profile.expectation.unwrap();
+    let weights = expected.memory.iter().find(|row| row.name == "model_weights").unwrap();
+    assert_eq!((weights.observed_bytes, weights.error_pct.is_none()), (None, true));
+    assert_eq!(profile.vllm_internal_metrics.unwrap().model_weights_bytes, None);
 }
 
 #[test]

@@ -333,7 +333,7 @@ fn doubts(root: &Node<'_>) -> Vec<Block> {
     findings.extend(ignored.map(|words| note(format!("These arguments were given and are not used here: {words}."))));
     if let Some((name, figure)) = widest(root) {
         blocks.push(Block::Sentence(vec![
-            format!("The widest interval is that of {}: from ", called(name)).into(),
+            format!("Of what is taken before the KV cache the least certain is {}: from ", called(name)).into(),
             figure.at("low").figure(Unit::Memory),
             " to ".into(),
             figure.at("high").figure(Unit::Memory),

@@ -30,6 +30,8 @@ pub(crate) struct Around {
     /// Within the log's resolution: nobody knows which came first.
     pub(crate) with: Option<Mark>,
     pub(crate) before: Option<Mark>,
+    /// Since when memory was within a thousandth of what it was at the instant, where that is seconds earlier.
+    pub(crate) near_since_ns: Option<u64>,
     pub(crate) rises: Vec<Rise>,
 }
 
@@ -46,6 +48,8 @@ pub(crate) fn around(document: &Document, place: usize, instant_ns: u64) -> Opti
         return None;
     }
     let (track, ..) = source.tracks.first()?;
+    let column = Recording::column(*track, Metric::Memory);
+    let near_since_ns = near_since(recording, column, instant_ns);
     let highest = |at_ns: u64| highest(recording, Recording::column(*track, Metric::Memory), at_ns);
     let mut rises = Vec::new();
     let (mut from, mut level): (Option<Mark>, u64) = (None, 0);
@@ -61,6 +65,7 @@ pub(crate) fn around(document: &Document, place: usize, instant_ns: u64) -> Opti
         after: marks.iter().rfind(is_before).cloned(),
         with: marks.iter().rfind(|mark| mark.at_ns <= instant_ns).filter(|mark| !is_before(mark)).cloned(),
         before: marks.iter().find(|mark| mark.at_ns > instant_ns).cloned(),
+        near_since_ns,
         rises,
     })
 }
@@ -82,6 +87,16 @@ fn highest(recording: &Recording, column: usize, at_ns: u64) -> u64 {
     let until = rows.take_while(|(row, _)| row.first_ns <= at_ns);
     let most = until.filter_map(|(_, span)| span.map(|span| span.max)).max().unwrap_or(0);
     u64::try_from(most).unwrap_or(0)
+}
+
+/// Since when memory was within a thousandth of its highest up to an instant; `None` where that is less than two seconds
+/// before it.
+fn near_since(recording: &Recording, column: usize, instant_ns: u64) -> Option<u64> {
+    let most = highest(recording, column, instant_ns);
+    let near = i64::try_from(most - most / 1000).ok()?;
+    let mut rows = recording.grid.rows.iter().zip(&recording.grid.columns[column]);
+    let first = rows.find_map(|(row, span)| span.filter(|span| span.max >= near).map(|_| row.first_ns))?;
+    (most > 0 && first.saturating_add(2 * LOG_NS) <= instant_ns).then_some(first)
 }
 
 /// A mark's name without the line that it is from, which stands in the table of marks.

@@ -16,7 +16,7 @@ pub(super) fn section(run: &Run<'_>, document: &Document) -> Section {
     blocks.extend(ending(run));
     blocks.push(Block::Headline(headline(run)));
     blocks.extend(
-        [what(run), others(run), residual(run), when::sentence(run, document), free(run)]
+        [what(run), others(run), residual(run), when::sentence(run, document), crowd(run), free(run)]
             .into_iter()
             .flatten()
             .map(Block::Sentence),
@@ -213,6 +213,21 @@ fn others(run: &Run<'_>) -> Option<Vec<Cell>> {
     }
     text.push(".".into());
     Some(text)
+}
+
+/// Requests that are not the workload's: what is said of its lengths and sizes is then not of the peak.
+fn crowd(run: &Run<'_>) -> Option<Vec<Cell>> {
+    let (ran, asked) = (run.reported().at("peak_running_requests"), run.root.path("run_config/workload/batch_size"));
+    if ran.number()? <= asked.number()? {
+        return None;
+    }
+    Some(vec![
+        "More requests ran at once, ".into(),
+        ran.figure(Unit::Count),
+        ", than the workload named here has, ".into(),
+        asked.figure(Unit::Count),
+        ": others came too, and the peak may be theirs.".into(),
+    ])
 }
 
 fn free(run: &Run<'_>) -> Option<Vec<Cell>> {

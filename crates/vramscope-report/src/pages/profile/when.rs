@@ -85,6 +85,9 @@ fn why(around: &Around) -> String {
     places.extend(around.with.as_ref().map(|mark| format!("within a second of {}", marked(mark))));
     places.extend(around.before.as_ref().map(|mark| format!("before {}", marked(mark))));
     let mut text = format!(" By the engine's log that is {}.", listed(&places));
+    if let Some(since) = around.near_since_ns {
+        text.push_str(&format!(" Within a thousandth of it memory was since {}.", at(since)));
+    }
     let between = |rise: &Rise| match (&rise.from, &rise.to) {
         (Some(from), Some(to)) => format!("between {} and {}", marked(from), marked(to)),
         (None, Some(to)) => format!("before {}", marked(to)),
@@ -127,12 +130,16 @@ mod tests {
             rise(sized, captured.clone(), 17, 111),
             rise(captured.clone(), None, 128, 2),
         ];
-        let mut around = Around { after: captured, with: None, before: mark("engine ready", 43), rises };
+        let mut around =
+            Around { after: captured, with: None, before: mark("engine ready", 43), near_since_ns: None, rises };
         let said = " By the engine's log that is after “graphs captured” (30 s) and before “engine ready” (43 s). The highest \
              level so far rose most between “KV pool sized” (20 s) and “graphs captured” (30 s): from 17.00 GiB to 128.00 GiB";
         let last = "; it last rose by 2.00 GiB, between “graphs captured” (30 s) and the peak";
         let end = ". A log's times are exact to a second.";
         assert_eq!(why(&around), format!("{said}{last}{end}"));
+        // A page more than what was there long before is no other moment.
+        let since = Around { near_since_ns: Some(31_000_000_000), ..around.clone() };
+        assert!(why(&since).contains("Within a thousandth of it memory was since 31 s."));
         // Two MiB more are no step of their own.
         around.rises[3].bytes = 2 << 20;
         assert_eq!(why(&around), format!("{said}{end}"));
