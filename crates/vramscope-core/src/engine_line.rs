@@ -15,16 +15,15 @@ const PROGRAMS: &[(&str, EngineKind, &[&str])] = &[
 ];
 
 /// Packages of Python that are run as modules (`python3 -m PACKAGE.…`).
-const PACKAGES: &[(&str, EngineKind)] = &[
-    ("vllm", EngineKind::Vllm),
-    ("sglang", EngineKind::SgLang),
-    ("llama_cpp", EngineKind::LlamaCpp),
-    ("text_generation_server", EngineKind::Tgi),
-];
+const PACKAGES: &[(&str, EngineKind)] =
+    &[("vllm", EngineKind::Vllm), ("sglang", EngineKind::SgLang), ("text_generation_server", EngineKind::Tgi)];
 
 /// Names of container images, without registry and tag.
 const IMAGES: &[(&str, EngineKind)] = &[
     ("vllm-openai", EngineKind::Vllm),
+    ("vllm-openai-rocm", EngineKind::Vllm),
+    ("vllm-tpu", EngineKind::Vllm),
+    ("vllm-dev", EngineKind::Vllm),
     ("vllm", EngineKind::Vllm),
     ("sglang", EngineKind::SgLang),
     ("ollama", EngineKind::Ollama),
@@ -63,9 +62,13 @@ impl EngineLine {
         let mut contained = false;
         for (at, word) in words.iter().map(AsRef::as_ref).enumerate() {
             let next = words.get(at + 1).map(AsRef::as_ref);
+            // An image may be started with the program's name again.
+            if let Some(kind) = image(word).filter(|_| contained) {
+                let again = words.get(at + 1..).and_then(Self::of).filter(|again| again.kind == kind);
+                return Some(Self { kind, lead: at + 1 + again.map_or(0, |again| again.lead) });
+            }
             let kind = match at.checked_sub(1).map(|before| words[before].as_ref()) {
                 Some("-m") => packaged(word),
-                _ if contained => image(word).or_else(|| program(word, next, at == 0)),
                 _ => program(word, next, at == 0),
             };
             if let Some(kind) = kind {
@@ -146,7 +149,8 @@ mod tests {
             ("llama-server -m a.gguf", EngineKind::LlamaCpp, 1),
             ("/opt/bin/llama-server-vulkan -m a.gguf", EngineKind::LlamaCpp, 1),
             ("docker run ghcr.example/ggml-org/llama.cpp:server-cuda -m a.gguf", EngineKind::LlamaCpp, 3),
-            ("python -m llama_cpp.server --model a.gguf", EngineKind::LlamaCpp, 3),
+            ("docker run rocm/vllm:latest vllm serve m", EngineKind::Vllm, 4),
+            ("docker run rocm/vllm python -m vllm.entrypoints.openai.api_server --model m", EngineKind::Vllm, 6),
             ("ollama run llama3", EngineKind::Ollama, 1),
             ("python -m sglang.launch_server --model-path m", EngineKind::SgLang, 3),
             ("sglang serve --model-path m", EngineKind::SgLang, 1),

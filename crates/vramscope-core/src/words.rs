@@ -1,5 +1,7 @@
 //! The words of a command line, taken apart as a program's own parser does it.
 
+use crate::redact_args;
+
 /// What a program's options are called. Names are without dashes in front, with dashes inside.
 #[derive(Debug, Clone, Copy)]
 pub struct Grammar {
@@ -39,6 +41,13 @@ pub enum Part<'w> {
 }
 
 impl Flag<'_> {
+    /// The option as it may be shown to anybody: in the engine's spelling, with secrets hidden.
+    pub fn shown(&self) -> String {
+        let name = format!("--{}", self.full_name());
+        let words = std::iter::once(name.as_str()).chain(self.value).chain(self.more.iter().copied());
+        redact_args(words).join(" ")
+    }
+
     /// The name with the part of the value that is set: `compilation-config.mode`.
     pub fn full_name(&self) -> String {
         self.field.map_or_else(|| self.name.clone(), |field| format!("{}.{field}", self.name))
@@ -186,6 +195,14 @@ mod tests {
             read("-cc.mode=3 --compilation_config.pass_config 1"),
             ["compilation-config.mode=\"3\"[]@0", "compilation-config.pass_config=\"1\"[]@1"]
         );
+    }
+
+    #[test]
+    fn what_is_shown_of_an_option_has_no_secret() {
+        let words = ["--api_key", "s3cr3tA", "--admin-api-key=s3cr3tB", "--hf-token", "s3cr3tC", "--seed", "7"];
+        let shown: Vec<String> = GRAMMAR.flags(&words).iter().map(Flag::shown).collect();
+        assert_eq!(shown.last().unwrap(), "--seed 7");
+        assert!(!shown.join(" ").contains("s3cr3t"), "{shown:?}");
     }
 
     #[test]

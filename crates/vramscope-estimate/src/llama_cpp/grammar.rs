@@ -139,7 +139,7 @@ impl LlamaCppLine {
         let mut line = Self::default();
         for part in LLAMA_CPP_LINE.read(words) {
             match part {
-                Part::Word(word) => line.args.ignored.push(word.to_owned()),
+                Part::Word(word) => line.args.ignored.push(vramscope_core::redact(word)),
                 Part::Flag(flag) => line.take(&flag)?,
             }
         }
@@ -175,7 +175,7 @@ impl LlamaCppLine {
             "fit-target" => args.fit_target = number(flag)?.saturating_mul(1 << 20),
             "fit-ctx" => args.fit_context = number(flag)?,
             name => {
-                let given = flag.value.map_or_else(|| format!("--{name}"), |value| format!("--{name} {value}"));
+                let given = flag.shown();
                 let list = if UNMODELLED.contains(&name) { &mut args.unmodelled } else { &mut args.ignored };
                 list.push(given);
             }

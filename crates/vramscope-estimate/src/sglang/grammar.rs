@@ -136,7 +136,7 @@ impl SgLangLine {
             match part {
                 // The subcommand; a module that a container starts.
                 Part::Word("serve" | "launch_server") => {}
-                Part::Word(word) => line.args.ignored.push(word.to_owned()),
+                Part::Word(word) => line.args.ignored.push(vramscope_core::redact(word)),
                 Part::Flag(flag) => line.take(&flag)?,
             }
         }
@@ -172,7 +172,7 @@ impl SgLangLine {
             "disable-hybrid-swa-memory" => args.disable_hybrid_swa_memory = true,
             "mamba-full-memory-ratio" => args.mamba_full_memory_ratio = ratio(flag)?,
             name => {
-                let given = flag.value.map_or_else(|| format!("--{name}"), |value| format!("--{name} {value}"));
+                let given = flag.shown();
                 let list = if UNMODELLED.contains(&name) { &mut args.unmodelled } else { &mut args.ignored };
                 list.push(given);
             }

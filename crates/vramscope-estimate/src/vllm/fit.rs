@@ -295,7 +295,8 @@ pub fn serve_command(model: &str, placement: &Placement) -> Vec<String> {
     add("--tensor-parallel-size", above_one(args.tensor_parallel_size));
     add("--pipeline-parallel-size", above_one(args.pipeline_parallel_size));
     add("--data-parallel-size", above_one(args.data_parallel_size));
-    add("--max-model-len", args.max_model_len.map(|n| n.to_string()));
+    let automatic = args.auto_max_model_len.then(|| "auto".to_owned());
+    add("--max-model-len", args.max_model_len.map(|n| n.to_string()).or(automatic));
     add("--dtype", args.dtype.and_then(engine_name).map(str::to_owned));
     add("--max-num-seqs", args.max_num_seqs.map(|n| n.to_string()));
     add("--max-num-batched-tokens", args.max_num_batched_tokens.map(|n| n.to_string()));

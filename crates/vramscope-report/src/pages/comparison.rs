@@ -201,7 +201,7 @@ fn table(figures: &[Node<'_>], other_model: bool) -> Table {
             Cell::text(title(name)),
             figure.at("before").figure(its),
             figure.at("after").figure(its),
-            figure.at("delta").change(its),
+            delta(figure, its),
             figure.at("relative").change(Unit::Share),
             change.cell(),
             better.map_or_else(Cell::absent, Cell::text),
@@ -239,6 +239,15 @@ fn picture(figures: &[Node<'_>], other_model: bool) -> Option<Block> {
     let words = format!("By what part each figure changed, as a share of what it was before.{largest}{cut}");
     let svg = bars(&all, Unit::Share);
     Some(Block::Picture(Picture { title: "Changes".to_owned(), words, svg, table: None, sparks: Vec::new() }))
+}
+
+/// A figure's change in its own unit; of one in percent that is points, and not percent of it.
+fn delta(figure: &Node<'_>, its: Unit) -> Cell {
+    let mut cell = figure.at("delta").change(its);
+    if matches!(its, Unit::Percent | Unit::Share) && !cell.is_absent() {
+        cell.text = format!("{} points", cell.text.trim_end_matches(['%', ' ', '\u{a0}']));
+    }
+    cell
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ fn ledger(difference: &Node<'_>, runs: &[Node<'_>]) -> Vec<Block> {
     let mut blocks = vec![Block::Headline(
         [
             ("The second KV cache less the first", whole.change(Unit::Memory)),
-            ("The same in tokens", difference.at("difference_tokens").figure(Unit::Count)),
+            ("The second less the first in tokens", difference.at("difference_tokens").change(Unit::Count)),
         ]
         .into_iter()
         .filter(|(_, cell)| !cell.is_absent())

@@ -143,7 +143,7 @@ fn prefill(cells: &[Node<'_>], fit: &Node<'_>) -> Option<Block> {
         return None;
     }
     let mut series = vec![Series {
-        name: "measured, with 95 % of the mean".to_owned(),
+        name: "measured, with the 95 % interval of the mean".to_owned(),
         points: known.iter().map(|one| (one.0, one.1)).collect(),
         spread: known.iter().map(|one| one.2).collect(),
         shape: Shape::Points,

@@ -212,7 +212,12 @@ pub(in crate::pages) fn energy(levels: &Levels<'_>) -> Option<Table> {
             "#cost of a million output tokens",
             "#of a million tokens",
         ];
-        let caption = "Energy of the server's devices, and cost at its price if it does this all the time";
+        let has = |key: &str| levels.all.iter().any(|level| level.at(key).is_there());
+        let caption = match (has("energy"), has("cost")) {
+            (true, false) => "Energy of the server's devices",
+            (false, _) => "Cost at the server's price if it does this all the time; its energy was not read",
+            (true, true) => "Energy of the server's devices, and cost at its price if it does this all the time",
+        };
         levels.table(caption, &heads, |level| {
             let (energy, cost) = (level.at("energy"), level.at("cost"));
             vec![

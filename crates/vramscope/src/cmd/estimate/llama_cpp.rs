@@ -150,7 +150,7 @@ fn table(
         say(&format!("Note: {note}"));
     }
     if !budget.args.ignored.is_empty() {
-        say(&format!("Without effect on memory: {}", budget.args.ignored.join(", ")));
+        say(&format!("Not heeded, with or without an effect on memory: {}", budget.args.ignored.join(", ")));
     }
     text
 }

@@ -97,7 +97,7 @@ fn table(model: &NamedModel, budget: &SgLangBudget, device: Option<&GpuModel>, w
         say(&mut text, &format!("Note: {note}"), width);
     }
     if !args.ignored.is_empty() {
-        say(&mut text, &format!("Without effect on memory: {}", args.ignored.join(", ")), width);
+        say(&mut text, &format!("Not heeded, with or without an effect on memory: {}", args.ignored.join(", ")), width);
     }
     text
 }
