@@ -228,7 +228,13 @@ impl Plot {
             let free = |(other, other_width, row): &(f64, f64, f64)| {
                 left + width < *other || other + other_width < left || (row - py).abs() > 13.0
             };
-            if taken.iter().all(free) {
+            // Words over another point are read by nobody, and are taken for its name.
+            let over_point = |(x_of, y_of): &(f64, f64)| {
+                let (dot_x, dot_y) = (x.place(*x_of), y.place(*y_of));
+                (left - 4.0..=left + width + 4.0).contains(&dot_x) && (py - 14.0..=py + 6.0).contains(&dot_y)
+            };
+            let points = || self.series.iter().flat_map(|series| series.points.iter());
+            if taken.iter().all(free) && !points().any(over_point) {
                 svg.text((left, py), Anchor::Start, "soft", words);
                 taken.push((left, width, py));
             }
