@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 use super::profile::{
-    FAST, INTERVAL, check_engine, check_phases, check_probe, check_requests, derived_again, engine_environment,
+    FAST, INTERVAL, SEED, check_engine, check_phases, check_probe, check_requests, derived_again, engine_environment,
     free_port, no_secret_in, wait_for,
 };
 use super::{Bench, VLLM, done, read_json};
@@ -70,7 +70,7 @@ fn engine_tests(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
 fn in_a_new_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
     let file = bench.work.join("docker-image.json");
     let mut command = profile(bench, daemon, &file);
-    command.args(["--image", IMAGE, "--workload", "serve", "--num-prompts", "4", "--batch-size", "2"]);
+    command.args(["--image", IMAGE, "--workload", "serve", "--num-prompts", "4", "--batch-size", "2"]).args(SEED);
     for path in mounts(bench)? {
         command.arg("--mount").arg(path);
     }
@@ -160,7 +160,7 @@ fn served_by_a_container(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
     let file = bench.work.join("docker-server.json");
     let mut command = short(bench, daemon, &file);
     command.args(["--url", &format!("http://127.0.0.1:{port}"), "--container", SERVER]);
-    command.args(["--num-prompts", "4", "--batch-size", "2"]);
+    command.args(["--num-prompts", "4", "--batch-size", "2"]).args(SEED);
     let status = command.stdout(Stdio::null()).status().context("run vramscope profile")?;
     ensure!(status.success(), "vramscope profile: {status}");
     let document = read_json(&file)?;

@@ -40,8 +40,11 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
+/// The verdicts on the server. Where the machine is busy with other tests, one that it may be the limit is right beside
+/// them.
 fn codes(verdicts: &Value) -> Vec<&str> {
-    verdicts.as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect()
+    let all = verdicts.as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap());
+    all.filter(|code| *code != "client_is_the_limit").collect()
 }
 
 #[test]
@@ -139,7 +142,8 @@ fn what_makes_a_batch_wait_is_told_by_the_servers_own_metrics() {
     let document = experiment(&server, "throughput", &folder.path().join("r"), &words);
     let verdicts = &document["throughput"]["verdicts"];
     assert_eq!(codes(verdicts), ["fixed_cost_of_a_step", "queue"], "{verdicts}");
-    let evidence = verdicts[1]["evidence"].to_string();
+    let queue = verdicts.as_array().unwrap().iter().find(|one| one["code"] == "queue").unwrap();
+    let evidence = queue["evidence"].to_string();
     assert!(evidence.contains("mean that waited") && evidence.contains("most that ran"), "{evidence}");
     assert_eq!(document["throughput"]["saturation"], 2.0);
 }
