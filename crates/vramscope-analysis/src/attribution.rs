@@ -55,6 +55,8 @@ pub struct DeviceObservation {
     pub before_load: Option<Bytes>,
     /// Memory in use just after the KV-cache pool was allocated.
     pub after_pool: Option<Bytes>,
+    /// How much memory rose between the peak and the end of graph capture, where the peak came first.
+    pub captured_later: Option<Bytes>,
     /// Which of the engine's buffers lie in it, by their places in the list of facts; `None` for an engine that counts its
     /// memory by rank.
     pub buffers: Option<Vec<usize>>,
@@ -109,7 +111,7 @@ pub fn attribute(ranks: &RankEvidence<'_>, devices: &[DeviceObservation]) -> Res
 /// The parts of one device.
 fn components(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Vec<Component> {
     let of_ranks = |kind| evidence.part_of(&seen.ranks, kind).filter(|_| evidence.was_allocated(kind));
-    let graphs = of_ranks(ComponentKind::CudaGraphs);
+    let graphs = of_ranks(ComponentKind::CudaGraphs).map(|graphs| captured_by_peak(graphs, seen));
     let context = runtime_context(evidence, seen);
     let (weights, pool) = (of_ranks(ComponentKind::Weights), of_ranks(ComponentKind::KvCache));
     let left = left_of_trial(evidence, seen, context.as_ref(), pool.as_ref());
@@ -352,7 +354,7 @@ fn left_of_trial(
         resolution: Bytes::checked_sum([consumed.resolution, context?.resolution].into_iter().flatten()),
         confidence: Confidence::Measured,
         basis: Basis {
-            method: "level_after_pool",
+            method: Basis::LEVEL_AFTER_POOL,
             detail: format!("{size} that the trial capture left, of {after_pool} after the KV pool"),
             log_lines: [tried.basis.log_lines, consumed.basis.log_lines].concat(),
         },
@@ -378,11 +380,24 @@ fn held_by_level(
         resolution: Bytes::checked_sum(resolution),
         confidence: Confidence::Measured,
         basis: Basis {
-            method: "level_after_pool",
+            method: Basis::LEVEL_AFTER_POOL,
             detail: format!("{after_pool} after the KV pool was allocated, less weights, pool, context and baseline"),
             log_lines: Vec::new(),
         },
     })
+}
+
+/// The graphs that a device held at its peak: what it gained between the peak and the end of their capture was not there.
+fn captured_by_peak(graphs: Evidenced, seen: &DeviceObservation) -> Evidenced {
+    let Some(later) = seen.captured_later.filter(|later| *later > Bytes::ZERO) else { return graphs };
+    let by_peak = graphs.size.checked_sub(later).unwrap_or(Bytes::ZERO);
+    let detail = format!("{}; {} of it came after the peak", graphs.basis.detail, graphs.size.min(later));
+    Evidenced {
+        size: by_peak,
+        confidence: graphs.confidence.min(Confidence::Measured),
+        basis: Basis { method: "captured_by_peak", detail, ..graphs.basis },
+        ..graphs
+    }
 }
 
 /// Captured graphs together with what their trial left.
@@ -396,7 +411,7 @@ fn with_left(graphs: Option<Evidenced>, left: Option<Evidenced>) -> Option<Evide
         resolution: Bytes::checked_sum([graphs.resolution, left.resolution].into_iter().flatten()),
         confidence: graphs.confidence.min(left.confidence),
         basis: Basis {
-            method: "capture_and_trial",
+            method: Basis::CAPTURE_AND_TRIAL,
             detail: format!("{}, and {}", graphs.basis.detail, left.basis.detail),
             log_lines: lines,
         },

@@ -1,13 +1,15 @@
 //! Timeline, facts and architecture meet: phases, the points of measurement, and the peak explained.
 
 mod placement;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::attribution::{Attribution, DeviceObservation, RankEvidence, attribute, placed};
 use vramscope_core::{
-    BreakdownError, Bytes, ComponentKind, DeviceIndex, LatencyResult, Phase, Sample, SlowSample, Timeline,
+    BreakdownError, Bytes, ComponentKind, DeviceIndex, LatencyResult, Milestone, Phase, Sample, SlowSample, Timeline,
     TimelineError, Window,
 };
 
@@ -53,6 +55,8 @@ impl Point {
 /// A phase that a line of the log begins was there before the line was read: an engine that writes its log on a thread of its
 /// own was seen to be up to 130 ms late, in which a small model is half loaded.
 const LINE_LAG: Duration = Duration::from_millis(100);
+/// What buffers may leave unfilled between tensors, which begin at multiples of some bytes.
+const UNFILLED: Bytes = Bytes::new(1 << 20);
 
 /// What comes out.
 #[derive(Debug)]
@@ -139,7 +143,7 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
         timeline,
     };
     derived.allocated = instant(inputs.marks, gpu, ALLOCATED);
-    derived.explain(&inputs.ranks)?;
+    derived.explain(&inputs.ranks, clock)?;
     Ok(derived)
 }
 
@@ -166,10 +170,13 @@ fn of_the_engine(gpu: &GpuLog, inputs: &Inputs<'_>) -> (Option<GpuLog>, Vec<Devi
 
 impl Derived {
     /// Explains the peak, device by device.
-    fn explain(&mut self, evidence: &RankEvidence<'_>) -> Result<(), DeriveError> {
+    fn explain(&mut self, evidence: &RankEvidence<'_>, clock: Option<LogClock>) -> Result<(), DeriveError> {
         let Some(peak) = &self.peak else { return Ok(()) };
         let placed = placed::is_placed(evidence.facts.engine);
         let laid = placed.then(|| placed::lay(evidence.facts, self.timeline.devices(), &self.placement.active));
+        let captured = || clock?.at(evidence.facts.last_event(Milestone::GraphsCaptured)?.at?);
+        let until_captured =
+            captured().map(|end| Window { start: peak.at, end }).filter(|after| after.start < after.end);
         let mut devices = Vec::new();
         let mut apart = self.timeline.by_device(lifetime(&self.timeline));
         for &(device, used) in &peak.used {
@@ -181,14 +188,29 @@ impl Derived {
             let found = levels::find(&samples, steps);
             // A pool that is allocated after the peak explains another one.
             let after_pool = found.after_pool.filter(|level| level.at <= peak.at).map(|level| level.used);
-            let before_load = found.before_load.or_else(|| self.before_load(device).filter(|_| placed));
-            self.levels.push((device, found));
             let on = laid.as_ref().map(|laid| laid.on.iter().find(|(on, ..)| *on == device));
             let buffers = on.map(|on| on.map(|(_, buffers, _)| buffers.clone()).unwrap_or_default());
+            let touched = buffers.as_deref().and_then(|buffers| placed::touched_at_once(evidence.facts, buffers));
+            let before_load = found.before_load.or_else(|| self.before_load(device, touched).filter(|_| placed));
+            self.levels.push((device, found));
             let place = on.flatten().and_then(|(.., place)| place.clone());
-            let after_pool = after_pool.or_else(|| self.after_allocation(device).filter(|_| placed));
+            // What passed before all was allocated is no part of what came after.
+            let peak_is_later = self.allocated.is_some_and(|at| at <= peak.at);
+            let allocated = || self.after_allocation(device).filter(|_| placed && peak_is_later);
+            let after_pool = after_pool.or_else(allocated);
+            let captured_later = until_captured.and_then(|after| rise(self.timeline.of_device(device, after)));
             let (peak, ranks) = (used, if placed { Vec::new() } else { ranks });
-            devices.push(DeviceObservation { device, ranks, peak, baseline, before_load, after_pool, buffers, place });
+            devices.push(DeviceObservation {
+                device,
+                ranks,
+                peak,
+                baseline,
+                before_load,
+                after_pool,
+                captured_later,
+                buffers,
+                place,
+            });
         }
         self.attribution = Some(attribute(evidence, &devices)?);
         self.apart = laid.map(|laid| laid.apart).unwrap_or_default();
@@ -201,11 +223,22 @@ impl Derived {
         self.timeline.ticks().find(|tick| tick.first().is_some_and(|s| s.at >= at)).map(point)?.of(device)
     }
 
-    /// What a device held when weights began to load, where the phases say when that was.
-    fn before_load(&self, device: DeviceIndex) -> Option<Bytes> {
+    /// What a device held when weights began to load, where the phases say when that was: the last reading ahead of it from
+    /// which memory rises by all that was `allocated` and filled then; where that is not to be seen, the last one ahead of
+    /// it by more than lines are late.
+    fn before_load(&self, device: DeviceIndex, allocated: Option<Bytes>) -> Option<Bytes> {
         let (launch, load) = (self.timeline.window(Phase::Launch)?, self.timeline.window(Phase::Load)?);
-        let end = load.start.checked_sub(LINE_LAG)?;
-        last_tick(&self.timeline, Window { start: launch.start, end })?.of(device)
+        let ahead = Window { start: launch.start, end: load.start };
+        let most = || self.after_allocation(device)?.checked_sub(allocated?)?.checked_add(UNFILLED);
+        let rising = most().and_then(|most| {
+            let readings = self.timeline.of_device(device, ahead).map(|sample| sample.reading.used);
+            readings.filter(|used| *used <= most).last()
+        });
+        let in_time = || {
+            let end = load.start.checked_sub(LINE_LAG)?;
+            last_tick(&self.timeline, Window { end, ..ahead })?.of(device)
+        };
+        rising.or_else(in_time)
     }
 }
 
@@ -247,6 +280,12 @@ impl Derived {
         });
         clock.into_iter().chain(placed).chain(left_out).chain(apart).collect()
     }
+}
+
+/// From the lowest of these readings to the last one.
+fn rise<'s>(samples: impl Iterator<Item = &'s Sample>) -> Option<Bytes> {
+    let used: Vec<Bytes> = samples.map(|sample| sample.reading.used).collect();
+    used.last()?.checked_sub(*used.iter().min()?)
 }
 
 /// From the engine's first sign to its last; everything where neither is marked.

@@ -67,6 +67,8 @@ pub struct Evidence {
     pub own_architecture: Option<Architecture>,
     /// The engine of a log from which nothing is taken.
     unread_engine: Option<EngineKind>,
+    /// Nobody named the log: one without an engine is somebody's own.
+    log_is_guessed: bool,
 }
 
 /// Engines whose memory is taken apart here. Logs of others are named and kept: what their lines state is the business of
@@ -196,7 +198,8 @@ impl Evidence {
     /// # Errors
     /// [`EvidenceError`] for the first file that cannot be used.
     pub fn load(files: &EvidenceFiles, observe: &mut dyn FnMut(&Path, u64)) -> Result<Self, EvidenceError> {
-        let mut evidence = Self { unfinished: files.unfinished, ..Self::default() };
+        let mut evidence =
+            Self { unfinished: files.unfinished, log_is_guessed: files.log_is_guessed, ..Self::default() };
         if let Some(path) = &files.record {
             evidence.record = Some(evidence.small(path, SourceKind::HostRecord, files::read_record)?);
         }
@@ -228,7 +231,9 @@ impl Evidence {
             evidence.bench = evidence.unless_cut_short(bench)?;
         }
         if let Some(path) = &files.args {
-            evidence.args = Some(evidence.small(path, SourceKind::EngineArgs, args::read)?);
+            let recorded = evidence.recorded_engine().and_then(EngineKind::from_name);
+            let read = |json: &[u8]| args::read(json, recorded);
+            evidence.args = Some(evidence.small(path, SourceKind::EngineArgs, read)?);
         }
         if let Some(path) = &files.marks {
             let bytes = files::read_whole(path, MOST_SMALL_FILE)?;
@@ -355,7 +360,10 @@ impl Evidence {
         let chosen = loaded.or(count.checked_sub(1));
         let engine = chosen.and_then(|place| report.engines.into_iter().nth(place));
         let Some(engine) = engine else {
-            if self.record.is_none() && !self.unfinished {
+            if self.log_is_guessed {
+                self.log_tail = None;
+                self.sources.retain(|source| source.kind != SourceKind::EngineLog);
+            } else if self.record.is_none() && !self.unfinished {
                 return Err(EvidenceError::NoEngine { file, lines });
             }
             self.notes.push(format!("{file}: {}", of_no_engine(lines)));
@@ -425,7 +433,7 @@ impl Evidence {
         &mut self,
         path: &Path,
         kind: SourceKind,
-        read: fn(&[u8]) -> Result<T, E>,
+        read: impl FnOnce(&[u8]) -> Result<T, E>,
     ) -> Result<T, EvidenceError> {
         let bytes = files::read_whole(path, MOST_SMALL_FILE)?;
         let content = |source| EvidenceError::Content { path: path.to_owned(), source: Box::new(source) };

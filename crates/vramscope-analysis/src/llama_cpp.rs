@@ -2,14 +2,14 @@
 
 pub(crate) mod expected;
 
-use vramscope_core::Grammar;
+use vramscope_core::{EngineKind, Grammar};
 use vramscope_estimate::{LLAMA_CPP_LINE, is_llama_cpp_command};
 
 use crate::advice::{Setting, Topic};
 
-/// How a command line is taken apart, if it begins with one of its programs.
-pub(crate) fn grammar_of(argv: &[String]) -> Option<Grammar> {
-    is_llama_cpp_command(argv).then_some(LLAMA_CPP_LINE)
+/// How a command line is taken apart, if it starts one of its programs, or is known to.
+pub(crate) fn grammar_of(argv: &[String], recorded: Option<EngineKind>) -> Option<Grammar> {
+    (recorded == Some(EngineKind::LlamaCpp) || is_llama_cpp_command(argv)).then_some(LLAMA_CPP_LINE)
 }
 
 /// What to do about a finding of a run of llama.cpp; `None` where what holds for any engine says it.

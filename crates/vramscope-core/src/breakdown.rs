@@ -114,6 +114,18 @@ pub struct Basis {
     pub log_lines: Vec<u64>,
 }
 
+impl Basis {
+    /// A part is what the others leave of the level after the KV-cache pool was allocated.
+    pub const LEVEL_AFTER_POOL: &'static str = "level_after_pool";
+    /// Captured graphs, and what their trial left, which is such a part.
+    pub const CAPTURE_AND_TRIAL: &'static str = "capture_and_trial";
+
+    /// Whether a part of which the size was found so is what others leave: beside it a residual of nothing shows nothing.
+    pub fn is_remainder(method: &str) -> bool {
+        [Self::LEVEL_AFTER_POOL, Self::CAPTURE_AND_TRIAL].contains(&method)
+    }
+}
+
 /// One part of used memory with its size on one device, or on all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {

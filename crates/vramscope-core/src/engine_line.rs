@@ -33,6 +33,71 @@ const IMAGES: &[(&str, EngineKind)] = &[
 
 const CONTAINERS: &[&str] = &["docker", "podman", "nerdctl"];
 
+/// Options of `docker run` whose value is the next word: a volume, a network or a name may be called as an image is.
+const OF_CONTAINERS: &[&str] = &[
+    "--add-host",
+    "--annotation",
+    "--cap-add",
+    "--cap-drop",
+    "--cgroup-parent",
+    "--cidfile",
+    "--cpus",
+    "--cpuset-cpus",
+    "--cpuset-mems",
+    "--device",
+    "--dns",
+    "--entrypoint",
+    "--env",
+    "--env-file",
+    "--expose",
+    "--gpus",
+    "--group-add",
+    "--hostname",
+    "--ip",
+    "--ipc",
+    "--label",
+    "--label-file",
+    "--link",
+    "--log-driver",
+    "--log-opt",
+    "--mac-address",
+    "--memory",
+    "--memory-swap",
+    "--mount",
+    "--name",
+    "--net",
+    "--network",
+    "--network-alias",
+    "--pid",
+    "--platform",
+    "--publish",
+    "--pull",
+    "--restart",
+    "--runtime",
+    "--security-opt",
+    "--shm-size",
+    "--stop-signal",
+    "--stop-timeout",
+    "--sysctl",
+    "--tmpfs",
+    "--ulimit",
+    "--user",
+    "--userns",
+    "--volume",
+    "--volumes-from",
+    "--workdir",
+    "-a",
+    "-c",
+    "-e",
+    "-h",
+    "-l",
+    "-m",
+    "-p",
+    "-u",
+    "-v",
+    "-w",
+];
+
 /// A command line whose engine is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -54,6 +119,11 @@ impl EngineLine {
     /// assert_eq!(EngineLine::of(&["serve", "a/b", "--served-model-name", "vllm"]), None);
     /// ```
     pub fn of<S: AsRef<str>>(words: &[S]) -> Option<Self> {
+        Self::found(words, true)
+    }
+
+    /// `images`: a container's image names an engine too. Behind an image none does.
+    fn found<S: AsRef<str>>(words: &[S], images: bool) -> Option<Self> {
         let first = words.first()?.as_ref();
         // Words of an engine without its program: what looks like a program among them is a value.
         if first.starts_with('-') || PROGRAMS.iter().any(|(_, _, next)| next.contains(&first)) {
@@ -62,12 +132,17 @@ impl EngineLine {
         let mut contained = false;
         for (at, word) in words.iter().map(AsRef::as_ref).enumerate() {
             let next = words.get(at + 1).map(AsRef::as_ref);
+            let before = at.checked_sub(1).map(|before| words[before].as_ref());
+            if contained && before.is_some_and(|before| OF_CONTAINERS.contains(&before)) {
+                continue;
+            }
             // An image may be started with the program's name again.
-            if let Some(kind) = image(word).filter(|_| contained) {
-                let again = words.get(at + 1..).and_then(Self::of).filter(|again| again.kind == kind);
+            if let Some(kind) = image(word).filter(|_| contained && images) {
+                let again = words.get(at + 1..).and_then(|behind| Self::found(behind, false));
+                let again = again.filter(|again| again.kind == kind);
                 return Some(Self { kind, lead: at + 1 + again.map_or(0, |again| again.lead) });
             }
-            let kind = match at.checked_sub(1).map(|before| words[before].as_ref()) {
+            let kind = match before {
                 Some("-m") => packaged(word),
                 _ => program(word, next, at == 0),
             };
@@ -83,7 +158,8 @@ impl EngineLine {
     /// name counts.
     pub fn variable<'w, S: AsRef<str>>(&self, words: &'w [S], name: &str) -> Option<&'w str> {
         let lead = words.get(..self.lead)?.iter().map(AsRef::as_ref);
-        lead.rev().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        let set = |word: &'w str| word.strip_prefix("--env=").unwrap_or(word);
+        lead.rev().find_map(|word| set(word).strip_prefix(name)?.strip_prefix('='))
     }
 }
 
@@ -145,6 +221,11 @@ mod tests {
             ("srun -n1 --gres=gpu:1 uv run vllm serve m", EngineKind::Vllm, 6),
             ("nsys profile -o out python -m vllm.entrypoints.cli.main serve m", EngineKind::Vllm, 7),
             ("docker run --gpus all -v /a/vllm:/vllm -p 8:8 vllm/vllm-openai:v0.25.1 --model m", EngineKind::Vllm, 9),
+            (
+                "docker run -v vllm-cache:/root --name llama-server -v models:/opt/vllm --net x/vllm vllm/vllm-openai --model m",
+                EngineKind::Vllm,
+                11,
+            ),
             ("podman run reg.example:5000/x/vllm-openai@sha256:ab --model m", EngineKind::Vllm, 3),
             ("llama-server -m a.gguf", EngineKind::LlamaCpp, 1),
             ("/opt/bin/llama-server-vulkan -m a.gguf", EngineKind::LlamaCpp, 1),
@@ -179,6 +260,15 @@ mod tests {
         let words = ["A=1", "A=2", "vllm", "serve", "m", "--x", "A=3"];
         let line = EngineLine::of(&words).unwrap();
         assert_eq!((line.variable(&words, "A"), line.variable(&words, "B")), (Some("2"), None));
+        let words = ["docker", "run", "-v", "models:/opt/vllm", "-e", "A=1", "--env=B=2", "x/vllm:1", "--model", "m"];
+        let line = EngineLine::of(&words).unwrap();
+        assert_eq!((line.variable(&words, "A"), line.variable(&words, "B")), (Some("1"), Some("2")));
+    }
+
+    #[test]
+    fn a_line_of_a_million_images_is_read() {
+        let words: Vec<&str> = ["docker", "a/vllm"].into_iter().cycle().take(1_000_000).collect();
+        assert_eq!(EngineLine::of(&words).map(|line| line.lead), Some(2));
     }
 
     proptest! {

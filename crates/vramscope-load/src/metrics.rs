@@ -24,6 +24,10 @@ const TABLES: [(&[&str], Names); 4] = [
 
 /// The page of a server with sixteen engines and every histogram is about 2 MB.
 pub(crate) const MAX_METRICS: usize = 16 << 20;
+/// Labels by which engines of one server are told apart.
+const ENGINES: [&str; 3] = ["engine", "engine_index", "dp_rank"];
+/// Labels of ranks that are one engine together.
+const RANKS: [&str; 2] = ["tp_rank", "pp_rank"];
 /// More engines than this are not kept apart: nobody runs so many behind one port.
 const MAX_ENGINES: usize = 4096;
 
@@ -31,7 +35,7 @@ const MAX_ENGINES: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct EngineMetrics {
-    /// By the label `engine`; versions before 0.8 have none, and then the key is empty.
+    /// By the label `engine`, or SGLang's `dp_rank`; versions of vLLM before 0.8 have none, and then the key is empty.
     pub engines: BTreeMap<String, EngineReadings>,
 }
 
@@ -86,6 +90,13 @@ enum Figure {
     Finished,
 }
 
+impl Figure {
+    /// Whether it is a share, of which two are not added.
+    fn is_ratio(self) -> bool {
+        matches!(self, Self::KvUsage | Self::CpuUsage | Self::PrefixRatio)
+    }
+}
+
 impl Client {
     /// The engine's own figures.
     ///
@@ -112,7 +123,11 @@ impl EngineMetrics {
             if row.is_none() && name != "cache_config_info" {
                 continue;
             }
-            let engine = sample.label("engine").or_else(|| sample.label("engine_index")).unwrap_or_default();
+            // Ranks that split one model count the same requests.
+            if RANKS.iter().any(|label| sample.label(label).is_some_and(|rank| rank != "0")) {
+                continue;
+            }
+            let engine = ENGINES.iter().find_map(|label| sample.label(label)).unwrap_or_default();
             if !engines.contains_key(engine) && engines.len() == MAX_ENGINES {
                 continue;
             }
@@ -169,7 +184,9 @@ impl Found {
     fn add(&mut self, row: (usize, usize), value: f64) {
         // Versions with the ratio report -1 where the prefix cache is off.
         if value.is_finite() && value >= 0.0 {
-            *self.rows.entry(row).or_default() += value;
+            let known = self.rows.entry(row).or_default();
+            let is_ratio = TABLES[row.0].1[row.1].1.is_ratio();
+            *known = if is_ratio { known.max(value) } else { *known + value };
         }
     }
 
@@ -245,6 +262,20 @@ mod tests {
         let total = metrics.total();
         assert_eq!((total.running, total.kv_cache_usage_ratio, total.requests_finished), (Some(7), Some(0.4), Some(3)));
         assert_eq!((total.kv_blocks, total.kv_block_tokens), (Some(100), Some(16)));
+    }
+
+    #[test]
+    fn ranks_of_one_model_are_counted_once_and_replicas_apart() {
+        let page = "sglang:token_usage{dp_rank=\"0\",tp_rank=\"0\"} 0.5\nsglang:token_usage{dp_rank=\"1\",tp_rank=\"0\"} 0.3\n\
+                    sglang:token_usage{dp_rank=\"0\",tp_rank=\"1\"} 0.5\n\
+                    sglang:num_running_reqs{dp_rank=\"0\",tp_rank=\"0\"} 4\nsglang:num_running_reqs{dp_rank=\"1\",tp_rank=\"0\"} 3\n\
+                    sglang:num_running_reqs{dp_rank=\"0\",tp_rank=\"1\"} 4\n";
+        let metrics = EngineMetrics::parse(page);
+        assert_eq!((metrics.engines.len(), metrics.engines["1"].running), (2, Some(3)));
+        assert_eq!((metrics.total().running, metrics.total().kv_cache_usage_ratio), (Some(7), Some(0.5)));
+        // Two series of one engine that differ in another label.
+        let twice = "sglang:token_usage{model_name=\"a\"} 0.5\nsglang:token_usage{model_name=\"b\"} 0.7\n";
+        assert_eq!(EngineMetrics::parse(twice).total().kv_cache_usage_ratio, Some(0.7));
     }
 
     /// Lines of real servers: llama-server b10434, SGLang 0.4.6, TGI 3.2.

@@ -30,6 +30,8 @@ pub enum Kind {
     Estimate,
     /// What a model in one packed file takes: `schemas/estimate-llama-cpp.json`.
     PackedEstimate,
+    /// What a server takes that sizes its pool by a share of what is free: `schemas/estimate-sglang.json`.
+    PoolEstimate,
     /// What fits: `schemas/fit.json`.
     Fit,
     /// A trace: `schemas/trace.json`.
@@ -61,6 +63,7 @@ const KINDS: &[(&str, Kind, &str)] = &[
     ("vramscope_explanation", Kind::Explanation, "an explanation"),
     ("vramscope_estimate", Kind::Estimate, "an estimate"),
     (crate::pages::llama_cpp::KEY, Kind::PackedEstimate, "an estimate of a packed model"),
+    (crate::pages::sglang::KEY, Kind::PoolEstimate, "an estimate of a server's pool"),
     ("vramscope_fit", Kind::Fit, "a fit"),
     ("vramscope_trace_diff", Kind::TraceDiff, "a comparison of traces"),
     ("vramscope_trace_ranks", Kind::TraceRanks, "the traces of several ranks"),

@@ -18,10 +18,12 @@ mod log;
 pub(crate) mod named;
 pub(crate) mod parts;
 mod plan;
+mod predicted;
 mod profile;
 mod repeat;
-mod run;
+pub(crate) mod run;
 mod runs;
+pub(crate) mod sglang;
 mod side_by_side;
 mod timeline;
 mod trace;
@@ -60,6 +62,7 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::Log => log::page(first),
         Kind::PackedEstimate => llama_cpp::page(first),
         Kind::Plan => plan::page(first),
+        Kind::PoolEstimate => sglang::page(first),
         Kind::Profile if documents.len() > 1 => side_by_side::page(documents),
         Kind::Profile => profile::page(first),
         Kind::Trace => trace::page(first),

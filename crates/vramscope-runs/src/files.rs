@@ -32,6 +32,8 @@ pub struct EvidenceFiles {
     pub probe: Option<PathBuf>,
     /// The folder is of a run that was conducted and has no record: who conducted it was killed, or is still at it.
     pub unfinished: bool,
+    /// The log is one that was found and not named so: it may be of anything.
+    pub log_is_guessed: bool,
 }
 
 /// A file that cannot be read.
@@ -107,13 +109,11 @@ impl EvidenceFiles {
             let mut logs = names.iter().filter(is_log);
             logs.next().filter(|_| logs.next().is_none() && gpu_log.is_some() && !begun).map(|name| folder.join(name))
         };
+        let named_log = layout::ENGINE_LOGS.iter().find_map(|name| packed(name));
+        let guessed_log = if named_log.is_none() { any_log() } else { None };
         let found = Self {
-            engine_logs: layout::ENGINE_LOGS
-                .iter()
-                .find_map(|name| packed(name))
-                .or_else(any_log)
-                .into_iter()
-                .collect(),
+            log_is_guessed: guessed_log.is_some(),
+            engine_logs: named_log.or(guessed_log).into_iter().collect(),
             gpu_logs: gpu_log.clone().into_iter().collect(),
             model: plain(layout::MODEL_CONFIG),
             packed: plain(layout::PACKED_MODEL),

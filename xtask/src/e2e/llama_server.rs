@@ -34,6 +34,7 @@ fn has_driver() -> bool {
 pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
     let (server, model) = installed(&bench.root)?;
     let host = profile(bench, &server, &model, "host", &[], &["-c", "65536", "-np", "4"], &["512", "8", "8", "4"])?;
+    ensure!(places(&host).count() > 0, "nothing lies anywhere: {host}");
     ensure!(places(&host).all(|place| place["on_host"] == true), "a place of the host alone: {host}");
     ensure!(has_driver(), "Mesa's software device is not there: apt-get install {}", DRIVER.1);
     // A step of few tokens: what a GPU does at once, a program does in its time.
@@ -83,7 +84,9 @@ fn profile(
 
 fn check(document: &Value) -> anyhow::Result<()> {
     ensure!(document["engine_metadata"]["engine_type"] == "llama.cpp", "engine: {}", document["engine_metadata"]);
-    ensure!(document["served_stats"]["failed_requests"].as_u64().unwrap_or(0) == 0, "requests failed");
+    let served = &document["served_stats"];
+    ensure!(served["completed_requests"].as_u64().is_some_and(|count| count > 0), "no request was answered: {served}");
+    ensure!(served["failed_requests"].as_u64().unwrap_or(0) == 0, "requests failed: {served}");
     let notes = document["metadata"]["notes"].to_string();
     ensure!(notes.contains("-lv 4"), "what was added to the command is not said: {notes}");
     let breakdown = &document["memory_breakdown"];
@@ -101,6 +104,7 @@ fn check(document: &Value) -> anyhow::Result<()> {
     let residual = breakdown["residual_percentage"].as_f64().context("no residual")?;
     ensure!(residual.abs() <= MOST_RESIDUAL_PCT, "a residual of {residual} %: {breakdown}");
     let expected = document["expectation"]["memory"].as_array().context("nothing was to be expected")?;
+    ensure!(expected.len() > 2, "weights, cache and buffers were not all predicted: {expected:?}");
     for one in expected {
         let (name, predicted) = (one["name"].as_str().unwrap_or_default(), one["predicted_bytes"].as_u64());
         let (predicted, observed) = predicted.zip(one["observed_bytes"].as_u64()).context("a part was not seen")?;

@@ -31,8 +31,9 @@ pub(crate) fn lay(facts: &EngineFacts, devices: &[Device], active: &[DeviceIndex
     if let [device] = devices
         && device.vendor == Some(Vendor::Cpu)
     {
-        let (inside, outside): (Vec<_>, Vec<_>) =
-            allocated().partition(|(_, buffer)| buffer.on_host || is_software(facts, buffer));
+        // A projector whose place is not printed lies on the one device there is, or with the rest.
+        let is_inside = |buffer: &Buffer| buffer.on_host || is_software(facts, buffer) || is_projector(buffer);
+        let (inside, outside): (Vec<_>, Vec<_>) = allocated().partition(|(_, buffer)| is_inside(buffer));
         let software = facts.places.iter().find(|place| place.is_software());
         let place = software.map(|place| place.place.clone());
         let inside = inside.into_iter().map(|(at, _)| at).collect();
@@ -42,17 +43,34 @@ pub(crate) fn lay(facts: &EngineFacts, devices: &[Device], active: &[DeviceIndex
     let matched = places.len() == active.len() || devices.len() == 1 && places.len() == 1;
     let targets: Vec<DeviceIndex> =
         if active.len() == places.len() { active.to_vec() } else { devices.iter().map(|d| d.index).collect() };
-    let mut laid = Laid::default();
+    // What is laid over several devices, or lies on another machine.
+    let elsewhere = |buffer: &Buffer| {
+        let is_of = |name: &str| places.iter().any(|place| place == name);
+        !buffer.on_host && !is_projector(buffer) && buffer.place.as_deref().is_some_and(|name| !is_of(name))
+    };
+    let others =
+        allocated().map(|(_, buffer)| buffer).filter(|buffer| elsewhere(buffer) && !is_software(facts, buffer));
+    let mut laid = Laid { apart: names(others), ..Laid::default() };
     if !matched {
-        laid.apart = places;
+        laid.apart.extend(places);
         return laid;
     }
-    for (place, device) in places.into_iter().zip(targets) {
-        let here = |buffer: &Buffer| !buffer.on_host && buffer.place.as_deref().is_none_or(|name| name == place);
-        let buffers = allocated().filter(|(_, buffer)| here(buffer)).map(|(at, _)| at).collect();
+    for (count, (place, device)) in places.into_iter().zip(targets).enumerate() {
+        // A projector is put on the first device.
+        let named = |buffer: &Buffer| match &buffer.place {
+            Some(_) if is_projector(buffer) => count == 0,
+            Some(name) => *name == place,
+            None => true,
+        };
+        let buffers = allocated().filter(|(_, buffer)| !buffer.on_host && named(buffer)).map(|(at, _)| at).collect();
         laid.on.push((device, buffers, Some(place)));
     }
     laid
+}
+
+/// Whether it is of the model that reads pictures, of which the log does not say where it lies.
+fn is_projector(buffer: &Buffer) -> bool {
+    buffer.kind == BufferKind::ProjectorWeights
 }
 
 fn names<'b>(buffers: impl Iterator<Item = &'b Buffer>) -> Vec<String> {
@@ -67,14 +85,16 @@ fn is_software(facts: &EngineFacts, buffer: &Buffer) -> bool {
     facts.places.iter().find(of).is_some_and(PlaceFacts::is_software)
 }
 
-/// The engine's names of GPUs, in the order of their numbers: those that hold something, and those that it found.
+/// The engine's names of GPUs, in the order of their numbers: those that hold something, and those that it found, but for
+/// what is laid over several devices or lies on another machine.
 fn places(facts: &EngineFacts) -> Vec<String> {
-    let held = facts.buffers.iter().filter(|buffer| !buffer.on_host && !buffer.planned);
+    let held = facts.buffers.iter().filter(|b| !b.on_host && !b.planned && !is_projector(b));
     let found = facts.places.iter().filter(|place| !place.is_software());
     let mut names: Vec<String> = held
         .filter(|b| !is_software(facts, b))
         .filter_map(|b| b.place.clone())
         .chain(found.map(|p| p.place.clone()))
+        .filter(|name| !name.ends_with("_Split") && !name.starts_with("RPC["))
         .collect();
     names.sort_by_key(|name| (number(name), name.clone()));
     names.dedup();
@@ -115,6 +135,15 @@ pub(crate) fn parts(facts: &EngineFacts, buffers: &[usize]) -> Vec<Component> {
         together(&of_kind).map(|part| part.into_component(kind))
     };
     ComponentKind::ALL.into_iter().filter_map(of_kind).collect()
+}
+
+/// What of these buffers is in memory as soon as it is allocated: not what is touched at the first batch, nor what is read
+/// from a mapped file when it is needed. `None` where nothing is known to be.
+pub(crate) fn touched_at_once(facts: &EngineFacts, buffers: &[usize]) -> Option<Bytes> {
+    let inside = buffers.iter().filter_map(|at| facts.buffers.get(*at));
+    let later = |buffer: &&Buffer| buffer.kind == BufferKind::Compute || is_mapped(buffer);
+    let filled = Bytes::checked_sum(inside.filter(|buffer| !later(buffer)).map(|buffer| buffer.amount.value))?;
+    (filled > Bytes::ZERO).then_some(filled)
 }
 
 fn together(buffers: &[&Buffer]) -> Option<Evidenced> {
@@ -276,6 +305,25 @@ mod tests {
     }
 
     #[test]
+    fn a_projector_lies_on_the_first_device_and_what_is_laid_over_several_hides_no_other() {
+        let projector = buffer(BufferKind::ProjectorWeights, "projector", 30, false);
+        let model = || buffer(BufferKind::Weights, "CUDA0", 10, false);
+        let one = facts(vec![projector.clone(), model()], Vec::new());
+        let laid = lay(&one, &devices(1, Vendor::Nvidia), &[DeviceIndex(0)]);
+        assert_eq!(laid.on, [(DeviceIndex(0), vec![0, 1], Some("CUDA0".to_owned()))]);
+        let split = buffer(BufferKind::Weights, "CUDA_Split", 90, false);
+        let far = buffer(BufferKind::Weights, "RPC[10.0.0.1:50052]", 90, false);
+        let two =
+            facts(vec![model(), buffer(BufferKind::Weights, "CUDA1", 20, false), split, far, projector], Vec::new());
+        let laid = lay(&two, &devices(2, Vendor::Nvidia), &[DeviceIndex(0), DeviceIndex(1)]);
+        let on: Vec<(u32, Vec<usize>)> = laid.on.iter().map(|(device, at, _)| (device.0, at.clone())).collect();
+        assert_eq!(on, [(0, vec![0, 4]), (1, vec![1])]);
+        assert_eq!(laid.apart, ["CUDA_Split", "RPC[10.0.0.1:50052]"]);
+        let host = facts(vec![buffer(BufferKind::ProjectorWeights, "projector", 30, false)], Vec::new());
+        assert_eq!(lay(&host, &devices(1, Vendor::Cpu), &[]).apart, Vec::<String>::new());
+    }
+
+    #[test]
     fn the_memory_of_processes_holds_the_host_and_a_software_device_and_no_gpu() {
         let buffers = vec![
             buffer(BufferKind::Weights, "CPU_Mapped", 10, true),
@@ -302,6 +350,7 @@ mod tests {
             baseline: mib(0),
             before_load: Some(mib(150)),
             after_pool: after_pool.map(mib),
+            captured_later: None,
             buffers: Some(vec![0, 1]),
             place: Some("Vulkan0".to_owned()),
         };
@@ -328,6 +377,7 @@ mod tests {
             baseline: mib(100),
             before_load: Some(mib(350)),
             after_pool: None,
+            captured_later: None,
             buffers: Some(vec![0]),
             place: Some("CUDA0".to_owned()),
         };

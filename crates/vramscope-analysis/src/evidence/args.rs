@@ -1,6 +1,6 @@
 //! The command line of the engine, as whoever recorded the run wrote it down.
 
-use vramscope_core::{EngineKind, Part, REDACTED, Workload, is_secret_name, redact};
+use vramscope_core::{EngineKind, EngineLine, Part, REDACTED, Workload, is_secret_name, redact};
 use vramscope_estimate::{COMMAND_LINE, human_readable_int, is_command};
 use vramscope_runs::{ArgsFile, JsonError, read_json};
 
@@ -41,13 +41,13 @@ pub struct ArgsError {
     source: JsonError,
 }
 
-/// Reads `args.json`.
+/// Reads `args.json`. `engine` is the one that whoever recorded the run knew it to be, for a program of another name.
 ///
 /// # Errors
 /// [`ArgsError`] if it is not an object with a list of strings under `argv`.
-pub fn read(json: &[u8]) -> Result<Args, ArgsError> {
+pub fn read(json: &[u8], engine: Option<EngineKind>) -> Result<Args, ArgsError> {
     let file: ArgsFile = read_json(json)?;
-    let mut args = parse(&file.argv);
+    let mut args = parse(&file.argv, engine);
     if file.engine_version.is_some() {
         args.engine.get_or_insert(EngineKind::Vllm);
     }
@@ -57,12 +57,15 @@ pub fn read(json: &[u8]) -> Result<Args, ArgsError> {
 }
 
 /// Takes a command line apart. A switch has no value.
-pub(crate) fn parse(argv: &[String]) -> Args {
-    let of_other = llama_cpp::grammar_of(argv).map(|grammar| (EngineKind::LlamaCpp, grammar));
+pub(crate) fn parse(argv: &[String], recorded: Option<EngineKind>) -> Args {
+    let of_other = llama_cpp::grammar_of(argv, recorded).map(|grammar| (EngineKind::LlamaCpp, grammar));
     let (engine, grammar) = match of_other {
         Some((engine, grammar)) => (Some(engine), grammar),
         None => (is_command(argv).then_some(EngineKind::Vllm), COMMAND_LINE),
     };
+    // What stands in front of the program is not the engine's: `taskset -c 3 …`.
+    let lead = EngineLine::of(argv).map_or(0, |line| line.lead.saturating_sub(1));
+    let argv = argv.get(lead..).unwrap_or(argv);
     let mut args = Args { engine, ..Args::default() };
     let mut subcommand = Vec::new();
     for (place, part) in grammar.read(argv).into_iter().enumerate() {
@@ -127,7 +130,7 @@ mod tests {
     fn flags_switches_and_both_spellings() {
         let json =
             br#"{"argv": ["vllm", "bench", "latency", "--enforce-eager", "--batch_size=4", "--input-len", "256"]}"#;
-        let args = read(json).unwrap();
+        let args = read(json, None).unwrap();
         assert_eq!(args.subcommand, "bench latency");
         assert!(args.has("enforce-eager"));
         let workload = args.workload();
@@ -135,10 +138,24 @@ mod tests {
     }
 
     #[test]
+    fn words_in_front_of_the_program_are_not_the_engines() {
+        let read = |line: &str| parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), None);
+        let args = read("taskset -c 0-3 llama-server -m x.gguf -ngl 9");
+        assert_eq!((args.value("ctx-size"), args.value("gpu-layers")), (None, Some("9")));
+        let words = ["/opt/my-wrapper", "-m", "x.gguf", "-c", "4096"].map(str::to_owned);
+        let args = parse(&words, Some(EngineKind::LlamaCpp));
+        assert_eq!((args.value("model"), args.value("ctx-size")), (Some("x.gguf"), Some("4096")));
+        let args = read("numactl -N 0 vllm bench latency --batch-size 4");
+        assert_eq!((args.subcommand.as_str(), args.workload().input_len), ("bench latency", Some(32)));
+        let args = read("python3 -m vllm.entrypoints.openai.api_server --model m");
+        assert_eq!((args.engine, args.value("model")), (Some(EngineKind::Vllm), Some("m")));
+    }
+
+    #[test]
     fn short_flags_are_their_long_ones() {
         let argv =
             ["vllm", "serve", "m", "--enforce-eager", "-tp", "2", "-q=fp8", "--seed", "-1", "-O3", "--dtype", "half"];
-        let args = parse(&argv.map(str::to_owned));
+        let args = parse(&argv.map(str::to_owned), None);
         assert_eq!((args.number("tensor-parallel-size"), args.value("quantization")), (Some(2), Some("fp8")));
         assert_eq!(args.number("optimization-level"), Some(3));
         assert_eq!(
@@ -150,7 +167,7 @@ mod tests {
     #[test]
     fn numbers_are_as_the_engine_reads_them() {
         let short = ["vllm", "serve", "m", "--max-model-len", "32k", "--kv-cache-memory-bytes=8G", "--seed", "x"];
-        let args = parse(&short.map(str::to_owned));
+        let args = parse(&short.map(str::to_owned), None);
         assert_eq!((args.number("max-model-len"), args.number("seed")), (Some(32_000), None));
         assert_eq!(args.number("kv-cache-memory-bytes"), Some(8 << 30));
     }
@@ -158,7 +175,7 @@ mod tests {
     #[test]
     fn secrets_do_not_get_in() {
         let argv = ["vllm", "serve", "m", "--api-key", "sk-1", "--hf-token=hf_2", "--max-num-batched-tokens", "2048"];
-        let args = parse(&argv.map(str::to_owned));
+        let args = parse(&argv.map(str::to_owned), None);
         let shown = format!("{args:?}");
         assert!(!shown.contains("sk-1") && !shown.contains("hf_2"), "{shown}");
         assert_eq!(args.number("max-num-batched-tokens"), Some(2048));
@@ -167,7 +184,7 @@ mod tests {
     #[test]
     fn what_is_no_command_line_is_refused() {
         for bad in [&b"{}"[..], br#"{"argv": "vllm"}"#, br#"{"argv": [1]}"#, b"\xff"] {
-            assert!(read(bad).is_err());
+            assert!(read(bad, None).is_err());
         }
     }
 }

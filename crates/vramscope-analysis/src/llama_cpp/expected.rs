@@ -1,5 +1,7 @@
 //! What a server of this model file with these arguments was to take, beside what it says that it took.
 
+use std::collections::BTreeSet;
+
 use vramscope_core::{BufferKind, Bytes, ComponentKind, Confidence, EngineFacts, PlaceFacts};
 use vramscope_estimate::{
     Figure, GpuModel, LlamaCppBackend, LlamaCppBudget, LlamaCppLine, LlamaCppSetting, llama_cpp_fitted,
@@ -22,16 +24,24 @@ const PARTS: [(&str, &[&str], &[BufferKind]); 5] = [
 ];
 
 /// Predicts from the model's header, the command line and the size of the device, never from what was allocated. `None`
-/// where one of them is not at hand.
+/// where one of them is not at hand, and for a model that is split over several devices, which the budget does not do.
 pub(crate) fn expectation(run: &Known<'_>) -> Option<Expectation> {
     let model = run.evidence.packed.as_ref()?;
     let facts = run.facts;
+    if devices(facts) > 1 {
+        return None;
+    }
     let mut line = LlamaCppLine::read(&run.evidence.args.as_ref()?.words()).ok()?;
     let told = facts.version.as_ref().map(|version| version.value.as_str());
     line.args.build = told.and_then(|version| version.strip_prefix('b')?.parse().ok());
     let backend = backend(facts);
     let device = device(run, facts).filter(|_| backend != LlamaCppBackend::Host);
-    let others = run.derived.and_then(|derived| derived.baseline.as_ref()?.total()).filter(|_| !run.is_on_cpu());
+    let of_others = || {
+        let derived = run.derived?;
+        let all = derived.timeline.devices().first().map(|device| device.index);
+        derived.baseline.as_ref()?.of(derived.placement.active.first().copied().or(all)?)
+    };
+    let others = of_others().filter(|_| !run.is_on_cpu());
     let setting = LlamaCppSetting { backend, device: device.as_ref(), others: others.unwrap_or(Bytes::ZERO) };
     let budget = llama_cpp_fitted(model, &line.args, setting).ok()?;
     Some(Expectation {
@@ -48,6 +58,15 @@ pub(crate) fn expectation(run: &Known<'_>) -> Option<Expectation> {
 fn fits_host(run: &Known<'_>, budget: &LlamaCppBudget) -> Option<bool> {
     let of_host = run.derived?.timeline.devices().first().filter(|_| run.is_on_cpu())?;
     Some(budget.host_total.value <= of_host.total?.get())
+}
+
+/// How many devices the engine found or uses.
+fn devices(facts: &EngineFacts) -> usize {
+    let held = facts.buffers.iter().filter(|buffer| !buffer.on_host && !buffer.planned);
+    let held = held.filter_map(|buffer| buffer.place.as_deref());
+    // Of a name with a number, such as CUDA1; a buffer that is laid over several has none.
+    let numbered = |name: &&str| name.ends_with(|c: char| c.is_ascii_digit());
+    held.chain(facts.places.iter().map(|place| place.place.as_str())).filter(numbered).collect::<BTreeSet<&str>>().len()
 }
 
 /// What computes, by the names of places.
@@ -82,8 +101,9 @@ fn memory(run: &Known<'_>, budget: &LlamaCppBudget) -> Vec<ExpectedMemory> {
                 .collect();
             let Some(mut figure) = sum(&figures) else { continue };
             if on_host && name == "model_weights" {
-                // The server prints the range of the file that it maps, not what of it is weights.
-                let printed = budget.host_weights_printed;
+                // The server prints the range of the file that it maps, not what of it is weights; what it rearranges
+                // has a buffer of its own.
+                let printed = budget.host_weights_printed.saturating_add(budget.host_weights_repacked);
                 (figure.value, figure.low, figure.high) = (printed, printed.min(figure.low), printed.max(figure.high));
             }
             let here = facts.buffers.iter().filter(|b| b.on_host == on_host && !b.planned && kinds.contains(&b.kind));

@@ -79,7 +79,7 @@ pub struct LlamaCppArgs {
     pub build: Option<u64>,
     /// Options that take memory and are not modelled, as they were given.
     pub unmodelled: Vec<String>,
-    /// Options that were given and change no memory.
+    /// Options that were given and not heeded.
     pub ignored: Vec<String>,
 }
 

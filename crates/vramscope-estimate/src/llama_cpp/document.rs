@@ -58,7 +58,7 @@ pub struct LlamaCppDocument {
     pub changes: Vec<String>,
     /// What was taken for granted, one sentence each.
     pub notes: Vec<String>,
-    /// Arguments that were given and change no memory.
+    /// Arguments that were given and not heeded, with or without an effect on memory.
     pub ignored: Vec<String>,
 }
 

@@ -74,7 +74,8 @@ pub fn llama_cpp_fitted(
         let found = search.most(least / step, asked.context / step, &args, |args, steps| {
             args.context = Some(steps.saturating_mul(step));
         })?;
-        let found = found.saturating_mul(step).max(least);
+        // A context of nothing is none: 0 means the trained length.
+        let found = found.saturating_mul(step).max(least).max(step);
         args.context = Some(found);
         changes.push(format!("the context is {found} instead of {}", asked.context));
     }

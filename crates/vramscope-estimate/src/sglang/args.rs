@@ -54,7 +54,7 @@ pub struct SgLangArgs {
     pub mamba_full_memory_ratio: f64,
     /// Options that take memory and are not modelled, as they were given.
     pub unmodelled: Vec<String>,
-    /// Options that were given and change no memory.
+    /// Options that were given and not heeded.
     pub ignored: Vec<String>,
 }
 

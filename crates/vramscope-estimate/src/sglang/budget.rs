@@ -237,7 +237,7 @@ impl Doubts {
         Self {
             unread: !model.unread.is_empty(),
             unknown_family: !model.known_family,
-            unmodelled: !args.unmodelled.is_empty(),
+            unmodelled: !args.unmodelled.is_empty() || args.dp_attention,
             unconfirmed: cell.is_unconfirmed(),
             checked: args.version.checked(),
         }
@@ -276,7 +276,12 @@ impl Doubts {
     fn notes(self, args: &SgLangArgs, cell: &SgLangCell) -> Vec<String> {
         let (version, newest) = (args.version, SgLangVersion::NEWEST);
         let mut notes = Vec::new();
-        if self.unmodelled {
+        if args.dp_attention {
+            let all =
+                "--enable-dp-attention: weights of attention are counted as if all ranks split them, which they do not";
+            notes.push(all.to_owned());
+        }
+        if !args.unmodelled.is_empty() {
             notes.push(format!("not modelled, so that nothing is certain: {}", args.unmodelled.join(", ")));
         }
         if cell.approximate {

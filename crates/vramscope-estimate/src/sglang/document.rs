@@ -65,7 +65,7 @@ pub struct SgLangDocument {
     pub failure: Option<String>,
     /// What to know of it, one sentence each.
     pub notes: Vec<String>,
-    /// Arguments that were given and change no memory.
+    /// Arguments that were given and not heeded, with or without an effect on memory.
     pub ignored: Vec<String>,
 }
 

@@ -46,49 +46,82 @@ pub const SGLANG_LINE: Grammar = Grammar {
         "trust-remote-code",
     ],
     glued: &[],
-    several: &["cuda-graph-bs", "lora-paths", "lora-target-modules", "piecewise-cuda-graph-tokens"],
+    several: &[
+        "cuda-graph-bs",
+        "cuda-graph-bs-decode",
+        "cuda-graph-bs-prefill",
+        "lora-paths",
+        "lora-target-modules",
+        "piecewise-cuda-graph-tokens",
+    ],
 };
 
-/// Options that take memory, or change the pool, in a way that is not modelled.
-const UNMODELLED: &[&str] = &[
-    "attention-backend",
-    "attention-context-parallel-size",
-    "attn-cp-size",
-    "cpu-offload-gb",
-    "cuda-graph-config",
-    "dcp-size",
-    "decode-attention-backend",
-    "disable-radix-cache",
-    "disaggregation-mode",
-    "enable-deepep-moe",
-    "enable-double-sparsity",
-    "enable-eplb",
-    "enable-hisparse",
-    "enable-kv-cache-sharding",
-    "enable-lora",
-    "enable-symm-mem",
-    "enable-torch-compile",
-    "enable-two-batch-overlap",
-    "enable-unified-memory",
-    "ep-num-redundant-experts",
-    "hybrid-kvcache-ratio",
-    "json-model-override-args",
-    "load-format",
-    "lora-paths",
-    "mamba-ssm-dtype",
-    "max-mamba-cache-size",
-    "moe-a2a-backend",
-    "moe-dense-tp-size",
-    "offload-group-size",
-    "piecewise-cuda-graph-max-tokens",
-    "piecewise-cuda-graph-tokens",
-    "prefill-attention-backend",
-    "prefill-only-disable-kv-cache",
-    "speculative-algo",
-    "speculative-algorithm",
-    "speculative-draft-model",
-    "speculative-draft-model-path",
-    "torchao-config",
+/// Options that change no memory of a device. One that is neither here nor read may do anything.
+const INDIFFERENT: &[&str] = &[
+    "allow-auto-truncate",
+    "api-key",
+    "base-gpu-id",
+    "bucket-e2e-request-latency",
+    "bucket-inter-token-latency",
+    "bucket-time-to-first-token",
+    "chat-template",
+    "collect-tokens-histogram",
+    "completion-template",
+    "constrained-json-whitespace-pattern",
+    "crash-dump-folder",
+    "decode-log-interval",
+    "disable-fast-image-processor",
+    "disable-outlines-disk-cache",
+    "disable-overlap-schedule",
+    "dist-init-addr",
+    "dist-timeout",
+    "download-dir",
+    "enable-cache-report",
+    "enable-metrics",
+    "enable-p2p-check",
+    "enable-request-time-stats-logging",
+    "enable-trace",
+    "fastapi-root-path",
+    "file-storage-path",
+    "gc-warning-threshold-secs",
+    "gpu-id-step",
+    "grammar-backend",
+    "host",
+    "hooks",
+    "kv-events-config",
+    "load-balance-method",
+    "log-level",
+    "log-level-http",
+    "log-requests",
+    "log-requests-level",
+    "model-impl",
+    "nccl-port",
+    "node-rank",
+    "port",
+    "preferred-sampling-params",
+    "random-seed",
+    "reasoning-parser",
+    "revision",
+    "sampling-backend",
+    "schedule-conservativeness",
+    "schedule-policy",
+    "served-model-name",
+    "show-time-cost",
+    "skip-server-warmup",
+    "skip-tokenizer-init",
+    "sleep-on-idle",
+    "stream-interval",
+    "stream-output",
+    "tokenizer-metrics-custom-labels-header",
+    "tokenizer-mode",
+    "tokenizer-path",
+    "tokenizer-worker-num",
+    "tool-call-parser",
+    "tool-server",
+    "trust-remote-code",
+    "warmups",
+    "watchdog-timeout",
+    "weight-version",
 ];
 
 /// The variable by which later releases size the pool behind the graphs.
@@ -173,7 +206,8 @@ impl SgLangLine {
             "mamba-full-memory-ratio" => args.mamba_full_memory_ratio = ratio(flag)?,
             name => {
                 let given = flag.shown();
-                let list = if UNMODELLED.contains(&name) { &mut args.unmodelled } else { &mut args.ignored };
+                // What is not known here may be an option of a later release, a shortened name, or `--config`.
+                let list = if INDIFFERENT.contains(&name) { &mut args.ignored } else { &mut args.unmodelled };
                 list.push(given);
             }
         }
@@ -260,14 +294,17 @@ mod tests {
         assert!(line.args.dp_attention);
         assert_eq!((line.args.cuda_graph_max_bs, line.args.cuda_graph_batches), (Some(16), Some(3)));
         assert!(line.args.ignored.contains(&"--port 30000".to_owned()));
+        let later = read("sglang serve --cuda-graph-max-bs-decode 32 --cuda-graph-bs-decode 1 2 4 8 --model-path a/b");
+        assert_eq!((later.args.cuda_graph_max_bs, later.args.cuda_graph_batches), (Some(8), Some(4)));
         let set = read("SGLANG_ENABLE_POST_CAPTURE_KV_SIZING=1 sglang serve --model-path a/b");
         assert_eq!(set.args.unmodelled, ["SGLANG_ENABLE_POST_CAPTURE_KV_SIZING=1"]);
     }
 
     #[test]
     fn what_takes_memory_and_is_not_modelled_is_named() {
-        let line = read("--model-path a/b --speculative-algorithm EAGLE --trust-remote-code");
-        assert_eq!(line.args.unmodelled, ["--speculative-algorithm EAGLE"]);
+        let line =
+            read("--model-path a/b --speculative-algorithm EAGLE --trust-remote-code --config x.yaml --mem-frac 0.6");
+        assert_eq!(line.args.unmodelled, ["--speculative-algorithm EAGLE", "--config x.yaml", "--mem-frac 0.6"]);
         assert_eq!(line.args.ignored, ["--trust-remote-code"]);
     }
 

@@ -58,12 +58,13 @@ struct Tensor {
 /// The header as JSON.
 ///
 /// # Errors
-/// None that a header has; numbers that JSON has no word for.
+/// None that a header has.
 pub fn packed_json(model: &PackedModel) -> Result<Vec<u8>, serde_json::Error> {
     let value = |value: &PackedValue| {
         Some(match value {
             PackedValue::Number(number) => Value::Number(*number),
-            PackedValue::Real(real) => Value::Real(*real),
+            // JSON has no word for the others, and no size follows from them.
+            PackedValue::Real(real) if real.is_finite() => Value::Real(*real),
             PackedValue::Text(text) => Value::Text(text.clone()),
             PackedValue::Numbers(list) => Value::Numbers(list.clone()),
             PackedValue::Length(length) => Value::Length(*length),
@@ -128,6 +129,13 @@ mod tests {
         model.tensors.push(PackedTensor { name: "w".into(), kind, sides: vec![32, 2], bytes: 36, offset: 0 });
         let json = packed_json(&model).unwrap();
         assert_eq!(read_packed_json(&json).unwrap(), model);
+        let mut odd = model.clone();
+        odd.metadata.insert("f.inf".into(), PackedValue::Real(f64::INFINITY));
+        assert_eq!(
+            read_packed_json(&packed_json(&odd).unwrap()).unwrap(),
+            model,
+            "what JSON has no word for is left out"
+        );
         let other = String::from_utf8(json).unwrap().replace(kind, "Q9_9");
         assert!(
             matches!(read_packed_json(other.as_bytes()), Err(SavedHeaderError::Kind { kind, .. }) if kind == "Q9_9")

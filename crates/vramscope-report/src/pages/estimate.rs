@@ -4,8 +4,9 @@ use vramscope_core::shortened;
 
 use super::named;
 use super::parts::{self, Part};
+use super::predicted;
 use super::waterfall::{Step, waterfall};
-use crate::cell::{Cell, Tone};
+use crate::cell::Cell;
 use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Finding, Page, Picture, Section, Table, Weight};
@@ -84,23 +85,13 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
     let mut blocks = Vec::new();
     if verdict.at("fits").is_there() {
         let failure = verdict.at("failure").text().map(named::words);
-        let mut text = match (fits, failure) {
+        let text = match (fits, failure) {
             (true, _) => "The engine starts.".to_owned(),
             (false, Some(failure)) => format!("The engine refuses to start: {failure}."),
             (false, None) => "The engine refuses to start.".to_owned(),
         };
-        text.push_str(if certain {
-            " This holds over the whole interval of the prediction."
-        } else {
-            " This is close: within the interval of the prediction it may be otherwise."
-        });
-        let weight = match (fits, certain) {
-            (true, true) => Weight::Good,
-            (true, false) => Weight::Warning,
-            (false, _) => Weight::Error,
-        };
-        let code = verdict.at("failure").text().map(str::to_owned);
-        blocks.push(Block::Findings(vec![Finding { weight, text, advice: None, code }]));
+        let code = verdict.at("failure").text();
+        blocks.push(Block::Findings(vec![predicted::verdict(text, fits, certain, code)]));
     }
     let mut figures = at_once(root);
     figures.extend([
@@ -173,21 +164,14 @@ fn budget(root: &Node<'_>) -> Vec<Block> {
             "max_concurrency" => Unit::Plain,
             name => named::unit(name).unwrap_or(Unit::Plain),
         };
-        let known = figure.at("confidence").cell();
-        let known = if figure.at("confidence").text() == Some("assumed") { known.tone(Tone::Warning) } else { known };
-        table.row([
-            Cell::text(called(name)),
-            figure.at("value").figure(unit),
-            figure.at("low").figure(unit),
-            figure.at("high").figure(unit),
-            known,
-            figure.at("method").text().map_or_else(Cell::absent, |method| Cell::text(named::words(method))),
-        ]);
+        let method = figure.at("method").text().map_or_else(Cell::absent, |method| Cell::text(named::words(method)));
+        let [name, likely, least, most, known] = predicted::row(called(name), &figure, unit);
+        table.row([name, likely, least, most, known, method]);
     }
     if !table.rows.is_empty() {
         blocks.push(Block::Table(table.at_most(named::MOST_ROWS)));
     }
-    blocks.extend(formulas(root));
+    blocks.extend(predicted::formulas(in_order(root).into_iter().map(|(name, figure)| (called(name), figure))));
     if let Some(layout) = layout(root) {
         blocks.push(Block::Folded { title: "How the KV cache is laid out".to_owned(), blocks: layout });
     }
@@ -240,30 +224,6 @@ fn picture(root: &Node<'_>) -> Option<Picture> {
         table: Some(figures),
         sparks: Vec::new(),
     })
-}
-
-/// Formulas with what went into them.
-fn formulas(root: &Node<'_>) -> Option<Block> {
-    let mut table = Table::new("How each figure comes about", &["figure", "formula", "input", "#value"]);
-    for (name, figure) in in_order(root) {
-        let inputs = figure.at("inputs").members();
-        let formula = figure.at("formula").cell();
-        if inputs.is_empty() && !formula.is_absent() {
-            table.row([Cell::text(called(name)), formula.clone()]);
-        }
-        for (place, (input, value)) in inputs.into_iter().enumerate() {
-            // Of several inputs the first one has the formula beside it. Inputs are bytes and counts, and their names do
-            // not tell which.
-            let (of, formula) =
-                if place == 0 { (called(name), formula.clone()) } else { (String::new(), Cell::text("")) };
-            table.row([Cell::text(of), formula, Cell::text(named::words(input)), value.figure(Unit::Count)]);
-        }
-    }
-    if table.rows.is_empty() {
-        return None;
-    }
-    let blocks = vec![Block::Table(table.at_most(named::MOST_ROWS))];
-    Some(Block::Folded { title: "Formulas and what went into them".to_owned(), blocks })
 }
 
 fn layout(root: &Node<'_>) -> Option<Vec<Block>> {

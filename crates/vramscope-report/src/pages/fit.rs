@@ -37,7 +37,9 @@ pub(crate) fn page(document: &Document) -> Page {
         .map_or_else(String::new, |version| format!(", release {version} of the engine"));
     Page {
         title: format!("What serves {}", shortened(model, LONGEST_NAME)),
-        about: format!("A prediction from the engine's rules{engine}; nothing was run."),
+        about: format!(
+            "A prediction from the engine's rules{engine}; memory alone is judged, not speed, and nothing was run."
+        ),
         sections,
     }
 }

@@ -3,8 +3,9 @@
 use vramscope_core::shortened;
 
 use super::named;
+use super::predicted;
 use super::waterfall::{Step, waterfall};
-use crate::cell::{Cell, Tone};
+use crate::cell::Cell;
 use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Finding, Page, Picture, Section, Table, Weight};
@@ -59,18 +60,8 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
         let room = root.at("available_bytes").number();
         let (low, high) = (total.at("low").number(), total.at("high").number());
         let sure = if fits { high.zip(room).is_some_and(|(high, room)| high <= room) } else { low > room };
-        let weight = match (fits, sure) {
-            (true, true) => Weight::Good,
-            (true, false) => Weight::Warning,
-            (false, _) => Weight::Error,
-        };
-        let mut text = if fits { "It fits the device." } else { "It does not fit the device." }.to_owned();
-        text += if sure {
-            " This holds over the whole interval of the prediction."
-        } else {
-            " This is close: within the interval of the prediction it may be otherwise."
-        };
-        blocks.push(Block::Findings(vec![Finding { weight, text, advice: None, code: None }]));
+        let text = if fits { "It fits the device." } else { "It does not fit the device." }.to_owned();
+        blocks.push(Block::Findings(vec![predicted::verdict(text, fits, sure, None)]));
     }
     let layers = root.path("settings/gpu_layers");
     let figures = [
@@ -101,12 +92,7 @@ fn memory(root: &Node<'_>) -> Vec<Block> {
             format!("{title}, each part with its interval"),
             &["part", "#likely", "#least", "#most", "how sure"],
         );
-        let mut row = |name: String, figure: &Node<'_>| {
-            let sure = figure.at("confidence").cell();
-            let sure = if figure.at("confidence").text() == Some("assumed") { sure.tone(Tone::Warning) } else { sure };
-            let of = |which: &str| figure.at(which).figure(Unit::Memory);
-            table.row([Cell::text(name), of("value"), of("low"), of("high"), sure]);
-        };
+        let mut row = |name: String, figure: &Node<'_>| table.row(predicted::row(name, figure, Unit::Memory));
         for part in root.at("parts").items().iter().take(named::MOST_ROWS) {
             if part.at(place).at("value").number().is_some_and(|value| value > 0.0) {
                 row(called(part).0, &part.at(place));
@@ -127,7 +113,7 @@ fn memory(root: &Node<'_>) -> Vec<Block> {
             ": where it maps the file, that is a range of addresses and not memory that it takes.".into(),
         ]));
     }
-    blocks.push(formulas(root));
+    blocks.extend(formulas(root));
     blocks
 }
 
@@ -164,31 +150,18 @@ fn picture(root: &Node<'_>) -> Option<Picture> {
     Some(Picture { title, words, svg: waterfall(None, &steps, last), table: Some(table), sparks: Vec::new() })
 }
 
-/// Each figure's formula with what went into it.
-fn formulas(root: &Node<'_>) -> Block {
-    let mut table = Table::new("How each figure comes about", &["figure", "where", "formula", "input", "#value"]);
-    let mut add = |name: &str, place: &str, figure: &Node<'_>| {
-        let formula = figure.at("formula").cell();
-        let inputs = figure.at("inputs").members();
-        if inputs.is_empty() && !formula.is_absent() {
-            table.row([Cell::text(name), Cell::text(place), formula.clone()]);
-        }
-        for (input, value) in inputs {
-            let words = Cell::text(named::words(input));
-            table.row([Cell::text(name), Cell::text(place), formula.clone(), words, value.figure(Unit::Count)]);
-        }
-    };
+fn formulas(root: &Node<'_>) -> Option<Block> {
+    let mut figures = Vec::new();
     for part in root.at("parts").items().iter().take(named::MOST_ROWS) {
-        let name = called(part).0;
         for (key, place) in [("device_bytes", "device"), ("host_bytes", "host")] {
-            if part.path(&format!("{key}/value")).number().is_some_and(|value| value > 0.0) {
-                add(&name, place, &part.at(key));
+            let figure = part.at(key);
+            if figure.at("value").number().is_some_and(|value| value > 0.0) {
+                figures.push((format!("{} on the {place}", called(part).0), figure));
             }
         }
     }
-    add("driver and its libraries", "device", &root.at("driver_bytes"));
-    let blocks = vec![Block::Table(table.at_most(named::MOST_ROWS))];
-    Block::Folded { title: "Formulas and what went into them".to_owned(), blocks }
+    figures.push(("driver and its libraries".to_owned(), root.at("driver_bytes")));
+    predicted::formulas(figures)
 }
 
 fn doubts(root: &Node<'_>) -> Vec<Block> {
@@ -204,7 +177,7 @@ fn doubts(root: &Node<'_>) -> Vec<Block> {
         findings.extend(root.at(place).items().iter().take(50).filter_map(Node::words).map(note));
     }
     let ignored = root.at("ignored").words();
-    findings.extend(ignored.map(|words| note(format!("These arguments were given and change no memory: {words}."))));
+    findings.extend(ignored.map(|words| note(format!("Not heeded, with or without an effect on memory: {words}."))));
     vec![Block::Findings(findings)]
 }
 

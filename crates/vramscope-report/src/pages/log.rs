@@ -22,9 +22,10 @@ pub(crate) fn page(document: &Document) -> Page {
     let root = document.root(0);
     let engines = root.at("engines").items();
     let mut sections = vec![Section::new("What does it say?", answer::blocks(&root, &engines))];
+    let stated = memory::is_stated(&engines);
     for (place, engine) in engines.iter().enumerate().take(MOST_ENGINES) {
         let title = if engines.len() == 1 { "The engine".to_owned() } else { format!("Engine {}", place + 1) };
-        sections.push(Section::new(title, one_engine(engine)));
+        sections.push(Section::new(title, one_engine(engine, stated)));
     }
     if engines.len() > MOST_ENGINES {
         let text =
@@ -38,7 +39,8 @@ pub(crate) fn page(document: &Document) -> Page {
     Page { title: "What an engine's log says".to_owned(), about, sections }
 }
 
-fn one_engine(engine: &Node<'_>) -> Vec<Block> {
+/// `stated`: some engine of the log states its memory.
+fn one_engine(engine: &Node<'_>, stated: bool) -> Vec<Block> {
     let mut blocks = vec![Block::Sentence(vec![
         "Lines ".into(),
         named::identity(&engine.at("first_line")),
@@ -47,8 +49,7 @@ fn one_engine(engine: &Node<'_>) -> Vec<Block> {
         " of the log.".into(),
     ])];
     // Why a log has no memory stands in the answer.
-    let told =
-        if memory::is_stated(std::slice::from_ref(engine)) { &["corrections", "notes"][..] } else { &["corrections"] };
+    let told = if stated { &["corrections", "notes"][..] } else { &["corrections"] };
     for key in told {
         let texts = engine.at(key).items();
         blocks.extend(

@@ -54,6 +54,15 @@ pub(crate) const PARTS: &[Part] = &[
         colour: 5,
     },
     Part { kind: "collectives", name: "collectives", what: "buffers for talk between GPUs", colour: 6 },
+    // Engines that hold these hold none of the parts whose colours they share.
+    Part { kind: "recurrent_state", name: "recurrent state", what: "states of layers that keep no keys", colour: 7 },
+    Part {
+        kind: "compute_buffers",
+        name: "compute buffers",
+        what: "buffers for the largest batch, set aside at the start",
+        colour: 3,
+    },
+    Part { kind: "output_buffers", name: "output buffers", what: "results of each token for the host", colour: 6 },
 ];
 
 /// What an engine plans with and no part of a peak is.
@@ -87,6 +96,19 @@ pub(crate) const BUDGET: &[Part] = &[
         colour: 2,
     },
 ];
+
+/// The parts that any of these breakdowns has, by kind: what no engine of theirs can hold has no column.
+pub(crate) fn of_any<'n, 'd: 'n>(breakdowns: impl IntoIterator<Item = &'n Node<'d>>) -> Vec<Part> {
+    let breakdowns: Vec<&Node<'d>> = breakdowns.into_iter().collect();
+    let has = |part: &&Part| breakdowns.iter().any(|breakdown| size_in(breakdown, part.kind).is_some());
+    PARTS.iter().filter(has).copied().collect()
+}
+
+/// The size of a part in a breakdown.
+pub(crate) fn size_in<'d>(breakdown: &Node<'d>, kind: &str) -> Option<Node<'d>> {
+    let mut parts = breakdown.at("components").items().into_iter();
+    parts.find(|part| part.at("kind").text() == Some(kind)).map(|part| part.at("size_bytes"))
+}
 
 /// The part or the figure of a budget of this name, with or without its unit.
 pub(crate) fn called(kind: &str) -> Option<Part> {
@@ -186,4 +208,18 @@ pub(crate) fn total(places: &[Node<'_>]) -> Option<f64> {
         return None;
     }
     places.iter().map(Node::number).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use vramscope_core::ComponentKind;
+
+    use super::*;
+
+    #[test]
+    fn every_part_that_a_breakdown_can_have_has_a_name_and_a_colour() {
+        for kind in ComponentKind::ALL {
+            assert!(PARTS.iter().any(|part| part.kind == kind.name()), "{kind} is called nothing");
+        }
+    }
 }

@@ -138,11 +138,9 @@ impl<'d> Run<'d> {
         self.root.path("metadata/status").cell().tone(tone)
     }
 
-    /// What the engine reported of itself. The key bears an engine's name since the first version of the document, and
-    /// holds what any engine says.
+    /// What the engine reported of itself.
     pub(crate) fn reported(&self) -> Node<'d> {
-        let mut members = self.root.members().into_iter();
-        members.find(|(key, _)| key.ends_with("_internal_metrics")).map_or_else(|| self.root.at(""), |(_, node)| node)
+        reported(&self.root)
     }
 
     /// The phase at an instant.
@@ -153,4 +151,13 @@ impl<'d> Run<'d> {
         };
         self.root.at("phases").items().into_iter().find(holds)
     }
+}
+
+/// What the engine of a profile reported of itself: under the key that bears an engine's name since the first version of the
+/// document, or under the one that is of any.
+pub(crate) fn reported<'d>(root: &Node<'d>) -> Node<'d> {
+    let mut members = root.members().into_iter();
+    members
+        .find(|(key, _)| key.ends_with("_internal_metrics"))
+        .map_or_else(|| root.at("engine_reported"), |(_, node)| node)
 }

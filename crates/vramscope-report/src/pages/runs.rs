@@ -73,6 +73,11 @@ impl<'d> Runs<'d> {
         run.at("status").text() != Some("failed") && !unfinished
     }
 
+    /// Whether it was tried, and came to nothing.
+    fn has_failed(run: &Node<'d>) -> bool {
+        Self::state(run) == Some("failed")
+    }
+
     /// A figure of a run that counts.
     fn figure(run: &Node<'_>, name: &str) -> Option<f64> {
         run.at("figures").at(name).number().filter(|_| Self::is_measured(run))

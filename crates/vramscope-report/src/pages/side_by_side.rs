@@ -242,7 +242,11 @@ const FIGURES: &[Figure] = &[
     ("peak", |run| run.peak().figure(Unit::Memory)),
     ("least free on one GPU", |run| run.fullest().map_or_else(Cell::absent, |(_, free, _)| free.figure(Unit::Memory))),
     ("residual", |run| run.residual().change(Unit::Memory)),
-    ("KV cache tokens", |run| run.reported().at("total_gpu_kv_cache_tokens").figure(Unit::Count)),
+    ("KV cache tokens", |run| {
+        let known =
+            ["total_gpu_kv_cache_tokens", "kv_cache_tokens"].map(|key| run.reported().at(key).figure(Unit::Count));
+        known.into_iter().find(|cell| !cell.is_absent()).unwrap_or_else(Cell::absent)
+    }),
     ("output tokens each second", |run| run.root.path("latency_stats/tokens_per_second").figure(Unit::Plain)),
     ("median iteration", |run| run.root.path("latency_stats/median_latency_ms").figure(Unit::Milliseconds)),
     ("median first token", |run| {

@@ -52,7 +52,8 @@ pub(crate) fn around(document: &Document, place: usize, instant_ns: u64) -> Opti
     let near_since_ns = near_since(recording, column, instant_ns);
     let highest = |at_ns: u64| highest(recording, Recording::column(*track, Metric::Memory), at_ns);
     let mut rises = Vec::new();
-    let (mut from, mut level): (Option<Mark>, u64) = (None, 0);
+    // What was there when the recording began did not rise in it.
+    let (mut from, mut level): (Option<Mark>, u64) = (None, first(recording, column));
     for mark in marks.iter().filter(|mark| mark.at_ns <= instant_ns) {
         let now = highest(mark.at_ns);
         rises.push(Rise { from: from.take(), to: Some(mark.clone()), above: level, bytes: now.saturating_sub(level) });
@@ -81,6 +82,12 @@ fn together(marks: &[Mark]) -> Mark {
     Mark { at_ns: first.at_ns, name }
 }
 
+/// What was in use at the first reading.
+fn first(recording: &Recording, column: usize) -> u64 {
+    let first = recording.grid.columns[column].iter().find_map(|span| *span);
+    first.and_then(|span| u64::try_from(span.min).ok()).unwrap_or(0)
+}
+
 /// The highest memory up to an instant.
 fn highest(recording: &Recording, column: usize, at_ns: u64) -> u64 {
     let rows = recording.grid.rows.iter().zip(&recording.grid.columns[column]);
@@ -94,8 +101,11 @@ fn highest(recording: &Recording, column: usize, at_ns: u64) -> u64 {
 fn near_since(recording: &Recording, column: usize, instant_ns: u64) -> Option<u64> {
     let most = highest(recording, column, instant_ns);
     let near = i64::try_from(most - most / 1000).ok()?;
-    let mut rows = recording.grid.rows.iter().zip(&recording.grid.columns[column]);
-    let first = rows.find_map(|(row, span)| span.filter(|span| span.max >= near).map(|_| row.first_ns))?;
+    let rows = recording.grid.rows.iter().zip(&recording.grid.columns[column]);
+    let until: Vec<_> = rows.take_while(|(row, _)| row.first_ns <= instant_ns).collect();
+    // The last stretch that nothing interrupts: what was as high before memory fell again is another story.
+    let near = until.iter().rev().take_while(|(_, span)| span.is_none_or(|span| span.min >= near));
+    let first = near.filter(|(_, span)| span.is_some()).last().map(|(row, _)| row.first_ns)?;
     (most > 0 && first.saturating_add(2 * LOG_NS) <= instant_ns).then_some(first)
 }
 
@@ -134,10 +144,21 @@ mod tests {
         ) {
             let around = around(&document(&levels, &marks), 0, instant * LOG_NS).unwrap();
             let so_far = (0..).step_by(10).zip(&levels).filter(|(at, _)| *at <= instant).map(|(_, used)| *used);
-            prop_assert_eq!(around.rises.iter().map(|rise| rise.bytes).sum::<u64>(), so_far.max().unwrap());
+            let risen = so_far.max().unwrap() - levels[0];
+            prop_assert_eq!(around.rises.iter().map(|rise| rise.bytes).sum::<u64>(), risen);
             prop_assert!(around.after.is_none_or(|mark| mark.at_ns < instant * LOG_NS));
             prop_assert!(around.before.is_none_or(|mark| mark.at_ns > instant * LOG_NS));
         }
+    }
+
+    #[test]
+    fn what_was_there_before_did_not_rise_and_memory_that_fell_was_not_near_its_peak_since() {
+        let around = |levels: &[u64], instant: u64| around(&document(levels, &[1]), 0, instant * LOG_NS).unwrap();
+        let rises: Vec<(u64, u64)> =
+            around(&[45_000, 45_000, 75_000], 20).rises.iter().map(|rise| (rise.above, rise.bytes)).collect();
+        assert_eq!(rises, [(45_000, 0), (45_000, 30_000)]);
+        assert_eq!(around(&[0, 70_000, 20_000, 70_050], 30).near_since_ns, None);
+        assert_eq!(around(&[0, 70_000, 70_050, 70_050], 30).near_since_ns, Some(10 * LOG_NS));
     }
 
     #[test]

@@ -58,6 +58,9 @@ const KINDS: &[(&str, Growth)] = &[
     ("model_weights", Growth::Grows),
     ("held", Growth::Whole),
     ("kv_cache", Growth::Whole),
+    ("recurrent_state", Growth::Whole),
+    ("output_buffers", Growth::Grows),
+    ("compute_buffers", Growth::Grows),
     ("cuda_graphs", Growth::Grows),
     (ACTIVATIONS, Growth::Grows),
 ];
@@ -74,6 +77,8 @@ pub(crate) struct Moments {
     pub(crate) shutdown: Option<u64>,
     pub(crate) profiled: Option<u64>,
     pub(crate) pool: Option<u64>,
+    /// When all that is held from the start on was there.
+    pub(crate) allocated: Option<u64>,
     /// When capturing graphs began.
     pub(crate) graphs: Option<u64>,
 }
@@ -85,7 +90,8 @@ impl Moments {
             "runtime_context" | "collectives" => self.launch.or(self.load),
             "model_weights" => self.load,
             "held" => logged(self.profiled),
-            "kv_cache" => logged(self.pool),
+            "kv_cache" | "recurrent_state" => logged(self.pool),
+            "output_buffers" | "compute_buffers" => logged(self.allocated.or(self.pool)),
             "cuda_graphs" => logged(self.graphs),
             _ => self.pool.or(self.ready),
         }

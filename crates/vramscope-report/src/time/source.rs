@@ -230,8 +230,7 @@ impl Steps {
     /// The log's clock begins with its first line, and the document's with the anchor. Both have the moment at which
     /// loading began, or at which the engine was ready; without either, nothing can be placed.
     fn of(root: &Node<'_>) -> Self {
-        let report = root.members().into_iter().find(|(name, _)| name.ends_with("_internal_metrics"));
-        let steps = report.map_or_else(Vec::new, |(_, report)| report.at("steps").items());
+        let steps = crate::pages::run::reported(root).at("steps").items();
         let logged = |name: &str| {
             let step = steps.iter().find(|step| step.at("name").text() == Some(name));
             step.and_then(|step| step.at("at_s").number())
@@ -266,6 +265,7 @@ impl Steps {
             shutdown: begins("shutdown").or_else(|| begins("settle")),
             profiled: first("profiled", |step| step.at_ns),
             pool: first("kv_pool_sized", |step| step.at_ns),
+            allocated: first("allocated", |step| step.at_ns),
             graphs: first("graphs_captured", |step| step.at_ns.saturating_sub(step.took_ns)),
         }
     }

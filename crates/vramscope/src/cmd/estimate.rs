@@ -113,10 +113,32 @@ impl Args {
         }
         (EngineKind::Vllm, false)
     }
+
+    /// Options that were given and say nothing to this engine, each with the engine that it is for.
+    fn of_others(&self, kind: EngineKind) -> Vec<(&'static str, EngineKind)> {
+        let (vllm, llama, sglang) = (EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::SgLang);
+        let given = [
+            ("--llama-cpp-build", llama, self.llama_cpp_build.is_some()),
+            ("--llama-cpp-backend", llama, self.llama_cpp_backend.is_some()),
+            ("--sglang-version", sglang, self.sglang_version.is_some()),
+            ("--free-before-weights", sglang, self.free_before_weights.is_some()),
+            ("--input-len", vllm, self.input_len.is_some()),
+            ("--calibration", vllm, self.device.is_calibrated() && kind == llama),
+        ];
+        given.into_iter().filter(|(_, of, given)| *given && *of != kind).map(|(name, of, _)| (name, of)).collect()
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (kind, told) = args.kind();
+    if let [(name, of), ..] = args.of_others(kind)[..] {
+        let error = anyhow!(
+            "{name} is for {}, and this is an estimate for {}: leave it out, or ask with --engine-kind",
+            of.title(),
+            kind.title()
+        );
+        return Err(error).or_exit(ExitCode::Usage);
+    }
     if kind == EngineKind::LlamaCpp {
         if told {
             output::say("estimated for llama.cpp, which such a file or line is for; --engine-kind vllm asks for vLLM");
@@ -125,10 +147,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if kind == EngineKind::SgLang {
         return sglang::run(args);
-    }
-    if args.sglang_version.is_some() || args.free_before_weights.is_some() {
-        let error = anyhow!("--sglang-version and --free-before-weights are for SGLang: add --engine-kind sglang");
-        return Err(error).or_exit(ExitCode::Usage);
     }
     if let Some(file) = &args.file {
         let error = anyhow!("{file:?} stands alone: give --model {file:?} for vLLM, or a .gguf file for llama.cpp");

@@ -45,8 +45,7 @@ fn residual(finding: &Node<'_>, profile: &Node<'_>, message: &str) -> Option<Str
     let expected = profile.path("expectation/memory").items();
     let tried = expected.iter().find(|one| one.at("name").text() == Some("activation_peak"));
     let tried = tried.and_then(|one| one.at("observed_bytes").number());
-    let reported = profile.members().into_iter().find(|(name, _)| name.ends_with("_internal_metrics"));
-    let tried = tried.or_else(|| reported.and_then(|(_, report)| report.at("activations_bytes").number()));
+    let tried = tried.or_else(|| crate::pages::run::reported(profile).at("activations_bytes").number());
     let size = finding.path("evidence/residual_bytes").number();
     let known = match (tried, size) {
         (Some(tried), Some(size)) if tried > 0.0 && tried <= size => format!(

@@ -192,7 +192,7 @@ pub(in crate::pages) fn one_level(levels: &Levels<'_>) -> Option<Block> {
     (!all.is_empty()).then_some(Block::Picture(picture))
 }
 
-/// Throughput over latency: which levels are such that no other is better in both.
+/// Throughput over latency: which levels are such that no other is as good in both, and better in one.
 pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
     let known: Vec<(f64, f64, f64)> = levels
         .groups
@@ -208,7 +208,7 @@ pub(in crate::pages) fn front(levels: &Levels<'_>) -> Option<Block> {
     let name = |place: usize| levels.by.name(known[place].0);
     let outside: Vec<String> = (0..known.len()).filter(|place| !on_front(place)).map(name).collect();
     let mut words = format!(
-        "Up is more output tokens per second, left is a shorter mean E2E; beside each point stands its level ({}). {} of {} \
+        "Up is more output tokens per second, left is a shorter mean E2E; beside points stands their level ({}), where there is room. {} of {} \
          levels are on the front: no other is as good in both and better in one.",
         levels.by.axis(),
         best.len(),

@@ -10,6 +10,8 @@ use crate::unit::Unit;
 
 /// More lines are not told apart.
 const MOST: usize = 8;
+/// A level has no more quantiles than this: `load` writes 24.
+const MOST_QUANTILES: usize = 256;
 
 /// What older documents have in place of a table of quantiles.
 const FOUR: [(&str, f64); 4] = [("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99), ("max_ms", 1.0)];
@@ -36,12 +38,15 @@ impl<'d> Known<'d> {
             if figure.number().is_none_or(|value| !value.is_finite()) || !(0.0..=1.0).contains(&quantile) {
                 return;
             }
+            let room = quantiles.len() < MOST_QUANTILES;
             match quantiles.iter_mut().find(|(known, _)| known.total_cmp(&quantile).is_eq()) {
                 Some((_, figures)) => figures.push(figure),
-                None => quantiles.push((quantile, vec![figure])),
+                None if room => quantiles.push((quantile, vec![figure])),
+                None => {}
             }
         };
-        let rows: Vec<Node<'d>> = group.levels.iter().flat_map(|level| level.at("quantiles").items()).collect();
+        let of_level = |level: &Node<'d>| level.at("quantiles").items().into_iter().take(MOST_QUANTILES);
+        let rows: Vec<Node<'d>> = group.levels.iter().flat_map(of_level).collect();
         for row in &rows {
             if let Some(quantile) = row.at("quantile").number() {
                 add(quantile, row.at(column));

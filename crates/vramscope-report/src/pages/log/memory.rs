@@ -53,7 +53,7 @@ fn held<'d>(engine: &Node<'d>) -> Vec<Held<'d>> {
         };
         match all.iter().position(alike) {
             Some(known) => all[known].buffers.push(buffer),
-            None if all.len() > MOST_ROWS => break,
+            None if all.len() > MOST_ROWS => {}
             None => all.push(Held { buffers: vec![buffer], ..one }),
         }
     }
@@ -163,7 +163,7 @@ pub(super) struct Whose<'d> {
     tokens: Vec<Node<'d>>,
     /// How many engines the log says that there are, if it does.
     stated: Option<u64>,
-    /// Engines that the document has one after the other.
+    /// Engines that state any memory, one after the other in the document.
     engines: usize,
     /// How many of these have a KV cache's tokens.
     with_tokens: usize,
@@ -191,8 +191,10 @@ impl<'d> Whose<'d> {
         if tokens.len() < 2 || all.is_none() || all != summary.at("kv_cache_tokens").count() {
             tokens.clear();
         }
+        // One that ended before it printed any has none of what is said of each.
+        let with_memory = engines.iter().filter(|engine| is_stated(std::slice::from_ref(*engine))).count();
         let with_tokens = engines.iter().filter(|engine| !of(engine).is_empty()).count();
-        Self { tokens, stated: summary.at("data_parallel_size").count(), engines: engines.len(), with_tokens }
+        Self { tokens, stated: summary.at("data_parallel_size").count(), engines: with_memory, with_tokens }
     }
 
     /// Behind the name of an amount that each engine or each of its ranks has.

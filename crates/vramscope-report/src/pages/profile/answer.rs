@@ -1,5 +1,7 @@
 //! What people ask first: what took the memory, when, and why.
 
+use vramscope_core::Basis;
+
 use super::when;
 use crate::cell::{Cell, Tone};
 use crate::document::Document;
@@ -170,8 +172,7 @@ fn residual(run: &Run<'_>) -> Option<Vec<Cell>> {
 
 /// A part of which the size is what the others leave, so that no residual can be seen beside it.
 fn remainder<'d>(run: &Run<'d>) -> Option<&'d str> {
-    const METHODS: [&str; 2] = ["level_after_pool", "capture_and_trial"];
-    let is_left = |part: &Node<'_>| part.at("method").text().is_some_and(|method| METHODS.contains(&method));
+    let is_left = |part: &Node<'_>| part.at("method").text().is_some_and(Basis::is_remainder);
     let part = run.breakdown.at("components").items().into_iter().find(is_left)?;
     Some(parts::called(part.at("kind").text()?)?.name)
 }
@@ -217,7 +218,12 @@ fn others(run: &Run<'_>) -> Option<Vec<Cell>> {
 
 /// Requests that are not the workload's: what is said of its lengths and sizes is then not of the peak.
 fn crowd(run: &Run<'_>) -> Option<Vec<Cell>> {
-    let (ran, asked) = (run.reported().at("peak_running_requests"), run.root.path("run_config/workload/batch_size"));
+    let workload = run.root.path("run_config/workload");
+    // At a rate requests come whether others have ended or not.
+    if workload.at("request_rate").is_there() {
+        return None;
+    }
+    let (ran, asked) = (run.reported().at("peak_running_requests"), workload.at("batch_size"));
     if ran.number()? <= asked.number()? {
         return None;
     }

@@ -78,7 +78,14 @@ pub(super) fn blocks(run: &Run<'_>) -> Vec<Block> {
         "predicted by",
         "came from",
     ];
-    let mut table = Table::new("Predicted before the start, beside what came; each of one GPU", &heads);
+    // An engine whose prediction is by place has rows of the host; the others are of its devices together.
+    let by_place = expectation
+        .at("memory")
+        .items()
+        .iter()
+        .any(|one| one.at("name").text().is_some_and(|name| name.starts_with("host_")));
+    let of = if by_place { "of the devices, and of the host where it is named" } else { "each of one GPU" };
+    let mut table = Table::new(format!("Predicted before the start, beside what came; {of}"), &heads);
     let mut drawn = Vec::new();
     let (mut inside, mut outside) = (0_usize, Vec::new());
     let mut row = |one: &Node<'_>, end: &str, unit: Unit| {

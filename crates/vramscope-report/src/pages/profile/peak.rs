@@ -6,7 +6,7 @@ use crate::cell::{Cell, Tone};
 use crate::node::Node;
 use crate::page::{Block, Picture, Section, Table};
 use crate::pages::named::{self, MOST_ROWS};
-use crate::pages::parts::{self, BASELINE, PARTS, RESIDUAL, Sized, sum, total};
+use crate::pages::parts::{self, BASELINE, RESIDUAL, Sized, sum, total};
 use crate::pages::run::Run;
 use crate::pages::waterfall::{Level, Step, waterfall};
 use crate::svg::{Stack, stacks};
@@ -22,6 +22,7 @@ pub(super) fn section(run: &Run<'_>) -> Option<Section> {
     blocks.extend(ruled_out(run).map(Block::Text));
     blocks.extend(activations(run).map(Block::Sentence));
     blocks.extend(devices(run));
+    blocks.extend(places(run).map(Block::Table));
     blocks.extend(expected::blocks(run));
     (!blocks.is_empty()).then(|| Section::new("The peak taken apart", blocks))
 }
@@ -193,7 +194,8 @@ fn devices(run: &Run<'_>) -> Vec<Block> {
     }
     let baseline = format!("#{}", BASELINE.name);
     let mut heads = vec!["#GPU", "#peak", baseline.as_str()];
-    let names: Vec<String> = PARTS.iter().map(|part| format!("#{}", part.name)).collect();
+    let held = parts::of_any(devices.iter().take(MOST_ROWS + 1));
+    let names: Vec<String> = held.iter().map(|part| format!("#{}", part.name)).collect();
     heads.extend(names.iter().map(String::as_str));
     heads.push("#residual");
     let mut table = Table::new("Each GPU at the instant of the total's peak", &heads);
@@ -201,9 +203,9 @@ fn devices(run: &Run<'_>) -> Vec<Block> {
         let mut row = vec![named::identity(&device.at("gpu"))];
         row.extend(["peak_bytes", "baseline_bytes"].map(|name| device.at(name).figure(Unit::Memory)));
         row.extend(
-            PARTS
-                .iter()
-                .map(|part| size(device, part.kind).map_or_else(Cell::absent, |size| size.figure(Unit::Memory))),
+            held.iter().map(|part| {
+                parts::size_in(device, part.kind).map_or_else(Cell::absent, |size| size.figure(Unit::Memory))
+            }),
         );
         row.push(device.at("residual_bytes").change(Unit::Memory));
         table.row(row);
@@ -219,8 +221,8 @@ fn devices(run: &Run<'_>) -> Vec<Block> {
             }
         };
         part(BASELINE.name, &device.at("baseline_bytes"), BASELINE.colour);
-        for one in PARTS {
-            part(one.name, &size(device, one.kind).unwrap_or_else(|| device.at("")), one.colour);
+        for one in &held {
+            part(one.name, &parts::size_in(device, one.kind).unwrap_or_else(|| device.at("")), one.colour);
         }
         part(RESIDUAL.name, &device.at("residual_bytes"), RESIDUAL.colour);
         Stack { name, parts, words }
@@ -236,7 +238,7 @@ fn devices(run: &Run<'_>) -> Vec<Block> {
         [low, high] => format!("At the peak {} GPUs had between {low} and {high} in use each.{cut}", devices.len()),
     };
     let mut colours = vec![(BASELINE.name.to_owned(), BASELINE.colour)];
-    colours.extend(PARTS.iter().map(|part| (part.name.to_owned(), part.colour)));
+    colours.extend(held.iter().map(|part| (part.name.to_owned(), part.colour)));
     colours.push((RESIDUAL.name.to_owned(), RESIDUAL.colour));
     let drawn = |colour: usize| rows.iter().any(|row| row.parts.iter().any(|part| part.1 == colour && part.0 > 0.0));
     colours.retain(|(_, colour)| drawn(*colour));
@@ -251,10 +253,26 @@ fn devices(run: &Run<'_>) -> Vec<Block> {
     blocks
 }
 
-/// The size of a part of one GPU.
-fn size<'d>(device: &Node<'d>, kind: &str) -> Option<Node<'d>> {
-    let mut parts = device.at("components").items().into_iter();
-    parts.find(|part| part.at("kind").text() == Some(kind)).map(|part| part.at("size_bytes"))
+/// What lies where, by an engine that says so: also what nothing measured.
+fn places(run: &Run<'_>) -> Option<Table> {
+    let places = run.breakdown.at("places").items();
+    let held = parts::of_any(places.iter().take(MOST_ROWS + 1));
+    let names: Vec<String> = held.iter().map(|part| format!("#{}", part.name)).collect();
+    let heads = ["place", "kind", "#GPU", "#all"].into_iter().chain(names.iter().map(String::as_str));
+    let mut table = Table::new("What lies where, as the engine says", &heads.collect::<Vec<_>>());
+    for place in places.iter().take(MOST_ROWS + 1) {
+        let kind = match (place.at("on_host").is_true(), place.at("software").is_true()) {
+            (true, _) => "host",
+            (false, true) => "software device",
+            (false, false) => "device",
+        };
+        let row = [place.at("place").cell(), kind.into(), named::identity(&place.at("gpu"))];
+        let sizes = held
+            .iter()
+            .map(|part| parts::size_in(place, part.kind).map_or_else(Cell::absent, |size| size.figure(Unit::Memory)));
+        table.row(row.into_iter().chain([place.at("size_bytes").figure(Unit::Memory)]).chain(sizes));
+    }
+    (!table.rows.is_empty()).then(|| table.without_empty_columns().at_most(MOST_ROWS))
 }
 
 /// What several GPUs cost beside one.

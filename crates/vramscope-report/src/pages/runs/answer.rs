@@ -135,8 +135,13 @@ fn of_series(series: &Line<'_>, name: &str) -> String {
     let end = match pays {
         Some(pays) => format!(" {pays}"),
         None if most.0 >= last.0 => {
-            " Throughput still keeps up at the largest batch size with a finished run: a larger one may be better."
-                .to_owned()
+            let keeps_up = " Throughput still keeps up at the largest batch size with a finished run";
+            let above: Vec<String> = series.failed.iter().filter(|at| **at > last.0).map(|at| digits(*at)).collect();
+            if above.is_empty() {
+                format!("{keeps_up}: a larger one may be better.")
+            } else {
+                format!("{keeps_up}. Larger ones were tried and failed: {}.", listed(&above))
+            }
         }
         None => String::new(),
     };

@@ -34,32 +34,40 @@ pub(super) struct Line<'d> {
     pub(super) points: Vec<Node<'d>>,
     /// The values of points that are left out.
     left: Vec<f64>,
+    /// Where runs failed and none came to its end, in order.
+    pub(super) failed: Vec<f64>,
 }
 
 impl<'d> Line<'d> {
     /// The series of a document. A point none of whose runs is done says nothing: it is left out.
     pub(super) fn all(runs: &Runs<'d>, root: &Node<'d>) -> Vec<Self> {
-        let known: Vec<(bool, BTreeMap<&'d str, String>)> = (runs.all.iter())
+        let known: Vec<(&Node<'d>, BTreeMap<&'d str, String>)> = (runs.all.iter())
             .map(|run| {
                 let settings = run.at("settings").members();
-                let settings = settings.iter().filter_map(|(name, value)| Some((*name, value.words()?))).collect();
-                (Runs::is_measured(run), settings)
+                (run, settings.iter().filter_map(|(name, value)| Some((*name, value.words()?))).collect())
             })
             .collect();
-        let open = known.iter().any(|(measured, _)| !measured);
+        let open = known.iter().any(|(run, _)| !Runs::is_measured(run));
         let line = |series: Node<'d>| {
             let (axis, fixed) = (series.at("axis").text().unwrap_or(""), series.at("fixed").members());
             let fixed: Vec<(&str, String)> =
                 fixed.iter().filter_map(|(name, value)| Some((*name, value.words()?))).collect();
             let has_fixed =
                 |settings: &BTreeMap<&str, String>| fixed.iter().all(|(name, value)| settings.get(name) == Some(value));
-            let values: BTreeMap<&str, bool> = (known.iter().filter(|_| open))
-                .filter(|(_, settings)| has_fixed(settings))
-                .filter_map(|(measured, settings)| Some((settings.get(axis)?.as_str(), *measured)))
-                .fold(BTreeMap::new(), |mut values, (value, measured)| {
-                    *values.entry(value).or_default() |= measured;
+            let its = || known.iter().filter(|_| open).filter(|(_, settings)| has_fixed(settings));
+            let each = |holds: fn(&Node<'d>) -> bool| {
+                let its = its().filter_map(|(run, settings)| Some((settings.get(axis)?.as_str(), holds(run))));
+                its.fold(BTreeMap::<&str, bool>::new(), |mut values, (value, holds)| {
+                    *values.entry(value).or_default() |= holds;
                     values
-                });
+                })
+            };
+            let (values, failed) = (each(Runs::is_measured), each(Runs::has_failed));
+            let mut failed: Vec<f64> = (failed.into_iter())
+                .filter(|(value, failed)| *failed && values.get(value) != Some(&true))
+                .filter_map(|(value, _)| value.parse().ok())
+                .collect();
+            failed.sort_by(f64::total_cmp);
             // Of a series none of whose runs is listed nothing can be told.
             let is_done = |point: &Node<'d>| {
                 let value = point.at("value").words().unwrap_or_default();
@@ -68,7 +76,7 @@ impl<'d> Line<'d> {
             let (points, left): (Vec<Node<'d>>, Vec<Node<'d>>) =
                 series.at("points").items().into_iter().partition(is_done);
             let left = left.iter().filter_map(|point| point.at("value").number()).collect();
-            Self { series, points, left }
+            Self { series, points, left, failed }
         };
         root.at("series").items().into_iter().map(line).collect()
     }
@@ -337,7 +345,7 @@ fn table(its: &[&Line<'_>], names: &[String], words: &str) -> Table {
     table.at_most(MOST_ROWS)
 }
 
-/// Which runs are such that no other is better in both throughput and latency.
+/// Which runs are such that no other is as good in throughput and latency, and better in one.
 pub(super) fn front(runs: &Runs<'_>) -> Option<Block> {
     let known: Vec<(&Node<'_>, (f64, f64))> = runs
         .all
@@ -365,8 +373,8 @@ pub(super) fn front(runs: &Runs<'_>) -> Option<Block> {
         .count();
     let more = if best.len() > MOST_NAMED { format!(" and {} more", best.len() - MOST_NAMED) } else { String::new() };
     let words = format!(
-        "Up is more tokens per second, left is a lower mean latency. {} of {} measured runs {} on the front, the line of those \
-         than which no other is better in both. From the lowest latency on: {}{more}.{} Runs of different models or lengths do not do the same work: compare \
+        "Up is more tokens per second, left is a lower mean latency. {} of {} measured runs {} on the front: no other is as \
+         good in both and better in one. From the lowest latency on: {}{more}.{} Runs of different models or lengths do not do the same work: compare \
          those that do.",
         best.len(),
         known.len(),

@@ -123,6 +123,10 @@ fn points_without_a_finished_run_are_neither_drawn_nor_told() {
     // Where a point between is left out, what is left tells where it slows.
     let html = check(campaign(&[(8, "complete"), (64, "failed"), (128, "complete")]));
     assert!(!html.contains("is the last that keeps up") && html.contains("still keeps up at the largest batch size"));
+    assert!(html.contains("a larger one may be better"), "the failed one is a smaller one");
+    // What ran out of memory is no advice.
+    let html = check(campaign(&[(8, "complete"), (16, "complete"), (32, "failed"), (64, "failed")]));
+    assert!(html.contains("Larger ones were tried and failed: 32 and 64.") && !html.contains("may be better"));
     let mut value = campaign(&[(8, "complete"), (64, "failed"), (128, "complete")]);
     value["series"][0]["points"][2]["tokens_per_second"] = json!(900);
     assert!(check(value).contains("From batch size 128 on, less than half"));

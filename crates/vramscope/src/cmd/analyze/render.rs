@@ -6,7 +6,7 @@ mod served;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use vramscope_core::{ByteDelta, Bytes};
+use vramscope_core::{Basis, ByteDelta, Bytes};
 use vramscope_schema::v3::{
     Diagnostic, LatencyStats, MemoryBreakdown, PartKind, PhaseInfo, Profile, RunStatus, Severity,
 };
@@ -168,7 +168,7 @@ fn memory(text: &mut String, breakdown: &MemoryBreakdown, profile: &Profile, wid
             amount,
             share(breakdown.residual_percentage),
             String::new(),
-            "what no part explains".to_owned(),
+            residual_source(breakdown, delta),
         ]);
     }
     if let Some(peak) = breakdown.total_measured_bytes {
@@ -182,6 +182,16 @@ fn memory(text: &mut String, breakdown: &MemoryBreakdown, profile: &Profile, wid
     }
     text.push_str(&table.render(width));
     places(text, breakdown, profile, width);
+}
+
+/// What a residual is; one of nothing beside a part that is what the others leave is no proof.
+fn residual_source(breakdown: &MemoryBreakdown, residual: ByteDelta) -> String {
+    const LITTLE: Bytes = Bytes::new(8 << 20);
+    let left = breakdown.components.iter().find(|part| Basis::is_remainder(&part.method));
+    match left.filter(|_| residual.magnitude() < LITTLE) {
+        Some(part) => format!("as it must be: {} is what the others leave", part_name(part.kind)),
+        None => "what no part explains".to_owned(),
+    }
 }
 
 /// What the engine says that it holds, place by place.

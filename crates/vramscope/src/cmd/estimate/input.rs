@@ -214,6 +214,11 @@ impl DeviceArgs {
         self.gpu_memory_used.unwrap_or(Bytes::ZERO)
     }
 
+    /// Whether fitted constants of one's own were given.
+    pub(crate) fn is_calibrated(&self) -> bool {
+        self.calibration.is_some()
+    }
+
     pub(crate) fn calibration(&self) -> anyhow::Result<Calibration> {
         let Some(path) = &self.calibration else { return Ok(Calibration::embedded().clone()) };
         Calibration::read(&input::table(path)?)

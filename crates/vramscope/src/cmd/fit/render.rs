@@ -8,6 +8,9 @@ use vramscope_estimate::document::{FitDocument, Placed};
 
 use crate::table::{Align, Table, wrap};
 
+/// What the answers rest on.
+const MEMORY_ALONE: &str = "memory alone is judged; how fast a setting is, `vramscope load` measures";
+
 pub(super) fn fit(document: &FitDocument, width: usize) -> String {
     let mut text = String::new();
     let tokens = document.request_tokens.map_or_else(|| "the longest length".to_owned(), |n| format!("{n} tokens"));
@@ -23,7 +26,8 @@ pub(super) fn fit(document: &FitDocument, width: usize) -> String {
     } else {
         text.push_str(&every(document).render(width));
     }
-    for note in &document.model.notes {
+    let of_model = document.model.notes.iter().map(String::as_str);
+    for note in of_model.chain([MEMORY_ALONE]) {
         for line in wrap(&format!("Note: {note}"), width) {
             let _ = writeln!(text, "{line}");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vramscope_analysis::{Evidence, events_since_anchor};
-use vramscope_core::{Event, Gap, PhaseMark, Sample};
+use vramscope_core::{DeviceIndex, Event, Gap, PhaseMark, Sample, Timeline};
 use vramscope_log::document::milestone_name;
 use vramscope_report::{EngineState, Reading, Recording};
 use vramscope_runs::EvidenceFiles;
@@ -79,10 +79,11 @@ impl Passes for Watched {
 pub(super) fn of_run(evidence: &Evidence, profile: &Profile, files: &EvidenceFiles) -> Option<Recording> {
     let gpu = evidence.gpu.as_ref()?;
     let timeline = &gpu.timeline;
-    let devices: Vec<u32> = timeline.devices().iter().map(|device| device.index.0).collect();
+    let devices = of_the_run(timeline, profile);
+    let is_of_run = |device: DeviceIndex| devices.contains(&device.0);
     let mut shown = Recording::new(&devices);
-    timeline.gaps().iter().for_each(|gap| mark_gap(&mut shown, gap));
-    for sample in timeline.samples() {
+    timeline.gaps().iter().filter(|gap| gap.device.is_none_or(is_of_run)).for_each(|gap| mark_gap(&mut shown, gap));
+    for sample in timeline.samples().iter().filter(|sample| is_of_run(sample.device)) {
         take(&mut shown, sample);
     }
     for phase in profile.phases.iter().flatten() {
@@ -107,6 +108,14 @@ pub(super) fn of_run(evidence: &Evidence, profile: &Profile, files: &EvidenceFil
         }
     }
     Some(shown)
+}
+
+/// The devices of which the profile speaks: what others did on the rest is no part of the run. All where it names none.
+fn of_the_run(timeline: &Timeline, profile: &Profile) -> Vec<u32> {
+    let named = profile.memory_timeline.iter().flat_map(|memory| &memory.per_gpu).map(|gpu| gpu.gpu);
+    let mut named: Vec<u32> = named.collect();
+    named.dedup();
+    if named.is_empty() { timeline.devices().iter().map(|device| device.index.0).collect() } else { named }
 }
 
 /// Marks what the log says, unless it was before the first reading.

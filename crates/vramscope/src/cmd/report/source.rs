@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 use vramscope_analysis::{Evidence, assemble};
 use vramscope_compare::document::RunsDocument;
+use vramscope_core::shell_quoted;
 use vramscope_log::document::LogDocument;
 use vramscope_report::{Document, Kind};
 use vramscope_runs::{EvidenceFiles, layout};
@@ -145,7 +146,8 @@ fn look_into(folder: &Path) -> anyhow::Result<Held> {
         Ok(files) => Ok(Held::Recording(Box::new(files))),
         Err(_) if folder.join(layout::MODEL_CONFIG).is_file() && holds_one_config(folder) => {
             let shown = folder.display();
-            let line = format!("vramscope estimate --model {shown} --gpu NAME --format json | vramscope report -");
+            let model = shell_quoted(&shown.to_string());
+            let line = format!("vramscope estimate --model {model} --gpu NAME --format json | vramscope report -");
             Err(anyhow!("{shown} holds a model and no run: `{line}` makes a page of what it takes"))
                 .or_exit(ExitCode::BadInput)
         }
@@ -192,9 +194,10 @@ fn document_in(path: &Path, text: &[u8]) -> anyhow::Result<Held> {
         return Ok(Held::Trace);
     }
     match Kind::of(&value) {
-        Some(Kind::Profile) | None if !vramscope_results::is_result(text) => {
-            Ok(Held::Profile(Box::new(input::profile_in(text, path)?.profile)))
-        }
+        Some(Kind::Profile) | None if !vramscope_results::is_result(text) => match input::profile_in(text, path) {
+            Ok(found) => Ok(Held::Profile(Box::new(found.profile))),
+            Err(error) => printed_by_a_tool(path).ok_or(error),
+        },
         Some(_) => Ok(Held::Document(Box::new(value))),
         None => Ok(Held::Runs),
     }
@@ -217,16 +220,25 @@ fn foreign(path: &Path) -> anyhow::Result<Held> {
     if !report.engines.is_empty() {
         return Ok(Held::Log(Box::new(report)));
     }
-    // What a GPU tool printed once.
-    if let Ok(snapshot) = gpus::from::read(&[path.to_owned()]) {
-        return Ok(Held::Document(Box::new(serde_json::to_value(snapshot)?)));
+    if let Some(held) = printed_by_a_tool(path) {
+        return Ok(held);
     }
     let shown = path.display();
     Err(anyhow!(
         "{shown} is nothing that a page is made of: expected a recording or its folder, a JSON document of vramscope, a \
-         result of a load generator, a recording of readings, a trace, or an engine's log"
+         result of a load generator, a recording of readings, a trace, an engine's log, or what nvidia-smi, amd-smi or \
+         rocm-smi printed once (`vramscope gpus --from` says what is wrong with one)"
     ))
     .or_exit(ExitCode::BadInput)
+}
+
+/// What a GPU tool printed once, as text, XML or JSON.
+fn printed_by_a_tool(path: &Path) -> Option<Held> {
+    if input::is_stdin(path) {
+        return None;
+    }
+    let snapshot = gpus::from::read(&[path.to_owned()]).ok()?;
+    Some(Held::Document(Box::new(serde_json::to_value(snapshot).ok()?)))
 }
 
 /// Whether a file begins, unpacked, as torch-profiler traces do: an object with their keys, or a bare list of events.
