@@ -33,8 +33,18 @@ pub use device::GpuModel;
 pub use devices::{DeviceError, device_named, devices, find_device};
 pub use error::EstimateError;
 pub use figure::Figure;
+pub use llama_cpp::answers::{
+    LlamaCppAnswer, LlamaCppAnswers, LlamaCppQuestion, LlamaCppWay, llama_cpp_answers, llama_cpp_answers_in_short,
+};
+#[cfg(feature = "json-schema")]
+pub use llama_cpp::answers_document::llama_cpp_fit_json_schema;
+pub use llama_cpp::answers_document::{
+    LlamaCppAnswerRow, LlamaCppAsked, LlamaCppDeviceRow, LlamaCppFitDocument, LlamaCppFitSubject, LlamaCppPlaced,
+    LlamaCppShareRow,
+};
 pub use llama_cpp::args::{LlamaCppArgs, LlamaCppKept, LlamaCppOverflow};
 pub use llama_cpp::budget::{LlamaCppBudget, LlamaCppPart, LlamaCppSetting, llama_cpp_budget};
+pub use llama_cpp::command::llama_cpp_command;
 #[cfg(feature = "json-schema")]
 pub use llama_cpp::document::llama_cpp_json_schema;
 pub use llama_cpp::document::{LlamaCppDocument, LlamaCppPartRow, LlamaCppSettings, LlamaCppSubject};
@@ -42,6 +52,7 @@ pub use llama_cpp::error::LlamaCppError;
 pub use llama_cpp::fit::{llama_cpp_fitted, llama_cpp_most_layers};
 pub use llama_cpp::grammar::{LLAMA_CPP_LINE, LlamaCppLine, is_llama_cpp_command};
 pub use llama_cpp::place::LlamaCppBackend;
+pub use llama_cpp::split::LlamaCppShare;
 pub use sglang::args::SgLangArgs;
 pub use sglang::budget::{SgLangBudget, SgLangFailure, SgLangSetting, sglang_budget};
 pub use sglang::cell::{SgLangCell, sglang_cell};

@@ -4,9 +4,12 @@
 //! ggml's own way of laying out a graph, which is gone through here tensor by tensor.
 
 mod allocator;
+pub(crate) mod answers;
+pub(crate) mod answers_document;
 pub(crate) mod args;
 pub(crate) mod budget;
 mod cache;
+pub(crate) mod command;
 mod compute;
 pub(crate) mod document;
 mod driver;
@@ -21,3 +24,4 @@ pub(crate) mod place;
 mod reorder;
 mod schedule;
 mod shape;
+pub(crate) mod split;

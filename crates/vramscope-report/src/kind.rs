@@ -34,6 +34,8 @@ pub enum Kind {
     PoolEstimate,
     /// What fits: `schemas/fit.json`.
     Fit,
+    /// Which settings of a packed model fit: `schemas/fit-llama-cpp.json`.
+    PackedFit,
     /// A trace: `schemas/trace.json`.
     Trace,
     /// Two traces: `schemas/trace-diff.json`.
@@ -65,6 +67,7 @@ const KINDS: &[(&str, Kind, &str)] = &[
     (crate::pages::llama_cpp::KEY, Kind::PackedEstimate, "an estimate of a packed model"),
     (crate::pages::sglang::KEY, Kind::PoolEstimate, "an estimate of a server's pool"),
     ("vramscope_fit", Kind::Fit, "a fit"),
+    (crate::pages::llama_cpp::fit::KEY, Kind::PackedFit, "a fit of a packed model"),
     ("vramscope_trace_diff", Kind::TraceDiff, "a comparison of traces"),
     ("vramscope_trace_ranks", Kind::TraceRanks, "the traces of several ranks"),
     ("vramscope_trace", Kind::Trace, "a trace"),

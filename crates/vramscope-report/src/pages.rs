@@ -61,6 +61,7 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::Gpus => gpus::page(first),
         Kind::Log => log::page(first),
         Kind::PackedEstimate => llama_cpp::page(first),
+        Kind::PackedFit => llama_cpp::fit::page(first),
         Kind::Plan => plan::page(first),
         Kind::PoolEstimate => sglang::page(first),
         Kind::Profile if documents.len() > 1 => side_by_side::page(documents),

@@ -7,8 +7,9 @@ use super::cache::{Cache, Context};
 use super::compute::compute;
 use super::driver::driver;
 use super::error::LlamaCppError;
+use super::kind::Kind;
 use super::place::{LlamaCppBackend, Offload, Weights, weights};
-use super::shape::Shape;
+use super::shape::{LayerShape, Shape};
 use crate::GpuModel;
 use crate::figure::Figure;
 
@@ -182,6 +183,15 @@ fn refuse(shape: &Shape, args: &LlamaCppArgs) -> Result<(), LlamaCppError> {
         let (what, advice) = ("quantized values without flash attention", "leave out `-fa off` or use `-ctv f16`");
         return Err(LlamaCppError::Refused { what, advice });
     }
+    // `llama_init_from_model`, where `-fa` was left to the server.
+    let split = |layer: &LayerShape| {
+        let parts = |kind: Kind, head: u64| !head.is_multiple_of(kind.block);
+        layer.kv_heads > 0 && (parts(args.kind_k(), layer.head_k) || parts(args.kind_v(), layer.head_v))
+    };
+    if args.flash_attention.is_none() && shape.layers.iter().any(split) {
+        let (what, advice) = ("a cache of this type for heads of this width", "use `-ctk f16 -ctv f16`");
+        return Err(LlamaCppError::Refused { what, advice });
+    }
     Ok(())
 }
 
@@ -236,7 +246,7 @@ fn computing(
 ) -> Result<(LlamaCppPart, Option<u64>), LlamaCppError> {
     const FORMULA: &str = "the peak of ggml's allocator over the graph of the largest batch";
     if shape.graph.is_some() {
-        let reserved = compute(model, shape, args, context, backend)?;
+        let reserved = compute(model, shape, args, context, backend, 1)?;
         let figure = |bytes: u64| Figure::exact(bytes, "llama_cpp_graph_walk", FORMULA);
         let tokens = context.micro_batch.min(context.tokens);
         // What a later build adds: in five runs of b11549 on host memory a batch of embeddings and the numbers of its
@@ -299,7 +309,11 @@ fn notes(shape: &Shape, args: &LlamaCppArgs) -> Vec<String> {
     notes
 }
 
-fn sum<'f>(figures: impl Iterator<Item = &'f Figure>, method: &'static str, formula: &'static str) -> Figure {
+pub(crate) fn sum<'f>(
+    figures: impl Iterator<Item = &'f Figure>,
+    method: &'static str,
+    formula: &'static str,
+) -> Figure {
     let mut total = Figure::exact(0, method, formula);
     for figure in figures {
         total.value = total.value.saturating_add(figure.value);

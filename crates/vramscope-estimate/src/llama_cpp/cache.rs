@@ -14,7 +14,7 @@ const MOST_TOKENS: u64 = 1 << 31;
 /// More tokens than any device computes together.
 const MOST_BATCH: u64 = 1 << 24;
 /// Cells are rounded up to this.
-const CELLS: u64 = 256;
+pub(crate) const CELLS: u64 = 256;
 
 /// The context as the server lays it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Cache {
         for (at, layer) in shape.layers.iter().enumerate() {
             let on_device = args.offload_cache && offload.holds(at);
             let bytes =
-                Self::layer(shape, layer, context, args).ok_or(LlamaCppError::Overflow { what: "the cache" })?;
+                Self::of_layer(shape, layer, context, args).ok_or(LlamaCppError::Overflow { what: "the cache" })?;
             let sum = match (layer.window, on_device) {
                 (false, true) => &mut cache.device,
                 (false, false) => &mut cache.host,
@@ -102,15 +102,15 @@ impl Cache {
             };
             *sum = sum.checked_add(bytes).ok_or(LlamaCppError::Overflow { what: "the cache" })?;
             if let Some(state) = layer.state {
-                let elements = state.convolution.saturating_add(state.recurrent).saturating_mul(context.slots);
                 let sum = if on_device { &mut cache.state_device } else { &mut cache.state_host };
-                *sum = sum.saturating_add(elements.saturating_mul(4));
+                *sum = sum.saturating_add(state.bytes(context.slots));
             }
         }
         Ok(cache)
     }
 
-    fn layer(shape: &Shape, layer: &LayerShape, context: &Context, args: &LlamaCppArgs) -> Option<u64> {
+    /// Keys and values of one layer, in bytes.
+    pub(crate) fn of_layer(shape: &Shape, layer: &LayerShape, context: &Context, args: &LlamaCppArgs) -> Option<u64> {
         let cells = context.cells_of(layer).checked_mul(context.streams)?;
         let keys = args.kind_k().row(layer.head_k.checked_mul(layer.kv_heads)?);
         // A compressed vector holds both; values are a part of it.

@@ -11,13 +11,15 @@ use super::place::{HOST_ALIGNMENT, LlamaCppBackend, Offload};
 use super::schedule::{Backends, Reserved, reserve};
 use super::shape::Shape;
 
-/// What the graph of the largest batch takes of each backend, the host's last.
+/// What the graph of the largest batch takes of each backend, the host's last; with so many copies of each input, so that
+/// several batches are in flight.
 pub(crate) fn compute(
     model: &PackedModel,
     shape: &Shape,
     args: &LlamaCppArgs,
     context: &Context,
     backend: LlamaCppBackend,
+    copies: usize,
 ) -> Result<Reserved, LlamaCppError> {
     let offload = Offload::of(shape, args, backend);
     let alignments =
@@ -30,7 +32,7 @@ pub(crate) fn compute(
     let backends = Backends {
         alignments,
         offload: args.offload_operators,
-        copies: 1,
+        copies,
         reorders,
         keeps: backend == LlamaCppBackend::Cuda,
     };

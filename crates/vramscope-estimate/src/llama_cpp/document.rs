@@ -89,6 +89,24 @@ pub struct LlamaCppSettings {
     pub cpu_moe_layers: u64,
 }
 
+impl LlamaCppSettings {
+    /// Those of a budget.
+    pub(crate) fn of(budget: &LlamaCppBudget) -> Self {
+        Self {
+            ctx_size: budget.context,
+            ctx_size_of_slot: budget.context_of_slot,
+            parallel: budget.slots,
+            kv_unified: budget.unified,
+            ubatch_size: budget.micro_batch,
+            cache_type_k: budget.args.cache_k.clone(),
+            cache_type_v: budget.args.cache_v.clone(),
+            gpu_layers: budget.layers_on_device,
+            layers: budget.layers,
+            cpu_moe_layers: budget.expert_layers_on_host,
+        }
+    }
+}
+
 /// One part of the memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
@@ -133,18 +151,7 @@ impl LlamaCppDocument {
             build: budget.args.build,
             backend: subject.backend.name().to_owned(),
             gpu: subject.gpu.map(str::to_owned),
-            settings: LlamaCppSettings {
-                ctx_size: budget.context,
-                ctx_size_of_slot: budget.context_of_slot,
-                parallel: budget.slots,
-                kv_unified: budget.unified,
-                ubatch_size: budget.micro_batch,
-                cache_type_k: budget.args.cache_k.clone(),
-                cache_type_v: budget.args.cache_v.clone(),
-                gpu_layers: budget.layers_on_device,
-                layers: budget.layers,
-                cpu_moe_layers: budget.expert_layers_on_host,
-            },
+            settings: LlamaCppSettings::of(budget),
             parts: parts.collect(),
             driver_bytes: (&budget.driver).into(),
             device_total_bytes: (&budget.device_total).into(),

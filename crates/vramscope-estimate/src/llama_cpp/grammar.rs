@@ -116,26 +116,33 @@ pub struct LlamaCppLine {
     pub args: LlamaCppArgs,
     /// The file that is loaded.
     pub model: Option<String>,
+    /// The options that were given, by their whole names.
+    pub stated: Vec<String>,
 }
 
-/// The words behind the server's name, where words start llama.cpp.
-fn behind_program<S: AsRef<str>>(words: &[S]) -> Option<&[S]> {
+/// The words up to the server's name and those behind it, where words start llama.cpp.
+pub(crate) fn at_program<S: AsRef<str>>(words: &[S]) -> Option<(&[S], &[S])> {
     let line = EngineLine::of(words).filter(|line| line.kind == EngineKind::LlamaCpp)?;
-    words.get(line.lead..)
+    words.split_at_checked(line.lead)
 }
 
 /// Whether words start llama.cpp.
 pub fn is_llama_cpp_command<S: AsRef<str>>(words: &[S]) -> bool {
-    behind_program(words).is_some()
+    at_program(words).is_some()
 }
 
 impl LlamaCppLine {
+    /// Whether any of these options was given, by their whole names.
+    pub(crate) fn states(&self, names: &[&str]) -> bool {
+        self.stated.iter().any(|stated| names.contains(&stated.as_str()))
+    }
+
     /// Reads the words of a command line, with the server's name in front or without.
     ///
     /// # Errors
     /// [`LlamaCppError::BadArgument`]: a value that the server refuses.
     pub fn read<S: AsRef<str>>(words: &[S]) -> Result<Self, LlamaCppError> {
-        let words = behind_program(words).unwrap_or(words);
+        let words = at_program(words).map_or(words, |(_, behind)| behind);
         let mut line = Self::default();
         for part in LLAMA_CPP_LINE.read(words) {
             match part {
@@ -147,6 +154,7 @@ impl LlamaCppLine {
     }
 
     fn take(&mut self, flag: &Flag<'_>) -> Result<(), LlamaCppError> {
+        self.stated.push(flag.name.clone());
         let args = &mut self.args;
         match flag.name.as_str() {
             "model" => self.model = flag.value.map(str::to_owned),
@@ -235,7 +243,7 @@ mod tests {
             "/opt/bin/llama-server --model x.gguf --ctx-size 4096 --parallel 2 --n-gpu-layers 3 --cache-type-k q8_0 \
              --cache-type-v q4_0 --flash-attn off --ubatch-size 128 --batch-size 256 --no-kv-offload",
         );
-        assert_eq!(short, long);
+        assert_eq!(short.args, long.args);
         assert_eq!(short.model.as_deref(), Some("x.gguf"));
         assert_eq!((short.args.context, short.args.slots, short.args.gpu_layers), (Some(4096), Some(2), Some(3)));
         assert!(!short.args.is_unified() && !short.args.offload_cache);

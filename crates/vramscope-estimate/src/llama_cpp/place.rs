@@ -3,7 +3,7 @@
 //! Follows `llama_model::load_tensors` (2025-02 to 2026-11): embeddings stay on the host, the output goes to the device
 //! first, then the last layers.
 
-use vramscope_core::PackedModel;
+use vramscope_core::{PackedModel, PackedTensor};
 
 use super::args::{LlamaCppArgs, LlamaCppKept};
 use super::error::LlamaCppError;
@@ -142,6 +142,17 @@ fn is_repacked(name: &str, kind: &str, sides: &[u64]) -> bool {
     product && eight && matches!(kind, "Q4_0" | "Q4_K" | "Q2_K" | "IQ4_NL" | "MXFP4")
 }
 
+/// What a tensor takes of a device, before it is aligned.
+pub(crate) fn bytes_on_device(tensor: &PackedTensor, backend: LlamaCppBackend) -> Result<u64, LlamaCppError> {
+    if backend != LlamaCppBackend::Cuda {
+        return Ok(tensor.bytes);
+    }
+    let kind = kind_of(tensor)?;
+    let over = tensor.sides.first().map_or(0, |side| side % ROW_PADDING);
+    let padding = if kind.is_quantized() && over > 0 { kind.row(ROW_PADDING - over) } else { 0 };
+    Ok(tensor.bytes.saturating_add(padding))
+}
+
 /// What the weights take.
 pub(crate) fn weights(
     model: &PackedModel,
@@ -166,14 +177,7 @@ pub(crate) fn weights(
         if layer.is_some_and(|layer| layer >= shape.layers.len()) {
             continue;
         }
-        let mut on_device = tensor.bytes;
-        if backend == LlamaCppBackend::Cuda {
-            let kind = kind_of(tensor)?;
-            let over = tensor.sides.first().map_or(0, |side| side % ROW_PADDING);
-            if kind.is_quantized() && over > 0 {
-                on_device = on_device.saturating_add(kind.row(ROW_PADDING - over));
-            }
-        }
+        let on_device = bytes_on_device(tensor, backend)?;
         // With a device, its pinned memory stands before the rearranged one in the list of what is tried.
         let rearranges = args.repack && !backend.has_device();
         let at = match place(&tensor.name, layer, args, offload) {

@@ -82,6 +82,13 @@ pub(crate) struct State {
     pub(crate) recurrent: u64,
 }
 
+impl State {
+    /// What so many sequences take, in bytes.
+    pub(crate) fn bytes(self, slots: u64) -> u64 {
+        self.convolution.saturating_add(self.recurrent).saturating_mul(slots).saturating_mul(4)
+    }
+}
+
 /// A model's shape.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shape {

@@ -31,7 +31,7 @@ fn names(layers: &str, layer: u64) -> bool {
 }
 
 /// The models as headers of their files have them.
-fn models() -> BTreeMap<String, PackedModel> {
+pub(crate) fn models() -> BTreeMap<String, PackedModel> {
     let read: BTreeMap<String, Value> = serde_json::from_str(MODELS).unwrap();
     read.into_iter().map(|(name, described)| (name, packed(&described))).collect()
 }
@@ -72,9 +72,9 @@ fn packed(described: &Value) -> PackedModel {
 }
 
 /// One run, its figures in MiB; `None`: not printed.
-struct Run<'t> {
-    name: &'t str,
-    fields: BTreeMap<&'t str, &'t str>,
+pub(crate) struct Run<'t> {
+    pub(crate) name: &'t str,
+    pub(crate) fields: BTreeMap<&'t str, &'t str>,
 }
 
 impl Run<'_> {
@@ -82,15 +82,15 @@ impl Run<'_> {
         self.fields[field].parse().ok()
     }
 
-    fn served(&self) -> bool {
+    pub(crate) fn served(&self) -> bool {
         self.fields["ready"] == "yes"
     }
 
-    fn free(&self) -> Option<u64> {
+    pub(crate) fn free(&self) -> Option<u64> {
         self.fields["free_mib"].parse().ok()
     }
 
-    fn words(&self) -> Vec<&str> {
+    pub(crate) fn words(&self) -> Vec<&str> {
         self.fields["options"].split_whitespace().filter(|word| *word != "-").collect()
     }
 
@@ -108,7 +108,7 @@ impl Run<'_> {
     }
 }
 
-fn runs() -> Vec<Run<'static>> {
+pub(crate) fn runs() -> Vec<Run<'static>> {
     let mut lines = RUNS.lines();
     let names: Vec<&str> = lines.next().unwrap().split('\t').collect();
     lines

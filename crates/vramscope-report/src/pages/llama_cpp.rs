@@ -1,5 +1,7 @@
 //! What a model in one packed file takes under llama.cpp: on the device, and on the host.
 
+pub(crate) mod fit;
+
 use vramscope_core::shortened;
 
 use super::named;

@@ -1,8 +1,8 @@
 //! `vramscope estimate`: the memory budget before the engine is started.
 
 pub(crate) mod input;
-mod llama_cpp;
-mod render;
+pub(crate) mod llama_cpp;
+pub(crate) mod render;
 mod sglang;
 
 use anyhow::anyhow;
@@ -92,7 +92,7 @@ fn sglang_version(text: &str) -> Result<SgLangVersion, String> {
 }
 
 /// `b10434` or `10434`.
-fn build(text: &str) -> Result<u64, String> {
+pub(crate) fn build(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix('b').unwrap_or(text);
     digits.parse().map_err(|_| "expected a build's number, such as b10434".to_owned())
 }

@@ -1,14 +1,15 @@
 //! `vramscope fit`: what has to change so that a model fits, and how far it goes.
 
+mod llama_cpp;
 mod render;
 
 use anyhow::{anyhow, bail};
 use vramscope_analysis::NamedModel;
-use vramscope_core::Workload;
+use vramscope_core::{EngineKind, Workload};
 use vramscope_estimate::document::{ChangeRow, DeviceRow, FitDocument, GpuDocument, Placed, VERSION};
 use vramscope_estimate::{
-    EngineArgs, Setting, Wish, budget, changes, devices, fewest_gpus, longest_model_len, lowest_utilization,
-    on_every_device,
+    EngineArgs, Setting, Wish, budget, changes, devices, fewest_gpus, is_llama_cpp_command, longest_model_len,
+    lowest_utilization, on_every_device,
 };
 use vramscope_schema::ExitCode;
 
@@ -18,17 +19,26 @@ use crate::output::{self, Format};
 
 /// Find out what serves a model: how many GPUs, how long a context, how many requests, and the command line
 ///
-/// Asks the estimate backwards. Arguments of the engine that are given stay as they are.
+/// Asks the estimate backwards. Arguments of the engine that are given stay as they are. A GGUF file or a `llama-server …`
+/// line is answered for llama.cpp: the most layers, the fewest layers whose experts stay on the host, the longest context
+/// and the fewest devices, with caches of f16 and q8_0, each with its command line. Each of these answers changes the one
+/// setting that it is about. Memory alone is judged, and that of the host is only told.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   vramscope fit --model Qwen/Qwen3-8B --gpu l4
   vramscope fit --model meta-llama/Llama-3.1-70B --gpu h100 --request-tokens 32K --requests 16
   vramscope fit --model Qwen/Qwen3-30B-A3B --gpus all --request-tokens 8192 --requests 32
+  vramscope fit model.gguf --gpu l4 --request-tokens 16384 --requests 2
+  vramscope fit --gpu-memory 24GiB --gpu-memory-used 3GiB -- llama-server -m model.gguf -c 32768 -np 1
+  vramscope fit model.gguf --gpus all
   vramscope fit --list-gpus
 
 Exit codes: 0 there is a way, 8 there is none, 2 and 3 wrong arguments or input.")]
 pub(crate) struct Args {
+    /// A .gguf file; the same as --model
+    #[arg(value_name = "FILE", conflicts_with = "model")]
+    file: Option<String>,
     #[command(flatten)]
     model: input::ModelArgs,
     #[command(flatten)]
@@ -39,44 +49,72 @@ pub(crate) struct Args {
     /// Show the table of devices and where their sizes are from
     #[arg(long, help_heading = "Device")]
     list_gpus: bool,
-    /// The engine: vllm is the only one that is asked backwards; needed for a .gguf file alone
-    #[arg(long, value_name = "KIND", value_parser = ["vllm"], help_heading = "Engine")]
-    engine_kind: Option<String>,
+    /// The engine: vllm or llama.cpp [default: by the line behind `--`; llama.cpp for a .gguf file; else vllm]
+    #[arg(long, value_name = "KIND", value_parser = engine_kind, help_heading = "Engine")]
+    engine_kind: Option<EngineKind>,
+    /// The build of llama.cpp, such as b10434
+    #[arg(long, value_name = "BUILD", value_parser = super::estimate::build, help_heading = "Engine")]
+    llama_cpp_build: Option<u64>,
+    /// What computes for llama.cpp [default: cuda]
+    #[arg(long, value_name = "BACKEND", help_heading = "Engine")]
+    llama_cpp_backend: Option<super::estimate::llama_cpp::Backend>,
     #[command(flatten)]
     engine: input::EngineFlags,
     /// Tokens of one request, prompt and answer [default: the model's longest]
     #[arg(long, value_name = "N", help_heading = "Workload")]
     request_tokens: Option<String>,
-    /// Requests of that length in flight together
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Workload")]
-    requests: u64,
+    /// Requests of that length in flight together [default: 1; for llama.cpp without --request-tokens as its line says, else
+    /// its own four that share one pool]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Workload")]
+    requests: Option<u64>,
     /// What to print: a table for people, or the fit document
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+}
+
+/// The name of an engine that can be asked backwards.
+fn engine_kind(text: &str) -> Result<EngineKind, String> {
+    let known = [EngineKind::Vllm, EngineKind::LlamaCpp];
+    let kind = EngineKind::from_name(text).filter(|kind| known.contains(kind));
+    kind.ok_or_else(|| "expected vllm or llama.cpp".to_owned())
+}
+
+impl Args {
+    fn is_for_llama_cpp(&self) -> bool {
+        if let Some(kind) = self.engine_kind {
+            return kind == EngineKind::LlamaCpp;
+        }
+        let file = self.file.as_deref().or(self.model.name());
+        file.is_some_and(|file| file.to_ascii_lowercase().ends_with(".gguf"))
+            || is_llama_cpp_command(self.engine.words())
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.list_gpus {
         return list(args.format);
     }
-    let file = args.model.name().filter(|file| file.to_ascii_lowercase().ends_with(".gguf"));
-    if let Some(file) = file.filter(|_| args.engine_kind.is_none()) {
-        let error = anyhow!(
-            "{file} is a file for llama.cpp: `vramscope estimate {file} --gpu NAME` says how many of its layers fit; \
-             --engine-kind vllm asks for the releases of vLLM that load such files"
-        );
+    if args.is_for_llama_cpp() {
+        if args.engine_kind.is_none() {
+            output::say("answered for llama.cpp, which such a file or line is for; --engine-kind vllm asks for vLLM");
+        }
+        return llama_cpp::run(args);
+    }
+    if let Some(file) = &args.file {
+        let error = anyhow!("{file:?} stands alone: give --model {file:?} for vLLM, or a .gguf file for llama.cpp");
         return Err(error).or_exit(ExitCode::Usage);
     }
+    let requests = args.requests.unwrap_or(1);
     let mut line = args.engine.read()?;
     let model = args.model.read(&mut line)?;
     let request_tokens = args.request_tokens.as_deref().map(input::tokens).transpose().or_exit(ExitCode::Usage)?;
-    let wish = Wish { request_tokens, requests: Some(args.requests) };
+    let wish = Wish { request_tokens, requests: Some(requests) };
     let mut document = FitDocument {
         vramscope_fit: VERSION,
         model: model.document().or_exit(ExitCode::BadInput)?,
         engine_version: line.args.version.to_string(),
         request_tokens,
-        requests: args.requests,
+        requests,
         gpu: None,
         fewest: None,
         longest_model_len: None,

@@ -215,9 +215,10 @@ fn words_of_an_engine_without_a_budget_are_not_taken_for_another_engines() {
         assert_eq!(ran.status.code(), Some(2), "{args:?}");
         assert!(stderr(&ran).contains("start SGLang: only `estimate` answers for it"), "{}", stderr(&ran));
     }
-    let ran = vramscope(&["fit", "--gpu", "h100", "--model", "a.gguf"]);
+    let llama = ["--gpu", "h100", "--engine-kind", "vllm", "--", "llama-server", "-m", "a.gguf"];
+    let ran = vramscope(&[&["fit"], &llama[..]].concat());
     assert_eq!(ran.status.code(), Some(2));
-    assert!(stderr(&ran).contains("vramscope estimate a.gguf"), "{}", stderr(&ran));
+    assert!(stderr(&ran).contains("start llama.cpp: `estimate` and `fit` answer for it"), "{}", stderr(&ran));
 }
 
 /// The document for SGLang, which must be one of the published type with nothing besides.

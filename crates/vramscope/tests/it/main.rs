@@ -16,6 +16,8 @@ mod estimate;
 mod explain;
 mod export;
 mod fit;
+mod fit_llama_cpp;
+mod gguf;
 mod gpus;
 mod guides;
 mod load;

@@ -114,8 +114,8 @@ pub(crate) struct EngineFlags {
     /// No compilation and no graphs
     #[arg(long)]
     enforce_eager: bool,
-    /// More arguments as the engine spells them; estimate and fit take a whole `vllm serve …` line too, estimate a
-    /// `llama-server …` or `sglang serve …` line
+    /// More arguments as the engine spells them; estimate and fit take a whole `vllm serve …` or `llama-server …` line too,
+    /// estimate an `sglang serve …` line
     #[arg(last = true, value_name = "ENGINE ARGUMENT")]
     words: Vec<String>,
 }
@@ -170,10 +170,9 @@ impl EngineFlags {
         if let Some(other) = started.filter(|line| line.kind != EngineKind::Vllm) {
             let title = other.kind.title();
             let what = match other.kind {
-                EngineKind::LlamaCpp | EngineKind::SgLang => {
-                    "only `estimate` answers for it, without --engine-kind vllm"
-                }
-                _ => "budgets are known of vLLM, and with `estimate` of llama.cpp and SGLang",
+                EngineKind::LlamaCpp => "`estimate` and `fit` answer for it, without --engine-kind vllm",
+                EngineKind::SgLang => "only `estimate` answers for it, without --engine-kind vllm",
+                _ => "budgets are known of vLLM and llama.cpp, and with `estimate` of SGLang",
             };
             return Err(anyhow!("the words behind -- start {title}: {what}")).or_exit(ExitCode::Usage);
         }

@@ -14,6 +14,7 @@ use vramscope_models::read_gguf;
 use vramscope_schema::ExitCode;
 
 use super::Args;
+use super::input::EngineFlags;
 use super::render::gib;
 use crate::exit::OrExit as _;
 use crate::output::{self, Format};
@@ -33,8 +34,20 @@ pub(crate) enum Backend {
     Host,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let foreign = args.engine.of_vllm();
+impl Backend {
+    /// What computes, where somebody says so.
+    pub(crate) fn told(self) -> LlamaCppBackend {
+        match self {
+            Self::Cuda => LlamaCppBackend::Cuda,
+            Self::Vulkan => LlamaCppBackend::Vulkan,
+            Self::Host => LlamaCppBackend::Host,
+        }
+    }
+}
+
+/// The server's own options.
+pub(crate) fn line(engine: &EngineFlags, build: Option<u64>) -> anyhow::Result<LlamaCppLine> {
+    let foreign = engine.of_vllm();
     if !foreign.is_empty() {
         let error = anyhow!(
             "{} is an option of vLLM: give llama.cpp's own after `--`, such as `-- -c 8192 -ngl 20`",
@@ -42,18 +55,25 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
         return Err(error).or_exit(ExitCode::Usage);
     }
-    let mut line = LlamaCppLine::read(args.engine.words()).or_exit(ExitCode::Usage)?;
-    line.args.build = args.llama_cpp_build;
-    let named = args.file.as_deref().or(args.model.name()).or(line.model.as_deref());
+    let mut line = LlamaCppLine::read(engine.words()).or_exit(ExitCode::Usage)?;
+    line.args.build = build;
+    Ok(line)
+}
+
+/// The file by its name, or by the server's own option, and what it holds.
+pub(crate) fn model(named: Option<&str>, line: &LlamaCppLine) -> anyhow::Result<(String, PackedModel)> {
     let missing = || anyhow!("no model: give a .gguf file, or `-m FILE` after `--`");
-    let name = named.ok_or_else(missing).or_exit(ExitCode::Usage)?.to_owned();
+    let name = named.or(line.model.as_deref()).ok_or_else(missing).or_exit(ExitCode::Usage)?.to_owned();
     let model = read_model(Path::new(&name)).or_exit(ExitCode::BadInput)?;
+    Ok((name, model))
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let line = line(&args.engine, args.llama_cpp_build)?;
+    let (name, model) = model(args.file.as_deref().or(args.model.name()), &line)?;
     let device = args.device.device()?;
-    let backend = match (args.llama_cpp_backend, device.is_some()) {
-        (Some(Backend::Vulkan), _) => LlamaCppBackend::Vulkan,
-        (Some(Backend::Host), _) | (None, false) => LlamaCppBackend::Host,
-        (Some(Backend::Cuda), _) | (None, true) => LlamaCppBackend::Cuda,
-    };
+    let usual = if device.is_some() { LlamaCppBackend::Cuda } else { LlamaCppBackend::Host };
+    let backend = args.llama_cpp_backend.map_or(usual, Backend::told);
     let device = device.filter(|_| backend.has_device());
     let setting = LlamaCppSetting { backend, device: device.as_ref(), others: args.device.others() };
     let budget = llama_cpp_fitted(&model, &line.args, setting).or_exit(ExitCode::BadInput)?;

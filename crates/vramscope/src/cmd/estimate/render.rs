@@ -240,7 +240,7 @@ fn paragraph(text: &mut String, line: &str, width: usize) {
     }
 }
 
-pub(super) fn gib(bytes: u64) -> String {
+pub(crate) fn gib(bytes: u64) -> String {
     format!("{:.2}", Bytes::new(bytes).in_unit(ByteUnit::GiB))
 }
 

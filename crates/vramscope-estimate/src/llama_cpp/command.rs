@@ -1,0 +1,67 @@
+//! The server's command line of an answer.
+
+use vramscope_core::{redact_args, shell_quoted};
+
+use super::answers::LlamaCppWay;
+use super::grammar::{LLAMA_CPP_LINE, at_program};
+
+/// Options that an answer states by itself.
+const SET: &[&str] =
+    &["ctx-size", "parallel", "gpu-layers", "n-gpu-layers", "n-cpu-moe", "cpu-moe", "cache-type-k", "cache-type-v"];
+/// Those of several devices.
+const SPLIT: &[&str] = &["split-mode", "tensor-split"];
+
+/// The command line of an answer, each word as a shell takes it: what was given before and behind the server's name and
+/// is not answered stays as it was, with secrets hidden.
+///
+/// `-fit off` keeps the server from changing what was answered, unless the line says something of `-fit`.
+pub fn llama_cpp_command<S: AsRef<str>>(words: &[S], model: &str, way: &LlamaCppWay) -> Vec<String> {
+    let (program, words) = at_program(words).unwrap_or((&[], words));
+    let several = way.shares.len() > 1;
+    let mut left = vec![true; words.len()];
+    let (mut names_model, mut fits) = (false, false);
+    for flag in LLAMA_CPP_LINE.flags(words) {
+        names_model |= matches!(flag.name.as_str(), "model" | "hf-repo");
+        fits |= flag.name == "fit";
+        if SET.contains(&flag.name.as_str()) || several && SPLIT.contains(&flag.name.as_str()) {
+            let inline = words[flag.place].as_ref().contains('=');
+            let behind = usize::from(flag.value.is_some() && !inline) + flag.more.len();
+            left[flag.place..=flag.place + behind].fill(false);
+        }
+    }
+    let mut all: Vec<String> = redact_args(program.iter().map(AsRef::as_ref));
+    if all.is_empty() {
+        all.push("llama-server".to_owned());
+    }
+    let mut add = |name: &str, value: &str| all.extend([name.to_owned(), value.to_owned()]);
+    if !names_model {
+        add("-m", model);
+    }
+    let kept = words.iter().zip(&left).filter(|(_, left)| **left).map(|(word, _)| word.as_ref());
+    all.extend(redact_args(kept));
+    let mut add = |name: &str, value: String| all.extend([name.to_owned(), value]);
+    let args = &way.args;
+    add("-c", args.context.unwrap_or(way.budget.context).to_string());
+    if let Some(slots) = args.slots {
+        add("-np", slots.to_string());
+    }
+    add("-ngl", way.budget.layers_on_device.to_string());
+    for (name, kind) in [("-ctk", &args.cache_k), ("-ctv", &args.cache_v)] {
+        if kind != "f16" {
+            add(name, kind.clone());
+        }
+    }
+    if several {
+        add("-sm", "layer".to_owned());
+        add("-ts", vec!["1"; way.shares.len()].join(","));
+    }
+    match args.cpu_moe_layers {
+        0 => {}
+        layers if layers >= way.budget.layers => all.push("--cpu-moe".to_owned()),
+        layers => all.extend(["--n-cpu-moe".to_owned(), layers.to_string()]),
+    }
+    if !fits {
+        all.extend(["-fit".to_owned(), "off".to_owned()]);
+    }
+    all.iter().map(|word| shell_quoted(word)).collect()
+}
