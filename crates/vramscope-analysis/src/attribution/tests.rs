@@ -16,6 +16,7 @@ fn device(index: u32, ranks: &[u32], peak: u64, baseline: u64) -> DeviceObservat
         baseline: Bytes::new(baseline),
         before_load: None,
         after_pool: None,
+        usable: None,
         buffers: None,
         place: None,
     }
