@@ -2,7 +2,7 @@
 
 use vramscope_core::{EngineFacts, EngineKind};
 
-use crate::{llama_cpp, ollama, vllm};
+use crate::{llama_cpp, ollama, sglang, vllm};
 
 /// A finding whose advice names settings of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub(crate) fn advice(setting: Setting<'_>, topic: Topic) -> String {
         Some(EngineKind::Vllm) => vllm::advice(setting, topic),
         Some(EngineKind::LlamaCpp) => llama_cpp::advice(setting, topic).unwrap_or_else(|| of_any(topic).to_owned()),
         Some(EngineKind::Ollama) => ollama::advice(topic).unwrap_or_else(|| of_any(topic)).to_owned(),
+        Some(EngineKind::SgLang) => sglang::advice(setting, topic).unwrap_or_else(|| of_any(topic).to_owned()),
         _ => of_any(topic).to_owned(),
     }
 }
@@ -96,6 +97,31 @@ mod tests {
             }
             let vllm = Setting { engine: Some(EngineKind::Vllm), facts: &facts, on_cpu: false };
             assert_ne!(advice(vllm, topic), of_any(topic));
+        }
+    }
+
+    #[test]
+    fn each_engine_is_advised_with_settings_of_its_own() {
+        let facts = EngineFacts::default();
+        let others = ["--gpu-memory-utilization", "--max-num-seqs", "-lv 4", "--ctx-size", "num_ctx", "OLLAMA_"];
+        for topic in ALL {
+            let said = advice(Setting { engine: Some(EngineKind::SgLang), facts: &facts, on_cpu: false }, topic);
+            assert!(others.iter().all(|other| !said.contains(other)), "{topic:?}: {said}");
+        }
+        let sglang = |topic| advice(Setting { engine: Some(EngineKind::SgLang), facts: &facts, on_cpu: false }, topic);
+        assert!(sglang(Topic::DeviceNearlyFull).contains("--chunked-prefill-size, --cuda-graph-max-bs"));
+        assert!(sglang(Topic::PoolNearlyFull).contains("--max-running-requests"));
+    }
+
+    #[test]
+    fn graphs_that_are_switched_off_are_not_advised_about() {
+        use vramscope_core::{Fact, Origin, Scope};
+        let mut facts = EngineFacts::default();
+        facts.enforce_eager =
+            Some(Fact { value: true, scope: Scope::AllRanks, resolution: None, origin: Origin::default() });
+        for topic in ALL {
+            let said = advice(Setting { engine: Some(EngineKind::SgLang), facts: &facts, on_cpu: false }, topic);
+            assert!(!said.contains("cuda-graph"), "{topic:?}: {said}");
         }
     }
 

@@ -12,7 +12,8 @@
 //! - activations: how far memory rose after the pool and the graphs were in place. The activation peak that the engine
 //!   prints is that of its profile run, before the pool exists; it is used only where the rise cannot be seen.
 //!
-//! An engine that prints what lies where is taken apart by that ([`placed`]).
+//! An engine that prints what lies where is taken apart by that ([`placed`]), one whose ranks print what is free between
+//! their steps by that ([`sglang::parts`]).
 //!
 //! What none of them explains is the residual.
 
@@ -20,9 +21,11 @@ mod evidenced;
 pub(crate) mod placed;
 
 use vramscope_core::{
-    Basis, Breakdown, BreakdownError, Bytes, Component, ComponentKind, Confidence, DeviceIndex, EngineFacts, Fact,
-    Milestone,
+    Basis, Breakdown, BreakdownError, Bytes, Component, ComponentKind, Confidence, DeviceIndex, EngineFacts,
+    EngineKind, Fact, Milestone,
 };
+
+use crate::sglang;
 
 pub use evidenced::Evidenced;
 use evidenced::{pick, sum};
@@ -57,6 +60,8 @@ pub struct DeviceObservation {
     pub after_pool: Option<Bytes>,
     /// How much memory rose between the peak and the end of graph capture, where the peak came first.
     pub captured_later: Option<Bytes>,
+    /// The device's memory less what its driver holds back, where both were read: what a framework calls its total.
+    pub usable: Option<Bytes>,
     /// Which of the engine's buffers lie in it, by their places in the list of facts; `None` for an engine that counts its
     /// memory by rank.
     pub buffers: Option<Vec<usize>>,
@@ -100,12 +105,18 @@ pub fn attribute(ranks: &RankEvidence<'_>, devices: &[DeviceObservation]) -> Res
         let components = match &seen.buffers {
             Some(buffers) => placed::components(ranks.facts, seen, buffers),
             None if seen.ranks.is_empty() => Vec::new(),
+            None if prints_free(ranks.facts.engine) => sglang::parts::components(ranks, seen),
             None => components(ranks, seen),
         };
         per_device.push((seen.device, Breakdown::new(seen.peak, seen.baseline, components)?));
     }
     let total = total(&per_device)?;
     Ok(Attribution { total, per_device })
+}
+
+/// Whether the ranks of an engine print what is free on their devices between the steps of its start.
+pub(crate) fn prints_free(kind: Option<EngineKind>) -> bool {
+    kind == Some(EngineKind::SgLang)
 }
 
 /// The parts of one device.
@@ -149,6 +160,9 @@ impl RankEvidence<'_> {
         let facts = self.facts;
         if let Some(inside) = self.inside_part(rank, kind) {
             return Some(inside);
+        }
+        if prints_free(facts.engine) {
+            return sglang::parts::of_rank(facts, rank, kind);
         }
         let rank = self.of_its_engine(rank);
         match kind {

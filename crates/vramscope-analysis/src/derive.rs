@@ -173,6 +173,7 @@ impl Derived {
     fn explain(&mut self, evidence: &RankEvidence<'_>, clock: Option<LogClock>) -> Result<(), DeriveError> {
         let Some(peak) = &self.peak else { return Ok(()) };
         let placed = placed::is_placed(evidence.facts.engine);
+        let apart_from_log = placed::starts_runners(evidence.facts.engine);
         let laid = placed.then(|| placed::lay(evidence.facts, self.timeline.devices(), &self.placement.active));
         let captured = || clock?.at(evidence.facts.last_event(Milestone::GraphsCaptured)?.at?);
         let until_captured =
@@ -182,23 +183,31 @@ impl Derived {
         for &(device, used) in &peak.used {
             let baseline = self.baseline.as_ref().and_then(|b| b.of(device)).unwrap_or(Bytes::ZERO);
             let ranks = self.placement.ranks_on(device);
+            let on = laid.as_ref().map(|laid| laid.on.iter().find(|(on, ..)| *on == device));
+            let buffers = on.map(|on| on.map(|(_, buffers, _)| buffers.clone()).unwrap_or_default());
+            let place = on.flatten().and_then(|(.., place)| place.clone());
             let size = |kind| evidence.part_of(&ranks, kind).map(|amount| amount.size);
-            let steps = Steps { baseline, weights: size(ComponentKind::Weights), pool: size(ComponentKind::KvCache) };
+            // States of recurrent layers are allocated in one stroke with the pool.
+            let states = size(ComponentKind::RecurrentState).unwrap_or(Bytes::ZERO);
+            let pool = size(ComponentKind::KvCache).and_then(|pool| pool.checked_add(states));
+            let of_runner = buffers.as_deref().filter(|_| apart_from_log);
+            let weights = of_runner.and_then(|buffers| placed::weights(evidence.facts, buffers));
+            let steps = Steps { baseline, weights: weights.or_else(|| size(ComponentKind::Weights)), pool };
             let samples = apart.remove(&device).unwrap_or_default();
             let found = levels::find(&samples, steps);
             // A pool that is allocated after the peak explains another one.
             let after_pool = found.after_pool.filter(|level| level.at <= peak.at).map(|level| level.used);
-            let on = laid.as_ref().map(|laid| laid.on.iter().find(|(on, ..)| *on == device));
-            let buffers = on.map(|on| on.map(|(_, buffers, _)| buffers.clone()).unwrap_or_default());
             let touched = buffers.as_deref().and_then(|buffers| placed::touched_at_once(evidence.facts, buffers));
-            let before_load = found.before_load.or_else(|| self.before_load(device, touched).filter(|_| placed));
+            let by_log = || self.before_load(device, touched).filter(|_| placed && !apart_from_log);
+            let before_load = found.before_load.or_else(by_log);
             self.levels.push((device, found));
-            let place = on.flatten().and_then(|(.., place)| place.clone());
             // What passed before all was allocated is no part of what came after.
             let peak_is_later = self.allocated.is_some_and(|at| at <= peak.at);
             let allocated = || self.after_allocation(device).filter(|_| placed && peak_is_later);
             let after_pool = after_pool.or_else(allocated);
             let captured_later = until_captured.and_then(|after| rise(self.timeline.of_device(device, after)));
+            let known = self.timeline.device(device).filter(|device| device.reserved.is_some());
+            let usable = known.and_then(vramscope_core::Device::usable);
             let (peak, ranks) = (used, if placed { Vec::new() } else { ranks });
             devices.push(DeviceObservation {
                 device,
@@ -208,6 +217,7 @@ impl Derived {
                 before_load,
                 after_pool,
                 captured_later,
+                usable,
                 buffers,
                 place,
             });

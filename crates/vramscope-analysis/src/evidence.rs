@@ -73,7 +73,7 @@ pub struct Evidence {
 
 /// Engines whose memory is taken apart here. Logs of others are named and kept: what their lines state is the business of
 /// the log's own report.
-const TAKEN_APART: &[EngineKind] = &[EngineKind::Vllm, EngineKind::LlamaCpp];
+const TAKEN_APART: &[EngineKind] = &[EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::SgLang, EngineKind::Ollama];
 
 fn is_taken_apart(kind: EngineKind) -> bool {
     TAKEN_APART.contains(&kind)
@@ -347,11 +347,14 @@ impl Evidence {
 
     /// Takes the last engine that loaded weights: earlier ones are mostly failed starts. A run that was conducted may have
     /// ended before its engine said anything.
-    fn choose(&mut self, report: LogReport, paths: &[PathBuf]) -> Result<Option<EngineLog>, EvidenceError> {
+    fn choose(&mut self, mut report: LogReport, paths: &[PathBuf]) -> Result<Option<EngineLog>, EvidenceError> {
         let file = names(paths);
         let lines = report.lines;
         let count = report.engines.len();
         self.notes.extend(report.notes.iter().map(|note| parse_note(&file, note)));
+        for engine in &mut report.engines {
+            self.notes.extend(plan_unconfirmed(&mut engine.facts).map(|note| format!("{file}, {note}")));
+        }
         let has_weights = |facts: &EngineFacts| {
             let buffers = facts.buffers.iter().filter(|buffer| !buffer.planned);
             !facts.weights.is_empty() || buffers.map(|buffer| buffer.kind).any(|kind| kind == BufferKind::Weights)
@@ -441,6 +444,20 @@ impl Evidence {
         self.sources.push(source_of(path, kind));
         Ok(value)
     }
+}
+
+/// Takes for a plan what may be one: a layout of which the log does not say that it is kept.
+fn plan_unconfirmed(facts: &mut EngineFacts) -> Option<String> {
+    let mut first = None;
+    for buffer in facts.buffers.iter_mut().filter(|buffer| buffer.unconfirmed && !buffer.planned) {
+        buffer.planned = true;
+        first.get_or_insert(buffer.amount.origin.line);
+    }
+    Some(format!(
+        "line {}: a layout of the model is printed, and no line before it says that it is kept: it is taken for a plan, \
+         and nothing of it for allocated; give the log from the start of the model's runner on",
+        first?
+    ))
 }
 
 /// The header of a model's file, or what a recording kept of one.

@@ -31,6 +31,7 @@ mod moments;
 mod named;
 mod ollama;
 mod phases;
+mod sglang;
 mod vllm;
 
 pub use assemble::{assemble, profile_of_load};

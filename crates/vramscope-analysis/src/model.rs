@@ -1,6 +1,6 @@
 //! What the model's architecture implies for the run at hand.
 
-use crate::attribution::{Evidenced, KvGeometry};
+use crate::attribution::{Evidenced, KvGeometry, prints_free};
 use vramscope_core::{Architecture, Basis, Bytes, Confidence, ElementType, EngineFacts, Fact, FeedForward, Mixer};
 use vramscope_estimate::{
     Calibration, EngineArgs, EngineVersion, GpuModel, Usage, Weights, kv_plan, parameter_count, weights_on_device,
@@ -45,6 +45,12 @@ fn element_type(word: &str) -> Option<ElementType> {
     })
 }
 
+/// Whether the rules by which models are computed here are those of an engine: one that prints falls of free memory loads
+/// and cuts otherwise, and prints more than it holds.
+fn are_its_rules(facts: &EngineFacts) -> bool {
+    !prints_free(facts.engine)
+}
+
 /// How the KV cache is cut on one rank, with the tokens of a block as the engine's metrics state them, where they do;
 /// `None` where the architecture is not known or not reproduced exactly. Without a GPU the engine takes larger blocks
 /// than its rules for devices say, so there nothing is computed from a size that nobody stated.
@@ -53,6 +59,9 @@ pub(crate) fn kv_geometry(
     facts: &EngineFacts,
     block_tokens: Option<u64>,
 ) -> Option<KvGeometry> {
+    if !are_its_rules(facts) {
+        return None;
+    }
     let mut args = engine_args(facts);
     args.block_size = block_tokens.or(args.block_size);
     let on_cpu = facts.platform.as_ref().is_some_and(|platform| platform.value == "cpu");
@@ -69,11 +78,12 @@ pub(crate) fn kv_geometry(
 
 /// Weights of one rank by the architecture: of the first pipeline stage, where stages differ.
 pub(crate) fn weights(model: Option<&Architecture>, facts: &EngineFacts) -> Option<Evidenced> {
-    weights_with(model?, &engine_args(facts))
+    weights_with(model.filter(|_| are_its_rules(facts))?, &engine_args(facts))
 }
 
 /// Weights of one rank in the form that they take on this device.
 pub(crate) fn weights_on(model: &Architecture, facts: &EngineFacts, device: &GpuModel) -> Option<Evidenced> {
+    are_its_rules(facts).then_some(())?;
     largest(&weights_on_device(model, &engine_args(facts), device).ok()?)
 }
 

@@ -484,6 +484,15 @@ pub struct EngineFacts {
     pub layers: Option<Fact<u64>>,
     /// Free memory on the device when the engine has started, per rank.
     pub free_at_ready: Vec<Fact<Bytes>>,
+    /// Free memory on the device when weights were loaded, per rank. Of engines that print it behind each of their steps:
+    /// once for each model that they load.
+    pub free_after_weights: Vec<Fact<Bytes>>,
+    /// The same when the KV cache, and what else is of a size for all requests, was allocated.
+    pub free_after_pools: Vec<Fact<Bytes>>,
+    /// The same before graphs are captured, once for each capture.
+    pub free_before_graphs: Vec<Fact<Bytes>>,
+    /// The same behind each capture.
+    pub free_after_graphs: Vec<Fact<Bytes>>,
 
     /// Blocks of the KV cache on the device, per rank.
     pub gpu_blocks: Vec<Fact<u64>>,

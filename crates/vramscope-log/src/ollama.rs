@@ -137,6 +137,7 @@ fn apply(does: Does, mut captured: Vec<Captured>, slog: &Slog<'_>, desk: &mut De
             if desk.now.planning {
                 return;
             }
+            desk.now.committed = true;
             captured.extend(load_request(request));
         }
         Does::Plan => {
@@ -161,6 +162,14 @@ fn apply(does: Does, mut captured: Vec<Captured>, slog: &Slog<'_>, desk: &mut De
             let (key, value) = (slog.field("key").unwrap_or("?"), slog.field("value").unwrap_or("?"));
             let default = slog.field("default").unwrap_or("its default");
             desk.note(format!("{key} is set to {value}, which is refused: {default} is used (sizes are in bytes)"));
+        }
+    }
+    // The same records state the layout that is kept, and one that was computed before anything was loaded: nothing but
+    // what stands before them tells which. A runner that names a buffer has it.
+    if slog.field("device").is_some() && !desk.now.committed {
+        let line = desk.line;
+        for part in desk.engine.buffers.iter_mut().filter(|part| part.amount.origin.line == line && !part.planned) {
+            part.unconfirmed = true;
         }
     }
     if planned && matches!(does, Does::Weights | Does::Kv | Does::Compute | Does::State) {

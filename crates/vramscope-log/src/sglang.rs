@@ -86,11 +86,15 @@ fn rank(tag: &str) -> Option<u32> {
     if let Some(id) = tag.strip_prefix("gpu_id=") {
         return id.parse().ok();
     }
-    let number = |name: &str| tag.split(' ').find_map(|word| word.strip_prefix(name)?.parse::<u32>().ok());
-    if number("PP").is_some_and(|stage| stage > 0) {
+    if number(tag, "PP").is_some_and(|stage| stage > 0) {
         return None;
     }
-    number("TP")
+    number(tag, "TP")
+}
+
+/// The number behind a word of a tag: 1 of `TP` in `DP0 TP1`.
+fn number(tag: &str, name: &str) -> Option<u32> {
+    tag.split(' ').find_map(|word| word.strip_prefix(name)?.parse().ok())
 }
 
 /// Whether a line is one of its own.

@@ -6,6 +6,7 @@ use vramscope_core::Fact;
 use vramscope_schema::Amount;
 use vramscope_schema::v3::{EngineArgs, ModelInfo, RunConfig, WorkloadInfo};
 
+use crate::attribution::prints_free;
 use crate::evidence::args::Args;
 use crate::known::Known;
 
@@ -73,6 +74,7 @@ fn engine_args(run: &Known<'_>) -> EngineArgs {
         max_num_seqs: number(&facts.max_num_seqs, "max-num-seqs"),
         max_num_batched_tokens: number(&facts.max_num_batched_tokens, "max-num-batched-tokens"),
         gpu_memory_utilization: value(&facts.gpu_memory_utilization)
+            .filter(|_| !prints_free(facts.engine))
             .or_else(|| share("gpu-memory-utilization"))
             .and_then(Amount::new),
         kv_cache_memory_bytes: args.number("kv-cache-memory-bytes"),

@@ -127,7 +127,13 @@ fn places(run: &Known<'_>) -> Vec<PlaceBreakdown> {
 /// Without a GPU log there is no peak to explain; what the engine reported stands alone.
 fn log_only(run: &Known<'_>) -> Option<MemoryBreakdown> {
     let ranks: Vec<u32> = (0..run.facts.ranks().unwrap_or(1).min(MOST_RANKS)).collect();
-    let kinds = [ComponentKind::Weights, ComponentKind::KvCache, ComponentKind::Held, ComponentKind::CudaGraphs];
+    let kinds = [
+        ComponentKind::Weights,
+        ComponentKind::KvCache,
+        ComponentKind::RecurrentState,
+        ComponentKind::Held,
+        ComponentKind::CudaGraphs,
+    ];
     let known = kinds.into_iter().filter_map(|kind| Some(run.ranks.part_of(&ranks, kind)?.into_component(kind)));
     let components: Vec<Component> = match placed::is_placed(run.facts.engine) {
         true => placed::parts(run.facts, &on_devices(run.facts)),

@@ -4,6 +4,7 @@ use vramscope_core::{Breakdown, ByteDelta, Bytes, ComponentKind, DeviceIndex};
 use vramscope_estimate::EngineArgs;
 use vramscope_schema::Amount;
 
+use crate::attribution::prints_free;
 use crate::derive::Derived;
 use crate::known::Known;
 use crate::model;
@@ -31,7 +32,8 @@ pub(super) fn overhead(run: &Known<'_>) -> Option<ByteDelta> {
     let active = &run.derived?.placement.active;
     let used: Vec<&Breakdown> = per_device.iter().filter(|(d, _)| active.contains(d)).map(|(_, b)| b).collect();
     let args = model::engine_args(run.facts);
-    if used.len() < 2 || args.data_parallel_size > 1 {
+    // What one GPU would hold is computed; falls of free memory hold more than that.
+    if used.len() < 2 || prints_free(run.facts.engine) || args.data_parallel_size > 1 {
         return None;
     }
     let part = |breakdown: &Breakdown, kind| breakdown.component(kind).map(|component| component.size);

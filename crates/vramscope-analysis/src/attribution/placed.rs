@@ -14,6 +14,22 @@ pub(crate) fn is_placed(kind: Option<EngineKind>) -> bool {
     matches!(kind, Some(EngineKind::LlamaCpp | EngineKind::Ollama))
 }
 
+/// Whether an engine is a server that starts another process for each model, which holds all that there is to see of it on a
+/// device. What the server logs of a load stands before that process is there.
+pub(crate) fn starts_runners(kind: Option<EngineKind>) -> bool {
+    kind == Some(EngineKind::Ollama)
+}
+
+/// Weights among these buffers.
+pub(crate) fn weights(facts: &EngineFacts, buffers: &[usize]) -> Option<Bytes> {
+    let inside = buffers.iter().filter_map(|at| facts.buffers.get(*at));
+    let sizes: Vec<Bytes> = inside
+        .filter(|buffer| component(buffer.kind) == Some(ComponentKind::Weights))
+        .map(|buffer| buffer.amount.value)
+        .collect();
+    if sizes.is_empty() { None } else { Bytes::checked_sum(sizes) }
+}
+
 /// Which device holds what, of those that were measured.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Laid {
@@ -351,6 +367,7 @@ mod tests {
             before_load: Some(mib(150)),
             after_pool: after_pool.map(mib),
             captured_later: None,
+            usable: None,
             buffers: Some(vec![0, 1]),
             place: Some("Vulkan0".to_owned()),
         };
@@ -378,6 +395,7 @@ mod tests {
             before_load: Some(mib(350)),
             after_pool: None,
             captured_later: None,
+            usable: None,
             buffers: Some(vec![0]),
             place: Some("CUDA0".to_owned()),
         };

@@ -17,6 +17,7 @@ fn device(index: u32, ranks: &[u32], peak: u64, baseline: u64) -> DeviceObservat
         before_load: None,
         after_pool: None,
         captured_later: None,
+        usable: None,
         buffers: None,
         place: None,
     }

@@ -233,7 +233,8 @@ fn retained_before_pool(known: &Known<'_>) -> Option<Bytes> {
         let pool = breakdown.component(ComponentKind::KvCache)?.size;
         let weights = breakdown.component(ComponentKind::Weights)?.size;
         let context = breakdown.component(ComponentKind::RuntimeContext)?.size;
-        let explained = Bytes::checked_sum([pool, weights, context, breakdown.baseline()])?;
+        let states = breakdown.component(ComponentKind::RecurrentState).map_or(Bytes::ZERO, |states| states.size);
+        let explained = Bytes::checked_sum([pool, states, weights, context, breakdown.baseline()])?;
         levels.after_pool?.used.checked_sub(explained)
     };
     let used = derived.attribution.as_ref()?.per_device.iter().filter(|(_, b)| !b.components().is_empty());

@@ -11,7 +11,9 @@ mod findings;
 mod h200;
 mod llama_cpp;
 mod made_up;
+mod ollama;
 mod releases;
+mod sglang;
 
 use std::path::{Path, PathBuf};
 

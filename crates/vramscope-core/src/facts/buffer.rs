@@ -60,6 +60,9 @@ pub struct Buffer {
     pub of_draft: bool,
     /// A plan that was made before anything was allocated. It is not among what is.
     pub planned: bool,
+    /// It is printed as a layout, and nothing before it in the log says that this one is kept: it may be what is
+    /// allocated, or a plan.
+    pub unconfirmed: bool,
     /// How much.
     pub amount: Fact<Bytes>,
 }
@@ -67,7 +70,7 @@ pub struct Buffer {
 impl Buffer {
     /// One on a device that was allocated.
     pub fn new(kind: BufferKind, place: Option<String>, amount: Fact<Bytes>) -> Self {
-        Self { kind, place, on_host: false, of_draft: false, planned: false, amount }
+        Self { kind, place, on_host: false, of_draft: false, planned: false, unconfirmed: false, amount }
     }
 
     /// Whether it is device memory that was allocated.

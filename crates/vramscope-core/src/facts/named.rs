@@ -66,6 +66,10 @@ impl EngineFacts {
             ("requested", &self.requested),
             ("initial_free", &self.initial_free),
             ("device_total", &self.device_total),
+            ("free_after_weights", &self.free_after_weights),
+            ("free_after_pools", &self.free_after_pools),
+            ("free_before_graphs", &self.free_before_graphs),
+            ("free_after_graphs", &self.free_after_graphs),
             ("free_at_ready", &self.free_at_ready),
         ];
         let asked = [("kv_cache_memory", &self.kv_cache_memory), ("cpu_offload", &self.cpu_offload)];

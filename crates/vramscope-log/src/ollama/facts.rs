@@ -1,6 +1,6 @@
 //! From Ollama's figures to facts.
 
-use vramscope_core::{BufferKind, EngineFacts, Fact};
+use vramscope_core::{BufferKind, EngineFacts, Fact, PlaceFacts};
 
 use crate::engine::Engine;
 use crate::key::Key;
@@ -27,7 +27,29 @@ pub(crate) fn facts(engine: &Engine) -> EngineFacts {
     if facts.kv_tokens.is_empty() && facts.buffers.iter().any(|p| p.kind == BufferKind::KvCache && !p.planned) {
         facts.kv_tokens = tokens.into_iter().collect();
     }
+    facts.places = places(&facts);
     facts
+}
+
+/// The devices by the names that buffers have. The server lists its devices by other names (an id, what a card calls
+/// itself), in the order of its runner's numbers; where not as many hold something as it lists, nothing tells which those
+/// are. What it found free is what was free before a runner came, and no first look of the process that loads the model.
+fn places(facts: &EngineFacts) -> Vec<PlaceFacts> {
+    let mut names: Vec<&str> =
+        facts.buffers.iter().filter(|part| part.is_on_device()).filter_map(|part| part.place.as_deref()).collect();
+    names.sort_unstable_by_key(|name| (name.len(), *name));
+    names.dedup();
+    let listed: Vec<&PlaceFacts> = facts.places.iter().filter(|place| !names.contains(&place.place.as_str())).collect();
+    let in_order = listed.len() == names.len();
+    let of_name = |(at, name): (usize, &&str)| {
+        let own = facts.places.iter().find(|place| place.place == **name);
+        let other = listed.get(at).copied().filter(|_| in_order);
+        let mut place = own.or(other)?.clone();
+        place.place = (*name).to_owned();
+        place.free_at_first = None;
+        Some(place)
+    };
+    names.iter().enumerate().filter_map(of_name).collect()
 }
 
 /// What was printed of the layout so far was a plan: the runner prints what it allocates itself.

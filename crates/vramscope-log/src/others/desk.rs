@@ -25,6 +25,8 @@ pub(crate) struct Now {
     pub(crate) planning: bool,
     /// Something was allocated.
     pub(crate) allocated: bool,
+    /// A layout that was tried is kept.
+    pub(crate) committed: bool,
     /// What comes is of the model that drafts tokens.
     pub(crate) of_draft: bool,
     /// How many contexts have begun: what is printed again within one replaces what was printed before.
