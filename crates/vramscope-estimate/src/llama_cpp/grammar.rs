@@ -142,8 +142,12 @@ impl LlamaCppLine {
     /// # Errors
     /// [`LlamaCppError::BadArgument`]: a value that the server refuses.
     pub fn read<S: AsRef<str>>(words: &[S]) -> Result<Self, LlamaCppError> {
-        let words = at_program(words).map_or(words, |(_, behind)| behind);
+        let (lead, words) = at_program(words).unwrap_or((&[], words));
         let mut line = Self::default();
+        // Any option has a variable too, which is not read here and would be heeded there.
+        let of_server = lead.iter().map(AsRef::as_ref).map(|word| word.strip_prefix("--env=").unwrap_or(word));
+        let of_server = of_server.filter(|word| word.starts_with("LLAMA_ARG_") && word.contains('='));
+        line.args.unmodelled.extend(of_server.map(vramscope_core::redact));
         for part in LLAMA_CPP_LINE.read(words) {
             match part {
                 Part::Word(word) => line.args.ignored.push(vramscope_core::redact(word)),
@@ -180,7 +184,7 @@ impl LlamaCppLine {
             "op-offload" => args.offload_operators = true,
             "no-op-offload" => args.offload_operators = false,
             "fit" => args.fit = switch(flag, true)?.unwrap_or(true),
-            "fit-target" => args.fit_target = number(flag)?.saturating_mul(1 << 20),
+            "fit-target" => args.fit_target = target(flag)?.saturating_mul(1 << 20),
             "fit-ctx" => args.fit_context = number(flag)?,
             name => {
                 let given = flag.shown();
@@ -190,6 +194,13 @@ impl LlamaCppLine {
         }
         Ok(())
     }
+}
+
+/// MiB to leave free; of a list, one for each device, that of the first.
+fn target(flag: &Flag<'_>) -> Result<u64, LlamaCppError> {
+    let each = flag.value.into_iter().flat_map(|value| value.split(',')).map(|word| word.trim().parse().ok());
+    let each: Option<Vec<u64>> = each.collect();
+    each.and_then(|each| each.first().copied()).ok_or_else(|| bad(flag, "MiB, or a list of them with commas between"))
 }
 
 fn bad(flag: &Flag<'_>, expected: &'static str) -> LlamaCppError {
@@ -261,6 +272,11 @@ mod tests {
     fn what_takes_memory_and_is_not_modelled_is_named() {
         let line = read("-m x.gguf -md draft.gguf --metrics --port 8080");
         assert_eq!(line.args.unmodelled, ["--model-draft draft.gguf"]);
+        let set = read("LLAMA_ARG_CTX_SIZE=4096 llama-server -m x.gguf");
+        assert_eq!(
+            (set.model.as_deref(), &set.args.unmodelled[..]),
+            (Some("x.gguf"), &["LLAMA_ARG_CTX_SIZE=4096".to_owned()][..])
+        );
         assert_eq!(line.args.ignored, ["--metrics", "--port 8080"]);
     }
 
