@@ -133,9 +133,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (kind, told) = args.kind();
     if let [(name, of), ..] = args.of_others(kind)[..] {
         let error = anyhow!(
-            "{name} is for {}, and this is an estimate for {}: leave it out, or ask with --engine-kind",
+            "{name} is for {}, and this is an estimate for {}: leave it out, or ask with --engine-kind {}",
             of.title(),
-            kind.title()
+            kind.title(),
+            of.name()
         );
         return Err(error).or_exit(ExitCode::Usage);
     }
