@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
+use crate::play::Play;
 
 /// The whole script. Times are in milliseconds; a list is gone through again when it ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +57,8 @@ pub struct Script {
     pub bytes_per_token: Option<f64>,
     /// Times follow from how many requests run; `ttft_ms` and `gap_ms` are then not looked at.
     pub capacity: Option<Capacity>,
+    /// What a program that stands in for another one prints, and what its device holds.
+    pub play: Play,
     /// Times follow from lengths; `ttft_ms` and `gap_ms` are then not looked at. Not together with `capacity`.
     pub linear: Option<Linear>,
 }
@@ -205,6 +208,7 @@ impl Default for Script {
             prefix_cache: false,
             bytes_per_token: None,
             capacity: None,
+            play: Play::default(),
             linear: None,
         }
     }

@@ -102,6 +102,8 @@ pub(crate) struct Loop {
     pub(crate) first_arrival_ns: Option<u64>,
     /// Hashes of the beginnings of prompts that came, block by block.
     pub(crate) prompts: std::collections::HashSet<u64>,
+    /// What of its play was played: the loading of its model, the first work.
+    pub(crate) played: [bool; 2],
 }
 
 impl Loop {
@@ -124,6 +126,7 @@ impl Loop {
             queue: VecDeque::new(),
             first_arrival_ns: None,
             prompts: std::collections::HashSet::new(),
+            played: [false; 2],
         })
     }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::answer::{Asked, refusal, served, whole};
 use crate::connection::Request;
+use crate::engine::Engine;
 use crate::flight::{Flight, Next, Then, end};
 use crate::realtime::now_ns;
 use crate::script::{How, Script, ns};
@@ -88,6 +89,7 @@ impl Loop {
                 };
                 json(&serde_json::json!({"count": count, "max_model_len": self.script.max_model_len}).to_string())
             }
+            ("POST", "/api/generate") if self.script.engine == Engine::Ollama => self.load(&request.body),
             ("GET", "/standin/truth") => json(&serde_json::to_string(&*locked(&self.truth)).unwrap_or_default()),
             ("POST", "/standin/forget") => {
                 let mut truth = locked(&self.truth);
@@ -116,6 +118,35 @@ impl Loop {
         self.send(slot, &bytes);
     }
 
+    /// Loads the model, as a request without a prompt has Ollama do.
+    fn load(&mut self, body: &[u8]) -> Vec<u8> {
+        let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+        let name = asked["model"].as_str().unwrap_or_default();
+        if name != self.script.model {
+            let said = serde_json::json!({"error": format!("model '{name}' not found")});
+            return whole(404, "application/json", &said.to_string());
+        }
+        self.play_load();
+        let said = serde_json::json!({"model": name, "response": "", "done": true, "done_reason": "load"});
+        whole(200, "application/json", &said.to_string())
+    }
+
+    /// Plays the loading of the model, once.
+    fn play_load(&mut self) {
+        if !std::mem::replace(&mut self.played[0], true) {
+            // Nobody reads the log any more where that fails.
+            let _ = self.script.play.lines(&self.script.play.load);
+        }
+    }
+
+    /// Plays the first work, once, and the loading before it.
+    fn play_work(&mut self) {
+        self.play_load();
+        if !std::mem::replace(&mut self.played[1], true) {
+            let _ = self.script.play.lines(&self.script.play.work);
+        }
+    }
+
     fn complete(&mut self, slot: usize, request: &Request, chat: bool, arrived_ns: u64) {
         let asked: Completion = match serde_json::from_slice(&request.body) {
             Ok(asked) => asked,
@@ -124,6 +155,7 @@ impl Loop {
         if asked.model != self.script.model && !self.script.adapters.contains(&asked.model) {
             return self.send(slot, &refusal(404, &format!("The model `{}` does not exist.", asked.model)));
         }
+        self.play_work();
         let input = match &asked.prompt {
             Prompt::Ids(_) if self.script.refuses_token_ids => {
                 return self.send(slot, &refusal(400, "prompt must be a string"));

@@ -23,8 +23,8 @@ use vramscope_schema::v3::{Profile, RunStatus};
 use vramscope_timeline::JsonlFile;
 use vramscope_timeline::document::Ending;
 
-use crate::vllm;
 use crate::{CancelToken, RunEvent, RunSpec, Workload};
+use crate::{ollama, sglang, vllm};
 use stop::Stop;
 use vramscope_analysis::{DeriveError, Evidence, EvidenceError, RETURNED_WITHIN, assemble};
 use vramscope_runs::{
@@ -102,6 +102,10 @@ struct Conductor<'r> {
     baseline: Option<Vec<(DeviceIndex, Bytes)>>,
     /// When a benchmark that is not ready has had its time to be.
     ready_by: Option<tokio::time::Instant>,
+    /// Which engine it is: as it was started, or as it answers.
+    engine: Option<EngineKind>,
+    /// Its release.
+    version: Option<String>,
     /// How the engine ended, once it has.
     exit: Option<Exit>,
     /// It did not stop when it was asked to, and was killed.
@@ -152,7 +156,7 @@ impl<'r> Run<'r> {
             let config = spec.secrets.hide_words(&spec.engine_config);
             shown = vllm::command::with_config(&shown, &config);
         }
-        folder.write_args(&args_file(&shown, &spec, spec.model.as_deref()))?;
+        folder.write_args(&args_file(&shown, spec.engine_version.as_ref(), spec.model.as_deref()))?;
         if let Some(config) = &spec.config {
             folder.write(layout::MODEL_CONFIG, config)?;
         }
@@ -179,6 +183,8 @@ impl<'r> Run<'r> {
             shown,
             baseline: None,
             ready_by: None,
+            engine: spec.engine,
+            version: spec.engine_version.clone(),
             exit: None,
             killed: false,
             probe_failed: false,
@@ -212,8 +218,8 @@ impl<'r> Run<'r> {
 }
 
 /// What is written down of the command.
-fn args_file(words: &[String], spec: &RunSpec, model: Option<&str>) -> ArgsFile {
-    ArgsFile { argv: words.to_vec(), model: model.map(str::to_owned), engine_version: spec.engine_version.clone() }
+fn args_file(words: &[String], version: Option<&String>, model: Option<&str>) -> ArgsFile {
+    ArgsFile { argv: words.to_vec(), model: model.map(str::to_owned), engine_version: version.cloned() }
 }
 
 /// A word of a command line; of a path only the last part, which says nothing of the machine.
@@ -271,11 +277,16 @@ impl Conductor<'_> {
                 ended
             }
             Workload::Served { client, plan, ask_model } => {
-                self.until_ready(engine, client).await?;
+                let named = (!ask_model).then_some(plan.model.as_str());
+                let loaded = self.until_ready(engine, client, named).await?;
+                self.ask_who_answers(client).await?;
                 self.keep_settings(client).await?;
                 let mut plan = plan.clone();
                 if *ask_model {
-                    plan.model = self.served_model(client).await?;
+                    plan.model = match loaded {
+                        Some(loaded) => loaded,
+                        None => self.served_model(client).await?,
+                    };
                     self.name_model(&plan.model)?;
                 }
                 self.load(engine, client, &plan).await
@@ -285,16 +296,46 @@ impl Conductor<'_> {
 
     /// Keeps what a server says of its settings and slots, of an engine whose server says it.
     async fn keep_settings(&self, client: &Client) -> Result<(), Stop> {
-        if self.spec.engine != Some(EngineKind::LlamaCpp) {
-            return Ok(());
-        }
-        for (path, name) in [("/props", layout::PROPS), ("/slots", layout::SLOTS)] {
-            // A server may have been told not to show them.
-            let Ok(Some(text)) = client.settings(path).await else { continue };
-            let text = self.spec.secrets.hide(&text);
-            self.folder.write(name, text.as_bytes()).map_err(|error| Stop::recording(&error, self.phase))?;
+        let pages: &[(&[&'static str], &str)] = match self.engine {
+            Some(EngineKind::LlamaCpp) => &[(&["/props"], layout::PROPS), (&["/slots"], layout::SLOTS)],
+            Some(EngineKind::SgLang) => &[(&sglang::SETTINGS, layout::SERVER_INFO)],
+            Some(EngineKind::Ollama) => &[(&[ollama::LOADED], layout::LOADED_MODELS)],
+            _ => &[],
+        };
+        for (paths, name) in pages {
+            for path in *paths {
+                // A server may have been told not to show it, or have another name for it.
+                let Ok(Some(text)) = client.settings(path).await else { continue };
+                let text = self.spec.secrets.hide(&text);
+                self.folder.write(name, text.as_bytes()).map_err(|error| Stop::recording(&error, self.phase))?;
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// Asks a server that was started by its own words which engine it is and of which release: what it answers counts.
+    async fn ask_who_answers(&mut self, client: &Client) -> Result<(), Stop> {
+        let is_asked = matches!(self.spec.engine, Some(EngineKind::SgLang | EngineKind::Ollama));
+        let Some(started) = self.spec.engine.filter(|_| is_asked && !self.attached()) else { return Ok(()) };
+        // One that does not answer will not answer requests either, and that is told then.
+        let Ok(told) = client.identify().await else { return Ok(()) };
+        match told.kind {
+            Some(kind) if kind == started => {}
+            Some(kind) => {
+                let (is, was) = (kind.title(), started.title());
+                self.notes.push(format!("the engine is {is}, as the server answers; the command is one of {was}"));
+                self.engine = Some(kind);
+            }
+            None => {
+                let was = started.title();
+                self.notes
+                    .push(format!("nothing that the server answers tells its engine: its command is one of {was}"));
+            }
+        }
+        self.version = told.version.or(self.version.take());
+        let args = args_file(&self.shown, self.version.as_ref(), self.spec.model.as_deref());
+        self.folder.write_args(&args).map_err(|error| Stop::recording(&error, self.phase))
     }
 
     /// Writes down what a server that runs calls its model, where nobody said it or somebody said otherwise.
@@ -303,7 +344,7 @@ impl Conductor<'_> {
         let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
         match &self.spec.model {
             None => {
-                let args = args_file(&self.shown, self.spec, Some(&served));
+                let args = args_file(&self.shown, self.version.as_ref(), Some(&served));
                 return self.folder.write_args(&args).map_err(|error| Stop::recording(&error, self.phase));
             }
             Some(named) if self.attached() && last(named) != last(&served) => {
@@ -458,7 +499,7 @@ impl Conductor<'_> {
             failing_phase: None,
             failure: None,
             host,
-            engine_type: self.spec.engine.map_or(EngineKind::UNKNOWN, EngineKind::name).to_owned(),
+            engine_type: self.engine.map_or(EngineKind::UNKNOWN, EngineKind::name).to_owned(),
             workload: Some(self.spec.workload_info.clone()),
             shape: self.spec.shape,
             engine_pids: std::mem::take(&mut self.pids).into_iter().collect(),

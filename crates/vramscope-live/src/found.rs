@@ -51,6 +51,10 @@ impl Found {
             observe(RunEvent::Asking("asking the engine for its version"));
             return Ok(Self { version: llama_cpp::version(plan).await?, ..Self::default() });
         }
+        // Their servers say their release when they answer.
+        if matches!(request.started(), Some(EngineKind::SgLang | EngineKind::Ollama)) {
+            return Ok(Self::default());
+        }
         observe(RunEvent::Asking("asking the engine for its version and its flags"));
         let (version, flags) = vllm::found::ask(plan).await?;
         Ok(Self { version, flags: Some(flags), ..Self::default() })

@@ -37,6 +37,7 @@ mod event;
 mod found;
 mod llama_cpp;
 mod measured;
+mod ollama;
 mod paths;
 mod place;
 mod plan;
@@ -45,8 +46,10 @@ mod request;
 mod scrape;
 mod secrets;
 mod served;
+mod sglang;
 mod spec;
 mod transformers;
+mod unready;
 mod vllm;
 
 pub use cancel::{CancelHandle, CancelToken, cancel};

@@ -13,6 +13,8 @@ use crate::plan::{Plan, PlanError};
 
 /// The usual name of the program.
 pub(crate) const PROGRAM: &str = "llama-server";
+/// Where it listens unless it is told.
+pub(crate) const USUAL_PORT: u16 = 8080;
 /// The verbosity from which the server prints what it allocates.
 const PRINTS_MEMORY: &str = "4";
 /// The same as a variable of the server.

@@ -15,7 +15,8 @@ use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, engine_config_words};
 
 use crate::paths::{RESULTS, free_beside};
 use crate::vllm::words::{dummy_weights, given_twice, load_format, told, told_by_us};
-use crate::{DeviceNow, Found, Longest, Measured, Place, Preflight, Request, Secrets, WorkKind, llama_cpp, place};
+use crate::{DeviceNow, Found, Longest, Measured, Place, Preflight, Request, Secrets, WorkKind};
+use crate::{llama_cpp, ollama, place, sglang};
 
 pub use error::PlanError;
 
@@ -100,26 +101,13 @@ impl Plan {
 
     /// The run of an engine that is started by its own words, and asked for nothing before.
     fn of_other(request: Request, engine: EngineKind, measured: &Measured) -> Result<Self, PlanError> {
-        if engine != EngineKind::LlamaCpp {
-            return Err(PlanError::NotStarted { engine });
-        }
-        if request.work.kind != WorkKind::Serve {
-            return Err(PlanError::OnlyServes { engine });
-        }
-        let words = &request.engine.words.words;
-        if let Some(flag) = llama_cpp::told_by_us(words) {
-            return Err(PlanError::OurFlag { flag });
-        }
-        let file = llama_cpp::model(words)?;
-        let named = file.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-        let here = request.place == Place::Process;
-        let packed = file.as_deref().filter(|_| here).and_then(llama_cpp::header);
+        let OfOther { named, config, packed } = OfOther::of(&request, engine)?;
         spec::load(&request.work, None)?;
         Ok(Self {
             engine_args: EngineArgs::default(),
             named: named.or_else(|| request.model.name.clone()),
             folder: None,
-            config: None,
+            config,
             architecture: None,
             budgeted: false,
             own_processes: Some(Vec::new()),
@@ -200,12 +188,67 @@ impl Plan {
 
     /// What was named as a folder of this machine and is none.
     fn absent_folder(&self) -> Option<&Path> {
-        let named = self.named.as_deref().filter(|_| self.request.place == Place::Process && self.packed.is_none())?;
+        // A name that a server has for a model may look like a path.
+        let by_server = self.request.started() == Some(EngineKind::Ollama);
+        let is_here = self.request.place == Place::Process && self.packed.is_none() && !by_server;
+        let named = self.named.as_deref().filter(|_| is_here)?;
         // A hub id is NAME or OWNER/NAME.
         let local = ["/", "./", "../", "~"].iter().any(|lead| named.starts_with(lead))
             || named.matches('/').count() > 1
             || Path::new(named).exists();
         Some(Path::new(named)).filter(|_| local)
+    }
+}
+
+/// What the words of an engine that is started by them say of its model.
+#[derive(Default)]
+struct OfOther {
+    /// The model: its id, or the name of its file or folder; `None` where the words do not name it.
+    named: Option<String>,
+    /// Its `config.json`, where it is a folder of this machine.
+    config: Option<Vec<u8>>,
+    /// The header of its file, where it is one of this machine.
+    packed: Option<PackedModel>,
+}
+
+impl OfOther {
+    fn of(request: &Request, engine: EngineKind) -> Result<Self, PlanError> {
+        let words = &request.engine.words.words;
+        let is_ours: fn(&[String]) -> Option<&'static str> = match engine {
+            EngineKind::LlamaCpp => llama_cpp::told_by_us,
+            EngineKind::SgLang => sglang::told_by_us,
+            EngineKind::Ollama => |_| None,
+            _ => return Err(PlanError::NotStarted { engine }),
+        };
+        if request.work.kind != WorkKind::Serve {
+            return Err(PlanError::OnlyServes { engine });
+        }
+        if let Some(flag) = is_ours(words) {
+            return Err(PlanError::OurFlag { flag });
+        }
+        let here = request.place == Place::Process;
+        let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        match engine {
+            EngineKind::LlamaCpp => {
+                let file = llama_cpp::model(words)?;
+                let packed = file.as_deref().filter(|_| here).and_then(llama_cpp::header);
+                Ok(Self { named: file.as_deref().and_then(last), packed, config: None })
+            }
+            EngineKind::SgLang => {
+                let model = sglang::model(&request.program(), words)?.ok_or(PlanError::NoModelWord { engine })?;
+                let config = Some(&*model).filter(|_| here).and_then(sglang::config);
+                let path = Path::new(&model);
+                let named = if path.is_absolute() { last(path) } else { Some(model.clone()) };
+                Ok(Self { named, config, packed: None })
+            }
+            _ => {
+                ollama::words(words, &request.environment.given)?;
+                if request.model.name.is_none() {
+                    return Err(PlanError::NoModelName { engine });
+                }
+                Ok(Self::default())
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use vramscope_schema::v3::Generator;
 
 use crate::vllm::words::told;
 use crate::{EngineWords, Secrets, Times, Work};
-use crate::{llama_cpp, vllm};
+use crate::{llama_cpp, ollama, sglang, vllm};
 
 /// One run as it is asked for. A [`Plan`](crate::Plan) is made of it.
 ///
@@ -220,6 +220,8 @@ impl Request {
         let usual = match self.engine.kind.unwrap_or(self.work.kind.engine()) {
             EngineKind::Vllm => vllm::command::PROGRAM,
             EngineKind::LlamaCpp => llama_cpp::PROGRAM,
+            EngineKind::SgLang => sglang::PROGRAM,
+            EngineKind::Ollama => ollama::PROGRAM,
             _ => "python3",
         };
         let named = self.engine.program.as_deref().unwrap_or(usual);

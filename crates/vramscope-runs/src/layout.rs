@@ -18,6 +18,10 @@ pub const PACKED_MODEL: &str = "gguf.json";
 pub const PROPS: &str = "props.json";
 /// What a server said of its slots.
 pub const SLOTS: &str = "slots.json";
+/// What a server said of its settings and of what it holds, of engines that say both on one page.
+pub const SERVER_INFO: &str = "server_info.json";
+/// Which models a server said that it holds.
+pub const LOADED_MODELS: &str = "loaded_models.json";
 /// What a benchmark wrote.
 pub const BENCH: &str = "bench.json";
 /// The engine's command line.

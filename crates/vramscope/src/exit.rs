@@ -97,6 +97,10 @@ fn of_plan(error: &PlanError) -> ExitCode {
         | PlanError::NoPrompt
         | PlanError::NoFlag { .. }
         | PlanError::OurFlag { .. }
+        | PlanError::OurVariable { .. }
+        | PlanError::NoServer { .. }
+        | PlanError::NoModelName { .. }
+        | PlanError::NoModelWord { .. }
         | PlanError::GivenTwice { .. }
         | PlanError::Words(_)
         | PlanError::Flag(_)

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use vramscope_analysis::ALLOCATED;
-use vramscope_core::{Bytes, DeviceIndex, Milestone, Phase, SlowSample, on_one_line};
+use vramscope_core::{Bytes, DeviceIndex, EngineKind, Milestone, Phase, SlowSample, on_one_line};
 use vramscope_host::{Engine, EngineEvent, Exit, LogLine};
 use vramscope_load::{Client, LoadEvent, LoadPlan};
 use vramscope_log::News;
@@ -17,7 +17,8 @@ use vramscope_runs::layout;
 use super::stop::{Stop, with_causes};
 use super::{Conductor, RunEvent, container};
 use crate::served::until_it_serves;
-use crate::{scrape, transformers as probe};
+use crate::unready::Unready;
+use crate::{ollama, scrape, transformers as probe};
 
 /// How often the devices are looked at for people, and the engine's processes for the sampler.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
@@ -71,23 +72,36 @@ impl Conductor<'_> {
         }
     }
 
-    /// Watches the engine until its server answers.
-    pub(super) async fn until_ready(&mut self, engine: &mut Engine, client: &Client) -> Result<(), Stop> {
+    /// Watches the engine until its server answers, and holds the model of this name where it holds none by itself; gives
+    /// the name of that.
+    pub(super) async fn until_ready(
+        &mut self,
+        engine: &mut Engine,
+        client: &Client,
+        named: Option<&str>,
+    ) -> Result<Option<String>, Stop> {
         let (client, attached) = (client.clone(), self.attached());
-        let ready = async move { until_it_serves(&client, attached).await };
+        let (loads, patience) = (self.engine == Some(EngineKind::Ollama), self.spec.times.ready);
+        let ready = async move {
+            until_it_serves(&client, attached).await.map_err(Unready::Asked)?;
+            if loads { ollama::load(&client, named, patience).await } else { Ok(None) }
+        };
         match self.watch(engine, ready, self.spec.times.ready, "the start of the engine", None).await? {
             Ended::Engine(exit) => Err(self.died(exit).await),
-            Ended::Work(Err(error)) => {
+            Ended::Work(Err(Unready::Model(why))) => {
+                Err(Stop::new("server_refused", self.phase, self.spec.secrets.hide(&why)))
+            }
+            Ended::Work(Err(Unready::Asked(error))) => {
                 let kind = if error.is_about_access() { "access_refused" } else { "not_an_engine" };
                 let message = self.spec.secrets.hide(&format!("failed to {}", with_causes(&error)));
                 Err(Stop::new(kind, self.phase, message))
             }
-            Ended::Work(Ok(())) => {
+            Ended::Work(Ok(loaded)) => {
                 self.enter(Phase::Ready)?;
                 let rest = tokio::time::sleep(self.spec.times.rest);
                 match self.watch(engine, rest, Duration::MAX, "the rest before the first request", None).await? {
                     Ended::Engine(exit) => Err(self.died(exit).await),
-                    Ended::Work(()) => Ok(()),
+                    Ended::Work(()) => Ok(loaded),
                 }
             }
         }

@@ -58,6 +58,30 @@ pub enum PlanError {
         /// Which.
         engine: EngineKind,
     },
+    /// A variable would take the run away from what is measured.
+    #[error("{name} is given to the engine by vramscope: leave out --env {name}")]
+    OurVariable {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The words start something else than the engine's server.
+    #[error("a server is measured: expected `{expected}` after --")]
+    NoServer {
+        /// What starts it.
+        expected: String,
+    },
+    /// Nobody says which of the models that a server has.
+    #[error("no model: give --model NAME, as {} calls it", engine.title())]
+    NoModelName {
+        /// The engine.
+        engine: EngineKind,
+    },
+    /// The words name no model.
+    #[error("no model: the words of {} after -- name none", engine.title())]
+    NoModelWord {
+        /// The engine.
+        engine: EngineKind,
+    },
     /// No model file is named among the engine's words.
     #[error("no model: give `-m FILE` (or `-hf REPOSITORY`) after the server's name")]
     NoModelFile,

@@ -11,9 +11,9 @@ use vramscope_schema::Amount;
 use vramscope_schema::v3::{HostInfo, WorkloadInfo};
 
 use super::{Plan, PlanError};
-use crate::llama_cpp;
 use crate::request::AskedWork;
 use crate::{Asked, Found, Measured, PROBE, RunPaths, RunSpec, WorkKind, Workload, own_benchmark, probe, server};
+use crate::{llama_cpp, ollama, sglang};
 
 /// Where a server listens that is started here: nobody else is to reach it.
 const HERE: &str = "127.0.0.1";
@@ -33,8 +33,15 @@ impl Plan {
             Some(_) => found.engine(request.engine.kind),
             None => (request.started(), self.added_note(&command)),
         };
-        if let Workload::Served { plan, .. } = &mut workload {
+        if let Workload::Served { plan, ask_model, .. } = &mut workload {
             plan.stream = u64::from(paths.run);
+            // A server that has many models is asked for the one that somebody names.
+            if engine == Some(EngineKind::Ollama)
+                && let Some(name) = &request.model.name
+            {
+                plan.model.clone_from(name);
+                *ask_model = false;
+            }
         }
         command.env.extend(measured.confinement.iter().cloned());
         command.env.extend(request.environment.given.iter().cloned());
@@ -68,8 +75,8 @@ impl Plan {
     fn work(&self, found: &Found, folder: &Path) -> Result<(Command, Workload), PlanError> {
         let asked = self.asked();
         let work = &self.request.work;
-        if self.request.started() == Some(EngineKind::LlamaCpp) {
-            return self.work_by_own_words();
+        if let Some(engine) = self.request.started().filter(|engine| *engine != work.kind.engine()) {
+            return self.work_by_own_words(engine);
         }
         match (work.kind, &found.flags) {
             (WorkKind::Latency, Some(flags)) => {
@@ -103,13 +110,26 @@ impl Plan {
         }
     }
 
-    /// llama.cpp's server, and the requests to it.
-    fn work_by_own_words(&self) -> Result<(Command, Workload), PlanError> {
+    /// The server of an engine that is started by its own words, and the requests to it.
+    fn work_by_own_words(&self, engine: EngineKind) -> Result<(Command, Workload), PlanError> {
         let request = &self.request;
-        let (words, port) = (&request.engine.words.words, free_port()?);
-        let added = llama_cpp::added(words, &request.environment.given, HERE, port);
-        let command = llama_cpp::server(&request.program(), words, &added);
-        let vocabulary = self.packed.as_ref().and_then(|model| model.length("tokenizer.ggml.tokens"));
+        let (given, port) = (&request.engine.words.words, free_port()?);
+        let (words, added, variable) = match engine {
+            EngineKind::LlamaCpp => {
+                let added = llama_cpp::added(given, &request.environment.given, HERE, port);
+                (given.clone(), added, None)
+            }
+            EngineKind::SgLang => (given.clone(), sglang::added(given, HERE, port), None),
+            EngineKind::Ollama => {
+                let words = ollama::words(given, &request.environment.given)?;
+                (words, Vec::new(), Some(ollama::added(HERE, port)))
+            }
+            _ => return Err(PlanError::NotStarted { engine }),
+        };
+        let mut command = llama_cpp::server(&request.program(), &words, &added);
+        command.env.extend(variable);
+        let of_file = self.packed.as_ref().and_then(|model| model.length("tokenizer.ggml.tokens"));
+        let vocabulary = of_file.or_else(|| sglang::vocabulary(self.config.as_deref()?));
         let client = self.client(&format!("http://{HERE}:{port}"))?;
         let plan = Box::new(load(&request.work, vocabulary)?);
         Ok((command, Workload::Served { client, plan, ask_model: true }))
@@ -117,13 +137,15 @@ impl Plan {
 
     /// What stands in the command that nobody asked for, so that nobody wonders.
     fn added_note(&self, command: &Command) -> Option<String> {
-        (self.request.started() == Some(EngineKind::LlamaCpp)).then_some(())?;
+        let engine = self.request.started().filter(|engine| *engine != self.request.work.kind.engine())?;
+        let told = "where it listens, and what makes it say what it allocates and does";
+        if engine == EngineKind::Ollama {
+            let (name, value) = command.env.last()?;
+            return Some(format!("added to the server's variables: {name}={value} (where it listens)"));
+        }
         let own = self.request.program().len() - 1 + self.request.engine.words.words.len();
         let added = command.args.get(own..).filter(|added| !added.is_empty())?;
-        Some(format!(
-            "added to the server's command: {} (where it listens, and what makes it say what it allocates and does)",
-            added.join(" ")
-        ))
+        Some(format!("added to the server's command: {} ({told})", added.join(" ")))
     }
 
     /// Where a file lies that the engine reads or writes, as it sees files.

@@ -3,13 +3,13 @@
 use std::net::{TcpListener, ToSocketAddrs as _};
 use std::path::PathBuf;
 
-use vramscope_core::{redact_args, secrets_in};
+use vramscope_core::{EngineKind, EngineLine, redact_args, secrets_in};
 use vramscope_host::{Command, EngineHost};
 
 use super::ServedError;
 use crate::conduct::without_folders;
 use crate::vllm::words::{HEARD_ELSEWHERE, KEY_VARIABLE, USUAL_PORT, told};
-use crate::{EngineWords, Secrets};
+use crate::{EngineWords, Secrets, llama_cpp, ollama, sglang};
 
 /// A server's command line.
 #[derive(Clone)]
@@ -48,12 +48,13 @@ impl ServerLine {
         if let Some(flag) = HEARD_ELSEWHERE.iter().find(|flag| last(flag).is_some()) {
             return Err(ServedError::Listens { flag: (*flag).to_owned() });
         }
-        let host = match last("host").as_deref() {
-            None | Some("0.0.0.0" | "localhost") => "127.0.0.1".to_owned(),
+        let (usual_host, usual_port) = usual_place(words, inherited);
+        let host = match last("host").or(usual_host).as_deref() {
+            None | Some("0.0.0.0" | "localhost" | "") => "127.0.0.1".to_owned(),
             Some("::") => "::1".to_owned(),
             Some(host) => host.to_owned(),
         };
-        let port = last("port").map_or(Ok(USUAL_PORT), |text| {
+        let port = last("port").or(usual_port).map_or(Ok(USUAL_PORT), |text| {
             text.parse().ok().filter(|port| *port > 0).ok_or(ServedError::Port { text })
         })?;
         let of_variable = || inherited.iter().find(|(name, _)| name == KEY_VARIABLE).map(|(_, value)| value.clone());
@@ -109,6 +110,21 @@ impl ServerLine {
     }
 }
 
+/// Where an engine listens whose line does not say it: host and port, as far as it is another place than the usual one.
+fn usual_place(words: &[String], inherited: &[(String, String)]) -> (Option<String>, Option<String>) {
+    let Some(line) = EngineLine::of(words) else { return (None, None) };
+    match line.kind {
+        EngineKind::LlamaCpp => (None, Some(llama_cpp::USUAL_PORT.to_string())),
+        EngineKind::SgLang => (None, Some(sglang::USUAL_PORT.to_string())),
+        EngineKind::Ollama => {
+            let of_variable = || inherited.iter().find(|(name, _)| name == ollama::LISTENS).map(|(_, value)| &**value);
+            let (host, port) = ollama::place(line.variable(words, ollama::LISTENS).or_else(of_variable));
+            (Some(host), Some(port))
+        }
+        _ => (None, None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +145,24 @@ mod tests {
         let line = read("vllm serve m --host ::", &[("VLLM_API_KEY", "another-key")]).await.unwrap();
         assert_eq!((line.url().as_str(), line.api_key()), ("http://[::1]:8000", Some("another-key")));
         assert_eq!(line.secrets().hide("see another-key"), "see [redacted]");
+    }
+
+    #[tokio::test]
+    async fn each_engine_listens_where_it_usually_does() {
+        for (line, url) in [
+            ("vllm serve m", "http://127.0.0.1:8000"),
+            ("llama-server -m x.gguf", "http://127.0.0.1:8080"),
+            ("sglang serve --model-path m", "http://127.0.0.1:30000"),
+            ("python3 -m sglang.launch_server --model-path m --port 31000", "http://127.0.0.1:31000"),
+            ("ollama serve", "http://127.0.0.1:11434"),
+            ("env OLLAMA_HOST=0.0.0.0:12000 ollama serve", "http://127.0.0.1:12000"),
+        ] {
+            assert_eq!(read(line, &[]).await.unwrap().url(), url, "{line}");
+        }
+        let told = read("ollama serve", &[("OLLAMA_HOST", "http://[::1]:9")]).await.unwrap();
+        assert_eq!(told.url(), "http://[::1]:9");
+        let wrong = read("ollama serve", &[("OLLAMA_HOST", "a:b")]).await;
+        assert!(matches!(wrong, Err(ServedError::Port { text }) if text == "b"));
     }
 
     #[tokio::test]

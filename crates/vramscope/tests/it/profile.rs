@@ -6,6 +6,7 @@ pub(crate) mod bench;
 mod captured;
 mod disk;
 mod ends;
+mod own_words;
 mod refused;
 mod screen;
 mod signals;

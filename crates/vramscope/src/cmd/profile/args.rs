@@ -12,8 +12,8 @@ use crate::time;
 
 /// Run an engine, measure it, and explain where its memory went
 ///
-/// Starts vLLM, or a llama-server whose line stands after `--`, as a process or in a container, or attaches to a server that runs; samples the GPUs through every phase;
-/// sends it work; reads its log; and leaves a profile with the full-rate recording beside it. A failed run leaves a
+/// Starts vLLM, or a llama-server, SGLang or Ollama whose line stands after `--`, as a process or in a container, or attaches
+/// to a server that runs; samples the GPUs through every phase; sends it work; reads its log; and leaves a profile with the full-rate recording beside it. A failed run leaves a
 /// profile too. Without a GPU the memory of the engine's processes is measured, and the profile says so.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -26,6 +26,8 @@ Examples:
   vramscope profile --model /models/gpt2 --container trainer --workload transformers --engine python3
   vramscope profile --url http://127.0.0.1:8000 --log-file vllm.log
   vramscope profile -- llama-server -m model.gguf -c 8192 -ngl 99
+  vramscope profile -- sglang serve --model-path Qwen/Qwen3-8B
+  vramscope profile --model llama3.2:1b -- ollama serve
   vramscope profile --model ./Llama-3.1-8B --dry-run
 
 The profile goes to results/memory-profiles/MODEL_TIME.json, the recording to the folder of the same name beside it; \
@@ -202,11 +204,15 @@ impl Args {
 
     /// What is asked of the engine.
     pub(crate) fn kind(&self) -> WorkKind {
-        let serves = self.host.url.is_some() || self.started() == Some(EngineKind::LlamaCpp);
+        let by_own_words = self.started().is_some_and(|kind| BY_OWN_WORDS.contains(&kind));
+        let serves = self.host.url.is_some() || by_own_words;
         let usual = if serves { WorkKind::Serve } else { WorkKind::Latency };
         self.work.workload.unwrap_or(usual)
     }
 }
+
+/// Engines whose servers are started by their own words.
+pub(super) const BY_OWN_WORDS: [EngineKind; 3] = [EngineKind::LlamaCpp, EngineKind::SgLang, EngineKind::Ollama];
 
 /// The name of an engine with a server.
 fn engine_kind(text: &str) -> Result<EngineKind, String> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{anyhow, bail};
 use jiff::Zoned;
-use vramscope_core::{EngineKind, EngineLine};
+use vramscope_core::EngineLine;
 use vramscope_live::{
     AskedEngine, AskedModel, AskedWork, Environment, Place, Request, Times, Watched, Work, WorkKind as Kind,
 };
@@ -12,7 +12,7 @@ use vramscope_schema::ExitCode;
 use vramscope_schema::v3::Generator;
 
 use super::Args;
-use super::args::{HostArgs, LimitArgs, WorkKind};
+use super::args::{BY_OWN_WORDS, HostArgs, LimitArgs, WorkKind};
 use crate::exit::OrExit as _;
 
 /// The run that is asked for, with its profile at `output`.
@@ -56,14 +56,15 @@ fn engine(args: &Args) -> anyhow::Result<AskedEngine> {
     let mut program = args.host.engine.clone();
     let starts = args.host.url.is_none();
     let kind = if starts { args.started() } else { args.host.engine_kind };
-    if starts && kind == Some(EngineKind::LlamaCpp) {
+    if let Some(kind) = kind.filter(|kind| starts && BY_OWN_WORDS.contains(kind)) {
         let foreign = args.engine.of_vllm();
         if !foreign.is_empty() {
-            let error = anyhow!("{} is an option of vLLM: give llama.cpp's own after `--`", foreign.join(", "));
+            let options = foreign.join(", ");
+            let error = anyhow!("{options} is an option of vLLM: give {}'s own after `--`", kind.title());
             return Err(error).or_exit(ExitCode::Usage);
         }
         let line = EngineLine::of(&words.words);
-        if line.is_some_and(|line| line.lead > 1) {
+        if line.is_some_and(|line| !is_program(&words.words, line.lead)) {
             let error = anyhow!(
                 "the words after `--` begin with the server's program or with its own words: give variables with --env, a \
                  container's image with --image"
@@ -85,6 +86,12 @@ fn engine(args: &Args) -> anyhow::Result<AskedEngine> {
         trust_remote_code: args.trust_remote_code,
         api_key: args.host.api_key.clone(),
     })
+}
+
+/// Whether so many words are one program: its name, or an interpreter with a module (`python3 -u -m package.module`).
+fn is_program(words: &[String], lead: usize) -> bool {
+    let options = words.get(1..lead.saturating_sub(1)).unwrap_or_default();
+    lead == 1 || (lead > 2 && options.iter().all(|word| word.starts_with('-')))
 }
 
 fn place(host: &HostArgs) -> Place {
