@@ -98,7 +98,7 @@ fn sglang() -> Script {
             "[{local}] server_args=ServerArgs(model_path='some/model', mem_fraction_static=0.43, tp_size=1, pp_size=1, dp_size=1, api_key='plainservedsecret', disable_cuda_graph=False)",
             used(100),
         ),
-        line(300, "[{local}] Init torch distributed ends. elapsed=0.27 s, mem usage=0.10 GB", None),
+        line(1500, "[{local}] Init torch distributed ends. elapsed=0.27 s, mem usage=0.10 GB", None),
         line(200, "[{local}] Load weight begin. avail mem=138.80 GB", None),
         line(
             200,
@@ -171,7 +171,7 @@ fn ollama() -> Script {
         ),
         line(50, "", used(50)),
         line(
-            400,
+            2000,
             &record(
                 "source=runner.go:1271 msg=load request=\"{Operation:commit LoraPath:[] Parallel:1 BatchSize:512 FlashAttention:Enabled KvSize:8192 KvCacheType: NumThreads:8 GPULayers:29[ID:GPU-1111 Layers:29(0..28)]}\"",
             ),
