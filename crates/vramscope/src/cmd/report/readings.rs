@@ -8,7 +8,7 @@ use vramscope_core::{DeviceIndex, Event, Gap, PhaseMark, Sample, Timeline};
 use vramscope_log::document::milestone_name;
 use vramscope_report::{EngineState, Reading, Recording};
 use vramscope_runs::EvidenceFiles;
-use vramscope_schema::v3::Profile;
+use vramscope_schema::v3::{MemoryTimeline, Profile};
 use vramscope_timeline::document::{Header, Note, ReadError};
 use vramscope_timeline::{Item, Passes};
 
@@ -79,7 +79,7 @@ impl Passes for Watched {
 pub(super) fn of_run(evidence: &Evidence, profile: &Profile, files: &EvidenceFiles) -> Option<Recording> {
     let gpu = evidence.gpu.as_ref()?;
     let timeline = &gpu.timeline;
-    let devices = of_the_run(timeline, profile);
+    let devices = of_the_run(timeline, profile.memory_timeline.as_ref());
     let is_of_run = |device: DeviceIndex| devices.contains(&device.0);
     let mut shown = Recording::new(&devices);
     timeline.gaps().iter().filter(|gap| gap.device.is_none_or(is_of_run)).for_each(|gap| mark_gap(&mut shown, gap));
@@ -111,8 +111,8 @@ pub(super) fn of_run(evidence: &Evidence, profile: &Profile, files: &EvidenceFil
 }
 
 /// The devices of which the profile speaks: what others did on the rest is no part of the run. All where it names none.
-fn of_the_run(timeline: &Timeline, profile: &Profile) -> Vec<u32> {
-    let named = profile.memory_timeline.iter().flat_map(|memory| &memory.per_gpu).map(|gpu| gpu.gpu);
+fn of_the_run(timeline: &Timeline, memory: Option<&MemoryTimeline>) -> Vec<u32> {
+    let named = memory.iter().flat_map(|memory| &memory.per_gpu).map(|gpu| gpu.gpu);
     let mut named: Vec<u32> = named.collect();
     named.dedup();
     if named.is_empty() { timeline.devices().iter().map(|device| device.index.0).collect() } else { named }
@@ -149,4 +149,20 @@ fn take(shown: &mut Recording, sample: &Sample) {
 
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vramscope_core::Device;
+
+    #[test]
+    fn a_page_is_of_the_devices_of_its_profile() {
+        let mut timeline = Timeline::new(None);
+        (0..2).for_each(|index| timeline.describe(Device::unnamed(DeviceIndex(index))));
+        let memory = |text: &str| serde_json::from_str::<MemoryTimeline>(text).unwrap();
+        assert_eq!(of_the_run(&timeline, Some(&memory(r#"{"per_gpu": [{"gpu": 1}]}"#))), [1]);
+        assert_eq!(of_the_run(&timeline, Some(&memory("{}"))), [0, 1]);
+        assert_eq!(of_the_run(&timeline, None), [0, 1]);
+    }
 }
