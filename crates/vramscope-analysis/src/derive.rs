@@ -55,8 +55,9 @@ impl Point {
 /// A phase that a line of the log begins was there before the line was read: an engine that writes its log on a thread of its
 /// own was seen to be up to 130 ms late, in which a small model is half loaded.
 const LINE_LAG: Duration = Duration::from_millis(100);
-/// What buffers may leave unfilled between tensors, which begin at multiples of some bytes.
-const UNFILLED: Bytes = Bytes::new(1 << 20);
+/// Which share of what was allocated a level may have already that passes for the one before: buffers are not filled between
+/// tensors, and a start may be so short that its one reading has the first of the weights.
+const BEGUN: u64 = 50;
 
 /// What comes out.
 #[derive(Debug)]
@@ -234,12 +235,13 @@ impl Derived {
     }
 
     /// What a device held when weights began to load, where the phases say when that was: the last reading ahead of it from
-    /// which memory rises by all that was `allocated` and filled then; where that is not to be seen, the last one ahead of
+    /// which memory rises by nearly all that was `allocated` and filled then; where that is not to be seen, the last one ahead of
     /// it by more than lines are late.
     fn before_load(&self, device: DeviceIndex, allocated: Option<Bytes>) -> Option<Bytes> {
         let (launch, load) = (self.timeline.window(Phase::Launch)?, self.timeline.window(Phase::Load)?);
         let ahead = Window { start: launch.start, end: load.start };
-        let most = || self.after_allocation(device)?.checked_sub(allocated?)?.checked_add(UNFILLED);
+        let begun = Bytes::new(allocated.map_or(0, Bytes::get) / BEGUN);
+        let most = || self.after_allocation(device)?.checked_sub(allocated?)?.checked_add(begun);
         let rising = most().and_then(|most| {
             let readings = self.timeline.of_device(device, ahead).map(|sample| sample.reading.used);
             readings.filter(|used| *used <= most).last()

@@ -33,14 +33,25 @@ fn has_driver() -> bool {
 
 pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
     let (server, model) = installed(&bench.root)?;
-    let host = profile(bench, &server, &model, "host", &[], &["-c", "65536", "-np", "4"], &["512", "8", "8", "4"])?;
+    let on_host =
+        || profile(bench, &server, &model, "host", &[], &["-c", "262144", "-np", "4"], &["512", "8", "8", "4"]);
+    let mut host = on_host()?;
+    // The server begins to load within a twentieth of a second, which is the shortest time between two readings here.
+    for _ in 0..2 {
+        if host["memory_breakdown"]["runtime_context_bytes"].is_null() {
+            println!("e2e: no reading fell between launch and load: the run is made again");
+            host = on_host()?;
+        }
+    }
+    check(&host).context("the run on host")?;
     ensure!(places(&host).count() > 0, "nothing lies anywhere: {host}");
     ensure!(places(&host).all(|place| place["on_host"] == true), "a place of the host alone: {host}");
     ensure!(has_driver(), "Mesa's software device is not there: apt-get install {}", DRIVER.1);
     // A step of few tokens: what a GPU does at once, a program does in its time.
-    let small = ["-c", "65536", "-np", "2", "-ngl", "99", "-b", "32", "-ub", "32"];
+    let small = ["-c", "262144", "-np", "2", "-ngl", "99", "-b", "32", "-ub", "32"];
     let device =
         profile(bench, &server, &model, "device", &["GGML_VK_VISIBLE_DEVICES=0"], &small, &["32", "2", "2", "1"])?;
+    check(&device).context("the run on the device")?;
     let on_device = places(&device).find(|place| place["place"] == "Vulkan0").context("nothing lies on the device")?;
     ensure!(on_device["software"] == true && on_device["on_host"] == false, "what the device is: {on_device}");
     let expected = device["expectation"]["memory"].as_array().context("nothing was to be expected")?;
@@ -78,7 +89,6 @@ fn profile(
     let left = processes_with(&model.to_string_lossy())?;
     ensure!(left.is_empty(), "processes {left:?} of the server live on");
     let document = read_json(&file)?;
-    check(&document).with_context(|| format!("the run on {name}"))?;
     Ok(document)
 }
 

@@ -68,6 +68,8 @@ fn a_start_that_is_shorter_than_lines_are_late_still_shows_what_the_server_held_
     assert_eq!(context_of_a_short_start(&[(2005, 1), (2075, 68), (2210, 200)]), found);
     // The line was late: the last reading ahead of it has a part of the weights.
     assert_eq!(context_of_a_short_start(&[(2070, 68), (2140, 130), (2210, 300)]), found);
+    // One that has hardly any of them is near enough.
+    assert_eq!(context_of_a_short_start(&[(2110, 75), (2210, 300)]), Some((75, "level_before_load")));
     // None from which memory rises by what was allocated.
     assert_eq!(context_of_a_short_start(&[(2110, 130), (2210, 300)]), None);
 }
