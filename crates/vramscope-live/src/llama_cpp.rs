@@ -40,7 +40,7 @@ pub(crate) fn model(words: &[String]) -> Result<Option<PathBuf>, PlanError> {
 
 /// The header of the model's file; `None` where it is none of this machine or cannot be read: the server will say why.
 pub(crate) fn header(path: &Path) -> Option<PackedModel> {
-    let file = std::fs::File::open(path).ok()?;
+    let file = vramscope_runs::open_file(path).ok()?;
     Some(read_gguf(BufReader::new(file)).ok()?.packed())
 }
 

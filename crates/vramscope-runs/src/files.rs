@@ -105,7 +105,8 @@ impl EvidenceFiles {
         let gpu_log = layout::GPU_LOGS.iter().find_map(|name| packed(name)).or_else(any_timeline);
         // Beside readings of devices the only log there is is the engine's, whatever somebody called it.
         let any_log = || {
-            let is_log = |name: &&String| layout::LOG_ENDS.iter().any(|end| name.ends_with(end));
+            let is_log =
+                |name: &&String| layout::LOG_ENDS.iter().any(|end| name.ends_with(end)) && folder.join(name).is_file();
             let mut logs = names.iter().filter(is_log);
             logs.next().filter(|_| logs.next().is_none() && gpu_log.is_some() && !begun).map(|name| folder.join(name))
         };

@@ -129,6 +129,8 @@ fn a_run_that_was_killed_before_its_engine_spoke_is_a_profile_of_what_was_sample
     assert!(matches!(analyze(other.path()), Err(EvidenceError::NoEngine { .. })));
     // One that nobody named so is somebody's own, and the readings beside it are a recording all the same.
     let own = folder(&[("timeline.jsonl", &plain(|_| 5 << 20)), ("dmesg.log", "python: booting\n")]);
+    // A folder of such a name is none.
+    fs::create_dir(own.path().join("old.log")).unwrap();
     let profile = analyze(own.path()).unwrap();
     assert_eq!(profile.memory_timeline.as_ref().and_then(|timeline| timeline.num_samples), Some(600));
     assert!(profile.metadata.notes.iter().any(|note| note.contains("dmesg.log")), "{:?}", profile.metadata.notes);

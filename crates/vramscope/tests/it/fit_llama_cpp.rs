@@ -147,3 +147,15 @@ fn a_page_is_made_of_the_answer() {
         assert!(page.contains("What fits of qwen3moe-15b-q4km.gguf") && page.contains("--n-cpu-moe") || name == "all");
     }
 }
+
+#[test]
+fn a_line_that_loads_another_file_is_no_answer_for_this_one() {
+    let other = in_folder("qwen3-4b-q4km", &["--gpu", "l4", "--", "llama-server", "-m", "big.gguf"]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(stderr(&other).contains("big.gguf: leave one of them out"), "{}", stderr(&other));
+    // A container has it under another path.
+    let (_folder, file) = header("qwen3-4b-q4km");
+    let name = format!("/models/{}", file.file_name().unwrap().to_str().unwrap());
+    let same = vramscope(&["fit", file.to_str().unwrap(), "--gpu", "l4", "--", "llama-server", "-m", &name]);
+    assert_eq!(same.status.code(), Some(0), "{}", stderr(&same));
+}

@@ -1,6 +1,5 @@
 //! `vramscope estimate` for llama.cpp: a GGUF file and the server's own options.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -63,6 +62,14 @@ pub(crate) fn line(engine: &EngineFlags, build: Option<u64>) -> anyhow::Result<L
 /// The file by its name, or by the server's own option, and what it holds.
 pub(crate) fn model(named: Option<&str>, line: &LlamaCppLine) -> anyhow::Result<(String, PackedModel)> {
     let missing = || anyhow!("no model: give a .gguf file, or `-m FILE` after `--`");
+    // A container has the same file under another path.
+    let bare = |path: &str| Path::new(path).file_name().map(ToOwned::to_owned);
+    if let (Some(named), Some(of_line)) = (named, line.model.as_deref())
+        && bare(named) != bare(of_line)
+    {
+        let error = anyhow!("the model is {named}, and the server's line loads {of_line}: leave one of them out");
+        return Err(error).or_exit(ExitCode::Usage);
+    }
     let name = named.or(line.model.as_deref()).ok_or_else(missing).or_exit(ExitCode::Usage)?.to_owned();
     let model = read_model(Path::new(&name)).or_exit(ExitCode::BadInput)?;
     Ok((name, model))
@@ -103,7 +110,7 @@ fn read_model(path: &Path) -> anyhow::Result<PackedModel> {
 
 fn read_one(path: &Path) -> anyhow::Result<PackedModel> {
     let shown = path.display().to_string();
-    let file = File::open(path).with_context(|| format!("could not open {shown}"))?;
+    let file = vramscope_runs::open_file(path).with_context(|| format!("could not open {shown}"))?;
     let gguf = read_gguf(BufReader::new(file)).with_context(|| format!("could not use {shown}"))?;
     Ok(gguf.packed())
 }
