@@ -79,7 +79,24 @@ impl Times<'_> {
     /// The host's own mark; else the log's first line, which an engine prints before it touches a device; else the
     /// first sign on the device.
     fn launch(&self, totals: &[TickTotal]) -> Option<Duration> {
-        self.host.launch.or_else(|| self.logged(Milestone::FirstLine)).or_else(|| first_sign(totals))
+        let logged = || self.logged(Milestone::FirstLine).filter(|_| !self.begins_midway());
+        self.host.launch.or_else(logged).or_else(|| first_sign(totals))
+    }
+
+    /// Whether the log begins with a step that others have to come before: its head is missing, and the engine held memory
+    /// before its first line.
+    fn begins_midway(&self) -> bool {
+        let line = |milestone| self.facts.event(milestone).map(|event| event.origin.line);
+        let late = [
+            Milestone::WeightsLoaded,
+            Milestone::Profiled,
+            Milestone::KvPoolSized,
+            Milestone::GraphsCaptured,
+            Milestone::EngineReady,
+            Milestone::ServerReady,
+        ];
+        let first = line(Milestone::FirstLine);
+        first.is_some() && late.into_iter().any(|milestone| line(milestone) == first)
     }
 
     fn load(&self) -> Option<Duration> {
@@ -173,6 +190,25 @@ mod tests {
         assert_eq!(settle(&totals(&[0, 1, 15, 130, 130]), Some(Duration::from_secs(1))), None);
         assert_eq!(first_sign(&totals(&[5, 5, 5])), None);
         assert_eq!(first_sign(&totals(&[0, 20, 20, 21, 90, 20])), Some(Duration::from_secs(3)), "20 are a neighbour's");
+    }
+
+    #[test]
+    fn a_log_whose_head_is_missing_does_not_say_when_the_engine_came() {
+        use vramscope_core::{Event, Origin};
+        let begins = |milestone, line| {
+            let mut facts = EngineFacts::default();
+            for (milestone, line) in [(Milestone::FirstLine, 1), (milestone, line)] {
+                let origin = Origin { line, worker: None };
+                facts.events.push(Event { milestone, at: None, at_is_own: false, took: None, origin });
+            }
+            let timeline = Timeline::new(None);
+            let host = HostMarks::default();
+            let times =
+                Times { timeline: &timeline, facts: &facts, clock: None, host, latency: None, warmup_iterations: None };
+            times.begins_midway()
+        };
+        assert!(begins(Milestone::WeightsLoaded, 1) && begins(Milestone::KvPoolSized, 1));
+        assert!(!begins(Milestone::WeightsLoaded, 9) && !begins(Milestone::LoadBegan, 1));
     }
 
     #[test]

@@ -72,21 +72,33 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
         };
         let mut finding =
             predicted::verdict(text.to_owned(), root.at("fits").is_true(), root.at("certain").is_true(), failure);
+        let least = value(root, "weights_bytes").number().zip(value(root, "free_before_bytes").number());
+        let least = least.filter(|(weights, free)| weights < free).map(|(weights, free)| weights / free);
         finding.advice = match failure {
-            Some("no_pool") => Some("Raise --mem-fraction-static.".to_owned()),
+            Some("no_pool") => Some(least.map_or_else(
+                || "Raise --mem-fraction-static.".to_owned(),
+                |least| format!("Raise --mem-fraction-static: weights alone are {least:.2} of what is free."),
+            )),
             Some("slack") => Some("Lower --mem-fraction-static, or capture graphs of fewer batches.".to_owned()),
             _ => None,
         };
         blocks.push(Block::Findings(vec![finding]));
     }
-    let figures = [
+    // What a server that does not start could do is no answer.
+    let starts = root.at("fits").is_true() || !root.at("fits").is_there();
+    let mut figures = vec![
         ("Tokens in the KV pool", value(root, "kv_pool_tokens").figure(Unit::Count)),
         ("KV pool", value(root, "kv_pool_bytes").figure(Unit::Memory)),
         ("Weights", value(root, "weights_bytes").figure(Unit::Memory)),
-        ("Left for activations", value(root, "left_bytes").figure(Unit::Memory)),
-        ("Most requests at once", root.path("settings/max_running_requests").figure(Unit::Count)),
-        ("Longest request in tokens", root.path("settings/context_length").figure(Unit::Count)),
+        ("Free before loading", value(root, "free_before_bytes").figure(Unit::Memory)),
     ];
+    if starts {
+        figures.extend([
+            ("Left for activations", value(root, "left_bytes").figure(Unit::Memory)),
+            ("Most requests at once", root.path("settings/max_running_requests").figure(Unit::Count)),
+            ("Longest request in tokens", root.path("settings/context_length").figure(Unit::Count)),
+        ]);
+    }
     let figures: Vec<(String, Cell)> =
         figures.into_iter().filter(|(_, cell)| !cell.is_absent()).map(|(name, cell)| (name.to_owned(), cell)).collect();
     if !figures.is_empty() {

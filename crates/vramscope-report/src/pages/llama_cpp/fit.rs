@@ -126,8 +126,18 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
     if let Some(first) = answers.iter().find(serves)
         && let Some(command) = first.path("placed/command").text()
     {
-        let text = format!("The first that fits: {}, cache of {}.", asked(first).to_lowercase(), cache(first));
-        blocks.extend([Block::Text(text), Block::Quote(command.to_owned())]);
+        let mut text: Vec<Cell> =
+            vec![format!("The first that fits: {}, cache of {}.", asked(first).to_lowercase(), cache(first)).into()];
+        if first.at("certain").is_there() && !first.at("certain").is_true() {
+            text.push(" It is close: within the interval of the prediction it may not fit".into());
+            let sure = first.at("for_certain");
+            if sure.is_there() {
+                text.extend(["; ".into(), sure.figure(Unit::Count), " in place of its ".into()]);
+                text.extend([number(first), " does over the whole interval".into()]);
+            }
+            text.push(".".into());
+        }
+        blocks.extend([Block::Sentence(text), Block::Quote(command.to_owned())]);
     }
     if blocks.is_empty() {
         blocks.push(Block::Text("The document gives no answer.".to_owned()));
