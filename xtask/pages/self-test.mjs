@@ -55,7 +55,9 @@ figure.addEventListener("keydown", ({ key }) => {
   if (key === "Home") view(0, 1);
 });
 draw();`;
-const SLOWLY = "point(share(event)); for (const end = performance.now() + 400; start?.shift && performance.now() < end; );";
+// Every frame from the first move on: how many moves a browser gives a page that is busy is its own affair.
+const SLOWLY = `point(share(event)); if (start?.shift && !window.slow) { window.slow = true; const frame = () => {
+  for (const end = performance.now() + 400; performance.now() < end; ); requestAnimationFrame(frame); }; requestAnimationFrame(frame); }`;
 const INK = `const canvas = figure.querySelector("canvas"); canvas.width = canvas.height = 200;
 const ink = canvas.getContext("2d"); ink.fillStyle = "#eee"; ink.fillRect(0, 0, 200, 200); let from = 0`;
 const chart = (from, to) => html({ body: BODY.replace("</main>", `${CHART}</main>`), style: CHART_STYLE,

@@ -74,12 +74,7 @@ export async function wrongTimes(tab, page, wrong, told) {
   const dragged = await changed(() => drag(0.3, 0.6, 5), "dragging");
   const share = dragged.width / whole.width;
   if (share > 0.35 || share < 0.25) wrong.push(`dragging over 30 % shows ${(share * 100).toFixed(0)} % of the time`);
-  // Frames are counted while the chart is dragged, and not while it is waited for.
-  let frames = [];
-  const pan = async () => {
-    frames = await during(tab, () => drag(0.6, 0.2, page.alone ? 60 : 8, "Shift"));
-  };
-  await changed(pan, "dragging with Shift");
+  const frames = await during(tab, () => changed(() => drag(0.6, 0.2, page.alone ? 60 : 8, "Shift"), "dragging with Shift"));
   await all(() => figure.getByRole("button", { name: /all of the time/i }).click(), "the button");
   const within = (share) => frames[Math.min(frames.length - 1, Math.floor(frames.length * share))];
   if (page.alone) {
@@ -87,9 +82,7 @@ export async function wrongTimes(tab, page, wrong, told) {
     told.push(`${frames.length} frames of a pan: ${quick}, all within ${frames.at(-1)} ms`);
     if (frames.length < FEWEST_FRAMES) wrong.push(`panning shows ${frames.length} frames`);
   }
-  // A short drag has few frames, and of few one may be late on a machine that is busy.
-  const [judged, rest] = page.alone ? [0.9, "one in ten"] : [0.5, "half of them"];
-  if (within(judged) > FRAME_MS) wrong.push(`frames of a pan take up to ${within(judged)} ms, and ${rest} more`);
+  if (within(0.9) > FRAME_MS) wrong.push(`frames of a pan take up to ${within(0.9)} ms, and one in ten more`);
 }
 
 /** Waits until what was done is to be seen. */
