@@ -180,7 +180,7 @@ impl Derived {
         let until_captured =
             captured().map(|end| Window { start: peak.at, end }).filter(|after| after.start < after.end);
         let mut devices = Vec::new();
-        let mut apart = self.timeline.by_device(lifetime(&self.timeline));
+        let mut apart = self.timeline.by_device(until_shutdown(&self.timeline));
         for &(device, used) in &peak.used {
             let baseline = self.baseline.as_ref().and_then(|b| b.of(device)).unwrap_or(Bytes::ZERO);
             let ranks = self.placement.ranks_on(device);
@@ -305,6 +305,13 @@ fn lifetime(timeline: &Timeline) -> Window {
     let start = [Phase::Launch, Phase::Load, Phase::Ready].iter().find_map(|&p| timeline.window(p)).map(|w| w.start);
     let end = timeline.window(Phase::Settle).map(|w| w.start);
     Window { start: start.unwrap_or(Window::ALL.start), end: end.unwrap_or(Window::ALL.end) }
+}
+
+/// From the engine's first sign until it is told to end: what it gives back then is no level on which it stood.
+fn until_shutdown(timeline: &Timeline) -> Window {
+    let life = lifetime(timeline);
+    let end = timeline.window(Phase::Shutdown).map_or(life.end, |shutdown| shutdown.start.min(life.end));
+    Window { end, ..life }
 }
 
 /// What was in use before the engine came. Where the recording has no such time, or another process came between its

@@ -73,3 +73,17 @@ fn a_start_that_is_shorter_than_lines_are_late_still_shows_what_the_server_held_
     // None from which memory rises by what was allocated.
     assert_eq!(context_of_a_short_start(&[(2110, 130), (2210, 300)]), None);
 }
+
+#[test]
+fn what_an_engine_gives_back_when_it_ends_is_no_level_on_which_it_stood() {
+    let mut timeline = Timeline::new(None);
+    for (tick, at) in (0..).zip([0, 1000, 2000, 3000, 4000]) {
+        let reading = Reading { used: Bytes::new(MIB), ..Reading::default() };
+        timeline.push(Sample { at: ms(at), tick, device: DeviceIndex(0), reading }).unwrap();
+    }
+    for (phase, at) in [(Phase::Launch, 1000), (Phase::Shutdown, 3000), (Phase::Settle, 4000)] {
+        timeline.mark(PhaseMark { phase, at: ms(at) }).unwrap();
+    }
+    assert_eq!(until_shutdown(&timeline), Window { start: ms(1000), end: ms(3000) });
+    assert_eq!(lifetime(&timeline), Window { start: ms(1000), end: ms(4000) });
+}
