@@ -161,6 +161,33 @@ impl EngineLine {
         let set = |word: &'w str| word.strip_prefix("--env=").unwrap_or(word);
         lead.rev().find_map(|word| set(word).strip_prefix(name)?.strip_prefix('='))
     }
+
+    /// The engine's release, where it starts from a container's image whose tag names one: `0.33.0` of
+    /// `vllm/vllm-openai:v0.33.0`, `b10434` of `llama.cpp:server-cuda-b10434`. `None` for `latest` and the like.
+    ///
+    /// ```
+    /// use vramscope_core::EngineLine;
+    /// let words = ["docker", "run", "lmsysorg/sglang:v0.5.5.post3-cu129", "sglang", "serve"];
+    /// assert_eq!(EngineLine::of(&words).unwrap().release(&words), Some("0.5.5.post3"));
+    /// ```
+    pub fn release<'w, S: AsRef<str>>(&self, words: &'w [S]) -> Option<&'w str> {
+        let lead: Vec<&str> = words.get(..self.lead)?.iter().map(AsRef::as_ref).collect();
+        let container = lead.iter().position(|word| CONTAINERS.contains(&file_name(word)))?;
+        let behind = lead.get(container + 1..)?.iter().zip(lead.get(container..)?);
+        let mut images =
+            behind.filter(|(word, before)| image(word) == Some(self.kind) && !OF_CONTAINERS.contains(before));
+        let name = images.next()?.0.split('@').next()?.rsplit('/').next()?;
+        let mut pieces = name.split_once(':')?.1.split('-');
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if self.kind == EngineKind::LlamaCpp {
+            return pieces.find(|piece| piece.strip_prefix('b').is_some_and(is_number));
+        }
+        let release = pieces.next()?;
+        let release = release.strip_prefix('v').unwrap_or(release);
+        let mut numbers = release.split('.');
+        let whole = numbers.by_ref().take(2).filter(|part| is_number(part)).count() == 2;
+        whole.then_some(release)
+    }
 }
 
 fn file_name(word: &str) -> &str {
@@ -205,6 +232,25 @@ mod tests {
     fn read(line: &str) -> Option<(EngineKind, usize)> {
         let words: Vec<&str> = line.split_whitespace().collect();
         EngineLine::of(&words).map(|line| (line.kind, line.lead))
+    }
+
+    #[test]
+    fn the_tag_of_an_image_names_the_release() {
+        for (line, release) in [
+            ("docker run --gpus all vllm/vllm-openai:v0.33.0 --model m", Some("0.33.0")),
+            ("docker run -v a:/b --name x/vllm:1.2 vllm/vllm-openai:v0.32.1-x86_64 --model m", Some("0.32.1")),
+            ("podman run reg.example:5000/x/vllm-openai:v0.31.0@sha256:ab --model m", Some("0.31.0")),
+            ("docker run reg.example:5000/vllm/vllm-openai --model m", None),
+            ("docker run vllm/vllm-openai:nightly-0123abc --model m", None),
+            ("docker run lmsysorg/sglang:latest sglang serve", None),
+            ("docker run -e OLLAMA_NUM_PARALLEL=2 ollama/ollama:0.32.1-rocm serve", Some("0.32.1")),
+            ("docker run ghcr.io/ggml-org/llama.cpp:server-cuda-b10434 -m a.gguf", Some("b10434")),
+            ("docker run ghcr.io/ggml-org/llama.cpp:server-cuda -m a.gguf", None),
+            ("vllm serve vllm/vllm-openai:v0.33.0", None),
+        ] {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(EngineLine::of(&words).unwrap().release(&words), release, "{line}");
+        }
     }
 
     #[test]

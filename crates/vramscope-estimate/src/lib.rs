@@ -21,6 +21,7 @@ pub mod document;
 mod error;
 mod figure;
 mod llama_cpp;
+mod ollama;
 mod sglang;
 mod shape;
 #[cfg(test)]
@@ -47,12 +48,16 @@ pub use llama_cpp::budget::{LlamaCppBudget, LlamaCppPart, LlamaCppSetting, llama
 pub use llama_cpp::command::llama_cpp_command;
 #[cfg(feature = "json-schema")]
 pub use llama_cpp::document::llama_cpp_json_schema;
-pub use llama_cpp::document::{LlamaCppDocument, LlamaCppPartRow, LlamaCppSettings, LlamaCppSubject};
+pub use llama_cpp::document::{LlamaCppDocument, LlamaCppPartRow, LlamaCppSettings, LlamaCppStarter, LlamaCppSubject};
 pub use llama_cpp::error::LlamaCppError;
 pub use llama_cpp::fit::{llama_cpp_fitted, llama_cpp_most_layers};
 pub use llama_cpp::grammar::{LLAMA_CPP_LINE, LlamaCppLine, is_llama_cpp_command};
 pub use llama_cpp::place::LlamaCppBackend;
 pub use llama_cpp::split::LlamaCppShare;
+pub use ollama::answers::{ollama_answers, ollama_command};
+pub use ollama::args::OllamaArgs;
+pub use ollama::release::{OllamaVersion, OllamaVersionError};
+pub use ollama::start::{OllamaError, OllamaStart, ollama_start};
 pub use sglang::args::SgLangArgs;
 pub use sglang::budget::{SgLangBudget, SgLangFailure, SgLangSetting, sglang_budget};
 pub use sglang::cell::{SgLangCell, sglang_cell};

@@ -330,6 +330,8 @@ keys! {
     Place = "place": Word,
     /// What a device is called.
     DeviceName = "device_name": Text,
+    /// Where a device is on the PCI bus.
+    DeviceBusId = "device_bus_id": Word,
     /// The whole KV cache of one model, on all places together.
     KvTotal = "kv_total": Memory,
     /// Keys of the KV cache.

@@ -20,6 +20,8 @@ pub use saved::{MOST_PACKED_JSON_BYTES, SavedHeaderError, packed_json, read_pack
 
 /// No header is larger: long vocabularies take a few megabytes.
 const MOST_HEADER_BYTES: u64 = 512 << 20;
+/// Where a file does not say otherwise, its data begins at a multiple of so many bytes.
+const USUAL_ALIGNMENT: u64 = 32;
 /// More than any file has.
 const MOST_ENTRIES: u64 = 1 << 20;
 /// More than any tensor has.
@@ -44,6 +46,7 @@ pub struct Gguf {
     lengths: BTreeMap<String, u64>,
     metadata: BTreeMap<String, PackedValue>,
     offsets: Vec<u64>,
+    header_bytes: u64,
 }
 
 /// Reads a file's header; no tensor data is read.
@@ -71,6 +74,7 @@ pub fn read_gguf(file: impl Read) -> Result<Gguf, HeaderError> {
         lengths: BTreeMap::new(),
         metadata: BTreeMap::new(),
         offsets: Vec::new(),
+        header_bytes: 0,
     };
     for _ in 0..entries {
         let name = reader.text()?;
@@ -96,6 +100,7 @@ pub fn read_gguf(file: impl Read) -> Result<Gguf, HeaderError> {
         gguf.table.tensors.push(tensor);
         gguf.offsets.push(offset);
     }
+    gguf.header_bytes = MOST_HEADER_BYTES - reader.left;
     Ok(gguf)
 }
 
@@ -163,6 +168,17 @@ impl Gguf {
             metadata: self.metadata.clone(),
             tensors: tensors.collect(),
         }
+    }
+
+    /// Bytes that a file with this header has at least: up to the end of its last tensor. A shorter one was cut off, or
+    /// is a header alone.
+    pub fn least_file_bytes(&self) -> u64 {
+        let alignment = self.numbers.get("general.alignment").copied().filter(|bytes| *bytes > 0);
+        let data = self.header_bytes.next_multiple_of(alignment.unwrap_or(USUAL_ALIGNMENT).min(MOST_HEADER_BYTES));
+        let ends = self.table.tensors.iter().zip(&self.offsets);
+        let last = ends.map(|(tensor, offset)| offset.saturating_add(tensor.bytes)).max();
+        // Offsets that make no sense hide no tensor.
+        last.map_or(self.header_bytes, |last| data.saturating_add(last.max(self.table.bytes().unwrap_or(0))))
     }
 
     fn rows_of_embedding(&self) -> Option<u64> {
@@ -438,6 +454,7 @@ mod tests {
         let (model, _) = gguf.architecture().unwrap();
         assert_eq!((model.layers.len(), model.hidden_size, model.vocab_size), (2, 256, 1000));
         assert_eq!(model.stored_bytes, Some(1000 * 144));
+        assert_eq!(gguf.least_file_bytes(), (small().len() as u64).next_multiple_of(32) + 144_000);
         assert!(model.tied_head && model.known_family);
         let packed = gguf.packed();
         assert_eq!((packed.family.as_str(), packed.own("block_count")), ("llama", Some(2)));

@@ -39,8 +39,9 @@ pub(crate) struct Laid {
     pub(crate) apart: Vec<String>,
 }
 
-/// Lays the buffers on the devices that were measured. `active` are those that the engine uses: an engine numbers the ones
-/// that it sees from 0, in the order of the driver. Where the memory of processes is measured, all that lies on the host is
+/// Lays the buffers on the devices that were measured. Where the engine says of each place where it is on the bus, that
+/// tells its device; else `active` are those that the engine uses: an engine numbers the ones that it sees from 0, in the
+/// order of the driver (CUDA orders by speed unless it is told to order by bus). Where the memory of processes is measured, all that lies on the host is
 /// in it, and what a software device holds.
 pub(crate) fn lay(facts: &EngineFacts, devices: &[Device], active: &[DeviceIndex]) -> Laid {
     let allocated = || facts.buffers.iter().enumerate().filter(|(_, buffer)| !buffer.planned);
@@ -56,9 +57,10 @@ pub(crate) fn lay(facts: &EngineFacts, devices: &[Device], active: &[DeviceIndex
         return Laid { on: vec![(device.index, inside, place)], apart: names(outside.into_iter().map(|(_, b)| b)) };
     }
     let places = places(facts);
-    let matched = places.len() == active.len() || devices.len() == 1 && places.len() == 1;
-    let targets: Vec<DeviceIndex> =
-        if active.len() == places.len() { active.to_vec() } else { devices.iter().map(|d| d.index).collect() };
+    let told = by_bus(facts, &places, devices);
+    let matched = told.is_some() || places.len() == active.len() || devices.len() == 1 && places.len() == 1;
+    let in_order = || if active.len() == places.len() { active.to_vec() } else { indices(devices) };
+    let targets = told.unwrap_or_else(in_order);
     // What is laid over several devices, or lies on another machine.
     let elsewhere = |buffer: &Buffer| {
         let is_of = |name: &str| places.iter().any(|place| place == name);
@@ -82,6 +84,34 @@ pub(crate) fn lay(facts: &EngineFacts, devices: &[Device], active: &[DeviceIndex
         laid.on.push((device, buffers, Some(place)));
     }
     laid
+}
+
+fn indices(devices: &[Device]) -> Vec<DeviceIndex> {
+    devices.iter().map(|device| device.index).collect()
+}
+
+/// The device of each place by where it is on the bus; `None` unless each is known and is another one.
+fn by_bus(facts: &EngineFacts, places: &[String], devices: &[Device]) -> Option<Vec<DeviceIndex>> {
+    let of_place = |name: &String| {
+        let place = facts.places.iter().find(|place| place.place == *name)?;
+        let bus = bus_and_slot(&place.pci_bus_id.as_ref()?.value)?;
+        let mut there =
+            devices.iter().filter(|device| device.pci_bus_id.as_deref().and_then(bus_and_slot) == Some(bus));
+        there.next().filter(|_| there.next().is_none()).map(|device| device.index)
+    };
+    let found: Vec<DeviceIndex> = places.iter().map(of_place).collect::<Option<_>>()?;
+    let distinct = found.iter().enumerate().all(|(at, device)| !found[..at].contains(device));
+    Some(found).filter(|found| distinct && !found.is_empty())
+}
+
+/// Domain, bus and slot of `0000:04:00.0`; NVML writes the domain with eight digits.
+fn bus_and_slot(text: &str) -> Option<(u32, u8, u8)> {
+    let mut parts = text.trim().rsplit(':');
+    let slot = parts.next()?.split('.').next()?;
+    let hex = |text: &str| u8::from_str_radix(text, 16).ok();
+    let (slot, bus) = (hex(slot)?, hex(parts.next()?)?);
+    let domain = parts.next().map_or(Some(0), |domain| u32::from_str_radix(domain, 16).ok())?;
+    parts.next().is_none().then_some((domain, bus, slot))
 }
 
 /// Whether it is of the model that reads pictures, of which the log does not say where it lies.
@@ -318,6 +348,31 @@ mod tests {
         assert_eq!(on, [(1, vec![1]), (3, vec![0])]);
         let unclear = lay(&facts, &devices(4, Vendor::Nvidia), &[DeviceIndex(0)]);
         assert!(unclear.on.is_empty() && unclear.apart == ["CUDA1", "CUDA10"]);
+    }
+
+    #[test]
+    fn where_a_device_is_on_the_bus_tells_which_one_it_is() {
+        let buffers =
+            || vec![buffer(BufferKind::Weights, "CUDA0", 10, false), buffer(BufferKind::Weights, "CUDA1", 20, false)];
+        let on_bus = |name: &str, bus: &str| {
+            let mut place = place(name, "NVIDIA L4");
+            place.pci_bus_id = Some(fact(bus.to_owned()));
+            place
+        };
+        let mut measured = devices(3, Vendor::Nvidia);
+        for (device, bus) in measured.iter_mut().zip(["00000000:01:00.0", "00000000:41:00.0", "00000000:C1:00.0"]) {
+            device.pci_bus_id = Some(bus.to_owned());
+        }
+        let laid = |first: &str, second: &str| {
+            let facts = facts(buffers(), vec![on_bus("CUDA0", first), on_bus("CUDA1", second)]);
+            let laid = lay(&facts, &measured, &[DeviceIndex(0), DeviceIndex(2)]);
+            laid.on.iter().map(|(device, at, _)| (device.0, at.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(laid("0000:c1:00.0", "0000:01:00.0"), [(2, vec![0]), (0, vec![1])], "the faster one comes first");
+        let in_order = [(0, vec![0]), (2, vec![1])];
+        assert_eq!(laid("0000:c1:00.0", "0000:c1:00.0"), in_order, "no two are one");
+        assert_eq!(laid("0000:c1:00.0", "0000:99:00.0"), in_order, "none is there");
+        assert_eq!(laid("unknown", "0000:01:00.0"), in_order);
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub struct PlaceFacts {
     pub place: String,
     /// What the device calls itself (`NVIDIA H200`).
     pub device: Option<Fact<String>>,
+    /// Where it is on the PCI bus (`0000:04:00.0`).
+    pub pci_bus_id: Option<Fact<String>>,
     /// Its memory, as the engine sees it.
     pub total: Option<Fact<Bytes>>,
     /// What was free when the engine looked first.
@@ -99,7 +101,7 @@ pub struct PlaceFacts {
 impl PlaceFacts {
     /// One of which nothing is known yet.
     pub fn new(place: String) -> Self {
-        Self { place, device: None, total: None, free_at_first: None, outside_at_end: None }
+        Self { place, device: None, pci_bus_id: None, total: None, free_at_first: None, outside_at_end: None }
     }
 
     /// Whether a program computes there in place of a GPU: its memory is the host's. Mesa and SwiftShader call theirs so.

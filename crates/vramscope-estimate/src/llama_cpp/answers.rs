@@ -128,7 +128,8 @@ pub fn llama_cpp_answers(
     setting: LlamaCppSetting<'_>,
     wish: Wish,
 ) -> Result<LlamaCppAnswers, LlamaCppError> {
-    answers(model, line, setting, wish, &LlamaCppQuestion::ALL, &CACHES)
+    let asking = Asking { questions: &LlamaCppQuestion::ALL, caches: &CACHES, follows: &|_| {} };
+    answers(model, line, setting, wish, &asking)
 }
 
 /// The questions by which kinds of devices are compared: the most layers on one, and the fewest that hold all. With a cache
@@ -143,16 +144,31 @@ pub fn llama_cpp_answers_in_short(
     wish: Wish,
 ) -> Result<LlamaCppAnswers, LlamaCppError> {
     let questions = [LlamaCppQuestion::MostLayers, LlamaCppQuestion::FewestDevices];
-    answers(model, line, setting, wish, &questions, &CACHES[..1])
+    let asking = Asking { questions: &questions, caches: &CACHES[..1], follows: &|_| {} };
+    answers(model, line, setting, wish, &asking)
 }
 
-fn answers(
+/// What is asked, and of whom.
+pub(crate) struct Asking<'a> {
+    /// The questions.
+    pub(crate) questions: &'a [LlamaCppQuestion],
+    /// The types of cache that are tried where none was given.
+    pub(crate) caches: &'a [&'a str],
+    /// Sets what follows from the other arguments, where another engine starts the server.
+    pub(crate) follows: &'a dyn Fn(&mut LlamaCppArgs),
+}
+
+impl Asking<'_> {
+    /// The types of cache that are tried where none was given.
+    pub(crate) const CACHES: &'static [&'static str] = &CACHES;
+}
+
+pub(crate) fn answers(
     model: &PackedModel,
     line: &LlamaCppLine,
     setting: LlamaCppSetting<'_>,
     wish: Wish,
-    questions: &[LlamaCppQuestion],
-    caches: &[&str],
+    asking: &Asking<'_>,
 ) -> Result<LlamaCppAnswers, LlamaCppError> {
     let Some(device) = setting.device.filter(|_| setting.backend.has_device()) else {
         let (what, advice) = ("to say what fits without a device", "name a device");
@@ -162,11 +178,11 @@ fn answers(
     let asked = asked(&shape, &line.args, wish)?;
     let first = llama_cpp_budget(model, &asked, setting)?;
     let available = device.total.get().saturating_sub(setting.others.get());
-    let asks = Asks { model, setting, shape: &shape, available };
+    let asks = Asks { model, setting, shape: &shape, available, follows: asking.follows };
     let mut notes = first.notes.clone();
     let mut answers = Vec::new();
     let told = line.states(&["cache-type-k", "cache-type-v"]);
-    for cache in caches.iter().take(if told { 1 } else { caches.len() }) {
+    for cache in asking.caches.iter().take(if told { 1 } else { asking.caches.len() }) {
         let mut args = asked.clone();
         if !told {
             (args.cache_k, args.cache_v) = ((*cache).to_owned(), (*cache).to_owned());
@@ -179,7 +195,7 @@ fn answers(
             }
             Err(error) => return Err(error),
         }
-        for question in questions.iter().copied() {
+        for question in asking.questions.iter().copied() {
             let experts = shape.experts > 0 && first.layers > 1;
             if question != LlamaCppQuestion::FewestExpertLayersOnHost || experts {
                 answers.push(asks.answer(question, &args)?);
@@ -246,6 +262,7 @@ struct Asks<'m> {
     setting: LlamaCppSetting<'m>,
     shape: &'m Shape,
     available: u64,
+    follows: &'m dyn Fn(&mut LlamaCppArgs),
 }
 
 impl Asks<'_> {
@@ -301,7 +318,8 @@ impl Asks<'_> {
         LlamaCppAnswer { question, cache_k, cache_v, way, certain, for_certain, missing }
     }
 
-    fn alone(&self, args: LlamaCppArgs) -> Result<LlamaCppWay, LlamaCppError> {
+    fn alone(&self, mut args: LlamaCppArgs) -> Result<LlamaCppWay, LlamaCppError> {
+        (self.follows)(&mut args);
         let budget = llama_cpp_budget(self.model, &args, self.setting)?;
         let shares = vec![LlamaCppShare::alone(&budget)];
         Ok(LlamaCppWay { args, budget, shares })

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::{LlamaCppAnswer, LlamaCppAnswers, LlamaCppQuestion, LlamaCppWay};
 use super::command::llama_cpp_command;
-use super::document::LlamaCppSettings;
+use super::document::{LlamaCppSettings, LlamaCppStarter};
 use super::place::LlamaCppBackend;
 use crate::GpuModel;
 use crate::document::{FigureDocument, GpuDocument};
@@ -33,6 +33,9 @@ pub struct LlamaCppFitDocument {
     pub build: Option<u64>,
     /// What computes: `cuda` or `vulkan`.
     pub backend: String,
+    /// The engine that starts the server, as it was asked; absent where the server itself was asked about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_by: Option<LlamaCppStarter>,
     /// What was asked for.
     pub asked: LlamaCppAsked,
     /// The device, where one was asked for.
@@ -198,6 +201,22 @@ impl LlamaCppFitDocument {
         Some(Self { devices: all.iter().filter_map(row).collect(), ..Self::about(subject, first) })
     }
 
+    /// The same for an engine that starts the server: each answer in its words. `answers` are those of the document.
+    pub fn started_by(
+        mut self,
+        starter: LlamaCppStarter,
+        answers: &LlamaCppAnswers,
+        command: impl Fn(&LlamaCppWay) -> String,
+    ) -> Self {
+        for (row, answer) in self.answers.iter_mut().zip(&answers.answers) {
+            if let (Some(placed), Some(way)) = (&mut row.placed, &answer.way) {
+                placed.command = command(way);
+            }
+        }
+        self.started_by = Some(starter);
+        self
+    }
+
     fn about(subject: LlamaCppFitSubject<'_>, answers: &LlamaCppAnswers) -> Self {
         Self {
             vramscope_fit_llama_cpp: VERSION,
@@ -206,6 +225,7 @@ impl LlamaCppFitDocument {
             family: subject.family.to_owned(),
             build: subject.build,
             backend: subject.backend.name().to_owned(),
+            started_by: None,
             asked: LlamaCppAsked {
                 ctx_size: answers.context,
                 ctx_size_of_slot: answers.context_of_slot,

@@ -77,6 +77,8 @@ pub struct LlamaCppArgs {
     pub fit_context: u64,
     /// The build, such as 10434; `None`: not known.
     pub build: Option<u64>,
+    /// The server is somebody else's build, patched and with kernels for more devices, of which no run was compared.
+    pub rebuilt: bool,
     /// Options that take memory and are not modelled, as they were given.
     pub unmodelled: Vec<String>,
     /// Options that were given and not heeded.
@@ -106,6 +108,7 @@ impl Default for LlamaCppArgs {
             fit_target: FIT_TARGET,
             fit_context: FIT_CONTEXT,
             build: None,
+            rebuilt: false,
             unmodelled: Vec::new(),
             ignored: Vec::new(),
         }

@@ -13,6 +13,10 @@ use super::shape::{LayerShape, Shape};
 use crate::GpuModel;
 use crate::figure::Figure;
 
+/// Names and formulas of the sums.
+const DEVICE_TOTAL: (&str, &str) = ("llama_cpp_device_total", "all parts on the device and the driver's share");
+const HOST_TOTAL: (&str, &str) = ("llama_cpp_host_total", "all parts on the host");
+
 /// The device on which a server runs.
 #[derive(Debug, Clone, Copy)]
 pub struct LlamaCppSetting<'d> {
@@ -132,10 +136,13 @@ pub fn llama_cpp_budget(
     }
     let of_device = GpuModel::of_size(Bytes::ZERO);
     let device = setting.device.unwrap_or(&of_device);
-    let driver = if backend.has_device() { driver(model, &shape, args, &context, backend, device) } else { none() };
+    let mut driver = if backend.has_device() { driver(model, &shape, args, &context, backend, device) } else { none() };
+    if args.rebuilt {
+        as_rebuilt(&mut parts, &mut driver);
+    }
     let device_parts = parts.iter().map(|part| &part.device).chain([&driver]);
-    let device_total = sum(device_parts, "llama_cpp_device_total", "all parts on the device and the driver's share");
-    let host_total = sum(parts.iter().map(|part| &part.host), "llama_cpp_host_total", "all parts on the host");
+    let device_total = sum(device_parts, DEVICE_TOTAL.0, DEVICE_TOTAL.1);
+    let host_total = sum(parts.iter().map(|part| &part.host), HOST_TOTAL.0, HOST_TOTAL.1);
     let available = setting.device.map(|device| device.total.get().saturating_sub(setting.others.get()));
     Ok(LlamaCppBudget {
         args: args.clone(),
@@ -167,9 +174,38 @@ impl LlamaCppBudget {
         self.parts.iter().find(|part| part.name == name)
     }
 
+    /// Sums the parts again after one of them was changed.
+    pub(crate) fn total_again(&mut self) {
+        let on_device = self.parts.iter().map(|part| &part.device).chain([&self.driver]);
+        self.device_total = sum(on_device, DEVICE_TOTAL.0, DEVICE_TOTAL.1);
+        self.host_total = sum(self.parts.iter().map(|part| &part.host), HOST_TOTAL.0, HOST_TOTAL.1);
+        self.fits = self.available.map(|available| self.device_total.value <= available);
+    }
+
     /// What the server itself counts on the device: all but the driver's share.
     pub fn own_on_device(&self) -> u64 {
         self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.device.value))
+    }
+}
+
+/// What another build takes: weights and caches follow the same rules, compute buffers may differ by what was patched, and
+/// the driver's share by the devices that it has kernels for.
+fn as_rebuilt(parts: &mut [LlamaCppPart], driver: &mut Figure) {
+    const DRIVER_LESS: u64 = 350 << 20;
+    const DRIVER_MORE: u64 = 400 << 20;
+    let widened = |figure: &Figure, less: u64, more: u64, at_most: Confidence| {
+        let (low, high) = (figure.value.saturating_sub(less), figure.value.saturating_add(more));
+        figure.clone().within(low.min(figure.low), high.max(figure.high), figure.confidence.min(at_most))
+    };
+    for part in parts {
+        let compute = part.name == "compute";
+        for figure in [&mut part.device, &mut part.host] {
+            let (less, more) = if compute { (figure.value / 50, figure.value / 10) } else { (0, 0) };
+            *figure = widened(figure, less, more, Confidence::Estimated);
+        }
+    }
+    if driver.high > 0 {
+        *driver = widened(driver, DRIVER_LESS, DRIVER_MORE, Confidence::Assumed);
     }
 }
 

@@ -35,6 +35,9 @@ pub struct LlamaCppDocument {
     pub gpu: Option<String>,
     /// The server's settings, with what fitting changed.
     pub settings: LlamaCppSettings,
+    /// The engine that starts the server, with what it was told; absent where the server itself was asked about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_by: Option<LlamaCppStarter>,
     /// The parts of the memory.
     pub parts: Vec<LlamaCppPartRow>,
     /// What the driver and its libraries take of the device.
@@ -107,6 +110,26 @@ impl LlamaCppSettings {
     }
 }
 
+/// An engine that starts the server with a command line of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct LlamaCppStarter {
+    /// The engine: `ollama`.
+    pub engine_type: String,
+    /// Its release.
+    pub version: String,
+    /// Tokens of one request.
+    pub num_ctx: u64,
+    /// Requests at once.
+    pub num_parallel: u64,
+    /// Tokens that are computed together; absent where that is the server's own choice.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub num_batch: Option<u64>,
+    /// The server's command line, as far as it decides memory.
+    pub command: String,
+}
+
 /// One part of the memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
@@ -152,6 +175,7 @@ impl LlamaCppDocument {
             backend: subject.backend.name().to_owned(),
             gpu: subject.gpu.map(str::to_owned),
             settings: LlamaCppSettings::of(budget),
+            started_by: None,
             parts: parts.collect(),
             driver_bytes: (&budget.driver).into(),
             device_total_bytes: (&budget.device_total).into(),

@@ -38,6 +38,7 @@ pub const LLAMA_CPP_LINE: Grammar = Grammar {
         ("mm", "mmproj"),
         ("cram", "cache-ram"),
         ("hf", "hf-repo"),
+        ("lm", "load-mode"),
         ("lv", "verbosity"),
         ("v", "verbose"),
         ("t", "threads"),
@@ -108,6 +109,75 @@ const UNMODELLED: &[&str] = &[
     "kv-unified-per-slot",
 ];
 
+/// Variables (`LLAMA_ARG_…`) that say the same as an option with a value.
+const VARIABLES: &[(&str, &str)] = &[
+    ("MODEL", "model"),
+    ("CTX_SIZE", "ctx-size"),
+    ("N_PARALLEL", "parallel"),
+    ("N_GPU_LAYERS", "gpu-layers"),
+    ("BATCH", "batch-size"),
+    ("UBATCH", "ubatch-size"),
+    ("CACHE_TYPE_K", "cache-type-k"),
+    ("CACHE_TYPE_V", "cache-type-v"),
+    ("FLASH_ATTN", "flash-attn"),
+    ("FIT", "fit"),
+    ("FIT_TARGET", "fit-target"),
+    ("FIT_CTX", "fit-ctx"),
+    ("N_CPU_MOE", "n-cpu-moe"),
+    ("LOAD_MODE", "load-mode"),
+];
+
+/// Variables that are switches: what turns on, and what turns off where that can be said.
+const SWITCHED: &[(&str, &str, Option<&str>)] = &[
+    ("CPU_MOE", "cpu-moe", None),
+    ("SWA_FULL", "swa-full", None),
+    ("KV_UNIFIED", "kv-unified", Some("no-kv-unified")),
+    ("KV_OFFLOAD", "kv-offload", Some("no-kv-offload")),
+    ("MMAP", "mmap", Some("no-mmap")),
+    ("REPACK", "repack", Some("no-repack")),
+];
+
+/// Beginnings of variables that take no memory of a model.
+const HARMLESS: &[&str] = &[
+    "HOST",
+    "PORT",
+    "THREADS",
+    "TIMEOUT",
+    "ALIAS",
+    "API_",
+    "LOG_",
+    "ENDPOINT_",
+    "CORS_",
+    "SSL_",
+    "UI",
+    "JINJA",
+    "CHAT_",
+    "THINK",
+    "REASONING",
+    "N_PREDICT",
+    "TAGS",
+    "STATIC_PATH",
+    "OFFLINE",
+    "PERF",
+    "NUMA",
+    "TOP_K",
+    "CONT_BATCHING",
+    "CONTEXT_SHIFT",
+];
+
+/// The option that a variable stands for.
+fn of_variable(name: &str, value: &str) -> Option<String> {
+    if let Some((_, option)) = VARIABLES.iter().find(|(its, _)| *its == name) {
+        return Some(format!("--{option}={value}"));
+    }
+    let (_, on, off) = SWITCHED.iter().find(|(its, ..)| *its == name)?;
+    match value {
+        "on" | "enabled" | "true" | "1" => Some(format!("--{on}")),
+        "off" | "disabled" | "false" | "0" => off.map(|off| format!("--{off}")),
+        _ => None,
+    }
+}
+
 /// A command line, read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -144,10 +214,10 @@ impl LlamaCppLine {
     pub fn read<S: AsRef<str>>(words: &[S]) -> Result<Self, LlamaCppError> {
         let (lead, words) = at_program(words).unwrap_or((&[], words));
         let mut line = Self::default();
-        // Any option has a variable too, which is not read here and would be heeded there.
-        let of_server = lead.iter().map(AsRef::as_ref).map(|word| word.strip_prefix("--env=").unwrap_or(word));
-        let of_server = of_server.filter(|word| word.starts_with("LLAMA_ARG_") && word.contains('='));
-        line.args.unmodelled.extend(of_server.map(vramscope_core::redact));
+        // Options have variables too; what is said in the line itself comes after them and counts.
+        for word in lead.iter().map(AsRef::as_ref).map(|word| word.strip_prefix("--env=").unwrap_or(word)) {
+            line.take_variable(word)?;
+        }
         for part in LLAMA_CPP_LINE.read(words) {
             match part {
                 Part::Word(word) => line.args.ignored.push(vramscope_core::redact(word)),
@@ -155,6 +225,24 @@ impl LlamaCppLine {
             }
         }
         Ok(line)
+    }
+
+    fn take_variable(&mut self, word: &str) -> Result<(), LlamaCppError> {
+        let Some((name, value)) = word.strip_prefix("LLAMA_ARG_").and_then(|word| word.split_once('=')) else {
+            return Ok(());
+        };
+        let Some(option) = of_variable(name, value) else {
+            let harmless = HARMLESS.iter().any(|beginning| name.starts_with(beginning));
+            let list = if harmless { &mut self.args.ignored } else { &mut self.args.unmodelled };
+            list.push(vramscope_core::redact_args([word]).join(" "));
+            return Ok(());
+        };
+        for part in LLAMA_CPP_LINE.read(&[option]) {
+            if let Part::Flag(flag) = part {
+                self.take(&flag)?;
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, flag: &Flag<'_>) -> Result<(), LlamaCppError> {
@@ -175,6 +263,7 @@ impl LlamaCppLine {
             "no-kv-unified" => args.unified = Some(false),
             "n-cpu-moe" => args.cpu_moe_layers = number(flag)?,
             "cpu-moe" => args.cpu_moe_layers = u64::MAX,
+            "load-mode" => args.mmap = mapped(flag)?,
             "mmap" => args.mmap = true,
             "no-mmap" => args.mmap = false,
             "repack" => args.repack = true,
@@ -201,6 +290,15 @@ fn target(flag: &Flag<'_>) -> Result<u64, LlamaCppError> {
     let each = flag.value.into_iter().flat_map(|value| value.split(',')).map(|word| word.trim().parse().ok());
     let each: Option<Vec<u64>> = each.collect();
     each.and_then(|each| each.first().copied()).ok_or_else(|| bad(flag, "MiB, or a list of them with commas between"))
+}
+
+/// Whether a way of loading maps the file: `auto` does, but on devices that cannot.
+fn mapped(flag: &Flag<'_>) -> Result<bool, LlamaCppError> {
+    match flag.value {
+        Some("auto" | "mmap" | "mmap+mlock") => Ok(true),
+        Some("none" | "mlock" | "dio") => Ok(false),
+        _ => Err(bad(flag, "auto, none, mmap, mlock, mmap+mlock or dio")),
+    }
 }
 
 fn bad(flag: &Flag<'_>, expected: &'static str) -> LlamaCppError {
@@ -272,12 +370,32 @@ mod tests {
     fn what_takes_memory_and_is_not_modelled_is_named() {
         let line = read("-m x.gguf -md draft.gguf --metrics --port 8080");
         assert_eq!(line.args.unmodelled, ["--model-draft draft.gguf"]);
-        let set = read("LLAMA_ARG_CTX_SIZE=4096 llama-server -m x.gguf");
-        assert_eq!(
-            (set.model.as_deref(), &set.args.unmodelled[..]),
-            (Some("x.gguf"), &["LLAMA_ARG_CTX_SIZE=4096".to_owned()][..])
-        );
         assert_eq!(line.args.ignored, ["--metrics", "--port 8080"]);
+    }
+
+    #[test]
+    fn variables_say_what_options_say_and_the_line_counts() {
+        let set = read(
+            "docker run -e LLAMA_ARG_CTX_SIZE=4096 --env=LLAMA_ARG_N_GPU_LAYERS=20 -e LLAMA_ARG_FIT_TARGET=512,9 -e \
+             LLAMA_ARG_CPU_MOE=1 -e LLAMA_ARG_MMAP=off -e LLAMA_ARG_PORT=80 -e LLAMA_ARG_SPLIT_MODE=row \
+             ghcr.io/ggml-org/llama.cpp:server -m x.gguf -ngl 5",
+        );
+        let args = &set.args;
+        assert_eq!((set.model.as_deref(), args.context, args.gpu_layers), (Some("x.gguf"), Some(4096), Some(5)));
+        assert_eq!((args.fit_target, args.cpu_moe_layers, args.mmap), (512 << 20, u64::MAX, false));
+        assert_eq!(
+            (&args.unmodelled[..], &args.ignored[..]),
+            (&["LLAMA_ARG_SPLIT_MODE=row".to_owned()][..], &["LLAMA_ARG_PORT=80".to_owned()][..])
+        );
+        let wrong = LlamaCppLine::read(&["LLAMA_ARG_CTX_SIZE=many", "llama-server", "-m", "x.gguf"]);
+        assert!(matches!(wrong, Err(LlamaCppError::BadArgument { .. })), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_way_of_loading_maps_the_file_or_does_not() {
+        for (mode, mapped) in [("auto", true), ("mmap", true), ("mmap+mlock", true), ("none", false), ("dio", false)] {
+            assert_eq!(read(&format!("-m x.gguf -lm {mode}")).args.mmap, mapped, "{mode}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod llama_cpp;
 mod llama_cpp_fit;
 mod llama_cpp_h200;
 mod llama_cpp_models;
+mod ollama;
 mod recordings;
 mod reference;
 mod second_card;

@@ -69,7 +69,7 @@ fn places(engine: &Engine) -> Vec<PlaceFacts> {
         let resolution = resolution.and_then(|step| i64::try_from(step.get()).ok()).map(ByteDelta::new);
         Some(Fact { resolution, ..fact::of(figure, figure.memory()?.bytes) })
     };
-    let seen = |f: &&Figure| matches!(f.key, Key::DeviceName | Key::DeviceTotal | Key::InitialFree);
+    let seen = |f: &&Figure| matches!(f.key, Key::DeviceName | Key::DeviceBusId | Key::DeviceTotal | Key::InitialFree);
     for figure in engine.figures.iter().filter(seen) {
         let Some(name) = figure.place.as_deref().filter(|name| !super::is_host(name)) else { continue };
         let known = places.iter().position(|place| place.place == name);
@@ -89,6 +89,9 @@ fn places(engine: &Engine) -> Vec<PlaceFacts> {
         match figure.key {
             Key::DeviceName if place.device.is_none() => {
                 place.device = figure.text().map(|text| fact::of(figure, text.to_owned()));
+            }
+            Key::DeviceBusId if place.pci_bus_id.is_none() => {
+                place.pci_bus_id = figure.text().map(|text| fact::of(figure, text.to_owned()));
             }
             Key::DeviceTotal if place.total.is_none() => place.total = fact::amount(figure),
             Key::InitialFree if place.free_at_first.is_none() => place.free_at_first = fact::amount(figure),

@@ -80,6 +80,12 @@ pub(crate) const ROWS: &[Row<Does>] = &[
     row("b1100-b4500", "model size", "model size = {checkpoint_size} (", Does::State),
     row("b7000-", "model size:", "model size: {projector_weights}", Does::Projector),
     row("", "offloaded", "offloaded {layers_on_device}/{layers} layers to GPU", Does::State),
+    row(
+        "b4000-",
+        "using device",
+        "using device {place} ({device_name}) ({device_bus_id}) - {initial_free} free",
+        Does::State,
+    ),
     row("b4000-", "using device", "using device {place} ({device_name}) ({..}) - {initial_free} free", Does::State),
     row("b4000-b6600", "using device", "using device {place} ({device_name}) - {initial_free} free", Does::State),
     row("b10000-", " free)", "- {place} : {device_name} ({device_total}, {initial_free} free)", Does::State),

@@ -101,7 +101,7 @@ impl<'a> Desk<'a> {
             };
             let figure = Figure {
                 key: *key,
-                place: place.clone().filter(|_| matches!(value, Value::Memory(_)) || *key == Key::DeviceName),
+                place: place.clone().filter(|_| is_of_place(*key, &value)),
                 value,
                 resolution: *resolution,
                 scope: self.scope(),
@@ -255,4 +255,9 @@ pub(crate) fn count(captured: &[Captured], key: Key) -> Option<u64> {
         Value::Count(count) => Some(count),
         _ => None,
     })
+}
+
+/// Whether a figure is one of the place that its line names.
+fn is_of_place(key: Key, value: &Value) -> bool {
+    matches!(value, Value::Memory(_)) || matches!(key, Key::DeviceName | Key::DeviceBusId)
 }

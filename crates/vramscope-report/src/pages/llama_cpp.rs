@@ -2,7 +2,7 @@
 
 pub(crate) mod fit;
 
-use vramscope_core::shortened;
+use vramscope_core::{EngineKind, shortened};
 
 use super::named;
 use super::predicted;
@@ -44,10 +44,38 @@ pub(crate) fn page(document: &Document) -> Page {
     sections.push(Section::new("Set up so", setting(&root)));
     let gpu = root.at("gpu").text().map_or_else(String::new, |gpu| format!(" on {}", shortened(gpu, LONGEST_NAME)));
     Page {
-        title: format!("Memory of {} under llama.cpp{gpu}", shortened(model, LONGEST_NAME)),
+        title: format!("Memory of {} under {}{gpu}", shortened(model, LONGEST_NAME), engine(&root)),
         about: "A prediction from the file's header, by the server's rules; nothing was run.".to_owned(),
         sections,
     }
+}
+
+/// The engine that is started, which may start llama.cpp's server itself.
+fn engine(root: &Node<'_>) -> String {
+    match root.path("started_by/engine_type").text() {
+        None => EngineKind::LlamaCpp.title().to_owned(),
+        Some(by) => match EngineKind::from_name(by) {
+            Some(known) => known.title().to_owned(),
+            None => shortened(by, LONGEST_NAME).into_owned(),
+        },
+    }
+}
+
+/// What that engine is told, and what it starts.
+fn starter(root: &Node<'_>) -> Vec<Block> {
+    let by = root.at("started_by");
+    if !by.is_there() {
+        return Vec::new();
+    }
+    let mut table = Table::new(format!("{} starts llama.cpp's server so", engine(root)), &["name", "value"]);
+    for name in ["version", "num_ctx", "num_parallel", "num_batch", "command"] {
+        let value = by.at(name);
+        if value.is_there() {
+            let value = if value.number().is_some() { value.figure(Unit::Count) } else { value.cell() };
+            table.row([Cell::text(name), value]);
+        }
+    }
+    vec![Block::Table(table)]
 }
 
 fn value<'d>(root: &Node<'d>, name: &str) -> Node<'d> {
@@ -192,7 +220,8 @@ fn setting(root: &Node<'_>) -> Vec<Block> {
             table.row([Cell::text(named::words(name)), value]);
         }
     }
-    let mut blocks = vec![Block::Table(table)];
+    let mut blocks = starter(root);
+    blocks.push(Block::Table(table));
     blocks.extend(
         named::table("The server's settings, with what fitting changed", &[root.at("settings")], &[]).map(Block::Table),
     );
@@ -223,6 +252,16 @@ mod tests {
     #[test]
     fn the_page_keeps_the_laws() {
         law::of_kind(&document());
+    }
+
+    #[test]
+    fn an_engine_that_starts_the_server_is_named() {
+        let mut value = document();
+        value["started_by"] = json!({"engine_type": "ollama", "version": "0.32.15", "num_ctx": 4096, "num_parallel": 2,
+            "num_batch": 1024, "command": "llama-server -c 8192"});
+        law::of_kind(&value);
+        let page = crate::pages::page(&[Document::new("a", value).unwrap()], None).unwrap().markdown();
+        assert!(page.contains("under Ollama") && page.contains("llama-server -c 8192"), "{page}");
     }
 
     #[test]

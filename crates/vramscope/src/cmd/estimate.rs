@@ -2,11 +2,12 @@
 
 pub(crate) mod input;
 pub(crate) mod llama_cpp;
+pub(crate) mod ollama;
 pub(crate) mod render;
 mod sglang;
 
 use anyhow::anyhow;
-use vramscope_core::{Bytes, EngineKind, Workload};
+use vramscope_core::{Bytes, EngineKind, EngineLine, Workload};
 use vramscope_estimate::document::EstimateDocument;
 use vramscope_estimate::{Setting, SgLangVersion, budget, is_llama_cpp_command, is_sglang_command};
 use vramscope_schema::ExitCode;
@@ -14,12 +15,13 @@ use vramscope_schema::ExitCode;
 use crate::exit::OrExit as _;
 use crate::output::{self, Format};
 
-/// Predict the memory that vLLM, llama.cpp or SGLang will take, and whether it will start
+/// Predict the memory that vLLM, llama.cpp, Ollama or SGLang will take, and whether it will start
 ///
 /// Weights, activation peak, graphs, KV cache, blocks, tokens and concurrency, each with its interval and its reason. No
 /// GPU, no network and no engine is needed. Every figure of vLLM is that of one rank. A GGUF file or a `llama-server …`
-/// line is answered for llama.cpp: weights, KV cache, compute buffers on device and host, and the most layers that fit. An
-/// `sglang serve …` line is answered for SGLang: its pool in tokens, and what is beside it on each device.
+/// line is answered for llama.cpp: weights, KV cache, compute buffers on device and host, and the most layers that fit;
+/// with `--engine-kind ollama` or an `ollama serve` line for Ollama, which starts llama.cpp's server. An `sglang serve …`
+/// line is answered for SGLang: its pool in tokens, and what is beside it on each device.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,6 +34,7 @@ Examples:
   vramscope estimate --model Qwen/Qwen3-8B --gpu h100 --format json | jq .budget.kv_cache_bytes
   vramscope estimate model.gguf --gpu h100
   vramscope estimate --gpu l40s -- llama-server -m model.gguf -c 32768 -np 4 -ngl 20 -ctk q8_0 -ctv q8_0
+  vramscope estimate model.gguf --gpu l40s --num-ctx 32768 -- OLLAMA_NUM_PARALLEL=2 ollama serve
   vramscope estimate --gpu h100 --sglang-version 0.5.12 -- sglang serve --model-path Qwen/Qwen3-8B --tp 1
 
 Exit codes: 0 it fits, 8 it does not, 2 and 3 wrong arguments or input.")]
@@ -39,7 +42,7 @@ pub(crate) struct Args {
     /// A .gguf file; the same as --model
     #[arg(value_name = "FILE", conflicts_with = "model")]
     file: Option<String>,
-    /// The engine: vllm, llama.cpp or sglang [default: by the line behind `--`; llama.cpp for a .gguf file; else vllm]
+    /// The engine: vllm, llama.cpp, ollama or sglang [default: by the line behind `--`; llama.cpp for a .gguf file; else vllm]
     #[arg(long, value_name = "KIND", value_parser = engine_kind)]
     engine_kind: Option<EngineKind>,
     /// The build of llama.cpp, such as b10434
@@ -51,6 +54,8 @@ pub(crate) struct Args {
     /// The release of SGLang, such as 0.5.12 or 0.4.6.post5 [default: 0.5.23]
     #[arg(long, value_name = "VERSION", value_parser = sglang_version, help_heading = "Engine")]
     sglang_version: Option<SgLangVersion>,
+    #[command(flatten)]
+    ollama: ollama::Flags,
     /// What SGLang's log prints as free before loading (`avail mem` of `Load weight begin`), such as 21.63GiB; in place of
     /// what is computed
     #[arg(long, value_name = "SIZE", value_parser = input::size, help_heading = "Device",
@@ -82,9 +87,9 @@ pub(crate) struct Args {
 
 /// The name of an engine that can be estimated.
 fn engine_kind(text: &str) -> Result<EngineKind, String> {
-    let known = [EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::SgLang];
+    let known = [EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::Ollama, EngineKind::SgLang];
     let kind = EngineKind::from_name(text).filter(|kind| known.contains(kind));
-    kind.ok_or_else(|| "expected vllm, llama.cpp or sglang".to_owned())
+    kind.ok_or_else(|| "expected vllm, llama.cpp, ollama or sglang".to_owned())
 }
 
 fn sglang_version(text: &str) -> Result<SgLangVersion, String> {
@@ -103,6 +108,10 @@ impl Args {
         if let Some(kind) = self.engine_kind {
             return (kind, false);
         }
+        let of_line = EngineLine::of(self.engine.words()).map(|line| line.kind);
+        if self.ollama.any() || of_line == Some(EngineKind::Ollama) {
+            return (EngineKind::Ollama, false);
+        }
         let file = self.file.as_deref().or(self.model.name());
         let is_gguf = file.is_some_and(|file| file.to_ascii_lowercase().ends_with(".gguf"));
         if is_gguf || is_llama_cpp_command(self.engine.words()) {
@@ -117,13 +126,19 @@ impl Args {
     /// Options that were given and say nothing to this engine, each with the engine that it is for.
     fn of_others(&self, kind: EngineKind) -> Vec<(&'static str, EngineKind)> {
         let (vllm, llama, sglang) = (EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::SgLang);
+        let ollama = EngineKind::Ollama;
         let given = [
             ("--llama-cpp-build", llama, self.llama_cpp_build.is_some()),
-            ("--llama-cpp-backend", llama, self.llama_cpp_backend.is_some()),
+            ("--llama-cpp-backend", llama, self.llama_cpp_backend.is_some() && kind != ollama),
+            ("--ollama-version, --num-ctx, --num-gpu or --num-batch", ollama, self.ollama.any()),
             ("--sglang-version", sglang, self.sglang_version.is_some()),
             ("--free-before-weights", sglang, self.free_before_weights.is_some()),
             ("--input-len", vllm, self.input_len.is_some()),
-            ("--calibration", vllm, self.device.is_calibrated() && kind == llama),
+            (
+                "--calibration",
+                vllm,
+                self.device.is_calibrated() && matches!(kind, EngineKind::LlamaCpp | EngineKind::Ollama),
+            ),
         ];
         given.into_iter().filter(|(_, of, given)| *given && *of != kind).map(|(name, of, _)| (name, of)).collect()
     }
@@ -145,6 +160,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             output::say("estimated for llama.cpp, which such a file or line is for; --engine-kind vllm asks for vLLM");
         }
         return llama_cpp::run(args);
+    }
+    if kind == EngineKind::Ollama {
+        return ollama::run(args);
     }
     if kind == EngineKind::SgLang {
         return sglang::run(args);

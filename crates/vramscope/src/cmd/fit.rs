@@ -1,11 +1,12 @@
 //! `vramscope fit`: what has to change so that a model fits, and how far it goes.
 
 mod llama_cpp;
+mod ollama;
 mod render;
 
 use anyhow::{anyhow, bail};
 use vramscope_analysis::NamedModel;
-use vramscope_core::{EngineKind, Workload};
+use vramscope_core::{EngineKind, EngineLine, Workload};
 use vramscope_estimate::document::{ChangeRow, DeviceRow, FitDocument, GpuDocument, Placed, VERSION};
 use vramscope_estimate::{
     EngineArgs, Setting, Wish, budget, changes, devices, fewest_gpus, is_llama_cpp_command, longest_model_len,
@@ -32,6 +33,7 @@ Examples:
   vramscope fit model.gguf --gpu l4 --request-tokens 16384 --requests 2
   vramscope fit --gpu-memory 24GiB --gpu-memory-used 3GiB -- llama-server -m model.gguf -c 32768 -np 1
   vramscope fit model.gguf --gpus all
+  vramscope fit model.gguf --gpu l4 --num-ctx 16384 -- OLLAMA_NUM_PARALLEL=2 ollama serve
   vramscope fit --list-gpus
 
 Exit codes: 0 there is a way, 8 there is none, 2 and 3 wrong arguments or input.")]
@@ -49,7 +51,7 @@ pub(crate) struct Args {
     /// Show the table of devices and where their sizes are from
     #[arg(long, help_heading = "Device")]
     list_gpus: bool,
-    /// The engine: vllm or llama.cpp [default: by the line behind `--`; llama.cpp for a .gguf file; else vllm]
+    /// The engine: vllm, llama.cpp or ollama [default: by the line behind `--`; llama.cpp for a .gguf file; else vllm]
     #[arg(long, value_name = "KIND", value_parser = engine_kind, help_heading = "Engine")]
     engine_kind: Option<EngineKind>,
     /// The build of llama.cpp, such as b10434
@@ -58,6 +60,8 @@ pub(crate) struct Args {
     /// What computes for llama.cpp [default: cuda]
     #[arg(long, value_name = "BACKEND", help_heading = "Engine")]
     llama_cpp_backend: Option<super::estimate::llama_cpp::Backend>,
+    #[command(flatten)]
+    ollama: super::estimate::ollama::Flags,
     #[command(flatten)]
     engine: input::EngineFlags,
     /// Tokens of one request, prompt and answer [default: the model's longest]
@@ -74,12 +78,20 @@ pub(crate) struct Args {
 
 /// The name of an engine that can be asked backwards.
 fn engine_kind(text: &str) -> Result<EngineKind, String> {
-    let known = [EngineKind::Vllm, EngineKind::LlamaCpp];
+    let known = [EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::Ollama];
     let kind = EngineKind::from_name(text).filter(|kind| known.contains(kind));
-    kind.ok_or_else(|| "expected vllm or llama.cpp".to_owned())
+    kind.ok_or_else(|| "expected vllm, llama.cpp or ollama".to_owned())
 }
 
 impl Args {
+    fn is_for_ollama(&self) -> bool {
+        if let Some(kind) = self.engine_kind {
+            return kind == EngineKind::Ollama;
+        }
+        let started = EngineLine::of(self.engine.words()).map(|line| line.kind);
+        self.ollama.any() || started == Some(EngineKind::Ollama)
+    }
+
     fn is_for_llama_cpp(&self) -> bool {
         if let Some(kind) = self.engine_kind {
             return kind == EngineKind::LlamaCpp;
@@ -93,6 +105,13 @@ impl Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.list_gpus {
         return list(args.format);
+    }
+    if args.is_for_ollama() {
+        return ollama::run(args);
+    }
+    if args.ollama.any() {
+        let error = anyhow!("--ollama-version, --num-ctx, --num-gpu and --num-batch are for Ollama: leave them out");
+        return Err(error).or_exit(ExitCode::Usage);
     }
     if args.is_for_llama_cpp() {
         if args.engine_kind.is_none() {

@@ -442,3 +442,21 @@ fn the_longest_length_is_found_where_it_is_left_to_the_engine() {
     let ample = document(&[&base[..], &["0.33.0", "--max-model-len", "auto"]].concat());
     assert_eq!(ample["engine"]["max_model_len"], 40_960);
 }
+
+/// What the help calls the default is the newest release that was read.
+#[test]
+fn the_help_names_the_releases_that_are_assumed() {
+    use vramscope_estimate::{EngineVersion, OllamaVersion, SgLangVersion};
+    let help = stdout(&vramscope(&["estimate", "--help"]));
+    let words: Vec<&str> = help.split_whitespace().collect();
+    let help = words.join(" ");
+    for (option, release) in [
+        ("--vllm-version", EngineVersion::NEWEST.to_string()),
+        ("--sglang-version", SgLangVersion::NEWEST.to_string()),
+        ("--ollama-version", OllamaVersion::NEWEST.to_string()),
+    ] {
+        let behind = help.split_once(option).expect("the option is there").1;
+        let default = behind.split_once("[default: ").expect("it has a default").1;
+        assert!(default.starts_with(&release), "{option}: {release} is the newest, and the help says {default:.20}");
+    }
+}

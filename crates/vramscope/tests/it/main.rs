@@ -28,6 +28,7 @@ mod log;
 mod migrate;
 #[cfg(unix)]
 mod monitor;
+mod ollama;
 #[cfg(unix)]
 mod profile;
 mod report;

@@ -84,9 +84,10 @@ pub(crate) fn page(document: &Document) -> Page {
         named::table("What was asked for", &[root.at("asked")], &[]),
         named::table("The card", &[root.at("gpu")], &[]),
     ];
-    sections.push(Section::new("Of what", tables.into_iter().flatten().map(Block::Table)));
+    let tables = tables.into_iter().flatten().map(Block::Table);
+    sections.push(Section::new("Of what", super::starter(&root).into_iter().chain(tables)));
     Page {
-        title: format!("What fits of {} under llama.cpp{gpu}", shortened(model, LONGEST_NAME)),
+        title: format!("What fits of {} under {}{gpu}", shortened(model, LONGEST_NAME), super::engine(&root)),
         about: "A prediction from the file's header, by the server's rules; nothing was run. Memory alone is judged."
             .to_owned(),
         sections,

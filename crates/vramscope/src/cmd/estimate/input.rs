@@ -126,18 +126,29 @@ impl EngineFlags {
         &self.words
     }
 
+    /// The release of the image that the words after `--` start, where it is one of this engine.
+    pub(crate) fn release(&self, kind: EngineKind) -> Option<String> {
+        let line = EngineLine::of(&self.words).filter(|line| line.kind == kind)?;
+        line.release(&self.words).map(str::to_owned)
+    }
+
     /// The options of vLLM that were given by their usual names.
     pub(crate) fn of_vllm(&self) -> Vec<String> {
         let given = self.given();
         let flags = given.flags.into_iter().map(|(name, _)| format!("--{name}"));
-        flags.chain(given.version.map(|_| "--vllm-version".to_owned())).collect()
+        flags.chain(self.vllm_version.as_ref().map(|_| "--vllm-version".to_owned())).collect()
     }
 
     /// What is said to the engine.
     pub(crate) fn given(&self) -> EngineWords {
         let named = self.named().into_iter().filter_map(|(name, value)| Some((name.to_owned(), Some(value.clone()?))));
         let flags = named.chain(self.enforce_eager.then(|| ("enforce-eager".to_owned(), None))).collect();
-        EngineWords { version: self.vllm_version.clone(), flags, words: self.words.clone(), config: Vec::new() }
+        EngineWords {
+            version: self.vllm_version.clone().or_else(|| self.release(EngineKind::Vllm)),
+            flags,
+            words: self.words.clone(),
+            config: Vec::new(),
+        }
     }
 
     fn named(&self) -> [(&'static str, &Option<String>); 10] {

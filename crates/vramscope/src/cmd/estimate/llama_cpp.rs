@@ -55,12 +55,25 @@ pub(crate) fn line(engine: &EngineFlags, build: Option<u64>) -> anyhow::Result<L
         return Err(error).or_exit(ExitCode::Usage);
     }
     let mut line = LlamaCppLine::read(engine.words()).or_exit(ExitCode::Usage)?;
-    line.args.build = build;
+    let of_image = || super::build(&engine.release(EngineKind::LlamaCpp)?).ok();
+    line.args.build = build.or_else(of_image);
     Ok(line)
 }
 
-/// The file by its name, or by the server's own option, and what it holds.
-pub(crate) fn model(named: Option<&str>, line: &LlamaCppLine) -> anyhow::Result<(String, PackedModel)> {
+/// A model's file.
+pub(crate) struct File {
+    /// As it was named.
+    pub(crate) name: String,
+    /// What it holds, with the files that belong to it.
+    pub(crate) model: PackedModel,
+    /// Bytes of all these files, as their headers tell.
+    pub(crate) bytes: u64,
+    /// What is amiss with it, one sentence each.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The file by its name, or by the server's own option.
+pub(crate) fn model(named: Option<&str>, line: &LlamaCppLine) -> anyhow::Result<File> {
     let missing = || anyhow!("no model: give a .gguf file, or `-m FILE` after `--`");
     // A container has the same file under another path.
     let bare = |path: &str| Path::new(path).file_name().map(ToOwned::to_owned);
@@ -70,20 +83,20 @@ pub(crate) fn model(named: Option<&str>, line: &LlamaCppLine) -> anyhow::Result<
         let error = anyhow!("the model is {named}, and the server's line loads {of_line}: leave one of them out");
         return Err(error).or_exit(ExitCode::Usage);
     }
-    let name = named.or(line.model.as_deref()).ok_or_else(missing).or_exit(ExitCode::Usage)?.to_owned();
-    let model = read_model(Path::new(&name)).or_exit(ExitCode::BadInput)?;
-    Ok((name, model))
+    let name = named.or(line.model.as_deref()).ok_or_else(missing).or_exit(ExitCode::Usage)?;
+    read(name).or_exit(ExitCode::BadInput)
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let line = line(&args.engine, args.llama_cpp_build)?;
-    let (name, model) = model(args.file.as_deref().or(args.model.name()), &line)?;
+    let File { name, model, notes, .. } = model(args.file.as_deref().or(args.model.name()), &line)?;
     let device = args.device.device()?;
     let usual = if device.is_some() { LlamaCppBackend::Cuda } else { LlamaCppBackend::Host };
     let backend = args.llama_cpp_backend.map_or(usual, Backend::told);
     let device = device.filter(|_| backend.has_device());
     let setting = LlamaCppSetting { backend, device: device.as_ref(), others: args.device.others() };
-    let budget = llama_cpp_fitted(&model, &line.args, setting).or_exit(ExitCode::BadInput)?;
+    let mut budget = llama_cpp_fitted(&model, &line.args, setting).or_exit(ExitCode::BadInput)?;
+    budget.notes.extend(notes);
     let most = match &device {
         Some(_) => llama_cpp_most_layers(&model, &budget.args, setting).or_exit(ExitCode::BadInput)?,
         None => None,
@@ -100,19 +113,31 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The model of a file, and of those that belong to it (`-00001-of-00003.gguf`).
-fn read_model(path: &Path) -> anyhow::Result<PackedModel> {
-    let mut model = read_one(path)?;
+pub(crate) fn read(name: &str) -> anyhow::Result<File> {
+    let path = Path::new(name);
+    let mut notes = Vec::new();
+    let (mut model, mut bytes) = read_one(path, &mut notes)?;
     for further in siblings(path) {
-        model.tensors.extend(read_one(&further)?.tensors);
+        let (part, its) = read_one(&further, &mut notes)?;
+        model.tensors.extend(part.tensors);
+        bytes = bytes.saturating_add(its);
     }
-    Ok(model)
+    Ok(File { name: name.to_owned(), model, bytes, notes })
 }
 
-fn read_one(path: &Path) -> anyhow::Result<PackedModel> {
+fn read_one(path: &Path, notes: &mut Vec<String>) -> anyhow::Result<(PackedModel, u64)> {
     let shown = path.display().to_string();
     let file = vramscope_runs::open_file(path).with_context(|| format!("could not open {shown}"))?;
+    let bytes = file.metadata().with_context(|| format!("could not look at {shown}"))?.len();
     let gguf = read_gguf(BufReader::new(file)).with_context(|| format!("could not use {shown}"))?;
-    Ok(gguf.packed())
+    let whole = gguf.least_file_bytes();
+    if bytes < whole {
+        let name = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
+        notes.push(format!(
+            "{name} ends after {bytes} of {whole} bytes: its sizes are computed from its header, and no server loads it"
+        ));
+    }
+    Ok((gguf.packed(), whole))
 }
 
 /// The further files of a model that begins with this one.
@@ -124,7 +149,7 @@ fn siblings(path: &Path) -> Vec<PathBuf> {
     (2..=count.min(MOST_FILES)).map(of).collect()
 }
 
-fn table(
+pub(super) fn table(
     name: &str,
     model: &PackedModel,
     budget: &LlamaCppBudget,

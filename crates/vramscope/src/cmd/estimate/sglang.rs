@@ -28,7 +28,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(error).or_exit(ExitCode::Usage);
     }
     let mut line = SgLangLine::read(args.engine.words()).or_exit(ExitCode::Usage)?;
-    line.args.version = args.sglang_version.unwrap_or(line.args.version);
+    let of_image = || args.engine.release(EngineKind::SgLang)?.parse().ok();
+    line.args.version = args.sglang_version.or_else(of_image).unwrap_or(line.args.version);
     let named = args.file.as_deref().or(args.model.name()).or(line.model.as_deref());
     let model = NamedModel::read(named, &args.model.shape()).map_err(|error| {
         let code = exit::of_model(&error);

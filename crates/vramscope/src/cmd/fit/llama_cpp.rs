@@ -13,7 +13,7 @@ use vramscope_estimate::{
 use vramscope_schema::ExitCode;
 
 use super::Args;
-use crate::cmd::estimate::llama_cpp::{Backend, line, model};
+use crate::cmd::estimate::llama_cpp::{Backend, File, line, model};
 use crate::cmd::estimate::{input, render::gib};
 use crate::exit::OrExit as _;
 use crate::output::{self, Format};
@@ -21,7 +21,7 @@ use crate::table::{Align, Table, wrap};
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let line = line(&args.engine, args.llama_cpp_build)?;
-    let (name, model) = model(args.file.as_deref().or(args.model.name()), &line)?;
+    let File { name, model, notes, .. } = model(args.file.as_deref().or(args.model.name()), &line)?;
     let request_tokens = args.request_tokens.as_deref().map(input::tokens).transpose().or_exit(ExitCode::Usage)?;
     let wish = Wish { request_tokens, requests: args.requests };
     let backend = args.llama_cpp_backend.map_or(LlamaCppBackend::Cuda, Backend::told);
@@ -38,11 +38,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         words: args.engine.words(),
         ignored: &line.args.ignored,
     };
-    let document = if args.gpus.is_some() {
+    let mut document = if args.gpus.is_some() {
         every(&model, &line, backend, wish, subject)?
     } else {
         one(args, &model, &line, backend, wish, subject)?
     };
+    document.notes.extend(notes);
     match args.format {
         Format::Table => output::print(&text(&document, &model, output::width()))?,
         Format::Json => output::print(&output::json_text(&document)?)?,
@@ -63,14 +64,7 @@ fn one(
     let device = args.device.required()?;
     let setting = LlamaCppSetting { backend, device: Some(&device), others: args.device.others() };
     let answers = llama_cpp_answers(model, line, setting, wish).or_exit(ExitCode::BadInput)?;
-    let gpu = GpuDocument {
-        key: device.key.to_owned(),
-        name: device.name.to_owned(),
-        total_bytes: device.total.get(),
-        others_bytes: setting.others.get(),
-        source: device.source.to_owned(),
-    };
-    Ok(LlamaCppFitDocument::new(subject, gpu, &answers))
+    Ok(LlamaCppFitDocument::new(subject, GpuDocument::new(&device, setting.others), &answers))
 }
 
 fn every(
@@ -89,7 +83,7 @@ fn every(
     LlamaCppFitDocument::of_all(subject, &all).ok_or_else(|| anyhow!("the table of devices is empty"))
 }
 
-fn text(document: &LlamaCppFitDocument, model: &PackedModel, width: usize) -> String {
+pub(super) fn text(document: &LlamaCppFitDocument, model: &PackedModel, width: usize) -> String {
     let mut text = String::new();
     let mut say = |line: &str| {
         text.push_str(&wrap(line, width).join("\n"));
@@ -108,7 +102,7 @@ fn text(document: &LlamaCppFitDocument, model: &PackedModel, width: usize) -> St
         "{file} ({}, {} GiB of tensors) on {}: {pool}",
         document.family,
         gib(model.bytes().unwrap_or(0)),
-        EngineKind::LlamaCpp.title()
+        engine(document)
     ));
     if let (Some(gpu), Some(available)) = (&document.gpu, document.available_bytes) {
         say(&format!("{}: {} GiB for the server", gpu.name, gib(available)));
@@ -131,6 +125,14 @@ fn text(document: &LlamaCppFitDocument, model: &PackedModel, width: usize) -> St
         say(&format!("Not heeded, with or without an effect on memory: {}", document.ignored.join(", ")));
     }
     text
+}
+
+/// The engine that is started.
+fn engine(document: &LlamaCppFitDocument) -> String {
+    match &document.started_by {
+        Some(by) => format!("{} {}", EngineKind::Ollama.title(), by.version),
+        None => EngineKind::LlamaCpp.title().to_owned(),
+    }
 }
 
 fn answers(text: &mut String, document: &LlamaCppFitDocument, width: usize) {
