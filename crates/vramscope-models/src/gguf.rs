@@ -4,7 +4,7 @@
 
 mod saved;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 
 use serde_json::{Map, Value};
@@ -95,8 +95,12 @@ pub fn read_gguf(file: impl Read) -> Result<Gguf, HeaderError> {
             Metadata::Text(_) | Metadata::Real(_) | Metadata::Switch(_) | Metadata::Other => {}
         }
     }
+    let mut names = HashSet::new();
     for _ in 0..tensors {
         let (tensor, offset) = reader.tensor()?;
+        if !names.insert(tensor.name.clone()) {
+            return Err(HeaderError::tensor(&tensor.name, "it is there twice"));
+        }
         gguf.table.tensors.push(tensor);
         gguf.offsets.push(offset);
     }

@@ -170,6 +170,7 @@ pub(crate) fn answers(
     wish: Wish,
     asking: &Asking<'_>,
 ) -> Result<LlamaCppAnswers, LlamaCppError> {
+    let setting = setting.heeding(&line.args);
     let Some(device) = setting.device.filter(|_| setting.backend.has_device()) else {
         let (what, advice) = ("to say what fits without a device", "name a device");
         return Err(LlamaCppError::Refused { what, advice });

@@ -39,6 +39,8 @@ pub struct LlamaCppOverflow {
 pub struct LlamaCppArgs {
     /// Tokens of the context; `None`: as many as the model was trained for, unless fitting lowers it.
     pub context: Option<u64>,
+    /// The context is not lowered by fitting, although it is not given: `-c 0` asks for all that the model was trained for.
+    pub keeps_context: bool,
     /// Requests at once; `None`: four, that share one pool.
     pub slots: Option<u64>,
     /// Layers on the device, the output layer among them; `None`: all, unless fitting lowers it.
@@ -77,6 +79,8 @@ pub struct LlamaCppArgs {
     pub fit_context: u64,
     /// The build, such as 10434; `None`: not known.
     pub build: Option<u64>,
+    /// No device is used (`-dev none`), whatever is there.
+    pub without_device: bool,
     /// The server is somebody else's build, patched and with kernels for more devices, of which no run was compared.
     pub rebuilt: bool,
     /// Options that take memory and are not modelled, as they were given.
@@ -89,6 +93,7 @@ impl Default for LlamaCppArgs {
     fn default() -> Self {
         Self {
             context: None,
+            keeps_context: false,
             slots: None,
             gpu_layers: None,
             cache_k: "f16".to_owned(),
@@ -108,6 +113,7 @@ impl Default for LlamaCppArgs {
             fit_target: FIT_TARGET,
             fit_context: FIT_CONTEXT,
             build: None,
+            without_device: false,
             rebuilt: false,
             unmodelled: Vec::new(),
             ignored: Vec::new(),
@@ -126,11 +132,18 @@ const RESERVED_COPIES: u64 = 9512;
 /// The first build of those in which fitting gives each slot with a pool of its own the trained context (#27496, merged
 /// after b10507 of 2026-08-20).
 const CONTEXT_A_SLOT: u64 = 10508;
+/// The oldest build that is known to choose slots, layers and context as it is computed here: Ollama 0.30.0 rests on it.
+const OLDEST_READ: u64 = 9452;
 
 impl LlamaCppArgs {
     /// Whether compute buffers of this build were compared. They differ by a tensor or two between builds.
     pub(crate) fn build_is_checked(&self) -> bool {
         self.build == Some(CHECKED_BUILD)
+    }
+
+    /// A build of which not even the choices that it makes by itself were read.
+    pub(crate) fn is_of_old_build(&self) -> bool {
+        self.build.is_some_and(|build| build < OLDEST_READ)
     }
 
     /// Words and embeddings are taken in one batch, which adds a tensor of a batch of embeddings.

@@ -28,6 +28,13 @@ pub struct LlamaCppSetting<'d> {
     pub others: Bytes,
 }
 
+impl LlamaCppSetting<'_> {
+    /// The host alone, where the arguments keep the server from devices.
+    pub(crate) fn heeding(self, args: &LlamaCppArgs) -> Self {
+        if args.without_device { Self { backend: LlamaCppBackend::Host, device: None, ..self } } else { self }
+    }
+}
+
 /// One part of the memory, on the device and on the host.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -95,6 +102,7 @@ pub fn llama_cpp_budget(
     args: &LlamaCppArgs,
     setting: LlamaCppSetting<'_>,
 ) -> Result<LlamaCppBudget, LlamaCppError> {
+    let setting = setting.heeding(args);
     let shape = Shape::read(model)?;
     refuse(&shape, args)?;
     let context = Context::of(&shape, args)?;
@@ -128,7 +136,7 @@ pub fn llama_cpp_budget(
     let output = shape.vocabulary.saturating_mul(context.slots).saturating_mul(4);
     let output = Figure::exact(output, "llama_cpp_output", "vocabulary * slots * 4");
     parts.push(LlamaCppPart { name: "output", device: none(), host: output });
-    if !args.unmodelled.is_empty() {
+    if !args.unmodelled.is_empty() || args.is_of_old_build() {
         for part in &mut parts {
             part.device = unsure(&part.device);
             part.host = unsure(&part.host);
@@ -337,6 +345,12 @@ fn notes(shape: &Shape, args: &LlamaCppArgs) -> Vec<String> {
         notes.push(
             "compute buffers follow build b10434 and a source of 2026-10; others differ by a tensor or two".to_owned(),
         );
+    }
+    if let Some(build) = args.build.filter(|_| args.is_of_old_build()) {
+        notes.push(format!(
+            "build b{build} is older than those that were read: slots, layers on the device and the context were others \
+             where nobody says them, and every figure may be off"
+        ));
     }
     for option in &args.unmodelled {
         notes.push(format!("{option} takes memory that is not modelled: every figure may be off"));

@@ -18,6 +18,24 @@ pub enum LlamaCppError {
         /// Its value.
         value: u64,
     },
+    /// The file says it in a way that the server does not read.
+    #[error("read the model's shape: `{key}` is not {expected}")]
+    Unreadable {
+        /// The key, without the family in front.
+        key: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A tensor is not of the shape that the metadata says.
+    #[error("use the tensor {tensor:?}: it has {found} rows where the metadata says {said}")]
+    Contradiction {
+        /// The tensor.
+        tensor: String,
+        /// Its rows.
+        found: u64,
+        /// What they would be.
+        said: u64,
+    },
     /// A tensor's type is not known.
     #[error("size the tensor {tensor:?}: its type {kind} is not known")]
     UnknownType {

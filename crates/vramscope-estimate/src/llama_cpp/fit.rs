@@ -53,6 +53,7 @@ pub fn llama_cpp_fitted(
     args: &LlamaCppArgs,
     setting: LlamaCppSetting<'_>,
 ) -> Result<LlamaCppBudget, LlamaCppError> {
+    let setting = setting.heeding(args);
     let asked = llama_cpp_budget(model, args, setting)?;
     let Some(available) = asked.available.filter(|_| args.fit && setting.backend.has_device()) else {
         return Ok(asked);
@@ -69,7 +70,7 @@ pub fn llama_cpp_fitted(
     let (mut args, mut changes) = (args.clone(), Vec::new());
     let streams = if asked.unified { 1 } else { asked.slots };
     let least = args.fit_context.saturating_mul(streams);
-    if args.context.is_none() && asked.context > least {
+    if args.context.is_none() && !args.keeps_context && asked.context > least {
         let step = STEP.saturating_mul(streams);
         let found = search.most(least / step, asked.context / step, &args, |args, steps| {
             args.context = Some(steps.saturating_mul(step));

@@ -38,6 +38,9 @@ pub const LLAMA_CPP_LINE: Grammar = Grammar {
         ("mm", "mmproj"),
         ("cram", "cache-ram"),
         ("hf", "hf-repo"),
+        ("hfd", "hf-repo-draft"),
+        ("hfrd", "hf-repo-draft"),
+        ("mmu", "mmproj-url"),
         ("lm", "load-mode"),
         ("lv", "verbosity"),
         ("v", "verbose"),
@@ -68,6 +71,7 @@ pub const LLAMA_CPP_LINE: Grammar = Grammar {
         "cont-batching",
         "context-shift",
         "offline",
+        "spec-default",
         "log-prefix",
         "log-timestamps",
         "log-disable",
@@ -94,8 +98,14 @@ const UNMODELLED: &[&str] = &[
     "device",
     "rpc",
     "model-draft",
+    "hf-repo-draft",
     "spec-type",
+    "spec-default",
+    "spec-draft-model",
+    "spec-draft-hf",
+    "spec-draft-hf-repo",
     "mmproj",
+    "mmproj-url",
     "lora",
     "lora-scaled",
     "control-vector",
@@ -250,7 +260,12 @@ impl LlamaCppLine {
         let args = &mut self.args;
         match flag.name.as_str() {
             "model" => self.model = flag.value.map(str::to_owned),
-            "ctx-size" => args.context = Some(number(flag)?).filter(|context| *context > 0),
+            "ctx-size" => {
+                args.context = Some(number(flag)?).filter(|context| *context > 0);
+                // Who asks for the whole context by 0 gets it: fitting lowers it only where nobody said anything.
+                args.keeps_context = args.context.is_none();
+            }
+            "device" if flag.value == Some("none") => args.without_device = true,
             "parallel" => args.slots = Some(number(flag)?).filter(|slots| *slots > 0),
             "gpu-layers" | "n-gpu-layers" => args.gpu_layers = layers(flag)?,
             "cache-type-k" => args.cache_k = cache_type(flag)?,
@@ -361,6 +376,7 @@ mod tests {
     #[test]
     fn what_is_not_given_is_the_servers_own_choice() {
         let line = read("-m x.gguf -c 0 -np -1 -ngl auto -fa");
+        assert!(line.args.keeps_context && !read("-m x.gguf").args.keeps_context);
         assert_eq!((line.args.context, line.args.slots, line.args.gpu_layers), (None, None, None));
         assert!(line.args.is_unified(), "one pool for slots whose number nobody gave");
         assert_eq!(line.args.flash_attention, Some(true));

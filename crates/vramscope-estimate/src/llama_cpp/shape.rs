@@ -156,9 +156,17 @@ impl Shape {
         }
         let layers = usize::try_from(count).unwrap_or(0);
         let hidden = need("embedding_length")?;
-        let by_layer = |key: &str| model.own_by_layer(key, layers);
-        let heads = by_layer("attention.head_count").unwrap_or_else(|| vec![0; layers]);
-        let kv_heads = by_layer("attention.head_count_kv").unwrap_or_else(|| heads.clone());
+        let by_layer = |key: &'static str| match model.own_by_layer(key, layers) {
+            None if model.metadata.contains_key(&format!("{}.{key}", model.family)) => {
+                Err(LlamaCppError::Unreadable { key, expected: "a whole number, or a list of one for each layer" })
+            }
+            list => Ok(list),
+        };
+        let heads = by_layer("attention.head_count")?.unwrap_or_else(|| vec![0; layers]);
+        if heads.iter().all(|heads| *heads == 0) && model.tensors.iter().any(|tensor| tensor.name.contains(".attn_k")) {
+            return Err(LlamaCppError::MissingKey { key: "attention.head_count" });
+        }
+        let kv_heads = by_layer("attention.head_count_kv")?.unwrap_or_else(|| heads.clone());
         let usual = heads.iter().copied().max().filter(|most| *most > 0).map_or(0, |most| hidden / most);
         let head_k = model.own("attention.key_length").unwrap_or(usual);
         let head_v = model.own("attention.value_length").unwrap_or(usual);
@@ -202,7 +210,28 @@ impl Shape {
             family,
         };
         shape.check()?;
+        shape.compare(model)?;
         Ok(shape)
+    }
+
+    /// Holds keys and values against their matrices, in families whose graphs are known.
+    fn compare(&self, model: &PackedModel) -> Result<(), LlamaCppError> {
+        if self.graph.is_none() || self.latent {
+            return Ok(());
+        }
+        for tensor in &model.tensors {
+            let Some(layer) = layer_of(tensor).and_then(|layer| self.layers.get(layer)) else { continue };
+            let width = match tensor.name.rsplit_once("attn_") {
+                Some((_, "k.weight")) => layer.head_k,
+                Some((_, "v.weight")) => layer.head_v,
+                _ => continue,
+            };
+            let (found, said) = (tensor.sides.get(1).copied().unwrap_or(1), layer.kv_heads.saturating_mul(width));
+            if found != said {
+                return Err(LlamaCppError::Contradiction { tensor: tensor.name.clone(), found, said });
+            }
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), LlamaCppError> {

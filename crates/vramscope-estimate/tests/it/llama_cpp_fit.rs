@@ -199,6 +199,12 @@ fn a_cache_that_the_server_refuses_is_no_answer_and_is_named() {
         let key = format!("qwen3.attention.{side}_length");
         model.metadata.insert(key, vramscope_core::PackedValue::Number(80));
     }
+    let kv_heads = model.own("attention.head_count_kv").unwrap();
+    for tensor in &mut model.tensors {
+        if tensor.name.ends_with("attn_k.weight") || tensor.name.ends_with("attn_v.weight") {
+            tensor.sides[1] = kv_heads * 80;
+        }
+    }
     let found = answers(model, &[], h200(8 << 30));
     assert!(found.answers.iter().all(|answer| answer.cache_k == "f16"));
     assert!(found.notes.iter().any(|note| note.contains("no cache of q8_0")), "{:?}", found.notes);

@@ -8,6 +8,7 @@ mod database;
 mod drafts;
 mod laws;
 mod llama_cpp;
+mod llama_cpp_doubts;
 mod llama_cpp_fit;
 mod llama_cpp_h200;
 mod llama_cpp_models;

@@ -112,6 +112,9 @@ fn wrong_arguments_say_what_is_expected() {
         (&[file, "--gpu", "l4", "--llama-cpp-backend", "host"], "vramscope estimate"),
         (&[file, "--gpu", "l4", "--", "-c", "many"], "a whole number"),
         (&["model", "--gpu", "l4"], "stands alone"),
+        (&[file, "--gpu", "l4", "--request-tokens", "0"], "\"0\" is not a number of tokens"),
+        (&[file, "--gpu", "l4", "--num-layers", "5"], "--num-layers is for a model without a file"),
+        (&[file, "--gpu", "l4", "--", "-dev", "none"], "without a device"),
         (&["--engine-kind", "llama.cpp", "--gpu", "l4"], "no model"),
         (&["--engine-kind", "tgi", "--gpu", "l4"], "expected vllm, llama.cpp"),
     ] {

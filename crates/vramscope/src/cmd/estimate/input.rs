@@ -260,6 +260,21 @@ impl ModelArgs {
         self.shape.shape()
     }
 
+    /// A packed file has its own shape.
+    ///
+    /// # Errors
+    /// A part of the shape was given by hand.
+    pub(crate) fn of_file(&self) -> anyhow::Result<()> {
+        match self.shape.given()[..] {
+            [] => Ok(()),
+            [name, ..] => {
+                let error =
+                    anyhow!("{name} is for a model without a file: a .gguf file has its own shape; leave it out");
+                Err(error).or_exit(ExitCode::Usage)
+            }
+        }
+    }
+
     /// Reads the model; an engine's command line names it where nothing else does, and may override its config.
     pub(crate) fn read(&self, line: &mut CommandLine) -> anyhow::Result<NamedModel> {
         // What is applied here is not unmodelled any more.
@@ -273,6 +288,21 @@ impl ModelArgs {
 }
 
 impl ShapeArgs {
+    /// The options that were given.
+    fn given(&self) -> Vec<&'static str> {
+        let all = [
+            ("--model-params", self.model_params.is_some()),
+            ("--num-layers", self.num_layers.is_some()),
+            ("--num-heads", self.num_heads.is_some()),
+            ("--num-kv-heads", self.num_kv_heads.is_some()),
+            ("--head-dim", self.head_dim.is_some()),
+            ("--hidden-size", self.hidden_size.is_some()),
+            ("--intermediate-size", self.intermediate_size.is_some()),
+            ("--vocab-size", self.vocab_size.is_some()),
+        ];
+        all.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+    }
+
     /// The shape as far as it was given by hand.
     pub(crate) fn shape(&self) -> Shape {
         Shape {
@@ -301,10 +331,11 @@ pub(crate) fn size(text: &str) -> Result<Bytes, String> {
     bytes.ok_or_else(|| "expected a size with its unit, such as 80GiB".to_owned())
 }
 
-/// A number of tokens as the engine reads it: `8192`, `32k`, `32K`.
+/// A number of tokens as vLLM reads one: `8192`, `32k`, `32K`.
 pub(crate) fn tokens(text: &str) -> anyhow::Result<u64> {
-    let read = CommandLine::read(&[format!("--max-model-len={text}")], EngineArgs::default())?;
-    read.args.max_model_len.ok_or_else(|| anyhow!("{text:?} is not a number of tokens"))
+    let wrong = || anyhow!("{text:?} is not a number of tokens, such as 8192 or 32K");
+    let read = CommandLine::read(&[format!("--max-model-len={text}")], EngineArgs::default()).map_err(|_| wrong())?;
+    read.args.max_model_len.filter(|tokens| *tokens > 0).ok_or_else(wrong)
 }
 
 /// `6.7e9`, `8B`, `70b`, `350M` or a whole number.

@@ -88,6 +88,7 @@ pub(crate) fn model(named: Option<&str>, line: &LlamaCppLine) -> anyhow::Result<
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    args.model.of_file()?;
     let line = line(&args.engine, args.llama_cpp_build)?;
     let File { name, model, notes, .. } = model(args.file.as_deref().or(args.model.name()), &line)?;
     let device = args.device.device()?;
@@ -117,7 +118,16 @@ pub(crate) fn read(name: &str) -> anyhow::Result<File> {
     let path = Path::new(name);
     let mut notes = Vec::new();
     let (mut model, mut bytes) = read_one(path, &mut notes)?;
-    for further in siblings(path) {
+    let further = siblings(path);
+    let files = model.number("split.count").unwrap_or(1).max(1);
+    if files != further.len() as u64 + 1 || model.number("split.no").is_some_and(|number| number > 0) {
+        anyhow::bail!(
+            "could not use {}: it is one of {files} files of a model; give the first, named as it was made \
+             (…-00001-of-{files:05}.gguf), with the others beside it",
+            path.display()
+        );
+    }
+    for further in further {
         let (part, its) = read_one(&further, &mut notes)?;
         model.tensors.extend(part.tensors);
         bytes = bytes.saturating_add(its);

@@ -76,6 +76,7 @@ pub(crate) fn code(error: &OllamaError) -> ExitCode {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    args.model.of_file()?;
     let told = told(&args.ollama, &args.engine)?;
     let File { name, model, bytes, notes } = model(args.file.as_deref().or(args.model.name()))?;
     let device = args.device.device()?;

@@ -20,6 +20,7 @@ use crate::output::{self, Format};
 use crate::table::{Align, Table, wrap};
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    args.model.of_file()?;
     let line = line(&args.engine, args.llama_cpp_build)?;
     let File { name, model, notes, .. } = model(args.file.as_deref().or(args.model.name()), &line)?;
     let request_tokens = args.request_tokens.as_deref().map(input::tokens).transpose().or_exit(ExitCode::Usage)?;

@@ -14,6 +14,7 @@ use crate::exit::OrExit as _;
 use crate::output::{self, Format};
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    args.model.of_file()?;
     if args.gpus.is_some() {
         let error = anyhow!("--gpus all is for vLLM and llama.cpp: name one device with --gpu for Ollama");
         return Err(error).or_exit(ExitCode::Usage);
