@@ -101,6 +101,10 @@ fn of_plan(error: &PlanError) -> ExitCode {
         | PlanError::NoServer { .. }
         | PlanError::NoModelName { .. }
         | PlanError::NoModelWord { .. }
+        | PlanError::NoModelFile
+        | PlanError::NotStarted { .. }
+        | PlanError::OnlyServes { .. }
+        | PlanError::OfOther(_)
         | PlanError::GivenTwice { .. }
         | PlanError::Words(_)
         | PlanError::Flag(_)

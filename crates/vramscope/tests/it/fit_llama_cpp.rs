@@ -114,7 +114,6 @@ fn wrong_arguments_say_what_is_expected() {
         (&["model", "--gpu", "l4"], "stands alone"),
         (&[file, "--gpu", "l4", "--request-tokens", "0"], "\"0\" is not a number of tokens"),
         (&[file, "--gpu", "l4", "--num-layers", "5"], "--num-layers is for a model without a file"),
-        (&[file, "--gpu", "l4", "--", "-dev", "none"], "without a device"),
         (&["--engine-kind", "llama.cpp", "--gpu", "l4"], "no model"),
         (&["--engine-kind", "tgi", "--gpu", "l4"], "expected vllm, llama.cpp"),
     ] {
@@ -128,6 +127,7 @@ fn wrong_arguments_say_what_is_expected() {
         (&[file, "--gpu", "l4", "--requests", "3", "--", "-np", "2"][..], "as many as the requests"),
         (&[none.to_str().unwrap(), "--gpu", "l4"], "none.gguf"),
         (&["absent.gguf", "--gpu", "l4"], "absent.gguf"),
+        (&[file, "--gpu", "l4", "--", "-dev", "none"], "without a device"),
     ] {
         let ran = vramscope(&[&["fit"], args].concat());
         assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(3), ""), "{args:?}: {}", stderr(&ran));

@@ -272,3 +272,15 @@ fn options_of_the_engine_are_read_as_the_engine_reads_them() {
     assert!(!args.contains("hiddenbythefile"), "{args}");
     bench.is_derived_again();
 }
+
+#[test]
+fn what_is_asked_of_an_engine_that_does_not_do_it_is_a_wrong_command_line() {
+    for (args, said) in [
+        (&["--", "text-generation-launcher", "--model-id", "x"][..], "is not started by profile"),
+        (&["--workload", "latency", "--", "llama-server", "-m", "m.gguf"], "is sent requests"),
+    ] {
+        let output = crate::vramscope(&[&["profile", "--dry-run"], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", crate::stderr(&output));
+        assert!(crate::stderr(&output).contains(said), "{args:?}: {}", crate::stderr(&output));
+    }
+}
