@@ -166,6 +166,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         one("estimate-groups", Printed("estimate --gpu h100 --model openai/gpt-oss-20b"), 10, 1),
         one("estimate-llama-cpp", Stored("estimate-llama-cpp.json"), 10, 1),
+        one("estimate-ollama", Stored("estimate-ollama.json"), 10, 1),
         one(
             "estimate-sglang",
             Printed("estimate --gpu h100 --engine-kind sglang --sglang-version 0.5.12 --model meta-llama/Llama-3.1-8B"),

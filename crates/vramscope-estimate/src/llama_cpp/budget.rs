@@ -208,7 +208,9 @@ fn as_rebuilt(parts: &mut [LlamaCppPart], driver: &mut Figure) {
     for part in parts {
         let compute = part.name == "compute";
         for figure in [&mut part.device, &mut part.host] {
-            let (less, more) = if compute { (figure.value / 50, figure.value / 10) } else { (0, 0) };
+            let half_percent = figure.value / 200;
+            let (less, more) =
+                if compute { (figure.value / 50, figure.value / 10) } else { (half_percent, half_percent) };
             *figure = widened(figure, less, more, Confidence::Estimated);
         }
     }

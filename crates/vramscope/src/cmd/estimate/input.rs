@@ -181,7 +181,9 @@ impl EngineFlags {
         if let Some(other) = started.filter(|line| line.kind != EngineKind::Vllm) {
             let title = other.kind.title();
             let what = match other.kind {
-                EngineKind::LlamaCpp | EngineKind::Ollama => "`estimate` and `fit` answer for it, without --engine-kind vllm",
+                EngineKind::LlamaCpp | EngineKind::Ollama => {
+                    "`estimate` and `fit` answer for it, without --engine-kind vllm"
+                }
                 EngineKind::SgLang => "only `estimate` answers for it, without --engine-kind vllm",
                 _ => "budgets are known of vLLM, llama.cpp and Ollama, and with `estimate` of SGLang",
             };
