@@ -138,9 +138,9 @@ fn ps(script: &Script) -> String {
 }
 
 fn server_info(script: &Script) -> String {
-    json!({"model_path": script.model, "mem_fraction_static": 0.88, "max_total_num_tokens": 484_518,
+    json!({"model_path": script.model, "tp_size": 1, "mem_fraction_static": 0.88, "max_total_num_tokens": 300_000,
            "version": script.version,
-           "internal_states": [{"memory_usage": {"weight": 14.98, "kvcache": 59.14, "cuda_graph": 2.28}}]})
+           "internal_states": [{"memory_usage": {"weight": 15.28, "kvcache": 44.0, "cuda_graph": 0.6}}]})
     .to_string()
 }
 

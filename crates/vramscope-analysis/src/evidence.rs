@@ -1,5 +1,6 @@
 //! What somebody recorded of a run.
 
+mod answered;
 pub(crate) mod args;
 pub(crate) mod bench;
 pub(crate) mod civil;
@@ -235,6 +236,9 @@ impl Evidence {
             let read = |json: &[u8]| args::read(json, recorded);
             evidence.args = Some(evidence.small(path, SourceKind::EngineArgs, read)?);
         }
+        if let Some(path) = &files.answered {
+            evidence.add_answer(path)?;
+        }
         if let Some(path) = &files.marks {
             let bytes = files::read_whole(path, MOST_SMALL_FILE)?;
             let content = |source| EvidenceError::Content { path: path.to_owned(), source: Box::new(source) };
@@ -306,6 +310,22 @@ impl Evidence {
         let report = parser.finish();
         self.log_tail = tail.finish(names(paths), report.lines);
         self.engine = self.choose(report, paths)?;
+        Ok(())
+    }
+
+    /// What the server answered. A log says more, and is taken instead where there is one.
+    fn add_answer(&mut self, path: &Path) -> Result<(), EvidenceError> {
+        let is_of = |of: EngineKind| self.engine_kind() == Some(of);
+        if is_of(EngineKind::Ollama) {
+            let said = self.small(path, SourceKind::EngineAnswer, answered::ollama);
+            let said = self.unless_cut_short(said)?.unwrap_or_default();
+            self.notes.extend(said.into_iter().map(|sentence| format!("{}: {sentence}", name(path))));
+        } else if is_of(EngineKind::SgLang) && self.engine.is_none() {
+            let facts = self.small(path, SourceKind::EngineAnswer, answered::sglang);
+            if let Some(facts) = self.unless_cut_short(facts)? {
+                self.engine = Some(EngineLog { file: name(path), bytes: size(path), lines: 1, facts });
+            }
+        }
         Ok(())
     }
 

@@ -30,6 +30,8 @@ pub struct EvidenceFiles {
     pub metrics: Option<PathBuf>,
     /// What the transformers probe wrote.
     pub probe: Option<PathBuf>,
+    /// What the server said of its settings and memory, of an engine whose server says it.
+    pub answered: Option<PathBuf>,
     /// The folder is of a run that was conducted and has no record: who conducted it was killed, or is still at it.
     pub unfinished: bool,
     /// The log is one that was found and not named so: it may be of anything.
@@ -72,8 +74,17 @@ pub enum FileError {
 impl EvidenceFiles {
     /// Every file.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let single =
-            [&self.model, &self.packed, &self.bench, &self.args, &self.marks, &self.record, &self.metrics, &self.probe];
+        let single = [
+            &self.model,
+            &self.packed,
+            &self.bench,
+            &self.args,
+            &self.marks,
+            &self.record,
+            &self.metrics,
+            &self.probe,
+            &self.answered,
+        ];
         let lists = self.engine_logs.iter().chain(&self.gpu_logs);
         lists.chain(single.into_iter().flatten()).map(PathBuf::as_path)
     }
@@ -124,6 +135,7 @@ impl EvidenceFiles {
             record: plain(layout::RECORD),
             metrics: plain(layout::METRICS),
             probe: plain(layout::PROBE),
+            answered: plain(layout::SERVER_INFO).or_else(|| plain(layout::LOADED_MODELS)),
             unfinished: is_conducted && plain(layout::RECORD).is_none(),
         };
         if found.engine_logs.is_empty() && found.gpu_logs.is_empty() {

@@ -106,15 +106,14 @@ fn named(facts: &EngineFacts, rank: u32, kind: BufferKind, of: &str) -> Option<E
     let tokens = tokens.map_or(String::new(), |tokens| format!(" of {tokens} tokens"));
     let size = Bytes::checked_sum(buffers.iter().map(|buffer| buffer.amount.value))?;
     let parts = if each.len() > 1 { format!(" = {}", each.join(" + ")) } else { String::new() };
+    let log_lines = lines(buffers.iter().map(|buffer| buffer.amount.origin.line));
+    // What stands in no line of a log is what the server answered.
+    let method = if log_lines.is_empty() { "server_answer" } else { "engine_log" };
     Some(Evidenced {
         size,
         resolution: resolution(buffers.iter().map(|buffer| &buffer.amount)),
         confidence: Confidence::Reported,
-        basis: Basis {
-            method: "engine_log",
-            detail: format!("{of}{tokens}: {size}{parts}{}", by_other(scope, rank)),
-            log_lines: lines(buffers.iter().map(|buffer| buffer.amount.origin.line)),
-        },
+        basis: Basis { method, detail: format!("{of}{tokens}: {size}{parts}{}", by_other(scope, rank)), log_lines },
     })
 }
 
@@ -125,7 +124,7 @@ fn resolution<'f>(amounts: impl Iterator<Item = &'f Fact<Bytes>>) -> Option<Byte
 }
 
 fn lines(lines: impl Iterator<Item = u64>) -> Vec<u64> {
-    let mut lines: Vec<u64> = lines.collect();
+    let mut lines: Vec<u64> = lines.filter(|line| *line > 0).collect();
     lines.sort_unstable();
     lines.dedup();
     lines

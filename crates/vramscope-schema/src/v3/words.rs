@@ -199,6 +199,8 @@ pub enum SourceKind {
     Trace,
     /// The engine's own metrics endpoint.
     EngineMetrics,
+    /// What the engine's server answered when it was asked for its settings and its memory.
+    EngineAnswer,
     /// What the conductor of the run wrote down: its host, its outcome, its marks.
     HostRecord,
     /// What the transformers probe wrote.

@@ -350,5 +350,24 @@ fn stand_ins_that_run_already_are_told_by_their_answers_and_taken_apart_by_their
         near(part(breakdown, "model_weights"), hundredths(weights), MIB);
         assert!(!stage.kept(kept).is_empty());
         stage.is_derived_again();
+        // Without its log there is what the server answers.
+        fs::remove_dir_all(stage.file("profile")).unwrap();
+        fs::remove_file(stage.file("profile.json")).unwrap();
+        let ran = stage.profile(&["--url", &url, "--pid", &server.0.id().to_string()]);
+        assert_eq!(ran.status.code(), Some(0), "{engine}: {}", crate::stderr(&ran));
+        let document = stage.document();
+        let sources = document["metadata"]["sources"].as_array().unwrap();
+        assert!(sources.iter().any(|source| source["kind"] == "engine_answer"), "{sources:?}");
+        let notes = document["metadata"]["notes"].to_string();
+        if engine == "sglang" {
+            let breakdown = &document["memory_breakdown"];
+            adds_up(breakdown);
+            assert_eq!(breakdown["components"][0]["method"], "server_answer", "{breakdown}");
+            near(part(breakdown, "model_weights"), hundredths(1528), MIB);
+            near(part(breakdown, "kv_cache"), hundredths(4400), MIB);
+        } else {
+            assert!(notes.contains("of them on devices"), "{notes}");
+        }
+        stage.is_derived_again();
     }
 }
