@@ -61,6 +61,7 @@ pub use sglang::document::sglang_json_schema;
 pub use sglang::document::{SgLangDocument, SgLangSettings};
 pub use sglang::error::SgLangError;
 pub use sglang::grammar::{SGLANG_LINE, SgLangLine, is_sglang_command};
+pub use sglang::length::SGLANG_ALLOWS_LONG;
 pub use sglang::pool::{SgLangFree, SgLangPool, sglang_pool};
 pub use sglang::release::{SgLangChecked, SgLangVersion};
 pub use sglang::share::{SgLangShare, SgLangSizes};

@@ -9,6 +9,7 @@ pub(crate) mod cell;
 pub(crate) mod document;
 pub(crate) mod error;
 pub(crate) mod grammar;
+pub(crate) mod length;
 pub(crate) mod pool;
 pub(crate) mod release;
 pub(crate) mod share;

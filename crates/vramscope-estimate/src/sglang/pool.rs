@@ -11,6 +11,7 @@ use super::cell::SgLangCell;
 use super::error::SgLangError;
 use super::release::SgLangChecked;
 use super::share::SgLangShare;
+use crate::device::GpuModel;
 use crate::figure::Figure;
 
 const OVERFLOW: SgLangError = SgLangError::Overflow { what: "the pool" };
@@ -39,6 +40,17 @@ impl SgLangFree {
             before: figure(before.get(), half, "`avail mem` before the weights"),
             taken: figure(taken, half.saturating_mul(2), "`avail mem` before less behind the weights"),
         })
+    }
+
+    /// No device has more free than it has.
+    pub(super) fn check(&self, device: Option<&GpuModel>) -> Result<(), SgLangError> {
+        let Some(device) = device else { return Ok(()) };
+        let most = device.total.get().saturating_add(device.total_spread.get());
+        if self.before.low <= most {
+            return Ok(());
+        }
+        let (free, total) = (Bytes::new(self.before.value), device.total);
+        Err(SgLangError::MoreThanDevice { free, total })
     }
 }
 
@@ -113,6 +125,52 @@ pub fn sglang_pool(
         tokens,
         window_tokens: (cell.window_bytes > 0 && cell.bytes > 0).then_some(window),
     })
+}
+
+impl SgLangPool {
+    /// Widens pool, tokens and states, and leaves none larger than what is free behind the weights can hold.
+    pub(super) fn widen(
+        &mut self,
+        by: impl Fn(&Figure) -> Figure,
+        free: &SgLangFree,
+        cell: &SgLangCell,
+        args: &SgLangArgs,
+    ) {
+        let most = free.before.high.saturating_sub(free.taken.low);
+        let tokens = tokens_of(most, cell, args).unwrap_or(u64::MAX);
+        let windows = window_tokens(tokens, cell, args).unwrap_or(u64::MAX);
+        let within = |figure: &mut Figure, most: u64| {
+            let wide = by(figure);
+            let (low, high, confidence) = (wide.low, wide.high.min(most), wide.confidence);
+            *figure = wide.within(low, high, confidence);
+        };
+        within(&mut self.bytes, most);
+        within(&mut self.tokens, tokens);
+        self.states.iter_mut().for_each(|states| within(states, most));
+        self.window_tokens.iter_mut().for_each(|window| within(window, windows));
+    }
+}
+
+/// What is left of the free memory behind weights, states and pool: all of it but for the share, less where there is no
+/// pool, more where its tokens are limited.
+pub(super) fn beside(
+    free: &SgLangFree,
+    share: SgLangShare,
+    cell: &SgLangCell,
+    args: &SgLangArgs,
+) -> Result<(u64, u64, u64), SgLangError> {
+    let of = |before: u64, taken: u64, share: f64| {
+        let room = room_of(before, taken, share)?;
+        let states = states_of(room, cell, args)?;
+        let pool = bytes_of(tokens_of(room.saturating_sub(states), cell, args)?, cell, args)?;
+        Some([taken, states, pool].into_iter().fold(before, u64::saturating_sub))
+    };
+    let (before, taken) = (&free.before, &free.taken);
+    Ok((
+        of(before.value, taken.value, share.value).ok_or(OVERFLOW)?,
+        of(before.low, taken.high, share.high).ok_or(OVERFLOW)?,
+        of(before.high, taken.low, share.low).ok_or(OVERFLOW)?,
+    ))
 }
 
 /// A share of an amount, rounded down.
