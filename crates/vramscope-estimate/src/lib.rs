@@ -21,6 +21,7 @@ pub mod document;
 mod error;
 mod figure;
 mod llama_cpp;
+mod search;
 mod sglang;
 mod shape;
 #[cfg(test)]
@@ -53,9 +54,18 @@ pub use llama_cpp::fit::{llama_cpp_fitted, llama_cpp_most_layers};
 pub use llama_cpp::grammar::{LLAMA_CPP_LINE, LlamaCppLine, is_llama_cpp_command};
 pub use llama_cpp::place::LlamaCppBackend;
 pub use llama_cpp::split::LlamaCppShare;
+pub use sglang::answers::{
+    SgLangAnswer, SgLangAnswers, SgLangLack, SgLangQuestion, SgLangWay, sglang_answers, sglang_answers_in_short,
+};
+#[cfg(feature = "json-schema")]
+pub use sglang::answers_document::sglang_fit_json_schema;
+pub use sglang::answers_document::{
+    SgLangAnswerRow, SgLangAsked, SgLangDeviceRow, SgLangFitDocument, SgLangFitSubject, SgLangPlaced,
+};
 pub use sglang::args::SgLangArgs;
 pub use sglang::budget::{SgLangBudget, SgLangFailure, SgLangSetting, sglang_budget};
 pub use sglang::cell::{SgLangCell, sglang_cell};
+pub use sglang::command::sglang_command;
 #[cfg(feature = "json-schema")]
 pub use sglang::document::sglang_json_schema;
 pub use sglang::document::{SgLangDocument, SgLangSettings};

@@ -202,7 +202,11 @@ fn check(args: &SgLangArgs) -> Result<(), SgLangError> {
 }
 
 /// What is free by the device, and what the weights take by the model.
-fn predicted(model: &Architecture, args: &SgLangArgs, setting: &SgLangSetting<'_>) -> Result<SgLangFree, SgLangError> {
+pub(super) fn predicted(
+    model: &Architecture,
+    args: &SgLangArgs,
+    setting: &SgLangSetting<'_>,
+) -> Result<SgLangFree, SgLangError> {
     let device = setting.device.ok_or(SgLangError::Missing {
         what: "the pool",
         missing: "give --gpu NAME or --gpu-memory SIZE, or what a log prints as free before and after loading",

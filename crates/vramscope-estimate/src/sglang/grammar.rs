@@ -139,7 +139,7 @@ pub struct SgLangLine {
 }
 
 /// The words behind the server's name; behind a container's image the name may stand again.
-fn behind_program<S: AsRef<str>>(words: &[S]) -> &[S] {
+pub(super) fn behind_program<S: AsRef<str>>(words: &[S]) -> &[S] {
     let mut own = words;
     for _ in 0..2 {
         let Some(line) = EngineLine::of(own).filter(|line| line.kind == EngineKind::SgLang) else { break };

@@ -14,5 +14,6 @@ mod llama_cpp_models;
 mod recordings;
 mod reference;
 mod second_card;
+mod sglang_fit;
 mod sglang_logs;
 mod shared;
