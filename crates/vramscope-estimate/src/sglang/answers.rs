@@ -181,6 +181,12 @@ fn answers(
     if first.cell.has_states {
         notes.push("for how many requests the pool of states suffices is not computed".to_owned());
     }
+    let mut open = answers.iter().filter(|answer| !answer.certain).filter_map(|answer| answer.way.as_ref());
+    if open.any(|way| way.budget.left.low == 0) {
+        let most =
+            "should graphs and workspace take the most that logs show, answers that are not certain run out of memory";
+        notes.push(most.to_owned());
+    }
     if kinds.iter().any(|args| args.kv_cache_dtype.is_some()) {
         notes.push(
             "whether kernels of the device read a pool of 8 bits, and what it does to answers, is not judged".into(),

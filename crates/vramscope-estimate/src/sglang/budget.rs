@@ -375,6 +375,17 @@ mod tests {
             let sum: u64 = parts.iter().map(|part| part.value).sum();
             assert_eq!(found.left.value, found.free_before.value.saturating_sub(sum), "{line}");
         }
+        // On a card that is smaller than what the release sets aside the share would be below 0.
+        for (gib, line) in [(1, "--tp 1"), (4, "--tp 8"), (9, "--tp 1 --chunked-prefill-size 8192")] {
+            let device = GpuModel::of_size(Bytes::new(gib << 30));
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let args = crate::SgLangLine::read(&words).unwrap().args;
+            let calibration = Calibration::embedded();
+            let setting = SgLangSetting { device: Some(&device), others: Bytes::ZERO, calibration, free: None };
+            let found = sglang_budget(&llama_8b(), &args, &setting).unwrap();
+            assert!(found.failure.is_some() && found.pool.tokens.value == 0, "{gib}: {:?}", found.pool.tokens);
+            assert!(found.share.low >= 0.0 && found.left.high <= device.total.get(), "{gib}");
+        }
         // A limit on tokens leaves at least what lies behind them.
         let (open, limited) = (budget("h100", "--tp 1"), budget("h100", "--max-total-tokens 4096"));
         assert!(limited.left.low > open.left.high, "{:?}", limited.left);
