@@ -113,7 +113,8 @@ fn wrong_arguments_say_what_is_expected() {
         (&[file, "--gpu", "l4", "--", "-c", "many"], "a whole number"),
         (&["model", "--gpu", "l4"], "stands alone"),
         (&["--engine-kind", "llama.cpp", "--gpu", "l4"], "no model"),
-        (&["--engine-kind", "sglang", "--gpu", "l4"], "expected vllm or llama.cpp"),
+        (&["--engine-kind", "ollama", "--gpu", "l4"], "expected vllm, llama.cpp or sglang"),
+        (&[file, "--gpu", "l4", "--sglang-version", "0.5.12"], "--sglang-version is for SGLang"),
     ] {
         let ran = vramscope(&[&["fit"], args].concat());
         assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(2), ""), "{args:?}: {}", stderr(&ran));
