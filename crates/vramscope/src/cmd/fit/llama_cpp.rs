@@ -197,7 +197,7 @@ fn answer(row: &LlamaCppAnswerRow) -> String {
         "longest_context" => (settings.ctx_size, format!("{} tokens", settings.ctx_size)),
         _ => (placed.devices, placed.devices.to_string()),
     };
-    format!("{words}{}", sure(row.certain, row.for_certain, found))
+    format!("{words}{}", sure(row.certain, row.for_certain, found, |number| number.to_string()))
 }
 
 fn table_of_devices(document: &LlamaCppFitDocument) -> Table {

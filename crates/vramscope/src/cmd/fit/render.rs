@@ -31,10 +31,10 @@ impl Lines {
 }
 
 /// What stands behind an answer that does not hold over the whole interval: the number that does, if one was found.
-pub(super) fn sure(certain: bool, for_certain: Option<u64>, found: u64) -> String {
+pub(super) fn sure(certain: bool, for_certain: Option<u64>, found: u64, shown: impl Fn(u64) -> String) -> String {
     match (certain, for_certain) {
         (true, _) => String::new(),
-        (false, Some(number)) if number != found => format!(" ({number} for certain)"),
+        (false, Some(number)) if number != found => format!(" ({} for certain)", shown(number)),
         _ => " (not for certain)".to_owned(),
     }
 }

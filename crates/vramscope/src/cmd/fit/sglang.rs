@@ -152,7 +152,7 @@ fn answer(row: &SgLangAnswerRow) -> String {
         "longest_context" => format!("{} tokens", grouped(found)),
         _ => grouped(found),
     };
-    format!("{words}{}", sure(row.certain, row.for_certain, found))
+    format!("{words}{}", sure(row.certain, row.for_certain, found, grouped))
 }
 
 fn table_of_devices(document: &SgLangFitDocument) -> Table {
