@@ -122,7 +122,7 @@ pub fn sglang_budget(
     let mut pool = sglang_pool(&free, share, &cell, args)?;
     let rest = beside(&free, share, &cell, args)?;
     let widen = |figure: &Figure| doubts.widen(figure, args.mem_fraction_static.is_some());
-    pool.widen(widen, &free, &cell, args);
+    pool.widen(widen, &free, share, &cell, args)?;
     let context_length = context(model, args)?;
     let requests = |tokens: u64| slack::requests(tokens, context_length, args);
     let table = |tokens: u64| slack::table(requests(tokens), context_length, args);
@@ -389,6 +389,9 @@ mod tests {
         // A limit on tokens leaves at least what lies behind them.
         let (open, limited) = (budget("h100", "--tp 1"), budget("h100", "--max-total-tokens 4096"));
         assert!(limited.left.low > open.left.high, "{:?}", limited.left);
+        assert_eq!((limited.pool.tokens.low, limited.pool.tokens.high), (4096, 4096));
+        let unread = budget("h100", "--max-total-tokens 4096 --kv-cache-dtype fp8_e5m2 --speculative-algorithm EAGLE");
+        assert_eq!((unread.pool.tokens.low, unread.pool.tokens.high), (4096, 4096));
     }
 
     #[test]

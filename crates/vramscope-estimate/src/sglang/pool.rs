@@ -128,26 +128,37 @@ pub fn sglang_pool(
 }
 
 impl SgLangPool {
-    /// Widens pool, tokens and states, and leaves none larger than what is free behind the weights can hold.
+    /// Widens tokens, pool and states, and leaves none larger than what is free behind the weights can hold. A limit on tokens
+    /// holds whatever else is unsure.
     pub(super) fn widen(
         &mut self,
         by: impl Fn(&Figure) -> Figure,
         free: &SgLangFree,
+        share: SgLangShare,
         cell: &SgLangCell,
         args: &SgLangArgs,
-    ) {
+    ) -> Result<(), SgLangError> {
+        let open = sglang_pool(free, share, cell, &SgLangArgs { max_total_tokens: None, ..args.clone() })?;
+        let wide = by(&open.tokens);
         let most = free.before.high.saturating_sub(free.taken.low);
-        let tokens = tokens_of(most, cell, args).unwrap_or(u64::MAX);
-        let windows = window_tokens(tokens, cell, args).unwrap_or(u64::MAX);
-        let within = |figure: &mut Figure, most: u64| {
-            let wide = by(figure);
-            let (low, high, confidence) = (wide.low, wide.high.min(most), wide.confidence);
-            *figure = wide.within(low, high, confidence);
+        let high = wide.high.min(tokens_of(most, cell, args).ok_or(OVERFLOW)?);
+        let limit =
+            |tokens: u64| args.max_total_tokens.map_or(tokens, |most| tokens.min(most)) / args.page() * args.page();
+        let (low, high) = (limit(wide.low), limit(high));
+        let within = |figure: &mut Figure, low: Option<u64>, high: Option<u64>| -> Result<(), SgLangError> {
+            *figure = figure.clone().within(low.ok_or(OVERFLOW)?, high.ok_or(OVERFLOW)?, wide.confidence);
+            Ok(())
         };
-        within(&mut self.bytes, most);
-        within(&mut self.tokens, tokens);
-        self.states.iter_mut().for_each(|states| within(states, most));
-        self.window_tokens.iter_mut().for_each(|window| within(window, windows));
+        within(&mut self.tokens, Some(low), Some(high))?;
+        within(&mut self.bytes, bytes_of(low, cell, args), bytes_of(high, cell, args))?;
+        if let Some(windows) = &mut self.window_tokens {
+            within(windows, window_tokens(low, cell, args), window_tokens(high, cell, args))?;
+        }
+        if let Some(states) = &mut self.states {
+            let wide = by(states);
+            within(states, Some(wide.low), Some(wide.high.min(most)))?;
+        }
+        Ok(())
     }
 }
 
