@@ -92,14 +92,18 @@ fn written_by_the_command(root: &Path, installed: &Path) -> anyhow::Result<Vec<P
 fn answers(installed: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     const MODEL: [&str; 2] = ["--model", "openai/gpt-oss-20b"];
     const WORKLOAD: [&str; 6] = ["--input-len", "1000", "--output-len", "200", "--batch-size", "8"];
+    const SGLANG: [&str; 2] = ["--engine-kind", "sglang"];
     const ONE: &str = "examples/llama-3.1-8b";
     // A run of vLLM is checked by asking it, and it is not there on every machine.
     const ASKS_NOBODY: [&str; 3] = ["--", "--workload", "transformers"];
     const CALCULATED: [&str; 4] = ["--calc-weights", "16", "--calc-total", "20"];
-    let asked: [(&str, &str, Vec<&str>); 7] = [
+    let asked: [(&str, &str, Vec<&str>); 10] = [
         ("estimate", "fits", [&["estimate", "--gpu", "h100"], &MODEL[..], &WORKLOAD[..]].concat()),
         ("fit", "one", [&["fit", "--gpu", "l4", "--request-tokens", "8192"], &MODEL[..]].concat()),
         ("fit", "all", [&["fit", "--gpus", "all", "--request-tokens", "8192"], &MODEL[..]].concat()),
+        ("estimate-sglang", "starts", [&["estimate", "--gpu", "h100"], &SGLANG[..], &MODEL].concat()),
+        ("fit-sglang", "one", [&["fit", "--gpu", "l4", "--request-tokens", "8192"], &SGLANG[..], &MODEL].concat()),
+        ("fit-sglang", "all", [&["fit", "--gpus", "all"], &SGLANG[..], &MODEL].concat()),
         ("comparison", "two", vec!["compare", ONE, "examples/noisy-neighbour"]),
         ("calculator-check", "one", [&["compare", ONE], &CALCULATED[..]].concat()),
         ("runs", "examples", vec!["runs", "examples"]),

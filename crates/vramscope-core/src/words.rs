@@ -88,6 +88,18 @@ impl Grammar {
         self.read(words).into_iter().filter_map(flag).collect()
     }
 
+    /// The words of a command line but for the options whose whole names are dropped, and what was given for those.
+    pub fn without<'w, S: AsRef<str>>(&self, words: &'w [S], dropped: impl Fn(&str) -> bool) -> Vec<&'w str> {
+        let mut left = vec![true; words.len()];
+        for flag in self.flags(words).iter().filter(|flag| dropped(&flag.name)) {
+            // The value may stand in the same word, with `=` or glued to the name.
+            let next = words.get(flag.place + 1).map(AsRef::as_ref);
+            let apart = flag.value.zip(next).is_some_and(|(value, next)| std::ptr::eq(value, next));
+            left[flag.place..=flag.place + usize::from(apart) + flag.more.len()].fill(false);
+        }
+        words.iter().zip(&left).filter(|(_, left)| **left).map(|(word, _)| word.as_ref()).collect()
+    }
+
     /// The option that a word is, with the value in the same word; `None` for a word that is none.
     pub fn flag<'w>(&self, word: &'w str, place: usize) -> Option<Flag<'w>> {
         if !is_flag(word) {
@@ -174,6 +186,21 @@ mod tests {
             }
         };
         GRAMMAR.read(&words).into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn words_are_left_out_with_what_was_given_for_them() {
+        let without = |line: &str, name: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            GRAMMAR.without(&words, |its| its == name).join(" ")
+        };
+        let line = "serve m -tp 2 --api-key a b --enforce-eager --x=1 -O3";
+        assert_eq!(without(line, "tensor-parallel-size"), "serve m --api-key a b --enforce-eager --x=1 -O3");
+        assert_eq!(without(line, "api-key"), "serve m -tp 2 --enforce-eager --x=1 -O3");
+        assert_eq!(without(line, "enforce-eager"), "serve m -tp 2 --api-key a b --x=1 -O3");
+        assert_eq!(without(line, "x"), "serve m -tp 2 --api-key a b --enforce-eager -O3");
+        assert_eq!(without(line, "optimization-level"), "serve m -tp 2 --api-key a b --enforce-eager --x=1");
+        assert_eq!(without("serve -tp", "tensor-parallel-size"), "serve");
     }
 
     #[test]

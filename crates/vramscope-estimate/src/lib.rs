@@ -22,6 +22,7 @@ mod error;
 mod figure;
 mod llama_cpp;
 mod ollama;
+mod search;
 mod sglang;
 mod shape;
 #[cfg(test)]
@@ -58,14 +59,24 @@ pub use ollama::answers::{ollama_answers, ollama_command};
 pub use ollama::args::OllamaArgs;
 pub use ollama::release::{OllamaVersion, OllamaVersionError};
 pub use ollama::start::{OllamaError, OllamaStart, ollama_start};
+pub use sglang::answers::{
+    SgLangAnswer, SgLangAnswers, SgLangLack, SgLangQuestion, SgLangWay, sglang_answers, sglang_answers_in_short,
+};
+#[cfg(feature = "json-schema")]
+pub use sglang::answers_document::sglang_fit_json_schema;
+pub use sglang::answers_document::{
+    SgLangAnswerRow, SgLangAsked, SgLangDeviceRow, SgLangFitDocument, SgLangFitSubject, SgLangPlaced,
+};
 pub use sglang::args::SgLangArgs;
 pub use sglang::budget::{SgLangBudget, SgLangFailure, SgLangSetting, sglang_budget};
 pub use sglang::cell::{SgLangCell, sglang_cell};
+pub use sglang::command::sglang_command;
 #[cfg(feature = "json-schema")]
 pub use sglang::document::sglang_json_schema;
 pub use sglang::document::{SgLangDocument, SgLangSettings};
 pub use sglang::error::SgLangError;
 pub use sglang::grammar::{SGLANG_LINE, SgLangLine, is_sglang_command};
+pub use sglang::length::SGLANG_ALLOWS_LONG;
 pub use sglang::pool::{SgLangFree, SgLangPool, sglang_pool};
 pub use sglang::release::{SgLangChecked, SgLangVersion};
 pub use sglang::share::{SgLangShare, SgLangSizes};

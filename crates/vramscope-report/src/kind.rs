@@ -36,6 +36,8 @@ pub enum Kind {
     Fit,
     /// Which settings of a packed model fit: `schemas/fit-llama-cpp.json`.
     PackedFit,
+    /// Which settings of such a server serve requests: `schemas/fit-sglang.json`.
+    PoolFit,
     /// A trace: `schemas/trace.json`.
     Trace,
     /// Two traces: `schemas/trace-diff.json`.
@@ -68,6 +70,7 @@ const KINDS: &[(&str, Kind, &str)] = &[
     (crate::pages::sglang::KEY, Kind::PoolEstimate, "an estimate of a server's pool"),
     ("vramscope_fit", Kind::Fit, "a fit"),
     (crate::pages::llama_cpp::fit::KEY, Kind::PackedFit, "a fit of a packed model"),
+    (crate::pages::sglang::fit::KEY, Kind::PoolFit, "a fit of a server's pool"),
     ("vramscope_trace_diff", Kind::TraceDiff, "a comparison of traces"),
     ("vramscope_trace_ranks", Kind::TraceRanks, "the traces of several ranks"),
     ("vramscope_trace", Kind::Trace, "a trace"),

@@ -64,6 +64,7 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::PackedFit => llama_cpp::fit::page(first),
         Kind::Plan => plan::page(first),
         Kind::PoolEstimate => sglang::page(first),
+        Kind::PoolFit => sglang::fit::page(first),
         Kind::Profile if documents.len() > 1 => side_by_side::page(documents),
         Kind::Profile => profile::page(first),
         Kind::Trace => trace::page(first),

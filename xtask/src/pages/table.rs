@@ -176,6 +176,15 @@ pub(super) fn cases() -> Vec<Case> {
         one("fit-one", Printed("fit --gpu l4 --request-tokens 8192 --model openai/gpt-oss-20b"), 3, 0),
         one("fit-all", Printed("fit --gpus all --request-tokens 8192 --model openai/gpt-oss-20b"), 20, 0),
         one("fit-llama-cpp", Stored("fit-llama-cpp.json"), 20, 1),
+        one(
+            "fit-sglang",
+            Printed(
+                "fit --gpu l40s --engine-kind sglang --sglang-version 0.5.12 --model meta-llama/Llama-3.1-8B \
+                 --request-tokens 8192 --requests 4",
+            ),
+            20,
+            1,
+        ),
         one("explanation", Printed("explain examples/llama-3.1-8b"), 5, 0),
         one("explanation-two", Printed("explain examples/llama-3.1-8b examples/noisy-neighbour"), 10, 0),
         one("doctor", Printed("doctor"), 0, 0),

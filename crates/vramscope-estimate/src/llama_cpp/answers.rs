@@ -13,6 +13,7 @@ use super::shape::Shape;
 use super::split::{LlamaCppShare, MOST_DEVICES, Split};
 use crate::Wish;
 use crate::figure::Figure;
+use crate::search::largest;
 
 /// The types of cache that are tried where none was given: keys and values alike.
 const CACHES: [&str; 2] = ["f16", "q8_0"];
@@ -288,6 +289,8 @@ impl Asks<'_> {
             args
         };
         let way = |number: u64| self.alone(set(number));
+        // More need more, but for the last: with everything on the device no weights are copied there for a large batch, so
+        // it may fit where the one before does not.
         let number = |surely: bool| largest(least, most, |number| Ok(way(number)?.fits(self.available, surely)));
         let found = number(false)?.map(way).transpose()?;
         let missing = match &found {
@@ -367,25 +370,4 @@ impl Asks<'_> {
         let of_pool = steps.saturating_mul(CELLS).min(self.longest(args).max(1));
         of_pool.saturating_mul(Self::pools(args))
     }
-}
-
-/// The largest number from `least` to `most` that fits. More need more, but for the last: with everything on the device no
-/// weights are copied there for a large batch, so it may fit where the one before does not.
-fn largest(
-    least: u64,
-    most: u64,
-    fits: impl Fn(u64) -> Result<bool, LlamaCppError>,
-) -> Result<Option<u64>, LlamaCppError> {
-    if fits(most)? {
-        return Ok(Some(most));
-    }
-    if least == most || !fits(least)? {
-        return Ok(None);
-    }
-    let (mut low, mut high) = (least, most - 1);
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        if fits(middle)? { low = middle } else { high = middle - 1 }
-    }
-    Ok(Some(low))
 }

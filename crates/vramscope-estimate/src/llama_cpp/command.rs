@@ -18,17 +18,9 @@ const SPLIT: &[&str] = &["split-mode", "tensor-split"];
 pub fn llama_cpp_command<S: AsRef<str>>(words: &[S], model: &str, way: &LlamaCppWay) -> Vec<String> {
     let (program, words) = at_program(words).unwrap_or((&[], words));
     let several = way.shares.len() > 1;
-    let mut left = vec![true; words.len()];
-    let (mut names_model, mut fits) = (false, false);
-    for flag in LLAMA_CPP_LINE.flags(words) {
-        names_model |= matches!(flag.name.as_str(), "model" | "hf-repo");
-        fits |= flag.name == "fit";
-        if SET.contains(&flag.name.as_str()) || several && SPLIT.contains(&flag.name.as_str()) {
-            let inline = words[flag.place].as_ref().contains('=');
-            let behind = usize::from(flag.value.is_some() && !inline) + flag.more.len();
-            left[flag.place..=flag.place + behind].fill(false);
-        }
-    }
+    let flags = LLAMA_CPP_LINE.flags(words);
+    let names = |names: &[&str]| flags.iter().any(|flag| names.contains(&flag.name.as_str()));
+    let (names_model, fits) = (names(&["model", "hf-repo"]), names(&["fit"]));
     let mut all: Vec<String> = redact_args(program.iter().map(AsRef::as_ref));
     if all.is_empty() {
         all.push("llama-server".to_owned());
@@ -37,8 +29,9 @@ pub fn llama_cpp_command<S: AsRef<str>>(words: &[S], model: &str, way: &LlamaCpp
     if !names_model {
         add("-m", model);
     }
-    let kept = words.iter().zip(&left).filter(|(_, left)| **left).map(|(word, _)| word.as_ref());
-    all.extend(redact_args(kept));
+    all.extend(redact_args(
+        LLAMA_CPP_LINE.without(words, |name| SET.contains(&name) || several && SPLIT.contains(&name)),
+    ));
     let mut add = |name: &str, value: String| all.extend([name.to_owned(), value]);
     let args = &way.args;
     add("-c", args.context.unwrap_or(way.budget.context).to_string());

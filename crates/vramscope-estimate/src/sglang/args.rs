@@ -26,6 +26,8 @@ pub struct SgLangArgs {
     pub kv_cache_dtype: Option<String>,
     /// Longest request in tokens.
     pub context_length: Option<u64>,
+    /// What the line sets [`SGLANG_ALLOWS_LONG`](crate::SGLANG_ALLOWS_LONG) to.
+    pub allow_longer_context: Option<String>,
     /// Share of what was free before loading that weights and pool may take.
     pub mem_fraction_static: Option<f64>,
     /// Most requests at once.
@@ -76,6 +78,7 @@ impl Default for SgLangArgs {
             quantization: None,
             kv_cache_dtype: None,
             context_length: None,
+            allow_longer_context: None,
             mem_fraction_static: None,
             max_running_requests: None,
             max_total_tokens: None,

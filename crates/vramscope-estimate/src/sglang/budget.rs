@@ -5,7 +5,8 @@ use vramscope_core::{Architecture, Bytes, Confidence};
 use super::args::SgLangArgs;
 use super::cell::{SgLangCell, engine_args, sglang_cell};
 use super::error::SgLangError;
-use super::pool::{SgLangFree, SgLangPool, sglang_pool, times};
+use super::length::{self, context};
+use super::pool::{SgLangFree, SgLangPool, beside, sglang_pool};
 use super::release::{SgLangChecked, SgLangVersion};
 use super::share::{SgLangShare, SgLangSizes, share, sizes};
 use super::slack;
@@ -112,14 +113,16 @@ pub fn sglang_budget(
         missing: "it depends on the device: give --gpu NAME, --gpu-memory SIZE or the share itself",
     })?;
     let free = match &setting.free {
-        Some(free) => free.clone(),
+        Some(free) => {
+            free.check(setting.device)?;
+            free.clone()
+        }
         None => predicted(model, args, setting)?,
     };
     let mut pool = sglang_pool(&free, share, &cell, args)?;
-    let named = [&mut pool.bytes, &mut pool.tokens].into_iter().chain(&mut pool.states).chain(&mut pool.window_tokens);
-    for figure in named {
-        *figure = doubts.widen(figure, args.mem_fraction_static.is_some());
-    }
+    let rest = beside(&free, share, &cell, args)?;
+    let widen = |figure: &Figure| doubts.widen(figure, args.mem_fraction_static.is_some());
+    pool.widen(widen, &free, share, &cell, args)?;
     let context_length = context(model, args)?;
     let requests = |tokens: u64| slack::requests(tokens, context_length, args);
     let table = |tokens: u64| slack::table(requests(tokens), context_length, args);
@@ -128,23 +131,23 @@ pub fn sglang_budget(
     let surely = if of_tokens.low == of_tokens.high { Confidence::Computed } else { Confidence::Estimated };
     let request_table = exact.within(table(of_tokens.low), table(of_tokens.high), surely);
     let (workspace, graphs) = (slack::workspace(), slack::graphs(model, sizes));
-    let beside = [&free.taken, &pool.bytes, &request_table, &workspace, &graphs];
-    let beside: Vec<&Figure> = beside.into_iter().chain(&pool.states).collect();
-    let sum = |of: fn(&Figure) -> u64| beside.iter().fold(0_u64, |sum, part| sum.saturating_add(of(part)));
-    // Pool and weights make up the share together: where one is larger the other is smaller.
     let outside = |of: fn(&Figure) -> u64| {
         [&request_table, &workspace, &graphs].into_iter().fold(0_u64, |sum, part| sum.saturating_add(of(part)))
     };
-    let reserve = |before: u64, share: f64| times(before, 1.0 - share).unwrap_or(0);
-    let left = free.before.value.saturating_sub(sum(|part| part.value));
-    let low = reserve(free.before.low, share.high).saturating_sub(outside(|part| part.high));
-    let high = reserve(free.before.high, share.low).saturating_sub(outside(|part| part.low));
-    let left = Figure::exact(left, "sglang_left", "free before - weights - pool - table - workspace - graphs").within(
-        low,
-        high.max(left),
+    let (value, low, high) = rest;
+    let left = Figure::exact(
+        value.saturating_sub(outside(|part| part.value)),
+        "sglang_left",
+        "free before - weights - pool - table - workspace - graphs",
+    )
+    .within(
+        low.saturating_sub(outside(|part| part.high)),
+        high.saturating_sub(outside(|part| part.low)),
         Confidence::Assumed,
     );
-    let failure = failure(&free, &pool, &left, sum(|part| part.value));
+    let left = if doubts.unmodelled { widen(&left) } else { left };
+    let over = outside(|part| part.value) > value;
+    let failure = failure(&free, &pool, over);
     let certain = match failure {
         Some(SgLangFailure::Weights) => free.taken.low > free.before.high,
         Some(SgLangFailure::NoPool) => pool.tokens.high == 0,
@@ -168,19 +171,19 @@ pub fn sglang_budget(
         failure,
         certain: certain && doubts.none(),
         checked: args.version.checked(),
-        notes: doubts.notes(args, &cell),
+        notes: length::note(model, args).into_iter().chain(doubts.notes(args, &cell)).collect(),
         args: args.clone(),
     })
 }
 
-fn failure(free: &SgLangFree, pool: &SgLangPool, left: &Figure, all: u64) -> Option<SgLangFailure> {
+fn failure(free: &SgLangFree, pool: &SgLangPool, over: bool) -> Option<SgLangFailure> {
     if free.taken.value >= free.before.value {
         return Some(SgLangFailure::Weights);
     }
     if pool.tokens.value == 0 {
         return Some(SgLangFailure::NoPool);
     }
-    (left.value == 0 && all > free.before.value).then_some(SgLangFailure::Slack)
+    over.then_some(SgLangFailure::Slack)
 }
 
 fn check(args: &SgLangArgs) -> Result<(), SgLangError> {
@@ -199,7 +202,11 @@ fn check(args: &SgLangArgs) -> Result<(), SgLangError> {
 }
 
 /// What is free by the device, and what the weights take by the model.
-fn predicted(model: &Architecture, args: &SgLangArgs, setting: &SgLangSetting<'_>) -> Result<SgLangFree, SgLangError> {
+pub(super) fn predicted(
+    model: &Architecture,
+    args: &SgLangArgs,
+    setting: &SgLangSetting<'_>,
+) -> Result<SgLangFree, SgLangError> {
     let device = setting.device.ok_or(SgLangError::Missing {
         what: "the pool",
         missing: "give --gpu NAME or --gpu-memory SIZE, or what a log prints as free before and after loading",
@@ -210,15 +217,6 @@ fn predicted(model: &Architecture, args: &SgLangArgs, setting: &SgLangSetting<'_
     Ok(SgLangFree {
         before: slack::before(total, spread, setting.others.get(), args, setting.calibration),
         taken: slack::taken(weights),
-    })
-}
-
-/// The longest request: as asked, else as the config states it (`model_config.py`, `get_context_length`).
-fn context(model: &Architecture, args: &SgLangArgs) -> Result<u64, SgLangError> {
-    let own = model.lengths.map(|lengths| lengths.stretched_but_for_yarn).or(model.max_positions);
-    args.context_length.or(own).ok_or(SgLangError::Missing {
-        what: "the table of requests",
-        missing: "the config states no length: give --context-length after `--`",
     })
 }
 
@@ -352,6 +350,93 @@ mod tests {
         assert_eq!(failure("--mem-fraction-static 0.99"), Some(SgLangFailure::Slack));
         assert_eq!(failure("--mem-fraction-static 0.85"), None);
         assert_eq!(budget("t4", "--tp 1").failure, Some(SgLangFailure::Weights));
+    }
+
+    #[test]
+    fn no_interval_leaves_the_card_and_what_is_left_follows_one_formula() {
+        for (device, line) in [
+            ("h100", "--speculative-algorithm EAGLE --context-length 8192"),
+            ("l4", "--mem-fraction-static 1.0"),
+            ("l4", "--max-total-tokens 4096"),
+            ("l4", "--mem-fraction-static 0.6"),
+            ("t4", "--tp 1"),
+            ("b200", "--tp 2 --swa-full-tokens-ratio 0.5"),
+        ] {
+            let found = budget(device, line);
+            let total = find_device(device).unwrap();
+            let most = total.total.get() + total.total_spread.get();
+            let pool = &found.pool;
+            for figure in [&found.free_before, &pool.bytes, &found.left, &pool.static_memory] {
+                assert!(figure.high <= most, "{line}: {figure:?}");
+            }
+            assert!(pool.bytes.high <= found.free_before.high.saturating_sub(found.weights.low), "{line}");
+            assert!(pool.tokens.high <= pool.bytes.high / found.cell.bytes, "{line}");
+            let parts = [&found.weights, &pool.bytes, &found.request_table, &found.workspace, &found.graphs];
+            let sum: u64 = parts.iter().map(|part| part.value).sum();
+            assert_eq!(found.left.value, found.free_before.value.saturating_sub(sum), "{line}");
+        }
+        // On a card that is smaller than what the release sets aside the share would be below 0.
+        for (gib, line) in [(1, "--tp 1"), (4, "--tp 8"), (9, "--tp 1 --chunked-prefill-size 8192")] {
+            let device = GpuModel::of_size(Bytes::new(gib << 30));
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let args = crate::SgLangLine::read(&words).unwrap().args;
+            let calibration = Calibration::embedded();
+            let setting = SgLangSetting { device: Some(&device), others: Bytes::ZERO, calibration, free: None };
+            let found = sglang_budget(&llama_8b(), &args, &setting).unwrap();
+            assert!(found.failure.is_some() && found.pool.tokens.value == 0, "{gib}: {:?}", found.pool.tokens);
+            assert!(found.share.low >= 0.0 && found.left.high <= device.total.get(), "{gib}");
+        }
+        // A limit on tokens leaves at least what lies behind them.
+        let (open, limited) = (budget("h100", "--tp 1"), budget("h100", "--max-total-tokens 4096"));
+        assert!(limited.left.low > open.left.high, "{:?}", limited.left);
+        assert_eq!((limited.pool.tokens.low, limited.pool.tokens.high), (4096, 4096));
+        let unread = budget("h100", "--max-total-tokens 4096 --kv-cache-dtype fp8_e5m2 --speculative-algorithm EAGLE");
+        assert_eq!((unread.pool.tokens.low, unread.pool.tokens.high), (4096, 4096));
+    }
+
+    #[test]
+    fn refusals_are_in_the_servers_own_words() {
+        let said = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let args = crate::SgLangLine::read(&words).unwrap().args;
+            let setting = SgLangSetting {
+                device: find_device("h100"),
+                others: Bytes::ZERO,
+                calibration: Calibration::embedded(),
+                free: None,
+            };
+            sglang_budget(&llama_8b(), &args, &setting).unwrap_err().to_string()
+        };
+        for (line, word) in [
+            ("--tp 3", "--tp-size = 3"),
+            ("--pp 64", "--pp-size = 64"),
+            ("--ep 2 --tp 2", "--ep-size"),
+            ("--quantization nonsense", "`nonsense`"),
+            ("--context-length 131073", "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"),
+        ] {
+            let text = said(line);
+            assert!(text.contains(word), "{line}: {text}");
+            assert!(
+                !["tensor-parallel-size", "0.33", "enable-expert"].iter().any(|vllm| text.contains(vllm)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_more_is_free_than_the_device_has() {
+        let free = |gib: u64| SgLangFree::printed(Bytes::new(gib << 30), Bytes::new(1 << 30), Bytes::new(1 << 20));
+        let found = |gib: u64| {
+            let setting = SgLangSetting {
+                device: find_device("l4"),
+                others: Bytes::ZERO,
+                calibration: Calibration::embedded(),
+                free: free(gib),
+            };
+            sglang_budget(&llama_8b(), &SgLangArgs::default(), &setting)
+        };
+        assert!(found(21).is_ok());
+        assert!(matches!(found(40), Err(SgLangError::MoreThanDevice { .. })));
     }
 
     #[test]

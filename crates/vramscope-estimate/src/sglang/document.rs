@@ -109,28 +109,13 @@ pub struct SgLangSettings {
 impl SgLangDocument {
     /// The document of a budget.
     pub fn new(model: ModelDocument, gpu: Option<GpuDocument>, budget: &SgLangBudget) -> Self {
-        let (args, sizes, pool) = (&budget.args, &budget.sizes, &budget.pool);
+        let (args, pool) = (&budget.args, &budget.pool);
         Self {
             vramscope_estimate_sglang: VERSION,
             engine_type: "sglang".to_owned(),
             model,
             gpu,
-            settings: SgLangSettings {
-                version: args.version.to_string(),
-                checked: budget.checked.name().to_owned(),
-                tp_size: args.tp_size,
-                pp_size: args.pp_size,
-                dp_size: args.dp_size,
-                mem_fraction_static: budget.share.value,
-                mem_fraction_static_low: budget.share.low,
-                mem_fraction_static_high: budget.share.high,
-                context_length: budget.context_length,
-                max_running_requests: budget.max_running_requests,
-                chunked_prefill_size: Some(sizes.chunked_prefill_size).filter(|tokens| *tokens > 0),
-                page_size: args.page(),
-                decode_graphs: sizes.decode_graphs,
-                prefill_graphs: sizes.prefill_graphs,
-            },
+            settings: SgLangSettings::of(budget),
             free_before_bytes: (&budget.free_before).into(),
             weights_bytes: (&budget.weights).into(),
             static_bytes: (&pool.static_memory).into(),
@@ -149,6 +134,29 @@ impl SgLangDocument {
             failure: budget.failure.map(|failure| failure.name().to_owned()),
             notes: budget.notes.clone(),
             ignored: args.ignored.clone(),
+        }
+    }
+}
+
+impl SgLangSettings {
+    /// The settings of a budget.
+    pub(super) fn of(budget: &SgLangBudget) -> Self {
+        let (args, sizes) = (&budget.args, &budget.sizes);
+        Self {
+            version: args.version.to_string(),
+            checked: budget.checked.name().to_owned(),
+            tp_size: args.tp_size,
+            pp_size: args.pp_size,
+            dp_size: args.dp_size,
+            mem_fraction_static: budget.share.value,
+            mem_fraction_static_low: budget.share.low,
+            mem_fraction_static_high: budget.share.high,
+            context_length: budget.context_length,
+            max_running_requests: budget.max_running_requests,
+            chunked_prefill_size: Some(sizes.chunked_prefill_size).filter(|tokens| *tokens > 0),
+            page_size: args.page(),
+            decode_graphs: sizes.decode_graphs,
+            prefill_graphs: sizes.prefill_graphs,
         }
     }
 }

@@ -4,6 +4,7 @@ use vramscope_core::{ElementType, EngineKind, EngineLine, Flag, Grammar, Part};
 
 use super::args::SgLangArgs;
 use super::error::SgLangError;
+use super::length::SGLANG_ALLOWS_LONG;
 
 /// The options' further names and those without a value.
 pub const SGLANG_LINE: Grammar = Grammar {
@@ -138,7 +139,7 @@ pub struct SgLangLine {
 }
 
 /// The words behind the server's name; behind a container's image the name may stand again.
-fn behind_program<S: AsRef<str>>(words: &[S]) -> &[S] {
+pub(super) fn behind_program<S: AsRef<str>>(words: &[S]) -> &[S] {
     let mut own = words;
     for _ in 0..2 {
         let Some(line) = EngineLine::of(own).filter(|line| line.kind == EngineKind::SgLang) else { break };
@@ -161,7 +162,9 @@ impl SgLangLine {
         let started = EngineLine::of(words).filter(|line| line.kind == EngineKind::SgLang);
         let own = behind_program(words);
         let mut line = Self::default();
-        let set = started.and_then(|line| line.variable(words, POST_CAPTURE));
+        let variable = |name: &str| started.and_then(|line| line.variable(words, name));
+        line.args.allow_longer_context = variable(SGLANG_ALLOWS_LONG).map(str::to_owned);
+        let set = variable(POST_CAPTURE);
         if set.is_some_and(|set| ["1", "true", "yes", "y", "t"].contains(&set.to_ascii_lowercase().as_str())) {
             line.args.unmodelled.push(format!("{POST_CAPTURE}=1"));
         }

@@ -11,6 +11,7 @@ use super::cell::SgLangCell;
 use super::error::SgLangError;
 use super::release::SgLangChecked;
 use super::share::SgLangShare;
+use crate::device::GpuModel;
 use crate::figure::Figure;
 
 const OVERFLOW: SgLangError = SgLangError::Overflow { what: "the pool" };
@@ -39,6 +40,17 @@ impl SgLangFree {
             before: figure(before.get(), half, "`avail mem` before the weights"),
             taken: figure(taken, half.saturating_mul(2), "`avail mem` before less behind the weights"),
         })
+    }
+
+    /// No device has more free than it has.
+    pub(super) fn check(&self, device: Option<&GpuModel>) -> Result<(), SgLangError> {
+        let Some(device) = device else { return Ok(()) };
+        let most = device.total.get().saturating_add(device.total_spread.get());
+        if self.before.low <= most {
+            return Ok(());
+        }
+        let (free, total) = (Bytes::new(self.before.value), device.total);
+        Err(SgLangError::MoreThanDevice { free, total })
     }
 }
 
@@ -113,6 +125,63 @@ pub fn sglang_pool(
         tokens,
         window_tokens: (cell.window_bytes > 0 && cell.bytes > 0).then_some(window),
     })
+}
+
+impl SgLangPool {
+    /// Widens tokens, pool and states, and leaves none larger than what is free behind the weights can hold. A limit on tokens
+    /// holds whatever else is unsure.
+    pub(super) fn widen(
+        &mut self,
+        by: impl Fn(&Figure) -> Figure,
+        free: &SgLangFree,
+        share: SgLangShare,
+        cell: &SgLangCell,
+        args: &SgLangArgs,
+    ) -> Result<(), SgLangError> {
+        let open = sglang_pool(free, share, cell, &SgLangArgs { max_total_tokens: None, ..args.clone() })?;
+        let wide = by(&open.tokens);
+        let most = free.before.high.saturating_sub(free.taken.low);
+        let high = wide.high.min(tokens_of(most, cell, args).ok_or(OVERFLOW)?);
+        let limit =
+            |tokens: u64| args.max_total_tokens.map_or(tokens, |most| tokens.min(most)) / args.page() * args.page();
+        let (low, high) = (limit(wide.low), limit(high));
+        let within = |figure: &mut Figure, low: Option<u64>, high: Option<u64>| -> Result<(), SgLangError> {
+            *figure = figure.clone().within(low.ok_or(OVERFLOW)?, high.ok_or(OVERFLOW)?, wide.confidence);
+            Ok(())
+        };
+        within(&mut self.tokens, Some(low), Some(high))?;
+        within(&mut self.bytes, bytes_of(low, cell, args), bytes_of(high, cell, args))?;
+        if let Some(windows) = &mut self.window_tokens {
+            within(windows, window_tokens(low, cell, args), window_tokens(high, cell, args))?;
+        }
+        if let Some(states) = &mut self.states {
+            let wide = by(states);
+            within(states, Some(wide.low), Some(wide.high.min(most)))?;
+        }
+        Ok(())
+    }
+}
+
+/// What is left of the free memory behind weights, states and pool: all of it but for the share, less where there is no
+/// pool, more where its tokens are limited.
+pub(super) fn beside(
+    free: &SgLangFree,
+    share: SgLangShare,
+    cell: &SgLangCell,
+    args: &SgLangArgs,
+) -> Result<(u64, u64, u64), SgLangError> {
+    let of = |before: u64, taken: u64, share: f64| {
+        let room = room_of(before, taken, share)?;
+        let states = states_of(room, cell, args)?;
+        let pool = bytes_of(tokens_of(room.saturating_sub(states), cell, args)?, cell, args)?;
+        Some([taken, states, pool].into_iter().fold(before, u64::saturating_sub))
+    };
+    let (before, taken) = (&free.before, &free.taken);
+    Ok((
+        of(before.value, taken.value, share.value).ok_or(OVERFLOW)?,
+        of(before.low, taken.high, share.high).ok_or(OVERFLOW)?,
+        of(before.high, taken.low, share.low).ok_or(OVERFLOW)?,
+    ))
 }
 
 /// A share of an amount, rounded down.

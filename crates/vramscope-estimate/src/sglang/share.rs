@@ -240,7 +240,8 @@ fn by_size(model: &Architecture, args: &SgLangArgs, sizes: SgLangSizes, mib: f64
         return of_ranks_and_size(args, mib);
     }
     let reserved = if version.from(5, 3) { reserved(model, args, sizes, mib) } else { reserved_by_card(args, mib) };
-    ((mib - reserved) / mib * 1000.0).round() / 1000.0
+    // A card that is smaller than what is set aside leaves nothing; the server goes on with a share below 0 and finds no room.
+    ((mib - reserved) / mib * 1000.0).round().max(0.0) / 1000.0
 }
 
 /// 0.4.6 to 0.4.8: by ranks on cards up to 80 GiB, more on large ones.

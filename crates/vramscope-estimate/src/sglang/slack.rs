@@ -43,14 +43,23 @@ pub(super) fn requests(tokens: u64, context: u64, args: &SgLangArgs) -> u64 {
     let usual = u64::try_from(u128::from(tokens) * 512 / u128::from(context.max(1))).unwrap_or(u64::MAX);
     let usual = usual.clamp(2048, 4096);
     let asked = args.max_running_requests.map(|most| (most / args.attention_replicas()).max(1));
-    let requests = asked.unwrap_or(usual);
-    if args.version.from(5, 20) { requests.min((tokens / 2).max(1)) } else { requests }
+    // Never more than half of the pool's tokens: since 0.5.10 where nobody says, since 0.5.14 always; between them what is
+    // asked for is held below the usual number.
+    let half = (tokens / 2).max(1);
+    match asked {
+        None if args.version.from(5, 10) => usual.min(half),
+        None => usual,
+        Some(asked) if args.version.from(5, 14) => asked.min(half),
+        Some(asked) if args.version.from(5, 10) => asked.min(usual),
+        Some(asked) => asked,
+    }
 }
 
-/// The table of requests: a number of 4 bytes for each token that one may have, and 4 more (`ReqToTokenPool`).
+/// The table of requests: a number of 4 bytes for each token that one may have, and 4 more (`ReqToTokenPool`). No release
+/// takes it off what the pool is sized by, nor does a later one hold it twice: it lies beside the share, once.
 pub(super) fn table(requests: u64, context: u64, args: &SgLangArgs) -> u64 {
-    // A row more until 0.4.6, and again since 0.5.20.
-    let rows = if args.version.from(4, 7) && !args.version.from(5, 20) { requests } else { requests.saturating_add(1) };
+    // A row more until 0.4.6, and again since 0.5.11.
+    let rows = if args.version.from(4, 7) && !args.version.from(5, 11) { requests } else { requests.saturating_add(1) };
     rows.saturating_mul(context.saturating_add(4)).saturating_mul(4)
 }
 
@@ -76,4 +85,27 @@ pub(super) fn graphs(model: &Architecture, sizes: SgLangSizes) -> Figure {
     // Experts and wide models take more.
     let high = if model.has_experts() { of(160, 160) } else { of(48, 96) };
     if value == 0 { figure } else { figure.within(of(2, 4), high, Confidence::Assumed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `_resolve_max_num_reqs` of each release has it, and `ReqToTokenPool` its rows.
+    #[test]
+    fn requests_and_rows_follow_the_release() {
+        let of = |version: &str, asked: Option<u64>, tokens: u64| {
+            let args =
+                SgLangArgs { version: version.parse().unwrap(), max_running_requests: asked, ..SgLangArgs::default() };
+            let found = requests(tokens, 4096, &args);
+            (found, table(found, 4096, &args) / (4100 * 4))
+        };
+        assert_eq!(of("0.4.6", None, 3000), (2048, 2049));
+        assert_eq!(of("0.5.9", None, 3000), (2048, 2048));
+        assert_eq!(of("0.5.10", None, 3000), (1500, 1500));
+        assert_eq!(of("0.5.12", None, 3000), (1500, 1501));
+        assert_eq!((of("0.5.9", Some(9000), 3000).0, of("0.5.12", Some(9000), 3000).0), (9000, 2048));
+        assert_eq!(of("0.5.14", Some(9000), 3000), (1500, 1501));
+        assert_eq!(of("0.5.23", Some(4), 3000), (4, 5));
+    }
 }

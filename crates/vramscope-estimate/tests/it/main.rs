@@ -16,5 +16,6 @@ mod ollama;
 mod recordings;
 mod reference;
 mod second_card;
+mod sglang_fit;
 mod sglang_logs;
 mod shared;

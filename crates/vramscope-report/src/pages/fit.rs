@@ -3,7 +3,8 @@
 use vramscope_core::shortened;
 
 use super::named::{self, MOST_ROWS};
-use crate::cell::{Cell, Tone};
+use super::predicted::yes;
+use crate::cell::Cell;
 use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Finding, Page, Picture, Section, Table, Weight};
@@ -108,14 +109,6 @@ fn smallest(root: &Node<'_>) -> Option<Vec<Cell>> {
         least.path("placed/concurrent_requests").figure(Unit::Count),
         " such requests together.".into(),
     ])
-}
-
-fn yes(node: &Node<'_>) -> Cell {
-    match (node.is_there(), node.is_true()) {
-        (false, _) => Cell::absent(),
-        (true, true) => Cell::text("yes").tone(Tone::Good),
-        (true, false) => Cell::text("no").tone(Tone::Warning),
-    }
 }
 
 fn devices(root: &Node<'_>) -> Vec<Block> {

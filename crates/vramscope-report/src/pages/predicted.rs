@@ -21,6 +21,30 @@ pub(super) fn verdict(text: String, fits: bool, certain: bool, code: Option<&str
     Finding { weight, text: format!("{text} {holds}"), advice: None, code: code.map(str::to_owned) }
 }
 
+/// Yes or no, where the document says.
+pub(super) fn yes(node: &Node<'_>) -> Cell {
+    match (node.is_there(), node.is_true()) {
+        (false, _) => Cell::absent(),
+        (true, true) => Cell::text("yes").tone(Tone::Good),
+        (true, false) => Cell::text("no").tone(Tone::Warning),
+    }
+}
+
+/// Every note of a document, and every argument that was given and not heeded.
+pub(super) fn notes(root: &Node<'_>) -> Vec<Block> {
+    let note = |text: String| Finding { weight: Weight::Note, text, advice: None, code: None };
+    let notes = [root.path("model/notes"), root.at("notes")];
+    let mut findings: Vec<Finding> = notes
+        .iter()
+        .flat_map(|notes| notes.items().into_iter().take(50))
+        .filter_map(|own| own.words())
+        .map(note)
+        .collect();
+    let ignored = root.at("ignored").words();
+    findings.extend(ignored.map(|words| note(format!("Not heeded, with or without an effect on memory: {words}."))));
+    if findings.is_empty() { Vec::new() } else { vec![Block::Findings(findings)] }
+}
+
 /// A figure's name, its likely size, the least and the most that it may be, and how well it is known.
 pub(super) fn row(name: String, figure: &Node<'_>, unit: Unit) -> [Cell; 5] {
     let known = figure.at("confidence").cell();

@@ -1,5 +1,7 @@
 //! What a server of SGLang takes of each device, and how many tokens its pool has.
 
+pub(crate) mod fit;
+
 use vramscope_core::shortened;
 
 use super::named;

@@ -4,12 +4,12 @@ pub(crate) mod input;
 pub(crate) mod llama_cpp;
 pub(crate) mod ollama;
 pub(crate) mod render;
-mod sglang;
+pub(crate) mod sglang;
 
 use anyhow::anyhow;
-use vramscope_core::{Bytes, EngineKind, EngineLine, Workload};
+use vramscope_core::{Bytes, EngineKind, Workload};
 use vramscope_estimate::document::EstimateDocument;
-use vramscope_estimate::{Setting, SgLangVersion, budget, is_llama_cpp_command, is_sglang_command};
+use vramscope_estimate::{Setting, SgLangVersion, budget};
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;
@@ -85,14 +85,15 @@ pub(crate) struct Args {
     format: Format,
 }
 
-/// The name of an engine that can be estimated.
-fn engine_kind(text: &str) -> Result<EngineKind, String> {
+/// The name of an engine whose memory can be predicted.
+pub(crate) fn engine_kind(text: &str) -> Result<EngineKind, String> {
     let known = [EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::Ollama, EngineKind::SgLang];
     let kind = EngineKind::from_name(text).filter(|kind| known.contains(kind));
     kind.ok_or_else(|| "expected vllm, llama.cpp, ollama or sglang".to_owned())
 }
 
-fn sglang_version(text: &str) -> Result<SgLangVersion, String> {
+/// `0.5.12`, `v0.5.12` or `0.4.6.post5`.
+pub(crate) fn sglang_version(text: &str) -> Result<SgLangVersion, String> {
     text.parse().map_err(|_| "expected a release, such as 0.5.12 or 0.4.6.post5".to_owned())
 }
 
@@ -105,26 +106,12 @@ pub(crate) fn build(text: &str) -> Result<u64, String> {
 impl Args {
     /// The engine that is asked for, and whether that was told from the file or the words alone.
     fn kind(&self) -> (EngineKind, bool) {
-        if let Some(kind) = self.engine_kind {
-            return (kind, false);
-        }
-        let of_line = EngineLine::of(self.engine.words()).map(|line| line.kind);
-        if self.ollama.any() || of_line == Some(EngineKind::Ollama) {
-            return (EngineKind::Ollama, false);
-        }
-        let file = self.file.as_deref().or(self.model.name());
-        let is_gguf = file.is_some_and(|file| file.to_ascii_lowercase().ends_with(".gguf"));
-        if is_gguf || is_llama_cpp_command(self.engine.words()) {
-            return (EngineKind::LlamaCpp, true);
-        }
-        if is_sglang_command(self.engine.words()) {
-            return (EngineKind::SgLang, true);
-        }
-        (EngineKind::Vllm, false)
+        let named = self.file.as_deref().or(self.model.name());
+        input::engine_of(self.engine_kind, self.ollama.any(), named, self.engine.words())
     }
 
-    /// Options that were given and say nothing to this engine, each with the engine that it is for.
-    fn of_others(&self, kind: EngineKind) -> Vec<(&'static str, EngineKind)> {
+    /// Refuses options that say nothing to this engine.
+    fn refuse_others(&self, kind: EngineKind) -> anyhow::Result<()> {
         let (vllm, llama, sglang) = (EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::SgLang);
         let ollama = EngineKind::Ollama;
         let given = [
@@ -140,21 +127,13 @@ impl Args {
                 self.device.is_calibrated() && matches!(kind, EngineKind::LlamaCpp | EngineKind::Ollama),
             ),
         ];
-        given.into_iter().filter(|(_, of, given)| *given && *of != kind).map(|(name, of, _)| (name, of)).collect()
+        input::refuse_others("an estimate", kind, &given)
     }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (kind, told) = args.kind();
-    if let [(name, of), ..] = args.of_others(kind)[..] {
-        let error = anyhow!(
-            "{name} is for {}, and this is an estimate for {}: leave it out, or ask with --engine-kind {}",
-            of.title(),
-            kind.title(),
-            of.name()
-        );
-        return Err(error).or_exit(ExitCode::Usage);
-    }
+    args.refuse_others(kind)?;
     if kind == EngineKind::LlamaCpp {
         if told {
             output::say("estimated for llama.cpp, which such a file or line is for; --engine-kind vllm asks for vLLM");

@@ -3,13 +3,14 @@
 mod llama_cpp;
 mod ollama;
 mod render;
+mod sglang;
 
 use anyhow::{anyhow, bail};
 use vramscope_analysis::NamedModel;
-use vramscope_core::{EngineKind, EngineLine, Workload};
+use vramscope_core::{EngineKind, Workload};
 use vramscope_estimate::document::{ChangeRow, DeviceRow, FitDocument, GpuDocument, Placed, VERSION};
 use vramscope_estimate::{
-    EngineArgs, Setting, Wish, budget, changes, devices, fewest_gpus, is_llama_cpp_command, longest_model_len,
+    EngineArgs, Setting, SgLangVersion, Wish, budget, changes, devices, fewest_gpus, longest_model_len,
     lowest_utilization, on_every_device,
 };
 use vramscope_schema::ExitCode;
@@ -23,7 +24,8 @@ use crate::output::{self, Format};
 /// Asks the estimate backwards. Arguments of the engine that are given stay as they are. A GGUF file or a `llama-server …`
 /// line is answered for llama.cpp: the most layers, the fewest layers whose experts stay on the host, the longest context
 /// and the fewest devices, with caches of f16 and q8_0, each with its command line. Each of these answers changes the one
-/// setting that it is about. Memory alone is judged, and that of the host is only told.
+/// setting that it is about. An `sglang serve …` line is answered for SGLang: the fewest devices, the longest context and the
+/// most requests, with a pool of the model's type and one of 8 bits. Memory alone is judged, and that of the host is only told.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,6 +36,8 @@ Examples:
   vramscope fit --gpu-memory 24GiB --gpu-memory-used 3GiB -- llama-server -m model.gguf -c 32768 -np 1
   vramscope fit model.gguf --gpus all
   vramscope fit model.gguf --gpu l4 --num-ctx 16384 -- OLLAMA_NUM_PARALLEL=2 ollama serve
+  vramscope fit --engine-kind sglang --model Qwen/Qwen3-8B --gpu l4 --request-tokens 8192 --requests 4
+  vramscope fit --gpu h100 --sglang-version 0.5.12 -- sglang serve --model-path Qwen/Qwen3-32B --tp 1
   vramscope fit --list-gpus
 
 Exit codes: 0 there is a way, 8 there is none, 2 and 3 wrong arguments or input.")]
@@ -51,8 +55,9 @@ pub(crate) struct Args {
     /// Show the table of devices and where their sizes are from
     #[arg(long, help_heading = "Device")]
     list_gpus: bool,
-    /// The engine: vllm, llama.cpp or ollama [default: by the line behind `--`; llama.cpp for a .gguf file; else vllm]
-    #[arg(long, value_name = "KIND", value_parser = engine_kind, help_heading = "Engine")]
+    /// The engine: vllm, llama.cpp, ollama or sglang [default: by the line behind `--`; llama.cpp for a .gguf file; else
+    /// vllm]
+    #[arg(long, value_name = "KIND", value_parser = super::estimate::engine_kind, help_heading = "Engine")]
     engine_kind: Option<EngineKind>,
     /// The build of llama.cpp, such as b10434
     #[arg(long, value_name = "BUILD", value_parser = super::estimate::build, help_heading = "Engine")]
@@ -60,6 +65,9 @@ pub(crate) struct Args {
     /// What computes for llama.cpp [default: cuda]
     #[arg(long, value_name = "BACKEND", help_heading = "Engine")]
     llama_cpp_backend: Option<super::estimate::llama_cpp::Backend>,
+    /// The release of SGLang, such as 0.5.12 or 0.4.6.post5 [default: 0.5.23]
+    #[arg(long, value_name = "VERSION", value_parser = super::estimate::sglang_version, help_heading = "Engine")]
+    sglang_version: Option<SgLangVersion>,
     #[command(flatten)]
     ollama: super::estimate::ollama::Flags,
     #[command(flatten)]
@@ -76,48 +84,31 @@ pub(crate) struct Args {
     format: Format,
 }
 
-/// The name of an engine that can be asked backwards.
-fn engine_kind(text: &str) -> Result<EngineKind, String> {
-    let known = [EngineKind::Vllm, EngineKind::LlamaCpp, EngineKind::Ollama];
-    let kind = EngineKind::from_name(text).filter(|kind| known.contains(kind));
-    kind.ok_or_else(|| "expected vllm, llama.cpp or ollama".to_owned())
-}
-
-impl Args {
-    fn is_for_ollama(&self) -> bool {
-        if let Some(kind) = self.engine_kind {
-            return kind == EngineKind::Ollama;
-        }
-        let started = EngineLine::of(self.engine.words()).map(|line| line.kind);
-        self.ollama.any() || started == Some(EngineKind::Ollama)
-    }
-
-    fn is_for_llama_cpp(&self) -> bool {
-        if let Some(kind) = self.engine_kind {
-            return kind == EngineKind::LlamaCpp;
-        }
-        let file = self.file.as_deref().or(self.model.name());
-        file.is_some_and(|file| file.to_ascii_lowercase().ends_with(".gguf"))
-            || is_llama_cpp_command(self.engine.words())
-    }
-}
-
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.list_gpus {
         return list(args.format);
     }
-    if args.is_for_ollama() {
+    let named = args.file.as_deref().or(args.model.name());
+    let (kind, told) = input::engine_of(args.engine_kind, args.ollama.any(), named, args.engine.words());
+    let packed = if kind == EngineKind::Ollama { kind } else { EngineKind::LlamaCpp };
+    let options = [
+        ("--llama-cpp-build", EngineKind::LlamaCpp, args.llama_cpp_build.is_some()),
+        ("--llama-cpp-backend", packed, args.llama_cpp_backend.is_some()),
+        ("--ollama-version, --num-ctx, --num-gpu or --num-batch", EngineKind::Ollama, args.ollama.any()),
+        ("--sglang-version", EngineKind::SgLang, args.sglang_version.is_some()),
+    ];
+    input::refuse_others("a fit", kind, &options)?;
+    if kind == EngineKind::Ollama {
         return ollama::run(args);
     }
-    if args.ollama.any() {
-        let error = anyhow!("--ollama-version, --num-ctx, --num-gpu and --num-batch are for Ollama: leave them out");
-        return Err(error).or_exit(ExitCode::Usage);
-    }
-    if args.is_for_llama_cpp() {
-        if args.engine_kind.is_none() {
+    if kind == EngineKind::LlamaCpp {
+        if told {
             output::say("answered for llama.cpp, which such a file or line is for; --engine-kind vllm asks for vLLM");
         }
         return llama_cpp::run(args);
+    }
+    if kind == EngineKind::SgLang {
+        return sglang::run(args);
     }
     if let Some(file) = &args.file {
         let error = anyhow!("{file:?} stands alone: give --model {file:?} for vLLM, or a .gguf file for llama.cpp");

@@ -86,6 +86,11 @@ const DOCUMENTS: &[Document] = &[
         schema: vramscope_estimate::llama_cpp_fit_json_schema,
     },
     Document {
+        name: "fit-sglang",
+        about: "which settings of a server of SGLang serve requests on a device, each with its command line",
+        schema: vramscope_estimate::sglang_fit_json_schema,
+    },
+    Document {
         name: "gpu-snapshot",
         about: "what the GPUs of this machine are and hold now",
         schema: vramscope_gpu::document::json_schema,

@@ -211,10 +211,10 @@ fn words_of_an_engine_without_a_budget_are_not_taken_for_another_engines() {
         }
     }
     let sglang = ["--", "sglang", "serve", "--model-path", "meta-llama/Llama-3.1-8B"];
-    for args in [&["fit", "--gpu", "h100"][..], &["estimate", "--gpu", "h100", "--engine-kind", "vllm"]] {
-        let ran = vramscope(&[args, &sglang].concat());
-        assert_eq!(ran.status.code(), Some(2), "{args:?}");
-        assert!(stderr(&ran).contains("start SGLang: only `estimate` answers for it"), "{}", stderr(&ran));
+    for command in ["fit", "estimate"] {
+        let ran = vramscope(&[&[command, "--gpu", "h100", "--engine-kind", "vllm"][..], &sglang].concat());
+        assert_eq!(ran.status.code(), Some(2), "{command}");
+        assert!(stderr(&ran).contains("start SGLang: `estimate` and `fit` answer for it"), "{}", stderr(&ran));
     }
     let llama = ["--gpu", "h100", "--engine-kind", "vllm", "--", "llama-server", "-m", "a.gguf"];
     let ran = vramscope(&[&["fit"], &llama[..]].concat());
@@ -275,6 +275,18 @@ fn what_a_log_of_sglang_prints_as_free_takes_the_place_of_a_device() {
         (&["--engine-kind", "sglang", "--model", "Qwen/Qwen3-8B", "--gpu", "h100", "--max-model-len", "9"], "vLLM"),
         (&["--model", "Qwen/Qwen3-8B", "--gpu", "h100", "--sglang-version", "0.5.12"], "--engine-kind sglang"),
         (&["--gpu", "h100", "--sglang-version", "new", "--", "sglang", "serve", "--model-path", "a"], "0.5.12"),
+        (
+            &[&["--gpu", "l4"][..], &printed]
+                .concat()
+                .iter()
+                .map(|word| if *word == "21.63GiB" { "40GiB" } else { *word })
+                .collect::<Vec<_>>(),
+            "the device has 22.03 GiB",
+        ),
+        (
+            &["--gpu", "h100", "--", "sglang", "serve", "--model-path", "Qwen/Qwen3-8B", "--context-length", "99999"],
+            "refuses more",
+        ),
     ] {
         let ran = estimate(args);
         assert!(matches!(ran.status.code(), Some(2 | 3)), "{args:?}");

@@ -115,7 +115,8 @@ fn wrong_arguments_say_what_is_expected() {
         (&[file, "--gpu", "l4", "--request-tokens", "0"], "\"0\" is not a number of tokens"),
         (&[file, "--gpu", "l4", "--num-layers", "5"], "--num-layers is for a model without a file"),
         (&["--engine-kind", "llama.cpp", "--gpu", "l4"], "no model"),
-        (&["--engine-kind", "tgi", "--gpu", "l4"], "expected vllm, llama.cpp"),
+        (&["--engine-kind", "tgi", "--gpu", "l4"], "expected vllm, llama.cpp, ollama or sglang"),
+        (&[file, "--gpu", "l4", "--sglang-version", "0.5.12"], "--sglang-version is for SGLang"),
     ] {
         let ran = vramscope(&[&["fit"], args].concat());
         assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(2), ""), "{args:?}: {}", stderr(&ran));

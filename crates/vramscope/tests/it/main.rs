@@ -17,6 +17,7 @@ mod explain;
 mod export;
 mod fit;
 mod fit_llama_cpp;
+mod fit_sglang;
 mod gguf;
 mod gpus;
 mod guides;

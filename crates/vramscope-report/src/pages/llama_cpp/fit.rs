@@ -3,8 +3,9 @@
 use vramscope_core::shortened;
 
 use super::super::named::{self, MOST_ROWS};
+use super::super::predicted::yes;
 use super::LONGEST_NAME;
-use crate::cell::{Cell, Tone};
+use crate::cell::Cell;
 use crate::document::Document;
 use crate::node::Node;
 use crate::page::{Block, Finding, Page, Picture, Section, Table, Weight};
@@ -55,14 +56,6 @@ fn cache(answer: &Node<'_>) -> String {
     let text = |key: &str| answer.at(key).text().unwrap_or("?");
     let (keys, values) = (text("cache_type_k"), text("cache_type_v"));
     if keys == values { keys.to_owned() } else { format!("{keys} and {values}") }
-}
-
-fn yes(node: &Node<'_>) -> Cell {
-    match (node.is_there(), node.is_true()) {
-        (false, _) => Cell::absent(),
-        (true, true) => Cell::text("yes").tone(Tone::Good),
-        (true, false) => Cell::text("no").tone(Tone::Warning),
-    }
 }
 
 pub(crate) fn page(document: &Document) -> Page {

@@ -5,13 +5,55 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use vramscope_analysis::{NamedModel, read_draft};
 use vramscope_core::{ByteUnit, Bytes, ElementType, EngineKind, EngineLine};
-use vramscope_estimate::{Calibration, CommandLine, DeviceError, EngineArgs, GpuModel, device_named};
+use vramscope_estimate::{
+    Calibration, CommandLine, DeviceError, EngineArgs, GpuModel, device_named, is_llama_cpp_command, is_sglang_command,
+};
 use vramscope_live::EngineWords;
 use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, Shape, engine_config_words};
 use vramscope_schema::ExitCode;
 
 use crate::exit::{self, Failed, OrExit as _};
 use crate::input;
+
+/// The engine that is asked for, and whether that was told from the file or the words alone. `of_ollama`: options of that
+/// engine were given.
+pub(crate) fn engine_of(
+    asked: Option<EngineKind>,
+    of_ollama: bool,
+    file: Option<&str>,
+    words: &[String],
+) -> (EngineKind, bool) {
+    if let Some(kind) = asked {
+        return (kind, false);
+    }
+    if of_ollama || EngineLine::of(words).is_some_and(|line| line.kind == EngineKind::Ollama) {
+        return (EngineKind::Ollama, false);
+    }
+    let is_gguf = file.is_some_and(|file| file.to_ascii_lowercase().ends_with(".gguf"));
+    if is_gguf || is_llama_cpp_command(words) {
+        return (EngineKind::LlamaCpp, true);
+    }
+    if is_sglang_command(words) {
+        return (EngineKind::SgLang, true);
+    }
+    (EngineKind::Vllm, false)
+}
+
+/// Refuses the first option that was given and is for another engine; `what` is asked, with its article.
+pub(crate) fn refuse_others(
+    what: &str,
+    kind: EngineKind,
+    options: &[(&'static str, EngineKind, bool)],
+) -> anyhow::Result<()> {
+    let Some((name, of, _)) = options.iter().find(|(_, of, given)| *given && *of != kind) else { return Ok(()) };
+    let error = anyhow!(
+        "{name} is for {}, and this is {what} for {}: leave it out, or ask with --engine-kind {}",
+        of.title(),
+        kind.title(),
+        of.name()
+    );
+    Err(error).or_exit(ExitCode::Usage)
+}
 
 /// Which model, and its shape where given by hand.
 #[derive(clap::Args)]
@@ -114,8 +156,8 @@ pub(crate) struct EngineFlags {
     /// No compilation and no graphs
     #[arg(long)]
     enforce_eager: bool,
-    /// More arguments as the engine spells them; estimate and fit take a whole `vllm serve …` or `llama-server …` line too,
-    /// estimate an `sglang serve …` line
+    /// More arguments as the engine spells them; estimate and fit take a whole `vllm serve …`, `llama-server …` or
+    /// `sglang serve …` line too
     #[arg(last = true, value_name = "ENGINE ARGUMENT")]
     words: Vec<String>,
 }
@@ -181,11 +223,10 @@ impl EngineFlags {
         if let Some(other) = started.filter(|line| line.kind != EngineKind::Vllm) {
             let title = other.kind.title();
             let what = match other.kind {
-                EngineKind::LlamaCpp | EngineKind::Ollama => {
+                EngineKind::LlamaCpp | EngineKind::Ollama | EngineKind::SgLang => {
                     "`estimate` and `fit` answer for it, without --engine-kind vllm"
                 }
-                EngineKind::SgLang => "only `estimate` answers for it, without --engine-kind vllm",
-                _ => "budgets are known of vLLM, llama.cpp and Ollama, and with `estimate` of SGLang",
+                _ => "budgets are known of vLLM, llama.cpp, Ollama and SGLang",
             };
             return Err(anyhow!("the words behind -- start {title}: {what}")).or_exit(ExitCode::Usage);
         }

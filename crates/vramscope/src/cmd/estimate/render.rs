@@ -245,7 +245,7 @@ pub(crate) fn gib(bytes: u64) -> String {
 }
 
 /// A count with thousands apart.
-pub(super) fn grouped(count: u64) -> String {
+pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -5,11 +5,13 @@ use vramscope_analysis::NamedModel;
 use vramscope_core::{Bytes, Confidence, EngineKind};
 use vramscope_estimate::document::GpuDocument;
 use vramscope_estimate::{
-    Figure, GpuModel, SgLangBudget, SgLangDocument, SgLangFailure, SgLangFree, SgLangLine, SgLangSetting, sglang_budget,
+    Figure, GpuModel, SgLangBudget, SgLangDocument, SgLangFailure, SgLangFree, SgLangLine, SgLangSetting,
+    SgLangVersion, sglang_budget,
 };
 use vramscope_schema::ExitCode;
 
 use super::Args;
+use super::input::{EngineFlags, ModelArgs};
 use super::render::{gib, grouped};
 use crate::exit::{self, Failed, OrExit as _};
 use crate::output::{self, Format};
@@ -18,8 +20,9 @@ use crate::table::{Align, Table, wrap};
 /// A step of the last digit that logs print: 0.01 GiB.
 const PRINTED_STEP: Bytes = Bytes::new((1 << 30) / 100);
 
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let foreign = args.engine.of_vllm();
+/// The server's own options.
+pub(crate) fn line(engine: &EngineFlags, version: Option<SgLangVersion>) -> anyhow::Result<SgLangLine> {
+    let foreign = engine.of_vllm();
     if !foreign.is_empty() {
         let error = anyhow!(
             "{} is an option of vLLM: give SGLang's own after `--`, such as `-- --tp 2 --mem-fraction-static 0.85`",
@@ -27,14 +30,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
         return Err(error).or_exit(ExitCode::Usage);
     }
-    let mut line = SgLangLine::read(args.engine.words()).or_exit(ExitCode::Usage)?;
-    let of_image = || args.engine.release(EngineKind::SgLang)?.parse().ok();
-    line.args.version = args.sglang_version.or_else(of_image).unwrap_or(line.args.version);
-    let named = args.file.as_deref().or(args.model.name()).or(line.model.as_deref());
-    let model = NamedModel::read(named, &args.model.shape()).map_err(|error| {
+    let mut line = SgLangLine::read(engine.words()).or_exit(ExitCode::Usage)?;
+    let of_image = || engine.release(EngineKind::SgLang)?.parse().ok();
+    line.args.version = version.or_else(of_image).unwrap_or(line.args.version);
+    Ok(line)
+}
+
+/// The model by its name, or as the server's own option names it.
+pub(crate) fn model(file: Option<&str>, model: &ModelArgs, line: &SgLangLine) -> anyhow::Result<NamedModel> {
+    let named = file.or(model.name()).or(line.model.as_deref());
+    NamedModel::read(named, &model.shape()).map_err(|error| {
         let code = exit::of_model(&error);
         anyhow::Error::new(error).context(Failed { code })
-    })?;
+    })
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let line = line(&args.engine, args.sglang_version)?;
+    let model = model(args.file.as_deref(), &args.model, &line)?;
     let free = match (args.free_before_weights, args.free_after_weights) {
         (Some(before), Some(after)) => {
             let none = || anyhow!("--free-after-weights is more than --free-before-weights: loading takes memory");

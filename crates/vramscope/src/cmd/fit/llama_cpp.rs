@@ -1,6 +1,5 @@
 //! `vramscope fit` for llama.cpp: a GGUF file and the server's own options.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -13,6 +12,7 @@ use vramscope_estimate::{
 use vramscope_schema::ExitCode;
 
 use super::Args;
+use super::render::{Lines, sure};
 use crate::cmd::estimate::llama_cpp::{Backend, File, line, model};
 use crate::cmd::estimate::{input, render::gib};
 use crate::exit::OrExit as _;
@@ -146,7 +146,7 @@ fn answers(text: &mut String, document: &LlamaCppFitDocument, width: usize) {
         ("answer", Align::Left),
     ];
     let mut table = Table::new(&heads);
-    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    let mut lines = Lines::default();
     for row in &document.answers {
         let size = |of: Option<u64>| of.map_or_else(|| "-".to_owned(), gib);
         let placed = row.placed.as_ref();
@@ -160,20 +160,11 @@ fn answers(text: &mut String, document: &LlamaCppFitDocument, width: usize) {
             answer(row),
         ]);
         let Some(placed) = placed else { continue };
-        let of = format!("{}, {}", question(row), cache(row));
-        match lines.iter_mut().find(|(command, _)| *command == placed.command) {
-            Some((_, questions)) => questions.push(of),
-            None => lines.push((placed.command.clone(), vec![of])),
-        }
+        lines.add(&placed.command, format!("{}, {}", question(row), cache(row)));
     }
     text.push_str(&table.render(width));
     text.push_str("\nSizes are GiB; device is the fullest one with the driver's share.\n");
-    for (command, questions) in lines {
-        for line in wrap(&format!("{}:", questions.join("; ")), width) {
-            let _ = write!(text, "\n{line}");
-        }
-        let _ = writeln!(text, "\n  {command}");
-    }
+    lines.write(text, width);
 }
 
 fn question(row: &LlamaCppAnswerRow) -> &'static str {
@@ -209,12 +200,7 @@ fn answer(row: &LlamaCppAnswerRow) -> String {
         "longest_context" => (settings.ctx_size, format!("{} tokens", settings.ctx_size)),
         _ => (placed.devices, placed.devices.to_string()),
     };
-    let sure = match (row.certain, row.for_certain) {
-        (true, _) => String::new(),
-        (false, Some(number)) if number != found => format!(" ({number} for certain)"),
-        _ => " (not for certain)".to_owned(),
-    };
-    format!("{words}{sure}")
+    format!("{words}{}", sure(row.certain, row.for_certain, found, |number| number.to_string()))
 }
 
 fn table_of_devices(document: &LlamaCppFitDocument) -> Table {

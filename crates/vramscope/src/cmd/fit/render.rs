@@ -8,6 +8,37 @@ use vramscope_estimate::document::{FitDocument, Placed};
 
 use crate::table::{Align, Table, wrap};
 
+/// Command lines, each once, with the questions that it answers.
+#[derive(Default)]
+pub(super) struct Lines(Vec<(String, Vec<String>)>);
+
+impl Lines {
+    pub(super) fn add(&mut self, command: &str, question: String) {
+        match self.0.iter_mut().find(|(its, _)| its == command) {
+            Some((_, questions)) => questions.push(question),
+            None => self.0.push((command.to_owned(), vec![question])),
+        }
+    }
+
+    pub(super) fn write(&self, text: &mut String, width: usize) {
+        for (command, questions) in &self.0 {
+            for line in wrap(&format!("{}:", questions.join("; ")), width) {
+                let _ = write!(text, "\n{line}");
+            }
+            let _ = writeln!(text, "\n  {command}");
+        }
+    }
+}
+
+/// What stands behind an answer that does not hold over the whole interval: the number that does, if one was found.
+pub(super) fn sure(certain: bool, for_certain: Option<u64>, found: u64, shown: impl Fn(u64) -> String) -> String {
+    match (certain, for_certain) {
+        (true, _) => String::new(),
+        (false, Some(number)) if number != found => format!(" ({} for certain)", shown(number)),
+        _ => " (not for certain)".to_owned(),
+    }
+}
+
 /// What the answers rest on.
 const MEMORY_ALONE: &str = "memory alone is judged; how fast a setting is, `vramscope load` measures";
 

@@ -1,0 +1,159 @@
+//! What is said to be served by SGLang, asked again line by line: every answer starts with its own line and holds what it
+//! says, one more is not held, and more memory never makes an answer worse.
+
+use vramscope_core::{Architecture, Bytes};
+use vramscope_estimate::{
+    Calibration, GpuModel, SgLangAnswer, SgLangAnswers, SgLangArgs, SgLangBudget, SgLangLine, SgLangQuestion,
+    SgLangSetting, Wish, find_device, sglang_answers, sglang_budget, sglang_command,
+};
+use vramscope_models::find_model;
+
+const MODELS: [&str; 5] = [
+    "meta-llama/Llama-3.1-8B",
+    "Qwen/Qwen3-30B-A3B",
+    "openai/gpt-oss-20b",
+    "deepseek-ai/DeepSeek-V2-Lite",
+    "Qwen/Qwen3-0.6B",
+];
+const LINES: [&str; 4] = [
+    "sglang serve --model-path m",
+    "python3 -m sglang.launch_server --model-path m --tp 2 --context-length 30000 --page-size 64",
+    "--mem-fraction-static 0.8 --max-running-requests 9 --disable-cuda-graph",
+    "--kv-cache-dtype fp8_e5m2 --max-total-tokens 100000",
+];
+
+fn model(id: &str) -> Architecture {
+    find_model(id).unwrap().architecture().unwrap().0
+}
+
+fn setting(device: &GpuModel) -> SgLangSetting<'_> {
+    SgLangSetting { device: Some(device), others: Bytes::ZERO, calibration: Calibration::embedded(), free: None }
+}
+
+struct Case {
+    model: Architecture,
+    words: Vec<&'static str>,
+    given: SgLangArgs,
+    wish: Wish,
+}
+
+impl Case {
+    fn answers(&self, device: &GpuModel) -> SgLangAnswers {
+        sglang_answers(&self.model, &self.given, &setting(device), self.wish).unwrap()
+    }
+
+    /// The budget of an answer's own line, with one setting more or less.
+    fn again(&self, device: &GpuModel, args: &SgLangArgs) -> SgLangBudget {
+        let line = sglang_command(&self.words, "m", &self.given, args);
+        let mut read = SgLangLine::read(&line).unwrap();
+        read.args.version = self.given.version;
+        assert_eq!(&read.args, args, "{line:?}");
+        sglang_budget(&self.model, &read.args, &setting(device)).unwrap()
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for id in MODELS {
+        for line in LINES {
+            for version in ["0.4.3", "0.5.12", "0.5.23"] {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let mut given = SgLangLine::read(&words).unwrap().args;
+                given.version = version.parse().unwrap();
+                for wish in [(None, None), (Some(4096), Some(3))] {
+                    let wish = Wish { request_tokens: wish.0, requests: wish.1 };
+                    cases.push(Case { model: model(id), words: words.clone(), given: given.clone(), wish });
+                }
+            }
+        }
+    }
+    cases
+}
+
+fn holds(budget: &SgLangBudget, requests: u64, tokens: u64) -> bool {
+    budget.failure.is_none() && requests * tokens <= budget.pool.tokens.value && requests <= budget.max_running_requests
+}
+
+/// The number that a question is about.
+fn number(answer: &SgLangAnswer) -> Option<u64> {
+    let way = answer.way.as_ref()?;
+    Some(match answer.question {
+        SgLangQuestion::FewestDevices => way.devices,
+        SgLangQuestion::LongestContext => way.tokens,
+        SgLangQuestion::MostRequests => way.requests,
+        _ => 0,
+    })
+}
+
+#[test]
+fn every_answer_holds_with_its_own_line_and_one_more_does_not() {
+    let (mut served, mut bounded) = (0, 0);
+    for device in ["l4", "h100"].map(|key| find_device(key).unwrap()) {
+        for case in cases() {
+            let found = case.answers(device);
+            for answer in &found.answers {
+                let of = format!("{:?} {:?} {} {}", case.words, answer.question, answer.kv_cache_dtype, device.key);
+                let Some(way) = &answer.way else {
+                    assert!(answer.lack.is_some() && !answer.certain && answer.for_certain.is_none(), "{of}");
+                    continue;
+                };
+                served += 1;
+                assert!(answer.lack.is_none(), "{of}");
+                let args = &way.budget.args;
+                let again = case.again(device, args);
+                assert_eq!((&again.pool, &again.left), (&way.budget.pool, &way.budget.left), "{of}");
+                assert!(holds(&again, way.requests, way.tokens), "{of}");
+                if answer.certain {
+                    assert!(again.certain && again.pool.tokens.low >= way.requests * way.tokens, "{of}");
+                    let same = answer.question == SgLangQuestion::AsAsked || answer.for_certain == number(answer);
+                    assert!(same, "{of}: {:?}", answer.for_certain);
+                }
+                let more = way.tokens + 1;
+                match answer.question {
+                    SgLangQuestion::LongestContext if Some(way.tokens) < found.model_length => {
+                        let args = SgLangArgs { context_length: Some(more), ..args.clone() };
+                        assert!(!holds(&case.again(device, &args), way.requests, more), "{of}: {more} tokens");
+                        bounded += 1;
+                    }
+                    SgLangQuestion::MostRequests => {
+                        let more = way.requests + 1;
+                        let args = SgLangArgs { max_running_requests: Some(more), ..args.clone() };
+                        assert!(!holds(&case.again(device, &args), more, way.tokens), "{of}: {more} requests");
+                        bounded += 1;
+                    }
+                    SgLangQuestion::FewestDevices if args.tp_size > 1 => {
+                        let args = SgLangArgs { tp_size: args.tp_size / 2, ..args.clone() };
+                        assert!(!holds(&case.again(device, &args), way.requests, way.tokens), "{of}");
+                        bounded += 1;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert!(served > 400 && bounded > 200, "{served} {bounded}");
+}
+
+#[test]
+fn more_memory_makes_no_answer_worse() {
+    for case in cases() {
+        // One share for all sizes: the default of a release steps down where cards get larger.
+        let case = Case { given: SgLangArgs { mem_fraction_static: Some(0.85), ..case.given.clone() }, ..case };
+        let mut before: Option<Vec<SgLangAnswer>> = None;
+        for gib in [12, 24, 48, 60] {
+            let device = GpuModel::of_size(Bytes::new(gib << 30));
+            let found = case.answers(&device).answers;
+            for (small, large) in before.iter().flatten().zip(&found) {
+                let of = format!("{:?} {:?} {gib}", case.words, small.question);
+                let (less, more) = (number(small), number(large));
+                assert!(small.way.is_none() || large.way.is_some(), "{of}");
+                let worse = match small.question {
+                    SgLangQuestion::FewestDevices => less < more && less.is_some(),
+                    _ => more < less,
+                };
+                assert!(!worse, "{of}: {less:?} {more:?}");
+            }
+            before = Some(found);
+        }
+    }
+}
