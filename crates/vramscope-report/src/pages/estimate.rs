@@ -102,10 +102,7 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
         ("A full request needs", verdict.at("needed_bytes").figure(Unit::Memory)),
         ("Free at the start", verdict.at("free_bytes").figure(Unit::Memory)),
     ]);
-    figures.retain(|(_, cell)| !cell.is_absent());
-    if !figures.is_empty() {
-        blocks.push(Block::Headline(figures.into_iter().map(|(name, cell)| (name.to_owned(), cell)).collect()));
-    }
+    blocks.extend(predicted::headline(figures));
     blocks.extend(how_many(root).map(Block::Sentence));
     let requested = value(root, "requested_bytes");
     if requested.is_there() {

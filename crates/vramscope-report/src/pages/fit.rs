@@ -3,7 +3,7 @@
 use vramscope_core::shortened;
 
 use super::named::{self, MOST_ROWS};
-use super::predicted::yes;
+use super::predicted::{self, yes};
 use crate::cell::Cell;
 use crate::document::Document;
 use crate::node::Node;
@@ -64,7 +64,7 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
         let text = "No number of these GPUs that was tried serves it.".to_owned();
         blocks.push(Block::Findings(vec![Finding { weight: Weight::Error, text, advice: None, code: None }]));
     }
-    let mut figures = vec![
+    let figures = [
         ("GPUs", fewest.at("gpus").figure(Unit::Count)),
         ("Requests together", fewest.at("concurrent_requests").figure(Unit::Count)),
         ("KV cache of a rank", fewest.at("kv_cache_bytes").figure(Unit::Memory)),
@@ -74,10 +74,7 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
         ("Tokens of a request", root.at("request_tokens").figure(Unit::Count)),
         ("Requests asked for", root.at("requests").figure(Unit::Count)),
     ];
-    figures.retain(|(_, cell)| !cell.is_absent());
-    if !figures.is_empty() {
-        blocks.push(Block::Headline(figures.into_iter().map(|(name, cell)| (name.to_owned(), cell)).collect()));
-    }
+    blocks.extend(predicted::headline(figures));
     if let Some(command) = fewest.at("command").text() {
         blocks.extend([Block::Text("The command line:".to_owned()), Block::Quote(command.to_owned())]);
     }

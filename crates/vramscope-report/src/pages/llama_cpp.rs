@@ -102,9 +102,7 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
         ("The most layers that fit", root.at("most_layers").figure(Unit::Count)),
         ("Tokens of one request", root.path("settings/ctx_size_of_slot").figure(Unit::Count)),
     ];
-    let figures: Vec<(String, Cell)> =
-        figures.into_iter().filter(|(_, cell)| !cell.is_absent()).map(|(name, cell)| (name.to_owned(), cell)).collect();
-    blocks.push(Block::Headline(figures));
+    blocks.extend(predicted::headline(figures));
     if let (Some(on), Some(all)) = (layers.number(), root.path("settings/layers").number()) {
         let mut text = vec![layers.figure(Unit::Count), " of ".into()];
         text.extend([root.path("settings/layers").figure(Unit::Count), " layers lie on the device".into()]);

@@ -45,6 +45,38 @@ pub(super) fn notes(root: &Node<'_>) -> Vec<Block> {
     if findings.is_empty() { Vec::new() } else { vec![Block::Findings(findings)] }
 }
 
+/// The headline of those figures that are there.
+pub(super) fn headline<'n>(figures: impl IntoIterator<Item = (&'n str, Cell)>) -> Option<Block> {
+    let there = figures.into_iter().filter(|(_, cell)| !cell.is_absent());
+    let there: Vec<(String, Cell)> = there.map(|(name, cell)| (name.to_owned(), cell)).collect();
+    (!there.is_empty()).then_some(Block::Headline(there))
+}
+
+/// Of several answers the first that goes, with its command line. `said` names it and what it does (`fits`), `number` is what
+/// was asked for.
+pub(super) fn first_answer<'d>(
+    answers: &[Node<'d>],
+    said: impl Fn(&Node<'d>) -> String,
+    does: &str,
+    number: impl Fn(&Node<'d>) -> Cell,
+) -> Vec<Block> {
+    let first = answers.iter().find(|answer| answer.at("placed").is_there());
+    let Some((first, command)) = first.and_then(|first| Some((first, first.path("placed/command").text()?))) else {
+        return Vec::new();
+    };
+    let mut text: Vec<Cell> = vec![format!("The first that {does}: {}.", said(first)).into()];
+    if first.at("certain").is_there() && !first.at("certain").is_true() {
+        text.push(" It is close: within the interval of the prediction it may not".into());
+        let sure = first.at("for_certain");
+        if sure.is_there() {
+            text.extend(["; ".into(), sure.figure(Unit::Count), " in place of its ".into()]);
+            text.extend([number(first), " does over the whole interval".into()]);
+        }
+        text.push(".".into());
+    }
+    vec![Block::Sentence(text), Block::Quote(command.to_owned())]
+}
+
 /// A figure's name, its likely size, the least and the most that it may be, and how well it is known.
 pub(super) fn row(name: String, figure: &Node<'_>, unit: Unit) -> [Cell; 5] {
     let known = figure.at("confidence").cell();

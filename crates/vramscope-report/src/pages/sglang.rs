@@ -101,11 +101,7 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
             ("Longest request in tokens", root.path("settings/context_length").figure(Unit::Count)),
         ]);
     }
-    let figures: Vec<(String, Cell)> =
-        figures.into_iter().filter(|(_, cell)| !cell.is_absent()).map(|(name, cell)| (name.to_owned(), cell)).collect();
-    if !figures.is_empty() {
-        blocks.push(Block::Headline(figures));
-    }
+    blocks.extend(predicted::headline(figures));
     let share = root.path("settings/mem_fraction_static");
     if share.number().is_some() && value(root, "free_before_bytes").is_there() {
         blocks.push(Block::Sentence(vec![

@@ -3,6 +3,7 @@
 use vramscope_core::shortened;
 
 use super::super::named::{self, MOST_ROWS};
+use super::super::predicted;
 use super::super::predicted::yes;
 use super::LONGEST_NAME;
 use crate::cell::Cell;
@@ -111,28 +112,9 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
         ("Tokens of all slots", root.path("asked/ctx_size").figure(Unit::Count)),
         ("Requests at once", root.path("asked/parallel").figure(Unit::Count)),
     ];
-    let figures: Vec<(String, Cell)> =
-        figures.into_iter().filter(|(_, cell)| !cell.is_absent()).map(|(name, cell)| (name.to_owned(), cell)).collect();
-    if !figures.is_empty() {
-        blocks.push(Block::Headline(figures));
-    }
-    let serves = |answer: &&Node<'_>| answer.at("placed").is_there();
-    if let Some(first) = answers.iter().find(serves)
-        && let Some(command) = first.path("placed/command").text()
-    {
-        let mut text: Vec<Cell> =
-            vec![format!("The first that fits: {}, cache of {}.", asked(first).to_lowercase(), cache(first)).into()];
-        if first.at("certain").is_there() && !first.at("certain").is_true() {
-            text.push(" It is close: within the interval of the prediction it may not fit".into());
-            let sure = first.at("for_certain");
-            if sure.is_there() {
-                text.extend(["; ".into(), sure.figure(Unit::Count), " in place of its ".into()]);
-                text.extend([number(first), " does over the whole interval".into()]);
-            }
-            text.push(".".into());
-        }
-        blocks.extend([Block::Sentence(text), Block::Quote(command.to_owned())]);
-    }
+    blocks.extend(predicted::headline(figures));
+    let said = |first: &Node<'_>| format!("{}, cache of {}", asked(first).to_lowercase(), cache(first));
+    blocks.extend(predicted::first_answer(&answers, said, "fits", number));
     if blocks.is_empty() {
         blocks.push(Block::Text("The document gives no answer.".to_owned()));
     }

@@ -3,7 +3,7 @@
 use vramscope_core::shortened;
 
 use super::super::named::{self, MOST_ROWS};
-use super::super::predicted::{notes, yes};
+use super::super::predicted::{self, notes, yes};
 use super::LONGEST_NAME;
 use crate::cell::Cell;
 use crate::document::Document;
@@ -106,32 +106,16 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
     if !findings.is_empty() {
         blocks.push(Block::Findings(findings));
     }
-    let mut figures = vec![
+    let figures = [
         ("Tokens of a request", root.path("asked/request_tokens").figure(Unit::Count)),
         ("Requests at once", root.path("asked/requests").figure(Unit::Count)),
         ("Longest request that the server takes", root.path("asked/context_length").figure(Unit::Count)),
         ("Longest by the model's config", root.path("asked/model_context_length").figure(Unit::Count)),
     ];
-    figures.retain(|(_, cell)| !cell.is_absent());
-    if !figures.is_empty() {
-        blocks.push(Block::Headline(figures.into_iter().map(|(name, cell)| (name.to_owned(), cell)).collect()));
-    }
-    let first = answers.iter().find(|answer| answer.at("placed").is_there());
-    if let Some((first, command)) = first.and_then(|first| Some((first, first.path("placed/command").text()?))) {
-        let kind = shortened(kind(first), LONGEST_NAME);
-        let mut text: Vec<Cell> =
-            vec![format!("The first that serves: {}, pool of {kind}.", asked(first).to_lowercase()).into()];
-        if first.at("certain").is_there() && !first.at("certain").is_true() {
-            text.push(" It is close: within the interval of the prediction it may not".into());
-            let sure = first.at("for_certain");
-            if sure.is_there() {
-                text.extend(["; ".into(), sure.figure(Unit::Count), " in place of its ".into()]);
-                text.extend([number(first), " does over the whole interval".into()]);
-            }
-            text.push(".".into());
-        }
-        blocks.extend([Block::Sentence(text), Block::Quote(command.to_owned())]);
-    }
+    blocks.extend(predicted::headline(figures));
+    let said =
+        |first: &Node<'_>| format!("{}, pool of {}", asked(first).to_lowercase(), shortened(kind(first), LONGEST_NAME));
+    blocks.extend(predicted::first_answer(&answers, said, "serves", number));
     if blocks.is_empty() {
         blocks.push(Block::Text("The document gives no answer.".to_owned()));
     }
