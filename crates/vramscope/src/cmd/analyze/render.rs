@@ -59,13 +59,18 @@ fn head(text: &mut String, profile: &Profile, width: usize) {
     let name = model.and_then(|m| m.name.clone());
     let architecture = model.and_then(|m| m.architecture.clone());
     let dtype = model.and_then(|m| m.dtype.clone());
+    let quantization = model.and_then(|m| m.quantization.clone()).or(config.and_then(|c| c.quantization.clone()));
+    let quantization = quantization.filter(|method| method != "none" && dtype.as_ref() != Some(method));
     let eager = config.and_then(|c| c.enforce_eager).filter(|e| *e).map(|_| "eager".to_owned());
     let what: Vec<String> =
-        [name, architecture, billions, dtype, version, parallel, eager].into_iter().flatten().collect();
+        [name, architecture, billions, dtype, quantization, version, parallel, eager].into_iter().flatten().collect();
     if !what.is_empty() {
         paragraph(text, "", &what.join(" · "), width);
     }
-    let status = profile.metadata.status.map(|s| format!("run {}", word(s)));
+    let status = profile.metadata.status.map(|s| match s {
+        RunStatus::Partial => format!("run {}: {}", word(s), missing(profile)),
+        _ => format!("run {}", word(s)),
+    });
     let gpus = profile.gpu_info.as_ref().map(|info| {
         let usable = info.devices.iter().filter_map(|d| d.usable_bytes).max();
         let each = usable.map_or(String::new(), |b| format!(" of {} usable", Bytes::new(b)));
@@ -82,6 +87,16 @@ fn head(text: &mut String, profile: &Profile, width: usize) {
     let latency = profile.latency_stats.as_ref().and_then(latency);
     let facts: Vec<String> = [status, gpus, recorded, latency, rate].into_iter().flatten().collect();
     paragraph(text, "", &facts.join(" · "), width);
+}
+
+/// What a run lacks that is neither failed nor complete.
+fn missing(profile: &Profile) -> &'static str {
+    let has_log = profile.raw_logs.as_ref().is_some_and(|logs| !logs.files.is_empty());
+    match (profile.memory_timeline.is_some(), has_log) {
+        (false, _) => "nobody recorded the devices",
+        (true, false) => "nobody kept the engine's log",
+        (true, true) => "its log does not say that it was ready",
+    }
 }
 
 /// The mean latency with how far the iterations lie apart, where that is known.
