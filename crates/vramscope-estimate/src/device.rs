@@ -41,6 +41,11 @@ impl GpuModel {
         }
     }
 
+    /// Which device it is was said, not its size alone.
+    pub(crate) fn is_named(&self) -> bool {
+        self.key != "custom"
+    }
+
     /// NVIDIA's Hopper generation.
     pub(crate) fn is_hopper(&self) -> bool {
         self.vendor == Vendor::Nvidia && self.capability == (9, 0)

@@ -18,7 +18,7 @@ pub(crate) mod fit;
 pub(crate) mod grammar;
 mod graph;
 mod keep;
-mod kind;
+pub(crate) mod kind;
 mod model;
 pub(crate) mod place;
 mod reorder;

@@ -182,6 +182,12 @@ impl LlamaCppBudget {
         self.parts.iter().find(|part| part.name == name)
     }
 
+    /// Whether the answer to whether it fits holds over the whole interval; `None` without a device.
+    pub fn certain(&self) -> Option<bool> {
+        let (total, fits) = (&self.device_total, self.fits?);
+        self.available.map(|available| if fits { total.high <= available } else { total.low > available })
+    }
+
     /// Sums the parts again after one of them was changed.
     pub(crate) fn total_again(&mut self) {
         let on_device = self.parts.iter().map(|part| &part.device).chain([&self.driver]);

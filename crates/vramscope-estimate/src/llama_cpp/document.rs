@@ -54,6 +54,9 @@ pub struct LlamaCppDocument {
     /// Whether it fits; absent without a device.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fits: Option<bool>,
+    /// The same answer holds over the whole interval; absent without a device.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub certain: Option<bool>,
     /// The most layers that fit the device with these settings; absent without one, or where not even none fit.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub most_layers: Option<u64>,
@@ -183,6 +186,7 @@ impl LlamaCppDocument {
             host_weights_printed_bytes: budget.host_weights_printed,
             available_bytes: budget.available,
             fits: budget.fits,
+            certain: budget.certain(),
             most_layers: subject.most_layers,
             changes: budget.changes.clone(),
             notes: budget.notes.clone(),

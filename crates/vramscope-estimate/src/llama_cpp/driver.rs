@@ -1,6 +1,6 @@
 //! What a device's driver and libraries take beside the server's own buffers.
 
-use vramscope_core::{Confidence, PackedModel, Vendor};
+use vramscope_core::{Confidence, PackedModel};
 
 use super::args::LlamaCppArgs;
 use super::cache::Context;
@@ -60,7 +60,7 @@ pub(crate) fn driver(
         _ => 0,
     };
     let value = base.saturating_add(copies / 2);
-    let measured = device.vendor == Vendor::Nvidia && device.capability == (9, 0);
+    let measured = device.is_hopper() && device.is_named();
     let confidence = if measured { Confidence::Estimated } else { Confidence::Assumed };
     let (less, more) = if measured { (LESS, MORE) } else { (350 << 20, 400 << 20) };
     let low = base.saturating_sub(less);

@@ -61,7 +61,7 @@ pub const LLAMA_CPP_LINE: Grammar = Grammar {
         "direct-io",
         "swa-full",
         "op-offload",
-        "host",
+        "no-host",
         "warmup",
         "verbose",
         "metrics",
@@ -215,6 +215,11 @@ impl LlamaCppLine {
     /// Whether any of these options was given, by their whole names.
     pub(crate) fn states(&self, names: &[&str]) -> bool {
         self.stated.iter().any(|stated| names.contains(&stated.as_str()))
+    }
+
+    /// Whether the model is said to be one of a repository.
+    pub fn states_repository(&self) -> bool {
+        self.model.is_none() && self.states(&["hf-repo"])
     }
 
     /// Reads the words of a command line, with the server's name in front or without.

@@ -9,6 +9,7 @@ use vramscope_core::{Bytes, EngineKind, PackedModel, Vendor, redact_args, shell_
 use super::args::OllamaArgs;
 use super::release::{FIRST, FUSES_FROM_6, OllamaVersion};
 use crate::figure::Figure;
+use crate::llama_cpp::kind::cache_kind;
 use crate::{
     GpuModel, LlamaCppBackend, LlamaCppBudget, LlamaCppError, LlamaCppLine, LlamaCppSetting, LlamaCppStarter,
     llama_cpp_fitted,
@@ -70,6 +71,23 @@ pub enum OllamaError {
     /// A model that the engine starts otherwise.
     #[error("start the model: it makes embeddings, for which the engine has other settings that are not known here")]
     Embeddings,
+    /// A type of cache that the server does not know; the engine hands it on unseen.
+    #[error(
+        "use OLLAMA_KV_CACHE_TYPE={value}: the server that is started takes f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0 or q5_1"
+    )]
+    CacheType {
+        /// As it was given, in small letters.
+        value: String,
+    },
+    /// Quantized values are not computed without attention in one operator.
+    #[error(
+        "start the model: the server refuses a cache of {cache} without flash attention; leave out \
+         OLLAMA_FLASH_ATTENTION=0 or OLLAMA_KV_CACHE_TYPE"
+    )]
+    NeedsFlashAttention {
+        /// The type of cache.
+        cache: String,
+    },
     /// A file in the engine's own form.
     #[error(
         "compute the file: {family} is the form of the engine's own library, which it translates to {becomes} while it \
@@ -168,6 +186,15 @@ pub fn ollama_start(
     }
     let flash = args.flash_attention.or_else(|| device.filter(|device| !fuses(device, args.version)).map(|_| false));
     let context = num_ctx.saturating_mul(num_parallel);
+    if let Some(cache) = &args.kv_cache_type {
+        let kind = cache_kind(cache).ok_or_else(|| OllamaError::CacheType { value: cache.clone() })?;
+        if kind.is_quantized() && flash == Some(false) {
+            return Err(OllamaError::NeedsFlashAttention { cache: cache.clone() });
+        }
+    }
+    if let Some(asked) = args.num_ctx.filter(|asked| *asked > num_ctx) {
+        notes.push(format!("num_ctx is {num_ctx} and not {asked}: the model was trained for no more"));
+    }
     let rule = Batches::of(model, bytes, flash, setting);
     let num_batch = match args.num_batch {
         Some(batch) => Some(batch).filter(|batch| *batch > 0),
@@ -308,6 +335,9 @@ fn with_notes(mut budget: LlamaCppBudget, notes: Vec<String>) -> LlamaCppBudget 
             (part.device, part.host) = (widened(&part.device), widened(&part.host));
         }
         budget.total_again();
+    }
+    for note in &mut budget.notes {
+        *note = note.replace("`--cache-ram`", "LLAMA_ARG_CACHE_RAM");
     }
     budget.notes.extend(notes);
     budget.notes.push("no run of this engine was compared: its rules were read in its source".to_owned());

@@ -71,6 +71,14 @@ pub struct SgLangBudget {
     pub notes: Vec<String>,
 }
 
+impl SgLangBudget {
+    /// Requests of the longest length that the pool holds together; 0: the server starts all the same, and refuses requests
+    /// that are longer than the pool.
+    pub fn full_requests(&self) -> u64 {
+        self.pool.tokens.value / self.context_length.max(1)
+    }
+}
+
 /// How a server fails to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

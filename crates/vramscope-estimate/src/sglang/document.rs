@@ -40,6 +40,8 @@ pub struct SgLangDocument {
     pub kv_pool_bytes: FigureDocument,
     /// Tokens of the pool: `max_total_num_tokens`.
     pub kv_pool_tokens: FigureDocument,
+    /// Requests of `settings.context_length` tokens that the pool holds together; 0: not even one.
+    pub full_requests: u64,
     /// Tokens of the pool of layers with a window; absent where they have none of their own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub window_pool_tokens: Option<FigureDocument>,
@@ -122,6 +124,7 @@ impl SgLangDocument {
             states_bytes: pool.states.as_ref().map(Into::into),
             kv_pool_bytes: (&pool.bytes).into(),
             kv_pool_tokens: (&pool.tokens).into(),
+            full_requests: budget.full_requests(),
             window_pool_tokens: pool.window_tokens.as_ref().map(Into::into),
             bytes_per_token: budget.cell.bytes,
             window_bytes_per_token: Some(budget.cell.window_bytes).filter(|bytes| *bytes > 0),

@@ -66,6 +66,9 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
     if root.at("fits").is_there() {
         let failure = root.at("failure").text();
         let text = match (root.at("fits").is_true(), failure) {
+            (true, _) if root.at("full_requests").number() == Some(0.0) => {
+                "The server starts, and its pool holds not even one request of the longest length."
+            }
             (true, _) => "The server starts.",
             (false, Some("weights")) => "The server does not start: the weights do not fit.",
             (false, Some("no_pool")) => "The server does not start: its share leaves nothing for the KV pool.",
@@ -81,6 +84,10 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
                 || "Raise --mem-fraction-static.".to_owned(),
                 |least| format!("Raise --mem-fraction-static: weights alone are {least:.2} of what is free."),
             )),
+            None if root.at("full_requests").number() == Some(0.0) => {
+                finding.weight = Weight::Warning;
+                Some("Use more GPUs, a smaller type of cache, a larger --mem-fraction-static or a shorter --context-length.".to_owned())
+            }
             Some("slack") => Some("Lower --mem-fraction-static, or capture graphs of fewer batches.".to_owned()),
             _ => None,
         };
@@ -97,6 +104,7 @@ fn answer(root: &Node<'_>) -> Vec<Block> {
     if starts {
         figures.extend([
             ("Left for activations", value(root, "left_bytes").figure(Unit::Memory)),
+            ("Requests of the longest length that the pool holds", root.at("full_requests").figure(Unit::Count)),
             ("Most requests at once", root.path("settings/max_running_requests").figure(Unit::Count)),
             ("Longest request in tokens", root.path("settings/context_length").figure(Unit::Count)),
         ]);

@@ -15,7 +15,7 @@ use vramscope_schema::ExitCode;
 use crate::exit::{self, Failed, OrExit as _};
 use crate::input;
 
-/// The engine that is asked for, and whether that was told from the file or the words alone. `of_ollama`: options of that
+/// The engine that is asked for, and whether that was told from the file alone. `of_ollama`: options of that
 /// engine were given.
 pub(crate) fn engine_of(
     asked: Option<EngineKind>,
@@ -29,12 +29,14 @@ pub(crate) fn engine_of(
     if of_ollama || EngineLine::of(words).is_some_and(|line| line.kind == EngineKind::Ollama) {
         return (EngineKind::Ollama, false);
     }
-    let is_gguf = file.is_some_and(|file| file.to_ascii_lowercase().ends_with(".gguf"));
-    if is_gguf || is_llama_cpp_command(words) {
+    if is_llama_cpp_command(words) {
+        return (EngineKind::LlamaCpp, false);
+    }
+    if file.is_some_and(|file| file.to_ascii_lowercase().ends_with(".gguf")) {
         return (EngineKind::LlamaCpp, true);
     }
     if is_sglang_command(words) {
-        return (EngineKind::SgLang, true);
+        return (EngineKind::SgLang, false);
     }
     (EngineKind::Vllm, false)
 }
@@ -177,7 +179,12 @@ impl EngineFlags {
     /// The options of vLLM that were given by their usual names.
     pub(crate) fn of_vllm(&self) -> Vec<String> {
         let given = self.given();
-        let flags = given.flags.into_iter().map(|(name, _)| format!("--{name}"));
+        // By their other names they may be another engine's too.
+        let flags = given.flags.into_iter().map(|(name, _)| match name.as_str() {
+            "tensor-parallel-size" => "--tensor-parallel-size (--tp, -t)".to_owned(),
+            "pipeline-parallel-size" => "--pipeline-parallel-size (--pp)".to_owned(),
+            _ => format!("--{name}"),
+        });
         flags.chain(self.vllm_version.as_ref().map(|_| "--vllm-version".to_owned())).collect()
     }
 

@@ -74,7 +74,10 @@ pub(crate) struct File {
 
 /// The file by its name, or by the server's own option.
 pub(crate) fn model(named: Option<&str>, line: &LlamaCppLine) -> anyhow::Result<File> {
-    let missing = || anyhow!("no model: give a .gguf file, or `-m FILE` after `--`");
+    let missing = || match line.states_repository() {
+        true => anyhow!("no model: a repository is not read here; give its .gguf file with --model FILE"),
+        false => anyhow!("no model: give a .gguf file, or `-m FILE` after `--`"),
+    };
     // A container has the same file under another path.
     let bare = |path: &str| Path::new(path).file_name().map(ToOwned::to_owned);
     if let (Some(named), Some(of_line)) = (named, line.model.as_deref())
@@ -84,7 +87,11 @@ pub(crate) fn model(named: Option<&str>, line: &LlamaCppLine) -> anyhow::Result<
         return Err(error).or_exit(ExitCode::Usage);
     }
     let name = named.or(line.model.as_deref()).ok_or_else(missing).or_exit(ExitCode::Usage)?;
-    read(name).or_exit(ExitCode::BadInput)
+    let of_line =
+        || "the line names this file; where that is a path in a container, give the file here with --model FILE";
+    let read = read(name);
+    if named.is_none() && !Path::new(name).exists() { read.with_context(of_line) } else { read }
+        .or_exit(ExitCode::BadInput)
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -103,7 +110,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => None,
     };
     match args.format {
-        Format::Table => output::print(&table(&name, &model, &budget, device.as_ref(), most, output::width()))?,
+        Format::Table => {
+            output::print(&table(&name, &model, &budget, device.as_ref(), (most, "-ngl"), output::width()))?;
+        }
         Format::Json => {
             let gpu = device.as_ref().map(|device| device.key);
             let subject = LlamaCppSubject { model: &name, family: &model.family, backend, gpu, most_layers: most };
@@ -164,7 +173,7 @@ pub(super) fn table(
     model: &PackedModel,
     budget: &LlamaCppBudget,
     device: Option<&GpuModel>,
-    most: Option<u64>,
+    (most, option): (Option<u64>, &str),
     width: usize,
 ) -> String {
     let mut text = String::new();
@@ -175,11 +184,12 @@ pub(super) fn table(
     let place = device.map_or("the host alone", |device| device.name);
     say(&format!("{name}: {}, {} GiB of tensors", model.family, gib(model.bytes().unwrap_or(0))));
     say(&format!(
-        "{} on {place}: {} of {} layers there, {} slots, {} tokens ({} a request{}), KV {} and {}",
+        "{} on {place}: {} of {} layers there, {} slot{}, {} tokens ({} a request{}), KV {} and {}",
         EngineKind::LlamaCpp.title(),
         budget.layers_on_device,
         budget.layers,
         budget.slots,
+        if budget.slots == 1 { "" } else { "s" },
         budget.context,
         budget.context_of_slot,
         if budget.unified { ", one pool" } else { "" },
@@ -199,10 +209,17 @@ pub(super) fn table(
     if let (Some(available), Some(fits)) = (budget.available, budget.fits) {
         let total = gib(budget.device_total.value);
         let verdict = if fits { "It fits" } else { "It does not fit" };
-        say(&format!("{verdict}: {total} GiB of {} GiB", gib(available)));
+        let sure = match budget.certain() {
+            Some(false) => " (by the likely figures; the intervals allow either)",
+            _ => "",
+        };
+        say(&format!("{verdict}: {total} GiB of {} GiB{sure}", gib(available)));
         match most {
             Some(most) if most < budget.layers => {
-                say(&format!("At most {most} of {} layers fit the device (-ngl {most})", budget.layers));
+                say(&format!("At most {most} of {} layers fit the device ({option} {most})", budget.layers));
+            }
+            Some(most) if budget.layers_on_device < most => {
+                say(&format!("All {most} layers would fit the device, with less left free ({option} {most})"));
             }
             Some(_) => say("All layers fit the device"),
             None => say("Not even without layers does it fit the device"),
@@ -244,7 +261,8 @@ fn parts(budget: &LlamaCppBudget) -> Table {
     if driver.value > 0 {
         table.row(["driver".to_owned(), gib(driver.value), interval(driver), String::new(), how(driver).to_owned()]);
     }
-    table.row(["total".to_owned(), gib(device.value), interval(device), gib(host.value), how(device).to_owned()]);
+    let total = if device.high > 0 && device.confidence <= host.confidence { device } else { host };
+    table.row(["total".to_owned(), gib(device.value), interval(device), gib(host.value), how(total).to_owned()]);
     table
 }
 

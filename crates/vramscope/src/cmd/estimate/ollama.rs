@@ -24,7 +24,7 @@ pub(crate) struct Flags {
     ollama_version: Option<OllamaVersion>,
     /// Ollama's num_ctx: tokens of one request [default: OLLAMA_CONTEXT_LENGTH behind `--`, else 4096, 32768 or 262144 by
     /// the device's memory]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = context)]
     num_ctx: Option<u64>,
     /// Ollama's num_gpu: layers on the device; -1: as many as fit
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -39,6 +39,10 @@ impl Flags {
     pub(crate) fn any(&self) -> bool {
         self.ollama_version.is_some() || self.num_ctx.is_some() || self.num_gpu.is_some() || self.num_batch.is_some()
     }
+}
+
+fn context(text: &str) -> Result<u64, String> {
+    super::input::tokens(text).map_err(|error| error.to_string())
 }
 
 fn version(text: &str) -> Result<OllamaVersion, String> {
@@ -72,7 +76,12 @@ pub(crate) fn model(named: Option<&str>) -> anyhow::Result<File> {
 
 /// A release that cannot be answered for is a wrong argument, a model that cannot is bad input.
 pub(crate) fn code(error: &OllamaError) -> ExitCode {
-    if matches!(error, OllamaError::Older { .. }) { ExitCode::Usage } else { ExitCode::BadInput }
+    match error {
+        OllamaError::Older { .. } | OllamaError::CacheType { .. } | OllamaError::NeedsFlashAttention { .. } => {
+            ExitCode::Usage
+        }
+        _ => ExitCode::BadInput,
+    }
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -99,7 +108,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.format {
         Format::Table => {
             let mut text = starts(&told, &start, output::width());
-            text.push_str(&table(&name, &model, budget, device.as_ref(), most, output::width()));
+            text.push_str(&table(&name, &model, budget, device.as_ref(), (most, "num_gpu"), output::width()));
             if !told.ignored.is_empty() {
                 let line = format!("Not heeded: {}", told.ignored.join(" "));
                 text.push_str(&wrap(&line, output::width()).join("\n"));

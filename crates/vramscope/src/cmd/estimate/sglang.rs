@@ -168,7 +168,7 @@ fn pool(budget: &SgLangBudget) -> Vec<String> {
         "Pool: max_total_num_tokens {}{range}, {} bytes each; {} requests of {} tokens together.",
         grouped(tokens.value),
         grouped(cell),
-        grouped(tokens.value / budget.context_length.max(1)),
+        grouped(budget.full_requests()),
         grouped(budget.context_length),
     )];
     if let Some(window) = &budget.pool.window_tokens {
@@ -184,6 +184,10 @@ fn pool(budget: &SgLangBudget) -> Vec<String> {
 fn verdict(budget: &SgLangBudget) -> String {
     let sure = if budget.certain { "" } else { " (by the likely figures; the intervals allow either)" };
     match budget.failure {
+        None if budget.full_requests() == 0 => format!(
+            "Verdict: starts{sure}, and holds no request of {} tokens: a longer one than the pool is refused.",
+            grouped(budget.context_length)
+        ),
         None => format!("Verdict: starts{sure}."),
         Some(SgLangFailure::Weights) => {
             format!("Verdict: does not fit{sure}: the weights take more than is free; use more GPUs (--tp).")

@@ -186,6 +186,7 @@ fn cache(row: &LlamaCppAnswerRow) -> String {
 fn answer(row: &LlamaCppAnswerRow) -> String {
     let Some(placed) = &row.placed else {
         return match row.missing_bytes {
+            Some(missing) if row.question == "as_asked" => format!("does not fit: {} GiB are lacking", gib(missing)),
             Some(missing) => format!("none fits: {} GiB are lacking", gib(missing)),
             None => "16 are not enough".to_owned(),
         };
@@ -196,6 +197,10 @@ fn answer(row: &LlamaCppAnswerRow) -> String {
         "most_layers" => (settings.gpu_layers, format!("{} of {}", settings.gpu_layers, settings.layers)),
         "fewest_expert_layers_on_host" => {
             (settings.cpu_moe_layers, format!("{} of {} layers", settings.cpu_moe_layers, settings.layers - 1))
+        }
+        "longest_context" if settings.parallel > 1 && !settings.kv_unified => {
+            let each = settings.ctx_size_of_slot;
+            (settings.ctx_size, format!("{} tokens, {each} a slot", settings.ctx_size))
         }
         "longest_context" => (settings.ctx_size, format!("{} tokens", settings.ctx_size)),
         _ => (placed.devices, placed.devices.to_string()),

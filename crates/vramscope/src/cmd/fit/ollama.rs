@@ -16,7 +16,9 @@ use crate::output::{self, Format};
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     args.model.of_file()?;
     if args.gpus.is_some() {
-        let error = anyhow!("--gpus all is for vLLM and llama.cpp: name one device with --gpu for Ollama");
+        let error = anyhow!(
+            "--gpus all is not answered for Ollama, which chooses among the devices of its machine: name one with --gpu"
+        );
         return Err(error).or_exit(ExitCode::Usage);
     }
     let mut told = ollama::told(&args.ollama, &args.engine)?;
