@@ -141,7 +141,7 @@ impl Known<'_> {
     }
 
     fn raw_logs(&self) -> Option<RawLogs> {
-        let Some(engine) = &self.evidence.engine else {
+        let Some(engine) = self.evidence.engine.as_ref().filter(|engine| !engine.facts.answered) else {
             let logs = self.unread_logs()?;
             return Some(RawLogs { excerpts: outcome::excerpts(self), ..logs });
         };

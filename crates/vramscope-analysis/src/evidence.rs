@@ -1,6 +1,5 @@
 //! What somebody recorded of a run.
 
-mod answered;
 pub(crate) mod args;
 pub(crate) mod bench;
 pub(crate) mod civil;
@@ -28,6 +27,8 @@ use gpu_log::{GpuLog, GpuLogError};
 pub use tail::LogTail;
 use tail::Tail;
 use vramscope_runs::{self as files, EvidenceFiles, FileError, RunRecord};
+
+use crate::{ollama, sglang};
 
 /// No benchmark result, command line or list of marks is larger.
 const MOST_SMALL_FILE: u64 = 64 << 20;
@@ -185,7 +186,8 @@ impl Evidence {
 
     /// Whether a log of the engine is there, also one that nothing is read from.
     pub(crate) fn has_engine_log(&self) -> bool {
-        self.engine.is_some() || self.sources.iter().any(|source| source.kind == SourceKind::EngineLog)
+        self.engine.as_ref().is_some_and(|engine| !engine.facts.answered)
+            || self.sources.iter().any(|source| source.kind == SourceKind::EngineLog)
     }
 
     /// Whether plain transformers ran, which has no log that could tell figures, and a probe that does.
@@ -237,7 +239,7 @@ impl Evidence {
             evidence.args = Some(evidence.small(path, SourceKind::EngineArgs, read)?);
         }
         if let Some(path) = &files.answered {
-            evidence.add_answer(path)?;
+            evidence.add_answer(path);
         }
         if let Some(path) = &files.marks {
             let bytes = files::read_whole(path, MOST_SMALL_FILE)?;
@@ -313,20 +315,30 @@ impl Evidence {
         Ok(())
     }
 
-    /// What the server answered. A log says more, and is taken instead where there is one.
-    fn add_answer(&mut self, path: &Path) -> Result<(), EvidenceError> {
-        let is_of = |of: EngineKind| self.engine_kind() == Some(of);
-        if is_of(EngineKind::Ollama) {
-            let said = self.small(path, SourceKind::EngineAnswer, answered::ollama);
-            let said = self.unless_cut_short(said)?.unwrap_or_default();
-            self.notes.extend(said.into_iter().map(|sentence| format!("{}: {sentence}", name(path))));
-        } else if is_of(EngineKind::SgLang) && self.engine.is_none() {
-            let facts = self.small(path, SourceKind::EngineAnswer, answered::sglang);
-            if let Some(facts) = self.unless_cut_short(facts)? {
-                self.engine = Some(EngineLog { file: name(path), bytes: size(path), lines: 1, facts });
+    /// What the server answered. A log says more, and is taken instead where there is one; an answer that is none is left
+    /// out, for nobody asked for it.
+    fn add_answer(&mut self, path: &Path) {
+        let kind = self.engine_kind();
+        let read = files::read_whole(path, MOST_SMALL_FILE).map_err(|error| error.to_string());
+        let said = read.and_then(|json| match kind {
+            Some(EngineKind::Ollama) => ollama::answered(&json).map(|said| (said, None)).map_err(|e| e.to_string()),
+            Some(EngineKind::SgLang) if self.engine.is_none() => {
+                sglang::answered::answered(&json).map(|facts| (Vec::new(), Some(facts))).map_err(|e| e.to_string())
             }
+            _ => Ok((Vec::new(), None)),
+        });
+        match said {
+            Ok((sentences, facts)) => {
+                if facts.is_some() || !sentences.is_empty() {
+                    self.sources.push(source_of(path, SourceKind::EngineAnswer));
+                }
+                self.notes.extend(sentences.into_iter().map(|sentence| format!("{}: {sentence}", name(path))));
+                if let Some(facts) = facts {
+                    self.engine = Some(EngineLog { file: name(path), bytes: size(path), lines: 1, facts });
+                }
+            }
+            Err(because) => self.notes.push(format!("failed to use {}: {because}; it is left out", name(path))),
         }
-        Ok(())
     }
 
     /// Names a log that nothing is read from, and says why.

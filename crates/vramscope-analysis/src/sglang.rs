@@ -1,5 +1,6 @@
 //! What analysis says in SGLang's words, and how it reads what SGLang's ranks print of their memory.
 
+pub(crate) mod answered;
 pub(crate) mod parts;
 
 use crate::advice::{Setting, Topic};

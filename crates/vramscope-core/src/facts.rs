@@ -394,6 +394,8 @@ impl Replica {
 pub struct EngineFacts {
     /// Which engine it is, by the words of its log.
     pub engine: Option<EngineKind>,
+    /// They are what the server answered when it was asked, and stand in no log.
+    pub answered: bool,
     /// The engine's version.
     pub version: Option<Fact<String>>,
     /// V0 or V1.

@@ -23,5 +23,5 @@ mod model;
 pub(crate) mod place;
 mod reorder;
 mod schedule;
-mod shape;
+pub(crate) mod shape;
 pub(crate) mod split;

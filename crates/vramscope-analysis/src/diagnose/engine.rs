@@ -127,7 +127,11 @@ pub(super) fn no_engine_log(known: &Known<'_>) -> Option<Diagnostic> {
     if known.evidence.has_engine_log() || known.evidence.is_transformers() || known.evidence.unfinished {
         return None;
     }
-    let message = "no engine log: memory is measured, and nothing says what it was used for".to_owned();
+    let message = match &known.evidence.engine {
+        Some(_) => "no engine log: what memory was used for is what the server answered when it was ready",
+        None => "no engine log: memory is measured, and nothing says what it was used for",
+    }
+    .to_owned();
     let advice = "give the engine's output: --engine-log of analyze, --log-file of profile --url";
     advise(diagnostic("no_engine_log", Severity::Warning, message), advice)
 }

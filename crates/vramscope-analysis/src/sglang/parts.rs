@@ -106,9 +106,8 @@ fn named(facts: &EngineFacts, rank: u32, kind: BufferKind, of: &str) -> Option<E
     let tokens = tokens.map_or(String::new(), |tokens| format!(" of {tokens} tokens"));
     let size = Bytes::checked_sum(buffers.iter().map(|buffer| buffer.amount.value))?;
     let parts = if each.len() > 1 { format!(" = {}", each.join(" + ")) } else { String::new() };
-    let log_lines = lines(buffers.iter().map(|buffer| buffer.amount.origin.line));
-    // What stands in no line of a log is what the server answered.
-    let method = if log_lines.is_empty() { "server_answer" } else { "engine_log" };
+    let log_lines = lines(facts, buffers.iter().map(|buffer| buffer.amount.origin.line));
+    let method = if facts.answered { "server_answer" } else { "engine_log" };
     Some(Evidenced {
         size,
         resolution: resolution(buffers.iter().map(|buffer| &buffer.amount)),
@@ -123,8 +122,9 @@ fn resolution<'f>(amounts: impl Iterator<Item = &'f Fact<Bytes>>) -> Option<Byte
     if steps.is_empty() { None } else { Bytes::checked_sum(steps) }
 }
 
-fn lines(lines: impl Iterator<Item = u64>) -> Vec<u64> {
-    let mut lines: Vec<u64> = lines.filter(|line| *line > 0).collect();
+/// Lines of the log, in order; none of what the server answered.
+fn lines(facts: &EngineFacts, lines: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut lines: Vec<u64> = lines.filter(|_| !facts.answered).collect();
     lines.sort_unstable();
     lines.dedup();
     lines
@@ -143,7 +143,7 @@ fn no_graphs(facts: &EngineFacts) -> Option<Evidenced> {
         basis: Basis {
             method: "graphs_disabled",
             detail: "no graphs are captured: they are switched off".to_owned(),
-            log_lines: vec![told.origin.line],
+            log_lines: lines(facts, std::iter::once(told.origin.line)),
         },
     })
 }
@@ -158,7 +158,7 @@ fn collectives(facts: &EngineFacts, rank: u32) -> Option<Evidenced> {
             basis: Basis {
                 method: "one_rank",
                 detail: "one rank has no collectives".to_owned(),
-                log_lines: lines(facts.parallel.tensor.iter().map(|fact| fact.origin.line)),
+                log_lines: lines(facts, facts.parallel.tensor.iter().map(|fact| fact.origin.line)),
             },
         });
     }
@@ -246,7 +246,10 @@ fn held(facts: &EngineFacts, rank: u32) -> Option<Evidenced> {
                 end.value,
                 by_other(scope, rank)
             ),
-            log_lines: lines(amounts().chain(levels.iter().map(|level| level.1)).map(|amount| amount.origin.line)),
+            log_lines: lines(
+                facts,
+                amounts().chain(levels.iter().map(|level| level.1)).map(|amount| amount.origin.line),
+            ),
         },
     })
 }
@@ -282,7 +285,7 @@ fn pools(facts: &EngineFacts, rank: u32) -> Option<Evidenced> {
                 "free memory fell by {fall} while the pools were allocated, {of_table}{}",
                 by_other(scope, rank)
             ),
-            log_lines: lines(ends().map(|level| level.origin.line)),
+            log_lines: lines(facts, ends().map(|level| level.origin.line)),
         },
     })
 }
@@ -320,7 +323,7 @@ fn context(facts: &EngineFacts, seen: &DeviceObservation, apart: Bytes) -> Optio
                 "{used} in use when weights began to load, by what was free, less the baseline of {}{without}",
                 seen.baseline
             ),
-            log_lines: vec![free.origin.line],
+            log_lines: lines(facts, std::iter::once(free.origin.line)),
         },
     })
 }
@@ -362,7 +365,7 @@ fn activations(facts: &EngineFacts, seen: &DeviceObservation, has_graphs: bool) 
             basis: Basis {
                 method: "rise_after_start",
                 detail: format!("from {used} when it had started, by what was free, to {} at the peak", seen.peak),
-                log_lines: vec![free.origin.line],
+                log_lines: lines(facts, std::iter::once(free.origin.line)),
             },
         })
     };

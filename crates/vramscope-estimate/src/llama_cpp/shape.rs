@@ -8,7 +8,7 @@ use super::error::LlamaCppError;
 use super::kind::{Kind, kind_named};
 
 /// More layers than any model has.
-const MOST_LAYERS: u64 = 4096;
+pub(crate) const MOST_LAYERS: u64 = 4096;
 /// Larger than any model's residual, vocabulary or trained context; products of two fit 64 bits.
 const MOST_SIDE: u64 = 1 << 28;
 /// More heads, wider heads and more experts than any model has: heads times width times cells fit 64 bits.

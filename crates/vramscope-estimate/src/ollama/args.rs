@@ -65,8 +65,10 @@ impl OllamaArgs {
             }
         }
         let lead = EngineLine::of(words).filter(|line| line.kind == EngineKind::Ollama).map_or(0, |line| line.lead);
-        let own = words.iter().skip(lead).map(AsRef::as_ref).filter(|word| *word != "serve" && !word.contains('='));
-        args.ignored.extend(own.map(vramscope_core::redact));
+        // A secret stands behind its name: they are looked at together.
+        let own = words.iter().skip(lead).map(AsRef::as_ref).filter(|word| *word != "serve");
+        let own = own.filter(|word| !word.starts_with("OLLAMA_") && !word.starts_with("LLAMA_ARG_"));
+        args.ignored.extend(vramscope_core::redact_args(own));
         args
     }
 
@@ -125,6 +127,8 @@ mod tests {
     fn what_is_for_the_server_and_what_is_not_known_is_kept() {
         let args =
             OllamaArgs::read(&["LLAMA_ARG_FIT_TARGET=4096,2048", "OLLAMA_DEBUG=1", "ollama", "serve", "--verbose"]);
+        let secret = OllamaArgs::read(&["ollama", "serve", "--api-key", "plainsecretword", "--x=1"]).ignored.join(" ");
+        assert!(!secret.contains("plainsecretword") && secret.contains("--x=1"), "{secret}");
         assert_eq!((&args.for_server[..], args.ignored.len()), (&["LLAMA_ARG_FIT_TARGET=4096,2048".to_owned()][..], 2));
     }
 

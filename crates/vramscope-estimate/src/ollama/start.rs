@@ -10,6 +10,7 @@ use super::args::OllamaArgs;
 use super::release::{FIRST, FUSES_FROM_6, OllamaVersion};
 use crate::figure::Figure;
 use crate::llama_cpp::kind::cache_kind;
+use crate::llama_cpp::shape::MOST_LAYERS;
 use crate::{
     GpuModel, LlamaCppBackend, LlamaCppBudget, LlamaCppError, LlamaCppLine, LlamaCppSetting, LlamaCppStarter,
     llama_cpp_fitted,
@@ -195,6 +196,9 @@ pub fn ollama_start(
     if let Some(asked) = args.num_ctx.filter(|asked| *asked > num_ctx) {
         notes.push(format!("num_ctx is {num_ctx} and not {asked}: the model was trained for no more"));
     }
+    if let Some(asked) = args.num_ctx.filter(|asked| *asked < num_ctx) {
+        notes.push(format!("num_ctx is {num_ctx} and not {asked}: no context of such a model is shorter"));
+    }
     let rule = Batches::of(model, bytes, flash, setting);
     let num_batch = match args.num_batch {
         Some(batch) => Some(batch).filter(|batch| *batch > 0),
@@ -262,7 +266,8 @@ pub(crate) struct Batches {
 
 impl Batches {
     fn of(model: &PackedModel, file: u64, flash: Option<bool>, setting: LlamaCppSetting<'_>) -> Self {
-        let layers = model.own("block_count").unwrap_or(0);
+        // More layers than any model has are refused when the server's own reading comes.
+        let layers = model.own("block_count").unwrap_or(0).min(MOST_LAYERS);
         let by_layer = |key: &str| model.own_by_layer(key, usize::try_from(layers).unwrap_or(0)).unwrap_or_default();
         let heads = by_layer("attention.head_count").into_iter().max().unwrap_or(1).max(1);
         let kv_heads = by_layer("attention.head_count_kv").into_iter().min().unwrap_or(0).max(1);
@@ -326,13 +331,14 @@ fn words(
 fn with_notes(mut budget: LlamaCppBudget, notes: Vec<String>) -> LlamaCppBudget {
     if !budget.changes.is_empty() {
         let layers = budget.layers.max(1);
-        let widened = |figure: &Figure| {
-            let layer = figure.value.div_ceil(layers).max(figure.value / 20);
+        let widened = |figure: &Figure, layer: u64| {
             let (low, high) = (figure.value.saturating_sub(layer), figure.value.saturating_add(layer));
             figure.clone().within(low.min(figure.low), high.max(figure.high), figure.confidence)
         };
-        for part in budget.parts.iter_mut().filter(|part| part.name != "compute") {
-            (part.device, part.host) = (widened(&part.device), widened(&part.host));
+        // What lies on neither side in layers is not moved with them.
+        for part in budget.parts.iter_mut().filter(|part| part.name != "output") {
+            let layer = part.device.value.saturating_add(part.host.value).div_ceil(layers);
+            (part.device, part.host) = (widened(&part.device, layer), widened(&part.host, layer));
         }
         budget.total_again();
     }

@@ -1,4 +1,4 @@
-//! What a server said of itself when it was asked: of a run without a log, all that the engine reports.
+//! What the server says of itself when it is asked: of a run without a log, all that the engine reports.
 
 use serde_json::Value;
 use vramscope_core::{Buffer, BufferKind, ByteUnit, Bytes, EngineFacts, EngineKind, Fact, Origin, Scope, redact};
@@ -9,11 +9,13 @@ const PRINTED_STEP: f64 = 0.01;
 
 /// What SGLang's `/get_server_info` says. Its replicas of the attention each have a state of their own, of which the first
 /// speaks for every rank.
-pub(super) fn sglang(json: &[u8]) -> Result<EngineFacts, JsonError> {
+pub(crate) fn answered(json: &[u8]) -> Result<EngineFacts, JsonError> {
     let info: Value = read_json(json)?;
     let mut facts = EngineFacts::default();
-    facts.engine = Some(EngineKind::SgLang);
-    let text = |key: &str| info[key].as_str().map(|text| fact(redact(text), Scope::AllRanks));
+    (facts.engine, facts.answered) = (Some(EngineKind::SgLang), true);
+    // What is left to the server to choose is no fact.
+    let told = |key: &str| info[key].as_str().filter(|text| *text != "auto");
+    let text = |key: &str| told(key).map(|text| fact(redact(text), Scope::AllRanks));
     let count = |key: &str| info[key].as_u64();
     let size = |key: &str| count(key).and_then(|size| u32::try_from(size).ok()).map(|size| fact(size, Scope::AllRanks));
     (facts.version, facts.model, facts.dtype) = (text("version"), text("model_path"), text("dtype"));
@@ -45,24 +47,9 @@ pub(super) fn sglang(json: &[u8]) -> Result<EngineFacts, JsonError> {
     Ok(facts)
 }
 
-/// What Ollama's `/api/ps` says that its models hold: a sentence each, for it does not take them apart.
-pub(super) fn ollama(json: &[u8]) -> Result<Vec<String>, JsonError> {
-    const MOST_MODELS: usize = 16;
-    let loaded: Value = read_json(json)?;
-    let models = loaded["models"].as_array().into_iter().flatten().take(MOST_MODELS);
-    let sentence = |model: &Value| {
-        let name = redact(model["name"].as_str()?);
-        let (all, on_devices) = (Bytes::new(model["size"].as_u64()?), Bytes::new(model["size_vram"].as_u64()?));
-        let context = model["context_length"].as_u64();
-        let context = context.map_or(String::new(), |tokens| format!(", for a context of {tokens} tokens"));
-        Some(format!("the server says that {name} holds {all}, {on_devices} of them on devices{context}"))
-    };
-    Ok(models.filter_map(sentence).collect())
-}
-
-/// It stands in no line of a log.
+/// The whole answer counts as one line.
 fn fact<T>(value: T, scope: Scope) -> Fact<T> {
-    Fact { value, scope, resolution: None, origin: Origin::default() }
+    Fact { value, scope, resolution: None, origin: Origin { line: 1, worker: None } }
 }
 
 #[cfg(test)]
@@ -74,7 +61,7 @@ mod tests {
         let json = br#"{"model_path": "a/b", "tp_size": 2, "version": "0.5.12", "mem_fraction_static": 0.88,
             "max_total_num_tokens": 9, "internal_states": [{"memory_usage":
             {"weight": 14.98, "kvcache": 59.14, "graph": 2.28, "token_capacity": 484518}}]}"#;
-        let facts = sglang(json).unwrap();
+        let facts = answered(json).unwrap();
         assert_eq!((facts.ranks(), facts.kv_cache_tokens()), (Some(2), Some(484_518)));
         assert_eq!(facts.version.unwrap().value, "0.5.12");
         let sizes: Vec<(BufferKind, f64)> =
@@ -86,21 +73,9 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_not_known() {
-        let facts = sglang(br#"{"internal_states": [{"memory_usage": {"weight": "much", "kvcache": -1}}]}"#).unwrap();
+        let facts = answered(br#"{"internal_states": [{"memory_usage": {"weight": "much", "kvcache": -1}}]}"#).unwrap();
         assert!(facts.buffers.is_empty() && facts.version.is_none() && facts.kv_tokens.is_empty());
-        assert!(sglang(b"[1]").unwrap().buffers.is_empty());
-        assert!(sglang(b"<html>").is_err() && ollama(b"{").is_err());
-        assert!(ollama(br#"{"models": [{"name": "a"}, 7]}"#).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_loaded_model_is_a_sentence() {
-        let json =
-            br#"{"models": [{"name": "a:1b", "size": 2147483648, "size_vram": 1073741824, "context_length": 4096}]}"#;
-        let said = ollama(json).unwrap();
-        assert!(
-            said[0].contains("a:1b holds 2.00 GiB, 1.00 GiB of them on devices, for a context of 4096"),
-            "{said:?}"
-        );
+        assert!(answered(b"[1]").unwrap().buffers.is_empty());
+        assert!(answered(b"<html>").is_err());
     }
 }
