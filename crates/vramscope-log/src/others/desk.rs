@@ -29,6 +29,12 @@ pub(crate) struct Now {
     pub(crate) committed: bool,
     /// What comes is of the model that drafts tokens.
     pub(crate) of_draft: bool,
+    /// A traceback is being printed, whose error is not read yet.
+    pub(crate) traceback: bool,
+    /// A layout was printed to its end: what is printed next is another one.
+    pub(crate) laid_out: bool,
+    /// The next table of a trial, and the one at hand, are of the model that drafts tokens.
+    pub(crate) trial_of_draft: (bool, bool),
     /// How many contexts have begun: what is printed again within one replaces what was printed before.
     pub(crate) context: u32,
     /// The device's figure of weights holds its KV cache.
@@ -167,6 +173,17 @@ impl<'a> Desk<'a> {
             }
             _ if self.now.again.len() < MAX_PARTS => self.now.again.push((context, kind, name, before)),
             _ => {}
+        }
+    }
+
+    /// Takes buffers away.
+    pub(crate) fn forget(&mut self, is_gone: impl Fn(&Buffer) -> bool) {
+        let gone: Vec<usize> =
+            self.engine.buffers.iter().enumerate().filter(|(_, part)| is_gone(part)).map(|(at, _)| at).collect();
+        self.engine.buffers.retain(|part| !is_gone(part));
+        self.now.again.retain(|(.., at)| gone.binary_search(at).is_err());
+        for (.., at) in &mut self.now.again {
+            *at -= gone.partition_point(|gone| gone < at);
         }
     }
 
