@@ -125,7 +125,8 @@ fn apply(does: Does, mut captured: Vec<Captured>, text: &str, is_error: bool, de
         ),
         Does::Killed => desk.fail(FailureKind::HostOutOfMemory { tried: None, process: None }, text),
         Does::Fails if is_error => desk.fail(FailureKind::Other, text),
-        Does::Fails => {}
+        Does::Heads if is_error => desk.fail_ahead(FailureKind::Other, text),
+        Does::Fails | Does::Heads => {}
     }
     desk.take(&captured);
 }

@@ -221,6 +221,15 @@ impl<'a> Desk<'a> {
 
     /// Adds a failure. What is said of the same allocation shortly after follows from it.
     pub(crate) fn fail(&mut self, kind: FailureKind, message: &str) {
+        self.fail_of(kind, message, false);
+    }
+
+    /// Adds a failure of which the cause comes behind it, where one comes: the head of a traceback.
+    pub(crate) fn fail_ahead(&mut self, kind: FailureKind, message: &str) {
+        self.fail_of(kind, message, true);
+    }
+
+    fn fail_of(&mut self, kind: FailureKind, message: &str, ahead: bool) {
         let exhausted = matches!(kind, FailureKind::OutOfMemory { .. } | FailureKind::HostOutOfMemory { .. });
         let before = self.now.failed.filter(|(line, _)| self.line.saturating_sub(*line) <= ONE_FAILURE_LINES);
         // An allocation explains what is said behind it, and not what was said before it.
@@ -228,7 +237,7 @@ impl<'a> Desk<'a> {
         self.now.failed = Some((self.line, exhausted || retold && before.is_some_and(|(_, allocation)| allocation)));
         let mut failure = Failure::new(self.engine.kind, kind, failure::message(message), self.origin());
         failure.rank = self.rank;
-        self.engine.fail(Statement { failure, retold, may_pass: false, at: self.now.clock });
+        self.engine.fail(Statement { failure, retold: retold || ahead, may_pass: false, at: self.now.clock });
     }
 
     /// Reads what the allocator of a framework says that has no memory, which is alike in all engines that use it. Gives
