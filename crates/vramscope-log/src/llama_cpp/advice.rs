@@ -27,7 +27,8 @@ fn lacks(failure: &Failure) -> Option<Lacks> {
     if any(&["allocate compute", "ggml_gallocr"]) {
         return Some(Lacks::Compute);
     }
-    any(&["unable to allocate", "error loading model", "failed to load model"]).then_some(Lacks::Weights)
+    // A server says that it failed to load the model also where a context found no room.
+    any(&["unable to allocate", "error loading model"]).then_some(Lacks::Weights)
 }
 
 /// What to do about a failure, in one or two sentences.

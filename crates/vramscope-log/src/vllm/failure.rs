@@ -222,6 +222,11 @@ mod tests {
         assert_eq!(message("ValueError: a\u{1b}]0;title\u{7}\tb"), "ValueError: a]0;title b");
         // A long one ends with a whole word; one that is a single word ends where it must.
         assert_eq!(message(&"engine died ".repeat(40)), format!("{} …", "engine died ".repeat(33).trim_end()));
+        let secret = "hf_abcdefghijklmnopqrstuvwxyz012345";
+        for before in 360..MAX_MESSAGE {
+            let text = message(&format!("{}={secret}", "x".repeat(before)));
+            assert!(!text.contains(&secret[..6]), "{before}: {text}");
+        }
         assert_eq!(message(&"x".repeat(500)), format!("{} …", "x".repeat(400)));
     }
 
