@@ -60,6 +60,7 @@ pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, De
     let was_there = known::attached(evidence);
     let inputs = Inputs { ranks: ranks.clone(), marks, latency, warmup_iterations, engine_pids, was_there };
     let derived = evidence.gpu.as_ref().map(|gpu| derive(gpu, &inputs)).transpose()?;
+    let facts = evidence.ended().unwrap_or(facts);
     let run = Known { evidence, facts, ranks: &ranks, derived: derived.as_ref(), latency };
     Ok(run.profile(generator))
 }

@@ -8,6 +8,7 @@ mod gpu_dmon;
 pub(crate) mod gpu_log;
 pub(crate) mod marks;
 pub(crate) mod metrics;
+mod other_model;
 pub(crate) mod probe;
 mod tail;
 
@@ -16,7 +17,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use vramscope_core::{Architecture, BufferKind, EngineFacts, EngineKind, PackedModel, redact};
+use vramscope_core::{Architecture, BufferKind, Bytes, EngineFacts, EngineKind, Fact, PackedModel, redact};
 use vramscope_log::{LogParser, LogReport, ParseNote};
 use vramscope_models::{
     MOST_PACKED_JSON_BYTES, Overrides, QUANTIZATION_FILE, read_gguf, read_packed_json, with_quantization,
@@ -67,8 +68,10 @@ pub struct Evidence {
     pub unfinished: bool,
     /// What the model's config says where sizes were given by hand, without them.
     pub own_architecture: Option<Architecture>,
-    /// The engine of a log from which nothing is taken.
+    /// The engine of a log from which nothing is taken but how it ended.
     unread_engine: Option<EngineKind>,
+    /// How that engine ended, where it failed.
+    ended: Option<EngineFacts>,
     /// Nobody named the log: one without an engine is somebody's own.
     log_is_guessed: bool,
 }
@@ -93,6 +96,8 @@ pub struct EngineLog {
     pub lines: u64,
     /// What the engine reported: of the last engine that loaded weights, where the log holds several.
     pub facts: EngineFacts,
+    /// The size of all tensors of the model's file, as the engine read it.
+    pub(crate) tensors: Option<Fact<Bytes>>,
 }
 
 /// Evidence that cannot be used.
@@ -136,10 +141,10 @@ pub enum EvidenceError {
     },
 }
 
-fn not_taken_apart(file: &str, engine: EngineKind) -> String {
+fn not_taken_apart(file: &str, taken: &str, engine: EngineKind) -> String {
     let title = engine.title();
     format!(
-        "{file}: nothing is taken from it: the memory of {title} is not taken apart here; `vramscope log` says what it states"
+        "{file}: {taken} is taken from it: the memory of {title} is not taken apart here; `vramscope log` says what it states"
     )
 }
 
@@ -246,7 +251,13 @@ impl Evidence {
             let content = |source| EvidenceError::Content { path: path.to_owned(), source: Box::new(source) };
             evidence.marks = Some(marks::read(&bytes).map_err(content)?);
         }
+        evidence.leave_out_other_models(files);
         Ok(evidence)
+    }
+
+    /// How an engine ended from whose log nothing else is taken.
+    pub(crate) fn ended(&self) -> Option<&EngineFacts> {
+        self.ended.as_ref()
     }
 
     /// What the engine reported.
@@ -364,7 +375,7 @@ impl Evidence {
         }
         self.log_tail = tail.finish(names(paths), lines);
         if let Some(kind) = kind.filter(|kind| vramscope_log::ENGINES.contains(kind)) {
-            self.notes.push(not_taken_apart(&names(paths), kind));
+            self.notes.push(not_taken_apart(&names(paths), "nothing", kind));
         }
         if !known {
             let known: Vec<&str> = EngineKind::ALL.iter().map(|kind| kind.name()).collect();
@@ -393,6 +404,14 @@ impl Evidence {
         };
         let loaded = report.engines.iter().rposition(|engine| has_weights(&engine.facts));
         let chosen = loaded.or(count.checked_sub(1));
+        // What another start failed of is not what this profile is of, and is told all the same.
+        let others = report.engines.iter().enumerate().filter(|(place, _)| Some(*place) != chosen);
+        let failed = others.filter_map(|(place, engine)| Some((place + 1, engine.facts.failures.first()?)));
+        let failed = failed.map(|(number, failure)| {
+            let kind = failure.kind.name().replace('_', " ");
+            format!("{file}: engine start number {number} failed: {kind} (line {})", failure.origin.line)
+        });
+        self.notes.extend(failed.collect::<Vec<String>>());
         let engine = chosen.and_then(|place| report.engines.into_iter().nth(place));
         let Some(engine) = engine else {
             if self.log_is_guessed {
@@ -406,7 +425,13 @@ impl Evidence {
         };
         if let Some(other) = engine.facts.engine.filter(|kind| !is_taken_apart(*kind)) {
             self.unread_engine = Some(other);
-            self.notes.push(not_taken_apart(&file, other));
+            if !engine.facts.failures.is_empty() {
+                let mut ended = EngineFacts::default();
+                ended.events = engine.facts.events;
+                ended.failures = engine.facts.failures;
+                self.ended = Some(ended);
+            }
+            self.notes.push(not_taken_apart(&file, "nothing but how it failed", other));
             return Ok(None);
         }
         if let (Some(place), true) = (chosen, count > 1) {
@@ -417,7 +442,8 @@ impl Evidence {
         }
         self.notes.extend(engine.notes.iter().map(|note| parse_note(&file, note)));
         let bytes = paths.iter().map(|path| size(path)).sum();
-        Ok(Some(EngineLog { file, bytes, lines, facts: engine.facts }))
+        let tensors = other_model::tensors(&engine);
+        Ok(Some(EngineLog { file, bytes, lines, facts: engine.facts, tensors }))
     }
 
     fn add_gpu_logs(&mut self, paths: &[PathBuf], observe: &mut dyn FnMut(&Path, u64)) -> Result<(), EvidenceError> {

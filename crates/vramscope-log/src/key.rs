@@ -113,6 +113,10 @@ keys! {
     ProfiledBlocks = "profiled_blocks": Count,
     /// Tokens that the KV cache holds.
     KvTokens = "kv_tokens": Count,
+    /// Tokens of one of the pools of a KV cache.
+    KvCells = "kv_cells": Count,
+    /// How many such pools it has.
+    KvStreams = "kv_streams": Count,
     /// Tokens of one request of full length.
     ConcurrencyTokens = "concurrency_tokens": Count,
     /// How many of them fit.

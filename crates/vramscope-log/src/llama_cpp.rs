@@ -6,12 +6,13 @@ mod apply;
 pub(crate) mod facts;
 mod failure;
 pub(crate) mod rows;
+pub(crate) mod trials;
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use crate::figure::Value;
 use crate::others::{Desk, Now, Said};
-use crate::pattern::Matched;
+use crate::pattern::{Captured, Matched};
 use crate::rows::Table;
 use rows::Does;
 
@@ -178,27 +179,54 @@ pub(crate) fn is_host(place: &str) -> bool {
 /// Reads a line; gives whether it is of a known format.
 pub(crate) fn read(said: &Said<'_>, desk: &mut Desk<'_>) -> bool {
     desk.now.is_server |= is_of_server(timed(said.text).unwrap_or(said.text));
-    let text =
-        if said.text.contains("memory_breakdown_print") { unwrapped(said.text) } else { Cow::Borrowed(said.text) };
-    let messages = messages(&text);
+    let (text, wraps) =
+        if said.text.contains("memory_breakdown_print") { unwrapped(said.text) } else { (None, Vec::new()) };
+    let text = text.as_deref().unwrap_or(said.text);
+    let messages = messages(text);
     let found = messages.iter().find_map(|message| TABLE.find(message).map(|(row, matched)| (row.does, matched)));
-    let Some((does, Matched { captured, .. })) = found else {
+    let Some((does, Matched { mut captured, .. })) = found else {
         return failure::read(said.text, &messages, desk);
     };
+    as_printed(&mut captured, &wraps, desk);
     apply::apply(does, captured, said, desk);
     true
 }
 
-/// Up to May 2026 a negative remainder is printed as it stands in 64 bits, shifted to MiB: 2^44 too large.
-fn unwrapped(text: &str) -> Cow<'_, str> {
-    const WRAP: i64 = 1 << 44;
-    let Some(at) = text.find("17592") else { return Cow::Borrowed(text) };
-    let digits = text[at..].bytes().take_while(u8::is_ascii_digit).count();
-    match text[at..at + digits].parse::<i64>() {
-        Ok(printed) if (WRAP / 2..WRAP).contains(&printed) => {
-            Cow::Owned(format!("{}{}{}", &text[..at], printed - WRAP, &text[at + digits..]))
+/// Up to May 2026 a negative amount is printed as it stands in 64 bits without a sign, shifted to MiB: 2^44 too large.
+const WRAP: i64 = 1 << 44;
+
+/// A line with such amounts as what they stand for, if it holds any, and what they stand for.
+fn unwrapped(text: &str) -> (Option<String>, Vec<i64>) {
+    let (mut line, mut rest, mut wraps) = (String::new(), text, Vec::new());
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let end = rest[at..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |len| at + len);
+        let stands_for = rest[at..end].parse().ok().filter(|n| (WRAP / 2..WRAP).contains(n)).map(|n: i64| n - WRAP);
+        line.push_str(&rest[..at]);
+        match stands_for {
+            Some(stands_for) => line.push_str(&stands_for.to_string()),
+            None => line.push_str(&rest[at..end]),
         }
-        _ => Cow::Borrowed(text),
+        wraps.extend(stands_for);
+        rest = &rest[end..];
+    }
+    line.push_str(rest);
+    ((!wraps.is_empty()).then_some(line), wraps)
+}
+
+/// Gives figures that were unwrapped the number that the line has, and says what it stands for.
+fn as_printed(captured: &mut [Captured], wraps: &[i64], desk: &mut Desk<'_>) {
+    for c in captured {
+        let Value::Memory(memory) = &mut c.value else { continue };
+        #[expect(clippy::cast_precision_loss, reason = "below 2^44")]
+        let wrap = wraps.iter().find(|wrap| (**wrap as f64 - memory.printed).abs() < 0.5);
+        let Some(wrap) = wrap else { continue };
+        #[expect(clippy::cast_precision_loss, reason = "below 2^44")]
+        let printed = (wrap + WRAP) as f64;
+        memory.printed = printed;
+        desk.note(
+            "amounts below zero are printed in this table without their sign, 2^44 MiB too large: they are read as what \
+             they stand for",
+        );
     }
 }
 

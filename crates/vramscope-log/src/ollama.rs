@@ -113,6 +113,8 @@ fn apply(does: Does, mut captured: Vec<Captured>, slog: &Slog<'_>, desk: &mut De
     let place = desk::text(&captured, Key::Place);
     let host = place.as_deref().is_some_and(llama_cpp::is_host);
     match does {
+        // The last record of a layout.
+        Does::State if captured.iter().any(|c| c.key == Key::HeldTotal) => desk.now.laid_out = true,
         Does::State | Does::Host => {}
         Does::Starts => {
             if !loads_model(slog) {
@@ -142,6 +144,8 @@ fn apply(does: Does, mut captured: Vec<Captured>, slog: &Slog<'_>, desk: &mut De
         }
         Does::Plan => {
             let on_host = slog.field("library").or_else(|| slog.msg.strip_prefix("offload to ")) == Some("cpu");
+            replan(desk);
+            desk.now.laid_out = true;
             let amounts: Vec<_> = captured.iter().filter(|c| c.key == Key::PlannedOnDevice).cloned().collect();
             for (at, amount) in amounts.into_iter().enumerate() {
                 let library = slog.field("library").or_else(|| slog.msg.strip_prefix("offload to ")).unwrap_or("");
@@ -149,6 +153,11 @@ fn apply(does: Does, mut captured: Vec<Captured>, slog: &Slog<'_>, desk: &mut De
                 let name = Captured { key: Key::Place, value: Value::Text(name), resolution: None };
                 desk.buffer(&[name, amount], Key::PlannedOnDevice, BufferKind::Total, on_host, true);
             }
+        }
+        Does::Weights | Does::Kv | Does::Compute if desk.now.laid_out && slog.field("device").is_some() => {
+            desk.now.laid_out = false;
+            replan(desk);
+            return apply(does, captured, slog, desk);
         }
         Does::Weights => desk.buffer(&captured, Key::Weights, BufferKind::Weights, host, planned),
         Does::Kv => desk.buffer(&captured, Key::KvPool, BufferKind::KvCache, host, planned),
@@ -176,6 +185,11 @@ fn apply(does: Does, mut captured: Vec<Captured>, slog: &Slog<'_>, desk: &mut De
         captured.iter_mut().for_each(facts::plan);
     }
     desk.take(&captured);
+}
+
+/// What was planned before, or printed as a layout that nothing says is kept, is so no longer: another plan comes.
+fn replan(desk: &mut Desk<'_>) {
+    desk.forget(|part| part.unconfirmed || part.planned);
 }
 
 fn count(key: Key, value: u64) -> Captured {

@@ -260,6 +260,7 @@ pub(crate) fn keys() -> Vec<crate::key::Key> {
     keys.extend(crate::rows::law::keys(sglang::rows::ROWS));
     keys.extend(crate::rows::law::keys(tgi::rows::ROWS));
     // What a room makes of what it read.
-    keys.extend([crate::key::Key::WeightsWithKv, crate::key::Key::PlannedContext, crate::key::Key::PlannedRepeating]);
+    use crate::key::Key;
+    keys.extend([Key::WeightsWithKv, Key::PlannedContext, Key::PlannedRepeating, Key::KvTokens]);
     keys
 }

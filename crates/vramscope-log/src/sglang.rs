@@ -17,6 +17,7 @@ use crate::others::{Desk, Now, Said, desk};
 use crate::pattern::{Captured, Matched};
 use crate::report::Report;
 use crate::rows::Table;
+use crate::vllm::failure;
 use rows::Does;
 
 /// Texts of which the beginning of its log holds one.
@@ -40,6 +41,8 @@ pub(crate) const SIGNS: &[&str] = &[
     "[gpu_id=",
     "Mamba Cache is allocated",
     "Capture cuda graph",
+    "hit an exception: Traceback",
+    "Received sigquit from a child",
 ];
 
 static TABLE: LazyLock<Table<Does>> = LazyLock::new(|| Table::of(rows::ROWS));
@@ -99,7 +102,7 @@ fn number(tag: &str, name: &str) -> Option<u32> {
 
 /// Whether a line is one of its own.
 pub(crate) fn is_own(said: &Said<'_>) -> bool {
-    if said.text.contains("server_args=ServerArgs(") || said.text.starts_with("ServerArgs(") {
+    if said.text.contains("server_args=ServerArgs(") || is_start(said.text) || said.text.starts_with("ServerArgs(") {
         return true;
     }
     match prefixed(said.whole) {
@@ -112,12 +115,17 @@ pub(crate) fn is_own(said: &Said<'_>) -> bool {
 }
 
 fn is_known(message: &str) -> bool {
-    TABLE.find(message).is_some_and(|(row, _)| row.does != Does::Shared)
+    TABLE.find(message).is_some_and(|(row, _)| row.does != Does::NotBound)
 }
 
 /// Whether a new engine begins by this line.
 pub(crate) fn begins(said: &Said<'_>, now: &Now) -> bool {
-    now.has_model && said.text.contains("ServerArgs(")
+    now.has_model && (said.text.contains("ServerArgs(") || is_start(said.text))
+}
+
+/// Whether a line prints the server's arguments in their form of 2026, which is not read: `server_args={'model_path': …`.
+fn is_start(text: &str) -> bool {
+    text.contains("server_args={'")
 }
 
 /// Reads a line; gives whether it is of a known format.
@@ -135,11 +143,37 @@ pub(crate) fn read(said: &Said<'_>, desk: &mut Desk<'_>) -> bool {
         desk.engine.configure(settings::arguments(&said.text[at + "ServerArgs(".len()..], &origin));
         return true;
     }
+    if is_start(said.text) {
+        desk.now.has_model = true;
+        return true;
+    }
+    // A process that prints anything else is behind its traceback.
+    desk.now.traceback &= line.is_none();
     if let Some((row, Matched { captured, .. })) = TABLE.find(message) {
+        // The server's own lines come behind its arguments, also where those are missing.
+        desk.now.has_model |= row.does != Does::NotBound;
+        desk.now.traceback = row.does == Does::Crashed;
         apply(row.does, captured, message, desk);
         return true;
     }
-    desk.exhausted(message, message)
+    let exhausted = desk.exhausted(message, message);
+    if desk.now.traceback && (exhausted || raised(message, desk)) {
+        // Of errors that follow from each other the first is the cause.
+        desk.now.traceback = false;
+        return true;
+    }
+    exhausted
+}
+
+/// Reads the error at the end of a traceback that nothing else tells more of; gives whether it is one.
+fn raised(message: &str, desk: &mut Desk<'_>) -> bool {
+    let (_, name) = failure::strip_exceptions(message);
+    if name.is_none() {
+        return false;
+    }
+    let unsupported = message.contains("Model architectures ") && message.contains(" not supported");
+    desk.fail(if unsupported { FailureKind::UnsupportedArchitecture } else { FailureKind::Other }, message);
+    true
 }
 
 fn apply(does: Does, mut captured: Vec<Captured>, message: &str, desk: &mut Desk<'_>) {
@@ -149,7 +183,7 @@ fn apply(does: Does, mut captured: Vec<Captured>, message: &str, desk: &mut Desk
     let loaded = desk.now.again.iter().any(|(_, kind, name, _)| *kind == BufferKind::Weights && *name == tag);
     desk.now.of_draft = pooled || message.contains(" draft ");
     match does {
-        Does::State | Does::Shared => {}
+        Does::State => {}
         Does::Communication => {
             desk.buffer(&captured, Key::Communication, BufferKind::Communication, false, false);
         }
@@ -208,7 +242,8 @@ fn apply(does: Does, mut captured: Vec<Captured>, message: &str, desk: &mut Desk
                 desk.fail(FailureKind::Other, message);
             }
         }
-        Does::PoolFull => desk.fail(FailureKind::Other, message),
+        Does::PoolFull | Does::NotBound => desk.fail(FailureKind::Other, message),
+        Does::Crashed | Does::Died => desk.fail(FailureKind::WorkerDied, message),
     }
     desk.take(&captured);
 }

@@ -101,14 +101,16 @@ fn apply(does: Does, mut captured: Vec<Captured>, text: &str, is_error: bool, de
         }
         Does::Unmeasured => desk.now.unmeasured = true,
         Does::Tokens => {
+            // A limit sizes no pool.
             if !desk.now.unmeasured
                 && let Some(tokens) = desk::count(&captured, Key::MaxBatchTotalTokens)
             {
                 captured.push(Captured { key: Key::KvTokens, value: Value::Count(tokens), resolution: None });
+                desk.event(Milestone::KvPoolSized, None);
             }
-            desk.event(Milestone::KvPoolSized, None);
         }
-        Does::WarmUp => desk.event(Milestone::LoadBegan, None),
+        Does::Starts => desk.event(Milestone::LoadBegan, None),
+        Does::WarmUp => desk.event(Milestone::WarmupBegan, None),
         Does::Connected => desk.event(Milestone::ServerReady, None),
         Does::NoMemory => desk.fail(
             FailureKind::OutOfMemory {
@@ -123,7 +125,8 @@ fn apply(does: Does, mut captured: Vec<Captured>, text: &str, is_error: bool, de
         ),
         Does::Killed => desk.fail(FailureKind::HostOutOfMemory { tried: None, process: None }, text),
         Does::Fails if is_error => desk.fail(FailureKind::Other, text),
-        Does::Fails => {}
+        Does::Heads if is_error => desk.fail_ahead(FailureKind::Other, text),
+        Does::Fails | Does::Heads => {}
     }
     desk.take(&captured);
 }

@@ -29,11 +29,11 @@ impl Unknown {
         if self.lines.len() >= MAX_LINES || !looks_like_memory(message) {
             return;
         }
-        let mut end = message.len().min(MAX_TEXT);
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.lines.push(UnknownLine { line, text: redact(&message[..end]) });
+        // Of a secret that is cut the beginning would not be known for one.
+        let mut text = redact(message);
+        let end = (0..=text.len().min(MAX_TEXT)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        self.lines.push(UnknownLine { line, text });
     }
 }
 
@@ -55,6 +55,17 @@ fn looks_like_memory(message: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_the_end_of_the_text_falls_into_is_hidden() {
+        let secret = "hf_abcdefghijklmnopqrstuvwxyz012345";
+        for before in 0..MAX_TEXT {
+            let mut unknown = Unknown::default();
+            unknown.offer(&format!("{} token {secret} took 5.4 GiB of", "x".repeat(before)), 1);
+            assert!(!unknown.lines[0].text.contains(&secret[..6]), "{before}: {}", unknown.lines[0].text);
+            assert!(unknown.lines[0].text.len() <= MAX_TEXT);
+        }
+    }
 
     #[test]
     fn figures_of_memory_are_told_from_names_and_rates() {

@@ -196,8 +196,9 @@ const LEAST_SECRET: usize = 4;
 /// A message without secrets and at a length that can be read.
 pub(crate) fn presentable(message: &str) -> String {
     let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let short = shortened(message, MOST_OF_CAUSE);
-    without(&redact(&short), &secret_words(&words))
+    // Of a secret that is cut the rest would not be known for one.
+    let hidden = without(&redact(message), &secret_words(&words));
+    shortened(&hidden, MOST_OF_CAUSE).into_owned()
 }
 
 /// The words, and parts of words, of a command line whose values are not to be seen: errors quote the command line. The

@@ -63,7 +63,8 @@ pub(super) fn failure(run: &Known<'_>) -> Option<Failure> {
 
 /// The failure in the engine's own words, and of a run that did not end well the last lines of the log.
 pub(super) fn excerpts(run: &Known<'_>) -> Vec<LogExcerpt> {
-    let file = run.evidence.engine.as_ref().map(|e| e.file.clone()).unwrap_or_default();
+    let read = run.evidence.engine.as_ref().map(|e| e.file.clone());
+    let file = read.or_else(|| Some(run.evidence.log_tail.as_ref()?.file.clone())).unwrap_or_default();
     let quote = |failure: &vramscope_core::Failure| LogExcerpt {
         file: file.clone(),
         first_line: failure.origin.line.max(1),

@@ -11,8 +11,8 @@ fn of_engine(engine: &str) -> Profile {
         "{{\"vramscope_run\":1,\"generator\":\"test 0\",\"status\":\"complete\",\"host\":{{\"kind\":\"process\"}},\
          \"engine_type\":\"{engine}\"}}"
     );
-    let config = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 2048,
-        "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8,
+    let config = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096,
+        "intermediate_size": 14336, "num_hidden_layers": 40, "num_attention_heads": 32, "num_key_value_heads": 8,
         "vocab_size": 128256, "max_position_embeddings": 131072, "torch_dtype": "bfloat16"}"#;
     let gpu = gpu_csv(2, 2, 60, |second| level(second) + GIB);
     let args = r#"{"argv": ["server", "--model", "m"]}"#;

@@ -12,6 +12,7 @@ mod h200;
 mod llama_cpp;
 mod made_up;
 mod ollama;
+mod other_model;
 mod releases;
 mod sglang;
 

@@ -15,6 +15,8 @@ pub enum BufferKind {
     KvCache,
     /// State of recurrent layers.
     RecurrentState,
+    /// KV cache and state of recurrent layers together, where the engine does not take them apart.
+    Context,
     /// What one step computes with.
     Compute,
     /// What a step leaves: logits and embeddings.
@@ -35,6 +37,7 @@ impl BufferKind {
             Self::ProjectorWeights => "projector_weights",
             Self::KvCache => "kv_cache",
             Self::RecurrentState => "recurrent_state",
+            Self::Context => "context",
             Self::Compute => "compute",
             Self::Output => "output",
             Self::Graphs => "graphs",

@@ -148,6 +148,7 @@ const fn planned_name(kind: BufferKind) -> &'static str {
         BufferKind::ProjectorWeights => "planned_projector_weights",
         BufferKind::KvCache => "planned_kv_cache",
         BufferKind::RecurrentState => "planned_recurrent_state",
+        BufferKind::Context => "planned_context",
         BufferKind::Compute => "planned_compute",
         BufferKind::Output => "planned_output",
         BufferKind::Graphs => "planned_graphs",

@@ -56,7 +56,7 @@ pub struct EngineDocument {
 #[non_exhaustive]
 pub struct BufferDocument {
     /// What it holds: `weights`, `projector_weights`, `kv_cache`, `recurrent_state`, `compute`, `output`, `graphs`,
-    /// `communication`; `total` where the engine says no more.
+    /// `communication`; `context`, KV cache and state together, and `total` where the engine says no more.
     pub kind: String,
     /// Where it lies, by the engine's name for it (`CUDA0`, `CPU_Mapped`); absent where the line names no place, which is
     /// the device of the rank.

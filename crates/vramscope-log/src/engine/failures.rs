@@ -2,7 +2,7 @@
 
 mod alike;
 
-use vramscope_core::{Activity, Consequence, Event, Failure, FailureKind, LogTime, Milestone, RankFailure};
+use vramscope_core::{Activity, Consequence, EngineKind, Event, Failure, FailureKind, LogTime, Milestone, RankFailure};
 
 use crate::note::ParseNote;
 use crate::vllm::failure::{Rank, rank};
@@ -100,10 +100,12 @@ impl Failures {
             counted.message.clone_from(&failure.message);
             return false;
         }
+        // Of these engines one process prints, and what it prints behind an allocation that failed says what it was for.
+        let says_more = retold && matches!(failure.engine, Some(EngineKind::LlamaCpp | EngineKind::Ollama));
         // Each process that finds no memory counts, even if it finds none in the same words.
         let same = |known: &Failure| {
             known.kind == failure.kind
-                && (known.message == failure.message || failure.kind.name() != "other")
+                && (known.message == failure.message || failure.kind.name() != "other" && !says_more)
                 && (!alike::is_exhausted(&failure.kind) || alike::of_one_process(known, failure))
         };
         if let Some(known) = self.seen.iter_mut().find(|seen| same(&seen.failure)) {

@@ -17,6 +17,15 @@ pub(super) fn apply(does: Does, mut captured: Vec<Captured>, said: &Said<'_>, de
         Does::Begin => build(&mut captured, desk),
         Does::Model => desk.now.has_model = true,
         Does::Planning(planning) => desk.now.planning = planning,
+        Does::PlanningDraft => {
+            desk.now.planning = true;
+            desk.now.trial_of_draft = (true, false);
+            return;
+        }
+        Does::TableHead => {
+            desk.now.trial_of_draft = (false, desk.now.trial_of_draft.0);
+            return;
+        }
         Does::NoAlloc => {
             desk.now.planning = desk::count(&captured, Key::Verbosity) == Some(1);
             return;
@@ -97,8 +106,23 @@ fn buffers(does: Does, captured: &mut Vec<Captured>, said: &Said<'_>, desk: &mut
         Does::Compute => desk.buffer_again(captured, Key::ComputeBuffer, BufferKind::Compute, host),
         Does::Output => desk.buffer_again(captured, Key::OutputBuffer, BufferKind::Output, host),
         Does::Scratch => scratch(captured, desk),
+        Does::KvTotal => tokens(captured),
         _ => {}
     }
+}
+
+/// What a cache holds: the cells of each pool, where the line is seen up to how many pools there are.
+fn tokens(captured: &mut Vec<Captured>) {
+    if !captured.iter().any(|c| c.key == Key::KvCacheDtype) {
+        return;
+    }
+    let pools = desk::count(captured, Key::KvStreams).unwrap_or(1);
+    let tokens = desk::count(captured, Key::KvCells).and_then(|cells| cells.checked_mul(pools));
+    captured.extend(tokens.map(|tokens| Captured {
+        key: Key::KvTokens,
+        value: Value::Count(tokens),
+        resolution: None,
+    }));
 }
 
 /// Builds are named by their number, `b5432`. That of a runner is not the launcher's.
@@ -146,10 +170,21 @@ fn plan(captured: &mut Captured) {
     };
 }
 
-/// Whether a trial prints this of itself alone: lengths that it may shorten, and sizes of what it does not allocate.
+/// Whether a trial prints this of itself alone: lengths that it may shorten, layers that it tries, and sizes of what it
+/// does not allocate.
 fn is_of_trial(captured: &Captured) -> bool {
     let nothing = matches!(&captured.value, Value::Memory(memory) if memory.printed == 0.0);
-    let sizes = [Key::KvTotal, Key::KvKeys, Key::KvValues, Key::KvTokens, Key::RecurrentTotal];
+    let sizes = [
+        Key::LayersOnDevice,
+        Key::Layers,
+        Key::KvTotal,
+        Key::KvKeys,
+        Key::KvValues,
+        Key::KvCells,
+        Key::KvStreams,
+        Key::KvTokens,
+        Key::RecurrentTotal,
+    ];
     nothing || sizes.contains(&captured.key) || matches!(captured.key, Key::ContextTokens | Key::MaxModelLen)
 }
 
@@ -188,12 +223,15 @@ fn table(captured: &mut [Captured], desk: &mut Desk<'_>) {
             };
         }
         let host = place(captured).is_some_and(|place| is_host(&place));
+        let of_draft = desk.now.of_draft;
+        desk.now.of_draft |= desk.now.trial_of_draft.1;
         for (key, kind) in [
             (Key::PlannedWeights, BufferKind::Weights),
-            (Key::PlannedContext, BufferKind::KvCache),
+            (Key::PlannedContext, BufferKind::Context),
             (Key::PlannedCompute, BufferKind::Compute),
         ] {
             desk.buffer(captured, key, kind, host, true);
         }
+        desk.now.of_draft = of_draft;
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn stated(engine: &Engine, facts: &mut EngineFacts) {
     facts.initial_free = engine.of(Key::InitialFree).filter(on_device).filter_map(fact::amount).collect();
     facts.device_total = engine.of(Key::DeviceTotal).filter(on_device).filter_map(fact::amount).collect();
     facts.places = places(engine);
-    facts.buffers.clone_from(&engine.buffers);
+    facts.buffers = super::trials::chosen(engine);
     // Up to January 2024 no line says where the cache lies.
     let cached = facts.buffers.iter().any(|part| part.kind == BufferKind::KvCache && !part.planned);
     let with_weights = facts.buffers.iter().any(|part| part.kind == BufferKind::Total);

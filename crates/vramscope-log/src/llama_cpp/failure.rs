@@ -40,6 +40,14 @@ fn kind(text: &str, messages: &[&str]) -> Option<FailureKind> {
     if text.contains("alloc") && text.contains("failed: out of memory") {
         return Some(out_of_memory(between("allocating ", " on device").and_then(mib)));
     }
+    // The output buffer lies in host memory, and its size is in MiB.
+    if text.contains("failed to allocate output buffer of size ") {
+        let tried = between("failed to allocate output buffer of size ", " MiB").and_then(mib);
+        return Some(FailureKind::HostOutOfMemory { tried, process: None });
+    }
+    if between("unable to allocate ", " buffer").is_some_and(super::is_host) {
+        return Some(FailureKind::HostOutOfMemory { tried: None, process: None });
+    }
     // `failed to allocate CUDA0 buffer of size 1879048192`: bytes, without a unit.
     if text.contains("failed to allocate ") && text.contains(" buffer of size ") {
         let at = text.find(" buffer of size ").map_or(text.len(), |at| at + " buffer of size ".len());
@@ -61,7 +69,12 @@ fn kind(text: &str, messages: &[&str]) -> Option<FailureKind> {
     if text.contains("ErrorOutOfHostMemory") {
         return Some(FailureKind::HostOutOfMemory { tried: None, process: None });
     }
-    let gone = ["unable to allocate ", "failed to allocate buffer for kv cache", "failed to allocate compute"];
+    let gone = [
+        "unable to allocate ",
+        "failed to allocate buffer for kv cache",
+        "failed to allocate buffer for rs cache",
+        "failed to allocate compute",
+    ];
     if ["CUDA error: out of memory", "ROCm error: out of memory", "ErrorOutOfDeviceMemory"]
         .iter()
         .any(|words| text.contains(words))
@@ -88,6 +101,9 @@ fn kind(text: &str, messages: &[&str]) -> Option<FailureKind> {
         "error loading model",
         "exiting due to model loading error",
         "failed to create context with model",
+        // `tools/server/server-http.cpp`, `tools/server/server.cpp`.
+        "couldn't bind HTTP server socket",
+        "exiting due to HTTP server error",
         "failed to initialize the context",
         "llama_decode: failed to decode",
         "GGML_ASSERT(",

@@ -21,6 +21,10 @@ pub(crate) enum Does {
     Model,
     /// A trial of what would fit begins or ends.
     Planning(bool),
+    /// A trial of the drafting model, which shares the devices, comes next.
+    PlanningDraft,
+    /// A table of memory begins.
+    TableHead,
     /// Whether what is loaded is a trial.
     NoAlloc,
     /// The drafting model comes next.
@@ -57,6 +61,12 @@ pub(crate) const ROWS: &[Row<Does>] = &[
     row("-b1100", "loading model from", "loading model from {model}", Does::Model),
     row("b10000-", "loading model '", "loading model '{model}'", Does::Model),
     row("b7500-", "fitting params", "fitting params to device memory", Does::Planning(true)),
+    row(
+        "b10000-",
+        "the extra model",
+        "getting device memory data for the extra model at a context size",
+        Does::PlanningDraft,
+    ),
     row("b7500-", "getting device memory", "getting device memory data for", Does::Planning(true)),
     row("b7500-", "successfully fit", "successfully fit params to free device memory", Does::Planning(false)),
     row("b7500-", "fitting params", "fitting params to free memory took {ignored} seconds", Does::Planning(false)),
@@ -108,10 +118,18 @@ pub(crate) const ROWS: &[Row<Does>] = &[
         "{KV|kv} self size = {kv_total}[[, K ({kv_cache_dtype}): {kv_keys}, V ({ignored_word}): {kv_values}]]",
         Does::KvTotal,
     ),
+    // Where requests have a pool each, the cells are those of one of them: `4/4 seqs` are sequences and pools
+    // (`src/llama-kv-cache.cpp`).
     row(
-        "b5700-",
+        "b6100-",
         " cells, ",
-        "size = {kv_total} ([[ ]]{kv_tokens} cells, {..}), K ({kv_cache_dtype}): {kv_keys}, V ({ignored_word}): {kv_values}",
+        "size = {kv_total} ([[ ]]{kv_cells} cells, {..}/{kv_streams} seqs), K ({kv_cache_dtype}): {kv_keys}, V ({ignored_word}): {kv_values}",
+        Does::KvTotal,
+    ),
+    row(
+        "b5700-b6100",
+        " cells, ",
+        "size = {kv_total} ([[ ]]{kv_cells} cells, {..} seqs), K ({kv_cache_dtype}): {kv_keys}, V ({ignored_word}): {kv_values}",
         Does::KvTotal,
     ),
     row("b5700-", " cells, ", "size = {recurrent_total} ([[ ]]{state_slots} cells, {..}), R (", Does::KvTotal),
@@ -131,6 +149,7 @@ pub(crate) const ROWS: &[Row<Does>] = &[
         Does::State,
     ),
     row("b2000-b9000", "initializing slots", "initializing slots, n_slots = {slots}{$}", Does::State),
+    row("b6600-", "memory breakdown [MiB]", "| memory breakdown [MiB]", Does::TableHead),
     row(
         "b6600-",
         " = ",

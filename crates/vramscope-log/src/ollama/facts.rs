@@ -15,6 +15,9 @@ pub(crate) fn facts(engine: &Engine) -> EngineFacts {
     llama_cpp::facts::stated(engine, &mut facts);
     facts.version = fact::text(engine, Key::Version).filter(|version| version.value.contains('.'));
     facts.platform = fact::text(engine, Key::Library);
+    // A plan that is made anew replaces the one before, and what the runner loads is said after both.
+    facts.layers_on_device = fact::last_count(engine, Key::LayersOnDevice);
+    facts.layers = fact::last_count(engine, Key::Layers);
     // The context is that of all slots together.
     let slots = facts.max_num_seqs.as_ref().map_or(1, |slots| slots.value).max(1);
     let tokens = fact::first_count(engine, Key::ContextTokens);

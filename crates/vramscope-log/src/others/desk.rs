@@ -29,6 +29,12 @@ pub(crate) struct Now {
     pub(crate) committed: bool,
     /// What comes is of the model that drafts tokens.
     pub(crate) of_draft: bool,
+    /// A traceback is being printed, whose error is not read yet.
+    pub(crate) traceback: bool,
+    /// A layout was printed to its end: what is printed next is another one.
+    pub(crate) laid_out: bool,
+    /// The next table of a trial, and the one at hand, are of the model that drafts tokens.
+    pub(crate) trial_of_draft: (bool, bool),
     /// How many contexts have begun: what is printed again within one replaces what was printed before.
     pub(crate) context: u32,
     /// The device's figure of weights holds its KV cache.
@@ -170,6 +176,17 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Takes buffers away.
+    pub(crate) fn forget(&mut self, is_gone: impl Fn(&Buffer) -> bool) {
+        let gone: Vec<usize> =
+            self.engine.buffers.iter().enumerate().filter(|(_, part)| is_gone(part)).map(|(at, _)| at).collect();
+        self.engine.buffers.retain(|part| !is_gone(part));
+        self.now.again.retain(|(.., at)| gone.binary_search(at).is_err());
+        for (.., at) in &mut self.now.again {
+            *at -= gone.partition_point(|gone| gone < at);
+        }
+    }
+
     /// Adds an event.
     pub(crate) fn event(&mut self, milestone: Milestone, took: Option<f64>) {
         let tag = self.tag.clone();
@@ -204,6 +221,15 @@ impl<'a> Desk<'a> {
 
     /// Adds a failure. What is said of the same allocation shortly after follows from it.
     pub(crate) fn fail(&mut self, kind: FailureKind, message: &str) {
+        self.fail_of(kind, message, false);
+    }
+
+    /// Adds a failure of which the cause comes behind it, where one comes: the head of a traceback.
+    pub(crate) fn fail_ahead(&mut self, kind: FailureKind, message: &str) {
+        self.fail_of(kind, message, true);
+    }
+
+    fn fail_of(&mut self, kind: FailureKind, message: &str, ahead: bool) {
         let exhausted = matches!(kind, FailureKind::OutOfMemory { .. } | FailureKind::HostOutOfMemory { .. });
         let before = self.now.failed.filter(|(line, _)| self.line.saturating_sub(*line) <= ONE_FAILURE_LINES);
         // An allocation explains what is said behind it, and not what was said before it.
@@ -211,7 +237,7 @@ impl<'a> Desk<'a> {
         self.now.failed = Some((self.line, exhausted || retold && before.is_some_and(|(_, allocation)| allocation)));
         let mut failure = Failure::new(self.engine.kind, kind, failure::message(message), self.origin());
         failure.rank = self.rank;
-        self.engine.fail(Statement { failure, retold, may_pass: false, at: self.now.clock });
+        self.engine.fail(Statement { failure, retold: retold || ahead, may_pass: false, at: self.now.clock });
     }
 
     /// Reads what the allocator of a framework says that has no memory, which is alike in all engines that use it. Gives

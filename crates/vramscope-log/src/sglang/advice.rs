@@ -31,6 +31,18 @@ pub(crate) fn advice(failure: &Failure, facts: &EngineFacts) -> String {
             "The pool has no room for the requests at hand: lower --max-running-requests or --chunked-prefill-size, or \
              raise --schedule-conservativeness."
         }
+        FailureKind::Other if failure.message.contains("attempting to bind") => {
+            "The address is taken: end what listens there, or give another one with --host and --port."
+        }
+        FailureKind::UnsupportedArchitecture => {
+            "This release does not know the model's architecture: take a newer one, or --model-impl transformers where \
+             transformers knows it."
+        }
+        FailureKind::WorkerDied => {
+            "A process of the server ended, and no line here says why: read the traceback before this one, of each rank. \
+             Where it has none, and an exit code of -9 or 9, the kernel ended it, mostly because the host had no memory \
+             left (dmesg); --log-level debug prints more."
+        }
         _ => "Read what the engine printed before this line; --log-level debug prints more.",
     }
     .to_owned()

@@ -8,8 +8,6 @@ use crate::rows::{Row, row};
 pub(crate) enum Does {
     /// It states figures.
     State,
-    /// Other engines print it too.
-    Shared,
     Communication,
     LoadBegins,
     Loaded,
@@ -29,6 +27,12 @@ pub(crate) enum Does {
     GraphsFailed,
     /// Requests found no room in the pool.
     PoolFull,
+    /// A process says of which error it ends; its traceback follows.
+    Crashed,
+    /// A process has ended, and the server with it.
+    Died,
+    /// The server found its address taken; what it serves with says so, which others serve with too.
+    NotBound,
 }
 
 pub(crate) const ROWS: &[Row<Does>] = &[
@@ -125,6 +129,23 @@ pub(crate) const ROWS: &[Row<Does>] = &[
         " out of memory. Try to lower",
         "{..}{Prefill|Decode} out of memory. Try to lower your batch size.",
         Does::PoolFull,
+    ),
+    // `managers/`, `entrypoints/engine.py`, `utils/watchdog.py`.
+    row(
+        "",
+        "hit an exception",
+        "{Scheduler|DataParallelController|DetokenizerManager|TokenizerManager} hit an exception: ",
+        Does::Crashed,
+    ),
+    row("", "Received sigquit", "Received sigquit from a child proces", Does::Died),
+    row("0.4.5-", "scheduler is dead", "Rank {ignored} scheduler is dead.", Does::Died),
+    row("0.5.9-", "died during init", "Rank {ignored} scheduler died during initialization", Does::Died),
+    row("0.5.9-", " crashed with exit code", "Subprocess {..} crashed with exit code {ignored}", Does::Died),
+    row(
+        "",
+        "attempting to bind",
+        "{..}error while attempting to bind on address {..}address already in use",
+        Does::NotBound,
     ),
     row("0.4.5-", "avail_mem=", "Capturing {..}avail_mem={ignored_memory}", Does::State),
     row("", "Prefill batch", "Prefill batch", Does::State),

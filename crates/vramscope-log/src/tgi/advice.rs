@@ -19,6 +19,14 @@ pub(crate) fn advice(failure: &Failure, _facts: &EngineFacts) -> String {
             "The warm-up failed; the lines before and after this one tell why. If they speak of memory, lower \
              --max-batch-prefill-tokens, or spread the model over more GPUs with --num-shard."
         }
+        _ if failure.message.contains("Failed to bind") => {
+            "The address is taken or not this machine's: end what listens there, or give another one with --hostname and \
+             --port."
+        }
+        _ if failure.message.contains("Download encountered") => {
+            "The weights could not be downloaded; the line itself says why: the model's name, its --revision, access to it \
+             (HF_TOKEN), room on the disk, or the network."
+        }
         _ => "Read what the shard printed before this line.",
     }
     .to_owned()

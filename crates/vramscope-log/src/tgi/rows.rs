@@ -16,16 +16,21 @@ pub(crate) enum Does {
     Unmeasured,
     /// The pool of tokens.
     Tokens,
+    /// A shard begins to load.
+    Starts,
     WarmUp,
     Connected,
     NoMemory,
     /// The kernel has ended a shard.
     Killed,
     Fails,
+    /// What failed; why comes behind it.
+    Heads,
 }
 
 pub(crate) const ROWS: &[Row<Does>] = &[
     row("", "model_id:", "{..}model_id: \"{model}\",", Does::Args),
+    row("1.0-", "Starting shard", "Starting shard", Does::Starts),
     row("", "Shard ready in", "Shard ready in {load_secs}s rank={rank}", Does::Shard),
     row(
         "0.9-",
@@ -58,9 +63,13 @@ pub(crate) const ROWS: &[Row<Does>] = &[
         Does::NoMemory,
     ),
     row("", "signal 9", "{..}Shard process was signaled to shutdown with signal 9", Does::Killed),
-    row("", "encountered an error", "Method {ignored_word} encountered an error.", Does::Fails),
+    row("", "encountered an error", "Method {ignored_word} encountered an error.", Does::Heads),
     row("", "failed to start", "Shard {ignored} failed to start", Does::Fails),
-    row("", "complete standard error", "Shard complete standard error output:", Does::Fails),
+    row("", "crashed", "Shard {ignored} crashed", Does::Fails),
+    row("", "Webserver Crashed", "Webserver Crashed", Does::Fails),
+    row("", "Download encountered", "Download encountered an error: ", Does::Fails),
+    row("3.0-", "Failed to bind", "Failed to bind to {..}: ", Does::Fails),
+    row("", "complete standard error", "Shard complete standard error output:", Does::Heads),
 ];
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use crate::vllm::rows::Fails;
 
 /// Longest message that is kept.
 const MAX_MESSAGE: usize = 400;
+/// Longest text that is searched for secrets to be shortened: far longer than what is kept, so that none stands at its end.
+const MOST_QUOTED: usize = 16 << 10;
 
 /// The kind of failure with the numbers of its line.
 pub(crate) fn kind(fails: Fails, captured: &[Captured]) -> FailureKind {
@@ -115,15 +117,19 @@ pub(crate) fn killed(captured: &[Captured]) -> Option<Killed> {
 
 /// The message without secrets, shortened, and without what would steer the terminal that it is shown on.
 pub(crate) fn message(text: &str) -> String {
-    let mut end = text.len().min(MAX_MESSAGE);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
+    // First, since of a secret that is cut the beginning would not be known for one. What is quoted may be of any length.
+    let text = &vramscope_core::redact(&text[..floor(text, MOST_QUOTED)]);
+    let end = floor(text, MAX_MESSAGE);
     let cut = end < text.len();
     // Not within a word, where there is one that ends not far before.
     let word = text[..end].rfind(char::is_whitespace).filter(|at| cut && *at > end / 2);
     let more = if cut { " …" } else { "" };
     vramscope_core::redact(vramscope_core::on_one_line(&text[..word.unwrap_or(end)]).trim_end()) + more
+}
+
+/// The nearest place up to `most` where a text may be cut.
+fn floor(text: &str, most: usize) -> usize {
+    (0..=text.len().min(most)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// Strips the names of exceptions from the left (`torch._inductor.exc.InductorError: OutOfMemoryError: `); gives the
@@ -216,6 +222,11 @@ mod tests {
         assert_eq!(message("ValueError: a\u{1b}]0;title\u{7}\tb"), "ValueError: a]0;title b");
         // A long one ends with a whole word; one that is a single word ends where it must.
         assert_eq!(message(&"engine died ".repeat(40)), format!("{} …", "engine died ".repeat(33).trim_end()));
+        let secret = "hf_abcdefghijklmnopqrstuvwxyz012345";
+        for before in 360..MAX_MESSAGE {
+            let text = message(&format!("{}={secret}", "x".repeat(before)));
+            assert!(!text.contains(&secret[..6]), "{before}: {text}");
+        }
         assert_eq!(message(&"x".repeat(500)), format!("{} …", "x".repeat(400)));
     }
 

@@ -209,13 +209,14 @@ fn cudagraph_mode(text: String) -> String {
     name.to_owned()
 }
 
-/// Cuts at a character.
-fn shorten(mut text: String) -> String {
+/// Cuts at a character what is left without secrets: the beginning of one that is cut would not be known for one.
+fn shorten(text: String) -> String {
+    let mut text = vramscope_core::redact(&text);
     if text.len() > MAX_TEXT {
         let end = (0..=MAX_TEXT).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         text.truncate(end);
     }
-    vramscope_core::redact(&text)
+    text
 }
 
 #[cfg(test)]

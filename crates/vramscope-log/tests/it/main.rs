@@ -2,6 +2,7 @@
 
 mod corpus;
 mod engine_labels;
+mod engine_words;
 mod engines;
 mod failure_texts;
 mod failures;

@@ -12,11 +12,14 @@ use super::{Host, Moment};
 
 /// No name or text of others is longer in a trace.
 const MOST_TEXT: usize = 400;
+/// No longer text is searched for secrets: far longer than what is shown, so that what it is cut within is not shown.
+const MOST_SEARCHED: usize = 64 << 10;
 
 /// Text of others without secrets and controls, at a length that a viewer shows.
 pub(super) fn shown(text: &str) -> String {
-    // A line of any length is cut before it is searched, and once more after that: a redaction may make it longer.
-    shortened(&on_one_line(&redact(&shortened(text, 4 * MOST_TEXT))), MOST_TEXT).into_owned()
+    // Of a secret that is shortened the rest would not be known for one, so that it is searched for before.
+    let end = (0..=text.len().min(MOST_SEARCHED)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    shortened(&on_one_line(&redact(&text[..end])), MOST_TEXT).into_owned()
 }
 
 /// A process with one of its threads.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use vramscope_compare::document::ExplanationDocument;
 use vramscope_compare::explain::{Account, Ledger, start};
+use vramscope_core::EngineKind;
 use vramscope_log::excerpt;
 use vramscope_schema::ExitCode;
 use vramscope_schema::v3::Profile;
@@ -17,7 +18,7 @@ use crate::output::{self, Format};
 
 /// Explain a KV cache from the card down to one request, or why that of a second run is larger or smaller
 ///
-/// A run is vLLM's log, a recording folder, or a profile. With two of one model, the difference of their KV caches is laid
+/// A run is vLLM's log, a recording folder of it, or a profile of it; other engines size their caches otherwise. With two of one model, the difference of their KV caches is laid
 /// out term by term, in bytes and tokens: what the release does otherwise, settings, weights, what the profile run took,
 /// graphs, the card. The terms add up exactly; what no line states is a term of its own. Each has the lines that it rests
 /// on and, where there is one, the setting that brings it back. Below, both starts step by step.
@@ -69,8 +70,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Success)
 }
 
-/// Why a run has no KV cache to explain: it failed, or its log says nothing of it.
+/// Why a run has no KV cache to explain: it is another engine's, it failed, or its log says nothing of it.
 fn silent(name: &str, profile: Option<&Profile>) -> anyhow::Error {
+    let engine = profile.and_then(|profile| profile.engine_metadata.as_ref()?.engine_type.as_deref());
+    if let Some(other) = engine.and_then(EngineKind::from_name).filter(|kind| *kind != EngineKind::Vllm) {
+        return anyhow!(
+            "{name} is of {}, and `explain` answers for vLLM; `vramscope log` says what such a log states, and \
+             `vramscope analyze` what of it is explained",
+            other.title()
+        );
+    }
     match profile.and_then(|profile| profile.failure.as_ref()) {
         Some(failure) => {
             let line = failure.log_line.map_or_else(String::new, |line| format!(" (line {line})"));

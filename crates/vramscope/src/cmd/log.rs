@@ -3,6 +3,7 @@
 mod buffers;
 mod failures;
 mod follow;
+mod plans;
 mod render;
 
 use std::io::{self, Read};

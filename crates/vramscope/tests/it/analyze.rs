@@ -5,6 +5,7 @@ use std::fs;
 use snapbox::{assert_data_eq, file};
 use tempfile::TempDir;
 
+use crate::gguf::header;
 use crate::{stderr, stdout, vramscope};
 
 #[test]
@@ -156,4 +157,30 @@ fn what_the_guides_of_earlier_profilers_look_up_is_there() {
     ] {
         assert!(profile.pointer(pointer).is_some_and(|v| !v.is_null()), "{pointer}");
     }
+}
+
+#[test]
+fn a_model_file_is_used_where_it_is_the_logs_and_told_where_not() {
+    let (folder, model) = header("qwen3-4b-q4km");
+    let notes = |log: &str| {
+        let path = folder.path().join("engine.log");
+        fs::write(&path, log).unwrap();
+        let model = model.to_str().unwrap();
+        let output = vramscope(&["analyze", "--engine-log", path.to_str().unwrap(), "--model", model]);
+        stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let llama = |arch: &str, layers: u32, size: &str| {
+        format!(
+            "print_info: file size   = {size} GiB (4.85 BPW)\nprint_info: arch                  = {arch}\nload_tensors: offloaded {layers}/{layers} layers to GPU\nload_tensors:        CUDA0 model buffer size =  2357.26 MiB\n"
+        )
+    };
+    let told = "is not the model of the log";
+    assert!(!notes(&llama("qwen3", 37, "2.32")).contains(told));
+    for (arch, layers, size) in [("llama", 37, "2.32"), ("qwen3", 29, "2.32"), ("qwen3", 37, "4.00")] {
+        assert!(notes(&llama(arch, layers, size)).contains(told), "{arch} {layers} {size}");
+    }
+    let sglang = notes(
+        "[2026-04-27 02:36:06 TP0] Load weight end. elapsed=1.97 s, type=Qwen3ForCausalLM, avail mem=62.30 GB, mem usage=15.28 GB.\n",
+    );
+    assert!(sglang.contains("what SGLang takes is not predicted from such a file here"), "{sglang}");
 }

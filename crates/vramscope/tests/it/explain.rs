@@ -194,3 +194,21 @@ fn what_says_nothing_of_its_memory_is_refused() {
     let output = vramscope(&["explain", "README.md"]);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
 }
+
+#[test]
+fn a_log_of_another_engine_is_named_and_not_said_to_lack_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = [
+        ("llama.cpp", "load_tensors:        CUDA0 model buffer size =  2357.26 MiB\n"),
+        ("SGLang", "[2026-04-27 02:36:04 TP0] Load weight begin. avail mem=77.57 GB\n"),
+        ("TGI", "2026-01-02T03:04:21.922473Z ERROR text_generation_launcher: Method Warmup encountered an error.\n"),
+    ];
+    for (engine, log) in logs {
+        let path = folder.path().join("engine.log");
+        std::fs::write(&path, log).unwrap();
+        let output = vramscope(&["explain", path.to_str().unwrap()]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(&format!("is of {engine}, and `explain` answers for vLLM")), "{said}");
+    }
+}

@@ -192,3 +192,34 @@ fn an_empty_log_is_called_empty() {
     assert_eq!(text, "The log is empty.\n");
     assert!(stdout(&piped(&["log", "-"], b"\n")).contains("Nothing in these 1 lines"), "a line is no nothing");
 }
+
+#[test]
+fn a_plan_that_was_only_tried_is_not_shown() {
+    let row = |model: u32, free: &str| {
+        format!(
+            "common_memory_breakdown_print: |   - CUDA0 (Some Card) | 24564 = 24100 + ({} = {model} + 1024 + 1024) + {free} |\n",
+            model + 2048
+        )
+    };
+    let fit = "common_init_: fitting params to device memory ...\n";
+    let done = "common_fit_params: successfully fit params to free device memory\n";
+    let log = [fit, &row(20480, "17592186021888"), &row(10240, "-12288"), done].concat();
+    let text = stdout(&piped(&["log", "-"], log.as_bytes()));
+    assert!(text.contains("weights  CUDA0  10.00     3  planned"), "{text}");
+    assert!(text.contains("context  CUDA0   1.00     3  planned"), "{text}");
+    assert!(!text.contains("22.00") && !text.contains("20.00") && !text.contains("each rank"), "{text}");
+}
+
+#[test]
+fn computing_by_a_plan_is_that_of_as_many_layers_as_are_offloaded() {
+    let offload = |layers: u32| {
+        format!(
+            "time=2025-01-16T04:29:50.909Z level=INFO source=memory.go:356 msg=\"offload to cuda\" layers.requested=-1 layers.model=33 layers.offload={layers} layers.split=\"\" memory.available=\"[23.3 GiB]\" memory.required.full=\"20.0 GiB\" memory.required.allocations=\"[10.0 GiB]\" memory.graph.full=\"2.0 GiB\" memory.graph.partial=\"3.0 GiB\"\n"
+        )
+    };
+    for (layers, expected) in [(33, "computing, by the plan   2.00"), (5, "computing, by the plan   3.00")] {
+        let text = stdout(&piped(&["log", "-"], offload(layers).as_bytes()));
+        assert!(text.contains(expected), "{layers}: {text}");
+        assert_eq!(text.matches("by the plan").count(), 2, "{text}");
+    }
+}

@@ -6,7 +6,7 @@ use vramscope_core::{Bytes, EngineFacts, EngineKind, Fact, Generation, Milestone
 use vramscope_log::document::{milestone_name, time_text};
 use vramscope_log::{EngineReport, Figure, Key, LogReport, News, ParseNote, Value};
 
-use super::{buffers, failures};
+use super::{buffers, failures, plans};
 use crate::table::{Align, Table, wrap};
 
 /// A part of the report: its title and its lines.
@@ -124,7 +124,7 @@ const MEMORY: &[(&[Key], &str)] = &[
     (&[Key::PlannedTotal], "all, by the plan"),
     (&[Key::PlannedWeights], "weights, by the plan"),
     (&[Key::PlannedKv], "KV cache, by the plan"),
-    (&[Key::PlannedCompute], "computing, by the plan"),
+    (&[Key::PlannedCompute, Key::PlannedComputePartial], "computing, by the plan"),
     (&[Key::HeldTotal], "all, as held"),
     (&[Key::Unaccounted], "neither free nor known"),
     (&[Key::SleepFreed], "freed by sleeping"),
@@ -142,8 +142,11 @@ fn memory(engine: &EngineReport, width: usize) -> String {
     ]);
     let mut rows = 0;
     for (keys, name) in MEMORY {
-        let present = keys.iter().find(|key| engine.figures.iter().any(|f| f.key == **key));
-        let Some(key) = present else { continue };
+        let of_key = |key: &Key| -> Vec<&Figure> {
+            engine.figures.iter().filter(|f| f.key == *key && plans::holds(f, engine)).collect()
+        };
+        let present = keys.iter().map(|key| (key, of_key(key))).find(|(_, figures)| !figures.is_empty());
+        let Some((key, figures)) = present else { continue };
         // What the profile says of the weights is of interest only where nothing else does.
         if *key == Key::WeightsProfiled && engine.figures.iter().any(|f| f.key == Key::Weights) {
             continue;
@@ -153,7 +156,6 @@ fn memory(engine: &EngineReport, width: usize) -> String {
         if by_place {
             continue;
         }
-        let figures: Vec<&Figure> = engine.figures.iter().filter(|f| f.key == *key).collect();
         let values = distinct(&figures);
         let left_out = values.len().saturating_sub(MAX_VALUES);
         for (place, (figure, more)) in values.into_iter().take(MAX_VALUES).enumerate() {
@@ -164,7 +166,7 @@ fn memory(engine: &EngineReport, width: usize) -> String {
                 if place == 0 { (*name).to_owned() } else { String::new() },
                 format!("{:.2}", memory.bytes.as_f64() / GIB),
                 figure.resolution.map_or(String::new(), |bytes| half_step(bytes / GIB)),
-                scope(figure.scope),
+                speaks_for(figure, &engine.facts),
                 figure.origin.line.to_string(),
                 by,
             ]);
@@ -217,6 +219,15 @@ fn same(a: &Figure, b: &Figure) -> bool {
 fn half_step(gib: f64) -> String {
     let text = format!("{gib:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// For what a figure speaks: an engine that has no ranks speaks of places, or of all of them.
+fn speaks_for(figure: &Figure, facts: &EngineFacts) -> String {
+    match &figure.place {
+        Some(place) => place.clone(),
+        None if matches!(facts.engine, Some(EngineKind::LlamaCpp | EngineKind::Ollama)) => "all places".to_owned(),
+        None => scope(figure.scope),
+    }
 }
 
 fn scope(scope: Scope) -> String {
