@@ -345,7 +345,8 @@ impl Evidence {
                 }
                 self.notes.extend(sentences.into_iter().map(|sentence| format!("{}: {sentence}", name(path))));
                 if let Some(facts) = facts {
-                    self.engine = Some(EngineLog { file: name(path), bytes: size(path), lines: 1, facts });
+                    self.engine =
+                        Some(EngineLog { file: name(path), bytes: size(path), lines: 1, facts, tensors: None });
                 }
             }
             Err(because) => self.notes.push(format!("failed to use {}: {because}; it is left out", name(path))),

@@ -185,7 +185,9 @@ impl EngineLine {
         let release = pieces.next()?;
         let release = release.strip_prefix('v').unwrap_or(release);
         let mut numbers = release.split('.');
-        let whole = numbers.by_ref().take(2).filter(|part| is_number(part)).count() == 2;
+        // Who packs engines for others numbers images by year and month.
+        let first = numbers.next().and_then(|major| major.parse::<u64>().ok());
+        let whole = first.is_some_and(|major| major < 20) && numbers.next().is_some_and(is_number);
         whole.then_some(release)
     }
 }
@@ -247,6 +249,7 @@ mod tests {
             ("docker run ghcr.io/ggml-org/llama.cpp:server-cuda-b10434 -m a.gguf", Some("b10434")),
             ("docker run ghcr.io/ggml-org/llama.cpp:server-cuda -m a.gguf", None),
             ("vllm serve vllm/vllm-openai:v0.33.0", None),
+            ("docker run nvcr.io/nvidia/vllm:25.09-py3 vllm serve m", None),
         ] {
             let words: Vec<&str> = line.split_whitespace().collect();
             assert_eq!(EngineLine::of(&words).unwrap().release(&words), release, "{line}");

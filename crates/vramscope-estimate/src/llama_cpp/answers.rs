@@ -72,6 +72,9 @@ impl LlamaCppWay {
 
     /// Whether it fits so many bytes of each device; over the whole interval, if that is asked.
     fn fits(&self, available: u64, surely: bool) -> bool {
+        if surely && self.args.is_unbounded() {
+            return false;
+        }
         self.shares.iter().all(|share| if surely { share.total.high } else { share.total.value } <= available)
     }
 }
@@ -171,7 +174,10 @@ pub(crate) fn answers(
     wish: Wish,
     asking: &Asking<'_>,
 ) -> Result<LlamaCppAnswers, LlamaCppError> {
-    let setting = setting.heeding(&line.args);
+    if line.args.without_device {
+        let (what, advice) = ("every device, by `-dev none`", "leave that out");
+        return Err(LlamaCppError::Refused { what, advice });
+    }
     let Some(device) = setting.device.filter(|_| setting.backend.has_device()) else {
         let (what, advice) = ("to say what fits without a device", "name a device");
         return Err(LlamaCppError::Refused { what, advice });

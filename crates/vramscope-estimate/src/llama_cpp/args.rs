@@ -146,6 +146,11 @@ impl LlamaCppArgs {
         self.build.is_some_and(|build| build < OLDEST_READ)
     }
 
+    /// Something is taken of which no upper end is known.
+    pub(crate) fn is_unbounded(&self) -> bool {
+        !self.unmodelled.is_empty() || self.is_of_old_build()
+    }
+
     /// Words and embeddings are taken in one batch, which adds a tensor of a batch of embeddings.
     pub(crate) fn mixes_inputs(&self) -> bool {
         self.build.is_some_and(|build| build >= MIXED_INPUTS)

@@ -185,7 +185,8 @@ impl LlamaCppBudget {
     /// Whether the answer to whether it fits holds over the whole interval; `None` without a device.
     pub fn certain(&self) -> Option<bool> {
         let (total, fits) = (&self.device_total, self.fits?);
-        self.available.map(|available| if fits { total.high <= available } else { total.low > available })
+        let sure = |available| if fits { total.high <= available } else { total.low > available };
+        self.available.map(|available| !self.args.is_unbounded() && sure(available))
     }
 
     /// Sums the parts again after one of them was changed.

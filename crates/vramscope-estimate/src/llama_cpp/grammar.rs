@@ -135,6 +135,20 @@ const VARIABLES: &[(&str, &str)] = &[
     ("FIT_CTX", "fit-ctx"),
     ("N_CPU_MOE", "n-cpu-moe"),
     ("LOAD_MODE", "load-mode"),
+    ("DEVICE", "device"),
+    ("SPLIT_MODE", "split-mode"),
+    ("TENSOR_SPLIT", "tensor-split"),
+    ("OVERRIDE_TENSOR", "override-tensor"),
+    ("MAIN_GPU", "main-gpu"),
+    ("RPC", "rpc"),
+    ("MMPROJ", "mmproj"),
+    ("MMPROJ_URL", "mmproj-url"),
+    ("SPEC_DRAFT_MODEL", "spec-draft-model"),
+    ("SPEC_DRAFT_HF_REPO", "spec-draft-hf-repo"),
+    ("SPEC_TYPE", "spec-type"),
+    ("HF_REPO", "hf-repo"),
+    ("CACHE_RAM", "cache-ram"),
+    ("CTX_CHECKPOINTS", "ctx-checkpoints"),
 ];
 
 /// Variables that are switches: what turns on, and what turns off where that can be said.
@@ -145,6 +159,10 @@ const SWITCHED: &[(&str, &str, Option<&str>)] = &[
     ("KV_OFFLOAD", "kv-offload", Some("no-kv-offload")),
     ("MMAP", "mmap", Some("no-mmap")),
     ("REPACK", "repack", Some("no-repack")),
+    ("MLOCK", "mlock", None),
+    ("EMBEDDINGS", "embeddings", None),
+    ("RERANKING", "reranking", None),
+    ("NO_HOST", "no-host", None),
 ];
 
 /// Beginnings of variables that take no memory of a model.
@@ -175,17 +193,16 @@ const HARMLESS: &[&str] = &[
     "CONTEXT_SHIFT",
 ];
 
-/// The option that a variable stands for.
-fn of_variable(name: &str, value: &str) -> Option<String> {
+/// The option that a variable stands for; none where its value switches nothing on. `None`: it is not known.
+fn of_variable(name: &str, value: &str) -> Option<Option<String>> {
     if let Some((_, option)) = VARIABLES.iter().find(|(its, _)| *its == name) {
-        return Some(format!("--{option}={value}"));
+        return Some(Some(format!("--{option}={value}")));
     }
     let (_, on, off) = SWITCHED.iter().find(|(its, ..)| *its == name)?;
-    match value {
+    Some(match value {
         "on" | "enabled" | "true" | "1" => Some(format!("--{on}")),
-        "off" | "disabled" | "false" | "0" => off.map(|off| format!("--{off}")),
-        _ => None,
-    }
+        _ => off.map(|off| format!("--{off}")),
+    })
 }
 
 /// A command line, read.
@@ -252,7 +269,7 @@ impl LlamaCppLine {
             list.push(vramscope_core::redact_args([word]).join(" "));
             return Ok(());
         };
-        for part in LLAMA_CPP_LINE.read(&[option]) {
+        for part in LLAMA_CPP_LINE.read(option.as_slice()) {
             if let Part::Flag(flag) = part {
                 self.take(&flag)?;
             }
@@ -271,6 +288,11 @@ impl LlamaCppLine {
                 args.keeps_context = args.context.is_none();
             }
             "device" if flag.value == Some("none") => args.without_device = true,
+            // One device is the one that is computed for; of several the last word counts.
+            "device" => {
+                args.without_device = false;
+                args.unmodelled.push(flag.shown());
+            }
             "parallel" => args.slots = Some(number(flag)?).filter(|slots| *slots > 0),
             "gpu-layers" | "n-gpu-layers" => args.gpu_layers = layers(flag)?,
             "cache-type-k" => args.cache_k = cache_type(flag)?,
@@ -398,7 +420,7 @@ mod tests {
     fn variables_say_what_options_say_and_the_line_counts() {
         let set = read(
             "docker run -e LLAMA_ARG_CTX_SIZE=4096 --env=LLAMA_ARG_N_GPU_LAYERS=20 -e LLAMA_ARG_FIT_TARGET=512,9 -e \
-             LLAMA_ARG_CPU_MOE=1 -e LLAMA_ARG_MMAP=off -e LLAMA_ARG_PORT=80 -e LLAMA_ARG_SPLIT_MODE=row \
+             LLAMA_ARG_CPU_MOE=1 -e LLAMA_ARG_SWA_FULL=0 -e LLAMA_ARG_MMAP=off -e LLAMA_ARG_PORT=80 -e LLAMA_ARG_SPLIT_MODE=row \
              ghcr.io/ggml-org/llama.cpp:server -m x.gguf -ngl 5",
         );
         let args = &set.args;
@@ -406,7 +428,7 @@ mod tests {
         assert_eq!((args.fit_target, args.cpu_moe_layers, args.mmap), (512 << 20, u64::MAX, false));
         assert_eq!(
             (&args.unmodelled[..], &args.ignored[..]),
-            (&["LLAMA_ARG_SPLIT_MODE=row".to_owned()][..], &["LLAMA_ARG_PORT=80".to_owned()][..])
+            (&["--split-mode row".to_owned()][..], &["LLAMA_ARG_PORT=80".to_owned()][..])
         );
         let wrong = LlamaCppLine::read(&["LLAMA_ARG_CTX_SIZE=many", "llama-server", "-m", "x.gguf"]);
         assert!(matches!(wrong, Err(LlamaCppError::BadArgument { .. })), "{wrong:?}");

@@ -5,6 +5,7 @@ use vramscope_core::{PackedModel, redact_args, shell_quoted};
 use super::args::OllamaArgs;
 use super::start::{OllamaError, OllamaStart, ollama_start};
 use crate::llama_cpp::answers::{Asking, LlamaCppAnswers, LlamaCppQuestion, answers};
+use crate::llama_cpp::command::without_answered;
 use crate::{LlamaCppArgs, LlamaCppLine, LlamaCppSetting, LlamaCppWay, Wish};
 
 /// The engine itself chooses devices.
@@ -48,7 +49,8 @@ pub fn ollama_answers(
 pub fn ollama_command(args: &OllamaArgs, way: &LlamaCppWay) -> String {
     let server = &way.args;
     let slots = server.slots_or_auto().max(1);
-    let mut words = args.for_server.clone();
+    let given: Vec<&str> = args.for_server.iter().map(String::as_str).collect();
+    let mut words = without_answered(&given);
     let mut set = |name: &str, value: String| words.push(format!("{name}={value}"));
     set("OLLAMA_CONTEXT_LENGTH", (way.budget.context / slots).to_string());
     set("OLLAMA_NUM_PARALLEL", slots.to_string());

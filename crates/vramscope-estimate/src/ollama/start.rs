@@ -100,9 +100,38 @@ pub enum OllamaError {
         /// The family that llama.cpp computes.
         becomes: &'static str,
     },
+    /// A setting that the server refuses, by the engine's name for it.
+    #[error("use {name} {value}: expected {expected}")]
+    Setting {
+        /// The engine's name.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
     /// What it starts cannot be computed.
     #[error(transparent)]
-    Server(#[from] LlamaCppError),
+    Server(LlamaCppError),
+}
+
+impl From<LlamaCppError> for OllamaError {
+    fn from(error: LlamaCppError) -> Self {
+        let named = match &error {
+            LlamaCppError::BadArgument { name, .. } => match name.as_str() {
+                "parallel" => Some("OLLAMA_NUM_PARALLEL"),
+                "ctx-size" => Some("num_ctx"),
+                "gpu-layers" => Some("num_gpu"),
+                "batch-size" | "ubatch-size" => Some("num_batch"),
+                _ => None,
+            },
+            _ => None,
+        };
+        match (named, error) {
+            (Some(name), LlamaCppError::BadArgument { value, expected, .. }) => Self::Setting { name, value, expected },
+            (_, error) => Self::Server(error),
+        }
+    }
 }
 
 /// What the engine starts, with its memory.

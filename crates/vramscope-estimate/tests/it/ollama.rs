@@ -93,7 +93,10 @@ fn settings_become_the_servers_options() {
     let device = device_named("rtx-4090").unwrap();
     let setting = LlamaCppSetting { backend: LlamaCppBackend::Cuda, device: Some(device), others: Bytes::ZERO };
     let refused = ollama_start(model, ("m.gguf", model.bytes().unwrap()), &args, setting);
-    assert!(matches!(refused, Err(OllamaError::Server(_))), "quantized values need attention in one operator");
+    assert!(
+        matches!(refused, Err(OllamaError::NeedsFlashAttention { .. })),
+        "quantized values need attention in one operator"
+    );
     args.flash_attention = Some(true);
     (args.num_batch, args.num_gpu) = (Some(64), Some(5));
     let started = ollama_start(model, ("m.gguf", 0), &args, setting).unwrap();
@@ -162,6 +165,11 @@ fn what_is_not_known_is_refused_or_said() {
     model.metadata.insert("llama.pooling_type".to_owned(), PackedValue::Number(1));
     let embeds = ollama_start(model, ("m.gguf", model.bytes().unwrap()), &of("0.32.0"), setting);
     assert!(matches!(embeds, Err(OllamaError::Embeddings)), "{embeds:?}");
+    let layers = model.metadata.insert("llama.block_count".to_owned(), PackedValue::Number(1 << 62)).unwrap();
+    model.metadata.remove("llama.pooling_type");
+    let enormous = ollama_start(model, ("m.gguf", 0), &of("0.32.0"), setting);
+    assert!(matches!(enormous, Err(OllamaError::Server(_))), "{enormous:?}");
+    model.metadata.insert("llama.block_count".to_owned(), layers);
     model.family = "gptoss".to_owned();
     let translated = ollama_start(model, ("m.gguf", 0), &of("0.32.0"), setting).unwrap_err().to_string();
     assert!(translated.contains("gptoss") && translated.contains("gpt-oss"), "{translated}");

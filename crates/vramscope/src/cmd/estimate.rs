@@ -140,6 +140,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         return llama_cpp::run(args);
     }
+    if kind != EngineKind::Vllm {
+        input::same_engine(kind, args.engine.words())?;
+    }
     if kind == EngineKind::Ollama {
         return ollama::run(args);
     }

@@ -98,6 +98,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ("--sglang-version", EngineKind::SgLang, args.sglang_version.is_some()),
     ];
     input::refuse_others("a fit", kind, &options)?;
+    if kind != EngineKind::Vllm {
+        input::same_engine(kind, args.engine.words())?;
+    }
     if kind == EngineKind::Ollama {
         return ollama::run(args);
     }

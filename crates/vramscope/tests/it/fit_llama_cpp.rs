@@ -128,7 +128,7 @@ fn wrong_arguments_say_what_is_expected() {
         (&[file, "--gpu", "l4", "--requests", "3", "--", "-np", "2"][..], "as many as the requests"),
         (&[none.to_str().unwrap(), "--gpu", "l4"], "none.gguf"),
         (&["absent.gguf", "--gpu", "l4"], "absent.gguf"),
-        (&[file, "--gpu", "l4", "--", "-dev", "none"], "without a device"),
+        (&[file, "--gpu", "l4", "--", "-dev", "none"], "leave that out"),
     ] {
         let ran = vramscope(&[&["fit"], args].concat());
         assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(3), ""), "{args:?}: {}", stderr(&ran));

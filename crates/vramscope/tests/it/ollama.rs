@@ -80,6 +80,10 @@ fn what_is_not_for_this_engine_is_refused() {
         (&["--max-model-len", "4096", "--", "ollama", "serve"][..], "is an option of vLLM"),
         (&["--ollama-version", "0.21.0"], "0.21.0"),
         (&["--engine-kind", "vllm", "--num-ctx", "4096"], "--num-ctx"),
+        (&["--num-ctx", "4096", "--", "llama-server", "-c", "8"], "start llama.cpp, and this is asked for Ollama"),
+        (&["--", "OLLAMA_KV_CACHE_TYPE=fp8", "ollama", "serve"], "OLLAMA_KV_CACHE_TYPE=fp8"),
+        (&["--", "OLLAMA_KV_CACHE_TYPE=q8_0", "OLLAMA_FLASH_ATTENTION=0", "ollama", "serve"], "flash attention"),
+        (&["--", "OLLAMA_NUM_PARALLEL=100000", "ollama", "serve"], "OLLAMA_NUM_PARALLEL"),
     ] {
         for command in ["estimate", "fit"] {
             let ran = in_folder(command, "qwen3-4b-q4km", &[&["--gpu", "l4"], args].concat());

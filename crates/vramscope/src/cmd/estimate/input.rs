@@ -41,6 +41,22 @@ pub(crate) fn engine_of(
     (EngineKind::Vllm, false)
 }
 
+/// Refuses words that start another engine than the one that is asked for.
+pub(crate) fn same_engine(kind: EngineKind, words: &[String]) -> anyhow::Result<()> {
+    match EngineLine::of(words).filter(|line| line.kind != kind) {
+        None => Ok(()),
+        Some(other) => {
+            let error = anyhow!(
+                "the words behind -- start {}, and this is asked for {}: leave them out, or ask with --engine-kind {}",
+                other.kind.title(),
+                kind.title(),
+                other.kind.name()
+            );
+            Err(error).or_exit(ExitCode::Usage)
+        }
+    }
+}
+
 /// Refuses the first option that was given and is for another engine; `what` is asked, with its article.
 pub(crate) fn refuse_others(
     what: &str,

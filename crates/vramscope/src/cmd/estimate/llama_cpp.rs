@@ -101,6 +101,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let device = args.device.device()?;
     let usual = if device.is_some() { LlamaCppBackend::Cuda } else { LlamaCppBackend::Host };
     let backend = args.llama_cpp_backend.map_or(usual, Backend::told);
+    let backend = if line.args.without_device { LlamaCppBackend::Host } else { backend };
     let device = device.filter(|_| backend.has_device());
     let setting = LlamaCppSetting { backend, device: device.as_ref(), others: args.device.others() };
     let mut budget = llama_cpp_fitted(&model, &line.args, setting).or_exit(ExitCode::BadInput)?;
@@ -128,8 +129,9 @@ pub(crate) fn read(name: &str) -> anyhow::Result<File> {
     let mut notes = Vec::new();
     let (mut model, mut bytes) = read_one(path, &mut notes)?;
     let further = siblings(path);
-    let files = model.number("split.count").unwrap_or(1).max(1);
-    if files != further.len() as u64 + 1 || model.number("split.no").is_some_and(|number| number > 0) {
+    let here = u64::try_from(further.len()).unwrap_or(u64::MAX).saturating_add(1);
+    let files = model.number("split.count").filter(|files| *files > 0).unwrap_or(here);
+    if files != here || model.number("split.no").is_some_and(|number| number > 0) {
         anyhow::bail!(
             "could not use {}: it is one of {files} files of a model; give the first, named as it was made \
              (…-00001-of-{files:05}.gguf), with the others beside it",

@@ -77,9 +77,10 @@ pub(crate) fn model(named: Option<&str>) -> anyhow::Result<File> {
 /// A release that cannot be answered for is a wrong argument, a model that cannot is bad input.
 pub(crate) fn code(error: &OllamaError) -> ExitCode {
     match error {
-        OllamaError::Older { .. } | OllamaError::CacheType { .. } | OllamaError::NeedsFlashAttention { .. } => {
-            ExitCode::Usage
-        }
+        OllamaError::Older { .. }
+        | OllamaError::Setting { .. }
+        | OllamaError::CacheType { .. }
+        | OllamaError::NeedsFlashAttention { .. } => ExitCode::Usage,
         _ => ExitCode::BadInput,
     }
 }
@@ -98,6 +99,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     start.budget.notes.extend(notes);
     // Without layers on it the device is not used.
     let device = device.filter(|_| start.budget.available.is_some());
+    let backend = if device.is_some() { backend } else { LlamaCppBackend::Host };
     let budget = &start.budget;
     let most = match &device {
         Some(_) => llama_cpp_most_layers(&model, &budget.args, setting)

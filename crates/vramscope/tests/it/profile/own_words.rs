@@ -223,7 +223,7 @@ fn a_stand_in_for_sglang_is_started_by_either_of_its_programs_and_its_memory_exp
         near(part(breakdown, "runtime_context"), hundredths(100), MIB);
         near(part(breakdown, "activations"), hundredths(150), 8 * MIB);
         let info: Value = serde_json::from_str(&stage.kept("server_info.json")).unwrap();
-        assert_eq!(info["max_total_num_tokens"], 484_518);
+        assert_eq!(info["max_total_num_tokens"], 300_000);
         assert!(!stage.kept("engine.log").contains("plainservedsecret"), "a key is in the log");
         assert!(stage.kept("metrics.jsonl").contains("running"), "its metrics are read beside the run");
         assert_eq!(document["served_stats"]["completed_requests"], 8);
