@@ -3,8 +3,8 @@
 
 use vramscope_core::{Architecture, Bytes};
 use vramscope_estimate::{
-    Calibration, GpuModel, SgLangAnswer, SgLangAnswers, SgLangArgs, SgLangBudget, SgLangLine, SgLangQuestion,
-    SgLangSetting, Wish, find_device, sglang_answers, sglang_budget, sglang_command,
+    Calibration, GpuModel, SgLangAnswer, SgLangAnswers, SgLangArgs, SgLangBudget, SgLangError, SgLangLine,
+    SgLangQuestion, SgLangSetting, Wish, devices, find_device, sglang_answers, sglang_budget, sglang_command,
 };
 use vramscope_models::find_model;
 
@@ -156,4 +156,67 @@ fn more_memory_makes_no_answer_worse() {
             before = Some(found);
         }
     }
+}
+
+/// One of every kind of checked, and those around each change of a rule.
+const RELEASES: [&str; 16] = [
+    "0.2.14",
+    "0.2.15",
+    "0.3.6",
+    "0.4.3",
+    "0.4.6.post5",
+    "0.4.8",
+    "0.5.0",
+    "0.5.2",
+    "0.5.6",
+    "0.5.9",
+    "0.5.12",
+    "0.5.16",
+    "0.5.17",
+    "0.5.19",
+    "0.5.23",
+    "0.6.0",
+];
+
+#[test]
+fn parts_at_their_ends_fit_what_they_are_parts_of() {
+    let lines = ["", "--mem-fraction-static 0.8", "--max-total-tokens 4096", "--speculative-algorithm EAGLE"];
+    let (mut certain, mut doubted) = (0, 0);
+    // Two with states beside the pool.
+    for id in MODELS.into_iter().chain(["Qwen/Qwen3-Next-80B-A3B-Instruct", "tiiuae/Falcon-H1-7B-Base"]) {
+        let model = model(id);
+        for (device, line) in devices().iter().flat_map(|device| lines.map(|line| (device, line))) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            for version in RELEASES {
+                let of = format!("{id} {line:?} {version} {}", device.key);
+                let mut args = SgLangLine::read(&words).unwrap().args;
+                args.version = version.parse().unwrap();
+                let found = match sglang_budget(&model, &args, &setting(device)) {
+                    Err(SgLangError::UnknownPool { .. }) if args.version < "0.5.6".parse().unwrap() => continue,
+                    found => found.unwrap(),
+                };
+                let (pool, free) = (&found.pool, &found.free_before);
+                let behind = free.high.saturating_sub(found.weights.low);
+                let held = pool.bytes.high + pool.states.as_ref().map_or(0, |states| states.high);
+                assert!(held <= behind, "{of}: {:?}", pool.bytes);
+                assert!(found.left.high + pool.bytes.low <= behind, "{of}: {:?}", found.left);
+                assert!(pool.static_memory.high <= free.high, "{of}: {:?}", pool.static_memory);
+                if pool.tokens.high > 0 {
+                    let (parts, share) = (held + found.weights.low, &pool.static_memory);
+                    assert!(parts <= share.high + 2, "{of}: {parts} of {share:?}");
+                }
+                // What the pool may gain is lacking beside it.
+                let beside = [&found.request_table, &found.workspace, &found.graphs];
+                let most: u64 = beside.into_iter().map(|part| part.high).sum();
+                assert!(found.left.low <= behind.saturating_sub(most + held) + 2, "{of}: {:?}", found.left);
+                if found.certain && found.failure.is_none() {
+                    assert!(found.left.low > 0, "{of}");
+                    certain += 1;
+                } else {
+                    doubted += 1;
+                }
+            }
+        }
+    }
+    assert!(certain > 200 && doubted > 200, "{certain} {doubted}");
 }
