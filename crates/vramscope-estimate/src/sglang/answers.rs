@@ -6,8 +6,10 @@
 use vramscope_core::{Architecture, Mixer, Span};
 
 use super::args::SgLangArgs;
-use super::budget::{SgLangBudget, SgLangFailure, SgLangSetting, predicted, sglang_budget};
+use super::budget::{SgLangBudget, SgLangSetting, predicted, sglang_budget};
+use super::cell::sglang_cell;
 use super::error::SgLangError;
+use super::lack::{SgLangLack, lack};
 use super::length;
 use crate::Wish;
 use crate::search::largest;
@@ -62,14 +64,11 @@ pub struct SgLangWay {
     pub requests: u64,
 }
 
-/// What keeps a server from serving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SgLangLack {
-    /// `weights`, `pool`, `slack`, or `limit` for an argument that bounds tokens or requests.
-    pub what: &'static str,
-    /// By how much a rank needs more, in bytes: weights and pool than the share has, tables and graphs than is beside it.
-    pub bytes: Option<u64>,
+impl SgLangWay {
+    /// Requests of one pool: replicas share them.
+    pub(super) fn each(&self) -> u64 {
+        self.requests.div_ceil(self.budget.args.dp_size.max(1))
+    }
 }
 
 /// An answer.
@@ -165,7 +164,7 @@ fn answers(
     if both && asked.kv_cache_dtype.is_none() {
         let narrow = SgLangArgs { kv_cache_dtype: Some(eight_bits(&asked).to_owned()), ..asked.clone() };
         // A checkpoint may have 8 bits unasked.
-        let bytes = |args| super::cell::sglang_cell(model, args, setting.device).map(|cell| cell.shared_bytes());
+        let bytes = |args| sglang_cell(model, args, setting.device).map(|cell| cell.shared_bytes());
         if bytes(&narrow)? < bytes(&asked)? {
             kinds.push(narrow);
         }
@@ -278,7 +277,7 @@ impl Asks<'_> {
         };
         let number = |surely: bool| largest(least, most, |number| way(number).map(|way| self.serves(&way, surely)));
         let found = number(false)?.map(way).transpose()?;
-        let lack = if found.is_some() { None } else { Some(self.lack(&way(least)?)) };
+        let lack = if found.is_some() { None } else { Some(lack(&way(least)?, self.widest_window())) };
         let certain = found.as_ref().is_some_and(|way| self.serves(way, true));
         let for_certain = match question {
             SgLangQuestion::AsAsked => None,
@@ -321,7 +320,7 @@ impl Asks<'_> {
         }
         let lack = match (&found, &last, refused) {
             (Some(_), ..) => None,
-            (None, Some(last), _) => Some(self.lack(last)),
+            (None, Some(last), _) => Some(lack(last, self.widest_window())),
             (None, None, Some(error)) => return Err(error),
             (None, None, None) => {
                 let (name, value) = ("ep-size".to_owned(), args.ep_size.to_string());
@@ -351,7 +350,7 @@ impl Asks<'_> {
         let starts = budget.failure.is_none() && (budget.certain || !surely);
         let pool = if surely { budget.pool.tokens.low } else { budget.pool.tokens.value };
         let windows = budget.pool.window_tokens.as_ref().map(|own| if surely { own.low } else { own.value });
-        let each = each(way);
+        let each = way.each();
         let in_window = each.saturating_mul(way.tokens.min(self.widest_window()));
         starts
             && each.saturating_mul(way.tokens) <= pool
@@ -370,35 +369,6 @@ impl Asks<'_> {
         };
         self.model.layers.iter().filter_map(|layer| window(&layer.mixer)).max().unwrap_or(0)
     }
-
-    /// What a way lacks that does not serve.
-    fn lack(&self, way: &SgLangWay) -> SgLangLack {
-        let budget = &way.budget;
-        let args = &budget.args;
-        let states = if budget.cell.has_states { 1.0 + args.mamba_full_memory_ratio } else { 1.0 };
-        let tokens = vramscope_core::Bytes::new(each(way).saturating_mul(way.tokens)).as_f64();
-        let pool = super::pool::times(1, tokens * budget.cell.shared_bytes() * states).unwrap_or(u64::MAX);
-        let over = budget.weights.value.saturating_add(pool).saturating_sub(budget.pool.static_memory.value);
-        let (what, bytes) = match budget.failure {
-            Some(SgLangFailure::Weights) => ("weights", over),
-            Some(SgLangFailure::Slack) => {
-                let parts =
-                    [&budget.weights, &budget.pool.bytes, &budget.request_table, &budget.workspace, &budget.graphs];
-                let parts = parts.into_iter().chain(&budget.pool.states);
-                let all = parts.fold(0_u64, |sum, part| sum.saturating_add(part.value));
-                ("slack", all.saturating_sub(budget.free_before.value))
-            }
-            Some(_) => ("pool", over),
-            None if over > 0 => ("pool", over),
-            None => ("limit", 0),
-        };
-        SgLangLack { what, bytes: (bytes > 0).then_some(bytes) }
-    }
-}
-
-/// Requests of one pool: replicas share them.
-fn each(way: &SgLangWay) -> u64 {
-    way.requests.div_ceil(way.budget.args.dp_size.max(1))
 }
 
 /// The type of the pool's elements as the server spells it.

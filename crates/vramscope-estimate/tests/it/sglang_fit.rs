@@ -220,3 +220,52 @@ fn parts_at_their_ends_fit_what_they_are_parts_of() {
     }
     assert!(certain > 200 && doubted > 200, "{certain} {doubted}");
 }
+
+fn asked(id: &str, device: &str, line: &str, wish: (u64, u64)) -> Result<SgLangAnswers, SgLangError> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let mut args = SgLangLine::read(&words).unwrap().args;
+    args.version = "0.5.12".parse().unwrap();
+    let wish = Wish { request_tokens: Some(wish.0), requests: Some(wish.1) };
+    sglang_answers(&model(id), &args, &setting(find_device(device).unwrap()), wish)
+}
+
+fn as_asked(answers: &SgLangAnswers) -> &SgLangAnswer {
+    answers.answers.iter().find(|answer| answer.question == SgLangQuestion::AsAsked).unwrap()
+}
+
+#[test]
+fn an_argument_holds_back_only_where_one_is_given() {
+    let (dense, small, windowed) = ("meta-llama/Llama-3.1-8B", "Qwen/Qwen3-0.6B", "openai/gpt-oss-20b");
+    let shared = "--tp 2 --dp 2 --enable-dp-attention --max-running-requests 5";
+    for (id, device, line, wish, what) in [
+        (small, "h100", "", (64, 5000), "requests"),
+        (small, "h100", "--max-running-requests 5000", (64, 5000), "requests"),
+        (small, "h100", shared, (64, 5), "limit"),
+        (small, "h100", "--max-total-tokens 4096", (8192, 1), "limit"),
+        (small, "h100", "--max-total-tokens 4100 --page-size 64", (4097, 1), "limit"),
+        (small, "h100", "--max-total-tokens 32 --page-size 64", (32, 1), "limit"),
+        (windowed, "h100", "--swa-full-tokens-ratio 0.0001", (4096, 4), "windows"),
+        (windowed, "h100", "--swa-full-tokens-ratio 0.0001 --max-total-tokens 100000", (4096, 4), "windows"),
+        (windowed, "h100", "--swa-full-tokens-ratio 0.01 --max-total-tokens 20000", (4096, 4), "limit"),
+        (dense, "l4", "", (100_000, 1), "pool"),
+        (dense, "l4", "--max-total-tokens 90000", (100_000, 1), "pool"),
+        (dense, "l4", "--mem-fraction-static 0.99", (1000, 1), "slack"),
+        (dense, "t4", "", (1000, 1), "weights"),
+    ] {
+        let found = asked(id, device, line, wish).unwrap();
+        let lack = as_asked(&found).lack.unwrap_or_else(|| panic!("{id} {line}"));
+        assert_eq!(lack.what, what, "{id} {line} {wish:?}: {lack:?}");
+        let of_memory = !matches!(what, "limit" | "requests");
+        assert_eq!(lack.bytes.is_some(), of_memory, "{id} {line}: {lack:?}");
+    }
+}
+
+#[test]
+fn a_page_that_is_not_whole_is_a_lack_of_memory() {
+    let (id, line) = ("meta-llama/Llama-3.1-8B", "--page-size 64");
+    let pool = as_asked(&asked(id, "l4", line, (64, 1)).unwrap()).way.clone().unwrap().budget.pool;
+    let found = asked(id, "l4", line, (pool.tokens.value + 1, 1)).unwrap();
+    let lack = as_asked(&found).lack.unwrap();
+    assert_eq!(lack.what, "pool");
+    assert!((1..=64 * 131_072).contains(&lack.bytes.unwrap()), "{lack:?}");
+}
