@@ -215,8 +215,10 @@ fn asked(given: &SgLangArgs, wish: Wish) -> Result<SgLangArgs, SgLangError> {
     let differs = |name: &str, value: u64, expected| {
         Err(SgLangError::BadArgument { name: name.to_owned(), value: value.to_string(), expected })
     };
+    // Each replica takes so many, but those of attention alone share them.
+    let each = |wished: u64| if given.dp_attention { wished } else { wished.div_ceil(given.dp_size.max(1)) };
     if let (Some(most), Some(wished)) = (given.max_running_requests, wish.requests)
-        && most < wished
+        && most < each(wished)
     {
         return differs("max-running-requests", most, "at least the requests that are asked for, or one of the two");
     }

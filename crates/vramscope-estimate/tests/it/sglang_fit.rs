@@ -269,3 +269,16 @@ fn a_page_that_is_not_whole_is_a_lack_of_memory() {
     assert_eq!(lack.what, "pool");
     assert!((1..=64 * 131_072).contains(&lack.bytes.unwrap()), "{lack:?}");
 }
+
+#[test]
+fn replicas_take_requests_each_and_those_of_attention_share_them() {
+    let fits = |line: &str, requests| asked("meta-llama/Llama-3.1-8B", "h100", line, (1000, requests));
+    let replicas = "--dp 2 --max-running-requests 4";
+    assert!(as_asked(&fits(replicas, 8).unwrap()).way.is_some());
+    let shared = "--tp 2 --dp 2 --enable-dp-attention --max-running-requests 4";
+    assert!(as_asked(&fits(shared, 4).unwrap()).way.is_some());
+    for (line, requests) in [(replicas, 9), (shared, 5)] {
+        let error = fits(line, requests).unwrap_err().to_string();
+        assert!(error.contains("--max-running-requests 4"), "{error}");
+    }
+}
