@@ -357,7 +357,7 @@ impl Asks<'_> {
         starts
             && each.saturating_mul(way.tokens) <= pool
             && windows.is_none_or(|windows| in_window <= windows)
-            && each <= budget.max_running_requests
+            && each <= if surely { budget.max_running_requests_low } else { budget.max_running_requests }
     }
 
     /// The tokens of a request that a pool for windows holds at most.

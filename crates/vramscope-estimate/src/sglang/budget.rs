@@ -40,6 +40,8 @@ pub struct SgLangBudget {
     pub context_length: u64,
     /// Most requests at once on a replica.
     pub max_running_requests: u64,
+    /// The same of the smallest pool that is still likely, where the release bounds requests by its tokens.
+    pub max_running_requests_low: u64,
     /// What depends on the card.
     pub sizes: SgLangSizes,
     /// The share of what is free before loading.
@@ -169,6 +171,7 @@ pub fn sglang_budget(
         parameters: parameter_count(model)?.total,
         context_length,
         max_running_requests: requests(pool.tokens.value),
+        max_running_requests_low: requests(pool.tokens.low),
         sizes,
         share,
         cell,

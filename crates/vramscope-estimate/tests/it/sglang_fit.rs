@@ -282,3 +282,16 @@ fn replicas_take_requests_each_and_those_of_attention_share_them() {
         assert!(error.contains("--max-running-requests 4"), "{error}");
     }
 }
+
+#[test]
+fn requests_that_the_smallest_pool_would_not_let_in_are_not_certain() {
+    let of = |requests| asked("meta-llama/Llama-3.1-8B", "h100", "--context-length 65536", (32, requests)).unwrap();
+    let budget = as_asked(&of(1)).way.clone().unwrap().budget;
+    // By the pool's tokens, and not at an end of what the release takes.
+    assert!((2049..4096).contains(&budget.max_running_requests) && budget.certain);
+    let found = of(budget.max_running_requests);
+    assert!(as_asked(&found).way.is_some() && !as_asked(&found).certain);
+    let least = budget.pool.tokens.low * 512 / 65536;
+    assert!(least < budget.max_running_requests);
+    assert!(as_asked(&of(least)).certain && !as_asked(&of(least + 1)).certain);
+}
