@@ -7,7 +7,7 @@ use vramscope_core::{Architecture, Mixer, Span};
 
 use super::args::SgLangArgs;
 use super::budget::{SgLangBudget, SgLangSetting, predicted, sglang_budget};
-use super::cell::sglang_cell;
+use super::cell::{element_bits, sglang_cell};
 use super::error::SgLangError;
 use super::lack::{SgLangLack, lack};
 use super::length;
@@ -186,7 +186,8 @@ fn answers(
             "should graphs and workspace take the most that logs show, answers that are not certain run out of memory";
         notes.push(most.to_owned());
     }
-    if kinds.iter().any(|args| args.kv_cache_dtype.is_some()) {
+    let bits = |args: &SgLangArgs| element_bits(model, args, setting.device);
+    if kinds.iter().map(bits).collect::<Result<Vec<u64>, _>>()?.contains(&8) {
         notes.push(
             "whether kernels of the device read a pool of 8 bits, and what it does to answers, is not judged".into(),
         );
@@ -324,10 +325,7 @@ impl Asks<'_> {
             (Some(_), ..) => None,
             (None, Some(last), _) => Some(lack(last, self.widest_window())),
             (None, None, Some(error)) => return Err(error),
-            (None, None, None) => {
-                let (name, value) = ("ep-size".to_owned(), args.ep_size.to_string());
-                return Err(SgLangError::BadArgument { name, value, expected: "a divisor of a --tp-size up to 64" });
-            }
+            (None, None, None) => return Err(no_number_of_ranks(args)),
         };
         let certain = found.as_ref().is_some_and(|way| Some(way.devices) == for_certain);
         let question = SgLangQuestion::FewestDevices;
@@ -371,6 +369,14 @@ impl Asks<'_> {
         };
         self.model.layers.iter().filter_map(|layer| window(&layer.mixer)).max().unwrap_or(0)
     }
+}
+
+/// Of the numbers of ranks that are tried none is a multiple of an argument.
+fn no_number_of_ranks(args: &SgLangArgs) -> SgLangError {
+    let none = |size: u64| !TENSOR_SIZES.iter().any(|ranks| ranks.is_multiple_of(size.max(1)));
+    let (name, value) =
+        if args.dp_attention && none(args.dp_size) { ("dp-size", args.dp_size) } else { ("ep-size", args.ep_size) };
+    SgLangError::BadArgument { name: name.to_owned(), value: value.to_string(), expected: "a power of two up to 64" }
 }
 
 /// The type of the pool's elements as the server spells it.

@@ -175,7 +175,8 @@ impl SgLangFitDocument {
             })
         };
         let (_, first) = all.first()?;
-        Some(Self { devices: all.iter().filter_map(row).collect(), ..Self::about(subject, first) })
+        let notes = notes_of_all(all.iter().map(|(_, answers)| answers.notes.as_slice()));
+        Some(Self { devices: all.iter().filter_map(row).collect(), notes, ..Self::about(subject, first) })
     }
 
     fn about(subject: SgLangFitSubject<'_>, answers: &SgLangAnswers) -> Self {
@@ -198,6 +199,23 @@ impl SgLangFitDocument {
             ignored: answers.asked.ignored.clone(),
         }
     }
+}
+
+/// Each note once, in the order in which they stand: which hold depends on the device.
+fn notes_of_all<'n>(all: impl Iterator<Item = &'n [String]>) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for own in all {
+        let mut next = 0;
+        for note in own {
+            let found = notes.iter().position(|known| known == note);
+            let at = found.unwrap_or(next);
+            if found.is_none() {
+                notes.insert(at, note.clone());
+            }
+            next = at + 1;
+        }
+    }
+    notes
 }
 
 impl SgLangAnswerRow {

@@ -2,9 +2,11 @@
 //! says, one more is not held, and more memory never makes an answer worse.
 
 use vramscope_core::{Architecture, Bytes};
+use vramscope_estimate::document::ModelDocument;
 use vramscope_estimate::{
-    Calibration, GpuModel, SgLangAnswer, SgLangAnswers, SgLangArgs, SgLangBudget, SgLangError, SgLangLine,
-    SgLangQuestion, SgLangSetting, Wish, devices, find_device, sglang_answers, sglang_budget, sglang_command,
+    Calibration, GpuModel, SgLangAnswer, SgLangAnswers, SgLangArgs, SgLangBudget, SgLangError, SgLangFitDocument,
+    SgLangFitSubject, SgLangLine, SgLangQuestion, SgLangSetting, Wish, devices, find_device, sglang_answers,
+    sglang_answers_in_short, sglang_budget, sglang_command,
 };
 use vramscope_models::find_model;
 
@@ -294,4 +296,47 @@ fn requests_that_the_smallest_pool_would_not_let_in_are_not_certain() {
     let least = budget.pool.tokens.low * 512 / 65536;
     assert!(least < budget.max_running_requests);
     assert!(as_asked(&of(least)).certain && !as_asked(&of(least + 1)).certain);
+}
+
+#[test]
+fn the_argument_that_no_number_of_ranks_meets_is_named() {
+    for (line, name) in [
+        ("--tp 3 --dp 3 --enable-dp-attention", "dp-size"),
+        ("--tp 128 --dp 128 --enable-dp-attention", "dp-size"),
+        ("--ep 3 --tp 3", "ep-size"),
+    ] {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let args = SgLangLine::read(&words).unwrap().args;
+        let (model, device) = (model("Qwen/Qwen3-30B-A3B"), find_device("h100").unwrap());
+        let wish = Wish { request_tokens: Some(100), requests: None };
+        let error = sglang_answers_in_short(&model, &args, &setting(device), wish).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("a power of two up to 64"), "{line}: {error}");
+    }
+}
+
+#[test]
+fn the_kernels_of_a_pool_of_8_bits_are_spoken_of_where_there_is_one() {
+    let said = |line: &str| {
+        let found = asked("meta-llama/Llama-3.1-8B", "h100", line, (1000, 1)).unwrap();
+        found.notes.iter().any(|note| note.contains("8 bits"))
+    };
+    assert!(said("") && said("--kv-cache-dtype fp8_e5m2") && !said("--kv-cache-dtype bfloat16"));
+}
+
+#[test]
+fn the_notes_of_a_table_are_those_of_all_its_devices() {
+    let model = model("meta-llama/Llama-3.1-8B");
+    let args = SgLangArgs { version: "0.5.12".parse().unwrap(), ..SgLangArgs::default() };
+    let wish = Wish { request_tokens: Some(8192), requests: None };
+    let all: Vec<_> = ["h100", "l4"]
+        .map(|key| find_device(key).unwrap())
+        .map(|device| (device, sglang_answers_in_short(&model, &args, &setting(device), wish).unwrap()))
+        .into();
+    let close = |notes: &[String]| notes.iter().filter(|note| note.contains("run out of memory")).count();
+    assert_eq!((close(&all[0].1.notes), close(&all[1].1.notes)), (0, 1));
+    let shown =
+        ModelDocument { name: "m".to_owned(), class: None, parameters: 1, known_family: true, notes: Vec::new() };
+    let subject = SgLangFitSubject { model: &shown, path: "m", words: &[], given: &args };
+    let document = SgLangFitDocument::of_all(subject, &all).unwrap();
+    assert_eq!(document.notes, all[1].1.notes, "each once, in their order");
 }
