@@ -60,7 +60,7 @@ pub use ollama::args::OllamaArgs;
 pub use ollama::release::{OllamaVersion, OllamaVersionError};
 pub use ollama::start::{OllamaError, OllamaStart, ollama_start};
 pub use sglang::answers::{
-    SgLangAnswer, SgLangAnswers, SgLangLack, SgLangQuestion, SgLangWay, sglang_answers, sglang_answers_in_short,
+    SgLangAnswer, SgLangAnswers, SgLangQuestion, SgLangWay, sglang_answers, sglang_answers_in_short,
 };
 #[cfg(feature = "json-schema")]
 pub use sglang::answers_document::sglang_fit_json_schema;
@@ -76,6 +76,7 @@ pub use sglang::document::sglang_json_schema;
 pub use sglang::document::{SgLangDocument, SgLangSettings};
 pub use sglang::error::SgLangError;
 pub use sglang::grammar::{SGLANG_LINE, SgLangLine, is_sglang_command};
+pub use sglang::lack::SgLangLack;
 pub use sglang::length::SGLANG_ALLOWS_LONG;
 pub use sglang::pool::{SgLangFree, SgLangPool, sglang_pool};
 pub use sglang::release::{SgLangChecked, SgLangVersion};

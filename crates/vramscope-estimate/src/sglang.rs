@@ -12,6 +12,7 @@ pub(crate) mod command;
 pub(crate) mod document;
 pub(crate) mod error;
 pub(crate) mod grammar;
+pub(crate) mod lack;
 pub(crate) mod length;
 pub(crate) mod pool;
 pub(crate) mod release;

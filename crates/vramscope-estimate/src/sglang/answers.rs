@@ -6,8 +6,10 @@
 use vramscope_core::{Architecture, Mixer, Span};
 
 use super::args::SgLangArgs;
-use super::budget::{SgLangBudget, SgLangFailure, SgLangSetting, predicted, sglang_budget};
+use super::budget::{SgLangBudget, SgLangSetting, predicted, sglang_budget};
+use super::cell::{element_bits, sglang_cell};
 use super::error::SgLangError;
+use super::lack::{SgLangLack, lack};
 use super::length;
 use crate::Wish;
 use crate::search::largest;
@@ -62,14 +64,11 @@ pub struct SgLangWay {
     pub requests: u64,
 }
 
-/// What keeps a server from serving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SgLangLack {
-    /// `weights`, `pool`, `slack`, or `limit` for an argument that bounds tokens or requests.
-    pub what: &'static str,
-    /// By how much a rank needs more, in bytes: weights and pool than the share has, tables and graphs than is beside it.
-    pub bytes: Option<u64>,
+impl SgLangWay {
+    /// Requests of one pool: replicas share them.
+    pub(super) fn each(&self) -> u64 {
+        self.requests.div_ceil(self.budget.args.dp_size.max(1))
+    }
 }
 
 /// An answer.
@@ -165,7 +164,7 @@ fn answers(
     if both && asked.kv_cache_dtype.is_none() {
         let narrow = SgLangArgs { kv_cache_dtype: Some(eight_bits(&asked).to_owned()), ..asked.clone() };
         // A checkpoint may have 8 bits unasked.
-        let bytes = |args| super::cell::sglang_cell(model, args, setting.device).map(|cell| cell.shared_bytes());
+        let bytes = |args| sglang_cell(model, args, setting.device).map(|cell| cell.shared_bytes());
         if bytes(&narrow)? < bytes(&asked)? {
             kinds.push(narrow);
         }
@@ -187,7 +186,8 @@ fn answers(
             "should graphs and workspace take the most that logs show, answers that are not certain run out of memory";
         notes.push(most.to_owned());
     }
-    if kinds.iter().any(|args| args.kv_cache_dtype.is_some()) {
+    let bits = |args: &SgLangArgs| element_bits(model, args, setting.device);
+    if kinds.iter().map(bits).collect::<Result<Vec<u64>, _>>()?.contains(&8) {
         notes.push(
             "whether kernels of the device read a pool of 8 bits, and what it does to answers, is not judged".into(),
         );
@@ -216,8 +216,10 @@ fn asked(given: &SgLangArgs, wish: Wish) -> Result<SgLangArgs, SgLangError> {
     let differs = |name: &str, value: u64, expected| {
         Err(SgLangError::BadArgument { name: name.to_owned(), value: value.to_string(), expected })
     };
+    // Each replica takes so many, but those of attention alone share them.
+    let each = |wished: u64| if given.dp_attention { wished } else { wished.div_ceil(given.dp_size.max(1)) };
     if let (Some(most), Some(wished)) = (given.max_running_requests, wish.requests)
-        && most < wished
+        && most < each(wished)
     {
         return differs("max-running-requests", most, "at least the requests that are asked for, or one of the two");
     }
@@ -278,7 +280,7 @@ impl Asks<'_> {
         };
         let number = |surely: bool| largest(least, most, |number| way(number).map(|way| self.serves(&way, surely)));
         let found = number(false)?.map(way).transpose()?;
-        let lack = if found.is_some() { None } else { Some(self.lack(&way(least)?)) };
+        let lack = if found.is_some() { None } else { Some(lack(&way(least)?, self.widest_window())) };
         let certain = found.as_ref().is_some_and(|way| self.serves(way, true));
         let for_certain = match question {
             SgLangQuestion::AsAsked => None,
@@ -321,12 +323,9 @@ impl Asks<'_> {
         }
         let lack = match (&found, &last, refused) {
             (Some(_), ..) => None,
-            (None, Some(last), _) => Some(self.lack(last)),
+            (None, Some(last), _) => Some(lack(last, self.widest_window())),
             (None, None, Some(error)) => return Err(error),
-            (None, None, None) => {
-                let (name, value) = ("ep-size".to_owned(), args.ep_size.to_string());
-                return Err(SgLangError::BadArgument { name, value, expected: "a divisor of a --tp-size up to 64" });
-            }
+            (None, None, None) => return Err(no_number_of_ranks(args)),
         };
         let certain = found.as_ref().is_some_and(|way| Some(way.devices) == for_certain);
         let question = SgLangQuestion::FewestDevices;
@@ -351,12 +350,12 @@ impl Asks<'_> {
         let starts = budget.failure.is_none() && (budget.certain || !surely);
         let pool = if surely { budget.pool.tokens.low } else { budget.pool.tokens.value };
         let windows = budget.pool.window_tokens.as_ref().map(|own| if surely { own.low } else { own.value });
-        let each = each(way);
+        let each = way.each();
         let in_window = each.saturating_mul(way.tokens.min(self.widest_window()));
         starts
             && each.saturating_mul(way.tokens) <= pool
             && windows.is_none_or(|windows| in_window <= windows)
-            && each <= budget.max_running_requests
+            && each <= if surely { budget.max_running_requests_low } else { budget.max_running_requests }
     }
 
     /// The tokens of a request that a pool for windows holds at most.
@@ -370,35 +369,14 @@ impl Asks<'_> {
         };
         self.model.layers.iter().filter_map(|layer| window(&layer.mixer)).max().unwrap_or(0)
     }
-
-    /// What a way lacks that does not serve.
-    fn lack(&self, way: &SgLangWay) -> SgLangLack {
-        let budget = &way.budget;
-        let args = &budget.args;
-        let states = if budget.cell.has_states { 1.0 + args.mamba_full_memory_ratio } else { 1.0 };
-        let tokens = vramscope_core::Bytes::new(each(way).saturating_mul(way.tokens)).as_f64();
-        let pool = super::pool::times(1, tokens * budget.cell.shared_bytes() * states).unwrap_or(u64::MAX);
-        let over = budget.weights.value.saturating_add(pool).saturating_sub(budget.pool.static_memory.value);
-        let (what, bytes) = match budget.failure {
-            Some(SgLangFailure::Weights) => ("weights", over),
-            Some(SgLangFailure::Slack) => {
-                let parts =
-                    [&budget.weights, &budget.pool.bytes, &budget.request_table, &budget.workspace, &budget.graphs];
-                let parts = parts.into_iter().chain(&budget.pool.states);
-                let all = parts.fold(0_u64, |sum, part| sum.saturating_add(part.value));
-                ("slack", all.saturating_sub(budget.free_before.value))
-            }
-            Some(_) => ("pool", over),
-            None if over > 0 => ("pool", over),
-            None => ("limit", 0),
-        };
-        SgLangLack { what, bytes: (bytes > 0).then_some(bytes) }
-    }
 }
 
-/// Requests of one pool: replicas share them.
-fn each(way: &SgLangWay) -> u64 {
-    way.requests.div_ceil(way.budget.args.dp_size.max(1))
+/// Of the numbers of ranks that are tried none is a multiple of an argument.
+fn no_number_of_ranks(args: &SgLangArgs) -> SgLangError {
+    let none = |size: u64| !TENSOR_SIZES.iter().any(|ranks| ranks.is_multiple_of(size.max(1)));
+    let (name, value) =
+        if args.dp_attention && none(args.dp_size) { ("dp-size", args.dp_size) } else { ("ep-size", args.ep_size) };
+    SgLangError::BadArgument { name: name.to_owned(), value: value.to_string(), expected: "a power of two up to 64" }
 }
 
 /// The type of the pool's elements as the server spells it.

@@ -82,13 +82,22 @@ pub struct SgLangAnswerRow {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub for_certain: Option<u64>,
     /// What keeps the most willing setting from it: `weights`, `pool` (weights and requests take more than the share has),
-    /// `slack` (tables and graphs take more than is beside it) or `limit` (an argument bounds tokens or requests); absent where
-    /// one fits.
+    /// `windows` (the pool of layers with a window is too small, by the share of it), `slack` (tables and graphs take more than
+    /// is beside it), `requests` (more at once than the release takes) or `limit` (`--max-total-tokens` or
+    /// `--max-running-requests` is the bound); absent where one fits.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lacking: Option<String>,
-    /// How much more of that a rank needs; absent where one fits, and where an argument is the bound.
+    /// How much more memory a rank needs for that; absent where one fits, and where a number of tokens or requests is the
+    /// bound.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub missing_bytes: Option<u64>,
+    /// Requests for which it is lacking, over all replicas; absent where one fits. The most requests are sought from one on
+    /// each replica.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lacking_requests: Option<u64>,
+    /// Tokens of each; absent where one fits. The longest context is sought from a short one on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lacking_request_tokens: Option<u64>,
     /// The settings, where some fit.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub placed: Option<SgLangPlaced>,
@@ -166,7 +175,8 @@ impl SgLangFitDocument {
             })
         };
         let (_, first) = all.first()?;
-        Some(Self { devices: all.iter().filter_map(row).collect(), ..Self::about(subject, first) })
+        let notes = notes_of_all(all.iter().map(|(_, answers)| answers.notes.as_slice()));
+        Some(Self { devices: all.iter().filter_map(row).collect(), notes, ..Self::about(subject, first) })
     }
 
     fn about(subject: SgLangFitSubject<'_>, answers: &SgLangAnswers) -> Self {
@@ -191,6 +201,23 @@ impl SgLangFitDocument {
     }
 }
 
+/// Each note once, in the order in which they stand: which hold depends on the device.
+fn notes_of_all<'n>(all: impl Iterator<Item = &'n [String]>) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for own in all {
+        let mut next = 0;
+        for note in own {
+            let found = notes.iter().position(|known| known == note);
+            let at = found.unwrap_or(next);
+            if found.is_none() {
+                notes.insert(at, note.clone());
+            }
+            next = at + 1;
+        }
+    }
+    notes
+}
+
 impl SgLangAnswerRow {
     fn new(subject: SgLangFitSubject<'_>, answer: &SgLangAnswer) -> Self {
         Self {
@@ -201,6 +228,8 @@ impl SgLangAnswerRow {
             for_certain: answer.for_certain,
             lacking: answer.lack.map(|lack| lack.what.to_owned()),
             missing_bytes: answer.lack.and_then(|lack| lack.bytes),
+            lacking_requests: answer.lack.map(|lack| lack.requests),
+            lacking_request_tokens: answer.lack.map(|lack| lack.tokens),
             placed: answer.way.as_ref().map(|way| SgLangPlaced::new(subject, way)),
         }
     }

@@ -6,7 +6,7 @@ use super::args::SgLangArgs;
 use super::cell::{SgLangCell, engine_args, sglang_cell};
 use super::error::SgLangError;
 use super::length::{self, context};
-use super::pool::{SgLangFree, SgLangPool, beside, sglang_pool};
+use super::pool::{Doubt, SgLangFree, SgLangPool, Sizing};
 use super::release::{SgLangChecked, SgLangVersion};
 use super::share::{SgLangShare, SgLangSizes, share, sizes};
 use super::slack;
@@ -40,6 +40,8 @@ pub struct SgLangBudget {
     pub context_length: u64,
     /// Most requests at once on a replica.
     pub max_running_requests: u64,
+    /// The same of the smallest pool that is still likely, where the release bounds requests by its tokens.
+    pub max_running_requests_low: u64,
     /// What depends on the card.
     pub sizes: SgLangSizes,
     /// The share of what is free before loading.
@@ -127,10 +129,8 @@ pub fn sglang_budget(
         }
         None => predicted(model, args, setting)?,
     };
-    let mut pool = sglang_pool(&free, share, &cell, args)?;
-    let rest = beside(&free, share, &cell, args)?;
-    let widen = |figure: &Figure| doubts.widen(figure, args.mem_fraction_static.is_some());
-    pool.widen(widen, &free, share, &cell, args)?;
+    let doubt = doubts.of_the_room(args.mem_fraction_static.is_some());
+    let (pool, rest) = Sizing { free: &free, share, cell: &cell, args, doubt }.pool()?;
     let context_length = context(model, args)?;
     let requests = |tokens: u64| slack::requests(tokens, context_length, args);
     let table = |tokens: u64| slack::table(requests(tokens), context_length, args);
@@ -142,7 +142,13 @@ pub fn sglang_budget(
     let outside = |of: fn(&Figure) -> u64| {
         [&request_table, &workspace, &graphs].into_iter().fold(0_u64, |sum, part| sum.saturating_add(of(part)))
     };
-    let (value, low, high) = rest;
+    let (value, mut low, mut high) = rest;
+    if doubts.beside() {
+        // Nothing is known of what else is taken, or given back.
+        low = low.saturating_mul(100) / doubt.hundredths;
+        let behind = free.before.high.saturating_sub(free.taken.low).saturating_sub(pool.bytes.low);
+        high = (high.saturating_mul(doubt.hundredths) / 100).min(behind);
+    }
     let left = Figure::exact(
         value.saturating_sub(outside(|part| part.value)),
         "sglang_left",
@@ -153,7 +159,6 @@ pub fn sglang_budget(
         high.saturating_sub(outside(|part| part.low)),
         Confidence::Assumed,
     );
-    let left = if doubts.unmodelled { widen(&left) } else { left };
     let over = outside(|part| part.value) > value;
     let failure = failure(&free, &pool, over);
     let certain = match failure {
@@ -166,6 +171,7 @@ pub fn sglang_budget(
         parameters: parameter_count(model)?.total,
         context_length,
         max_running_requests: requests(pool.tokens.value),
+        max_running_requests_low: requests(pool.tokens.low),
         sizes,
         share,
         cell,
@@ -249,34 +255,33 @@ impl Doubts {
         }
     }
 
-    /// By how much the pool may be off, in hundredths of it: a divisor below, a factor above.
-    fn factor(self, share_given: bool) -> Option<(u64, Confidence)> {
-        if self.unread || self.checked == SgLangChecked::Before {
-            Some((400, Confidence::Assumed))
+    /// By how much the room for the pool may be off.
+    fn of_the_room(self, share_given: bool) -> Doubt {
+        let (hundredths, confidence) = if self.unread || self.checked == SgLangChecked::Before {
+            (400, Confidence::Assumed)
         } else if self.unmodelled || self.checked == SgLangChecked::Newer {
-            Some((200, Confidence::Assumed))
+            (200, Confidence::Assumed)
         } else if self.unknown_family {
-            Some((125, Confidence::Estimated))
+            (125, Confidence::Estimated)
         } else if self.unconfirmed || (self.checked == SgLangChecked::Between && !share_given) {
-            Some((110, Confidence::Estimated))
+            (110, Confidence::Estimated)
         } else if self.checked < SgLangChecked::Logged {
-            Some((102, Confidence::Estimated))
+            (102, Confidence::Estimated)
         } else {
-            None
-        }
+            return Doubt::NONE;
+        };
+        Doubt { hundredths, confidence }
+    }
+
+    /// Whether what is beside the share is in doubt too, however few tokens the pool may have.
+    fn beside(self) -> bool {
+        self.unread || self.unmodelled || self.checked < SgLangChecked::Between
     }
 
     /// Whether an answer may be called certain where its interval allows it.
     fn none(self) -> bool {
         let known = !self.unread && !self.unknown_family && !self.unmodelled && !self.unconfirmed;
         known && self.checked >= SgLangChecked::Between
-    }
-
-    fn widen(self, figure: &Figure, share_given: bool) -> Figure {
-        let Some((factor, confidence)) = self.factor(share_given) else { return figure.clone() };
-        let (low, high) = (figure.low.saturating_mul(100) / factor, figure.high.saturating_mul(factor) / 100);
-        let confidence = figure.confidence.min(confidence);
-        figure.clone().within(low, high, confidence)
     }
 
     fn notes(self, args: &SgLangArgs, cell: &SgLangCell) -> Vec<String> {
@@ -325,16 +330,35 @@ mod tests {
     use crate::tests_support::llama_8b;
 
     fn budget(device: &str, line: &str) -> SgLangBudget {
+        budget_of(&llama_8b(), device, line, "0.5.12")
+    }
+
+    fn budget_of(model: &Architecture, device: &str, line: &str, version: &str) -> SgLangBudget {
         let words: Vec<&str> = line.split_whitespace().collect();
         let mut args = crate::SgLangLine::read(&words).unwrap().args;
-        args.version = "0.5.12".parse().unwrap();
+        args.version = version.parse().unwrap();
         let setting = SgLangSetting {
             device: find_device(device),
             others: Bytes::ZERO,
             calibration: Calibration::embedded(),
             free: None,
         };
-        sglang_budget(&llama_8b(), &args, &setting).unwrap()
+        sglang_budget(model, &args, &setting).unwrap()
+    }
+
+    /// No figure is larger than the card, and none behind the weights larger than what they leave.
+    fn on_the_card(device: &str, found: &SgLangBudget) {
+        let device = find_device(device).unwrap();
+        let most = device.total.get() + device.total_spread.get();
+        let pool = &found.pool;
+        let parts = [&found.free_before, &pool.static_memory, &found.request_table, &found.workspace, &found.graphs];
+        for figure in parts.into_iter().chain([&pool.bytes, &found.left]).chain(&pool.states) {
+            assert!(figure.high <= most, "{figure:?} of {most}");
+        }
+        let behind = found.free_before.high.saturating_sub(found.weights.low);
+        for figure in [&pool.bytes, &found.left].into_iter().chain(&pool.states) {
+            assert!(figure.high <= behind, "{figure:?} of {behind}");
+        }
     }
 
     #[test]
@@ -343,9 +367,6 @@ mod tests {
         let parts = [&found.weights, &found.pool.bytes, &found.request_table, &found.workspace, &found.graphs];
         let sum: u64 = parts.iter().map(|part| part.value).sum();
         assert_eq!(sum + found.left.value, found.free_before.value);
-        for figure in parts.into_iter().chain([&found.left, &found.pool.tokens]) {
-            assert!(figure.low <= figure.value && figure.value <= figure.high, "{figure:?}");
-        }
         assert!(found.failure.is_none() && found.certain);
         assert_eq!(found.cell.bytes, 131_072);
         assert_eq!(found.pool.tokens.confidence, Confidence::Estimated, "of a card, not of a log");
@@ -371,12 +392,8 @@ mod tests {
             ("b200", "--tp 2 --swa-full-tokens-ratio 0.5"),
         ] {
             let found = budget(device, line);
-            let total = find_device(device).unwrap();
-            let most = total.total.get() + total.total_spread.get();
+            on_the_card(device, &found);
             let pool = &found.pool;
-            for figure in [&found.free_before, &pool.bytes, &found.left, &pool.static_memory] {
-                assert!(figure.high <= most, "{line}: {figure:?}");
-            }
             assert!(pool.bytes.high <= found.free_before.high.saturating_sub(found.weights.low), "{line}");
             assert!(pool.tokens.high <= pool.bytes.high / found.cell.bytes, "{line}");
             let parts = [&found.weights, &pool.bytes, &found.request_table, &found.workspace, &found.graphs];
@@ -398,8 +415,27 @@ mod tests {
         let (open, limited) = (budget("h100", "--tp 1"), budget("h100", "--max-total-tokens 4096"));
         assert!(limited.left.low > open.left.high, "{:?}", limited.left);
         assert_eq!((limited.pool.tokens.low, limited.pool.tokens.high), (4096, 4096));
-        let unread = budget("h100", "--max-total-tokens 4096 --kv-cache-dtype fp8_e5m2 --speculative-algorithm EAGLE");
-        assert_eq!((unread.pool.tokens.low, unread.pool.tokens.high), (4096, 4096));
+        let words = ["--max-total-tokens", "4096", "--kv-cache-dtype", "fp8_e5m2", "--speculative-algorithm", "EAGLE"];
+        let unread = Architecture { unread: vec!["a field".to_owned()], ..llama_8b() };
+        for model in [llama_8b(), unread] {
+            let found = budget_of(&model, "h100", &words.join(" "), "0.5.12");
+            assert_eq!((found.pool.tokens.low, found.pool.tokens.high), (4096, 4096));
+            on_the_card("h100", &found);
+            assert!(found.left.low < limited.left.low, "{:?}", found.left);
+        }
+    }
+
+    #[test]
+    fn what_is_unsure_of_the_pool_is_unsure_of_what_is_left() {
+        for version in ["0.5.17", "0.5.19"] {
+            let found = budget_of(&llama_8b(), "h100", "--tp 1", version);
+            assert!(!found.certain && found.left.low == 0, "{version}: {:?}", found.left);
+        }
+        let newer = budget_of(&llama_8b(), "h100", "--tp 1", "0.6.0");
+        let (pool, weights) = (&newer.pool, &newer.weights);
+        assert!(pool.bytes.high + weights.low <= pool.static_memory.high + 1, "{:?}", pool.static_memory);
+        // A share that is given is not in doubt between releases that were read.
+        assert!(budget_of(&llama_8b(), "h100", "--mem-fraction-static 0.8", "0.5.17").certain);
     }
 
     #[test]

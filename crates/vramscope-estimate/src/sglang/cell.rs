@@ -153,7 +153,11 @@ fn latent(l: &LatentAttention, model: &Architecture, bits: u64) -> Result<u64, S
 }
 
 /// Bits of an element of the pool.
-fn element_bits(model: &Architecture, args: &SgLangArgs, device: Option<&GpuModel>) -> Result<u64, SgLangError> {
+pub(super) fn element_bits(
+    model: &Architecture,
+    args: &SgLangArgs,
+    device: Option<&GpuModel>,
+) -> Result<u64, SgLangError> {
     let own = engine_args(args).element_type(model).bits();
     let sparse = model.layers.iter().any(|layer| matches!(layer.mixer, Mixer::Latent(l) if l.indexer.is_some()));
     Ok(match args.kv_cache_dtype.as_deref() {

@@ -51,7 +51,7 @@ mod tests {
         change(&mut args);
         let line = sglang_command(&words, "a/b", &given, &args);
         // What is read of it is what the answer was computed with.
-        assert_eq!(SgLangLine::read(&line).unwrap().args, SgLangArgs { ..args });
+        assert_eq!(SgLangLine::read(&line).unwrap().args, args);
         line.join(" ")
     }
 

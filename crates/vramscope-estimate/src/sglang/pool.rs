@@ -70,6 +70,28 @@ pub struct SgLangPool {
     pub window_tokens: Option<Figure>,
 }
 
+/// Which end of an interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Least,
+    Likely,
+    Most,
+}
+
+/// By how much the room behind the weights may be off beside what is measured: a divisor below, a factor above.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Doubt {
+    /// In hundredths; 100: not at all.
+    pub(super) hundredths: u64,
+    /// No figure that follows from it is known better.
+    pub(super) confidence: Confidence,
+}
+
+impl Doubt {
+    /// What is not doubted.
+    pub(super) const NONE: Self = Self { hundredths: 100, confidence: Confidence::Computed };
+}
+
 /// Sizes the pool.
 ///
 /// # Errors
@@ -80,118 +102,130 @@ pub fn sglang_pool(
     cell: &SgLangCell,
     args: &SgLangArgs,
 ) -> Result<SgLangPool, SgLangError> {
-    if cell.has_states && !args.version.from(5, 6) {
-        return Err(SgLangError::UnknownPool { what: "recurrent states under a release before 0.5.6" });
-    }
-    let inputs = [&free.before, &free.taken];
-    let mut confidence = inputs.into_iter().fold(share.confidence, |least, figure| least.min(figure.confidence));
-    // Logs of dense attention alone were computed, and of some releases.
-    let confirmed = args.version.checked() == SgLangChecked::Logged && !cell.is_unconfirmed();
-    if !confirmed {
-        confidence = confidence.min(Confidence::Estimated);
-    }
-    let three = |of: &dyn Fn(u64, u64, f64) -> Option<u64>| -> Result<(u64, u64, u64), SgLangError> {
+    Ok(Sizing { free, share, cell, args, doubt: Doubt::NONE }.pool()?.0)
+}
+
+/// What a pool is sized of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizing<'s> {
+    pub(super) free: &'s SgLangFree,
+    pub(super) share: SgLangShare,
+    pub(super) cell: &'s SgLangCell,
+    pub(super) args: &'s SgLangArgs,
+    pub(super) doubt: Doubt,
+}
+
+/// What is free before loading and what that takes, at one end of each, with the share's end.
+#[derive(Debug, Clone, Copy)]
+struct Corner {
+    before: u64,
+    taken: u64,
+    end: End,
+}
+
+impl Sizing<'_> {
+    /// The pool, and what is left of the free memory behind weights, states and pool: all of it but for the share, less where
+    /// there is no pool, more where its tokens are limited.
+    ///
+    /// # Errors
+    /// As [`sglang_pool`].
+    pub(super) fn pool(&self) -> Result<(SgLangPool, (u64, u64, u64)), SgLangError> {
+        let Self { free, share, cell, args, doubt } = *self;
+        if cell.has_states && !args.version.from(5, 6) {
+            return Err(SgLangError::UnknownPool { what: "recurrent states under a release before 0.5.6" });
+        }
+        let inputs = [&free.before, &free.taken];
+        let known = share.confidence.min(doubt.confidence);
+        let mut confidence = inputs.into_iter().fold(known, |least, figure| least.min(figure.confidence));
+        // Logs of dense attention alone were computed, and of some releases.
+        let confirmed = args.version.checked() == SgLangChecked::Logged && !cell.is_unconfirmed();
+        if !confirmed {
+            confidence = confidence.min(Confidence::Estimated);
+        }
         let (before, taken) = (&free.before, &free.taken);
-        Ok((
-            of(before.value, taken.value, share.value).ok_or(OVERFLOW)?,
-            of(before.low, taken.high, share.low).ok_or(OVERFLOW)?,
-            of(before.high, taken.low, share.high).ok_or(OVERFLOW)?,
-        ))
-    };
-    let figure =
-        |(value, low, high), method, formula| Figure::exact(value, method, formula).within(low, high, confidence);
-    let tokens_in = |before: u64, taken: u64, share: f64| {
-        let room = room_of(before, taken, share)?;
-        tokens_of(room.saturating_sub(states_of(room, cell, args)?), cell, args)
-    };
-    let statics = three(&|before, _, share| times(before, share))?;
-    let static_memory = figure(statics, "sglang_static", "free before loading x share");
-    let states = three(&|before, taken, share| states_of(room_of(before, taken, share)?, cell, args))?;
-    let states = figure(states, "sglang_states", "the rest of the share x ratio / (1 + ratio)");
-    let bytes = three(&|before, taken, share| bytes_of(tokens_in(before, taken, share)?, cell, args))?;
-    let bytes = figure(bytes, "sglang_pool", "tokens x bytes of a token");
-    let tokens = figure(
-        three(&tokens_in)?,
-        "sglang_tokens",
-        "(free after loading - free before x (1 - share)) / bytes of a token, in whole pages",
-    )
-    .with(&[("free_before", free.before.value), ("taken_by_weights", free.taken.value), ("cell", cell.bytes)]);
-    let window = three(&|before, taken, share| window_tokens(tokens_in(before, taken, share)?, cell, args))?;
-    let window = figure(window, "sglang_window_tokens", "tokens x swa_full_tokens_ratio, in whole pages");
-    Ok(SgLangPool {
-        static_memory,
-        states: cell.has_states.then_some(states),
-        bytes,
-        tokens,
-        window_tokens: (cell.window_bytes > 0 && cell.bytes > 0).then_some(window),
-    })
-}
-
-impl SgLangPool {
-    /// Widens tokens, pool and states, and leaves none larger than what is free behind the weights can hold. A limit on tokens
-    /// holds whatever else is unsure.
-    pub(super) fn widen(
-        &mut self,
-        by: impl Fn(&Figure) -> Figure,
-        free: &SgLangFree,
-        share: SgLangShare,
-        cell: &SgLangCell,
-        args: &SgLangArgs,
-    ) -> Result<(), SgLangError> {
-        let open = sglang_pool(free, share, cell, &SgLangArgs { max_total_tokens: None, ..args.clone() })?;
-        let wide = by(&open.tokens);
-        let most = free.before.high.saturating_sub(free.taken.low);
-        let high = wide.high.min(tokens_of(most, cell, args).ok_or(OVERFLOW)?);
-        let limit =
-            |tokens: u64| args.max_total_tokens.map_or(tokens, |most| tokens.min(most)) / args.page() * args.page();
-        let (low, high) = (limit(wide.low), limit(high));
-        let within = |figure: &mut Figure, low: Option<u64>, high: Option<u64>| -> Result<(), SgLangError> {
-            *figure = figure.clone().within(low.ok_or(OVERFLOW)?, high.ok_or(OVERFLOW)?, wide.confidence);
-            Ok(())
+        let likely = Corner { before: before.value, taken: taken.value, end: End::Likely };
+        let (least, most) = (
+            Corner { before: before.low, taken: taken.high, end: End::Least },
+            Corner { before: before.high, taken: taken.low, end: End::Most },
+        );
+        let three = |of: &dyn Fn(Corner) -> Option<u64>, least: Corner| -> Result<(u64, u64, u64), SgLangError> {
+            Ok((of(likely).ok_or(OVERFLOW)?, of(least).ok_or(OVERFLOW)?, of(most).ok_or(OVERFLOW)?))
         };
-        within(&mut self.tokens, Some(low), Some(high))?;
-        within(&mut self.bytes, bytes_of(low, cell, args), bytes_of(high, cell, args))?;
-        if let Some(windows) = &mut self.window_tokens {
-            within(windows, window_tokens(low, cell, args), window_tokens(high, cell, args))?;
+        let figure =
+            |(value, low, high), method, formula| Figure::exact(value, method, formula).within(low, high, confidence);
+        // What weights take of the share is no part of the doubt.
+        let statics = three(&|at| self.static_memory(at), Corner { taken: taken.low, ..least })?;
+        let static_memory = figure(statics, "sglang_static", "free before loading x share");
+        let states = three(&|at| self.states(at), least)?;
+        let states = figure(states, "sglang_states", "the rest of the share x ratio / (1 + ratio)");
+        let bytes = three(&|at| bytes_of(self.tokens(at)?, cell, args), least)?;
+        let bytes = figure(bytes, "sglang_pool", "tokens x bytes of a token");
+        let tokens = figure(
+            three(&|at| self.tokens(at), least)?,
+            "sglang_tokens",
+            "(free after loading - free before x (1 - share)) / bytes of a token, in whole pages",
+        )
+        .with(&[("free_before", before.value), ("taken_by_weights", taken.value), ("cell", cell.bytes)]);
+        let window = three(&|at| window_tokens(self.tokens(at)?, cell, args), least)?;
+        let window = figure(window, "sglang_window_tokens", "tokens x swa_full_tokens_ratio, in whole pages");
+        let pool = SgLangPool {
+            static_memory,
+            states: cell.has_states.then_some(states),
+            bytes,
+            tokens,
+            window_tokens: (cell.window_bytes > 0 && cell.bytes > 0).then_some(window),
+        };
+        // More that is free makes the pool larger, and what is beside it may be less: any of the corners may be the end.
+        let (mut fewest, mut largest) = (u64::MAX, 0);
+        for (before, taken) in [before.low, before.high].into_iter().flat_map(|b| [(b, taken.low), (b, taken.high)]) {
+            fewest = fewest.min(self.beside(Corner { before, taken, end: End::Most }).ok_or(OVERFLOW)?);
+            largest = largest.max(self.beside(Corner { before, taken, end: End::Least }).ok_or(OVERFLOW)?);
         }
-        if let Some(states) = &mut self.states {
-            let wide = by(states);
-            within(states, Some(wide.low), Some(wide.high.min(most)))?;
-        }
-        Ok(())
+        Ok((pool, (self.beside(likely).ok_or(OVERFLOW)?, fewest, largest)))
     }
-}
 
-/// What is left of the free memory behind weights, states and pool: all of it but for the share, less where there is no
-/// pool, more where its tokens are limited.
-pub(super) fn beside(
-    free: &SgLangFree,
-    share: SgLangShare,
-    cell: &SgLangCell,
-    args: &SgLangArgs,
-) -> Result<(u64, u64, u64), SgLangError> {
-    let of = |before: u64, taken: u64, share: f64| {
-        let room = room_of(before, taken, share)?;
-        let states = states_of(room, cell, args)?;
-        let pool = bytes_of(tokens_of(room.saturating_sub(states), cell, args)?, cell, args)?;
-        Some([taken, states, pool].into_iter().fold(before, u64::saturating_sub))
-    };
-    let (before, taken) = (&free.before, &free.taken);
-    Ok((
-        of(before.value, taken.value, share.value).ok_or(OVERFLOW)?,
-        of(before.low, taken.high, share.high).ok_or(OVERFLOW)?,
-        of(before.high, taken.low, share.low).ok_or(OVERFLOW)?,
-    ))
+    fn share_of(&self, at: Corner) -> Option<u64> {
+        let share = match at.end {
+            End::Least => self.share.low,
+            End::Likely => self.share.value,
+            End::Most => self.share.high,
+        };
+        times(at.before, share)
+    }
+
+    /// What the share leaves behind the weights, as far as the doubt goes: no more than is free there.
+    fn room(&self, at: Corner) -> Option<u64> {
+        let room = self.share_of(at)?.saturating_sub(at.taken);
+        let doubted = match at.end {
+            End::Least => room.saturating_mul(100) / self.doubt.hundredths.max(100),
+            End::Likely => room,
+            End::Most => (room.saturating_mul(self.doubt.hundredths) / 100).max(room),
+        };
+        Some(doubted.min(at.before.saturating_sub(at.taken)))
+    }
+
+    fn static_memory(&self, at: Corner) -> Option<u64> {
+        let share = self.share_of(at)?;
+        Some(share.saturating_sub(share.saturating_sub(at.taken)).saturating_add(self.room(at)?))
+    }
+
+    fn states(&self, at: Corner) -> Option<u64> {
+        states_of(self.room(at)?, self.cell, self.args)
+    }
+
+    fn tokens(&self, at: Corner) -> Option<u64> {
+        tokens_of(self.room(at)?.saturating_sub(self.states(at)?), self.cell, self.args)
+    }
+
+    fn beside(&self, at: Corner) -> Option<u64> {
+        let pool = bytes_of(self.tokens(at)?, self.cell, self.args)?;
+        Some([at.taken, self.states(at)?, pool].into_iter().fold(at.before, u64::saturating_sub))
+    }
 }
 
 /// A share of an amount, rounded down.
 pub(super) fn times(amount: u64, factor: f64) -> Option<u64> {
     Bytes::from_unit((Bytes::new(amount).as_f64() * factor).floor(), ByteUnit::B).map(Bytes::get)
-}
-
-/// What the share leaves behind the weights.
-fn room_of(before: u64, taken: u64, share: f64) -> Option<u64> {
-    Some(times(before, share)?.saturating_sub(taken))
 }
 
 fn states_of(room: u64, cell: &SgLangCell, args: &SgLangArgs) -> Option<u64> {

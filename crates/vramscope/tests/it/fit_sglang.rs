@@ -76,6 +76,32 @@ fn a_line_and_a_kind_with_a_model_say_the_same() {
 }
 
 #[test]
+fn what_is_short_says_for_what() {
+    let rows = |device: &[&str], tokens: &str, requests: &str, more: &[&str]| {
+        let asked = ["fit", "--engine-kind", "sglang", "--model", MODEL, "--sglang-version", "0.5.12"];
+        let wish = ["--request-tokens", tokens, "--requests", requests];
+        let text = stdout(&vramscope(&[&asked, device, &wish, more].concat()));
+        let of = |question: &str| {
+            let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let from = words.find(&format!("{question} auto")).unwrap_or_else(|| panic!("{text}"));
+            words.drain(..from);
+            words.truncate(words.find("GiB short").map_or(words.len(), |at| at + 48));
+            words
+        };
+        ["as asked", "longest context", "most requests"].map(of)
+    };
+    let [asked, _, most] = rows(&["--gpu", "l4"], "100K", "2", &[]);
+    assert!(asked.contains("GiB short for 2 requests fewest"), "{asked}");
+    assert!(most.contains("GiB short for 1 request as asked"), "{most}");
+    let [_, longest, _] = rows(&["--gpu-memory", "1GiB"], "100K", "2", &[]);
+    assert!(longest.contains("GiB short for 2 requests of 16 tokens"), "{longest}");
+    let [asked, ..] = rows(&["--gpu", "h100"], "64", "5000", &[]);
+    assert!(asked.contains("more requests than the release takes"), "{asked}");
+    let [asked, ..] = rows(&["--gpu", "h100"], "8192", "1", &["--", "--max-total-tokens", "4096"]);
+    assert!(asked.contains("held back by an argument"), "{asked}");
+}
+
+#[test]
 fn without_a_way_the_exit_code_says_no() {
     let (code, found) = document(&["--gpu-memory", "1GiB", "--engine-kind", "sglang", "--model", MODEL]);
     assert_eq!(code, Some(8));

@@ -30,7 +30,9 @@ const QUESTIONS: &[(&str, &str)] = &[
 const LACKS: &[(&str, &str)] = &[
     ("weights", "memory for the weights"),
     ("pool", "room in the share"),
+    ("windows", "room in the pool of windows"),
     ("slack", "memory beside the share"),
+    ("requests", "the release takes fewer at once"),
     ("limit", "an argument is the bound"),
 ];
 
@@ -139,6 +141,8 @@ fn answers(root: &Node<'_>) -> Vec<Block> {
         "#left for activations",
         "lacking",
         "#of it",
+        "#for requests",
+        "#of tokens each",
         "command",
     ];
     let mut table = Table::new("Each answer changes the one setting that it is about", &heads);
@@ -158,6 +162,8 @@ fn answers(root: &Node<'_>) -> Vec<Block> {
             placed.path("left_bytes/value").figure(Unit::Memory),
             lacking.text().map_or_else(Cell::absent, |name| Cell::text(called(name, LACKS))),
             answer.at("missing_bytes").figure(Unit::Memory),
+            answer.at("lacking_requests").figure(Unit::Count),
+            answer.at("lacking_request_tokens").figure(Unit::Count),
             placed.at("command").cell(),
         ]);
         if let Some(tokens) = placed.path("kv_pool_tokens/value").number() {
@@ -219,6 +225,7 @@ mod tests {
                 "command": "sglang serve --model-path a/b"});
         } else {
             (row["lacking"], row["missing_bytes"]) = (json!("pool"), json!(12));
+            (row["lacking_requests"], row["lacking_request_tokens"]) = (json!(5), json!(16));
         }
         row
     }

@@ -4,8 +4,8 @@ use anyhow::anyhow;
 use vramscope_core::{Bytes, EngineKind};
 use vramscope_estimate::document::GpuDocument;
 use vramscope_estimate::{
-    GpuModel, SgLangAnswerRow, SgLangFitDocument, SgLangFitSubject, SgLangSetting, Wish, devices, sglang_answers,
-    sglang_answers_in_short,
+    GpuModel, SgLangAnswerRow, SgLangAsked, SgLangFitDocument, SgLangFitSubject, SgLangSetting, Wish, devices,
+    sglang_answers, sglang_answers_in_short,
 };
 use vramscope_schema::ExitCode;
 
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn text(document: &SgLangFitDocument, width: usize) -> String {
     let asked = &document.asked;
-    let requests = if asked.requests == 1 { "1 request".to_owned() } else { format!("{} requests", asked.requests) };
+    let requests = counted(asked.requests);
     let mut text = String::new();
     say(
         &mut text,
@@ -104,6 +104,7 @@ fn answers(text: &mut String, document: &SgLangFitDocument, width: usize) {
     ];
     let mut table = Table::new(&heads);
     let mut lines = Lines::default();
+    let asked = &document.asked;
     for row in &document.answers {
         let absent = || "-".to_owned();
         let placed = row.placed.as_ref();
@@ -113,7 +114,7 @@ fn answers(text: &mut String, document: &SgLangFitDocument, width: usize) {
             placed.map_or_else(absent, |placed| grouped(placed.kv_pool_tokens.value)),
             placed.map_or_else(absent, |placed| gib(placed.kv_pool_bytes.value)),
             placed.map_or_else(absent, |placed| gib(placed.left_bytes.value)),
-            answer(row),
+            answer(row, asked),
         ]);
         if let Some(placed) = placed {
             lines.add(&placed.command, format!("{}, {}", question(row), row.kv_cache_dtype));
@@ -133,15 +134,8 @@ fn question(row: &SgLangAnswerRow) -> &'static str {
     }
 }
 
-fn answer(row: &SgLangAnswerRow) -> String {
-    let Some(placed) = &row.placed else {
-        let missing = row.missing_bytes.map(gib);
-        return match (row.lacking.as_deref(), missing) {
-            (Some("slack"), Some(gib)) => format!("{gib} GiB short beside the share"),
-            (Some(_), Some(gib)) => format!("{gib} GiB short"),
-            _ => "held back by an argument".to_owned(),
-        };
-    };
+fn answer(row: &SgLangAnswerRow, asked: &SgLangAsked) -> String {
+    let Some(placed) = &row.placed else { return short(row, asked) };
     let found = match row.question.as_str() {
         "fewest_devices" => placed.devices,
         "longest_context" => placed.request_tokens,
@@ -155,6 +149,33 @@ fn answer(row: &SgLangAnswerRow) -> String {
     format!("{words}{}", sure(row.certain, row.for_certain, found, grouped))
 }
 
+/// What is short, and for what: rows differ in how much they try to serve.
+fn short(row: &SgLangAnswerRow, asked: &SgLangAsked) -> String {
+    let requests = row.lacking_requests.map_or_else(String::new, |requests| format!(" for {}", counted(requests)));
+    let tokens = row.lacking_request_tokens.filter(|tokens| *tokens != asked.request_tokens);
+    let of = tokens.map_or_else(|| requests.clone(), |tokens| format!("{requests} of {} tokens", grouped(tokens)));
+    let missing = row.missing_bytes.map(|bytes| match bytes {
+        ..LEAST_SHOWN => "less than 0.01".to_owned(),
+        _ => gib(bytes),
+    });
+    match (row.lacking.as_deref(), missing) {
+        (Some("limit"), _) => "held back by an argument".to_owned(),
+        (Some("requests"), _) => "more requests than the release takes".to_owned(),
+        (Some("slack"), Some(gib)) => format!("{gib} GiB short beside the share{of}"),
+        (Some("windows"), Some(gib)) => format!("{gib} GiB short in the pool of windows{of}"),
+        (Some("windows"), None) => "no room in the pool of windows".to_owned(),
+        (_, Some(gib)) => format!("{gib} GiB short{of}"),
+        (_, None) => "not served".to_owned(),
+    }
+}
+
+/// Less is no figure of two decimals.
+const LEAST_SHOWN: u64 = (1 << 30) / 100;
+
+fn counted(requests: u64) -> String {
+    if requests == 1 { "1 request".to_owned() } else { format!("{} requests", grouped(requests)) }
+}
+
 fn table_of_devices(document: &SgLangFitDocument) -> Table {
     let heads = [("GPU", Align::Left), ("GiB", Align::Right), ("needed", Align::Left), ("tokens", Align::Right)];
     let mut table = Table::new(&heads);
@@ -163,7 +184,7 @@ fn table_of_devices(document: &SgLangFitDocument) -> Table {
         table.row([
             row.key.clone(),
             gib(row.total_bytes),
-            answer(&row.fewest_devices),
+            answer(&row.fewest_devices, &document.asked),
             tokens.unwrap_or_else(|| "-".to_owned()),
         ]);
     }
