@@ -312,7 +312,7 @@ fn settings(facts: &EngineFacts, width: usize) -> String {
     let flag = |fact: &Option<Fact<bool>>| fact.as_ref().map(|f| if f.value { "on" } else { "off" }.to_owned());
     let count = |fact: &Option<Fact<u64>>| fact.as_ref().map(|f| thousands(f.value));
     let size = |fact: &Option<Fact<u32>>| fact.as_ref().map(|f| f.value.to_string());
-    let known: [(&str, Option<String>); 18] = [
+    let known: [(&str, Option<String>); 19] = [
         ("dtype", text(&facts.dtype)),
         ("quantization", text(&facts.quantization)),
         ("KV-cache dtype", text(&facts.kv_cache_dtype)),
@@ -320,6 +320,7 @@ fn settings(facts: &EngineFacts, width: usize) -> String {
         ("tensor parallel", size(&facts.parallel.tensor)),
         ("pipeline parallel", size(&facts.parallel.pipeline)),
         ("data parallel", data_parallel(facts)),
+        ("layers on devices", layers(facts)),
         ("max model length", count(&facts.max_model_len)),
         ("max batched tokens", count(&facts.max_num_batched_tokens)),
         ("max sequences", count(&facts.max_num_seqs)),
@@ -338,6 +339,13 @@ fn settings(facts: &EngineFacts, width: usize) -> String {
         let _ = writeln!(text, "  {line}");
     }
     text
+}
+
+/// How many of the model's layers lie on devices, of engines that split one between devices and the host.
+fn layers(facts: &EngineFacts) -> Option<String> {
+    let on_devices = thousands(facts.layers_on_device.as_ref()?.value);
+    let all = facts.layers.as_ref().map(|layers| thousands(layers.value));
+    Some(all.map_or(on_devices.clone(), |all| format!("{on_devices} of {all}")))
 }
 
 /// Engines that serve together: as many as are stated or, where each engine states itself alone, as many as speak.
