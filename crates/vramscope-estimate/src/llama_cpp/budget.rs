@@ -5,7 +5,7 @@ use vramscope_core::{Bytes, Confidence, PackedModel};
 use super::args::LlamaCppArgs;
 use super::cache::{Cache, Context};
 use super::compute::compute;
-use super::driver::driver;
+use super::driver::{at_start, driver};
 use super::error::LlamaCppError;
 use super::kind::Kind;
 use super::place::{LlamaCppBackend, Offload, Weights, weights};
@@ -102,6 +102,7 @@ pub fn llama_cpp_budget(
     args: &LlamaCppArgs,
     setting: LlamaCppSetting<'_>,
 ) -> Result<LlamaCppBudget, LlamaCppError> {
+    let given = setting;
     let setting = setting.heeding(args);
     let shape = Shape::read(model)?;
     refuse(&shape, args)?;
@@ -145,13 +146,22 @@ pub fn llama_cpp_budget(
     let of_device = GpuModel::of_size(Bytes::ZERO);
     let device = setting.device.unwrap_or(&of_device);
     let mut driver = if backend.has_device() { driver(model, &shape, args, &context, backend, device) } else { none() };
+    if args.without_device {
+        driver = idle(given.backend);
+    }
     if args.rebuilt {
         as_rebuilt(&mut parts, &mut driver);
+    }
+    if copied_beyond(&shape, &context, args, backend) > 0 {
+        notes.push(
+            "a long cache lies on the host in part: for what is copied of it one run took a copy more than is computed"
+                .to_owned(),
+        );
     }
     let device_parts = parts.iter().map(|part| &part.device).chain([&driver]);
     let device_total = sum(device_parts, DEVICE_TOTAL.0, DEVICE_TOTAL.1);
     let host_total = sum(parts.iter().map(|part| &part.host), HOST_TOTAL.0, HOST_TOTAL.1);
-    let available = setting.device.map(|device| device.total.get().saturating_sub(setting.others.get()));
+    let available = given.device.map(|device| device.total.get().saturating_sub(given.others.get()));
     Ok(LlamaCppBudget {
         args: args.clone(),
         changes: Vec::new(),
@@ -289,6 +299,28 @@ fn weights_part(taken: &Weights, args: &LlamaCppArgs) -> LlamaCppPart {
     LlamaCppPart { name: "weights", device, host }
 }
 
+/// The largest keys of a layer that were copied to a device in runs that were compared.
+const LONGEST_COMPARED: u64 = 36 << 20;
+
+/// Keys of the largest layer of the host that are copied to the device for a large batch, where they are larger than in any
+/// run that was compared; else 0.
+fn copied_beyond(shape: &Shape, context: &Context, args: &LlamaCppArgs, backend: LlamaCppBackend) -> u64 {
+    let offload = Offload::of(shape, args, backend);
+    if !backend.has_device() || !args.offload_cache || !args.offload_operators {
+        return 0;
+    }
+    let on_host = shape.layers.iter().enumerate().filter(|(at, _)| !offload.holds(*at));
+    let both = on_host.filter_map(|(_, layer)| Cache::of_layer(shape, layer, context, args)).max().unwrap_or(0);
+    if both / 2 > LONGEST_COMPARED { both / 2 } else { 0 }
+}
+
+/// What the server takes of a device that it is kept from: its backend looks at it all the same.
+fn idle(backend: LlamaCppBackend) -> Figure {
+    let taken = at_start(backend);
+    let formula = "the driver's context, which is made although no device is used";
+    Figure::exact(taken, "llama_cpp_idle_device", formula).within(0, taken.saturating_mul(2), Confidence::Assumed)
+}
+
 /// The compute buffers by the walk through the graph; by a rule of thumb where the graph is not known.
 fn computing(
     model: &PackedModel,
@@ -309,12 +341,18 @@ fn computing(
         let host = reserved.peaks.last().copied().unwrap_or(0).saturating_add(mixed);
         let device = if reserved.peaks.len() > 1 { reserved.peaks[0] } else { 0 };
         let mut part = LlamaCppPart { name: "compute", device: figure(device), host: figure(host) };
+        let more = copied_beyond(shape, context, args, backend);
+        if more > 0 {
+            let high = device.saturating_add(more);
+            part.device = part.device.clone().within(device, high, Confidence::Assumed);
+        }
         // Another build adds or saves a tensor.
         let within = if args.build_is_checked() { None } else { Some((98, 110)) };
         if let Some((low, high)) = within {
             for figure in [&mut part.device, &mut part.host] {
                 let share = |percent: u64| figure.value.saturating_mul(percent) / 100;
-                *figure = figure.clone().within(share(low), share(high), Confidence::Estimated);
+                let sure = figure.confidence.min(Confidence::Estimated);
+                *figure = figure.clone().within(share(low), share(high).max(figure.high), sure);
             }
         }
         return Ok((part, u64::try_from(reserved.nodes).ok()));

@@ -53,8 +53,11 @@ pub fn llama_cpp_fitted(
     args: &LlamaCppArgs,
     setting: LlamaCppSetting<'_>,
 ) -> Result<LlamaCppBudget, LlamaCppError> {
-    let setting = setting.heeding(args);
     let asked = llama_cpp_budget(model, args, setting)?;
+    // There is nothing to fit.
+    if args.without_device {
+        return Ok(asked);
+    }
     let Some(available) = asked.available.filter(|_| args.fit && setting.backend.has_device()) else {
         return Ok(asked);
     };

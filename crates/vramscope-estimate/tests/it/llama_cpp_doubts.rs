@@ -50,10 +50,24 @@ fn a_whole_context_that_is_asked_for_is_not_lowered() {
 }
 
 #[test]
-fn no_device_takes_nothing_of_one() {
+fn a_server_that_is_kept_from_devices_has_a_context_on_one() {
     let budget = start(&qwen3(), "-c 4096 -dev none", None, 0).unwrap();
-    assert_eq!((budget.device_total.value, budget.fits, budget.driver.value), (0, None, 0));
-    assert!(budget.host_total.value > 2 << 30);
+    // On an H200 NVML counted 526.81 MiB.
+    assert_eq!((budget.device_total.value, budget.fits, budget.own_on_device()), (527 << 20, Some(true), 0));
+    assert!(budget.host_total.value > 2 << 30 && budget.driver.confidence == Confidence::Assumed);
+}
+
+/// On an H200 with 12 GiB free the server took 13 layers where 14 are computed, and 920 MiB to compute in for 664.
+#[test]
+fn a_long_cache_on_the_host_may_be_copied_once_more() {
+    let model = models().remove("llama-8b-q8").unwrap();
+    let line = LlamaCppLine::read(&["-np", "1", "-c", "131072", "-ngl", "13", "-fit", "off"]).unwrap();
+    let device = device_named("h200").unwrap();
+    let setting = LlamaCppSetting { backend: LlamaCppBackend::Cuda, device: Some(device), others: Bytes::ZERO };
+    let budget = llama_cpp_fitted(&model, &line.args, setting).unwrap();
+    let compute = &budget.part("compute").unwrap().device;
+    assert!(compute.contains(920 << 20) && compute.confidence == Confidence::Assumed, "{compute:?}");
+    assert!(budget.notes.iter().any(|note| note.contains("a copy more")), "{:?}", budget.notes);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use vramscope_estimate::{
 
 use crate::llama_cpp_h200::models;
 
+const RUNS: &str = include_str!("../data/ollama-h200/runs.tsv");
+
 fn start(model: &PackedModel, gpu: &str, used: u64, words: &[&str], set: impl Fn(&mut OllamaArgs)) -> OllamaStart {
     let mut args = OllamaArgs::read(words);
     set(&mut args);
@@ -173,4 +175,43 @@ fn what_is_not_known_is_refused_or_said() {
     model.family = "gptoss".to_owned();
     let translated = ollama_start(model, ("m.gguf", 0), &of("0.32.0"), setting).unwrap_err().to_string();
     assert!(translated.contains("gptoss") && translated.contains("gpt-oss"), "{translated}");
+}
+
+/// The lines that the engine starts, started by hand on an H200: predicted before.
+#[test]
+fn lines_that_the_engine_starts_take_what_is_computed_for_them() {
+    let models = models();
+    let device = device_named("h200").unwrap();
+    let rows: Vec<Vec<&str>> = RUNS.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+    assert_eq!(rows.len(), 10);
+    for row in rows {
+        let free = row[2].parse::<u64>().ok().map_or(device.total.get(), |mib| mib << 20);
+        let (ours, words): (Vec<&str>, Vec<&str>) = row[8].split(' ').partition(|word| word.starts_with("num_"));
+        let mut args = OllamaArgs::read(&words);
+        for option in ours {
+            match option.split_once('=').unwrap() {
+                ("num_ctx", tokens) => args.num_ctx = Some(tokens.parse().unwrap()),
+                (_, layers) => args.num_gpu = Some(layers.parse().unwrap()),
+            }
+        }
+        let others = Bytes::new(device.total.get() - free);
+        let setting = LlamaCppSetting { backend: LlamaCppBackend::Cuda, device: Some(device), others };
+        let model = &models[row[1]];
+        let budget = ollama_start(model, ("m.gguf", model.bytes().unwrap()), &args, setting).unwrap().budget;
+        let printed = |column: usize| row[column].parse::<f64>().unwrap();
+        let mib = |bytes: u64| Bytes::new(bytes).as_f64() / 1_048_576.0;
+        let on_device = |names: &[&str]| {
+            let parts = budget.parts.iter().filter(|part| names.contains(&part.name));
+            mib(parts.map(|part| part.device.value).sum())
+        };
+        let computed = [on_device(&["weights"]), on_device(&["kv_cache", "window_kv_cache"]), on_device(&["compute"])];
+        eprintln!("{}: {computed:.2?} {:.2} of {}", row[0], mib(budget.device_total.value), row[7]);
+        assert_eq!(budget.layers_on_device.to_string(), row[3], "{}", row[0]);
+        for (column, computed) in (4..).zip(computed) {
+            assert!((computed - printed(column)).abs() < 0.02, "{}: {computed} for {}", row[0], row[column]);
+        }
+        let (total, peak) = (&budget.device_total, printed(7));
+        assert!((mib(total.value) - peak).abs() < peak * 0.01, "{}: {:.2} for {peak}", row[0], mib(total.value));
+        assert!(mib(total.low) <= peak && peak <= mib(total.high), "{}", row[0]);
+    }
 }

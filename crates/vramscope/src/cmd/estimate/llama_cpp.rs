@@ -101,14 +101,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let device = args.device.device()?;
     let usual = if device.is_some() { LlamaCppBackend::Cuda } else { LlamaCppBackend::Host };
     let backend = args.llama_cpp_backend.map_or(usual, Backend::told);
-    let backend = if line.args.without_device { LlamaCppBackend::Host } else { backend };
     let device = device.filter(|_| backend.has_device());
     let setting = LlamaCppSetting { backend, device: device.as_ref(), others: args.device.others() };
     let mut budget = llama_cpp_fitted(&model, &line.args, setting).or_exit(ExitCode::BadInput)?;
     budget.notes.extend(notes);
     let most = match &device {
-        Some(_) => llama_cpp_most_layers(&model, &budget.args, setting).or_exit(ExitCode::BadInput)?,
-        None => None,
+        Some(_) if !line.args.without_device => {
+            llama_cpp_most_layers(&model, &budget.args, setting).or_exit(ExitCode::BadInput)?
+        }
+        _ => None,
     };
     match args.format {
         Format::Table => {
@@ -217,6 +218,7 @@ pub(super) fn table(
         };
         say(&format!("{verdict}: {total} GiB of {} GiB{sure}", gib(available)));
         match most {
+            _ if budget.args.without_device => {}
             Some(most) if most < budget.layers => {
                 say(&format!("At most {most} of {} layers fit the device ({option} {most})", budget.layers));
             }
