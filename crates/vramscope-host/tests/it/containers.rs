@@ -294,7 +294,7 @@ async fn to_drop_it_is_to_end_it_and_not_the_container() {
 async fn a_running_server_is_watched_and_left_alone() {
     let secret = "HF_TOKEN=hf_abcdefghijklmnopqrstuvwx";
     let options = ["-e", secret, "-e", "MODEL_ID=org/model", "-p", "127.0.0.1::8000", "--name", "vramscope-test-watch"];
-    let server = Server::start(&options, &["echo one; sleep 1; echo two; sleep 909.25; echo three", "--api-key", "k"]);
+    let server = Server::start(&options, &["echo one; sleep 3; echo two; sleep 909.25; echo three", "--api-key", "k"]);
     let place = DockerPlace::Watch { container: "vramscope-test-watch".to_owned(), from: LogStart::Beginning };
     let host = EngineHost::Docker(at_daemon(place));
     let mut engine = host.start(&Command::default()).await.unwrap();
@@ -308,7 +308,8 @@ async fn a_running_server_is_watched_and_left_alone() {
         times.push((String::from_utf8(line.bytes).unwrap(), line.at_unix_ns));
     }
     assert_eq!((times[0].0.as_str(), times[1].0.as_str()), ("one", "two"));
-    assert!(times[1].1 - times[0].1 > 900_000_000, "the times are those of the log: {times:?}");
+    // The daemon stamps a line when it reads it, on a busy machine late.
+    assert!(times[1].1 - times[0].1 > 1_000_000_000, "the times are those of the log: {times:?}");
     wait_until("sleep\x00909.25", 1);
     assert!(engine.pids().contains(&with_text("sleep\x00909.25")[0]));
     let output = host.output(&sh("echo beside"), LONG).await.unwrap();
