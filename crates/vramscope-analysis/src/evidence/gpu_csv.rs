@@ -112,25 +112,20 @@ impl RowReader {
         if self.columns.repeats(record) {
             return Ok(());
         }
-        let mut row = self.row(record, line).map_err(|fault| fault.to_string());
-        if let (Ok(row), Some(column)) = (&mut row, self.columns.name_in_place_of_index()) {
-            row.device = self.place_of(record.get(column).unwrap_or_default().trim_ascii());
-        }
-        if let Ok(row) = &row {
-            self.details.admit(row)?;
-        }
-        match row.and_then(|row| self.describe(&row, record).map(|()| row)) {
-            Ok(row) => {
-                self.flush_pending();
-                if self.rows.len() == MAX_ROWS {
-                    return Err(GpuLogError::TooLong { rows: MAX_ROWS });
+        self.flush_pending();
+        match self.row(record, line).map_err(|fault| fault.to_string()) {
+            Ok(mut row) => {
+                if let Some(column) = self.columns.name_in_place_of_index() {
+                    row.device = self.place_of(record.get(column).unwrap_or_default().trim_ascii());
                 }
-                self.rows.push(row);
+                self.details.admit(&row)?;
+                match self.describe(&row, record) {
+                    Ok(()) if self.rows.len() == MAX_ROWS => return Err(GpuLogError::TooLong { rows: MAX_ROWS }),
+                    Ok(()) => self.rows.push(row),
+                    Err(reason) => self.pending = Some((line, reason)),
+                }
             }
-            Err(reason) => {
-                self.flush_pending();
-                self.pending = Some((line, reason));
-            }
+            Err(reason) => self.pending = Some((line, reason)),
         }
         Ok(())
     }
@@ -193,22 +188,27 @@ impl RowReader {
 
     /// Takes what a row says of the device itself and of its processes.
     fn describe(&mut self, row: &Row, record: &csv::ByteRecord) -> Result<(), String> {
-        let identify = self.details.lacks_identity(row.device);
-        if identify {
-            self.details.set(row.device, |_| {});
+        let text = |cell: &[u8]| String::from_utf8_lossy(cell.trim_ascii()).into_owned();
+        if self.details.lacks_identity(row.device) {
+            self.details.set(row.device, |device| {
+                for (column, cell) in self.columns.iter().zip(record.iter()) {
+                    match column.kind {
+                        Column::Uuid => device.uuid = Some(text(cell)),
+                        Column::Name => device.name = Some(text(cell)),
+                        Column::PciBusId => device.pci_bus_id = Some(text(cell)),
+                        _ => {}
+                    }
+                }
+            });
         }
-        for (column, cell) in self.columns.iter().zip(record.iter()) {
-            let text = || String::from_utf8_lossy(cell.trim_ascii()).into_owned();
-            match column.kind {
-                Column::Processes if cell.trim_ascii().is_empty() => self.details.note_process_column(),
-                Column::Processes => self.details.processes(row, &text())?,
-                Column::Uuid if identify => self.details.set(row.device, |d| d.uuid = Some(text())),
-                Column::Name if identify => self.details.set(row.device, |d| d.name = Some(text())),
-                Column::PciBusId if identify => self.details.set(row.device, |d| d.pci_bus_id = Some(text())),
-                _ => {}
+        match self.columns.processes().and_then(|place| record.get(place)) {
+            None => Ok(()),
+            Some(cell) if cell.trim_ascii().is_empty() => {
+                self.details.note_process_column();
+                Ok(())
             }
+            Some(cell) => self.details.processes(row, &text(cell)),
         }
-        Ok(())
     }
 
     fn finish(mut self) -> Result<GpuLog, GpuLogError> {

@@ -21,11 +21,16 @@ const NOTHING: [&str; 8] = [
 
 /// Whether a cell says that the source has no such figure: it is empty, `N/A`, a known word, or a word in brackets
 /// (`[Not Supported]`, `[Unknown Error]`, `[GPU requires reset]`).
+#[inline]
 pub fn is_absent(cell: &str) -> bool {
     // No such word begins with a digit, and nearly every cell of a log does.
-    if cell.as_bytes().first().is_some_and(u8::is_ascii_digit) {
-        return false;
+    match cell.as_bytes().first() {
+        None => true,
+        Some(first) => !first.is_ascii_digit() && is_word_for_nothing(cell),
     }
+}
+
+fn is_word_for_nothing(cell: &str) -> bool {
     let cell = cell.trim();
     cell.is_empty()
         || cell.eq_ignore_ascii_case("n/a")
@@ -95,6 +100,7 @@ impl<'t> Cell<'t> {
     }
 
     /// A cell of any bytes; what is no text is no figure either.
+    #[inline]
     pub fn of_bytes(cell: &'t [u8]) -> Self {
         Self(std::str::from_utf8(cell.trim_ascii()).unwrap_or("\u{FFFD}"))
     }
@@ -105,11 +111,13 @@ impl<'t> Cell<'t> {
     }
 
     /// The error of this cell.
+    #[cold]
     pub fn error(self, head: &Head<'_>, fault: CellFault) -> CellError {
         CellError { column: head.name.to_owned(), cell: self.0.chars().take(40).collect(), fault }
     }
 
     /// The digits and the unit: the cell's own, else the header's.
+    #[inline]
     fn number<'a>(self, head: &Head<'a>) -> Result<Option<(&'a str, Option<&'a str>)>, CellError>
     where
         't: 'a,
@@ -118,7 +126,9 @@ impl<'t> Cell<'t> {
             return Ok(None);
         }
         let of_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
-        let end = self.0.bytes().position(|byte| !of_number(byte)).unwrap_or(self.0.len());
+        let Some(end) = self.0.bytes().position(|byte| !of_number(byte)) else {
+            return Ok(Some((self.0, head.unit)));
+        };
         let (number, rest) = self.0.split_at(end);
         let unit = rest.trim_start();
         // A unit stands apart or is a known word; `1e3` and `0x10` are neither numbers nor units of these tools.
@@ -133,6 +143,7 @@ impl<'t> Cell<'t> {
     ///
     /// # Errors
     /// [`CellError`] if it is none, or out of the figure's range.
+    #[inline]
     pub fn whole<T: TryFrom<u64>>(self, head: &Head<'_>) -> Result<Option<T>, CellError> {
         let Some((number, _)) = self.number(head)? else { return Ok(None) };
         let whole = number.parse::<u64>().ok().and_then(|n| T::try_from(n).ok());
@@ -143,6 +154,7 @@ impl<'t> Cell<'t> {
     ///
     /// # Errors
     /// [`CellError`] if it is no whole number up to 100.
+    #[inline]
     pub fn percent(self, head: &Head<'_>) -> Result<Option<u8>, CellError> {
         match self.whole::<u8>(head)? {
             Some(p) if p > 100 => Err(self.error(head, CellFault::OverHundredPercent)),
@@ -154,9 +166,13 @@ impl<'t> Cell<'t> {
     ///
     /// # Errors
     /// [`CellError`] if it is no number with a unit of power, or out of range.
+    #[inline]
     pub fn power_mw(self, head: &Head<'_>) -> Result<Option<u32>, CellError> {
         let Some((number, unit)) = self.number(head)? else { return Ok(None) };
         let watts = watts_of(unit).ok_or_else(|| self.error(head, CellFault::NoPowerUnit))?;
+        if let (Some("mW"), Ok(milliwatts)) = (unit, number.parse()) {
+            return Ok(Some(milliwatts));
+        }
         let milliwatts = number.parse::<f64>().map_or(f64::NAN, |value| (value * watts * 1000.0).round());
         if !(0.0..=f64::from(u32::MAX)).contains(&milliwatts) {
             return Err(self.error(head, CellFault::OutOfRange));
@@ -169,6 +185,7 @@ impl<'t> Cell<'t> {
     ///
     /// # Errors
     /// [`CellError`] if it is no number with a unit of memory, or out of range.
+    #[inline]
     pub fn bytes(self, head: &Head<'_>) -> Result<Option<Bytes>, CellError> {
         let Some((number, unit)) = self.number(head)? else { return Ok(None) };
         let unit = byte_unit(unit).ok_or_else(|| self.error(head, CellFault::NoMemoryUnit))?;

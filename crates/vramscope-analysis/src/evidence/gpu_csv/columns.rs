@@ -95,12 +95,26 @@ impl From<What> for Column {
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
     heads: Vec<Heading>,
+    /// Where what is asked of each row stands, so that no row looks for it.
+    has_both_powers: bool,
+    processes: Option<usize>,
+    name_in_place_of_index: Option<usize>,
 }
 
 impl Columns {
     /// Reads the header line.
     pub(super) fn of_header(record: &csv::ByteRecord) -> Result<Self, GpuLogError> {
-        let columns = Self { heads: record.iter().map(heading).collect() };
+        let heads: Vec<Heading> = record.iter().map(heading).collect();
+        let place = |kind| heads.iter().position(|head| head.kind == kind);
+        let columns = Self {
+            has_both_powers: place(Column::Power).is_some() && place(Column::PowerAverage).is_some(),
+            processes: place(Column::Processes),
+            name_in_place_of_index: match place(Column::Index) {
+                Some(_) => None,
+                None => place(Column::Uuid).or_else(|| place(Column::PciBusId)),
+            },
+            heads,
+        };
         let missing = |kind, what| if columns.has(kind) { None } else { Some(what) };
         let wanted = [
             missing(
@@ -126,7 +140,7 @@ impl Columns {
 
     /// Whether both kinds of power have their columns, so that neither stands for the other.
     pub(super) fn has_both_powers(&self) -> bool {
-        self.has(Column::Power) && self.has(Column::PowerAverage)
+        self.has_both_powers
     }
 
     /// How many cells a row has.
@@ -162,11 +176,12 @@ impl Columns {
 
     /// The column that tells devices apart where no index does: the UUID, else the bus address.
     pub(super) fn name_in_place_of_index(&self) -> Option<usize> {
-        if self.has(Column::Index) {
-            return None;
-        }
-        let place = |kind| self.heads.iter().position(|head| head.kind == kind);
-        place(Column::Uuid).or_else(|| place(Column::PciBusId))
+        self.name_in_place_of_index
+    }
+
+    /// The column of what processes hold.
+    pub(super) fn processes(&self) -> Option<usize> {
+        self.processes
     }
 }
 
