@@ -15,8 +15,9 @@ const MOST_LAYERS: usize = 1 << 13;
 
 type Check = (&'static str, u64, u64, u64);
 
-/// Refuses an architecture that no engine could have.
-pub(crate) fn check(model: &Architecture) -> Result<(), EstimateError> {
+/// Refuses an architecture that no engine could have. Of one that passes it returns where the runs of equal layers lie: they
+/// are found by comparing every layer with the next, and whoever goes on needs them too.
+pub(crate) fn check(model: &Architecture) -> Result<Vec<std::ops::Range<usize>>, EstimateError> {
     // Norms are a few vectors of the hidden size.
     let most_norms = model.hidden_size.saturating_mul(16);
     let outer = [
@@ -34,7 +35,8 @@ pub(crate) fn check(model: &Architecture) -> Result<(), EstimateError> {
             ("rotary width", table.width, 0, MOST_PARTS),
         ])?;
     }
-    for (layer, _) in model.runs() {
+    let runs = model.run_ranges();
+    for layer in runs.iter().map(|run| &model.layers[run.start]) {
         each(&[("norm parameters of a layer", layer.norm_parameters, 0, most_norms)])?;
         // No model has more streams; four are usual.
         each(&[("hc_mult", layer.streams, 1, 64)])?;
@@ -50,7 +52,7 @@ pub(crate) fn check(model: &Architecture) -> Result<(), EstimateError> {
             ])?,
         }
     }
-    Ok(())
+    Ok(runs)
 }
 
 fn mixer(mixer: &Mixer) -> Result<(), EstimateError> {

@@ -117,8 +117,7 @@ impl Sums {
 /// # Errors
 /// [`EstimateError::Overflow`].
 pub fn parameter_count(model: &Architecture) -> Result<ParameterCount, EstimateError> {
-    shape::check(model)?;
-    count_of_checked(model, &model.run_ranges())
+    count_of_checked(model, &shape::check(model)?)
 }
 
 /// As [`parameter_count`], of a model whose sizes were checked, with its runs of equal layers.
@@ -188,7 +187,7 @@ pub fn weights_on_device(model: &Architecture, args: &EngineArgs, device: &GpuMo
 fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<Weights, EstimateError> {
     args.check()?;
     asked::check(args)?;
-    shape::check(model)?;
+    let runs = shape::check(model)?;
     let dealt = args.enable_expert_parallel;
     if dealt && !model.has_experts() {
         return Err(EstimateError::BadArgument {
@@ -219,14 +218,13 @@ fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<We
             Some(_) => Loading::new(model, args, split, Storage { format: WeightFormat::Plain, ..storage }).uniform(),
             None => Loading::new(model, args, split, storage),
         };
-        let sums = loading.run(args, &place)?;
+        let sums = loading.run(args, &place, &runs)?;
         let bytes = match stored {
             Some(share) => share.of(&sums)?,
             None => figure(model, args, storage, &sums, sums.total()?),
         };
         stages.push(StageWeights { bytes, parts: loading::parts(&sums), layers: place.layers });
     }
-    let runs = model.run_ranges();
     Ok(Weights { stages, parameters: count_of_checked(model, &runs)?.total, runs })
 }
 

@@ -3,6 +3,10 @@
 //! The table is made from the classes of transformers 5.19 and vLLM 0.33 by `xtask/class_defaults.py`, for the keys that a
 //! model's shape hangs on.
 
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value};
 
 /// A model type, a key and its value, by type; `null` where the class works it out from other keys, in a way that is not
@@ -106,11 +110,19 @@ impl Defaults {
 }
 
 /// The rows of a model type: key and value. They stand together.
-fn rows(model_type: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let first = TABLE.find(&format!("\n{model_type}\t")).map_or(TABLE.len(), |at| at + 1);
-    let own = TABLE[first..].split('\t').next().unwrap_or_default();
-    let lines = TABLE[first..].lines().map(|line| line.split_once('\t').unwrap_or_default());
-    lines.take_while(move |(name, _)| *name == own).filter_map(|(_, row)| row.split_once('\t'))
+fn rows(model_type: &str) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+    static PLACES: OnceLock<HashMap<&str, Range<usize>>> = OnceLock::new();
+    let places = PLACES.get_or_init(|| {
+        let mut places: HashMap<&str, Range<usize>> = HashMap::new();
+        for line in TABLE.lines().skip(1) {
+            let start = line.as_ptr() as usize - TABLE.as_ptr() as usize;
+            let name = line.split('\t').next().unwrap_or_default();
+            places.entry(name).or_insert(start..start).end = start + line.len();
+        }
+        places
+    });
+    let own = places.get(model_type).map_or("", |place| &TABLE[place.clone()]);
+    own.lines().filter_map(|line| line.split_once('\t')?.1.split_once('\t'))
 }
 
 #[cfg(test)]

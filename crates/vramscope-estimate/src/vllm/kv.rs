@@ -105,8 +105,7 @@ impl Bucket {
 /// # Errors
 /// Unknown element types, sizes that do not divide, and layers whose pages cannot be made equal.
 pub fn kv_plan(model: &Architecture, args: &EngineArgs) -> Result<KvPlan, EstimateError> {
-    crate::shape::check(model)?;
-    plan_of_checked(model, args, &model.run_ranges())
+    plan_of_checked(model, args, &crate::shape::check(model)?)
 }
 
 /// As [`kv_plan`], of a model whose sizes were checked, with its runs of equal layers.

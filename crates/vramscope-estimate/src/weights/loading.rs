@@ -1,5 +1,7 @@
 //! Loading, allocation by allocation: what the engine reports as the size of the loaded model.
 
+use std::ops::Range;
+
 use vramscope_core::{Architecture, Layer, Mixer, PipelineEnds, RotaryTable, Span, StoredAs, WeightFormat};
 
 use super::compressed;
@@ -92,13 +94,20 @@ impl<'a> Loading<'a> {
     }
 
     /// Goes through the allocations of a stage; returns the bytes by part, with the allocator's rounding among them.
-    pub(crate) fn run(mut self, args: &EngineArgs, place: &Place) -> Result<Sums, EstimateError> {
+    /// `runs` says where the model's runs of equal layers lie.
+    pub(crate) fn run(
+        mut self,
+        args: &EngineArgs,
+        place: &Place,
+        runs: &[Range<usize>],
+    ) -> Result<Sums, EstimateError> {
         let (model, split, storage) = (self.model, self.split, self.storage);
         let mut failed = Ok(());
         if place.first || model.ends != PipelineEnds::Outer || (place.last && model.tied_head) {
             tensors::embedding(model, split, &mut |t| failed = also(&mut failed, self.make(t, storage)));
         }
-        self.layers(&model.layers[place.layers.clone()])?;
+        let kinds = self.kinds(place.layers.clone(), runs)?;
+        self.layers(&kinds)?;
         if model.scaled_embedding {
             self.keep(Part::Buffers, storage.dtype.bits() / 8)?;
         }
@@ -132,8 +141,7 @@ impl<'a> Loading<'a> {
 
     /// Goes through the layers. As long as nothing is given back, the sizes of the free blocks decide all that follows:
     /// once they are what they were some layers ago, and the same layers follow as followed then, these repeat.
-    fn layers(&mut self, layers: &'a [Layer]) -> Result<(), EstimateError> {
-        let kinds = self.kinds(layers)?;
+    fn layers(&mut self, kinds: &[usize]) -> Result<(), EstimateError> {
         let known = std::mem::take(&mut self.known);
         for (kind, (_, needs)) in known.iter().enumerate() {
             self.sums.add_times(&needs.sums, kinds.iter().filter(|own| **own == kind).count() as u64)?;
@@ -141,7 +149,7 @@ impl<'a> Loading<'a> {
         let packed = known.iter().map(|(_, needs)| needs.large.len()).max().unwrap_or(0);
         let repeats = !self.literal && known.iter().all(|(_, needs)| needs.repeats());
         if !repeats {
-            self.repacks.reserve(packed * layers.len());
+            self.repacks.reserve(packed * kinds.len());
         }
         let least = known.iter().flat_map(|(_, needs)| &needs.large).map(Need::bytes).min().unwrap_or(0);
         let mut past: Vec<(usize, Mark)> = Vec::new();
@@ -166,10 +174,15 @@ impl<'a> Loading<'a> {
         Ok(())
     }
 
-    /// Which of the known kinds each layer is of; kinds that are new become known.
-    fn kinds(&mut self, layers: &'a [Layer]) -> Result<Vec<usize>, EstimateError> {
-        let mut kinds = Vec::with_capacity(layers.len());
-        for layer in layers {
+    /// Which of the known kinds each layer of a stage is of; kinds that are new become known.
+    fn kinds(&mut self, stage: Range<usize>, runs: &[Range<usize>]) -> Result<Vec<usize>, EstimateError> {
+        let mut kinds = Vec::with_capacity(stage.len());
+        for run in runs {
+            let own = run.start.max(stage.start)..run.end.min(stage.end);
+            if own.is_empty() {
+                continue;
+            }
+            let layer = &self.model.layers[own.start];
             let kind = match self.known.iter().position(|(known, _)| *known == layer) {
                 Some(kind) => kind,
                 None => {
@@ -178,7 +191,7 @@ impl<'a> Loading<'a> {
                     self.known.len() - 1
                 }
             };
-            kinds.push(kind);
+            kinds.extend(std::iter::repeat_n(kind, own.len()));
         }
         Ok(kinds)
     }
@@ -506,7 +519,7 @@ mod tests {
         let place = Place { first: true, last: true, layers: 0..model.layers.len() };
         let mut loading = Loading::new(model, &args, Split::ranks(1), storage);
         loading.literal = literal;
-        parts(&loading.run(&args, &place).unwrap())
+        parts(&loading.run(&args, &place, &model.run_ranges()).unwrap())
     }
 
     fn awq(kernel: Kernel) -> Storage {
