@@ -145,6 +145,32 @@ fn no_interval_leaves_out_what_0_33_did() {
     }
 }
 
+/// As `analyze` sees a run whose folder has no config of the drafter: a head may add to every figure.
+#[test]
+fn a_drafter_that_is_not_read_may_add_to_every_figure() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded-0.33.0/l8b-eagle3-default");
+    for folder in [Some(own), shared::path("corpus/h200-2gpu/l8b-eagle3-default")].into_iter().flatten() {
+        let mut run = run(&folder).unwrap();
+        run.args.drafter.as_mut().unwrap().draft = None;
+        let found = budget(&run.model, &run.args, Setting::alone(&CARD)).unwrap();
+        let truth = |key: &str| run.truth[key].as_u64().unwrap();
+        let profile = &run.truth["profile"];
+        let peak = profile["transient_peak_headroom"].as_u64().unwrap_or_else(|| truth("peak_activation_memory"));
+        let taken = &run.truth["graphs"]["capture_model"]["returned"];
+        for (what, figure, bytes) in [
+            ("weights", &found.weights, truth("model_memory_usage")),
+            ("activation peak", &found.activation_peak, peak),
+            ("set aside for graphs", &found.cuda_graphs_budgeted, truth("cudagraph_memory_estimate")),
+            ("graphs", &found.cuda_graphs, taken.as_u64().unwrap()),
+            ("KV cache", &found.kv_cache, truth("kv_tensor_bytes")),
+        ] {
+            assert!(figure.contains(bytes), "{}: {bytes} bytes of {what}, {figure:?}", folder.display());
+        }
+        let peak = &found.activation_peak;
+        assert!(peak.confidence == vramscope_core::Confidence::Assumed && !found.verdict.certain, "{peak:?}");
+    }
+}
+
 /// Graphs as taken are within a tenth of each recording: eleven models with heads of 64 to 512, experts, latent attention,
 /// recurrences, adapters, a drafting head, pictures. The engine's own estimate is as close where its warm-up had the
 /// attention's accumulators once, and short of them where it had them twice.
