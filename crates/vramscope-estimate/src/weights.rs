@@ -270,10 +270,11 @@ impl StoredShare {
 fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums, total: u64) -> Figure {
     let counted = model.tower.is_none_or(|tower| tower.counted);
     if !model.unread.is_empty() || classes::lacks(model, args.version) {
-        // What the keys mean is not known, so neither is how much of the model they shape.
+        // What the keys mean is not known, so neither is how much of the model they shape, nor whether ranks split it:
+        // transformers' class of GPT-BigCode has the feed-forward parts whole on each of four.
         return Figure::exact(total, "loaded_tensors", UNREAD).within(
             total / 3,
-            total.saturating_mul(2),
+            total.saturating_mul(args.tensor_parallel_size.max(2)),
             Confidence::Assumed,
         );
     }
