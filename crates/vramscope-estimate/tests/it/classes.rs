@@ -164,3 +164,29 @@ fn towers_stand_on_every_stage_until_0_32() {
         assert_eq!(last, if twice { first } else { 0 }, "{version}");
     }
 }
+
+/// `LoRA is not supported for FalconForCausalLM`; and a count of experts that only the class's default states.
+#[test]
+fn adapters_and_experts_are_refused_where_the_engine_refuses_them() {
+    let adapters = EngineArgs { lora: Some(vramscope_estimate::Lora { max_loras: 1, max_rank: 16 }), ..over(1) };
+    let falcon = model(&json!({"architectures": ["FalconForCausalLM"]}));
+    assert!(weights_per_rank(&falcon, &over(1)).is_ok());
+    let refused = weights_per_rank(&falcon, &adapters).unwrap_err().to_string();
+    assert!(refused.contains("LoRA adapters for `FalconForCausalLM`"), "{refused}");
+    assert!(weights_per_rank(&model(&json!({})), &adapters).is_ok());
+
+    let dealt = EngineArgs { enable_expert_parallel: true, ..over(2) };
+    assert!(matches!(weights_per_rank(&model(&json!({})), &dealt), Err(EstimateError::BadArgument { .. })));
+    let config = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/nemotron-h-56b/config.json");
+    let nemotron = vramscope_models::read_config(&std::fs::read(config).unwrap()).unwrap().0;
+    assert_eq!(weights_per_rank(&nemotron, &dealt).unwrap(), weights_per_rank(&nemotron, &over(2)).unwrap());
+}
+
+/// Four ranks of vLLM 0.33.0, which serves GPT-BigCode by transformers' class, hold 144,816,832 bytes each.
+#[test]
+fn a_rank_may_hold_all_of_a_class_that_the_release_lacks() {
+    let config = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/gpt-bigcode/config.json");
+    let model = vramscope_models::read_config(&std::fs::read(config).unwrap()).unwrap().0;
+    let stated = &weights_per_rank(&model, &over(4)).unwrap().stages[0].bytes;
+    assert!(stated.contains(144_816_832) && stated.confidence == Confidence::Assumed, "{stated:?}");
+}
