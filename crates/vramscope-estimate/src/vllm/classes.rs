@@ -72,9 +72,8 @@ mod tests {
                 "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 64}}"#
             );
             let (model, _) = vramscope_models::read_config(config.as_bytes()).unwrap();
-            ["0.24.0", "0.25.1", "0.28.0", "0.33.0", "0.34.0"].map(|version| {
-                refuses_adapters(&model, version.parse().unwrap())
-            })
+            ["0.24.0", "0.25.1", "0.28.0", "0.33.0", "0.34.0"]
+                .map(|version| refuses_adapters(&model, version.parse().unwrap()))
         };
         assert_eq!(refusing("LlamaForCausalLM"), [false; 5]);
         assert_eq!(refusing("FalconForCausalLM"), [false, true, true, true, true]);

@@ -172,28 +172,48 @@ fn a_drafter_that_is_not_read_may_add_to_every_figure() {
 }
 
 /// Graphs as taken are within a tenth of each recording: eleven models with heads of 64 to 512, experts, latent attention,
-/// recurrences, adapters, a drafting head, pictures. The engine's own estimate is as close where its warm-up had the
-/// attention's accumulators once, and short of them where it had them twice.
+/// recurrences, adapters, a drafting head, pictures. The engine's own estimate is as close but for the drafting head and the
+/// recurrences, and closer where the order of a warm-up's tensors was followed.
 #[test]
 fn graphs_are_within_a_tenth() {
+    const FURTHER: [&str; 2] = ["l8b-eagle3-default", "nemotron3-13l-default"];
+    const FOLLOWED: [&str; 8] = [
+        "l8b-t8192",
+        "mistral24b-seqs64-default",
+        "phi4-default",
+        "pp2-q3-8b-default",
+        "q25-7b-default",
+        "q3moe-default",
+        "serve-q3-8b",
+        "vl7b-default",
+    ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded-0.33.0");
-    let (mut taken, mut estimated) = (0, 0);
+    let (mut taken, mut estimated, mut followed) = (0, 0, 0);
     for run in std::fs::read_dir(folder).unwrap().filter_map(|entry| run(&entry.unwrap().path())) {
-        let known = |bytes: Option<u64>| bytes.filter(|bytes| *bytes > 0 && run.args.pipeline_parallel_size == 1);
+        let name = run.name.as_str();
+        let known = |bytes: Option<u64>| bytes.filter(|bytes| *bytes > 0);
         let budget = budget(&run.model, &run.args, Setting::alone(&CARD)).unwrap();
         if let Some(bytes) = known(run.truth["graphs"]["capture_model"]["returned"].as_u64()) {
             let off = off(budget.cuda_graphs.value, bytes);
-            assert!(off.abs() <= 10.0, "{}: {off} % of {bytes} bytes", run.name);
+            assert!(off.abs() <= 10.0, "{name}: {off} % of {bytes} bytes");
             taken += 1;
         }
         if let Some(bytes) = known(run.truth["cudagraph_memory_estimate"].as_u64()) {
             let off = off(budget.cuda_graphs_budgeted.value, bytes);
-            eprintln!("{:28} estimated {off:+.1} %", run.name);
-            estimated += u32::from(off.abs() <= 10.0);
-            assert!(off.abs() <= 30.0, "{}: {off} % of {bytes} bytes", run.name);
+            eprintln!("{name:28} estimated {off:+.1} %");
+            let most = match (FOLLOWED.contains(&name), FURTHER.contains(&name)) {
+                (true, _) => 5.0,
+                (false, false) => 10.0,
+                (false, true) => 20.0,
+            };
+            assert!(off.abs() <= most, "{name}: {off} % of {bytes} bytes");
+            (estimated, followed) = (estimated + 1, followed + u32::from(most < 10.0));
         }
     }
-    assert!(taken >= 12 && estimated >= 7, "{taken} taken, {estimated} estimated");
+    assert!(
+        taken >= 13 && estimated >= 13 && followed == 8,
+        "{taken} taken, {estimated} estimated, {followed} followed"
+    );
 }
 
 /// What is alive at the peak was read from histories of every allocation: an embedding that is compiled (a server of two
