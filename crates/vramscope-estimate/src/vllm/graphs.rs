@@ -12,6 +12,7 @@ use crate::calibration::{Calibration, Constant};
 use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::activations::Runner;
+use crate::vllm::drafts::DraftMethod;
 use crate::vllm::graphs::shapes::Tensors;
 use crate::vllm::input::EngineArgs;
 use crate::vllm::resolve::{Resolved, estimates_graphs};
@@ -86,10 +87,11 @@ impl<'a> Capture<'a> {
         let mixers = model.layers.iter().filter(|layer| layer.mixer != Mixer::None).count() as u64;
         // Adapters are captured with and without.
         let doubled = if args.lora.is_some() { 2 } else { 1 };
+        let third = args.drafter.as_ref().is_some_and(|drafter| drafter.method == DraftMethod::Eagle3);
         Self {
             engine,
             device,
-            tensors: Tensors::of(model, engine, device, runs),
+            tensors: Tensors::of(model, engine, device, runs, third),
             pieces: mixers.div_ceil(stages) + 1,
             layers: (model.layers.len() as u64).div_ceil(stages),
             in_pieces: engine.sizes_in_pieces.saturating_mul(doubled),

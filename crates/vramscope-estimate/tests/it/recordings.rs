@@ -172,12 +172,13 @@ fn a_drafter_that_is_not_read_may_add_to_every_figure() {
 }
 
 /// Graphs as taken are within a tenth of each recording: eleven models with heads of 64 to 512, experts, latent attention,
-/// recurrences, adapters, a drafting head, pictures. The engine's own estimate is as close but for the drafting head and the
-/// recurrences, and closer where the order of a warm-up's tensors was followed.
+/// recurrences, adapters, a drafting head, pictures. The engine's own estimate is as close but for the recurrences, and closer
+/// where the order of a warm-up's tensors was followed.
 #[test]
 fn graphs_are_within_a_tenth() {
-    const FURTHER: [&str; 2] = ["l8b-eagle3-default", "nemotron3-13l-default"];
-    const FOLLOWED: [&str; 8] = [
+    const FURTHER: [&str; 1] = ["nemotron3-13l-default"];
+    const FOLLOWED: [&str; 9] = [
+        "l8b-eagle3-default",
         "l8b-t8192",
         "mistral24b-seqs64-default",
         "phi4-default",
@@ -204,14 +205,14 @@ fn graphs_are_within_a_tenth() {
             let most = match (FOLLOWED.contains(&name), FURTHER.contains(&name)) {
                 (true, _) => 5.0,
                 (false, false) => 10.0,
-                (false, true) => 20.0,
+                (false, true) => 11.0,
             };
             assert!(off.abs() <= most, "{name}: {off} % of {bytes} bytes");
             (estimated, followed) = (estimated + 1, followed + u32::from(most < 10.0));
         }
     }
     assert!(
-        taken >= 13 && estimated >= 13 && followed == 8,
+        taken >= 13 && estimated >= 13 && followed == 9,
         "{taken} taken, {estimated} estimated, {followed} followed"
     );
 }

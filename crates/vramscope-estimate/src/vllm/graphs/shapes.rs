@@ -47,7 +47,14 @@ pub(super) struct Tensors {
 }
 
 impl Tensors {
-    pub(super) fn of(model: &Architecture, engine: &Resolved, device: &GpuModel, runs: &[Range<usize>]) -> Self {
+    /// `third` is whether an EAGLE-3 head drafts.
+    pub(super) fn of(
+        model: &Architecture,
+        engine: &Resolved,
+        device: &GpuModel,
+        runs: &[Range<usize>],
+        third: bool,
+    ) -> Self {
         let unit = engine.capture_tokens.saturating_mul(engine.element.bits() / 8);
         let (mut pieces, mut crowd, mut width, mut widest) = (0, 0, 0, 0);
         let sinks = model.layers.iter().any(|layer| matches!(layer.mixer, Mixer::Attention(a) if a.sinks));
@@ -67,7 +74,7 @@ impl Tensors {
         let times =
             if !engine.version.from_minor(28) && engine.runner == Runner::V2 && crowd > CROWDED { 2 } else { 1 };
         let states = model.hidden_size.saturating_mul(unit);
-        let leaves = if super::by_trial(engine) { warm_up::leaves(model, engine, runs, splits) } else { None };
+        let leaves = if super::by_trial(engine) { warm_up::leaves(model, engine, runs, splits, third) } else { None };
         Self {
             pieces,
             states: if states > MIB { SEGMENT } else { SMALL },

@@ -6,9 +6,9 @@
 //! Which there are depends on the order of the step's tensors: a small one that is taken while no segment of small ones has
 //! room splits the accumulators' free block, and the next layer's accumulators then need a segment more.
 //!
-//! The order is that of the code which torch's compiler makes of such a piece (2.13, asked for a CPU: with and without norms of
-//! queries and keys, with experts, with heads as wide together as the model and wider), which names each tensor that is made,
-//! written over and given back. No history of a warm-up was recorded.
+//! The order is that of the code which torch's compiler makes of such a piece (2.13, asked for a CPU: with and without norms
+//! of queries and keys, with experts, with heads as wide together as the model and wider, with states that a head reads); it
+//! names each tensor that is made, written over and given back. No history of a warm-up was recorded.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -87,6 +87,10 @@ struct Step<'a> {
     normed: Block,
     /// The output of the last part, which is in the residual stream by now.
     added: Option<Block>,
+    /// The outputs of both parts of a layer whose sum is stored twice, later than others.
+    unsummed: Option<[Block; 2]>,
+    /// Sums that a drafting head reads.
+    states: Vec<Block>,
 }
 
 /// What decides how the next layer goes.
@@ -97,7 +101,7 @@ impl<'a> Step<'a> {
         let bytes = tokens.saturating_mul(hidden);
         let residual = embeds.then(|| allocator.take(bytes));
         let normed = allocator.take(bytes);
-        Self { allocator, tokens, held: [None; 2], residual, normed, added: None }
+        Self { allocator, tokens, held: [None; 2], residual, normed, added: None, unsummed: None, states: Vec::new() }
     }
 
     fn take(&mut self, width: u64) -> Block {
@@ -130,11 +134,18 @@ impl<'a> Step<'a> {
             let again = over.iter_mut().rev().find(|block| fits && block.is_some()).and_then(Option::take);
             again.unwrap_or_else(|| self.take(width))
         });
+        if let Some(outputs) = self.unsummed.take() {
+            self.residual = Some(self.take(widths.hidden));
+            let state = self.take(widths.hidden);
+            self.states.push(state);
+            self.give(outputs.map(Some));
+        }
         [projected, query, key, attended]
     }
 
-    /// The end of a piece, then attention, then the next piece up to the norm behind its last product.
-    fn layer(&mut self, widths: &Widths, accumulates: bool) {
+    /// The end of a piece, then attention, then the next piece up to the norm behind its last product. `read` is whether a
+    /// drafting head reads what the layer gives out.
+    fn layer(&mut self, widths: &Widths, read: bool, accumulates: bool) {
         let [projected, query, key, attended] = self.project(widths);
         let held = std::mem::replace(&mut self.held, [Some(attended), self.residual]);
         self.give(held);
@@ -162,6 +173,10 @@ impl<'a> Step<'a> {
             (last, self.take(widths.hidden))
         };
         self.normed = normed;
+        if read {
+            (self.residual, self.unsummed) = (None, Some([output, last]));
+            return;
+        }
         self.residual = Some(self.take(widths.hidden));
         self.allocator.give(output);
         // What the experts' operation returns is not its caller's to write over.
@@ -177,12 +192,12 @@ impl<'a> Step<'a> {
     }
 
     /// So many equal layers. Blocks come to lie where they lay some layers before: from there on nothing is new.
-    fn layers(&mut self, widths: &Widths, count: u64, accumulates: bool) {
+    fn layers(&mut self, run: &Run, accumulates: bool) {
         let mut before: Vec<State> = Vec::new();
-        let mut left = count;
+        let mut left = run.count;
         while left > 0 {
             let segments = self.allocator.segments_made();
-            self.layer(widths, accumulates);
+            self.layer(&run.widths, run.read, accumulates);
             left -= 1;
             if self.allocator.segments_made() > segments {
                 continue;
@@ -195,22 +210,35 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The end of the step. The runner's own copy of the states is made beside its last norm.
+    /// The end of the step. The runner's own copies of what it returns are made beside its last norm.
     fn end(mut self, copy: Option<u64>) {
         let [attended, before] = self.held;
         self.give([self.added, self.residual, attended, before]);
         if let Some(bytes) = copy {
-            // It stays.
-            let _ = self.allocator.take(bytes);
+            // They stay.
+            for _ in 0..=self.states.len() {
+                let _ = self.allocator.take(bytes);
+            }
         }
         self.allocator.give(self.normed);
+        let states = std::mem::take(&mut self.states);
+        self.give(states.into_iter().map(Some));
     }
+}
+
+/// Layers of equal widths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    widths: Widths,
+    count: u64,
+    /// A drafting head reads what it gives out; it is one layer then.
+    read: bool,
 }
 
 /// What the warm-ups go by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Sizes {
-    layers: Vec<(Widths, u64)>,
+    layers: Vec<Run>,
     /// Bytes that a token takes of the residual stream.
     hidden: u64,
     tokens: [u64; 2],
@@ -225,7 +253,7 @@ impl Sizes {
         let mut released = 0;
         for (place, tokens) in self.tokens.into_iter().enumerate() {
             let mut step = Step::begin(&mut allocator, tokens, self.hidden, self.embeds);
-            self.layers.iter().for_each(|(widths, count)| step.layers(widths, *count, self.accumulates));
+            self.layers.iter().for_each(|run| step.layers(run, self.accumulates));
             step.end((place == 0).then(|| tokens.saturating_mul(self.hidden)));
             released = allocator.release();
         }
@@ -239,25 +267,48 @@ thread_local! {
 }
 
 /// Bytes of the free segments that the warm-up of the second whole size leaves, without those of the smallest tensors;
-/// `None` where the order of the layers' tensors was not followed.
-pub(super) fn leaves(model: &Architecture, engine: &Resolved, runs: &[Range<usize>], accumulates: bool) -> Option<u64> {
+/// `None` where the order of the layers' tensors was not followed. `third` is whether an EAGLE-3 head drafts.
+pub(super) fn leaves(
+    model: &Architecture,
+    engine: &Resolved,
+    runs: &[Range<usize>],
+    accumulates: bool,
+    third: bool,
+) -> Option<u64> {
     let followed = model.residual == Residual::InPlace
         && matches!(engine.format, WeightFormat::Plain | WeightFormat::Packed { .. })
         && engine.tensor_parallel_size == 1
-        && !engine.drafts_from_states
+        && (third || !engine.drafts_from_states)
         && engine.second_whole_tokens > 0;
     if !followed {
         return None;
     }
     let stage = model.layers.len().div_ceil(usize::try_from(engine.pipeline_parallel_size.max(1)).ok()?);
-    let mut layers: Vec<(Widths, u64)> = Vec::new();
+    let mut layers: Vec<Run> = Vec::new();
+    let mut add = |widths: Widths, count: usize, read: bool| match layers.last_mut() {
+        _ if count == 0 => {}
+        Some(last) if last.widths == widths && !last.read && !read => last.count += count as u64,
+        _ => layers.push(Run { widths, count: count as u64, read }),
+    };
+    let all = model.layers.len();
+    // The layers behind which such a head reads (`get_eagle3_default_aux_hidden_state_layers`).
+    let read = if third { [2, all / 2, all.checked_sub(3)?] } else { [0; 3] };
+    // Small models may have one twice, or out of order.
+    if third && (stage < all || !read.is_sorted_by(|one, next| one < next)) {
+        return None;
+    }
     for run in runs.iter().filter(|run| run.start < stage) {
         let widths = Widths::of(&model.layers[run.start], model.hidden_size, engine)?;
-        let count = (run.end.min(stage) - run.start) as u64;
-        match layers.last_mut() {
-            Some((last, sum)) if *last == widths => *sum += count,
-            _ => layers.push((widths, count)),
+        if third && widths.routed > 0 {
+            return None;
         }
+        let (mut start, end) = (run.start, run.end.min(stage));
+        for layer in read.into_iter().filter(|layer| run.start < *layer && *layer <= end) {
+            add(widths, layer - start - 1, false);
+            add(widths, 1, true);
+            start = layer;
+        }
+        add(widths, end - start, false);
     }
     let sizes = Sizes {
         layers,
@@ -293,7 +344,7 @@ mod tests {
             routed: 0,
             accumulators: [heads * 128, heads].map(|width| width * SPLITS * 4),
         };
-        let layers = vec![(widths, layers)];
+        let layers = vec![Run { widths, count: layers, read: false }];
         Sizes { layers, hidden: 2 * hidden, tokens: [512, 496], embeds: true, accumulates: true }
     }
 
@@ -316,12 +367,30 @@ mod tests {
         }
     }
 
+    /// 514 MiB, with a head of EAGLE-3 that reads behind the layers 2, 16 and 29.
+    #[test]
+    fn states_that_a_head_reads_let_them_be_made_twice() {
+        let llama = dense(4096, 14_336, 32, 8, 32);
+        let run = |count: u64, read: bool| Run { count, read, ..llama.layers[0] };
+        let layers = vec![
+            run(1, false),
+            run(1, true),
+            run(13, false),
+            run(1, true),
+            run(12, false),
+            run(1, true),
+            run(3, false),
+        ];
+        assert_eq!(layers.iter().map(|run| run.count).sum::<u64>(), 32);
+        assert_eq!(Sizes { layers, ..llama }.leaves(), (2 * 248 + 20) * MIB);
+    }
+
     #[test]
     fn equal_layers_are_skipped_without_a_difference() {
         for (hidden, width, heads, kept) in [(3584, 18_944, 28, 4), (5120, 17_920, 40, 10), (2048, 8192, 32, 8)] {
             let whole = dense(hidden, width, heads, kept, 64);
-            let (widths, count) = whole.layers[0];
-            let one_by_one = Sizes { layers: vec![(widths, 1); usize::try_from(count).unwrap()], ..whole.clone() };
+            let one = Run { count: 1, ..whole.layers[0] };
+            let one_by_one = Sizes { layers: vec![one; 64], ..whole.clone() };
             assert_eq!(whole.leaves(), one_by_one.leaves(), "{hidden}");
         }
     }
