@@ -13,7 +13,7 @@ use crate::figure::Figure;
 use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
 use crate::vllm::trust::unmodelled;
-use crate::vllm::{asked, classes, refused};
+use crate::vllm::{asked, classes, held, refused};
 use crate::{EstimateError, Part, shape};
 use format::{Kernel, Storage};
 use loading::{Loading, Place};
@@ -268,6 +268,9 @@ impl StoredShare {
     }
 }
 
+/// Tokens of a step by default, at most.
+const MOST_TOKENS: u64 = 16_384;
+
 /// The interval: none for plain weights of a known family, whose allocations are followed one by one.
 fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums, total: u64) -> Figure {
     let counted = model.tower.is_none_or(|tower| tower.counted);
@@ -311,7 +314,9 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
     };
     let (low, high) = ((low + tower / 2).max(unknown_less), high.saturating_add(tower).saturating_add(more));
     let (less, own) = shared_by_drafter(model, args, storage, sums.0[Part::Drafter as usize]);
-    let copies = sparse_copies(model, args);
+    let tokens = args.max_num_batched_tokens.unwrap_or(MOST_TOKENS);
+    let deep = held::deep(model, args.language_model_only, tokens, storage.dtype);
+    let copies = sparse_copies(model, args).saturating_add(deep);
     let (low, high) = (low + less, high.saturating_add(own).saturating_add(copies));
     let confidence = if less > 0 || copies > 0 { confidence.min(Confidence::Estimated) } else { confidence };
     let confidence = if counted { confidence } else { confidence.min(Confidence::Estimated) };
