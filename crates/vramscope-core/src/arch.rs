@@ -200,6 +200,8 @@ pub struct Tower {
     pub heads: Option<u64>,
     /// Counted from the config's own sections by rules for this kind of tower; else a figure that comes near, or none.
     pub counted: bool,
+    /// Layers of the tower whose outputs the decoder's first layers add; an engine keeps room for a step of each (DeepStack).
+    pub deep: u64,
 }
 
 /// On which stages of a pipeline embedding and head stand.

@@ -148,6 +148,27 @@ impl Allocator {
         self.insert(joined);
     }
 
+    /// Gives all segments of which nothing is taken back to the device; their bytes together.
+    pub(crate) fn release(&mut self) -> u64 {
+        let mut released = 0;
+        for place in (0..self.free.len()).rev() {
+            if self.is_segment(self.free[place]) {
+                released += self.remove(place).size;
+            }
+        }
+        released
+    }
+
+    /// Segments made so far, those given back too.
+    pub(crate) fn segments_made(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// What is free, in the order in which it is tried.
+    pub(crate) fn free_blocks(&self) -> &[Block] {
+        &self.free
+    }
+
     /// Goes through temporary tensors of one size, of which two exist together and nothing that stays is taken
     /// meanwhile. All are given back and joined with what they were split from, so only segments that must be made for
     /// them change anything.
@@ -303,6 +324,18 @@ mod tests {
         allocator.give(other);
         allocator.take(50 * MIB);
         assert_eq!(allocator.allocated(), (64 + 50) * MIB, "70 MiB is 20 MiB too large for 50");
+    }
+
+    #[test]
+    fn a_segment_is_released_when_nothing_of_it_is_taken() {
+        let mut allocator = Allocator::new(None);
+        let [first, second] = [3 * MIB, 40 * MIB].map(|bytes| allocator.take(bytes));
+        assert_eq!(allocator.release(), 0, "17 MiB of the first segment are free, and stay");
+        allocator.give(second);
+        assert_eq!((allocator.release(), allocator.release()), (40 * MIB, 0));
+        allocator.give(first);
+        assert_eq!(allocator.release(), SEGMENT);
+        assert!(allocator.free_blocks().is_empty());
     }
 
     #[test]

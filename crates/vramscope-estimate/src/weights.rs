@@ -13,7 +13,7 @@ use crate::figure::Figure;
 use crate::vllm::drafts::Draft;
 use crate::vllm::input::EngineArgs;
 use crate::vllm::trust::unmodelled;
-use crate::vllm::{asked, classes, refused};
+use crate::vllm::{asked, classes, held, refused};
 use crate::{EstimateError, Part, shape};
 use format::{Kernel, Storage};
 use loading::{Loading, Place};
@@ -189,7 +189,9 @@ fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<We
     asked::check(args)?;
     let runs = shape::check(model)?;
     let dealt = args.enable_expert_parallel;
-    if dealt && !model.has_experts() {
+    // transformers' class of these counts eight experts where a config has none, and the engine believes it.
+    let counts = model.family.as_deref() == Some("nemotron_h");
+    if dealt && !model.has_experts() && !counts {
         return Err(EstimateError::BadArgument {
             name: "--enable-expert-parallel",
             value: "on".to_owned(),
@@ -264,14 +266,18 @@ impl StoredShare {
     }
 }
 
+/// Tokens of a step by default, at most.
+const MOST_TOKENS: u64 = 16_384;
+
 /// The interval: none for plain weights of a known family, whose allocations are followed one by one.
 fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums, total: u64) -> Figure {
     let counted = model.tower.is_none_or(|tower| tower.counted);
     if !model.unread.is_empty() || classes::lacks(model, args.version) {
-        // What the keys mean is not known, so neither is how much of the model they shape.
+        // What the keys mean is not known, so neither is how much of the model they shape, nor whether ranks split it:
+        // transformers' class of GPT-BigCode has the feed-forward parts whole on each of four.
         return Figure::exact(total, "loaded_tensors", UNREAD).within(
             total / 3,
-            total.saturating_mul(2),
+            total.saturating_mul(args.tensor_parallel_size.max(2)),
             Confidence::Assumed,
         );
     }
@@ -306,7 +312,9 @@ fn figure(model: &Architecture, args: &EngineArgs, storage: Storage, sums: &Sums
     };
     let (low, high) = ((low + tower / 2).max(unknown_less), high.saturating_add(tower).saturating_add(more));
     let (less, own) = shared_by_drafter(model, args, storage, sums.0[Part::Drafter as usize]);
-    let copies = sparse_copies(model, args);
+    let tokens = args.max_num_batched_tokens.unwrap_or(MOST_TOKENS);
+    let deep = held::deep(model, args.language_model_only, tokens, storage.dtype);
+    let copies = sparse_copies(model, args).saturating_add(deep);
     let (low, high) = (low + less, high.saturating_add(own).saturating_add(copies));
     let confidence = if less > 0 || copies > 0 { confidence.min(Confidence::Estimated) } else { confidence };
     let confidence = if counted { confidence } else { confidence.min(Confidence::Estimated) };

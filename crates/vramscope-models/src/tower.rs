@@ -103,15 +103,17 @@ pub(crate) fn read(
     unread: &mut Vec<String>,
 ) -> Result<Option<Tower>, ConfigError> {
     if let Some(parameters) = fields.number(&["tower_parameters"])? {
-        return Ok(Some(Tower { parameters, split: 0, heads: None, counted: true }));
+        return Ok(Some(Tower { parameters, split: 0, heads: None, counted: true, deep: 0 }));
     }
     let outer = Fields::new(root, None, "", Defaults::NONE);
     let model_type = outer.text(&["model_type"])?.unwrap_or_default();
     let mut found = Vec::new();
+    let mut deep = 0;
     match section(root, "vision_config") {
         Some(own) => {
             let defaults = Defaults::of_section(model_type, "vision_config");
             let fields = Fields::new(own, None, "vision_config.", &defaults);
+            deep = vision::deep(&fields)? as u64;
             found.push(vision::read(&fields, model_type, hidden)?.checked(&fields, own, hidden, unread));
         }
         None if model_type == "llama4" => found.push(vision::llama4(&outer, hidden)?),
@@ -137,7 +139,7 @@ pub(crate) fn read(
     };
     let counted = found.iter().all(|found| found.known);
     let heads = found.iter().filter_map(|found| found.heads).reduce(greatest_common_divisor);
-    Ok(Some(Tower { parameters: narrow(count.all)?, split: narrow(count.split)?, heads, counted }))
+    Ok(Some(Tower { parameters: narrow(count.all)?, split: narrow(count.split)?, heads, counted, deep }))
 }
 
 fn greatest_common_divisor(a: u64, b: u64) -> u64 {

@@ -49,7 +49,8 @@ pub struct Budget {
     pub weights: Figure,
     /// Parameters of the whole model.
     pub parameters: u64,
-    /// What the rank keeps beside its weights after the profile run; zero for engines that do not count it.
+    /// What the rank keeps beside its weights after the profile run; of engines that do not count it only what the class of
+    /// a multimodal model makes with its weights.
     pub held: Figure,
     /// The transient peak of the profile run.
     pub activation_peak: Figure,

@@ -34,9 +34,62 @@ pub(crate) fn lacks(model: &Architecture, version: EngineVersion) -> bool {
     !has[before] && !has[after]
 }
 
+const WITHOUT_ADAPTERS: &str = include_str!("../../data/without_adapters.tsv");
+
+/// Classes that take no adapters in 0.25.1 or in 0.33.0: whether they do in each, `None` where that was not read.
+static ADAPTERS: LazyLock<HashMap<&str, [Option<bool>; 2]>> = LazyLock::new(|| {
+    let rows = WITHOUT_ADAPTERS.lines().filter(|line| !line.starts_with('#'));
+    let row = |line: &'static str| {
+        let mut cells = line.split('\t');
+        let name = cells.next()?;
+        let mut next = || cells.next().and_then(|cell| (cell != "-").then_some(cell == "yes"));
+        Some((name, [next(), next()]))
+    };
+    rows.filter_map(row).collect()
+});
+
+/// Whether a release serves no adapters with a model's own class: read in 0.25.1 and 0.33.0, said between them where both
+/// say it, and after 0.33 as 0.33 has it. Of earlier releases nothing is said.
+pub(crate) fn refuses_adapters(model: &Architecture, version: EngineVersion) -> bool {
+    let class = model.class.as_deref().filter(|_| version.from_minor(25) && !lacks(model, version));
+    let Some([before, after]) = class.and_then(|class| ADAPTERS.get(class)) else { return false };
+    match (version.from_minor(33), version.from_minor(26)) {
+        (true, _) => *after == Some(false),
+        (false, true) => *before != Some(true) && *after != Some(true),
+        (false, false) => *before == Some(false),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn classes_without_adapters_are_known_by_release() {
+        let refusing = |class: &str| {
+            let config = format!(
+                r#"{{"architectures": ["{class}"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 64,
+                "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 64}}"#
+            );
+            let (model, _) = vramscope_models::read_config(config.as_bytes()).unwrap();
+            ["0.24.0", "0.25.1", "0.28.0", "0.33.0", "0.34.0"]
+                .map(|version| refuses_adapters(&model, version.parse().unwrap()))
+        };
+        assert_eq!(refusing("LlamaForCausalLM"), [false; 5]);
+        assert_eq!(refusing("FalconForCausalLM"), [false, true, true, true, true]);
+        assert_eq!(refusing("KimiK3ForConditionalGeneration"), [false, false, true, true, true], "not there in 0.25.1");
+        assert_eq!(refusing("GPTNeoXForCausalLM"), [false, true, false, false, false], "no longer in 0.33.0");
+    }
+
+    #[test]
+    fn every_row_of_classes_without_adapters_names_one_of_the_table_and_a_refusal() {
+        for line in WITHOUT_ADAPTERS.lines().filter(|line| !line.starts_with('#')) {
+            let cells: Vec<&str> = line.split('\t').collect();
+            assert!(cells.len() == 3 && cells[1..].contains(&"no"), "{line}");
+            assert!(cells[1..].iter().all(|cell| ["yes", "no", "-"].contains(cell)), "{line}");
+            assert!(CLASSES.contains_key(cells[0]), "{line}");
+        }
+    }
 
     #[test]
     fn a_release_lacks_what_came_later_and_what_is_gone() {

@@ -4,6 +4,7 @@
 //! graphs and of the layers in one. Follows `v1/worker/gpu/cudagraph_utils.py` of 0.33 and the recordings' captures.
 
 mod shapes;
+mod warm_up;
 
 use vramscope_core::{Architecture, Confidence, Mixer, Vendor, WeightFormat};
 
@@ -11,6 +12,7 @@ use crate::calibration::{Calibration, Constant};
 use crate::device::GpuModel;
 use crate::figure::Figure;
 use crate::vllm::activations::Runner;
+use crate::vllm::drafts::DraftMethod;
 use crate::vllm::graphs::shapes::Tensors;
 use crate::vllm::input::EngineArgs;
 use crate::vllm::resolve::{Resolved, estimates_graphs};
@@ -85,10 +87,11 @@ impl<'a> Capture<'a> {
         let mixers = model.layers.iter().filter(|layer| layer.mixer != Mixer::None).count() as u64;
         // Adapters are captured with and without.
         let doubled = if args.lora.is_some() { 2 } else { 1 };
+        let third = args.drafter.as_ref().is_some_and(|drafter| drafter.method == DraftMethod::Eagle3);
         Self {
             engine,
             device,
-            tensors: Tensors::of(model, engine, device, runs),
+            tensors: Tensors::of(model, engine, device, runs, third),
             pieces: mixers.div_ceil(stages) + 1,
             layers: (model.layers.len() as u64).div_ceil(stages),
             in_pieces: engine.sizes_in_pieces.saturating_mul(doubled),
@@ -193,7 +196,8 @@ fn on_trial(capture: &Capture<'_>, calibration: &Calibration) -> Figure {
     let whole = capture.of_whole(calibration.graph_layer.value, 1);
     let trial = tensors.captured(engine).saturating_add(pieces).saturating_add(whole);
     let least = capture.whole.saturating_sub(1).saturating_mul(MIB);
-    let given_back = tensors.given_back;
+    // The sample has the second graph's own memory in it.
+    let given_back = if tensors.followed { tensors.given_back.saturating_sub(whole) } else { tensors.given_back };
     let figure = Figure::exact(
         trial.saturating_add(least).saturating_add(given_back),
         "engine_trial_capture",
@@ -205,9 +209,15 @@ fn on_trial(capture: &Capture<'_>, calibration: &Calibration) -> Figure {
         ("given_back", given_back),
         ("graphs_in_pieces", capture.pieces.saturating_mul(capture.in_pieces)),
     ]);
-    // The warm-up had its accumulators twice in three of nine models: where a smaller tensor had split the freed block.
-    let more = if tensors.second > 0 { tensors.second } else { 2 * tensors.split_once };
+    // A tensor that lies elsewhere than was followed lets the warm-up have its accumulators once more, or once less.
+    let (less, more) = match tensors.second {
+        0 => (0, 2 * tensors.split_once),
+        second if tensors.followed && given_back >= 2 * second => (second, 0),
+        second => (0, second),
+    };
     let figure = capture.widened(figure, more);
+    let (low, high, confidence) = (figure.low.saturating_sub(less), figure.high, figure.confidence);
+    let figure = figure.within(low, high, confidence);
     // Read in 0.30, 0.32 and 0.33; 0.28 sets nothing aside.
     if engine.version.from_minor(30) {
         figure

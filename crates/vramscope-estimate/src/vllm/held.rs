@@ -5,7 +5,7 @@
 //! what grew outside of it. Tables follow 0.33, `v1/worker/gpu/{states,input_batch,structured_outputs}.py` and
 //! `v1/worker/gpu/sample/{penalties,logit_bias,bad_words}.py`.
 
-use vramscope_core::{Architecture, Confidence};
+use vramscope_core::{Architecture, Confidence, ElementType};
 
 use crate::allocator::occupied;
 use crate::calibration::Calibration;
@@ -53,18 +53,27 @@ pub(crate) fn held(
     calibration: &Calibration,
 ) -> Figure {
     if !engine.version.counts_consumed() {
-        return Figure::exact(0, "not_counted", "this engine does not count what its runner keeps");
+        return match deep(model, engine.language_model_only, engine.max_num_batched_tokens, engine.element) {
+            0 => Figure::exact(0, "not_counted", "this engine does not count what its runner keeps"),
+            // This one counts them among the weights.
+            deep => Figure::exact(deep, "tower_layers", "tower's layers in the decoder x tokens x hidden x element")
+                .within(0, deep, Confidence::Estimated),
+        };
     }
     let slack = &calibration.allocator_slack;
     let run = of_the_run(model, engine, device).saturating_add(workspace);
-    let value =
-        runner(model, engine).saturating_add(states(model, engine)).saturating_add(run).saturating_add(slack.value);
+    let deep = deep(model, engine.language_model_only, engine.max_num_batched_tokens, engine.element);
+    let value = runner(model, engine)
+        .saturating_add(states(model, engine))
+        .saturating_add(run)
+        .saturating_add(slack.value)
+        .saturating_add(deep);
     let one = engine.tensor_parallel_size == 1 && engine.pipeline_parallel_size == 1;
     let recorded = engine.version.is_recorded() && engine.runner == Runner::V2 && one;
     let (below, above) = match (recorded, model.has_experts()) {
-        (true, false) => (slack.value + OTHERS_DIFFER.0, slack.high + LARGER_BLOCK + OTHERS_DIFFER.1),
+        (true, false) => (deep + slack.value + OTHERS_DIFFER.0, slack.high + LARGER_BLOCK + OTHERS_DIFFER.1),
         // Kernels of experts differ in what they keep.
-        (true, true) => (slack.value + OTHERS_DIFFER.0, slack.high + LARGER_BLOCK + OTHERS_DIFFER.1 + run / 50),
+        (true, true) => (deep + slack.value + OTHERS_DIFFER.0, slack.high + LARGER_BLOCK + OTHERS_DIFFER.1 + run / 50),
         // Tables stand on the last stage, states on all but the first.
         (false, _) => (value / 10 * 9, value / 2),
     };
@@ -81,6 +90,13 @@ pub(crate) fn held(
         ("workspaces", run),
     ])
     .within(value.saturating_sub(below), value.saturating_add(above), confidence)
+}
+
+/// Room for a step's outputs of the tower's layers that the decoder's first layers add, which a class makes when it is
+/// created, beside its weights (`deepstack_input_embeds` of `models/qwen3_vl.py`). Read in 0.25.1 and 0.33.0, not recorded.
+pub(crate) fn deep(model: &Architecture, language_model_only: bool, tokens: u64, element: ElementType) -> u64 {
+    let layers = model.tower.filter(|_| !language_model_only).map_or(0, |tower| tower.deep);
+    layers.saturating_mul(tokens).saturating_mul(model.hidden_size).saturating_mul(element.bits() / 8)
 }
 
 /// States of a step's tokens that the runner keeps room for: what pictures and sounds are merged into, what a head drafts

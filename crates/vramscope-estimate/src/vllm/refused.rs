@@ -7,6 +7,7 @@
 use vramscope_core::{Architecture, LatentAttention, Matrix, Mixer, Span, StoredAs, WeightFormat};
 
 use crate::EstimateError;
+use crate::vllm::classes;
 use crate::vllm::input::EngineArgs;
 use crate::vllm::kv::{self, CacheElement};
 use crate::weights::format::Kernel;
@@ -56,6 +57,7 @@ pub(crate) fn check(
     kernel: Kernel,
 ) -> Result<(), EstimateError> {
     formats(model, args)?;
+    adapters(model, args)?;
     blocks(model, args, split)?;
     latents(model, args, kernel)?;
     attention(model, args, kernel)
@@ -101,6 +103,15 @@ fn formats(model: &Architecture, args: &EngineArgs) -> Result<(), EstimateError>
         }
     }
     Ok(())
+}
+
+/// Adapters for a class that takes none (`LoRA is not supported for`).
+fn adapters(model: &Architecture, args: &EngineArgs) -> Result<(), EstimateError> {
+    if args.lora.is_none() || !classes::refuses_adapters(model, args.version) {
+        return Ok(());
+    }
+    let class = model.class.as_deref().unwrap_or_default();
+    refused(args, format!("LoRA adapters for `{class}`"), "leave out --enable-lora")
 }
 
 /// Shares of ranks that cut through a block that has one scale.

@@ -164,3 +164,48 @@ fn towers_stand_on_every_stage_until_0_32() {
         assert_eq!(last, if twice { first } else { 0 }, "{version}");
     }
 }
+
+/// `LoRA is not supported for FalconForCausalLM`; and a count of experts that only the class's default states.
+#[test]
+fn adapters_and_experts_are_refused_where_the_engine_refuses_them() {
+    let adapters = EngineArgs { lora: Some(vramscope_estimate::Lora { max_loras: 1, max_rank: 16 }), ..over(1) };
+    let falcon = model(&json!({"architectures": ["FalconForCausalLM"]}));
+    assert!(weights_per_rank(&falcon, &over(1)).is_ok());
+    let refused = weights_per_rank(&falcon, &adapters).unwrap_err().to_string();
+    assert!(refused.contains("LoRA adapters for `FalconForCausalLM`"), "{refused}");
+    assert!(weights_per_rank(&model(&json!({})), &adapters).is_ok());
+
+    let dealt = EngineArgs { enable_expert_parallel: true, ..over(2) };
+    assert!(matches!(weights_per_rank(&model(&json!({})), &dealt), Err(EstimateError::BadArgument { .. })));
+    let config = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/nemotron-h-56b/config.json");
+    let nemotron = vramscope_models::read_config(&std::fs::read(config).unwrap()).unwrap().0;
+    assert_eq!(weights_per_rank(&nemotron, &dealt).unwrap(), weights_per_rank(&nemotron, &over(2)).unwrap());
+}
+
+/// Four ranks of vLLM 0.33.0, which serves GPT-BigCode by transformers' class, hold 144,816,832 bytes each.
+#[test]
+fn a_rank_may_hold_all_of_a_class_that_the_release_lacks() {
+    let config = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/gpt-bigcode/config.json");
+    let model = vramscope_models::read_config(&std::fs::read(config).unwrap()).unwrap().0;
+    let stated = &weights_per_rank(&model, &over(4)).unwrap().stages[0].bytes;
+    assert!(stated.contains(144_816_832) && stated.confidence == Confidence::Assumed, "{stated:?}");
+}
+
+/// Three layers of the tower are added in the decoder: 3 x 8192 x 2048 x 2 bytes that are made with the model and are no
+/// parameters. vLLM 0.33.0 counted 145,670,368 bytes beside Qwen3-VL-2B's weights with adapters, which take some 44 MB.
+#[test]
+fn a_step_of_the_towers_layers_that_the_decoder_adds_is_counted() {
+    let config = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/qwen3-vl-2b/config.json");
+    let model = vramscope_models::read_config(&std::fs::read(config).unwrap()).unwrap().0;
+    let device = find_device("h200").unwrap();
+    let room = 3 * 8192 * 2048 * 2;
+    for version in ["0.25.1", "0.33.0"] {
+        let with = EngineArgs { max_num_batched_tokens: Some(8192), ..of(version) };
+        let without = EngineArgs { language_model_only: true, ..with.clone() };
+        let [with, without] = [with, without].map(|args| budget(&model, &args, Setting::alone(device)).unwrap());
+        // The states that pictures are merged into are the runner's own since it is counted.
+        let merged = if version == "0.33.0" { 8192 * 2048 * 2 } else { 0 };
+        assert_eq!(with.held.value - without.held.value, room + merged, "{version}");
+        assert!(with.weights.high >= with.weights.value + room, "the engine counts it as loaded: {:?}", with.weights);
+    }
+}

@@ -145,29 +145,76 @@ fn no_interval_leaves_out_what_0_33_did() {
     }
 }
 
+/// As `analyze` sees a run whose folder has no config of the drafter: a head may add to every figure.
+#[test]
+fn a_drafter_that_is_not_read_may_add_to_every_figure() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded-0.33.0/l8b-eagle3-default");
+    for folder in [Some(own), shared::path("corpus/h200-2gpu/l8b-eagle3-default")].into_iter().flatten() {
+        let mut run = run(&folder).unwrap();
+        run.args.drafter.as_mut().unwrap().draft = None;
+        let found = budget(&run.model, &run.args, Setting::alone(&CARD)).unwrap();
+        let truth = |key: &str| run.truth[key].as_u64().unwrap();
+        let profile = &run.truth["profile"];
+        let peak = profile["transient_peak_headroom"].as_u64().unwrap_or_else(|| truth("peak_activation_memory"));
+        let taken = &run.truth["graphs"]["capture_model"]["returned"];
+        for (what, figure, bytes) in [
+            ("weights", &found.weights, truth("model_memory_usage")),
+            ("activation peak", &found.activation_peak, peak),
+            ("set aside for graphs", &found.cuda_graphs_budgeted, truth("cudagraph_memory_estimate")),
+            ("graphs", &found.cuda_graphs, taken.as_u64().unwrap()),
+            ("KV cache", &found.kv_cache, truth("kv_tensor_bytes")),
+        ] {
+            assert!(figure.contains(bytes), "{}: {bytes} bytes of {what}, {figure:?}", folder.display());
+        }
+        let peak = &found.activation_peak;
+        assert!(peak.confidence == vramscope_core::Confidence::Assumed && !found.verdict.certain, "{peak:?}");
+    }
+}
+
 /// Graphs as taken are within a tenth of each recording: eleven models with heads of 64 to 512, experts, latent attention,
-/// recurrences, adapters, a drafting head, pictures. The engine's own estimate is as close where its warm-up had the
-/// attention's accumulators once, and short of them where it had them twice.
+/// recurrences, adapters, a drafting head, pictures. The engine's own estimate is as close but for the recurrences, and closer
+/// where the order of a warm-up's tensors was followed.
 #[test]
 fn graphs_are_within_a_tenth() {
+    const FURTHER: [&str; 1] = ["nemotron3-13l-default"];
+    const FOLLOWED: [&str; 9] = [
+        "l8b-eagle3-default",
+        "l8b-t8192",
+        "mistral24b-seqs64-default",
+        "phi4-default",
+        "pp2-q3-8b-default",
+        "q25-7b-default",
+        "q3moe-default",
+        "serve-q3-8b",
+        "vl7b-default",
+    ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded-0.33.0");
-    let (mut taken, mut estimated) = (0, 0);
+    let (mut taken, mut estimated, mut followed) = (0, 0, 0);
     for run in std::fs::read_dir(folder).unwrap().filter_map(|entry| run(&entry.unwrap().path())) {
-        let known = |bytes: Option<u64>| bytes.filter(|bytes| *bytes > 0 && run.args.pipeline_parallel_size == 1);
+        let name = run.name.as_str();
+        let known = |bytes: Option<u64>| bytes.filter(|bytes| *bytes > 0);
         let budget = budget(&run.model, &run.args, Setting::alone(&CARD)).unwrap();
         if let Some(bytes) = known(run.truth["graphs"]["capture_model"]["returned"].as_u64()) {
             let off = off(budget.cuda_graphs.value, bytes);
-            assert!(off.abs() <= 10.0, "{}: {off} % of {bytes} bytes", run.name);
+            assert!(off.abs() <= 10.0, "{name}: {off} % of {bytes} bytes");
             taken += 1;
         }
         if let Some(bytes) = known(run.truth["cudagraph_memory_estimate"].as_u64()) {
             let off = off(budget.cuda_graphs_budgeted.value, bytes);
-            eprintln!("{:28} estimated {off:+.1} %", run.name);
-            estimated += u32::from(off.abs() <= 10.0);
-            assert!(off.abs() <= 30.0, "{}: {off} % of {bytes} bytes", run.name);
+            eprintln!("{name:28} estimated {off:+.1} %");
+            let most = match (FOLLOWED.contains(&name), FURTHER.contains(&name)) {
+                (true, _) => 5.0,
+                (false, false) => 10.0,
+                (false, true) => 11.0,
+            };
+            assert!(off.abs() <= most, "{name}: {off} % of {bytes} bytes");
+            (estimated, followed) = (estimated + 1, followed + u32::from(most < 10.0));
         }
     }
-    assert!(taken >= 12 && estimated >= 7, "{taken} taken, {estimated} estimated");
+    assert!(
+        taken >= 13 && estimated >= 13 && followed == 9,
+        "{taken} taken, {estimated} estimated, {followed} followed"
+    );
 }
 
 /// What is alive at the peak was read from histories of every allocation: an embedding that is compiled (a server of two

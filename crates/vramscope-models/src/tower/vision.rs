@@ -103,11 +103,15 @@ fn qwen3(fields: &Fields<'_>) -> Result<Count, ConfigError> {
     let mut count = blocks(fields, width, layers, inner)?.count();
     count.whole(patch(fields)? * wide(width) + wide(width) + wide(positions) * wide(width));
     merger(&mut count, width, merge, out, 2 * wide(width));
-    let deep = fields.list("deepstack_visual_indexes")?.map_or(0, |list| list.len().min(1024));
-    for _ in 0..deep {
+    for _ in 0..deep(fields)? {
         merger(&mut count, width, merge, out, 2 * wide(width * merge * merge));
     }
     Ok(count)
+}
+
+/// Layers that are handed to the decoder's first layers.
+pub(super) fn deep(fields: &Fields<'_>) -> Result<usize, ConfigError> {
+    Ok(fields.list("deepstack_visual_indexes")?.map_or(0, |list| list.len().min(1024)))
 }
 
 fn merge(fields: &Fields<'_>) -> Result<u64, ConfigError> {

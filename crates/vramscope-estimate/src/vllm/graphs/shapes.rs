@@ -5,6 +5,7 @@ use std::ops::Range;
 use vramscope_core::{Architecture, FeedForward, LatentAttention, Layer, Mixer, Recurrent, WeightFormat};
 
 use super::MIB;
+use super::warm_up::{self, SPLITS};
 use crate::device::GpuModel;
 use crate::vllm::activations::Runner;
 use crate::vllm::resolve::Resolved;
@@ -15,9 +16,6 @@ const SEGMENT: u64 = 20 * MIB;
 const LARGE: u64 = 10 * MIB;
 /// Segments of the tensors up to 1 MiB.
 const SMALL: u64 = 2 * MIB;
-/// Parts into which the attention kernel of Hopper splits a request's context while it is captured
-/// (`VLLM_FLASH_ATTN_MAX_NUM_SPLITS_FOR_CUDA_GRAPH`).
-const SPLITS: u64 = 32;
 /// Heads wider than this run another kernel, which has no such accumulators; neither has the kernel that heeds sinks
 /// (gpt-oss-20b).
 const WIDEST_HEAD: u64 = 256;
@@ -42,12 +40,21 @@ pub(super) struct Tensors {
     pub(super) second: u64,
     /// What that size's warm-up gives back.
     pub(super) given_back: u64,
+    /// It follows from the order of a step's tensors.
+    pub(super) followed: bool,
     /// The workspace of matrix products on the capturing stream.
     blas: u64,
 }
 
 impl Tensors {
-    pub(super) fn of(model: &Architecture, engine: &Resolved, device: &GpuModel, runs: &[Range<usize>]) -> Self {
+    /// `third` is whether an EAGLE-3 head drafts.
+    pub(super) fn of(
+        model: &Architecture,
+        engine: &Resolved,
+        device: &GpuModel,
+        runs: &[Range<usize>],
+        third: bool,
+    ) -> Self {
         let unit = engine.capture_tokens.saturating_mul(engine.element.bits() / 8);
         let (mut pieces, mut crowd, mut width, mut widest) = (0, 0, 0, 0);
         let sinks = model.layers.iter().any(|layer| matches!(layer.mixer, Mixer::Attention(a) if a.sinks));
@@ -67,14 +74,20 @@ impl Tensors {
         let times =
             if !engine.version.from_minor(28) && engine.runner == Runner::V2 && crowd > CROWDED { 2 } else { 1 };
         let states = model.hidden_size.saturating_mul(unit);
+        let leaves = if super::by_trial(engine) { warm_up::leaves(model, engine, runs, splits, third) } else { None };
         Self {
             pieces,
             states: if states > MIB { SEGMENT } else { SMALL },
             accumulators: if splits { once.saturating_mul(times.max(heads)) } else { 0 },
             split_once: once,
             second,
-            // A segment of small ones with it, or about two where there are no accumulators.
-            given_back: if second > 0 { second + SEGMENT } else { 2 * SEGMENT },
+            given_back: match leaves {
+                Some(bytes) => bytes + SMALL,
+                // A segment of small ones with them, or about two where there are no accumulators.
+                None if second > 0 => second + SEGMENT,
+                None => 2 * SEGMENT,
+            },
+            followed: leaves.is_some(),
             blas: if plain { device.blas_workspace() } else { 0 },
         }
     }
