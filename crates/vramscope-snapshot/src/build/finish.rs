@@ -1,0 +1,123 @@
+//! The snapshot out of its records.
+
+use std::ops::Range;
+
+use super::{Builder, Cell, Fault, Value};
+use crate::model::{Format, HostMemory, Snapshot};
+use crate::source::Input;
+
+/// The most devices of one process; torch stops at 256 itself.
+const MAX_DEVICES: usize = 1024;
+
+impl Builder {
+    /// Puts the records together, of which `value` is the outermost: the dictionary of `_snapshot()`, or the list of
+    /// segments of `memory_snapshot()`.
+    pub(crate) fn finish(
+        mut self,
+        value: Value,
+        format: Format,
+        input: &Input,
+        followed: bool,
+    ) -> Result<Snapshot, Fault> {
+        let (segments, traces, hosts) = match (self.kind(value), self.root) {
+            (Cell::Root, Some(root)) => (root.segments, root.traces, root.hosts),
+            (Cell::Segments(_), _) => (value, None, None),
+            (other, _) => {
+                let expected = "a dictionary with `segments` and `device_traces`, or a list of segments";
+                return Err(Fault::Field(format!("the file holds {}, expected {expected}", other.noun())));
+            }
+        };
+        let whole = match self.kind(segments) {
+            Cell::EmptyList => 0..0,
+            Cell::Segments(at) => self.span(at),
+            other => return Err(Fault::Field(format!("`segments` is {}, expected a list of segments", other.noun()))),
+        };
+        if whole != (0..self.segments.len()) {
+            return Err(Fault::Field("segments stand outside of the list `segments`".into()));
+        }
+        let mut next = 0;
+        for at in whole {
+            let blocks = match self.kind(self.segment_blocks[at]) {
+                Cell::EmptyList => next..next,
+                Cell::Blocks(range) => self.span(range),
+                other => {
+                    return Err(Fault::Field(format!("a segment's `blocks` is {}, expected a list", other.noun())));
+                }
+            };
+            // One list for two segments would count its blocks twice, and a file of them for ever.
+            if blocks.start != next {
+                return Err(Fault::Field("two segments share a list of blocks, or blocks stand outside of any".into()));
+            }
+            next = blocks.end;
+            self.segments[at].blocks = blocks;
+        }
+        if next != self.blocks.len() {
+            return Err(Fault::Field("blocks stand outside of any segment".into()));
+        }
+        let traces = match traces {
+            None | Some(Value::None) => Vec::new(),
+            Some(traces) => self.traces(traces)?,
+        };
+        let host = hosts.filter(|hosts| *hosts != Value::None).map(|_| HostMemory {
+            segments: self.hosts.len() as u64,
+            bytes: self.hosts.iter().map(|host| host.size).fold(0, u64::saturating_add),
+            active_bytes: self
+                .hosts
+                .iter()
+                .filter(|host| host.active)
+                .map(|host| host.size)
+                .fold(0, u64::saturating_add),
+        });
+        Ok(Snapshot {
+            name: input.name().to_owned(),
+            format,
+            compression: input.compression(),
+            file_bytes: input.packed_bytes(),
+            plain_bytes: input.offset(),
+            names: self.names,
+            segments: self.segments,
+            blocks: self.blocks,
+            events: self.events,
+            traces,
+            annotations: self.annotations,
+            settings: self.settings,
+            host,
+            unknown: self.unknown,
+            followed,
+        })
+    }
+
+    /// The events of each device: a list of lists.
+    fn traces(&self, traces: Value) -> Result<Vec<Range<u32>>, Fault> {
+        let lists = match self.kind(traces) {
+            Cell::EmptyList => return Ok(Vec::new()),
+            Cell::List(at) => &self.lists[at as usize],
+            other => {
+                let problem = format!("`device_traces` is {}, expected a list of lists of events", other.noun());
+                return Err(Fault::Field(problem));
+            }
+        };
+        let trace = |list: &Value| match self.kind(*list) {
+            Cell::EmptyList => Ok(0..0),
+            Cell::Events(at) => Ok(self.ranges[at as usize].0..self.ranges[at as usize].1),
+            other => Err(Fault::Field(format!("`device_traces` holds {}, expected lists of events", other.noun()))),
+        };
+        if lists.len() > MAX_DEVICES {
+            return Err(Fault::Limit("the number of devices", MAX_DEVICES as u64));
+        }
+        let traces = lists.iter().map(trace).collect::<Result<Vec<_>, _>>()?;
+        let mut next = 0;
+        for trace in traces.iter().filter(|trace| !trace.is_empty()) {
+            if trace.start < next {
+                return Err(Fault::Field("two devices share a list of events".into()));
+            }
+            next = trace.end;
+        }
+        Ok(traces)
+    }
+
+    fn span(&self, at: u32) -> Range<usize> {
+        let (start, end) = self.ranges[at as usize];
+        start as usize..end as usize
+    }
+}

@@ -1,0 +1,10 @@
+//! Tests of the crate from outside.
+
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod made;
+#[cfg(test)]
+mod writer;
