@@ -26,7 +26,8 @@ pub(crate) enum Value {
     Uint(u64),
     Float(f64),
     Text(TextId),
-    Pool(PoolId),
+    /// A pair of numbers, by the number of it.
+    Pool(u32),
     /// A list or a dictionary, by the number of its cell.
     Held(u32),
     /// What no field of a snapshot is made of: bytes, other tuples.
@@ -145,14 +146,20 @@ impl Builder {
     }
 
     /// A tuple: two numbers are a pool.
-    pub(crate) fn tuple(items: &[Value]) -> Value {
-        match items {
-            [first, second] => match (field::unsigned(*first), field::unsigned(*second)) {
-                (Some(first), Some(second)) => Value::Pool(PoolId(first, second)),
-                _ => Value::Opaque,
-            },
-            _ => Value::Opaque,
+    pub(crate) fn tuple(&mut self, items: &[Value]) -> Result<Value, Fault> {
+        let [first, second] = items else { return Ok(Value::Opaque) };
+        let (Some(first), Some(second)) = (field::unsigned(*first), field::unsigned(*second)) else {
+            return Ok(Value::Opaque);
+        };
+        let pool = PoolId(first, second);
+        // Events of one pool follow each other by the thousand.
+        if self.pools.last() != Some(&pool) {
+            if self.pools.len() >= MAX_LOOSE {
+                return Err(Fault::Limit("the number of pools", MAX_LOOSE as u64));
+            }
+            self.pools.push(pool);
         }
+        Ok(Value::Pool(u32::try_from(self.pools.len() - 1).unwrap_or_default()))
     }
 
     fn cell(&mut self, cell: Cell) -> Result<Value, Fault> {
@@ -180,11 +187,8 @@ impl Builder {
             (Cell::EmptyList | Cell::Hosts(_), Cell::Host(_)) => {
                 Cell::Hosts(self.range(cell, items, "host segments")?)
             }
-            (Cell::EmptyList, _) if items.len() == 2 => match Self::tuple(items) {
-                Value::Pool(pool) => {
-                    self.pools.push(pool);
-                    Cell::Pool(u32::try_from(self.pools.len() - 1).unwrap_or(u32::MAX))
-                }
+            (Cell::EmptyList, _) if items.len() == 2 => match self.tuple(items)? {
+                Value::Pool(at) => Cell::Pool(at),
                 _ => self.loose(cell, items)?,
             },
             (Cell::EmptyList | Cell::List(_), _) => self.loose(cell, items)?,
@@ -357,7 +361,7 @@ impl Builder {
     fn pool(&self, noun: &str, key: Key) -> Result<Option<PoolId>, Fault> {
         match self.fields.get(key) {
             None | Some(Value::None) => Ok(None),
-            Some(Value::Pool(pool)) => Ok(Some(pool)),
+            Some(Value::Pool(at)) => Ok(Some(self.pools[at as usize])),
             Some(value) => match self.kind(value) {
                 Cell::Pool(at) => Ok(Some(self.pools[at as usize])),
                 _ => Err(Fault::Field(format!("{noun}'s {} is no pair of numbers", key.name()))),

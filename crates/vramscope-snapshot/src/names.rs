@@ -34,6 +34,8 @@ pub struct Names {
     texts: Vec<Box<str>>,
     text_index: Index,
     text_bytes: u64,
+    /// The texts that came last: torch writes the same few for each event anew.
+    recent: [Option<TextId>; 4],
     frames: Vec<Frame>,
     frame_index: HashMap<Frame, FrameId>,
     /// Frames of all stacks behind each other, the innermost of a stack first.
@@ -115,6 +117,17 @@ impl Names {
 
     /// The number of a text; none when there are as many as numbers.
     pub(crate) fn add_text(&mut self, text: &str) -> Option<TextId> {
+        let same = |id: &&TextId| &*self.texts[id.0 as usize] == text;
+        if let Some(id) = self.recent.iter().flatten().find(same) {
+            return Some(*id);
+        }
+        let id = self.look_up(text)?;
+        self.recent.rotate_right(1);
+        self.recent[0] = Some(id);
+        Some(id)
+    }
+
+    fn look_up(&mut self, text: &str) -> Option<TextId> {
         let texts = &self.texts;
         let hasher = self.text_index.hasher.clone();
         self.text_index.grow(|id| hasher.hash_one(&*texts[id as usize]));

@@ -82,6 +82,7 @@ impl Machine<'_> {
         self.fault(Fault::Limit(what, limit))
     }
 
+    #[inline]
     fn push(&mut self, value: Value) -> Result<(), SnapshotError> {
         if self.stack.len() >= MAX_WAITING {
             return Err(self.limit("the number of values that wait for their list", MAX_WAITING as u64));
@@ -113,6 +114,7 @@ impl Machine<'_> {
         value.copied().ok_or_else(|| self.wrong("nothing is there to be filled".into()))
     }
 
+    #[inline]
     fn little(&mut self, width: usize) -> Result<u64, SnapshotError> {
         let bytes = self.input.take(width, "a number")?;
         Ok(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
@@ -120,6 +122,7 @@ impl Machine<'_> {
 
     /// Reads one opcode; true at the end.
     fn step(&mut self) -> Result<bool, SnapshotError> {
+        self.small();
         self.at = self.input.offset();
         let byte = self.input.take(1, "the pickle, before its end")?[0];
         let Some(op) = Op::of(byte) else {
@@ -214,7 +217,8 @@ impl Machine<'_> {
             Op::List | Op::Dict => self.whole(op)?,
             Op::Tuple => {
                 let mark = self.mark()?;
-                let tuple = Builder::tuple(&self.stack[mark..]);
+                let tuple =
+                    self.builder.tuple(&self.stack[mark..]).map_err(|fault| told(self.input, self.at, fault))?;
                 self.stack.truncate(mark);
                 self.push(tuple)?;
             }
@@ -223,7 +227,9 @@ impl Machine<'_> {
                 for item in items[..length].iter_mut().rev() {
                     *item = self.pop()?;
                 }
-                self.push(Builder::tuple(&items[..length]))?;
+                let tuple = self.builder.tuple(&items[..length]);
+                let tuple = tuple.map_err(|fault| told(self.input, self.at, fault))?;
+                self.push(tuple)?;
             }
             Op::Memoize => {
                 let value = self.top()?;
@@ -240,25 +246,50 @@ impl Machine<'_> {
                 let unknown = || self.wrong(format!("value {index} is asked for, and none of that number was kept"));
                 let value = self.memo.get(index).ok_or_else(unknown)?;
                 self.push(value)?;
-                self.more_of_the_memo();
             }
             Op::Refused { name, lines } => return Err(self.refused(name, lines)?),
         }
         Ok(false)
     }
 
-    /// Follows references as long as nothing else comes. Most of a file are those of stacks to frames: two to five bytes
-    /// each, of which no other opcode is as frequent by far. What does not fit here is left to [`Self::step`].
-    fn more_of_the_memo(&mut self) {
+    /// Reads on as long as only small values come, out of the bytes at hand: references, numbers and what keeps them are
+    /// nearly all opcodes of a file. What does not fit here is left to [`Self::step`].
+    fn small(&mut self) {
         let bytes = self.input.at_hand();
         let mut taken = 0;
-        loop {
-            let (index, length) = match bytes[taken..] {
-                [b'h', index, ..] => (u64::from(index), 2),
-                [b'j', a, b, c, d, ..] => (u64::from(u32::from_le_bytes([a, b, c, d])), 5),
+        while self.stack.len() < MAX_WAITING {
+            let (value, length) = match bytes[taken..] {
+                [b'h', index, ..] => match self.memo.get(u64::from(index)) {
+                    Some(value) => (value, 2),
+                    None => break,
+                },
+                [b'j', a, b, c, d, ..] => match self.memo.get(u64::from(u32::from_le_bytes([a, b, c, d]))) {
+                    Some(value) => (value, 5),
+                    None => break,
+                },
+                [b'K', number, ..] => (Value::Int(i64::from(number)), 2),
+                [b'M', a, b, ..] => (Value::Int(i64::from(u16::from_le_bytes([a, b]))), 3),
+                [b'J', a, b, c, d, ..] => (Value::Int(i64::from(i32::from_le_bytes([a, b, c, d]))), 5),
+                [0x8a, length @ 1..=8, ref rest @ ..] if rest.len() >= 8 => {
+                    let mut number = [0; 8];
+                    number.copy_from_slice(&rest[..8]);
+                    let unused = 64 - 8 * u32::from(length);
+                    (Value::Int(i64::from_le_bytes(number) << unused >> unused), 2 + usize::from(length))
+                }
+                [b'(', ..] if self.marks.len() < MAX_DEPTH => {
+                    self.marks.push(self.stack.len());
+                    taken += 1;
+                    continue;
+                }
+                [0x94, ..] => match self.stack.last() {
+                    Some(value) if self.memo.put(self.memo.len(), *value) => {
+                        taken += 1;
+                        continue;
+                    }
+                    _ => break,
+                },
                 _ => break,
             };
-            let Some(value) = self.memo.get(index).filter(|_| self.stack.len() < MAX_WAITING) else { break };
             self.stack.push(value);
             taken += length;
         }
