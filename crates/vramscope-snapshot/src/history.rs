@@ -5,7 +5,7 @@
 //! bytes of active blocks. Its end is anchored at the snapshot's blocks; its start follows. The history is a ring: it
 //! may begin in the middle, with allocations alive whose begin is not in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::holders::{Sum, Sums};
 use crate::model::Snapshot;
@@ -127,8 +127,9 @@ pub fn histories(snapshot: &Snapshot) -> Vec<History> {
 
 fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
     let mut course = Replayed::default();
-    let mut actions: HashMap<Action, Sum> = HashMap::new();
-    let mut allocated = Sums::new();
+    let mut actions: BTreeMap<Action, Sum> = BTreeMap::new();
+    // By the stack's number, and one more for none: a table for millions of events.
+    let mut allocated = vec![Sum::default(); snapshot.names.stacks() + 1];
     let (mut unmatched, mut time_us) = (0, None);
     let (mut peak, mut most_reserved) = ((i128::MIN, 0), i128::MIN);
     // Allocations older than the history: when they ended, and their size.
@@ -140,7 +141,10 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
             time_us = Some(time_us.map_or((time, time), |(first, _)| (first, time)));
         }
         match event.action {
-            Action::Alloc => allocated.entry(event.stack).or_default().add(event.size),
+            Action::Alloc => {
+                let stack = event.stack.map_or(snapshot.names.stacks(), |stack| stack.0 as usize);
+                allocated[stack].add(event.size);
+            }
             Action::Oom => failed.push(number),
             _ => {}
         }
@@ -164,8 +168,8 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
     let first_reserved = Some(blocks.reserved - course.reserved).filter(|first| *first >= 0);
     let out_of_memories = failed.len() as u64;
     let failed = failed.split_off(failed.len().saturating_sub(OUT_OF_MEMORIES));
-    let anchor = Anchor { requested: start, reserved: first_reserved, older, survivors };
-    let whole = (unmatched == 0).then_some(()).and(start);
+    let whole = start.filter(|_| unmatched == 0);
+    let anchor = Anchor { requested: whole, reserved: first_reserved, older, survivors };
     // Where the use only falls, it was highest before the first event.
     let at_start = peak.0 < 0;
     let mut moments = moments(snapshot, trace, whole.filter(|_| !at_start).map(|_| peak.1), &failed, &anchor);
@@ -175,12 +179,12 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
     History {
         device,
         events: snapshot.event_count(trace),
-        actions: sorted(actions),
+        actions: actions.into_iter().collect(),
         time_us,
         peak: moments.peak.take(),
         most_reserved: first_reserved.and_then(|first| u64::try_from(first + most_reserved).ok()),
         kept,
-        allocated,
+        allocated: by_stack(&allocated),
         out_of_memory: moments.failed,
         out_of_memories,
         older: anchor.older.len() as u64,
@@ -188,10 +192,12 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
     }
 }
 
-fn sorted(actions: HashMap<Action, Sum>) -> Vec<(Action, Sum)> {
-    let mut actions: Vec<_> = actions.into_iter().collect();
-    actions.sort_unstable_by_key(|(action, _)| *action);
-    actions
+/// Sums by stack out of a table, whose last row is for no stack.
+fn by_stack(table: &[Sum]) -> Sums {
+    let last = table.len() - 1;
+    let stack = |at: usize| u32::try_from(at).ok().filter(|_| at < last).map(StackId);
+    let used = table.iter().enumerate().filter(|(_, sum)| sum.count > 0);
+    used.map(|(at, sum)| (stack(at), *sum)).collect()
 }
 
 /// The blocks of a device when the snapshot was taken.
