@@ -158,7 +158,7 @@ pub struct PoolRow {
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct HoldersDocument {
-    /// What the rows are by: `stack`, `function`, `file` or `module`.
+    /// What the rows are by: `stack`, `function`, `file`, `module` or `part`.
     pub by: String,
     /// The largest.
     pub rows: Vec<HolderRow>,
@@ -173,7 +173,8 @@ pub struct HoldersDocument {
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct HolderRow {
-    /// Its name: where its stack is in the program, or the function, file or module. Absent where no stack was recorded.
+    /// Its name: where its stack is in the program, or the function, file, module or part. Absent where no stack was
+    /// recorded. The part `other` is of stacks that no rule knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What it holds, in bytes.

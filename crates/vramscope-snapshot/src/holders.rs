@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::model::{PoolId, Snapshot};
+use crate::parts::part;
 use crate::place::{frame_text, package, short_path, site};
 use crate::{Names, StackId};
 
@@ -18,6 +19,8 @@ pub enum By {
     File,
     /// The package that holds that file.
     Module,
+    /// What it is for, as far as the stack tells: weights, KV cache, graphs and so on.
+    Part,
 }
 
 impl By {
@@ -28,6 +31,7 @@ impl By {
             Self::Function => "function",
             Self::File => "file",
             Self::Module => "module",
+            Self::Part => "part",
         }
     }
 }
@@ -111,10 +115,13 @@ pub fn holders(names: &Names, sums: &Sums, by: By) -> Vec<Holder> {
 
 /// How a stack is called when sums are made so.
 pub(crate) fn label(names: &Names, stack: StackId, by: By) -> Option<String> {
+    if by == By::Part {
+        return Some(part(names, stack).unwrap_or("other").to_owned());
+    }
     let frame = site(names, stack)?;
     let file = names.text(frame.file);
     Some(match by {
-        By::Stack => frame_text(names, frame),
+        By::Stack | By::Part => frame_text(names, frame),
         By::Function => format!("{} {}", short_path(file), names.text(frame.name)),
         By::File => short_path(file).to_owned(),
         By::Module => package(file),

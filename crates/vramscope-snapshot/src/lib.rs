@@ -28,11 +28,14 @@ mod holders;
 mod json;
 mod model;
 mod names;
+mod parts;
 mod pickle;
 mod place;
 mod read;
 mod source;
 mod totals;
+mod transformers;
+mod vllm;
 
 pub use error::SnapshotError;
 pub use events::{Action, Event, Events, Replay};

@@ -12,7 +12,7 @@ use crate::{By, Grown, Per, Series, Trend};
 pub struct SeriesDocument {
     /// The document's version.
     pub vramscope_snapshot_series: u32,
-    /// What rows are by: `stack`, `function`, `file` or `module`.
+    /// What rows are by: `stack`, `function`, `file`, `module` or `part`.
     pub by: String,
     /// The snapshots, in the order in which they are compared.
     pub snapshots: Vec<PointRow>,

@@ -66,6 +66,8 @@ enum Grouping {
     File,
     /// The package that holds the file
     Module,
+    /// What it is for, as far as vLLM's and Transformers' functions tell: weights, KV cache, graphs
+    Part,
 }
 
 impl Grouping {
@@ -75,6 +77,7 @@ impl Grouping {
             Self::Function => By::Function,
             Self::File => By::File,
             Self::Module => By::Module,
+            Self::Part => By::Part,
         }
     }
 }
