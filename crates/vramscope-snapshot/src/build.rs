@@ -44,12 +44,10 @@ enum Cell {
     Event(u32),
     Block(u32),
     Segment(u32),
-    Host(u32),
     /// Ranges, by number.
     Events(u32),
     Blocks(u32),
     Segments(u32),
-    Hosts(u32),
     /// Values of a list, by number.
     List(u32),
     Pool(u32),
@@ -58,13 +56,6 @@ enum Cell {
     Root,
     /// A dictionary of which nothing is kept.
     Other,
-}
-
-/// A piece of pinned host memory.
-#[derive(Debug, Clone, Copy)]
-struct Host {
-    size: u64,
-    active: bool,
 }
 
 /// What is wrong with a value.
@@ -101,7 +92,6 @@ pub(crate) struct Builder {
     /// Where the list of blocks of each segment is, until all are known.
     segment_blocks: Vec<Value>,
     blocks: Vec<Block>,
-    hosts: Vec<Host>,
     events: Events,
     annotations: Vec<Annotation>,
     settings: Option<Settings>,
@@ -184,9 +174,6 @@ impl Builder {
             (Cell::EmptyList | Cell::Segments(_), Cell::Segment(_)) => {
                 Cell::Segments(self.range(cell, items, "segments")?)
             }
-            (Cell::EmptyList | Cell::Hosts(_), Cell::Host(_)) => {
-                Cell::Hosts(self.range(cell, items, "host segments")?)
-            }
             (Cell::EmptyList, _) if items.len() == 2 => match self.tuple(items)? {
                 Value::Pool(at) => Cell::Pool(at),
                 _ => self.loose(cell, items)?,
@@ -238,12 +225,12 @@ impl Builder {
     /// A range of records that follow each other, or a longer one.
     fn range(&mut self, cell: Cell, items: &[Value], what: &'static str) -> Result<u32, Fault> {
         let number = |cell| match cell {
-            Cell::Event(at) | Cell::Block(at) | Cell::Segment(at) | Cell::Host(at) => Some(at),
+            Cell::Event(at) | Cell::Block(at) | Cell::Segment(at) => Some(at),
             _ => None,
         };
         let first = items.first().and_then(|item| number(self.kind(*item))).unwrap_or_default();
         let at = match cell {
-            Cell::Events(at) | Cell::Blocks(at) | Cell::Segments(at) | Cell::Hosts(at) => at,
+            Cell::Events(at) | Cell::Blocks(at) | Cell::Segments(at) => at,
             _ => {
                 self.ranges.push((first, first));
                 u32::try_from(self.ranges.len() - 1).map_err(|_| Fault::Limit("the number of lists", 1 << 32))?
@@ -331,8 +318,6 @@ impl Builder {
             self.annotation()
         } else if has(Key::AllocConf) || has(Key::MaxSplitSize) {
             self.set()
-        } else if has(Key::Size) && has(Key::Allocated) && has(Key::Address) {
-            self.host()
         } else {
             Ok(Cell::Other)
         }
@@ -426,7 +411,10 @@ impl Builder {
             _ => false,
         };
         let segment = Segment {
-            device: self.fields.device("segment", Key::Device)?.unwrap_or_default(),
+            device: match self.fields.get(Key::Device) {
+                Some(Value::Int(-1)) => HOST,
+                _ => self.fields.device("segment", Key::Device)?.unwrap_or_default(),
+            },
             address: self.fields.address("segment", Key::Address)?.unwrap_or_default(),
             total: self.fields.needed_size("segment", Key::TotalSize)?,
             allocated: self.fields.needed_size("segment", Key::AllocatedSize)?,
@@ -442,13 +430,6 @@ impl Builder {
         self.segments.push(segment);
         self.segment_blocks.push(self.fields.get(Key::Blocks).unwrap_or(Value::None));
         record_number(self.segments.len()).map(Cell::Segment)
-    }
-
-    fn host(&mut self) -> Result<Cell, Fault> {
-        let in_use = |value| matches!(value, Some(Value::Bool(true)));
-        let active = in_use(self.fields.get(Key::Allocated)) || in_use(self.fields.get(Key::Active));
-        self.hosts.push(Host { size: self.fields.needed_size("host segment", Key::Size)?, active });
-        record_number(self.hosts.len()).map(Cell::Host)
     }
 
     fn annotation(&mut self) -> Result<Cell, Fault> {
@@ -494,6 +475,9 @@ impl Builder {
     }
 }
 
+/// The device of pinned host memory, which torch writes as -1.
+const HOST: u32 = u32::MAX;
+
 /// The deepest stack. Python stops at 1000 frames unless it is told otherwise.
 const MAX_STACK: usize = 1 << 16;
 
@@ -516,11 +500,9 @@ impl Cell {
             Self::Event(_) => "an event",
             Self::Block(_) => "a block",
             Self::Segment(_) => "a segment",
-            Self::Host(_) => "a host segment",
             Self::Events(_) => "a list of events",
             Self::Blocks(_) => "a list of blocks",
             Self::Segments(_) => "a list of segments",
-            Self::Hosts(_) => "a list of host segments",
             Self::List(_) => "a list",
             Self::Pool(_) => "a pair of numbers",
             Self::Annotation => "an annotation",

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Builder, Cell, Fault, Value};
-use crate::model::{Format, HostMemory, Snapshot};
+use super::{Builder, Cell, Fault, HOST, Value};
+use crate::model::{Format, HostMemory, Segment, Snapshot};
 use crate::source::Input;
 
 /// The most devices of one process; torch stops at 256 itself.
@@ -27,16 +27,18 @@ impl Builder {
                 return Err(Fault::Field(format!("the file holds {}, expected {expected}", other.noun())));
             }
         };
-        let whole = match self.kind(segments) {
-            Cell::EmptyList => 0..0,
-            Cell::Segments(at) => self.span(at),
-            other => return Err(Fault::Field(format!("`segments` is {}, expected a list of segments", other.noun()))),
-        };
-        if whole != (0..self.segments.len()) {
-            return Err(Fault::Field("segments stand outside of the list `segments`".into()));
+        let own = self.listed("segments", segments)?;
+        let on_host = hosts.filter(|hosts| *hosts != Value::None);
+        let host = on_host.map(|hosts| self.listed("host_segments", hosts)).transpose()?;
+        let of_host = host.clone().unwrap_or_default();
+        if own.len() + of_host.len() != self.segments.len() || (own.start < of_host.end && of_host.start < own.end) {
+            return Err(Fault::Field("segments stand outside of the lists `segments` and `host_segments`".into()));
+        }
+        if self.segments[own.clone()].iter().any(|segment| segment.device == HOST) {
+            return Err(Fault::Field("a segment's `device` is -1 in `segments`, expected a device".into()));
         }
         let mut next = 0;
-        for at in whole {
+        for at in 0..self.segments.len() {
             let blocks = match self.kind(self.segment_blocks[at]) {
                 Cell::EmptyList => next..next,
                 Cell::Blocks(range) => self.span(range),
@@ -58,15 +60,15 @@ impl Builder {
             None | Some(Value::None) => Vec::new(),
             Some(traces) => self.traces(traces)?,
         };
-        let host = hosts.filter(|hosts| *hosts != Value::None).map(|_| HostMemory {
-            segments: self.hosts.len() as u64,
-            bytes: self.hosts.iter().map(|host| host.size).fold(0, u64::saturating_add),
-            active_bytes: self
-                .hosts
-                .iter()
-                .filter(|host| host.active)
-                .map(|host| host.size)
-                .fold(0, u64::saturating_add),
+        // Torch 2.14 writes the list whether or not host memory was recorded.
+        let host = host.filter(|range| !range.is_empty()).map(|range| {
+            let pieces = &self.segments[range];
+            let sum = |of: fn(&Segment) -> u64| pieces.iter().map(of).fold(0, u64::saturating_add);
+            HostMemory {
+                segments: pieces.len() as u64,
+                bytes: sum(|piece| piece.total),
+                active_bytes: sum(|piece| piece.active),
+            }
         });
         Ok(Snapshot {
             name: input.name().to_owned(),
@@ -75,7 +77,7 @@ impl Builder {
             file_bytes: input.packed_bytes(),
             plain_bytes: input.offset(),
             names: self.names,
-            segments: self.segments,
+            segments: self.segments.drain(own).collect(),
             blocks: self.blocks,
             events: self.events,
             traces,
@@ -85,6 +87,15 @@ impl Builder {
             unknown: self.unknown,
             followed,
         })
+    }
+
+    /// The place of a list of segments.
+    fn listed(&self, key: &str, list: Value) -> Result<Range<usize>, Fault> {
+        match self.kind(list) {
+            Cell::EmptyList => Ok(0..0),
+            Cell::Segments(at) => Ok(self.span(at)),
+            other => Err(Fault::Field(format!("`{key}` is {}, expected a list of segments", other.noun()))),
+        }
     }
 
     /// The events of each device: a list of lists.

@@ -13,15 +13,13 @@ macro_rules! keys {
     };
 }
 
-// torch/csrc/cuda/Module.cpp and memory_snapshot.cpp, 2.1 to 2.14.
+// torch/csrc/cuda/Module.cpp and memory_snapshot.cpp, 2.1 to 2.14; the newest recorded: 2.14.0.
 keys! {
     Action "action",
-    Active "active",
     ActiveSize "active_size",
     Addr "addr",
     Address "address",
     AllocConf "PYTORCH_CUDA_ALLOC_CONF",
-    Allocated "allocated",
     AllocatedSize "allocated_size",
     AllocatorSettings "allocator_settings",
     Blocks "blocks",

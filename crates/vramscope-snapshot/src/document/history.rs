@@ -54,7 +54,8 @@ pub struct ActionRow {
     pub action: String,
     /// Events.
     pub count: u64,
-    /// Their bytes: asked for, of allocations and their ends; of segments and pages otherwise.
+    /// Their bytes: asked for, of allocations and their ends; of segments and pages otherwise. Of snapshots, what was reserved
+    /// when they were taken, summed.
     pub bytes: u64,
 }
 

@@ -7,4 +7,6 @@ mod laws;
 #[cfg(test)]
 mod made;
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod writer;

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use snapbox::{assert_data_eq, file};
 
 use crate::{stderr, stdout, vramscope};
 
@@ -111,4 +112,25 @@ fn what_is_no_snapshot_or_asks_for_code_is_bad_input() {
     }
     let ran = vramscope(&["snapshot", &harm, "--fail-on-growth"]);
     assert_eq!(ran.status.code(), Some(2), "{}", stderr(&ran));
+}
+
+#[test]
+fn the_page_of_an_engine_that_ran_out_of_memory() {
+    let file = "crates/vramscope-snapshot/tests/it/data/vllm-8b-oom.pickle.gz";
+    let ran = vramscope(&["snapshot", file, "--by", "part", "--top", "5"]);
+    assert_eq!(ran.status.code(), Some(0), "{}", stderr(&ran));
+    assert_data_eq!(stdout(&ran), file!["data/snapshot-oom.txt"]);
+    assert!(stdout(&ran).lines().all(|line| line.chars().count() <= 80), "{}", stdout(&ran));
+}
+
+#[test]
+fn the_page_of_a_process_that_leaks() {
+    let folder = "crates/vramscope-snapshot/tests/it/data/growth";
+    let files: Vec<String> = (0..10).map(|k| format!("{folder}/{k}.pickle.gz")).collect();
+    let mut args = vec!["snapshot"];
+    args.extend(files.iter().map(String::as_str));
+    let ran = vramscope(&args);
+    assert_eq!(ran.status.code(), Some(0), "{}", stderr(&ran));
+    assert_data_eq!(stdout(&ran), file!["data/snapshot-growth.txt"]);
+    assert!(stdout(&ran).lines().all(|line| line.chars().count() <= 80), "{}", stdout(&ran));
 }

@@ -122,7 +122,7 @@ fn pools(page: &mut Page, pools: &[PoolRow]) {
             size(amounts.active_bytes),
             size(amounts.inactive_bytes),
             size(amounts.largest_free_bytes),
-            pool_words(pool),
+            pool_words(pool).to_owned(),
         ];
         if many {
             cells.insert(0, pool.device.to_string());
@@ -130,18 +130,17 @@ fn pools(page: &mut Page, pools: &[PoolRow]) {
         table.row(cells);
     }
     page.table(&table);
+    for ([a, b], mostly) in pools.iter().filter_map(|pool| pool.pool.zip(pool.mostly.as_deref())) {
+        page.line(&format!("{a},{b} holds mostly {}", on_one_line(mostly)));
+    }
 }
 
-fn pool_words(pool: &PoolRow) -> String {
-    let made = match pool.kind.as_deref() {
+fn pool_words(pool: &PoolRow) -> &'static str {
+    match pool.kind.as_deref() {
         Some("default") => "default",
-        Some("capture") => "of a graph's capture",
-        Some("program") => "private, of the program",
+        Some("capture") => "of a capture",
+        Some("program") => "of the program",
         _ => "",
-    };
-    match &pool.mostly {
-        Some(mostly) => format!("{made}: {}", on_one_line(mostly)),
-        None => made.to_owned(),
     }
 }
 
@@ -181,7 +180,9 @@ fn history(page: &mut Page, history: &HistoryDocument) {
     page.title(&format!("History of device {}: {} events{over}", history.device, grouped(history.events)));
     let mut table = Table::new(&[("event", Align::Left), ("count", Align::Right), ("size", Align::Right)]);
     for action in &history.actions {
-        table.row([action.action.replace('_', " "), grouped(action.count), size(action.bytes)]);
+        // The bytes of a snapshot are what was reserved, which nobody took.
+        let bytes = if action.action == "snapshot" { String::new() } else { size(action.bytes) };
+        table.row([action.action.replace('_', " "), grouped(action.count), bytes]);
     }
     page.table(&table);
     if let (Some(count), Some(bytes)) = (history.allocations_per_second, history.allocated_bytes_per_second) {
@@ -253,7 +254,7 @@ pub(super) fn series(document: &SeriesDocument, width: usize) -> String {
             size(point.active_bytes),
             grouped(point.active_blocks),
             size(point.reserved_bytes),
-            on_one_line(&point.name),
+            end_of(&on_one_line(&point.name)),
         ]);
     }
     page.table(&table);
@@ -286,6 +287,15 @@ pub(super) fn series(document: &SeriesDocument, width: usize) -> String {
     page.table(&table);
     page.text
 }
+
+/// The end of a file's path, which tells it from its neighbours.
+fn end_of(name: &str) -> String {
+    let over = name.chars().count().saturating_sub(MOST_OF_NAME);
+    if over == 0 { name.to_owned() } else { format!("…{}", name.chars().skip(over + 1).collect::<String>()) }
+}
+
+/// Characters of a file's path that are shown in a row.
+const MOST_OF_NAME: usize = 30;
 
 /// How fast a row grows, if it does.
 fn goes_on(row: &GrowthRow) -> String {
