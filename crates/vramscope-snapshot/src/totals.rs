@@ -146,7 +146,7 @@ impl Totals {
             let blocks = snapshot.blocks(segment);
             let mut one = Amounts::start();
             one.add(segment, blocks).ok_or_else(too_large)?;
-            let same = one.active + one.inactive == segment.total
+            let same = one.active.checked_add(one.inactive) == Some(segment.total)
                 && (one.allocated, one.active) == (segment.allocated, segment.active)
                 && (segment.requested.is_none() || one.requested == segment.requested);
             differing += u64::from(!same);

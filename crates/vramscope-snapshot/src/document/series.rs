@@ -121,7 +121,7 @@ impl SeriesDocument {
             growing: growing as u64,
             rows: listed.iter().map(row).collect(),
             rest_rows: rest.len() as u64,
-            rest_change_bytes: rest.iter().map(Grown::change).sum(),
+            rest_change_bytes: rest.iter().map(Grown::change).fold(0, i64::saturating_add),
         }
     }
 }

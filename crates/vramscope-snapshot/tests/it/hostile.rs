@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 
-use vramscope_snapshot::{Snapshot, SnapshotError, Source};
+use proptest::prelude::*;
+use vramscope_snapshot::document::{Extract, SeriesDocument, SnapshotDocument};
+use vramscope_snapshot::{By, Series, Snapshot, SnapshotError, Source, Taken};
 
 use crate::made::{Block, Event, Segment, snapshot};
 use crate::writer::{Py, Style, int, pickle, text};
@@ -215,4 +217,36 @@ fn a_packed_file_is_read_a_bomb_and_a_broken_one_refused() {
     let zeros = of(&[b"\x8e\0\0\0\x10\0\0\0\0", &vec![0; 96 << 20]]);
     let bomb = zstd::encode_all(&zeros[..], 0).unwrap();
     assert!(matches!(refused(bomb), SnapshotError::Bomb { .. }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_file_with_any_bytes_changed_is_read_or_refused(
+        style in prop_oneof![Just(Style::Python(2)), Just(Style::Python(5)), Just(Style::Torch)],
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        real in any::<bool>(),
+    ) {
+        let recorded = include_bytes!("data/streams-2.11.pickle.gz");
+        let mut bytes = if real {
+            let mut plain = Vec::new();
+            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&recorded[..]), &mut plain).unwrap();
+            plain
+        } else {
+            pickle(&usual(), style)
+        };
+        for (place, byte) in changes {
+            let at = place.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(snapshot) = Snapshot::read(&Source::memory("changed", bytes)) {
+            if let Ok(document) = SnapshotDocument::of(&snapshot, Extract { by: By::Part, top: 3 }) {
+                let all = &document.totals;
+                prop_assert_eq!(all.inactive_bytes, all.releasable_bytes + all.split_bytes);
+            }
+            let series = Series::of(vec![Taken::of(&snapshot, By::Stack); 5]);
+            prop_assert_eq!(SeriesDocument::of(&series, By::Stack, 3).growing, 0);
+        }
+    }
 }

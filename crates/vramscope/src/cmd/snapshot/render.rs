@@ -175,7 +175,7 @@ fn held_by(name: Option<&str>, frames: &[String]) -> String {
 }
 
 fn history(page: &mut Page, history: &HistoryDocument) {
-    let seconds = history.first_us.zip(history.last_us).map(|(first, last)| millis(last - first));
+    let seconds = history.first_us.zip(history.last_us).map(|(first, last)| millis(last.saturating_sub(first)));
     let over = seconds.map(|seconds| format!(" in {seconds} s")).unwrap_or_default();
     page.title(&format!("History of device {}: {} events{over}", history.device, grouped(history.events)));
     let mut table = Table::new(&[("event", Align::Left), ("count", Align::Right), ("size", Align::Right)]);
@@ -203,7 +203,7 @@ fn history(page: &mut Page, history: &HistoryDocument) {
 
 fn moment_words(moment: &MomentDocument, first: Option<i64>) -> String {
     let at = match (moment.time_us.zip(first), moment.event) {
-        (Some((at, first)), _) => format!(" {} s after the first event", millis(at - first)),
+        (Some((at, first)), _) => format!(" {} s after the first event", millis(at.saturating_sub(first))),
         (None, Some(event)) => format!(" after event {}", grouped(u64::from(event))),
         (None, None) => " before the first event".to_owned(),
     };
@@ -248,7 +248,7 @@ pub(super) fn series(document: &SeriesDocument, width: usize) -> String {
     ]);
     let first = document.snapshots.first().and_then(|point| point.time_us);
     for point in &document.snapshots {
-        let time = point.time_us.zip(first).map(|(at, first)| format!("{} s", millis(at - first)));
+        let time = point.time_us.zip(first).map(|(at, first)| format!("{} s", millis(at.saturating_sub(first))));
         table.row([
             time.unwrap_or_default(),
             size(point.active_bytes),
