@@ -14,6 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("vramscope-models", &["core"]),
     ("vramscope-estimate", &["core"]),
     ("vramscope-trace", &["core"]),
+    ("vramscope-snapshot", &["core"]),
     ("vramscope-load", &["core"]),
     ("vramscope-host", &["core"]),
     ("vramscope-results", &["core"]),

@@ -19,6 +19,7 @@ mod profile;
 mod report;
 mod runs;
 mod schema;
+mod snapshot;
 mod timeline;
 mod trace;
 
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Report(report::Args),
     Runs(runs::Args),
     Schema(schema::Args),
+    Snapshot(snapshot::Args),
     Timeline(timeline::Args),
     Trace(Box<trace::Args>),
 }
@@ -72,6 +74,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Report(args) => report::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Snapshot(args) => snapshot::run(&args),
         Command::Timeline(args) => timeline::run(&args),
         Command::Trace(args) => trace::run(&args),
     }?;

@@ -26,6 +26,16 @@ const DOCUMENTS: &[Document] = &[
         schema: vramscope_compare::document::against_json_schema,
     },
     Document {
+        name: "allocator-series",
+        about: "snapshots of PyTorch's allocator in a row: what changed, by whom, and what keeps growing",
+        schema: vramscope_snapshot::document::series_json_schema,
+    },
+    Document {
+        name: "allocator-snapshot",
+        about: "who holds the memory inside a PyTorch process, from one snapshot of its allocator",
+        schema: vramscope_snapshot::document::json_schema,
+    },
+    Document {
         name: "calculator-check",
         about: "a profile beside what a calculator said",
         schema: vramscope_compare::document::calculator_json_schema,

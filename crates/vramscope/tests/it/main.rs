@@ -35,6 +35,7 @@ mod profile;
 mod report;
 mod runs;
 mod schema;
+mod snapshot;
 mod timeline;
 mod trace;
 

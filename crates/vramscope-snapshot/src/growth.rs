@@ -1,0 +1,132 @@
+//! What grew from one snapshot to the next, and what keeps growing in a series.
+
+mod trend;
+
+use std::collections::{BTreeMap, HashMap};
+
+pub use trend::{Per, Trend};
+
+use crate::holders::{By, Sum, frames, label};
+use crate::model::Snapshot;
+use crate::{StackId, active_by_stack};
+
+/// One snapshot of a series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Point {
+    /// The file's name.
+    pub name: String,
+    /// The time of its last event, in microseconds since 1970 UTC.
+    pub time_us: Option<i64>,
+    /// Its active blocks.
+    pub active: Sum,
+    /// Bytes of its segments.
+    pub reserved: u64,
+}
+
+/// What one holder has in each snapshot.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Grown {
+    /// The holder's name; absent where no stack was recorded.
+    pub label: Option<String>,
+    /// The frames of its stack, the innermost first; empty unless sums are by stack.
+    pub frames: Vec<String>,
+    /// What it has, snapshot by snapshot.
+    pub sums: Vec<Sum>,
+    /// How it goes on; absent where there are too few snapshots to tell.
+    pub trend: Option<Trend>,
+}
+
+impl Grown {
+    /// Bytes that the last snapshot has more than the first.
+    pub fn change(&self) -> i64 {
+        let bytes = |sum: Option<&Sum>| sum.map_or(0, |sum| i64::try_from(sum.bytes).unwrap_or(i64::MAX));
+        bytes(self.sums.last()) - bytes(self.sums.first())
+    }
+
+    /// Allocations that the last snapshot has more than the first.
+    pub fn count_change(&self) -> i64 {
+        let count = |sum: Option<&Sum>| sum.map_or(0, |sum| i64::try_from(sum.count).unwrap_or(i64::MAX));
+        count(self.sums.last()) - count(self.sums.first())
+    }
+
+    /// Whether it keeps growing, as far as the series tells.
+    pub fn grows(&self) -> bool {
+        self.trend.is_some_and(|trend| trend.grows)
+    }
+}
+
+/// A series of snapshots, in the order of their times where all say them.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Series {
+    /// The snapshots.
+    pub points: Vec<Point>,
+    /// Every holder that is not the same in all, the largest growth first.
+    pub rows: Vec<Grown>,
+    /// The trend of all active blocks together.
+    pub total: Option<Trend>,
+    /// Whether the order given was not that of the times.
+    pub reordered: bool,
+}
+
+/// What a series keeps of one snapshot, so that not all need be in memory at once.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    point: Point,
+    sums: BTreeMap<Key, Sum>,
+}
+
+/// A holder by its name and its frames.
+type Key = (Option<String>, Vec<String>);
+
+impl Taken {
+    /// Takes what a series needs.
+    pub fn of(snapshot: &Snapshot, by: By) -> Self {
+        let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
+        let mut active = Sum::default();
+        let by_stack: HashMap<Option<StackId>, Sum> = active_by_stack(snapshot, None, None);
+        for (stack, sum) in by_stack {
+            let name = stack.and_then(|stack| label(&snapshot.names, stack, by));
+            let stack = stack.filter(|_| by == By::Stack).map(|stack| frames(&snapshot.names, stack));
+            sums.entry((name, stack.unwrap_or_default())).or_default().join(sum);
+            active.join(sum);
+        }
+        let devices = 0..snapshot.traced_devices();
+        let last = |device| snapshot.events(device).filter_map(|event| event.time_us).last();
+        let reserved = snapshot.segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.total));
+        let point = Point { name: snapshot.name.clone(), time_us: devices.filter_map(last).max(), active, reserved };
+        Self { point, sums }
+    }
+}
+
+impl Series {
+    /// Joins snapshots. Two are compared in the order given.
+    pub fn of(mut taken: Vec<Taken>) -> Self {
+        let before: Vec<Option<i64>> = taken.iter().map(|one| one.point.time_us).collect();
+        if taken.len() > 2 && before.iter().all(Option::is_some) {
+            taken.sort_by_key(|one| one.point.time_us);
+        }
+        let reordered = taken.iter().map(|one| one.point.time_us).ne(before);
+        let keys: std::collections::BTreeSet<&Key> = taken.iter().flat_map(|one| one.sums.keys()).collect();
+        let course = |key: &Key| taken.iter().map(|one| one.sums.get(key).copied().unwrap_or_default()).collect();
+        let mut rows: Vec<Grown> = keys
+            .into_iter()
+            .map(|key| Grown { label: key.0.clone(), frames: key.1.clone(), sums: course(key), trend: None })
+            .filter(|row| row.sums.windows(2).any(|pair| pair[0] != pair[1]))
+            .collect();
+        let times: Vec<Option<i64>> = taken.iter().map(|one| one.point.time_us).collect();
+        let tried = rows.len();
+        for row in &mut rows {
+            row.trend = Trend::of(&row.sums.iter().map(|sum| sum.bytes).collect::<Vec<_>>(), &times, tried);
+        }
+        rows.sort_by(|a, b| {
+            let key = |row: &Grown| (std::cmp::Reverse(row.grows()), std::cmp::Reverse(row.change()));
+            key(a).cmp(&key(b)).then_with(|| (&a.label, &a.frames).cmp(&(&b.label, &b.frames)))
+        });
+        let points: Vec<Point> = taken.into_iter().map(|one| one.point).collect();
+        let total = Trend::of(&points.iter().map(|point| point.active.bytes).collect::<Vec<_>>(), &times, 1);
+        Self { points, rows, total, reordered }
+    }
+}

@@ -1,0 +1,12 @@
+//! Tests of the crate from outside.
+
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod made;
+#[cfg(test)]
+mod real;
+#[cfg(test)]
+mod writer;
