@@ -264,7 +264,7 @@ mod tests {
     fn event() -> impl Strategy<Value = Event> {
         let pool = prop_oneof![Just(None), Just(Some((0, 0))), any::<(u64, u64)>().prop_map(Some)];
         let rest = (pool, proptest::option::of(0..1u32 << 28), proptest::option::of(0..1u32 << 28));
-        (0..11usize, any::<u64>(), any::<u64>(), prop_oneof![Just(0), any::<u64>()], any::<Option<i64>>(), rest)
+        (0..=ACTIONS.len(), any::<u64>(), any::<u64>(), prop_oneof![Just(0), any::<u64>()], any::<Option<i64>>(), rest)
             .prop_map(|(action, addr, size, stream, time_us, (pool, stack, note))| Event {
                 action: ACTIONS.get(action).map_or(Action::Other, |(action, _)| *action),
                 addr,
