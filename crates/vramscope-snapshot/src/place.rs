@@ -6,13 +6,79 @@ use crate::{Names, StackId};
 /// Folders below which a path names an installed package.
 const PACKAGE_FOLDERS: [&str; 2] = ["/site-packages/", "/dist-packages/"];
 
+/// Packages that also run from a checkout or from a folder of `PYTHONPATH`, each with what lies directly in it: their name
+/// alone would make a package of any folder that is called so.
+const KNOWN_PACKAGES: [(&str, &[&str]); 3] = [
+    (
+        "/torch/",
+        &[
+            "_dynamo/",
+            "_functorch/",
+            "_higher_order_ops/",
+            "_inductor/",
+            "_library/",
+            "_ops.py",
+            "_tensor.py",
+            "autograd/",
+            "cuda/",
+            "distributed/",
+            "functional.py",
+            "fx/",
+            "library.py",
+            "nn/",
+            "optim/",
+            "utils/",
+        ],
+    ),
+    (
+        "/transformers/",
+        &[
+            "cache_utils.py",
+            "core_model_loading.py",
+            "generation/",
+            "integrations/",
+            "modeling_utils.py",
+            "models/",
+            "utils/",
+        ],
+    ),
+    (
+        "/vllm/",
+        &[
+            "attention/",
+            "compilation/",
+            "device_allocator/",
+            "distributed/",
+            "engine/",
+            "entrypoints/",
+            "lora/",
+            "model_executor/",
+            "platforms/",
+            "utils/",
+            "v1/",
+            "vllm_flash_attn/",
+            "worker/",
+        ],
+    ),
+];
+
 /// A path as it is told to people: from the package on, or from below Python's own folder on; else as it is.
 pub fn short_path(path: &str) -> &str {
     let package = PACKAGE_FOLDERS.iter().filter_map(|folder| path.rfind(folder).map(|at| at + folder.len())).max();
     if let Some(at) = package {
         return &path[at..];
     }
-    own_library(path).unwrap_or(path)
+    own_library(path).or_else(|| known_package(path)).unwrap_or(path)
+}
+
+/// The path from the innermost known package on.
+fn known_package(path: &str) -> Option<&str> {
+    let of = |name: &str, inside: &[&str]| {
+        let at = path.rfind(name)?;
+        let rest = &path[at + name.len()..];
+        inside.iter().any(|entry| rest.starts_with(entry)).then_some(at + 1)
+    };
+    KNOWN_PACKAGES.iter().filter_map(|(name, inside)| of(name, inside)).max().map(|at| &path[at..])
 }
 
 /// What follows `lib/python3.N/`: Python's own library.
@@ -71,6 +137,8 @@ mod tests {
             ("/opt/v/lib/python3.12/site-packages/vllm/a/b.py", "vllm/a/b.py", "vllm.a"),
             ("/usr/lib/python3/dist-packages/six.py", "six.py", "six"),
             ("/usr/lib/python3.12/contextlib.py", "contextlib.py", "contextlib"),
+            ("/home/me/vllm/vllm/v1/worker/utils.py", "vllm/v1/worker/utils.py", "vllm.v1.worker"),
+            ("/home/me/vllm/serve.py", "/home/me/vllm/serve.py", "/home/me/vllm"),
             ("/home/me/train.py", "/home/me/train.py", "/home/me"),
             ("train.py", "train.py", "train.py"),
             ("??", "??", "??"),
@@ -93,9 +161,13 @@ mod tests {
             names.add_stack(&frames).unwrap()
         };
         let torch = "/x/site-packages/torch/nn/functional.py";
+        let checkout = "/src/torch/utils/_device.py";
         let own = "/usr/lib/python3.12/contextlib.py";
-        let (mixed, inner, compiled) =
-            (stack(&["??", torch, own, "/x/site-packages/vllm/m.py", "a.py"]), stack(&["??", torch]), stack(&["??"]));
+        let (mixed, inner, compiled) = (
+            stack(&["??", torch, checkout, own, "/x/site-packages/vllm/m.py", "a.py"]),
+            stack(&["??", torch]),
+            stack(&["??"]),
+        );
         for (stack, file) in [(mixed, "/x/site-packages/vllm/m.py"), (inner, torch), (compiled, "??")] {
             assert_eq!(names.text(site(&names, stack).unwrap().file), file);
         }
