@@ -75,6 +75,8 @@ const MAX_LOOSE: usize = 1 << 20;
 const MAX_TEXT: u64 = 256 << 20;
 /// The longest text: an original trace of generated code has some KiB.
 pub(crate) const MAX_ONE_TEXT: u64 = 16 << 20;
+/// Characters of an unknown field's name that are kept.
+const MOST_OF_KEY: usize = 80;
 /// The most different unknown fields that are named.
 const MAX_UNKNOWN: usize = 100;
 
@@ -217,7 +219,8 @@ impl Builder {
                 other => return Err(Fault::Field(format!("a list of frames holds {}", other.noun()))),
             }
         }
-        let stack = self.names.add_stack(&frames).ok_or(Fault::Limit("the number of stacks", 1 << 28))?;
+        let stack =
+            self.names.add_stack(&frames).ok_or(Fault::Limit("the frames of all different stacks", MAX_FRAMES))?;
         self.frames = frames;
         Ok(Cell::Frames(stack))
     }
@@ -271,7 +274,7 @@ impl Builder {
     pub(crate) fn fill(&mut self, dict: Value, pairs: &[Value]) -> Result<(), Fault> {
         let Value::Held(at) = dict else { return Err(Fault::Field("a key is set in what is no dictionary".into())) };
         let before = self.cells[at as usize];
-        if !matches!(before, Cell::EmptyDict | Cell::Other) {
+        if before != Cell::EmptyDict {
             let noun = before.noun();
             return Err(Fault::Field(format!("{noun} is filled in pieces; torch and pickle.dump write each at once")));
         }
@@ -295,7 +298,10 @@ impl Builder {
     /// Remembers fields that are not known.
     fn strangers(&mut self, cell: &Cell, keys: &[TextId]) {
         for key in keys {
-            let name = format!("{}.{}", cell.noun().split(' ').next_back().unwrap_or_default(), self.names.text(*key));
+            // Keys are as long as a file likes; their beginning tells which they are.
+            let key = self.names.text(*key);
+            let shown = key.char_indices().nth(MOST_OF_KEY).map_or(key, |(end, _)| &key[..end]);
+            let name = format!("{}.{shown}", cell.noun().split(' ').next_back().unwrap_or_default());
             if self.unknown.len() < MAX_UNKNOWN || self.unknown.contains_key(&name) {
                 *self.unknown.entry(name).or_default() += 1;
             }
@@ -357,13 +363,22 @@ impl Builder {
     fn event(&mut self) -> Result<Cell, Fault> {
         let word = self.fields.text("event", Key::Action)?;
         let action = Action::of(self.names.text(word));
-        let addr = match action {
-            Action::Oom => self.fields.size_or_more("event", Key::DeviceFree)?,
-            _ => self.fields.address("event", Key::Addr)?,
+        // What is missing is not 0: an event without its size tells nothing.
+        let needed = |value: Option<u64>, key: Key, expected: &str| {
+            value.ok_or_else(|| Fault::Field(format!("an event's `{}` is missing, expected {expected}", key.name())))
         };
-        let size = match action {
-            Action::Oom => self.fields.size_or_more("event", Key::Size)?,
-            _ => self.fields.size("event", Key::Size)?,
+        let (addr, size) = if action == Action::Oom {
+            let free = self.fields.size_or_more("event", Key::DeviceFree)?;
+            let size = self.fields.size_or_more("event", Key::Size)?;
+            (needed(free, Key::DeviceFree, "a number of bytes")?, needed(size, Key::Size, "a number of bytes")?)
+        } else {
+            let (addr, size) = (self.fields.address("event", Key::Addr)?, self.fields.size("event", Key::Size)?);
+            match action {
+                Action::Alloc | Action::FreeRequested | Action::FreeCompleted => {
+                    (needed(addr, Key::Addr, "an address")?, needed(size, Key::Size, "a number of bytes")?)
+                }
+                _ => (addr.unwrap_or_default(), size.unwrap_or_default()),
+            }
         };
         let note = match self.fields.get(Key::UserMetadata) {
             Some(Value::Text(text)) if !self.names.text(text).is_empty() => Some(text),
@@ -371,8 +386,8 @@ impl Builder {
         };
         let event = Event {
             action,
-            addr: addr.unwrap_or_default(),
-            size: size.unwrap_or_default(),
+            addr,
+            size,
             stream: self.fields.address("event", Key::Stream)?.unwrap_or_default(),
             time_us: self.fields.signed("event", Key::TimeUs)?,
             stack: self.stack("an event")?,
@@ -401,6 +416,11 @@ impl Builder {
             state,
             stack: self.stack("a block")?,
         };
+        if let Some(requested) = block.requested.filter(|requested| state != State::Inactive && *requested > block.size)
+        {
+            let size = block.size;
+            return Err(Fault::Field(format!("a block of {size} bytes was asked for {requested}, expected no more")));
+        }
         self.blocks.push(block);
         record_number(self.blocks.len()).map(Cell::Block)
     }
@@ -477,6 +497,9 @@ impl Builder {
 
 /// The device of pinned host memory, which torch writes as -1.
 const HOST: u32 = u32::MAX;
+
+/// The most frames of all different stacks together. Those of a large program's hour are some hundred thousand.
+pub(crate) const MAX_FRAMES: u64 = 1 << 26;
 
 /// The deepest stack. Python stops at 1000 frames unless it is told otherwise.
 const MAX_STACK: usize = 1 << 16;

@@ -69,6 +69,10 @@ pub struct Series {
     pub total: Option<Trend>,
     /// Whether the order given was not that of the times.
     pub reordered: bool,
+    /// Snapshots that were given more than once, by time and content; each counts once.
+    pub repeated: usize,
+    /// The fewest snapshots of which any row could be said to keep growing.
+    pub needed: usize,
 }
 
 /// What a series keeps of one snapshot, so that not all need be in memory at once.
@@ -99,6 +103,24 @@ impl Taken {
         let point = Point { name: snapshot.name.clone(), time_us: devices.filter_map(last).max(), active, reserved };
         Self { point, sums }
     }
+
+    /// Whether it is another one once more, and not a later one in which nothing has changed.
+    fn is_again(&self, other: &Self) -> bool {
+        let same = self.point.time_us.is_some() && self.point.time_us == other.point.time_us;
+        same && self.point.reserved == other.point.reserved && self.sums == other.sums
+    }
+}
+
+impl Series {
+    /// Whether anything keeps growing: a row, or all of them together.
+    pub fn grows(&self) -> bool {
+        self.total.is_some_and(|total| total.grows) || self.rows.iter().any(Grown::grows)
+    }
+
+    /// Whether there are too few snapshots to say of any row that it grows.
+    pub fn too_few(&self) -> bool {
+        self.points.len() < self.needed
+    }
 }
 
 impl Series {
@@ -109,6 +131,9 @@ impl Series {
             taken.sort_by_key(|one| one.point.time_us);
         }
         let reordered = taken.iter().map(|one| one.point.time_us).ne(before);
+        let given = taken.len();
+        taken.dedup_by(|next, one| next.is_again(one));
+        let repeated = given - taken.len();
         let keys: std::collections::BTreeSet<&Key> = taken.iter().flat_map(|one| one.sums.keys()).collect();
         let course = |key: &Key| taken.iter().map(|one| one.sums.get(key).copied().unwrap_or_default()).collect();
         let mut rows: Vec<Grown> = keys
@@ -127,6 +152,6 @@ impl Series {
         });
         let points: Vec<Point> = taken.into_iter().map(|one| one.point).collect();
         let total = Trend::of(&points.iter().map(|point| point.active.bytes).collect::<Vec<_>>(), &times, 1);
-        Self { points, rows, total, reordered }
+        Self { points, rows, total, reordered, repeated, needed: trend::needed(tried) }
     }
 }

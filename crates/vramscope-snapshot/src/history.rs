@@ -79,6 +79,8 @@ pub struct History {
 
 /// Out-of-memories that are looked at, the last ones.
 const OUT_OF_MEMORIES: usize = 4;
+/// The most bytes that are taken of the pool for small blocks (`kSmallSize`, c10/cuda/CUDACachingAllocator.h).
+const SMALL: u64 = 1 << 20;
 /// Events that are kept before each.
 const EVENTS_BEFORE: usize = 10;
 
@@ -157,7 +159,8 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
         most_reserved = most_reserved.max(course.reserved);
     }
     let blocks = Now::of(snapshot, device);
-    unmatched += course.alive.keys().filter(|address| !blocks.active.contains_key(address)).count() as u64;
+    let differs = |(at, alive): &(&u64, &Alive)| blocks.active.get(at).is_none_or(|block| block.size != alive.size);
+    unmatched += course.alive.iter().filter(differs).count() as u64;
     let mut kept = Sums::new();
     for alive in course.alive.values() {
         kept.entry(alive.stack).or_default().add(alive.size);
@@ -175,6 +178,13 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
     let mut moments = moments(snapshot, trace, whole.filter(|_| !at_start).map(|_| peak.1), &failed, &anchor);
     if whole.is_some() && at_start {
         moments.peak = moment(None, &Replayed::default(), &anchor);
+    }
+    // More asked for than there was: beginnings were left out of the history.
+    let impossible = |peak: &Moment| peak.reserved.is_some_and(|reserved| peak.requested > reserved);
+    if moments.peak.as_ref().is_some_and(impossible) {
+        moments.peak = None;
+        moments.failed.iter_mut().for_each(|failed| failed.moment = None);
+        unmatched += 1;
     }
     History {
         device,
@@ -258,7 +268,7 @@ fn moments(snapshot: &Snapshot, trace: usize, peak: Option<u32>, failed: &[u32],
                 stack: event.stack,
                 moment: moment(Some((number, &event)), &course, anchor),
                 before: before[from..].to_vec(),
-                largest_free: largest_free(snapshot, trace, number, event.stream),
+                largest_free: largest_free(snapshot, trace, number, &event),
             });
         }
         if before.len() >= 2 * EVENTS_BEFORE {
@@ -284,14 +294,18 @@ fn moment(after: Option<(u32, &Event)>, course: &Replayed, anchor: &Anchor) -> O
     Some(Moment { event: after.map(|(number, _)| number), time_us, requested, reserved, alive })
 }
 
-/// The largest free block of the default pool and a stream, if the blocks are still those of that event.
-fn largest_free(snapshot: &Snapshot, trace: usize, number: u32, stream: u64) -> Option<u64> {
+/// The largest free block of the pool and stream that an allocation was asked of, if the blocks are still those of that
+/// event. Releases that do not write an event's pool leave it open.
+fn largest_free(snapshot: &Snapshot, trace: usize, number: u32, asked: &Event) -> Option<u64> {
+    let pool = asked.pool?;
     let still = |event: &Event| matches!(event.action, Action::Oom | Action::Snapshot | Action::Annotate);
     let unchanged = snapshot.events(trace).skip(number as usize + 1).all(|event| still(&event));
     let device = u32::try_from(trace).ok()?;
     unchanged.then(|| {
         let of = |segment: &&crate::Segment| {
-            segment.device == device && segment.stream == stream && !segment.pool.is_some_and(crate::PoolId::is_private)
+            let own = segment.pool.is_some_and(|own| (own.0, own.1) == pool);
+            // What asks for more than a small block is never served out of the pool of small ones.
+            own && segment.device == device && segment.stream == asked.stream && !(segment.small && asked.size > SMALL)
         };
         let segments = snapshot.segments.iter().filter(of);
         let free = segments.flat_map(|segment| snapshot.blocks(segment)).filter(|block| !block.state.is_active());

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use vramscope_core::on_one_line;
+
 use crate::model::{PoolId, Snapshot};
 use crate::parts::part;
 use crate::place::{frame_text, package, short_path, site};
@@ -141,7 +143,7 @@ pub fn folded(names: &Names, sums: &Sums) -> Vec<String> {
             // A semicolon parts frames, and a line feed lines.
             Some(stack) => {
                 let frames = frames(names, *stack).into_iter().rev();
-                frames.map(|frame| frame.replace([';', '\n', '\r'], ":")).collect::<Vec<_>>().join(";")
+                frames.map(|frame| on_one_line(&frame).replace(';', ":")).collect::<Vec<_>>().join(";")
             }
             None => "(no stack recorded)".to_owned(),
         };

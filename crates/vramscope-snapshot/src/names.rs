@@ -4,6 +4,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 
+use vramscope_core::redact;
+
+use crate::build::MAX_FRAMES;
+
 /// A text of the file, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TextId(pub(crate) u32);
@@ -115,6 +119,16 @@ impl Names {
         self.text_bytes
     }
 
+    /// Takes secrets out of all texts: a program's annotations and settings may hold some.
+    pub(crate) fn redact(&mut self) {
+        for text in &mut self.texts {
+            let without = redact(text);
+            if *without != **text {
+                *text = without.into();
+            }
+        }
+    }
+
     /// The number of a text; none when there are as many as numbers.
     pub(crate) fn add_text(&mut self, text: &str) -> Option<TextId> {
         let same = |id: &&TextId| &*self.texts[id.0 as usize] == text;
@@ -166,6 +180,9 @@ impl Names {
             Ok(id) => Some(StackId(id)),
             Err(place) => {
                 let id = next(self.stack_ends.len())?;
+                if (self.stack_frames.len() + stack.len()) as u64 > MAX_FRAMES {
+                    return None;
+                }
                 self.stack_frames.extend_from_slice(stack);
                 self.stack_ends.push(self.stack_frames.len());
                 self.stack_index.places[place] = id + 1;

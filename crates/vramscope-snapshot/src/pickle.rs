@@ -55,7 +55,7 @@ pub(crate) fn read(input: &mut Input) -> Result<Snapshot, SnapshotError> {
 pub(crate) fn told(input: &Input, offset: u64, fault: Fault) -> SnapshotError {
     let name = input.name().to_owned();
     match fault {
-        Fault::Field(problem) => SnapshotError::Field { name, offset, problem },
+        Fault::Field(problem) => SnapshotError::Field { name, offset, problem: vramscope_core::redact(&problem) },
         Fault::Limit(what, limit) => SnapshotError::Limit { name, offset, what, limit },
     }
 }

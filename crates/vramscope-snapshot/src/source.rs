@@ -93,10 +93,10 @@ fn check_kind(path: &Path) -> io::Result<()> {
 
 /// What a snapshot may at most grow to when it is unpacked, as a multiple of its packed size. Real ones grow 8 to 40
 /// times: the stacks of a loop are all alike.
-const MAX_RATIO: u64 = 400;
+const MAX_RATIO: u64 = 200;
 
 /// Output that is always allowed, so that a small file is never judged by its ratio.
-const FREE_BYTES: u64 = 64 << 20;
+const FREE_BYTES: u64 = 8 << 20;
 
 /// The largest zstd window, as a power of two: 128 MiB, what the zstd tool allows without being told.
 const MAX_ZSTD_WINDOW: u32 = 27;

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
+use vramscope_core::redact;
+
 use super::{Builder, Cell, Fault, HOST, Value};
+use crate::Settings;
 use crate::model::{Format, HostMemory, Segment, Snapshot};
 use crate::source::Input;
 
@@ -19,9 +22,13 @@ impl Builder {
         input: &Input,
         followed: bool,
     ) -> Result<Snapshot, Fault> {
+        self.names.redact();
+        self.settings = self.settings.map(|own| Settings { text: own.text.map(|text| redact(&text)), ..own });
+        self.unknown = self.unknown.into_iter().map(|(name, count)| (redact(&name), count)).collect();
         let (segments, traces, hosts) = match (self.kind(value), self.root) {
             (Cell::Root, Some(root)) => (root.segments, root.traces, root.hosts),
-            (Cell::Segments(_), _) => (value, None, None),
+            // Before the first allocation `memory_snapshot()` has none.
+            (Cell::Segments(_) | Cell::EmptyList, _) => (value, None, None),
             (other, _) => {
                 let expected = "a dictionary with `segments` and `device_traces`, or a list of segments";
                 return Err(Fault::Field(format!("the file holds {}, expected {expected}", other.noun())));
@@ -51,6 +58,11 @@ impl Builder {
                 return Err(Fault::Field("two segments share a list of blocks, or blocks stand outside of any".into()));
             }
             next = blocks.end;
+            let sum = self.blocks[blocks.clone()].iter().fold(0, |sum: u64, block| sum.saturating_add(block.size));
+            if sum > self.segments[at].total {
+                let total = self.segments[at].total;
+                return Err(Fault::Field(format!("a segment of {total} bytes has blocks of {sum}, expected no more")));
+            }
             self.segments[at].blocks = blocks;
         }
         if next != self.blocks.len() {

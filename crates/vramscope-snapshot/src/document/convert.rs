@@ -1,5 +1,7 @@
 //! From a snapshot to its document.
 
+use std::collections::BTreeMap;
+
 use super::{
     ActionRow, AmountsDocument, EventRow, File, HistoryDocument, HolderRow, HoldersDocument, HostDocument,
     MomentDocument, NoteRow, OutOfMemoryDocument, PoolRow, SettingsDocument, SnapshotDocument, VERSION,
@@ -58,7 +60,7 @@ impl SnapshotDocument {
                 expandable_segments: settings.expandable_segments,
             }),
             totals: amounts(&totals.all),
-            pools: totals.pools.iter().map(|pool| pool_row(snapshot, pool)).collect(),
+            pools: pools(snapshot, &totals.pools),
             holders: list(&active),
             histories: histories.iter().map(|history| history_document(snapshot, history, extract)).collect(),
             host: snapshot.host.map(|host| HostDocument {
@@ -91,12 +93,25 @@ fn amounts(amounts: &Amounts) -> AmountsDocument {
     }
 }
 
-fn pool_row(snapshot: &Snapshot, row: &PoolTotals) -> PoolRow {
-    let private = row.pool.filter(|pool| pool.is_private());
-    let mostly = private.and_then(|pool| {
-        let sums = active_by_stack(snapshot, Some(row.device), Some(pool));
-        holders(&snapshot.names, &sums, By::Function).into_iter().find_map(|holder| holder.label)
-    });
+/// Rows of pools and streams. Of private ones the function that has more than half, if one does.
+fn pools(snapshot: &Snapshot, rows: &[PoolTotals]) -> Vec<PoolRow> {
+    let mut held: BTreeMap<(u32, PoolId, u64), Sums> = BTreeMap::new();
+    for segment in &snapshot.segments {
+        let Some(pool) = segment.pool.filter(|pool| pool.is_private()) else { continue };
+        let sums = held.entry((segment.device, pool, segment.stream)).or_default();
+        for block in snapshot.blocks(segment).iter().filter(|block| block.state.is_active()) {
+            sums.entry(block.stack).or_default().add(block.size);
+        }
+    }
+    let mostly = |row: &PoolTotals| {
+        let sums = held.get(&(row.device, row.pool?, row.stream))?;
+        let first = holders(&snapshot.names, sums, By::Function).into_iter().next()?;
+        first.label.filter(|_| first.sum.bytes > row.amounts.active / 2)
+    };
+    rows.iter().map(|row| pool_row(row, mostly(row))).collect()
+}
+
+fn pool_row(row: &PoolTotals, mostly: Option<String>) -> PoolRow {
     PoolRow {
         device: row.device,
         pool: row.pool.map(|pool| [pool.0, pool.1]),

@@ -18,6 +18,10 @@ pub struct SeriesDocument {
     pub snapshots: Vec<PointRow>,
     /// Whether that is another order than the one given: the files' own times say so.
     pub reordered: bool,
+    /// Snapshots that were given more than once, by time and content; each counts once.
+    pub repeated: u64,
+    /// The fewest snapshots of which any row could be said to keep growing.
+    pub needed_snapshots: u64,
     /// Active bytes of the last snapshot less those of the first.
     pub change_bytes: i64,
     /// How all active bytes go on; absent where there are too few snapshots.
@@ -91,7 +95,7 @@ pub struct TrendDocument {
     /// How likely sizes without any trend rise as steadily (Kendall's test, one-sided).
     pub chance: f64,
     /// Whether it grows: that chance times the number of rows is below 1 %, the interval is above zero, and the last
-    /// third of the snapshots still rises.
+    /// third of the snapshots rises by a quarter of the slope or more.
     pub grows: bool,
 }
 
@@ -116,6 +120,8 @@ impl SeriesDocument {
                 })
                 .collect(),
             reordered: series.reordered,
+            repeated: series.repeated as u64,
+            needed_snapshots: series.needed as u64,
             change_bytes: active(series.points.last()) - active(series.points.first()),
             trend: series.total.map(trend),
             growing: growing as u64,

@@ -26,7 +26,8 @@ pub struct Trend {
     /// How likely a course without any trend rises as steadily as this: Kendall's test of the order, one-sided.
     pub chance: f64,
     /// Whether it grows: the chance is below 1 % even when that of all courses of the series is counted together, the
-    /// slope's interval is above zero, and the last third of the snapshots still rises.
+    /// slope's interval is above zero, and the last third of the snapshots rises by a quarter of what the slope says or
+    /// more: what has filled up by then does not grow.
     pub grows: bool,
 }
 
@@ -34,6 +35,19 @@ pub struct Trend {
 const LEAST: usize = 4;
 /// The chance that is taken for none, over all courses that were tried (Bonferroni).
 const CHANCE: f64 = 0.01;
+/// The share of the slope that the last third has to have.
+const STILL: f64 = 0.25;
+
+/// The fewest snapshots of which any of so many courses could be said to grow: one that rises each time has a chance of one
+/// in as many as there are orders.
+pub(super) fn needed(tried: usize) -> usize {
+    let (mut count, mut orders) = (1, 1.0);
+    while count < LEAST || whole(tried.max(1)) / orders >= CHANCE {
+        count += 1;
+        orders *= whole(count);
+    }
+    count
+}
 
 impl Trend {
     /// The trend of sizes in bytes, of `tried` courses that are looked at together.
@@ -51,7 +65,8 @@ impl Trend {
         let (slope, half) = least_squares(&at, &values)?;
         let chance = chance(sizes);
         let third = sizes.len() - sizes.len().div_ceil(3);
-        let still = sizes.last() > sizes.get(third - 1);
+        let last = sizes.len() - 1;
+        let still = values[last] - values[third] >= STILL * slope * (at[last] - at[third]);
         let grows = chance * whole(tried.max(1)) < CHANCE && slope - half > 0.0 && still;
         Some(Self { per, slope, low: slope - half, high: slope + half, chance, grows })
     }
@@ -138,10 +153,23 @@ mod tests {
         let cache = [10, 20, 30, 30, 30, 30, 30, 30, 30, 30];
         let noise = [9, 4, 7, 9, 2, 8, 6, 9, 3, 8];
         let few = [1, 2, 3, 4, 5];
-        for sizes in [&cache[..], &noise, &few] {
+        let stairs = [100, 100, 100, 100, 150, 150, 150, 150, 200, 200, 200, 200];
+        let saturates = [500, 700, 820, 900, 940, 965, 980, 988, 993, 995];
+        for sizes in [&cache[..], &noise, &few, &stairs, &saturates] {
             assert!(!trend(sizes, 300).grows, "{sizes:?}");
         }
         assert_eq!(Trend::of(&[1, 2, 3], &[None; 3], 1), None);
+    }
+
+    #[test]
+    fn so_many_snapshots_are_needed_that_a_steady_rise_is_no_chance() {
+        for tried in [1, 2, 20, 300] {
+            let needed = needed(tried);
+            let rise = |count: usize| (0..count as u64).collect::<Vec<_>>();
+            assert!(trend(&rise(needed), tried).grows, "{tried}");
+            assert!(needed == LEAST || !trend(&rise(needed - 1), tried).grows, "{tried}");
+        }
+        assert_eq!((needed(1), needed(300)), (5, 8));
     }
 
     #[test]

@@ -54,6 +54,41 @@ fn every_opcode_that_makes_or_calls_an_object_is_refused_by_name() {
 }
 
 #[test]
+fn what_cannot_be_true_is_refused() {
+    let of = |blocks: Vec<Block>| pickle(&snapshot(&[Segment::of(0, blocks)], &[]), Style::Python(4));
+    let more = refused(of(vec![Block(512, 513, "active_allocated", None)])).to_string();
+    assert!(more.contains("a block of 512 bytes was asked for 513"), "{more}");
+    let json = br#"[{"device": 0, "address": 0, "total_size": 512, "allocated_size": 0, "active_size": 0, "stream": 0,
+        "blocks": [{"size": 1024, "state": "inactive"}]}]"#;
+    let larger = refused(&json[..]).to_string();
+    assert!(larger.contains("a segment of 512 bytes has blocks of 1024"), "{larger}");
+    let event = refused(&br#"{"segments": [], "device_traces": [[{"action": "oom", "time_us": 1}]]}"#[..]).to_string();
+    assert!(event.contains("an event's `device_free` is missing"), "{event}");
+}
+
+#[test]
+fn a_stack_that_grows_frame_by_frame_takes_no_memory_for_every_part_of_it() {
+    let mut ops: Vec<&[u8]> = vec![b"}(\x8c\x08filename\x8c\x01f\x8c\x04name\x8c\x01n\x8c\x04lineK\x01u\x940]\x94"];
+    ops.extend(std::iter::repeat_n(&b"h\x00a"[..], 20_000));
+    let error = refused(of(&ops));
+    assert!(matches!(error, SnapshotError::Limit { .. }), "{error}");
+}
+
+#[test]
+fn secrets_and_long_names_reach_no_document() {
+    let token = "hf_abcdefghijklmnopqrstuvwxyz123456";
+    let json = format!(
+        r#"[{{"device": 0, "address": 0, "total_size": 512, "allocated_size": 512, "active_size": 512, "stream": 0,
+        "{key}": 1, "blocks": [{{"size": 512, "state": "active_allocated",
+        "frames": [{{"filename": "{token}.py", "name": "f", "line": 1}}]}}]}}]"#,
+        key = "k".repeat(100_000)
+    );
+    let snapshot = Snapshot::read(&Source::memory("s.json", json.into_bytes())).unwrap();
+    let document = serde_json::to_string(&SnapshotDocument::of(&snapshot, Extract::default()).unwrap()).unwrap();
+    assert!(!document.contains(token) && document.len() < 4096, "{document}");
+}
+
+#[test]
 fn a_file_that_is_cut_anywhere_says_so() {
     for style in [Style::Python(2), Style::Python(4), Style::Torch] {
         let whole = pickle(&usual(), style);

@@ -174,6 +174,39 @@ fn pages_of_an_expandable_segment_go_back_alone_and_private_pools_give_nothing()
 }
 
 #[test]
+fn the_largest_free_block_is_of_the_pool_that_was_asked() {
+    let events = vec![Event("oom", 777, 1 << 60, Some(4), 4)];
+    let mut private = Segment::of(1 << 40, vec![Block(1 << 20, 0, FREE, None)]);
+    private.pool = (0, 7);
+    let own = Segment::of(0, vec![Block(512, 500, USED, Some(1)), Block(1024, 0, FREE, None)]);
+    let document = document(pickle(&snapshot(&[own, private], &[events]), Style::Python(5)), By::Stack);
+    assert_eq!(document.histories[0].out_of_memory[0].largest_free_bytes, Some(1024));
+}
+
+#[test]
+fn no_highest_use_is_told_where_the_history_cannot_be_that_of_the_blocks() {
+    let block = || vec![Block(1024, 1000, USED, Some(1))];
+    let ends = vec![Event("free_completed", 9 << 30, 200 << 30, Some(1), 1)];
+    let other_size = vec![Event("alloc", 0, 500, Some(1), 1)];
+    for events in [ends, other_size] {
+        let document = document(pickle(&snapshot(&[Segment::of(0, block())], &[events]), Style::Python(4)), By::Stack);
+        assert_eq!(document.histories[0].peak, None);
+        assert!(document.notes.iter().any(|note| note.kind == "unmatched_history"), "{:?}", document.notes);
+    }
+}
+
+#[test]
+fn what_a_private_pool_holds_mostly_is_more_than_half_of_it() {
+    let mut unnamed = Segment::of(0, vec![Block(100 << 20, 100 << 20, USED, None), Block(512, 500, USED, Some(1))]);
+    unnamed.pool = (0, 1);
+    let mut named = Segment::of(1 << 40, vec![Block(1024, 1000, USED, Some(2))]);
+    (named.pool, named.stream) = ((0, 1), 7);
+    let document = document(pickle(&snapshot(&[unnamed, named], &[]), Style::Python(4)), By::Stack);
+    let mostly: Vec<_> = document.pools.iter().map(|pool| (pool.stream, pool.mostly.is_some())).collect();
+    assert_eq!(mostly, [(0, false), (7, true)]);
+}
+
+#[test]
 fn an_out_of_memory_says_what_was_asked_and_what_the_pool_had_left() {
     let blocks = vec![Block(1024, 1000, USED, Some(1)), Block(4096, 0, FREE, None), Block(512, 500, USED, Some(2))];
     let events = vec![

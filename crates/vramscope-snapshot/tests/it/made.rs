@@ -92,7 +92,9 @@ fn segment(segment: &Segment) -> Py {
 
 fn event(event: &Event) -> Py {
     let place = if event.0 == "oom" { "device_free" } else { "addr" };
-    Py::Dict(vec![
+    // Of 2.14 an out-of-memory says which pool was asked.
+    let pool = ("pool_id", Py::Tuple([0, 0].map(int).to_vec()));
+    let mut fields = vec![
         ("action", text(event.0)),
         (place, int(event.1)),
         ("size", int(event.2)),
@@ -101,7 +103,9 @@ fn event(event: &Event) -> Py {
         ("compile_context", text("N/A")),
         ("user_metadata", text("")),
         ("frames", stack_of(event.3)),
-    ])
+    ];
+    fields.extend((event.0 == "oom").then_some(pool));
+    Py::Dict(fields)
 }
 
 /// A whole snapshot, with a list of events a device.

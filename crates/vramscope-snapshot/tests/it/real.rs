@@ -141,6 +141,13 @@ fn a_leak_of_three_mebibytes_a_period_is_named_in_ten_snapshots_and_none_in_a_st
     assert_eq!(growing.len(), 1, "{growing:?}");
     assert_eq!((growing[0].change(), growing[0].count_change()), (27 << 20, 27));
     assert!(growing[0].label.as_deref().unwrap().ends_with(" serve_one"), "{growing:?}");
+    let few = |files: &[usize]| {
+        let taken = files.iter().map(|k| Taken::of(&read(&format!("growth/{k}.pickle.gz")), By::Stack));
+        Series::of(taken.collect())
+    };
+    let (again, short) = (few(&[0, 0, 0, 4, 4, 4, 9, 9, 9]), few(&[0, 1, 2, 3]));
+    assert_eq!((again.points.len(), again.repeated, again.grows(), again.too_few()), (3, 6, false, true));
+    assert!(short.too_few() && !short.grows(), "four are never enough");
     let steady = series("steady");
     assert!(steady.rows.iter().all(|row| !row.grows()) && steady.rows.len() > 1, "{:?}", steady.rows);
 }

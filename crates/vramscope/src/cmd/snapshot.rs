@@ -33,7 +33,7 @@ To record one, in the process itself, before the model is loaded and when it is 
   torch.cuda.memory._dump_snapshot('rank0.pickle')
 
 Exit codes: 0 done, 2 wrong command line, 3 no snapshot or one that cannot be true, 4 the result cannot be written,
-8 with --fail-on-growth: something keeps growing.")]
+8 with --fail-on-growth: something keeps growing. With too few snapshots to tell, that option is a wrong command line.")]
 pub(crate) struct Args {
     /// Snapshots: one, or several of one process in the order of their times; - is stdin
     #[arg(required = true, value_name = "FILE", value_parser = crate::input::streamed)]
@@ -124,7 +124,19 @@ fn several(args: &Args, files: &[PathBuf], top: usize) -> anyhow::Result<ExitCod
         Format::Json => output::print_json(&document)?,
         Format::Table => output::print(&render::series(&document, output::width()))?,
     }
-    Ok(if args.fail_on_growth && document.growing > 0 { ExitCode::Negative } else { ExitCode::Success })
+    if !args.fail_on_growth {
+        return Ok(ExitCode::Success);
+    }
+    if series.grows() {
+        return Ok(ExitCode::Negative);
+    }
+    if series.too_few() {
+        let (given, needed) = (series.points.len(), series.needed);
+        let why =
+            anyhow!("--fail-on-growth cannot tell: {given} snapshots for the rows that changed; give {needed} or more");
+        return Err(why).or_exit(ExitCode::Usage);
+    }
+    Ok(ExitCode::Success)
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<Snapshot> {

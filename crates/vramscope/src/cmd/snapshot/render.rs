@@ -130,8 +130,12 @@ fn pools(page: &mut Page, pools: &[PoolRow]) {
         table.row(cells);
     }
     page.table(&table);
-    for ([a, b], mostly) in pools.iter().filter_map(|pool| pool.pool.zip(pool.mostly.as_deref())) {
-        page.line(&format!("{a},{b} holds mostly {}", on_one_line(mostly)));
+    for (pool, [a, b], mostly) in pools.iter().filter_map(|pool| Some((pool, pool.pool?, pool.mostly.as_deref()?))) {
+        let device = if many { format!("device {}: ", pool.device) } else { String::new() };
+        let alike = pools.iter().filter(|other| (other.device, other.pool) == (pool.device, pool.pool)).count();
+        let number = streams.binary_search(&pool.stream).map_or(0, |at| at + 1);
+        let stream = if alike > 1 { format!(" on stream {number}") } else { String::new() };
+        page.line(&format!("{device}{a},{b}{stream} holds mostly {}", on_one_line(mostly)));
     }
 }
 
@@ -175,8 +179,7 @@ fn held_by(name: Option<&str>, frames: &[String]) -> String {
 }
 
 fn history(page: &mut Page, history: &HistoryDocument) {
-    let seconds = history.first_us.zip(history.last_us).map(|(first, last)| millis(last.saturating_sub(first)));
-    let over = seconds.map(|seconds| format!(" in {seconds} s")).unwrap_or_default();
+    let over = seconds_of(history).map(|seconds| format!(" in {seconds} s")).unwrap_or_default();
     page.title(&format!("History of device {}: {} events{over}", history.device, grouped(history.events)));
     let mut table = Table::new(&[("event", Align::Left), ("count", Align::Right), ("size", Align::Right)]);
     for action in &history.actions {
@@ -189,16 +192,23 @@ fn history(page: &mut Page, history: &HistoryDocument) {
         page.line(&format!("{count:.0} allocations a second, {:.2} GiB a second asked for", gib(bytes)));
     }
     if let Some(bytes) = history.most_reserved_bytes {
-        page.line(&format!("reserved at most {}", size(bytes)));
+        page.line(&format!("reserved at most {} in the recorded time", size(bytes)));
     }
     if let Some(peak) = &history.peak {
-        let title = format!("At the highest use, {}", moment_words(peak, history.first_us));
+        // The history is a ring: what was before it is not known.
+        let of = seconds_of(history).map_or_else(|| "recorded".to_owned(), |seconds| format!("recorded {seconds} s"));
+        let title = format!("At the highest use of the {of}, {}", moment_words(peak, history.first_us));
         holders(page, &title, &peak.alive);
     }
     holders(page, "Allocated in the recorded time and still there", &history.kept);
     for oom in &history.out_of_memory {
         out_of_memory(page, oom, history.first_us);
     }
+}
+
+/// How long a history is, in seconds.
+fn seconds_of(history: &HistoryDocument) -> Option<String> {
+    history.first_us.zip(history.last_us).map(|(first, last)| millis(last.saturating_sub(first)))
 }
 
 fn moment_words(moment: &MomentDocument, first: Option<i64>) -> String {
@@ -261,10 +271,20 @@ pub(super) fn series(document: &SeriesDocument, width: usize) -> String {
     if document.reordered {
         page.line("in the order of the files' own times, which is not the order given");
     }
-    match (&document.trend, document.growing) {
-        (None, _) => page.line("too few snapshots to tell whether anything keeps growing: take four or more"),
-        (Some(_), 0) => page.line("nothing keeps growing, as far as these snapshots tell"),
-        (Some(_), rows) => page.line(&format!("{} of the rows below keep growing", grouped(rows))),
+    if document.repeated > 0 {
+        page.line(&format!("given more than once, and counted once: {}", grouped(document.repeated)));
+    }
+    let whole = document.trend.as_ref().is_some_and(|trend| trend.grows);
+    let enough = document.snapshots.len() as u64 >= document.needed_snapshots;
+    match document.growing {
+        0 if whole => page.line("active memory keeps growing as a whole, and no row can be told apart from chance"),
+        0 if enough => page.line("nothing keeps growing, as far as these snapshots tell"),
+        0 => page.line(&format!(
+            "too few snapshots to tell whether any row keeps growing: with so many rows, take {} or more",
+            document.needed_snapshots
+        )),
+        1 => page.line("1 of the rows below keeps growing"),
+        rows => page.line(&format!("{} of the rows below keep growing", grouped(rows))),
     }
     if document.rows.is_empty() {
         return page.text;
@@ -319,7 +339,8 @@ fn percent(part: u64, whole: u64) -> String {
 
 /// Microseconds as seconds with three decimals.
 fn millis(us: i64) -> String {
-    format!("{}.{:03}", us / 1_000_000, (us / 1000 % 1000).abs())
+    let sign = if us < 0 { "-" } else { "" };
+    format!("{sign}{}.{:03}", us.unsigned_abs() / 1_000_000, us.unsigned_abs() / 1000 % 1000)
 }
 
 fn signed(bytes: i64) -> String {
