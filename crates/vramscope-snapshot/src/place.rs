@@ -1,66 +1,37 @@
 //! Where a stack is: which of its frames says most, and how its file is written shortly.
 
 use crate::names::{Frame, FrameId};
-use crate::{Names, StackId};
+use crate::{Names, StackId, transformers, vllm};
 
 /// Folders below which a path names an installed package.
 const PACKAGE_FOLDERS: [&str; 2] = ["/site-packages/", "/dist-packages/"];
 
+/// PyTorch, and what lies directly in it.
+const TORCH: (&str, &[&str]) = (
+    "/torch/",
+    &[
+        "_dynamo/",
+        "_functorch/",
+        "_higher_order_ops/",
+        "_inductor/",
+        "_library/",
+        "_ops.py",
+        "_tensor.py",
+        "autograd/",
+        "cuda/",
+        "distributed/",
+        "functional.py",
+        "fx/",
+        "library.py",
+        "nn/",
+        "optim/",
+        "utils/",
+    ],
+);
+
 /// Packages that also run from a checkout or from a folder of `PYTHONPATH`, each with what lies directly in it: their name
 /// alone would make a package of any folder that is called so.
-const KNOWN_PACKAGES: [(&str, &[&str]); 3] = [
-    (
-        "/torch/",
-        &[
-            "_dynamo/",
-            "_functorch/",
-            "_higher_order_ops/",
-            "_inductor/",
-            "_library/",
-            "_ops.py",
-            "_tensor.py",
-            "autograd/",
-            "cuda/",
-            "distributed/",
-            "functional.py",
-            "fx/",
-            "library.py",
-            "nn/",
-            "optim/",
-            "utils/",
-        ],
-    ),
-    (
-        "/transformers/",
-        &[
-            "cache_utils.py",
-            "core_model_loading.py",
-            "generation/",
-            "integrations/",
-            "modeling_utils.py",
-            "models/",
-            "utils/",
-        ],
-    ),
-    (
-        "/vllm/",
-        &[
-            "attention/",
-            "compilation/",
-            "device_allocator/",
-            "distributed/",
-            "engine/",
-            "entrypoints/",
-            "lora/",
-            "model_executor/",
-            "platforms/",
-            "utils/",
-            "v1/",
-            "vllm_flash_attn/",
-            "worker/",
-        ],
-    ),
-];
+const KNOWN_PACKAGES: [(&str, &[&str]); 3] = [TORCH, transformers::PACKAGE, vllm::PACKAGE];
 
 /// A path as it is told to people: from the package on, or from below Python's own folder on; else as it is.
 pub fn short_path(path: &str) -> &str {

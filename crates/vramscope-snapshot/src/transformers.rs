@@ -13,3 +13,17 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { part: "activations", path: "transformers/models/", functions: &["forward"] },
     Rule { part: "activations", path: "transformers/generation/", functions: &[] },
 ];
+
+/// The package, and what lies directly in it.
+pub(crate) const PACKAGE: (&str, &[&str]) = (
+    "/transformers/",
+    &[
+        "cache_utils.py",
+        "core_model_loading.py",
+        "generation/",
+        "integrations/",
+        "modeling_utils.py",
+        "models/",
+        "utils/",
+    ],
+);

@@ -35,3 +35,23 @@ pub(crate) const RULES: &[Rule] = &[
         functions: &["init_device", "initialize_kv_cache", "initialize_from_config", "_make_model_runner"],
     },
 ];
+
+/// The package, and what lies directly in it.
+pub(crate) const PACKAGE: (&str, &[&str]) = (
+    "/vllm/",
+    &[
+        "attention/",
+        "compilation/",
+        "device_allocator/",
+        "distributed/",
+        "engine/",
+        "entrypoints/",
+        "lora/",
+        "model_executor/",
+        "platforms/",
+        "utils/",
+        "v1/",
+        "vllm_flash_attn/",
+        "worker/",
+    ],
+);
