@@ -113,7 +113,10 @@ pub(crate) fn read(
         Some(own) => {
             let defaults = Defaults::of_section(model_type, "vision_config");
             let fields = Fields::new(own, None, "vision_config.", &defaults);
-            deep = vision::deep(&fields)? as u64;
+            // The classes whose decoder takes outputs of the tower's layers; to others such a key says nothing.
+            if model_type.starts_with("qwen3") {
+                deep = vision::deep(&fields)? as u64;
+            }
             found.push(vision::read(&fields, model_type, hidden)?.checked(&fields, own, hidden, unread));
         }
         None if model_type == "llama4" => found.push(vision::llama4(&outer, hidden)?),

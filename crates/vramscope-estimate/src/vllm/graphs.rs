@@ -212,7 +212,7 @@ fn on_trial(capture: &Capture<'_>, calibration: &Calibration) -> Figure {
     // A tensor that lies elsewhere than was followed lets the warm-up have its accumulators once more, or once less.
     let (less, more) = match tensors.second {
         0 => (0, 2 * tensors.split_once),
-        second if tensors.followed && given_back >= 2 * second => (second, 0),
+        second if tensors.followed && tensors.given_back >= 2 * second => (second, 0),
         second => (0, second),
     };
     let figure = capture.widened(figure, more);

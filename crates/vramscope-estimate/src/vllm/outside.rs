@@ -26,14 +26,20 @@ pub(crate) fn non_torch(engine: &Resolved, device: &GpuModel, calibration: &Cali
         parts.push(&calibration.non_torch_ranks);
     }
     let sum = |of: fn(&Constant) -> u64| parts.iter().map(|part| of(part)).fold(0_u64, u64::saturating_add);
-    let confidence = if recorded { Confidence::Estimated } else { Confidence::Assumed };
+    // One and two ranks were recorded; what communicators of more take is not known, and grows with them.
+    let beyond = engine.tensor_parallel_size.div_ceil(2).clamp(1, 4);
+    let confidence = if recorded && beyond == 1 { Confidence::Estimated } else { Confidence::Assumed };
     Figure::exact(
         sum(|c| c.value),
         "measured_growth",
         "kernels, handles and communicators outside the framework's allocator",
     )
     .with(&[("ranks", engine.tensor_parallel_size)])
-    .within(sum(|c| c.low), sum(|c| c.high), confidence)
+    .within(
+        sum(|c| c.low),
+        sum(|c| c.high).saturating_add((beyond - 1) * calibration.non_torch_ranks.high),
+        confidence,
+    )
 }
 
 /// What the process holds before the engine takes its first snapshot.

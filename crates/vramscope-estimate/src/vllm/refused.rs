@@ -8,8 +8,9 @@ use vramscope_core::{Architecture, LatentAttention, Matrix, Mixer, Span, StoredA
 
 use crate::EstimateError;
 use crate::vllm::classes;
-use crate::vllm::input::EngineArgs;
+use crate::vllm::input::{EngineArgs, EngineVersion};
 use crate::vllm::kv::{self, CacheElement};
+use crate::vllm::trust::Checked;
 use crate::weights::format::Kernel;
 use crate::weights::tensors::{self, Split, Tensor};
 
@@ -64,7 +65,12 @@ pub(crate) fn check(
 }
 
 fn refused<T>(args: &EngineArgs, what: String, advice: &'static str) -> Result<T, EstimateError> {
-    Err(EstimateError::Refused { version: args.version.to_string(), what, advice })
+    // Of a release that nobody has read the newest one that was is all that is known.
+    let version = match args.version.checked() {
+        Checked::Newer => format!("{}, as which {} is taken,", EngineVersion::NEWEST, args.version),
+        _ => args.version.to_string(),
+    };
+    Err(EstimateError::Refused { version, what, advice })
 }
 
 /// Formats of weights that the release does not know, or no longer.

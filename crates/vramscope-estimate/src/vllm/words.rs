@@ -41,12 +41,18 @@ impl CommandLine {
         // A model that stands alone wins over `--model`, which may come from a configuration file.
         let (mut leading, mut alone) = (true, None);
         let mut drafts = Map::new();
+        let mut adapters = read.args.lora.is_some();
         for part in COMMAND_LINE.read(behind_program(words)) {
             match part {
                 Part::Word(word) if leading && read.subcommand(word) => {}
                 Part::Word(word) => drop(alone.get_or_insert_with(|| word.to_owned())),
                 Part::Flag(flag) => {
                     leading = false;
+                    match flag.name.as_str() {
+                        "enable-lora" => adapters = true,
+                        "no-enable-lora" => adapters = false,
+                        _ => {}
+                    }
                     if !crate::vllm::fit::is_set(&flag.name) {
                         read.args.kept.extend(spelled(&flag));
                     }
@@ -59,6 +65,10 @@ impl CommandLine {
                     }
                 }
             }
+        }
+        if !adapters && read.args.lora.take().is_some() {
+            // Sizes of adapters make none.
+            read.ignored.push("--max-loras and --max-lora-rank without --enable-lora".to_owned());
         }
         read.model = alone.or(read.model);
         if let Some((drafter, tokens)) = Drafter::read(&drafts)? {
@@ -353,5 +363,8 @@ mod tests {
         assert_eq!(read.args.usage, Usage::Offline);
         assert_eq!(read.args.enable_prefix_caching, Some(false));
         assert_eq!(read.args.lora, Some(Lora { max_loras: 4, max_rank: 16 }));
+        for off in ["vllm serve . --max-lora-rank 64", "vllm serve . --no-enable-lora --max-loras 4"] {
+            assert_eq!(self::read(off).unwrap().args.lora, None, "{off}");
+        }
     }
 }
