@@ -31,7 +31,7 @@ pub(crate) fn non_torch(engine: &Resolved, device: &GpuModel, calibration: &Cali
     let confidence = if recorded && beyond == 1 { Confidence::Estimated } else { Confidence::Assumed };
     Figure::exact(
         sum(|c| c.value),
-        "measured_growth",
+        if beyond == 1 { "measured_growth" } else { "growth_of_fewer_ranks" },
         "kernels, handles and communicators outside the framework's allocator",
     )
     .with(&[("ranks", engine.tensor_parallel_size)])

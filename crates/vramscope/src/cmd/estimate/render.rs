@@ -149,6 +149,7 @@ fn how(figure: &Figure) -> &'static str {
         "tensors_and_nodes" => "their tensors, and what the driver keeps of each",
         "compilation" => "the embedding's table once more, while it is compiled for the first time",
         "measured_growth" => "as recorded",
+        "growth_of_fewer_ranks" => "of two ranks",
         "engine_estimate" => "the engine's estimate, as recorded",
         "eager" => "none are captured",
         "measured_context" => "the driver's, before the first snapshot",
