@@ -135,7 +135,7 @@ fn pools(page: &mut Page, pools: &[PoolRow]) {
         let alike = pools.iter().filter(|other| (other.device, other.pool) == (pool.device, pool.pool)).count();
         let number = streams.binary_search(&pool.stream).map_or(0, |at| at + 1);
         let stream = if alike > 1 { format!(" on stream {number}") } else { String::new() };
-        page.line(&format!("{device}{a},{b}{stream} holds mostly {}", on_one_line(mostly)));
+        page.line(&format!("{device}{a},{b}{stream} holds mostly {}", fitted(mostly)));
     }
 }
 
@@ -173,10 +173,18 @@ const CALLERS: usize = 2;
 fn held_by(name: Option<&str>, frames: &[String]) -> String {
     let Some(name) = name else { return "(no stack recorded)".to_owned() };
     let after = frames.iter().position(|frame| frame == name).map_or(0, |at| at + 1);
-    let callers = frames.iter().skip(after).take(CALLERS).map(|frame| on_one_line(frame));
-    let callers: Vec<String> = callers.collect();
-    if callers.is_empty() { on_one_line(name) } else { format!("{} < {}", on_one_line(name), callers.join(" < ")) }
+    let callers: Vec<String> = frames.iter().skip(after).take(CALLERS).map(|frame| fitted(frame)).collect();
+    if callers.is_empty() { fitted(name) } else { format!("{} < {}", fitted(name), callers.join(" < ")) }
 }
+
+/// A frame whose words fit a column of a table on 80: of a longer path its end, which tells it from others.
+fn fitted(frame: &str) -> String {
+    let word = |word: &str| end_of(word, MOST_OF_WORD);
+    on_one_line(frame).split_whitespace().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Characters of a path or a function's name that are shown in a row.
+const MOST_OF_WORD: usize = 46;
 
 fn history(page: &mut Page, history: &HistoryDocument) {
     let over = seconds_of(history).map(|seconds| format!(" in {seconds} s")).unwrap_or_default();
@@ -234,7 +242,7 @@ fn out_of_memory(page: &mut Page, oom: &OutOfMemoryDocument, first: Option<i64>)
         let heads = [("before it", Align::Left), ("size", Align::Right), ("where", Align::Left)];
         let mut table = Table::new(&heads);
         for event in &oom.before {
-            let place = event.place.as_deref().map(on_one_line).unwrap_or_default();
+            let place = event.place.as_deref().map(fitted).unwrap_or_default();
             table.row([event.action.replace('_', " "), size(event.bytes), place]);
         }
         page.table(&table);
@@ -264,7 +272,7 @@ pub(super) fn series(document: &SeriesDocument, width: usize) -> String {
             size(point.active_bytes),
             grouped(point.active_blocks),
             size(point.reserved_bytes),
-            end_of(&on_one_line(&point.name)),
+            end_of(&on_one_line(&point.name), MOST_OF_NAME),
         ]);
     }
     page.table(&table);
@@ -308,9 +316,9 @@ pub(super) fn series(document: &SeriesDocument, width: usize) -> String {
     page.text
 }
 
-/// The end of a file's path, which tells it from its neighbours.
-fn end_of(name: &str) -> String {
-    let over = name.chars().count().saturating_sub(MOST_OF_NAME);
+/// The end of a path, which tells it from its neighbours.
+fn end_of(name: &str, most: usize) -> String {
+    let over = name.chars().count().saturating_sub(most);
     if over == 0 { name.to_owned() } else { format!("…{}", name.chars().skip(over + 1).collect::<String>()) }
 }
 
