@@ -86,7 +86,7 @@ pub struct AllocatorLedger {
     /// The recorded device that it is. Absent where nothing tells which. Unit: none, an index.
     pub gpu: Option<u32>,
     /// When the allocator did last what it recorded, since the first sample: the snapshot is of then or later, without
-    /// another allocation in between. Absent where the snapshot or the readings do not tell. Unit: ns.
+    /// another allocation in between. Absent where the snapshot or the readings do not tell. Unit: nanoseconds.
     pub at_ns: Option<u64>,
     /// Whether the device held at that moment what it held at the peak. Absent where that is not known.
     pub at_peak: Option<bool>,
