@@ -25,7 +25,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("vramscope-compare", &["core", "schema"]),
     ("vramscope-runs", &["core", "models", "schema"]),
     ("vramscope-sampler", &["core", "gpu", "timeline"]),
-    ("vramscope-analysis", &["core", "estimate", "gpu", "log", "models", "results", "runs", "schema", "timeline"]),
+    (
+        "vramscope-analysis",
+        &["core", "estimate", "gpu", "log", "models", "results", "runs", "schema", "snapshot", "timeline"],
+    ),
     (
         "vramscope-live",
         &[

@@ -1,5 +1,6 @@
 //! Lays what was derived into the profile document.
 
+mod allocator;
 mod config;
 mod engine;
 pub(crate) mod expectation;
@@ -58,7 +59,8 @@ pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, De
     let engine_pids = evidence.record.as_ref().map_or(&[][..], |record| &record.engine_pids);
     let marks = evidence.marks.as_ref();
     let was_there = known::attached(evidence);
-    let inputs = Inputs { ranks: ranks.clone(), marks, latency, warmup_iterations, engine_pids, was_there };
+    let snapshots = &evidence.snapshots;
+    let inputs = Inputs { ranks: ranks.clone(), marks, latency, warmup_iterations, engine_pids, was_there, snapshots };
     let derived = evidence.gpu.as_ref().map(|gpu| derive(gpu, &inputs)).transpose()?;
     let facts = evidence.ended().unwrap_or(facts);
     let run = Known { evidence, facts, ranks: &ranks, derived: derived.as_ref(), latency };

@@ -9,7 +9,8 @@
 //! - runtime context: what was in use at the engine's first snapshot, the level before weights were loaded, or the
 //!   engine's own amounts at DEBUG level;
 //! - any of these, where it was read inside the framework itself;
-//! - activations: how far memory rose after the pool and the graphs were in place. The activation peak that the engine
+//! - activations: what the framework's allocator held for no other part, where a snapshot of it was taken on the level of
+//!   the peak; else how far memory rose after the pool and the graphs were in place. The activation peak that the engine
 //!   prints is that of its profile run, before the pool exists; it is used only where the rise cannot be seen.
 //!
 //! An engine that prints what lies where is taken apart by that ([`placed`]), one whose ranks print what is free between
@@ -67,6 +68,14 @@ pub struct DeviceObservation {
     pub buffers: Option<Vec<usize>>,
     /// The engine's name for it.
     pub place: Option<String>,
+    /// Parts of its one rank by a snapshot of the framework's allocator, where one was taken on the level of the peak.
+    pub allocator: Vec<(ComponentKind, Evidenced)>,
+}
+
+impl DeviceObservation {
+    fn inside_allocator(&self, kind: ComponentKind) -> Option<Evidenced> {
+        self.allocator.iter().find(|part| part.0 == kind).map(|part| part.1.clone())
+    }
 }
 
 /// What is known of each rank without looking at a device.
@@ -121,7 +130,9 @@ pub(crate) fn prints_free(kind: Option<EngineKind>) -> bool {
 
 /// The parts of one device.
 fn components(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Vec<Component> {
-    let of_ranks = |kind| evidence.part_of(&seen.ranks, kind).filter(|_| evidence.was_allocated(kind));
+    let by_log = |kind| evidence.part_of(&seen.ranks, kind).filter(|_| evidence.was_allocated(kind));
+    // An engine without a log says nothing of its parts, and its allocator all of those that it serves.
+    let of_ranks = |kind| by_log(kind).or_else(|| seen.inside_allocator(kind));
     let graphs = of_ranks(ComponentKind::CudaGraphs).map(|graphs| captured_by_peak(graphs, seen));
     let context = runtime_context(evidence, seen);
     let (weights, pool) = (of_ranks(ComponentKind::Weights), of_ranks(ComponentKind::KvCache));
@@ -439,6 +450,10 @@ fn activations(evidence: &RankEvidence<'_>, seen: &DeviceObservation, graphs: Op
     let inside = seen.ranks.iter().map(|rank| evidence.inside_part(*rank, ComponentKind::Activations));
     if let Some(inside) = inside.collect::<Option<Vec<Evidenced>>>().filter(|parts| !parts.is_empty()) {
         return sum(&inside);
+    }
+    // Less than a rise tells: what grew outside the allocator is no part of it.
+    if let Some(inside) = seen.inside_allocator(ComponentKind::Activations) {
+        return Some(inside);
     }
     let held = graphs.map_or(Bytes::ZERO, |g| g.size);
     if let Some(after_pool) = seen.after_pool {

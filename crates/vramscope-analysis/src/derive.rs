@@ -7,6 +7,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::allocator;
 use crate::attribution::{Attribution, DeviceObservation, RankEvidence, attribute, placed};
 use vramscope_core::{
     BreakdownError, Bytes, ComponentKind, DeviceIndex, LatencyResult, Milestone, Phase, Sample, SlowSample, Timeline,
@@ -14,6 +15,7 @@ use vramscope_core::{
 };
 
 use crate::clock::{Alignment, LogClock};
+use crate::evidence::allocator::AllocatorSnapshot;
 use crate::evidence::gpu_log::{Clock, GpuLog};
 use crate::evidence::marks::{ALLOCATED, Marks};
 use crate::levels::{self, Levels, Steps};
@@ -31,6 +33,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) engine_pids: &'a [u32],
     /// The engine held its memory already when the recording began.
     pub(crate) was_there: bool,
+    /// What PyTorch's allocator said of itself.
+    pub(crate) snapshots: &'a [AllocatorSnapshot],
 }
 
 /// Memory in use at one instant, by device.
@@ -82,6 +86,8 @@ pub(crate) struct Derived {
     pub(crate) attribution: Option<Attribution>,
     /// Places of the engine that are none of the devices, or of which nothing tells which they are.
     pub(crate) apart: Vec<String>,
+    /// Snapshots of the framework's allocator, laid on the timeline.
+    pub(crate) allocator: Vec<allocator::Joined>,
     /// When all that the engine holds from its start on was allocated, where whoever ran it wrote it down.
     allocated: Option<Duration>,
 }
@@ -140,9 +146,13 @@ pub(crate) fn derive(gpu: &GpuLog, inputs: &Inputs<'_>) -> Result<Derived, Deriv
         levels: Vec::new(),
         attribution: None,
         apart: Vec::new(),
+        allocator: Vec::new(),
         allocated: None,
         timeline,
     };
+    let anchor = gpu.timeline.anchor_unix_ns().filter(|_| gpu.clock == Clock::Utc);
+    let (timeline, peak) = (&derived.timeline, derived.peak.as_ref());
+    derived.allocator = allocator::join(inputs.snapshots, timeline, anchor, &derived.placement, peak);
     derived.allocated = instant(inputs.marks, gpu, ALLOCATED);
     derived.explain(&inputs.ranks, clock)?;
     Ok(derived)
@@ -221,6 +231,7 @@ impl Derived {
                 usable,
                 buffers,
                 place,
+                allocator: allocator::at_the_peak(&self.allocator, device),
             });
         }
         self.attribution = Some(attribute(evidence, &devices)?);

@@ -1,5 +1,6 @@
 //! What somebody recorded of a run.
 
+pub(crate) mod allocator;
 pub(crate) mod args;
 pub(crate) mod bench;
 pub(crate) mod civil;
@@ -58,6 +59,8 @@ pub struct Evidence {
     pub metrics: Option<Vec<metrics::MetricsReading>>,
     /// What the transformers probe read inside the framework.
     pub probe: Option<probe::Probe>,
+    /// What PyTorch's allocator said that it held, in the order in which it did.
+    pub snapshots: Vec<allocator::AllocatorSnapshot>,
     /// The files.
     pub sources: Vec<Source>,
     /// What was odd, each with the name of its file.
@@ -251,6 +254,7 @@ impl Evidence {
             let content = |source| EvidenceError::Content { path: path.to_owned(), source: Box::new(source) };
             evidence.marks = Some(marks::read(&bytes).map_err(content)?);
         }
+        evidence.add_snapshots(&files.snapshots, observe);
         evidence.leave_out_other_models(files);
         Ok(evidence)
     }

@@ -15,6 +15,7 @@
 //! ```
 
 mod advice;
+mod allocator;
 mod assemble;
 mod attribution;
 mod budget;
@@ -39,6 +40,7 @@ pub use attribution::{Attribution, DeviceObservation, Evidenced, KvGeometry, Ran
 pub use clock::{Alignment, events_since_anchor};
 pub use derive::DeriveError;
 pub use device::gpu_model;
+pub use evidence::allocator::AllocatorSnapshot;
 pub use evidence::args::{Args, ArgsError, Flag, read as read_args};
 pub use evidence::bench::{Bench, BenchError, Throughput, read as read_bench};
 pub use evidence::gpu_log::{Clock, GpuLog, GpuLogError, Note as GpuLogNote, ProcessUse, read as read_gpu_log};

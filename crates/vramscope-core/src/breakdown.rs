@@ -120,6 +120,9 @@ impl Basis {
     /// Captured graphs, and what their trial left, which is such a part.
     pub const CAPTURE_AND_TRIAL: &'static str = "capture_and_trial";
 
+    /// A part is what the framework's allocator held, by its own snapshot.
+    pub const ALLOCATOR_SNAPSHOT: &'static str = "allocator_snapshot";
+
     /// Whether a part of which the size was found so is what others leave: beside it a residual of nothing shows nothing.
     pub fn is_remainder(method: &str) -> bool {
         [Self::LEVEL_AFTER_POOL, Self::CAPTURE_AND_TRIAL].contains(&method)

@@ -32,6 +32,8 @@ pub struct EvidenceFiles {
     pub probe: Option<PathBuf>,
     /// What the server said of its settings and memory, of an engine whose server says it.
     pub answered: Option<PathBuf>,
+    /// What PyTorch's allocator said of itself, in the order of the names.
+    pub snapshots: Vec<PathBuf>,
     /// The folder is of a run that was conducted and has no record: who conducted it was killed, or is still at it.
     pub unfinished: bool,
     /// The log is one that was found and not named so: it may be of anything.
@@ -85,7 +87,7 @@ impl EvidenceFiles {
             &self.probe,
             &self.answered,
         ];
-        let lists = self.engine_logs.iter().chain(&self.gpu_logs);
+        let lists = self.engine_logs.iter().chain(&self.gpu_logs).chain(&self.snapshots);
         lists.chain(single.into_iter().flatten()).map(PathBuf::as_path)
     }
 
@@ -121,6 +123,8 @@ impl EvidenceFiles {
             let mut logs = names.iter().filter(is_log);
             logs.next().filter(|_| logs.next().is_none() && gpu_log.is_some() && !begun).map(|name| folder.join(name))
         };
+        let ends = || layout::ALLOCATOR_SNAPSHOT_ENDS.iter().chain(&layout::ALLOCATOR_SNAPSHOT_JSON_ENDS);
+        let is_snapshot = |name: &&String| ends().any(|end| name.ends_with(end)) && folder.join(name).is_file();
         let named_log = layout::ENGINE_LOGS.iter().find_map(|name| packed(name));
         let guessed_log = if named_log.is_none() { any_log() } else { None };
         let found = Self {
@@ -136,6 +140,7 @@ impl EvidenceFiles {
             metrics: plain(layout::METRICS),
             probe: plain(layout::PROBE),
             answered: plain(layout::SERVER_INFO).or_else(|| plain(layout::LOADED_MODELS)),
+            snapshots: names.iter().filter(is_snapshot).map(|name| folder.join(name)).collect(),
             unfinished: is_conducted && plain(layout::RECORD).is_none(),
         };
         if found.engine_logs.is_empty() && found.gpu_logs.is_empty() {
@@ -248,13 +253,14 @@ mod tests {
     fn a_folder_is_searched_by_name() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(EvidenceFiles::find(folder.path()), Err(FileError::NothingFound { .. })));
-        for name in ["vllm.log.gz", "gpu.csv", "config.json", "notes.txt"] {
+        for name in ["vllm.log.gz", "gpu.csv", "config.json", "notes.txt", "oom.pickle.gz", "a.snapshot.json"] {
             File::create(folder.path().join(name)).unwrap();
         }
         let found = EvidenceFiles::find(folder.path()).unwrap();
         assert_eq!(found.engine_logs, [folder.path().join("vllm.log.gz")]);
         assert_eq!(found.model, Some(folder.path().join("config.json")));
         assert_eq!(found.bench, None);
+        assert_eq!(found.snapshots, ["a.snapshot.json", "oom.pickle.gz"].map(|name| folder.path().join(name)));
         assert!(matches!(EvidenceFiles::find(&folder.path().join("none")), Err(FileError::Read { .. })));
     }
 

@@ -37,6 +37,11 @@ pub const PROBE_SCRIPT: &str = "probe.py";
 /// What that script read inside the framework.
 pub const PROBE: &str = "probe.json";
 
+/// How names of PyTorch's allocator snapshots end, as `_dump_snapshot` is given them, and packed ones.
+pub const ALLOCATOR_SNAPSHOT_ENDS: [&str; 3] = [".pickle", ".pickle.gz", ".pickle.zst"];
+/// The same written as JSON.
+pub const ALLOCATOR_SNAPSHOT_JSON_ENDS: [&str; 3] = ["snapshot.json", "snapshot.json.gz", "snapshot.json.zst"];
+
 /// The published profiles of a campaign's runs.
 pub const PROFILES: &str = "profiles";
 /// Every attempt at a run of a campaign, each in a folder of its own.

@@ -25,7 +25,8 @@ use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 pub use breakdown::{
-    BreakdownPart, ConfidenceLevels, DeviceBreakdown, MemoryBreakdown, PlaceBreakdown, ReportedValuesUsed,
+    AllocatorLedger, AllocatorPart, BreakdownPart, ConfidenceLevels, DeviceBreakdown, MemoryBreakdown, PlaceBreakdown,
+    ReportedValuesUsed,
 };
 pub use detail::{DetailedGpu, DetailedGpuMetrics, GpuProcess, ProcessMemory};
 pub use engine::{EngineFact, EngineMetadata, EngineReported, EngineStep, VllmInternalMetrics};

@@ -23,11 +23,19 @@ pub(crate) fn part(names: &Names, stack: StackId) -> Option<&'static str> {
     let fits = |rule: &&Rule| {
         frames.iter().any(|id| {
             let frame = names.frame(*id);
-            short_path(names.text(frame.file)).starts_with(rule.path)
+            is_in(names.text(frame.file), rule.path)
                 && (rule.functions.is_empty() || rule.functions.contains(&names.text(frame.name)))
         })
     };
     vllm::RULES.iter().chain(transformers::RULES).chain(ANY).find(fits).map(|rule| rule.part)
+}
+
+/// Whether a file is of a package's folder: below where packages are installed, or below whatever folder the package lies
+/// in, as one that was installed from its sources does.
+fn is_in(file: &str, folder: &str) -> bool {
+    let short = short_path(file);
+    let elsewhere = || short.match_indices(folder).any(|(at, _)| short[..at].ends_with('/'));
+    short.starts_with(folder) || (short.len() == file.len() && elsewhere())
 }
 
 #[cfg(test)]
@@ -64,10 +72,13 @@ mod tests {
                 Some("KV cache"),
             ),
             (stack(&[("vllm/v1/worker/gpu_model_runner.py", "capture_model")]), Some("graphs")),
+            (stack(&[("vllm/v1/worker/gpu/sample/penalties.py", "__init__"), (worker, "load_model")]), Some("sampler")),
             (stack(&[("transformers/cache_utils.py", "update")]), Some("KV cache")),
             (stack(&[("torch/optim/adamw.py", "step")]), Some("optimizer")),
             (stack(&[("mine/load.py", "load_model")]), None),
         ];
+        assert!(is_in("/home/me/vllm/vllm/v1/worker/x.py", "vllm/v1/worker/"), "installed from its sources");
+        assert!(!is_in("/home/me/myvllm/v1/worker/x.py", "vllm/v1/worker/"));
         for (stack, found) in cases {
             assert_eq!(part(&names, stack), found);
         }

@@ -20,6 +20,9 @@ pub(crate) const RULES: &[Rule] = &[
         ],
     },
     Rule { part: "graphs", path: WORKER, functions: &["capture_model"] },
+    // The newer runner makes its sampler's tables where it loads the model.
+    Rule { part: "sampler", path: "vllm/v1/worker/gpu/sample/", functions: &["__init__"] },
+    Rule { part: "sampler", path: "vllm/v1/worker/gpu/structured_outputs.py", functions: &["__init__"] },
     Rule { part: "weights", path: WORKER, functions: &["load_model", "reload_weights"] },
     Rule { part: "sampler", path: "vllm/v1/sample/", functions: &[] },
     Rule { part: "trial run", path: WORKER, functions: &["profile_run", "determine_available_memory"] },

@@ -12,7 +12,7 @@ use vramscope_schema::v3::{
     GpuProcess, MeasurementPoint, MemoryBreakdown, MemoryMeasurements, PerGpuStats, PlaceBreakdown,
 };
 
-use super::multi_gpu;
+use super::{allocator, multi_gpu};
 use crate::attribution::placed;
 use crate::derive::{Derived, Point};
 use crate::known::Known;
@@ -92,6 +92,7 @@ pub(super) fn breakdown(run: &Known<'_>) -> Option<MemoryBreakdown> {
     }
     document.estimation_method = Some(METHOD.to_owned());
     document.places = places(run);
+    document.allocator = allocator::ledgers(run);
     document.per_device = attribution.per_device.iter().map(|(device, b)| DeviceBreakdown::of(*device, b)).collect();
     Some(document)
 }
@@ -155,6 +156,7 @@ fn log_only(run: &Known<'_>) -> Option<MemoryBreakdown> {
         residual_percentage: None,
         estimation_method: Some(METHOD_LOG_ONLY.to_owned()),
         places: places(run),
+        allocator: allocator::ledgers(run),
         ..parts
     })
 }

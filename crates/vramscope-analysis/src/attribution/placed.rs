@@ -425,6 +425,7 @@ mod tests {
             usable: None,
             buffers: Some(vec![0, 1]),
             place: Some("Vulkan0".to_owned()),
+            allocator: Vec::new(),
         };
         let buffers =
             vec![buffer(BufferKind::Weights, "Vulkan0", 550, false), buffer(BufferKind::Compute, "Vulkan0", 80, false)];
@@ -453,6 +454,7 @@ mod tests {
             usable: None,
             buffers: Some(vec![0]),
             place: Some("CUDA0".to_owned()),
+            allocator: Vec::new(),
         };
         let weights = || vec![buffer(BufferKind::Weights, "CUDA0", 400, false)];
         let context = |facts: &EngineFacts| {

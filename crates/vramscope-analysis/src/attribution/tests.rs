@@ -20,6 +20,7 @@ fn device(index: u32, ranks: &[u32], peak: u64, baseline: u64) -> DeviceObservat
         usable: None,
         buffers: None,
         place: None,
+        allocator: Vec::new(),
     }
 }
 

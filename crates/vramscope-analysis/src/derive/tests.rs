@@ -52,6 +52,7 @@ fn context_of_a_short_start(readings: &[(u64, u64)]) -> Option<(u64, &'static st
         warmup_iterations: None,
         engine_pids: &[],
         was_there: false,
+        snapshots: &[],
     };
     let derived = derive(&gpu, &inputs).unwrap();
     let total = derived.attribution.unwrap().total;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vramscope_core::{ComponentKind, Milestone, Phase};
+use vramscope_core::{Basis, ComponentKind, Milestone, Phase};
 use vramscope_schema::v3::{Diagnostic, Figures, Severity};
 
 use super::{advise, advise_on, diagnostic, long};
@@ -133,9 +133,9 @@ pub(super) fn pool_not_seen(known: &Known<'_>) -> Option<Diagnostic> {
     let attribution = derived.attribution.as_ref()?;
     attribution.total.component(ComponentKind::KvCache)?;
     let unseen = derived.placement.active.iter().any(|&d| derived.levels_of(d).is_none_or(|l| l.after_pool.is_none()));
-    if !unseen
-        || attribution.total.component(ComponentKind::Activations).is_some_and(|c| c.basis.method == "rise_after_pool")
-    {
+    let is_measured = |method| ["rise_after_pool", Basis::ALLOCATOR_SNAPSHOT].contains(&method);
+    let activations = attribution.total.component(ComponentKind::Activations);
+    if !unseen || activations.is_some_and(|activations| is_measured(activations.basis.method)) {
         return None;
     }
     let message =

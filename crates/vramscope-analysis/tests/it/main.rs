@@ -6,6 +6,7 @@
     reason = "a test that cannot go on panics, says so when it skips, and has small sums"
 )]
 
+mod allocator;
 mod engines;
 mod findings;
 mod h200;

@@ -65,6 +65,71 @@ pub struct MemoryBreakdown {
     /// What the engine says that it holds, place by place, on devices and on the host; of engines that print it so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<PlaceBreakdown>,
+    /// What PyTorch's allocator said that it held, snapshot by snapshot, in the order in which they were taken. Of one at
+    /// the peak the parts above are told; the others stand beside them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allocator: Vec<AllocatorLedger>,
+}
+
+/// What one snapshot of PyTorch's allocator says of one device:
+/// `reserved = parts + releasable + split`, exactly; and where the device was read at that moment,
+/// `used = baseline + reserved + runtime_context + collectives + unexplained`, exactly.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct AllocatorLedger {
+    /// The snapshot's file.
+    pub file: String,
+    /// The device as the process numbers it. Unit: none, an index.
+    pub process_device: u32,
+    /// The recorded device that it is. Absent where nothing tells which. Unit: none, an index.
+    pub gpu: Option<u32>,
+    /// When the allocator did last what it recorded, since the first sample: the snapshot is of then or later, without
+    /// another allocation in between. Absent where the snapshot or the readings do not tell. Unit: nanoseconds.
+    pub at_ns: Option<u64>,
+    /// Whether the device held at that moment what it held at the peak. Absent where that is not known.
+    pub at_peak: Option<bool>,
+    /// What the allocator had of the driver.
+    pub reserved_bytes: u64,
+    /// What it was for, as far as the stacks of the allocations tell, the largest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<AllocatorPart>,
+    /// What rounding up added; within the parts.
+    pub rounding_bytes: Option<u64>,
+    /// Free, and `empty_cache` could give it back.
+    pub releasable_bytes: u64,
+    /// Free beside blocks in use, in the default pool.
+    pub split_bytes: u64,
+    /// What the device held, by its first reading at or after that moment.
+    pub used_bytes: Option<u64>,
+    /// By how much that differs from the reading before: memory was moving then.
+    pub moved_bytes: Option<u64>,
+    /// In use before the engine came.
+    pub baseline_bytes: Option<u64>,
+    /// Outside the allocator: the runtime context, as the breakdown knows it.
+    pub runtime_context_bytes: Option<u64>,
+    /// Outside the allocator: buffers of collectives, as the breakdown knows them.
+    pub collectives_bytes: Option<u64>,
+    /// What the device held beyond all that. Negative where the allocator counts memory that is not there, as of an engine
+    /// that sleeps.
+    pub unexplained_bytes: Option<i64>,
+    /// The same as a share of the device's peak, with its sign. Unit: percent.
+    pub unexplained_pct: Option<f64>,
+}
+
+/// What some of the allocator's memory is for.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct AllocatorPart {
+    /// Its name, as `vramscope snapshot --by part` gives it; absent of memory whose stack was not recorded.
+    pub part: Option<String>,
+    /// All of it: blocks in use with what rounding added, and what is kept.
+    pub size_bytes: u64,
+    /// Of this, free memory of private pools that only this part can use, as that of captured graphs.
+    pub kept_bytes: u64,
 }
 
 /// What an engine says that it holds in one place, by its own name for it: `CUDA0`, `CPU_Mapped`.

@@ -94,6 +94,7 @@ impl From<&core::Breakdown> for MemoryBreakdown {
             components: parts(breakdown),
             per_device: Vec::new(),
             places: Vec::new(),
+            allocator: Vec::new(),
         }
     }
 }

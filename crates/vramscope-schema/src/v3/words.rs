@@ -205,6 +205,8 @@ pub enum SourceKind {
     HostRecord,
     /// What the transformers probe wrote.
     Probe,
+    /// A snapshot of PyTorch's allocator.
+    AllocatorSnapshot,
     /// An earlier profile document.
     Profile,
 }

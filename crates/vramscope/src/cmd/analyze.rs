@@ -16,8 +16,8 @@ use crate::output::{self, Format};
 
 /// Explain where GPU memory went, from logs that somebody recorded
 ///
-/// Reads an engine log, a GPU log, a model's config.json and a benchmark's result, and writes one profile: the peak
-/// taken apart, the phases of the run, and what an operator should know. No GPU is needed.
+/// Reads an engine log, a GPU log, a model's config.json, a benchmark's result and snapshots of PyTorch's allocator, and
+/// writes one profile: the peak taken apart, the phases of the run, and what an operator should know. No GPU is needed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +32,8 @@ To record a GPU log with nothing but the driver:
 Exit codes: 0 done, 3 evidence that cannot be used, 4 the profile cannot be written, 6 the engine failed (the profile
 is complete all the same).")]
 pub(crate) struct Args {
-    /// A folder with engine.log or vllm.log, gpu.csv or a .jsonl timeline, config.json, args.json, bench.json
+    /// A folder with engine.log or vllm.log, gpu.csv or a .jsonl timeline, config.json, args.json, bench.json, *.pickle
+    /// (snapshots of PyTorch's allocator)
     folder: Option<PathBuf>,
     /// What the engine printed; plain, UTF-16, gzip or zstd. Several are read as one
     #[arg(long, value_name = "FILE", num_args = 1..)]

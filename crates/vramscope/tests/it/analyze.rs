@@ -184,3 +184,22 @@ fn a_model_file_is_used_where_it_is_the_logs_and_told_where_not() {
     );
     assert!(sglang.contains("what SGLang takes is not predicted from such a file here"), "{sglang}");
 }
+
+/// The recording of analysis, with the snapshots of the crate that reads them.
+#[test]
+fn snapshots_of_the_allocator_are_joined_with_the_card() {
+    let run = TempDir::new().unwrap();
+    let crates = crate::root().join("crates");
+    for name in ["vllm.log", "gpu.csv.gz", "config.json"] {
+        fs::copy(crates.join("vramscope-analysis/tests/it/data/allocator").join(name), run.path().join(name)).unwrap();
+    }
+    for name in ["captured", "asleep", "oom"].map(|name| format!("vllm-8b-{name}.pickle.gz")) {
+        fs::copy(crates.join("vramscope-snapshot/tests/it/data").join(&name), run.path().join(&name)).unwrap();
+    }
+    let output = vramscope(&["analyze", run.path().to_str().unwrap()]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    let text = stdout(&output);
+    let (from, to) = (text.find("Inside the allocator").unwrap(), text.find("Predicted beside").unwrap());
+    assert_data_eq!(&text[from..to], file!["data/analyze-allocator.txt"]);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}

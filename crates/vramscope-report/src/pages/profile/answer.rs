@@ -170,8 +170,13 @@ fn residual(run: &Run<'_>) -> Option<Vec<Cell>> {
     Some(text)
 }
 
-/// A part of which the size is what the others leave, so that no residual can be seen beside it.
+/// A part of which the size is what the others leave, so that no residual can be seen beside it; not where the framework's
+/// allocator told what came on top of it.
 fn remainder<'d>(run: &Run<'d>) -> Option<&'d str> {
+    let is_told = |part: &Node<'_>| part.at("method").text() == Some(Basis::ALLOCATOR_SNAPSHOT);
+    if run.breakdown.at("components").items().iter().any(is_told) {
+        return None;
+    }
     let is_left = |part: &Node<'_>| part.at("method").text().is_some_and(Basis::is_remainder);
     let part = run.breakdown.at("components").items().into_iter().find(is_left)?;
     Some(parts::called(part.at("kind").text()?)?.name)

@@ -1,5 +1,6 @@
 //! A profile for people.
 
+mod allocator;
 mod expectation;
 mod served;
 
@@ -19,6 +20,8 @@ pub(crate) fn profile(profile: &Profile, width: usize) -> String {
     head(&mut text, profile, width);
     if let Some(breakdown) = &profile.memory_breakdown {
         memory(&mut text, breakdown, profile, width);
+        let at = profile.memory_measurements.as_ref().and_then(|points| points.peak.as_ref()?.at_ns);
+        allocator::tables(&mut text, breakdown, at, width);
     }
     if let Some(expected) = &profile.expectation {
         expectation::table(&mut text, expected, width);
@@ -203,7 +206,9 @@ fn memory(text: &mut String, breakdown: &MemoryBreakdown, profile: &Profile, wid
 fn residual_source(breakdown: &MemoryBreakdown, residual: ByteDelta) -> String {
     const LITTLE: Bytes = Bytes::new(8 << 20);
     let left = breakdown.components.iter().find(|part| Basis::is_remainder(&part.method));
-    match left.filter(|_| residual.magnitude() < LITTLE) {
+    // What the allocator told is no rise over the level of which another part is the rest.
+    let told = breakdown.components.iter().any(|part| part.method == Basis::ALLOCATOR_SNAPSHOT);
+    match left.filter(|_| residual.magnitude() < LITTLE && !told) {
         Some(part) => format!("as it must be: {} is what the others leave", part_name(part.kind)),
         None => "what no part explains".to_owned(),
     }
