@@ -3,6 +3,7 @@
 //! Sizes are bytes on one rank unless a name says otherwise. What is not known is absent.
 
 mod fit;
+mod layers;
 
 use std::collections::BTreeMap;
 
@@ -10,11 +11,15 @@ use serde::{Deserialize, Serialize};
 use vramscope_core::{Bytes, FailureKind};
 
 pub use fit::{ChangeRow, DeviceRow, FitDocument, Placed};
+pub use layers::{
+    AlikeLayersDocument, CacheSharingDocument, LayerCacheDocument, LayerRange, OutsideLayersDocument,
+    StageLayersDocument,
+};
 
 use crate::figure::Figure;
 use crate::vllm::budget::{Budget, Setting, Verdict, WorkloadUse};
 use crate::vllm::kv::CacheKind;
-use crate::{EngineArgs, GpuModel, Runner};
+use crate::{EngineArgs, GpuModel, Runner, StageLayers};
 
 /// The version of these documents. A reader accepts the same number only.
 pub const VERSION: u32 = 1;
@@ -42,6 +47,9 @@ pub struct EstimateDocument {
     /// What the workload makes of the KV cache, where one is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<WorkloadDocument>,
+    /// Memory by layer on the ranks of each pipeline stage, in order, where it is asked for. Ranks of a stage are alike.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub per_layer: Option<Vec<StageLayersDocument>>,
 }
 
 /// A model by what is known of it.
@@ -343,7 +351,14 @@ impl EstimateDocument {
             kv: kv(budget),
             verdict: (&budget.verdict).into(),
             workload: workload.map(WorkloadDocument::from),
+            per_layer: None,
         }
+    }
+
+    /// The same with memory by layer.
+    #[must_use]
+    pub fn with_layers(self, stages: &[StageLayers]) -> Self {
+        Self { per_layer: Some(stages.iter().map(StageLayersDocument::from).collect()), ..self }
     }
 }
 
@@ -392,17 +407,22 @@ impl GpuDocument {
     }
 }
 
+/// The name of a kind of cache, and the tokens of its window or chunk.
+fn cache_kind(kind: CacheKind) -> (&'static str, Option<u64>) {
+    match kind {
+        CacheKind::Full => ("full", None),
+        CacheKind::Latent => ("latent", None),
+        CacheKind::Compressed => ("compressed", None),
+        CacheKind::Sliding(window) => ("sliding", Some(window)),
+        CacheKind::Chunked(chunk) => ("chunked", Some(chunk)),
+        CacheKind::Recurrent => ("recurrent", None),
+    }
+}
+
 fn kv(budget: &Budget) -> KvDocument {
     let plan = &budget.plan;
     let group = |group: &crate::KvGroup| {
-        let (kind, window) = match group.kind {
-            CacheKind::Full => ("full", None),
-            CacheKind::Latent => ("latent", None),
-            CacheKind::Compressed => ("compressed", None),
-            CacheKind::Sliding(window) => ("sliding", Some(window)),
-            CacheKind::Chunked(chunk) => ("chunked", Some(chunk)),
-            CacheKind::Recurrent => ("recurrent", None),
-        };
+        let (kind, window) = cache_kind(group.kind);
         let (layers, block_size, page_bytes) = (group.layers, group.block_size, group.page_bytes);
         KvGroupDocument { kind: kind.to_owned(), window, layers, block_size, page_bytes }
     };

@@ -15,6 +15,7 @@ pub(crate) mod input;
 pub(crate) mod kv;
 pub(crate) mod lengths;
 pub(crate) mod outside;
+pub(crate) mod per_layer;
 pub(crate) mod refused;
 pub(crate) mod resolve;
 pub(crate) mod trust;

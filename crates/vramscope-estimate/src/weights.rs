@@ -3,6 +3,7 @@
 mod compressed;
 mod drafts;
 pub(crate) mod format;
+pub(crate) mod layers;
 mod loading;
 pub(crate) mod tensors;
 
@@ -203,31 +204,51 @@ fn weights(model: &Architecture, args: &EngineArgs, kernel: Kernel) -> Result<We
         split.of("the heads of the vision or audio tower", heads)?;
     }
     refused::check(model, args, split, kernel)?;
-    let method = model.quantization.as_ref().map_or("", |q| q.method.as_str());
-    let storage = Storage {
-        format: format_of(model, args)?,
-        dtype: args.element_type(model),
-        zeros_used: method.starts_with("awq"),
-        kernel,
-    };
+    let ranks = Ranks::of(model, args, split, kernel)?;
     let ranges = stages_of(model.layers.len(), args.pipeline_parallel_size)?;
     let last = ranges.len() - 1;
     let mut stages = Vec::with_capacity(ranges.len());
-    let stored = stored_share(model, storage)?;
     for (index, layers) in ranges.into_iter().enumerate() {
         let place = Place { first: index == 0, last: index == last, layers };
-        let loading = match stored {
-            Some(_) => Loading::new(model, args, split, Storage { format: WeightFormat::Plain, ..storage }).uniform(),
-            None => Loading::new(model, args, split, storage),
-        };
-        let sums = loading.run(args, &place, &runs)?;
-        let bytes = match stored {
+        let sums = ranks.loading(model, args).run(args, &place, &runs)?;
+        let bytes = match ranks.stored {
             Some(share) => share.of(&sums)?,
-            None => figure(model, args, storage, &sums, sums.total()?),
+            None => figure(model, args, ranks.storage, &sums, sums.total()?),
         };
         stages.push(StageWeights { bytes, parts: loading::parts(&sums), layers: place.layers });
     }
     Ok(Weights { stages, parameters: count_of_checked(model, &runs)?.total, runs })
+}
+
+/// What the ranks of all stages have in common while they load.
+#[derive(Debug, Clone, Copy)]
+struct Ranks {
+    split: Split,
+    storage: Storage,
+    stored: Option<StoredShare>,
+}
+
+impl Ranks {
+    fn of(model: &Architecture, args: &EngineArgs, split: Split, kernel: Kernel) -> Result<Self, EstimateError> {
+        let method = model.quantization.as_ref().map_or("", |q| q.method.as_str());
+        let storage = Storage {
+            format: format_of(model, args)?,
+            dtype: args.element_type(model),
+            zeros_used: method.starts_with("awq"),
+            kernel,
+        };
+        Ok(Self { split, storage, stored: stored_share(model, storage)? })
+    }
+
+    fn loading<'a>(&self, model: &'a Architecture, args: &EngineArgs) -> Loading<'a> {
+        match self.stored {
+            Some(_) => {
+                let plain = Storage { format: WeightFormat::Plain, ..self.storage };
+                Loading::new(model, args, self.split, plain).uniform()
+            }
+            None => Loading::new(model, args, self.split, self.storage),
+        }
+    }
 }
 
 /// What a checkpoint stores, against what its shape would take in the plain format.
@@ -236,6 +257,9 @@ struct StoredShare {
     stored: u64,
     plain: u64,
 }
+
+/// What ranks hold beside what a checkpoint stores.
+const BESIDE_STORED: [Part; 3] = [Part::Buffers, Part::Adapters, Part::Drafter];
 
 /// The tensor table decides where the format or the family is not known; elsewhere the count does.
 fn stored_share(model: &Architecture, storage: Storage) -> Result<Option<StoredShare>, EstimateError> {
@@ -248,15 +272,18 @@ fn stored_share(model: &Architecture, storage: Storage) -> Result<Option<StoredS
 }
 
 impl StoredShare {
+    /// What so many bytes of the plain format are stored in, rounded down.
+    fn scaled(self, plain: u64) -> Option<u64> {
+        u64::try_from(u128::from(plain) * u128::from(self.stored) / u128::from(self.plain)).ok()
+    }
+
     /// A stage's part of what is stored, with its buffers.
     fn of(self, sums: &Sums) -> Result<Figure, EstimateError> {
         // The parts of a sum that fits 64 bits fit together.
         let total = sums.total()?;
-        let extra =
-            [Part::Buffers, Part::Adapters, Part::Drafter].map(|part| sums.0[part as usize]).iter().sum::<u64>();
+        let extra = BESIDE_STORED.map(|part| sums.0[part as usize]).iter().sum::<u64>();
         let weights = total - extra - sums.0[Part::Rounding as usize];
-        let scaled = u128::from(weights) * u128::from(self.stored) / u128::from(self.plain);
-        let value = u64::try_from(scaled).ok().and_then(|bytes| bytes.checked_add(extra)).ok_or(OVERFLOW)?;
+        let value = self.scaled(weights).and_then(|bytes| bytes.checked_add(extra)).ok_or(OVERFLOW)?;
         let formula = "bytes stored in the checkpoint x the rank's share of the parameters + buffers";
         Ok(Figure::exact(value, "tensor_table", formula).with(&[("stored_bytes", self.stored)]).within(
             value - value / 100,

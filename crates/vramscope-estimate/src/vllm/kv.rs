@@ -4,8 +4,9 @@
 //! `v1/core/kv_cache_planning.py` (since).
 
 pub(crate) mod compressed;
+pub(crate) mod layers;
 mod page;
-mod state;
+pub(crate) mod state;
 
 use std::ops::Range;
 
@@ -66,6 +67,8 @@ pub struct KvPlan {
     state_blocks: u64,
     /// Bytes of a block of each group, where a request is reckoned in bytes and told in blocks of the first group.
     reckoned: Vec<u64>,
+    /// Bytes of one block of the pool on the ranks of each stage.
+    stage_blocks: Vec<u64>,
 }
 
 /// One layer's cache before grouping.
@@ -121,6 +124,38 @@ pub(crate) fn plan_of_checked(
         let stages = stages_of(model.layers.len(), args.pipeline_parallel_size)?;
         return compressed::plan(model, args, element, &stages);
     }
+    let stages = stages_of(model.layers.len(), args.pipeline_parallel_size)?;
+    let laid = lay(model, args, runs, &stages, split, element)?;
+    let mut plan = KvPlan {
+        groups: Vec::new(),
+        block_size: laid.block_size,
+        bytes_per_block: 0,
+        approximate: !state::is_checked(model, args),
+        in_flight: args.max_num_batched_tokens.and_then(|step| in_flight(step, model, args)),
+        state_blocks: args.num_speculative_tokens.saturating_add(state::blocks(model, args)),
+        reckoned: Vec::new(),
+        stage_blocks: Vec::new(),
+    };
+    group(&mut plan, laid.buckets, &laid.indexed, &stages)?;
+    Ok(plan)
+}
+
+/// Caches of layers before they are grouped.
+struct Laid {
+    block_size: u64,
+    buckets: Vec<Bucket>,
+    /// Bytes of a block of the indices of sparse attention, on each stage.
+    indexed: Vec<u64>,
+}
+
+fn lay(
+    model: &Architecture,
+    args: &EngineArgs,
+    runs: &[Range<usize>],
+    stages: &[Range<usize>],
+    split: Split,
+    element: CacheElement,
+) -> Result<Laid, EstimateError> {
     let mut block_size = args.block_size.unwrap_or_else(|| usual_block(model, args, element));
     let mut state_page = None;
     if model.has_recurrence() {
@@ -129,7 +164,6 @@ pub(crate) fn plan_of_checked(
         state_page = Some(aligned.page);
     }
     let mut buckets: Vec<Bucket> = Vec::new();
-    let stages = stages_of(model.layers.len(), args.pipeline_parallel_size)?;
     let mut indexed = vec![0_u64; stages.len()];
     let draft = Draft::of(model, args.drafter.as_ref());
     let drafted = draft.iter().flat_map(Draft::layers);
@@ -157,7 +191,7 @@ pub(crate) fn plan_of_checked(
                 if let Some(index) = l.indexer {
                     let page = page::index(index, block_size).ok_or(OVERFLOW)?;
                     for (stage, sum) in indexed.iter_mut().enumerate() {
-                        let layers = layers_on(&run, &stages, stage);
+                        let layers = layers_on(&run, stages, stage);
                         *sum = page.checked_mul(layers).and_then(|pages| pages.checked_add(*sum)).ok_or(OVERFLOW)?;
                     }
                 }
@@ -172,17 +206,7 @@ pub(crate) fn plan_of_checked(
     if hybrid_manager_off(&buckets, args) {
         buckets = all_full(buckets);
     }
-    let mut plan = KvPlan {
-        groups: Vec::new(),
-        block_size,
-        bytes_per_block: 0,
-        approximate: !state::is_checked(model, args),
-        in_flight: args.max_num_batched_tokens.and_then(|step| in_flight(step, model, args)),
-        state_blocks: args.num_speculative_tokens.saturating_add(state::blocks(model, args)),
-        reckoned: Vec::new(),
-    };
-    group(&mut plan, buckets, &indexed, &stages)?;
-    Ok(plan)
+    Ok(Laid { block_size, buckets, indexed })
 }
 
 /// Tokens of a block where nobody states them: what the kernel wants that the engine takes on Hopper.
@@ -271,7 +295,7 @@ fn group(
     indexed: &[u64],
     stages: &[Range<usize>],
 ) -> Result<(), EstimateError> {
-    if buckets.windows(2).all(|pair| pair[0].spec.kind == pair[1].spec.kind) {
+    if are_one_kind(&buckets) {
         // One kind of slot: one group, whatever the pages' sizes. The fullest stage sizes the pool.
         for (stage, index) in indexed.iter().enumerate() {
             let mut bytes = *index;
@@ -279,16 +303,15 @@ fn group(
                 let layers = bucket.layers_on(stages, stage);
                 bytes = bucket.spec.page.checked_mul(layers).and_then(|b| bytes.checked_add(b)).ok_or(OVERFLOW)?;
             }
-            plan.bytes_per_block = plan.bytes_per_block.max(bytes);
+            plan.stage_blocks.push(bytes);
         }
+        plan.bytes_per_block = plan.stage_blocks.iter().copied().max().unwrap_or(0);
         plan.groups.extend(buckets.iter().map(|bucket| bucket.spec.group(bucket.layers())));
         return Ok(());
     }
     let buckets = page::equalize(buckets)?;
-    let smallest = buckets.iter().map(Bucket::layers).min().unwrap_or(1);
-    let largest = buckets.iter().map(Bucket::layers).max().unwrap_or(1);
-    // Nearly equal buckets are padded up to the larger one.
-    let size = if 2 * largest < 3 * smallest { largest } else { smallest };
+    let size = layers_of_a_group(&buckets);
+    plan.stage_blocks = vec![0; stages.len()];
     let page = buckets.first().map_or(0, |bucket| bucket.spec.page);
     for bucket in &buckets {
         let groups = bucket.layers().div_ceil(size);
@@ -302,11 +325,24 @@ fn group(
             // Of layers dealt in turn, the stage's share of the group that has most of them.
             let most = (0..groups).map(|group| dealt_to(group, groups, dealt) - dealt_to(group, groups, before)).max();
             let bytes = page.checked_mul(most.unwrap_or(0)).and_then(|bytes| bytes.checked_add(*pages));
-            plan.bytes_per_block = plan.bytes_per_block.max(bytes.ok_or(OVERFLOW)?);
+            plan.stage_blocks[stage] = plan.stage_blocks[stage].max(bytes.ok_or(OVERFLOW)?);
             before = dealt;
         }
     }
+    plan.bytes_per_block = plan.stage_blocks.iter().copied().max().unwrap_or(0);
     Ok(())
+}
+
+/// Whether all take the same blocks of a request, and so one table of them serves all.
+fn are_one_kind(buckets: &[Bucket]) -> bool {
+    buckets.windows(2).all(|pair| pair[0].spec.kind == pair[1].spec.kind)
+}
+
+fn layers_of_a_group(buckets: &[Bucket]) -> u64 {
+    let smallest = buckets.iter().map(Bucket::layers).min().unwrap_or(1);
+    let largest = buckets.iter().map(Bucket::layers).max().unwrap_or(1);
+    // Nearly equal buckets are padded up to the larger one.
+    if 2 * largest < 3 * smallest { largest } else { smallest }
 }
 
 /// How many of so many layers, dealt out in turn to `groups`, a group gets.

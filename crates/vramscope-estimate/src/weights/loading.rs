@@ -7,6 +7,7 @@ use vramscope_core::{Architecture, Layer, Mixer, PipelineEnds, RotaryTable, Span
 use super::compressed;
 use super::drafts;
 use super::format::{Kernel, Pieces, Repack, Storage, pieces};
+use super::layers::Alike;
 use super::tensors::{self, Part, Split, Tensor};
 use super::{PARTS, Sums};
 use crate::EstimateError;
@@ -137,6 +138,24 @@ impl<'a> Loading<'a> {
         let rounding = self.allocator.allocated().saturating_sub(self.sums.total()?);
         self.sums.add(Part::Rounding, Some(rounding))?;
         Ok(self.sums)
+    }
+
+    /// What each layer of a stage holds, without the allocator's rounding: those that are alike together, with their places.
+    pub(crate) fn by_kind(
+        mut self,
+        stage: Range<usize>,
+        runs: &[Range<usize>],
+    ) -> Result<Vec<Alike<Sums>>, EstimateError> {
+        let kinds = self.kinds(stage.clone(), runs)?;
+        let mut alike: Vec<_> =
+            self.known.iter().map(|(_, needs)| Alike { layers: Vec::new(), each: needs.sums }).collect();
+        for (place, kind) in stage.zip(kinds) {
+            match alike[kind].layers.last_mut().filter(|run: &&mut Range<usize>| run.end == place) {
+                Some(run) => run.end += 1,
+                None => alike[kind].layers.push(place..place + 1),
+            }
+        }
+        Ok(alike)
     }
 
     /// Goes through the layers. As long as nothing is given back, the sizes of the free blocks decide all that follows:

@@ -6,7 +6,7 @@ use vramscope_core::{Architecture, Bytes, Workload};
 use vramscope_estimate::document::{EstimateDocument, ModelDocument};
 use vramscope_estimate::{
     Budget, CommandLine, Drafter, EngineArgs, EngineVersion, EstimateError, Figure, GpuModel, Lora, Setting, Usage,
-    budget, devices, find_device, parameter_count,
+    budget, budget_of_loaded, devices, find_device, parameter_count, per_layer, weights_on_device,
 };
 use vramscope_models::{find_model, known_models, read_config};
 
@@ -285,6 +285,23 @@ proptest! {
         model in known(), args in arguments(), device in device(), others in any::<u64>(),
     ) {
         check(&model, &args, Setting { others: Bytes::new(others), ..Setting::alone(&device) })?;
+    }
+
+    #[test]
+    fn layers_and_the_rest_are_whole_wherever_there_is_a_budget(
+        config in config(), args in arguments(), device in device()
+    ) {
+        if let Ok((model, _)) = read_config(&serde_json::to_vec(&config).unwrap()) {
+            let setting = Setting::alone(&device);
+            let loaded = weights_on_device(&model, &args, &device);
+            if let Ok(loaded) = loaded
+                && let Ok(found) = budget_of_loaded(&model, &args, setting, &loaded)
+            {
+                let stages = per_layer(&model, &args, setting, &loaded, &found);
+                prop_assert!(stages.is_ok(), "{stages:?}");
+                crate::per_layer::check(&model, &stages.unwrap(), &loaded, found.kv_cache.value, "any config");
+            }
+        }
     }
 
     #[test]

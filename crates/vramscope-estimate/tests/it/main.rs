@@ -13,6 +13,7 @@ mod llama_cpp_fit;
 mod llama_cpp_h200;
 mod llama_cpp_models;
 mod ollama;
+mod per_layer;
 mod recordings;
 mod reference;
 mod second_card;

@@ -1,15 +1,18 @@
 //! `vramscope estimate`: the memory budget before the engine is started.
 
 pub(crate) mod input;
+mod layers;
 pub(crate) mod llama_cpp;
 pub(crate) mod ollama;
 pub(crate) mod render;
 pub(crate) mod sglang;
 
 use anyhow::anyhow;
-use vramscope_core::{Bytes, EngineKind, Workload};
+use vramscope_core::{Architecture, Bytes, EngineKind, Workload};
 use vramscope_estimate::document::EstimateDocument;
-use vramscope_estimate::{Setting, SgLangVersion, budget};
+use vramscope_estimate::{
+    Budget, EngineArgs, Setting, SgLangVersion, StageLayers, budget, budget_of_loaded, per_layer, weights_on_device,
+};
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;
@@ -31,6 +34,7 @@ Examples:
   vramscope estimate --gpu h200 --vllm-version 0.25.1 -- vllm serve Qwen/Qwen3-30B-A3B --max-num-seqs 256
   vramscope estimate --model-params 6.7e9 --num-layers 32 --num-heads 32 --hidden-size 4096 --gpu-memory 24GiB \\
       --max-model-len 4096
+  vramscope estimate --model Qwen/Qwen3-Next-80B-A3B-Instruct --gpu h100 -t 4 --per-layer
   vramscope estimate --model Qwen/Qwen3-8B --gpu h100 --format json | jq .budget.kv_cache_bytes
   vramscope estimate model.gguf --gpu h100
   vramscope estimate --gpu l40s -- llama-server -m model.gguf -c 32768 -np 4 -ngl 20 -ctk q8_0 -ctv q8_0
@@ -80,6 +84,10 @@ pub(crate) struct Args {
     /// Requests in flight together
     #[arg(long, value_name = "N", help_heading = "Workload", requires = "input_len")]
     batch_size: Option<u64>,
+    /// Also say where weights, KV cache and recurrent state are by layer, on each rank of every pipeline stage, and what
+    /// stands outside layers; for vLLM
+    #[arg(long)]
+    per_layer: bool,
     /// What to print: a table for people, or the estimate document
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -121,6 +129,7 @@ impl Args {
             ("--sglang-version", sglang, self.sglang_version.is_some()),
             ("--free-before-weights", sglang, self.free_before_weights.is_some()),
             ("--input-len", vllm, self.input_len.is_some()),
+            ("--per-layer", vllm, self.per_layer),
             (
                 "--calibration",
                 vllm,
@@ -158,16 +167,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let device = args.device.required()?;
     let calibration = args.device.calibration()?;
     let setting = Setting { device: &device, others: args.device.others(), calibration: &calibration };
-    let budget = budget(&model.architecture, &line.args, setting).or_exit(ExitCode::BadInput)?;
+    let (budget, by_layer) = predicted(&model.architecture, &line.args, setting, args.per_layer)?;
     let (input_len, output_len, batch_size) = (args.input_len, args.output_len, args.batch_size);
     let used = budget.workload(Workload { input_len, output_len, batch_size, ..Workload::default() });
     match args.format {
         Format::Table => {
-            let text = render::budget(&model, &budget, setting, used, &line, output::width());
+            let text = render::budget(&model, &budget, setting, used, by_layer.as_deref(), &line, output::width());
             output::print(&text)?;
         }
         Format::Json => {
-            let document = EstimateDocument::new(
+            let mut document = EstimateDocument::new(
                 model.document().or_exit(ExitCode::BadInput)?,
                 &budget,
                 &line.args,
@@ -175,9 +184,28 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 used,
                 line.ignored,
             );
+            if let Some(stages) = &by_layer {
+                document = document.with_layers(stages);
+            }
             output::print(&output::json_text(&document)?)?;
         }
     }
     let within = used.is_none_or(|used| used.within_model_len);
     Ok(if budget.verdict.fits && within { ExitCode::Success } else { ExitCode::Negative })
+}
+
+/// The budget, and memory by layer where it is asked for.
+fn predicted(
+    model: &Architecture,
+    args: &EngineArgs,
+    setting: Setting<'_>,
+    by_layer: bool,
+) -> anyhow::Result<(Budget, Option<Vec<StageLayers>>)> {
+    if !by_layer {
+        return Ok((budget(model, args, setting).or_exit(ExitCode::BadInput)?, None));
+    }
+    let loaded = weights_on_device(model, args, setting.device).or_exit(ExitCode::BadInput)?;
+    let budget = budget_of_loaded(model, args, setting, &loaded).or_exit(ExitCode::BadInput)?;
+    let stages = per_layer(model, args, setting, &loaded, &budget).or_exit(ExitCode::BadInput)?;
+    Ok((budget, Some(stages)))
 }

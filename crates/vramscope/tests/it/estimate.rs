@@ -79,6 +79,43 @@ fn a_hybrid_over_two_devices() {
 }
 
 #[test]
+fn memory_by_layer_of_a_hybrid_over_stages_fits_eighty_columns() {
+    let model = ["--model", "Qwen/Qwen3-Next-80B-A3B-Instruct", "--gpu", "h100", "-t", "2"];
+    let ran = estimate(&[&model[..], &["--per-layer", "--", "--pipeline-parallel-size", "2"]].concat());
+    assert_eq!(ran.status.code(), Some(0), "{}", stderr(&ran));
+    assert!(stdout(&ran).lines().all(|line| line.chars().count() <= 80), "{}", stdout(&ran));
+    assert_data_eq!(stdout(&ran), file!["data/estimate-qwen3-next-per-layer.txt"]);
+}
+
+#[test]
+fn memory_by_layer_adds_up_in_the_document_and_is_there_where_asked_for() {
+    let model = ["--model", "meta-llama/Llama-3.1-8B", "--gpu", "h100"];
+    assert!(document(&model)["per_layer"].is_null());
+    let found = document(&[&model[..], &["--per-layer"]].concat());
+    let [stage] = found["per_layer"].as_array().unwrap().as_slice() else { panic!("{found}") };
+    let sum = |rows: &Value, key: &str| -> u64 {
+        let times = |row: &Value| row["count"].as_u64().unwrap_or(1);
+        rows.as_array().unwrap().iter().map(|row| row[key].as_u64().unwrap() * times(row)).sum()
+    };
+    let weights = sum(&stage["layers"], "weights_bytes_each") + sum(&stage["outside_layers"], "weights_bytes");
+    assert_eq!(stage["weights_bytes"], found["budget"]["weights_bytes"]);
+    assert_eq!(stage["weights_bytes"]["value"], weights);
+    assert_eq!(stage["kv_cache_bytes"]["value"], found["budget"]["kv_cache_bytes"]["value"]);
+    assert_eq!(stage["kv_cache_bytes"]["value"], sum(&stage["kv_sharing"], "bytes"));
+    assert_eq!(stage["layers"][0]["layers"], json!([{"first": 0, "last": 31}]));
+}
+
+#[test]
+fn memory_by_layer_of_other_engines_is_refused_with_what_to_do() {
+    for engine in ["llama.cpp", "ollama", "sglang"] {
+        let ran = estimate(&["--engine-kind", engine, "--model", "Qwen/Qwen3-8B", "--gpu", "h100", "--per-layer"]);
+        let said = stderr(&ran);
+        assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(2), ""), "{engine}: {said}");
+        assert!(said.contains("--per-layer is for vLLM") && said.contains("leave it out"), "{engine}: {said}");
+    }
+}
+
+#[test]
 fn a_length_that_the_engine_refuses_says_which_would_do() {
     let ran = estimate(&["--model", "meta-llama/Llama-3.1-8B", "--gpu", "l4"]);
     assert_eq!(ran.status.code(), Some(8), "the answer is no");

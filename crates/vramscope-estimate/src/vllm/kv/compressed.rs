@@ -4,10 +4,12 @@
 //! groups of `v1/core/kv_cache_utils.py` (to 0.29) and `v1/core/kv_cache_planning.py` (since). A layer has up to five
 //! caches: its window, what runs were compressed to, the runs that are not full yet, and the last two of its index.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use vramscope_core::{Architecture, CompressedAttention, Indexer, Mixer};
 
+use super::layers::Sharing;
 use super::{CacheElement, CacheKind, KvGroup, KvPlan, OVERFLOW, dealt_to, in_flight, page};
 use crate::EstimateError;
 use crate::vllm::input::EngineArgs;
@@ -171,10 +173,7 @@ pub(super) fn plan(
         let wide = window_layers.max(picked).max(seen_layers);
         sum([(wide, widest), (picked, small.index), (seen, large.compressed)])
     };
-    let mut bytes_per_block = 0;
-    for stage in stages {
-        bytes_per_block = bytes_on(stage).ok_or(OVERFLOW)?.max(bytes_per_block);
-    }
+    let stage_blocks: Vec<u64> = stages.iter().map(bytes_on).collect::<Option<_>>().ok_or(OVERFLOW)?;
     let between = args.version.from_minor(26) && !args.version.from_minor(28);
     let eight_bits = is_eight_bits(element, args);
     let checked = usual_widths && eight_bits && !between && args.version.from_minor(25) && stages.len() == 1;
@@ -183,7 +182,8 @@ pub(super) fn plan(
         approximate: !checked || counts.selected == 0 || block_size != USUAL_BLOCK,
         groups,
         block_size,
-        bytes_per_block,
+        bytes_per_block: stage_blocks.iter().copied().max().unwrap_or(0),
+        stage_blocks,
         in_flight: args.max_num_batched_tokens.and_then(|step| in_flight(step, model, args)),
         state_blocks: 0,
         reckoned: if args.version.from_minor(28) {
@@ -192,6 +192,36 @@ pub(super) fn plan(
             reckoned(counts, windows, [small, large], widest)?
         },
     })
+}
+
+/// What a block takes in each layer of the model, group by group as [`plan`] has them, with the place of the layer.
+pub(super) fn by_layer(model: &Architecture, args: &EngineArgs) -> Result<Vec<Sharing>, EstimateError> {
+    let block_size = args.block_size.unwrap_or(USUAL_BLOCK);
+    let counts = Counts::of(attentions(model, 0..model.layers.len()));
+    let size = layers_of_a_group(counts, args).max(1);
+    let (windows, seen_groups) = (counts.all.div_ceil(size), counts.all_seen.div_ceil(size));
+    let (mut all, mut seen) = (0, 0);
+    // Of each group its place in the order: what was compressed, windows, runs that are selected, and the other runs.
+    let mut groups: BTreeMap<(u8, u64), Sharing> = BTreeMap::new();
+    for (place, layer) in (0_u64..).zip(&model.layers) {
+        let Mixer::Compressed(own) = &layer.mixer else { continue };
+        let pages = Pages::of(own, block_size).ok_or(OVERFLOW)?;
+        let mut add = |order, kind, bytes| {
+            groups.entry(order).or_insert(Sharing { kind, layers: Vec::new() }).layers.push((place, bytes))
+        };
+        add((1, all % windows), CacheKind::Sliding(own.window), pages.window);
+        all += 1;
+        let Some(compressor) = own.compressor else { continue };
+        add((0, 0), CacheKind::Compressed, pages.compressed.checked_add(pages.index).ok_or(OVERFLOW)?);
+        let span = CacheKind::Sliding(compressor.runs() * compressor.tokens);
+        if compressor.indexer.is_some() {
+            add((2, 0), span, pages.runs.checked_add(pages.index_runs).ok_or(OVERFLOW)?);
+        } else {
+            add((3, seen % seen_groups), CacheKind::Sliding(compressor.tokens), pages.runs);
+            seen += 1;
+        }
+    }
+    Ok(groups.into_values().collect())
 }
 
 /// Whether vectors are stored in the layout of 8 bits: where they are asked for, and since 0.30 by default.

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use vramscope_analysis::NamedModel;
 use vramscope_core::{ByteUnit, Bytes, FailureKind};
 use vramscope_estimate::document::runner_name;
-use vramscope_estimate::{Budget, CommandLine, EngineArgs, Figure, Setting, WorkloadUse};
+use vramscope_estimate::{Budget, CommandLine, EngineArgs, Figure, Setting, StageLayers, WorkloadUse};
 
 use super::input::element_name;
+use super::layers;
 use crate::table::{Align, Table, wrap};
 
 pub(super) fn budget(
@@ -15,6 +16,7 @@ pub(super) fn budget(
     budget: &Budget,
     setting: Setting<'_>,
     used: Option<WorkloadUse>,
+    by_layer: Option<&[StageLayers]>,
     line: &CommandLine,
     width: usize,
 ) -> String {
@@ -23,6 +25,7 @@ pub(super) fn budget(
     text.push('\n');
     text.push_str(&parts(budget).render(width));
     text.push('\n');
+    text.push_str(&by_layer.map_or(String::new(), |stages| layers::tables(stages, width)));
     for line in cache(budget).into_iter().chain(used.map(|used| workload(used, budget))) {
         paragraph(&mut text, &line, width);
     }
@@ -235,7 +238,7 @@ fn verdict(budget: &Budget, setting: Setting<'_>) -> String {
     }
 }
 
-fn paragraph(text: &mut String, line: &str, width: usize) {
+pub(super) fn paragraph(text: &mut String, line: &str, width: usize) {
     for part in wrap(line, width) {
         let _ = writeln!(text, "{part}");
     }
