@@ -61,13 +61,17 @@ pub(crate) fn join(
             let (used, _) = used?;
             (used.get().abs_diff(peak.of(only?)?.get()) <= SAME_LEVEL).then(|| peak.at.abs_diff(at))
         });
-        let joined = |ledger: &Ledger| Joined {
-            file: snapshot.file.clone(),
-            ledger: ledger.clone(),
-            device: only,
-            at,
-            used,
-            from_peak,
+        let joined = |ledger: &Ledger| {
+            // Less than what is inside was read before the process did what no event tells: it woke, or went to sleep.
+            let is_there = used.is_some_and(|(used, _)| used.get() >= ledger.reserved);
+            Joined {
+                file: snapshot.file.clone(),
+                ledger: ledger.clone(),
+                device: only,
+                at,
+                used: used.filter(|_| is_there),
+                from_peak: from_peak.filter(|_| is_there),
+            }
         };
         snapshot.ledgers.iter().map(joined).collect::<Vec<Joined>>()
     };
@@ -110,7 +114,12 @@ pub(crate) fn at_the_peak(joined: &[Joined], device: DeviceIndex) -> Vec<(Compon
         let evidenced = Evidenced {
             size,
             resolution: None,
-            confidence: if kept.is_some() { Confidence::Estimated } else { Confidence::Measured },
+            // That what no rule names, and free blocks, belong to the work is a rule's word.
+            confidence: match kind {
+                ComponentKind::Activations => Confidence::Estimated,
+                _ if kept.is_some() => Confidence::Estimated,
+                _ => Confidence::Measured,
+            },
             basis: Basis {
                 method: Basis::ALLOCATOR_SNAPSHOT,
                 detail: format!(

@@ -132,7 +132,11 @@ pub(crate) fn prints_free(kind: Option<EngineKind>) -> bool {
 fn components(evidence: &RankEvidence<'_>, seen: &DeviceObservation) -> Vec<Component> {
     let by_log = |kind| evidence.part_of(&seen.ranks, kind).filter(|_| evidence.was_allocated(kind));
     // An engine without a log says nothing of its parts, and its allocator all of those that it serves.
-    let of_ranks = |kind| by_log(kind).or_else(|| seen.inside_allocator(kind));
+    // What follows from a config alone knows none of the engine's options, so the allocator comes before it.
+    let of_ranks = |kind| match by_log(kind) {
+        Some(stated) if !stated.basis.log_lines.is_empty() => Some(stated),
+        computed => seen.inside_allocator(kind).or(computed),
+    };
     let graphs = of_ranks(ComponentKind::CudaGraphs).map(|graphs| captured_by_peak(graphs, seen));
     let context = runtime_context(evidence, seen);
     let (weights, pool) = (of_ranks(ComponentKind::Weights), of_ranks(ComponentKind::KvCache));

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use vramscope_core::redact;
 use vramscope_schema::v3::SourceKind;
 use vramscope_snapshot::{Ledger, Snapshot, SnapshotError, Source};
 
@@ -34,11 +35,17 @@ impl Evidence {
     pub(super) fn add_snapshots(&mut self, paths: &[PathBuf], observe: &mut dyn FnMut(&Path, u64)) {
         for path in paths.iter().take(MOST) {
             match read(path) {
+                Ok(snapshot) if snapshot.ledgers.is_empty() => {
+                    self.notes.push(format!("{} holds no memory of a device; it is left out", name(path)));
+                }
                 Ok(snapshot) => {
                     self.snapshots.push(snapshot);
                     self.sources.push(source_of(path, SourceKind::AllocatorSnapshot));
                 }
-                Err(error) => self.notes.push(format!("failed to {error}; it is left out")),
+                Err(error) => {
+                    let why = redact(&error.to_string()).replace(&path.display().to_string(), &name(path));
+                    self.notes.push(format!("failed to {why}; it is left out"));
+                }
             }
             observe(path, size(path).unwrap_or_default());
         }

@@ -26,20 +26,19 @@ pub(crate) fn non_torch(engine: &Resolved, device: &GpuModel, calibration: &Cali
         parts.push(&calibration.non_torch_ranks);
     }
     let sum = |of: fn(&Constant) -> u64| parts.iter().map(|part| of(part)).fold(0_u64, u64::saturating_add);
-    // One and two ranks were recorded; what communicators of more take is not known, and grows with them.
-    let beyond = engine.tensor_parallel_size.div_ceil(2).clamp(1, 4);
+    // One and two ranks were recorded. What communicators of more take is not known: up to eight, the ranks of one machine,
+    // they are given as much again for every two.
+    let ranks = engine.tensor_parallel_size.saturating_mul(engine.pipeline_parallel_size);
+    let beyond = ranks.div_ceil(2).clamp(1, 4);
+    let more = (beyond - 1).saturating_mul(calibration.non_torch_ranks.high);
     let confidence = if recorded && beyond == 1 { Confidence::Estimated } else { Confidence::Assumed };
     Figure::exact(
         sum(|c| c.value),
         if beyond == 1 { "measured_growth" } else { "growth_of_fewer_ranks" },
         "kernels, handles and communicators outside the framework's allocator",
     )
-    .with(&[("ranks", engine.tensor_parallel_size)])
-    .within(
-        sum(|c| c.low),
-        sum(|c| c.high).saturating_add((beyond - 1) * calibration.non_torch_ranks.high),
-        confidence,
-    )
+    .with(&[("ranks", ranks)])
+    .within(sum(|c| c.low), sum(|c| c.high).saturating_add(more), confidence)
 }
 
 /// What the process holds before the engine takes its first snapshot.

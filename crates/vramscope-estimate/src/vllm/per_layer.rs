@@ -181,12 +181,19 @@ impl Stage<'_> {
 
     /// Every rank has as many blocks as the one with the least room; on other stages they may take less.
     fn kv_cache(&self) -> Result<Figure, EstimateError> {
-        let (blocks, of_pool) = (&self.budget.num_gpu_blocks, &self.budget.kv_cache);
-        let block = self.budget.plan.stage_block(self.index);
-        let confidence = blocks.confidence.min(of_pool.confidence);
+        let of_pool = &self.budget.kv_cache;
+        let (block, largest) = (self.budget.plan.stage_block(self.index), self.budget.plan.bytes_per_block);
+        if block == largest {
+            return Ok(of_pool.clone());
+        }
+        // The interval is the pool's, whose bytes the size of a block is part of; that of the number of blocks has it too.
+        let share = |bytes: u64| {
+            let scaled = u128::from(bytes) * u128::from(block) / u128::from(largest.max(1));
+            u64::try_from(scaled).unwrap_or(u64::MAX)
+        };
         Ok(Figure::exact(self.blocks(block)?, "whole_blocks", "blocks x bytes per block on the stage")
             .with(&[("bytes_per_block", block)])
-            .within(blocks.low.saturating_mul(block), blocks.high.saturating_mul(block), confidence))
+            .within(share(of_pool.low), share(of_pool.high), of_pool.confidence))
     }
 
     fn blocks(&self, block_bytes: u64) -> Result<u64, EstimateError> {

@@ -299,7 +299,7 @@ proptest! {
             {
                 let stages = per_layer(&model, &args, setting, &loaded, &found);
                 prop_assert!(stages.is_ok(), "{stages:?}");
-                crate::per_layer::check(&model, &stages.unwrap(), &loaded, found.kv_cache.value, "any config");
+                crate::per_layer::check(&model, &stages.unwrap(), &loaded, &found.kv_cache, "any config");
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use vramscope_core::{Architecture, Confidence, FeedForward, Mixer};
 use vramscope_estimate::{
-    CommandLine, EngineArgs, EngineVersion, EstimateError, GpuModel, Part, Setting, StageLayers, Weights,
+    CommandLine, EngineArgs, EngineVersion, EstimateError, Figure, GpuModel, Part, Setting, StageLayers, Weights,
     budget_of_loaded, find_device, parameter_count, per_layer, weights_on_device,
 };
 use vramscope_models::{find_model, known_models};
@@ -33,12 +33,12 @@ fn taken_apart(
     model: &Architecture,
     args: &EngineArgs,
     device: &GpuModel,
-) -> Result<(Vec<StageLayers>, Weights, u64), EstimateError> {
+) -> Result<(Vec<StageLayers>, Weights, Figure), EstimateError> {
     let setting = Setting::alone(device);
     let loaded = weights_on_device(model, args, device)?;
     let budget = budget_of_loaded(model, args, setting, &loaded)?;
     let stages = per_layer(model, args, setting, &loaded, &budget)?;
-    Ok((stages, loaded, budget.kv_cache.value))
+    Ok((stages, loaded, budget.kv_cache))
 }
 
 /// Layer by layer, as the pipeline has them: each stands on one stage, once.
@@ -80,8 +80,10 @@ fn check_weights(stages: &[StageLayers], totals: &[u64], what: &str) {
 }
 
 /// Each group's layers and padding are the rank's cache; layers' caches are those of the groups.
-fn check_cache(stages: &[StageLayers], pool: u64, what: &str) {
-    assert_eq!(stages.iter().map(|stage| stage.kv_cache.value).max(), Some(pool), "{what}");
+fn check_cache(stages: &[StageLayers], pool: &Figure, what: &str) {
+    let largest = stages.iter().map(|stage| &stage.kv_cache).max_by_key(|cache| cache.value);
+    let told = |figure: &Figure| (figure.value, figure.low, figure.high, figure.confidence);
+    assert_eq!(largest.map(told), Some(told(pool)), "{what}");
     for stage in stages {
         let mut by_layers: u64 = stage.outside.iter().filter_map(|own| own.kv_cache).sum();
         by_layers += stage
@@ -100,7 +102,7 @@ fn check_cache(stages: &[StageLayers], pool: u64, what: &str) {
 }
 
 /// All that holds of every model and arguments.
-pub(crate) fn check(model: &Architecture, stages: &[StageLayers], loaded: &Weights, pool: u64, what: &str) {
+pub(crate) fn check(model: &Architecture, stages: &[StageLayers], loaded: &Weights, pool: &Figure, what: &str) {
     let totals: Vec<u64> = loaded.stages.iter().map(|stage| stage.bytes.value).collect();
     check_places(model, stages, what);
     check_weights(stages, &totals, what);
@@ -135,7 +137,7 @@ fn layers_and_the_rest_are_the_ranks_weights_and_cache_of_every_model() {
                 let what = format!("{name}, tensor {tensor}, pipeline {pipeline}, {version}");
                 match taken_apart(model, &args, device) {
                     Ok((stages, loaded, pool)) => {
-                        check(model, &stages, &loaded, pool, &what);
+                        check(model, &stages, &loaded, &pool, &what);
                         *checked.entry(name.clone()).or_default() += 1;
                     }
                     Err(error) => assert!(refused(&error), "{what}: {error}"),
@@ -182,13 +184,13 @@ fn a_hybrid_shares_its_pool_and_says_what_is_padding() {
     let (stages, _, pool) = taken_apart(&model, &args, find_device("h100").unwrap()).unwrap();
     // Three layers of four are recurrent: 12 with attention and three groups of 12 with states, with nothing idle.
     let groups: Vec<_> = stages[0].sharing.iter().map(|group| (group.bytes, group.padding)).collect();
-    assert_eq!(groups, vec![(pool, 0); 4]);
+    assert_eq!(groups, vec![(pool.value, 0); 4]);
     let kinds: Vec<_> = stages[0].alike.iter().map(|alike| (alike.mixer, alike.count())).collect();
     assert_eq!(kinds, [("recurrence", 36), ("attention", 12)]);
     let args = EngineArgs { pipeline_parallel_size: 7, tensor_parallel_size: 1, ..args };
     let (stages, _, pool) = taken_apart(&model, &args, find_device("h100").unwrap()).unwrap();
     assert!(stages.iter().flat_map(|stage| &stage.sharing).any(|group| group.padding > 0), "stages deal unevenly");
-    check_cache(&stages, pool, "seven stages");
+    check_cache(&stages, &pool, "seven stages");
 }
 
 #[test]
@@ -198,7 +200,7 @@ fn adapters_and_a_drafter_stand_outside_layers() {
     let words = ["--speculative-config", drafter, "--enable-lora", "--max-model-len", "4096", "-tp", "4"];
     let line = CommandLine::read(&words, EngineArgs::default()).unwrap();
     let (stages, loaded, pool) = taken_apart(&model, &line.args, find_device("h100").unwrap()).unwrap();
-    check(&model, &stages, &loaded, pool, "drafter and adapters");
+    check(&model, &stages, &loaded, &pool, "drafter and adapters");
     let of = |name: &str| stages[0].outside.iter().find(|own| own.name == name).unwrap();
     let (drafter, adapters) = (of("drafter"), of("adapters"));
     assert!(drafter.weights > 0 && drafter.kv_cache > Some(0), "{drafter:?}");
@@ -219,7 +221,7 @@ fn shares_of_what_a_checkpoint_stores_add_up_to_the_byte() {
                 ..EngineArgs::default()
             };
             let (stages, loaded, pool) = taken_apart(&model, &args, find_device("h100").unwrap()).unwrap();
-            check(&model, &stages, &loaded, pool, "a checkpoint's share");
+            check(&model, &stages, &loaded, &pool, "a checkpoint's share");
             let rest = stages[0].outside.iter().find(|own| own.name == "share_remainder");
             assert!(rest.is_none_or(|rest| rest.weights < 32 * 8), "less than a byte for each part: {rest:?}");
             assert!(stages[0].outside.iter().all(|own| own.name != "allocator_rounding"), "{stages:?}");

@@ -111,8 +111,8 @@ pub struct AllocatorLedger {
     pub runtime_context_bytes: Option<u64>,
     /// Outside the allocator: buffers of collectives, as the breakdown knows them.
     pub collectives_bytes: Option<u64>,
-    /// What the device held beyond all that. Negative where the allocator counts memory that is not there, as of an engine
-    /// that sleeps.
+    /// What the device held beyond all that, signed. Absent where the device held less than is reserved: the engine slept, or
+    /// went to sleep or woke after the last event.
     pub unexplained_bytes: Option<i64>,
     /// The same as a share of the device's peak, with its sign. Unit: percent.
     pub unexplained_pct: Option<f64>,

@@ -197,6 +197,13 @@ pub(super) fn plan(
 /// What a block takes in each layer of the model, group by group as [`plan`] has them, with the place of the layer.
 pub(super) fn by_layer(model: &Architecture, args: &EngineArgs) -> Result<Vec<Sharing>, EstimateError> {
     let block_size = args.block_size.unwrap_or(USUAL_BLOCK);
+    if block_size != USUAL_BLOCK && !args.version.from_minor(28) {
+        return Err(EstimateError::BadArgument {
+            name: "--per-layer",
+            value: format!("with --block-size {block_size} in {}", args.version),
+            expected: "blocks of 256 tokens, or 0.28 or newer: where pages of other sizes lay before is not followed by layer",
+        });
+    }
     let counts = Counts::of(attentions(model, 0..model.layers.len()));
     let size = layers_of_a_group(counts, args).max(1);
     let (windows, seen_groups) = (counts.all.div_ceil(size), counts.all_seen.div_ceil(size));

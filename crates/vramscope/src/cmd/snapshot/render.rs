@@ -1,5 +1,7 @@
 //! Snapshots as tables.
 
+use std::collections::BTreeMap;
+
 use vramscope_core::on_one_line;
 use vramscope_snapshot::document::{
     AmountsDocument, GrowthRow, HistoryDocument, HoldersDocument, MomentDocument, OutOfMemoryDocument, PoolRow,
@@ -130,11 +132,16 @@ fn pools(page: &mut Page, pools: &[PoolRow]) {
         table.row(cells);
     }
     page.table(&table);
+    let mut rows_of: BTreeMap<(u32, Option<[u64; 2]>), usize> = BTreeMap::new();
+    pools.iter().for_each(|pool| *rows_of.entry((pool.device, pool.pool)).or_default() += 1);
     for (pool, [a, b], mostly) in pools.iter().filter_map(|pool| Some((pool, pool.pool?, pool.mostly.as_deref()?))) {
         let device = if many { format!("device {}: ", pool.device) } else { String::new() };
-        let alike = pools.iter().filter(|other| (other.device, other.pool) == (pool.device, pool.pool)).count();
         let number = streams.binary_search(&pool.stream).map_or(0, |at| at + 1);
-        let stream = if alike > 1 { format!(" on stream {number}") } else { String::new() };
+        let stream = if rows_of.get(&(pool.device, pool.pool)).is_some_and(|rows| *rows > 1) {
+            format!(" on stream {number}")
+        } else {
+            String::new()
+        };
         page.line(&format!("{device}{a},{b}{stream} holds mostly {}", fitted(mostly)));
     }
 }

@@ -23,16 +23,12 @@ pub(super) fn tables(text: &mut String, breakdown: &MemoryBreakdown, peak_ns: Op
     text.push('\n');
     table(text, shown, peak, width);
     for ledger in ledgers.iter().filter(|ledger| !std::ptr::eq(*ledger, shown)) {
-        // More inside than the card has: an engine that sleeps, or was woken after the last event.
-        let is_there = ledger.used_bytes.is_some_and(|used| used >= ledger.reserved_bytes);
-        let unmapped = || format!(", of which the card had not all: it held {} then", card(ledger));
-        let unexplained = ledger.unexplained_bytes.map_or(String::new(), |left| {
-            if is_there {
-                format!(", {} unexplained of {} on the card", signed(left), card(ledger))
-            } else {
-                unmapped()
-            }
-        });
+        let unexplained = match (ledger.unexplained_bytes, ledger.at_ns) {
+            (Some(left), _) => format!(", {} unexplained of {} on the card", signed(left), card(ledger)),
+            // The card held less by then: the engine slept, or had woken since.
+            (None, Some(_)) => ", and no reading of the card is of it".to_owned(),
+            (None, None) => String::new(),
+        };
         let reserved = Bytes::new(ledger.reserved_bytes);
         paragraph(text, "  - ", &format!("{}{}: {reserved} reserved{unexplained}", ledger.file, when(ledger)), width);
     }
