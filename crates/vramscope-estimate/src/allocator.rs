@@ -108,12 +108,18 @@ impl Allocator {
             return Block { segment: SMALL_POOL, offset: 0, size };
         }
         let size = bytes.div_ceil(ROUND).saturating_mul(ROUND);
-        let block = self.reuse(size).unwrap_or_else(|| self.new_segment(size));
+        let place = self.first_of(size);
+        let found = self.free.get(place).copied().filter(|block| self.may_use(*block, size));
+        let block = found.unwrap_or_else(|| self.new_segment(size));
         let rest = block.size - size;
         let split = size < self.unsplit_from && rest > SMALL;
         let given = if split { Block { size, ..block } } else { block };
-        if split {
-            self.insert(Block { segment: block.segment, offset: block.offset + size, size: rest });
+        let rest = Block { segment: block.segment, offset: block.offset + size, size: rest };
+        match (found, split) {
+            (Some(_), true) => self.replace(place, rest),
+            (Some(_), false) => drop(self.remove(place)),
+            (None, true) => self.insert(rest),
+            (None, false) => {}
         }
         self.allocated = self.allocated.saturating_add(given.size);
         given
@@ -129,10 +135,11 @@ impl Allocator {
             // A whole segment has no neighbours.
             return self.insert(block);
         }
-        // At most one neighbour on each side is free.
+        // At most one neighbour on each side is free; the last one found makes room for all.
         let mut joined = block;
         let mut left = self.free_pieces[block.segment];
         let mut place = self.free.len();
+        let mut neighbour = None;
         while left > 0 && place > 0 {
             place -= 1;
             let other = self.free[place];
@@ -141,11 +148,16 @@ impl Allocator {
             }
             left -= 1;
             if other.touches(block) {
-                self.remove(place);
+                if let Some(first) = neighbour.replace(place) {
+                    self.remove(first);
+                }
                 joined = Block { offset: other.offset.min(joined.offset), size: other.size + joined.size, ..joined };
             }
         }
-        self.insert(joined);
+        match neighbour {
+            Some(place) => self.replace(place, joined),
+            None => self.insert(joined),
+        }
     }
 
     /// Gives all segments of which nothing is taken back to the device; their bytes together.
@@ -280,11 +292,21 @@ impl Allocator {
         block
     }
 
-    /// The smallest free block that fits, if the rules allow it.
-    fn reuse(&mut self, size: u64) -> Option<Block> {
-        let place = self.first_of(size);
-        let usable = self.free.get(place).is_some_and(|block| self.may_use(*block, size));
-        usable.then(|| self.remove(place))
+    /// Puts a block of the same segment in the place of a free one, and in order.
+    fn replace(&mut self, place: usize, block: Block) {
+        let first = self.first_of(block.size);
+        let before = self.free[first..].iter().take_while(|other| **other < block).count();
+        let mut to = first + before;
+        if to > place {
+            to -= 1;
+            self.free.copy_within(place + 1..=to, place);
+            self.sizes.copy_within(place + 1..=to, place);
+        } else {
+            self.free.copy_within(to..place, to + 1);
+            self.sizes.copy_within(to..place, to + 1);
+        }
+        self.free[to] = block;
+        self.sizes[to] = block.size;
     }
 
     fn push_segment(&mut self, size: u64) {

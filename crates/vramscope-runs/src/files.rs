@@ -3,8 +3,9 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use vramscope_unpack::{Unpacked, open_file};
+
 use crate::layout;
-use crate::opened::open_file;
 use crate::utf16::{Order, Utf16};
 
 /// Files that speak of one run.
@@ -171,41 +172,7 @@ pub fn open(path: &Path) -> Result<Box<dyn Read>, FileError> {
         return Ok(Box::new(Utf16::new(rest, order)));
     }
     let whole = io::Cursor::new(magic).take(u64::try_from(got).unwrap_or(0)).chain(file);
-    Ok(match magic {
-        [0x1F, 0x8B, ..] => Box::new(Unpacked { format: "gzip", source: flate2::read::MultiGzDecoder::new(whole) }),
-        [0x28, 0xB5, 0x2F, 0xFD] => {
-            Box::new(Unpacked { format: "zstd", source: zstd::Decoder::new(whole).map_err(failed)? })
-        }
-        _ => Box::new(whole),
-    })
-}
-
-/// A decoder whose errors speak of the file and not of the decoder's own terms.
-struct Unpacked<R> {
-    format: &'static str,
-    source: R,
-}
-
-impl<R: Read> Read for Unpacked<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.source.read(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::Interrupted => error,
-            io::ErrorKind::UnexpectedEof => io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                format!("its {} stream is cut short: copy the file again, or wait for its writer", self.format),
-            ),
-            kind if error.to_string().contains("too much memory") => io::Error::new(
-                kind,
-                "its zstd stream was packed with a longer window than is read (--long): unpack it first with \
-                 `zstd -d --long=31`",
-            ),
-            kind => {
-                let unpack = if self.format == "gzip" { "gzip -t" } else { "zstd -t" };
-                let what = format!("its {} stream is damaged: copy the file again; `{unpack}` tests it", self.format);
-                io::Error::new(kind, what)
-            }
-        })
-    }
+    Ok(Box::new(Unpacked::new(whole).map_err(failed)?))
 }
 
 /// A source that says how much was read from it.

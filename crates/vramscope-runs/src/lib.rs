@@ -12,7 +12,6 @@ mod files;
 mod folder;
 mod json;
 pub mod layout;
-mod opened;
 mod record;
 mod utf16;
 
@@ -28,10 +27,10 @@ pub use engine_config::{EngineConfigError, MOST_ENGINE_CONFIG_BYTES, engine_conf
 pub use files::{EvidenceFiles, FileError, Observed, open, read_whole};
 pub use folder::{FolderError, LineFile, RecordingFolder};
 pub use json::{JsonError, read_json};
-pub use opened::{OpenedFile, open_file};
 #[cfg(feature = "json-schema")]
 pub use record::record_json_schema;
 pub use record::{HostFailure, RECORD_VERSION, RecordError, RunRecord, Shape, read as read_record};
+pub use vramscope_unpack::{OpenedFile, open_file};
 
 /// The example of the README, which is a test.
 #[cfg(doctest)]

@@ -1,5 +1,7 @@
 //! The recorded history, packed: a file of a gigabyte holds millions of events.
 
+use std::ops::Range;
+
 use crate::{StackId, TextId};
 
 /// What the allocator did.
@@ -170,6 +172,34 @@ impl Events {
     pub fn iter(&self) -> Replay<'_> {
         Replay { bytes: &self.bytes, last: Last::default(), left: self.count }
     }
+
+    /// Where the events of each range begin, in one pass: ranges follow each other, and empty ones begin nowhere.
+    pub(crate) fn starts(&self, ranges: &[Range<u32>]) -> Vec<Start> {
+        let (mut replay, mut passed) = (self.iter(), 0);
+        let mut start = |range: &Range<u32>| {
+            if range.is_empty() {
+                return Start::default();
+            }
+            while passed < range.start && replay.next().is_some() {
+                passed += 1;
+            }
+            Start { offset: self.bytes.len() - replay.bytes.len(), last: replay.last }
+        };
+        ranges.iter().map(&mut start).collect()
+    }
+
+    /// So many events from a start on.
+    pub(crate) fn from(&self, start: Start, count: u32) -> Replay<'_> {
+        let bytes = self.bytes.get(start.offset..).unwrap_or_default();
+        Replay { bytes, last: start.last, left: count }
+    }
+}
+
+/// Where some events begin, and what those before left.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Start {
+    offset: usize,
+    last: Last,
 }
 
 /// Events one by one.
@@ -277,6 +307,10 @@ mod tests {
             })
     }
 
+    fn number(place: usize) -> u32 {
+        u32::try_from(place).unwrap()
+    }
+
     proptest! {
         #[test]
         fn what_is_packed_comes_out_again(events in proptest::collection::vec(event(), 0..40)) {
@@ -284,7 +318,13 @@ mod tests {
             for event in &events {
                 packed.push(event).unwrap();
             }
-            prop_assert_eq!(packed.iter().collect::<Vec<_>>(), events);
+            prop_assert_eq!(packed.iter().collect::<Vec<_>>(), events.clone());
+            let (cut, all) = (events.len().min(7), events.len());
+            let ranges = [0..0, 0..number(cut), number(cut)..number(all), 0..0];
+            for (range, start) in ranges.iter().zip(packed.starts(&ranges)) {
+                let here = packed.from(start, range.end - range.start).collect::<Vec<_>>();
+                prop_assert_eq!(&here, &events[range.start as usize..range.end as usize]);
+            }
         }
     }
 }

@@ -130,8 +130,7 @@ pub fn histories(snapshot: &Snapshot) -> Vec<History> {
 fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
     let mut course = Replayed::default();
     let mut actions: BTreeMap<Action, Sum> = BTreeMap::new();
-    // By the stack's number, and one more for none: a table for millions of events.
-    let mut allocated = vec![Sum::default(); snapshot.names.stacks() + 1];
+    let mut allocated = Allocated::of(snapshot, trace);
     let (mut unmatched, mut time_us) = (0, None);
     let (mut peak, mut most_reserved) = ((i128::MIN, 0), i128::MIN);
     // Allocations older than the history: when they ended, and their size.
@@ -143,10 +142,7 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
             time_us = Some(time_us.map_or((time, time), |(first, _)| (first, time)));
         }
         match event.action {
-            Action::Alloc => {
-                let stack = event.stack.map_or(snapshot.names.stacks(), |stack| stack.0 as usize);
-                allocated[stack].add(event.size);
-            }
+            Action::Alloc => allocated.add(&event),
             Action::Oom => failed.push(number),
             _ => {}
         }
@@ -194,7 +190,7 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
         peak: moments.peak.take(),
         most_reserved: first_reserved.and_then(|first| u64::try_from(first + most_reserved).ok()),
         kept,
-        allocated: by_stack(&allocated),
+        allocated: allocated.sums(),
         out_of_memory: moments.failed,
         out_of_memories,
         older: anchor.older.len() as u64,
@@ -202,12 +198,43 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
     }
 }
 
-/// Sums by stack out of a table, whose last row is for no stack.
-fn by_stack(table: &[Sum]) -> Sums {
-    let last = table.len() - 1;
-    let stack = |at: usize| u32::try_from(at).ok().filter(|_| at < last).map(StackId);
-    let used = table.iter().enumerate().filter(|(_, sum)| sum.count > 0);
-    used.map(|(at, sum)| (stack(at), *sum)).collect()
+/// Allocations by stack, while they are summed.
+enum Allocated {
+    /// By the stack's number, and one more for none: for millions of events.
+    Table(Vec<Sum>),
+    /// Where the file has more stacks than the device has events: of a thousand devices a table each takes long.
+    Few(Sums),
+}
+
+impl Allocated {
+    fn of(snapshot: &Snapshot, trace: usize) -> Self {
+        let stacks = snapshot.names.stacks();
+        if stacks > snapshot.event_count(trace) as usize {
+            return Self::Few(Sums::new());
+        }
+        Self::Table(vec![Sum::default(); stacks + 1])
+    }
+
+    fn add(&mut self, event: &Event) {
+        match self {
+            Self::Table(table) => {
+                let none = table.len() - 1;
+                table[event.stack.map_or(none, |stack| stack.0 as usize)].add(event.size);
+            }
+            Self::Few(sums) => sums.entry(event.stack).or_default().add(event.size),
+        }
+    }
+
+    fn sums(self) -> Sums {
+        let table = match self {
+            Self::Few(sums) => return sums,
+            Self::Table(table) => table,
+        };
+        let none = table.len() - 1;
+        let stack = |at: usize| u32::try_from(at).ok().filter(|_| at < none).map(StackId);
+        let used = table.into_iter().enumerate().filter(|(_, sum)| sum.count > 0);
+        used.map(|(at, sum)| (stack(at), sum)).collect()
+    }
 }
 
 /// The blocks of a device when the snapshot was taken.

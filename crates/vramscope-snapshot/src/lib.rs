@@ -47,8 +47,8 @@ pub use ledger::{Ledger, LedgerPart};
 pub use model::{Annotation, Block, Format, HostMemory, PoolId, Segment, Settings, Snapshot, State};
 pub use names::{Frame, FrameId, Names, StackId, TextId};
 pub use place::{frame_text, package, short_path, site};
-pub use source::{Compression, Source};
 pub use totals::{Amounts, PoolTotals, Totals};
+pub use vramscope_unpack::{Compression, Source};
 
 /// The example of the README, which is a test.
 #[cfg(doctest)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::events::Replay;
+use crate::events::{Replay, Start};
 use crate::{Compression, Events, Names, StackId, TextId};
 
 /// A pool of the allocator: `(0, 0)` is the default one. The first number counts pools that a graph's capture made for
@@ -123,6 +123,13 @@ pub enum Format {
     Json,
 }
 
+/// The events of one device among all.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Trace {
+    pub(crate) start: Start,
+    pub(crate) count: u32,
+}
+
 /// A snapshot as it was read.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -144,7 +151,7 @@ pub struct Snapshot {
     pub(crate) blocks: Vec<Block>,
     pub(crate) events: Events,
     /// The events of each device.
-    pub(crate) traces: Vec<Range<u32>>,
+    pub(crate) traces: Vec<Trace>,
     /// Marks of the program.
     pub annotations: Vec<Annotation>,
     /// How the allocator was set; absent where the file says nothing of it.
@@ -187,12 +194,12 @@ impl Snapshot {
 
     /// How many events of a device were recorded.
     pub fn event_count(&self, device: usize) -> u32 {
-        self.traces.get(device).map_or(0, |range| range.end - range.start)
+        self.traces.get(device).map_or(0, |trace| trace.count)
     }
 
     /// The recorded events of a device, the oldest first.
-    pub fn events(&self, device: usize) -> std::iter::Take<std::iter::Skip<Replay<'_>>> {
-        let range = self.traces.get(device).cloned().unwrap_or(0..0);
-        self.events.iter().skip(range.start as usize).take((range.end - range.start) as usize)
+    pub fn events(&self, device: usize) -> Replay<'_> {
+        let trace = self.traces.get(device).copied().unwrap_or_default();
+        self.events.from(trace.start, trace.count)
     }
 }

@@ -282,7 +282,7 @@ impl Machine<'_> {
                     continue;
                 }
                 [0x94, ..] => match self.stack.last() {
-                    Some(value) if self.memo.put(self.memo.len(), *value) => {
+                    Some(value) if self.memo.put(self.memo.len(), *value, self.at) => {
                         taken += 1;
                         continue;
                     }
@@ -297,9 +297,8 @@ impl Machine<'_> {
     }
 
     fn keep(&mut self, index: u64, value: Value) -> Result<(), SnapshotError> {
-        // Each value that is kept took a byte at least, so no honest number is above the place in the file.
-        if index > self.at || !self.memo.put(index, value) {
-            return Err(self.limit("the number of a value that is kept", self.at.min(memo::MOST)));
+        if !self.memo.put(index, value, self.at) {
+            return Err(self.limit("the number of a value that is kept", Memo::most(self.at)));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Tells the format of a file, and reads it.
 
 use crate::model::Snapshot;
+use crate::source::Input;
 use crate::{SnapshotError, Source, json, pickle};
 
 impl Snapshot {
@@ -9,7 +10,7 @@ impl Snapshot {
     /// # Errors
     /// When the file cannot be opened or read, is no snapshot, asks for code, or holds what cannot be.
     pub fn read(source: &Source) -> Result<Self, SnapshotError> {
-        let mut input = source.open()?;
+        let mut input = Input::open(source)?;
         let head = input.peek(64)?.to_vec();
         let first = head.iter().position(|byte| !byte.is_ascii_whitespace());
         match head.get(first.unwrap_or_default()) {

@@ -1,105 +1,13 @@
-//! Where the bytes of a snapshot come from: a file or memory, plain or compressed.
+//! The bytes of a snapshot, opened and unpacked, with a look ahead.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::io::{self, Read};
+
+use vramscope_unpack::{Compression, Growth, Source, Unpacked};
 
 use crate::SnapshotError;
 
-/// A snapshot's file, or its bytes.
-#[derive(Debug, Clone)]
-pub struct Source {
-    name: String,
-    place: Place,
-}
-
-#[derive(Debug, Clone)]
-enum Place {
-    File(PathBuf),
-    Memory(Arc<[u8]>),
-}
-
-/// How a snapshot is packed. It is told from the first bytes, not from the file's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Compression {
-    /// As torch writes it.
-    Plain,
-    /// gzip, of any number of members.
-    Gzip,
-    /// zstd, of any number of frames.
-    Zstd,
-}
-
-impl Compression {
-    /// The name as documents spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
-    }
-}
-
-impl Source {
-    /// A file.
-    pub fn file(path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        Self { name: path.display().to_string(), place: Place::File(path) }
-    }
-
-    /// Bytes in memory, with a name for messages.
-    pub fn memory(name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
-        Self { name: name.into(), place: Place::Memory(bytes.into()) }
-    }
-
-    /// The path or the name, for messages.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Opens it at its beginning.
-    pub(crate) fn open(&self) -> Result<Input, SnapshotError> {
-        match &self.place {
-            Place::File(path) => {
-                let failed = |source| SnapshotError::Open { path: path.clone(), source };
-                check_kind(path).map_err(failed)?;
-                let file = File::open(path).map_err(failed)?;
-                Input::new(self.name.clone(), Box::new(file))
-            }
-            Place::Memory(bytes) => Input::new(self.name.clone(), Box::new(io::Cursor::new(Arc::clone(bytes)))),
-        }
-    }
-}
-
-/// Refuses what is no file before it is opened, as a named pipe waits for its writer. What was opened for this process
-/// is let through: `/dev/stdin` and the `/dev/fd/N` of a shell's `<(…)`.
-fn check_kind(path: &Path) -> io::Result<()> {
-    if ["/dev/stdin", "/dev/fd", "/proc/self/fd"].iter().any(|place| path.starts_with(place)) {
-        return Ok(());
-    }
-    let about = path.metadata()?;
-    if about.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a folder, not a file"));
-    }
-    if !about.is_file() {
-        let what = "this is a pipe, a socket or a device, not a file; pipe it to `-`";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    }
-    Ok(())
-}
-
-/// What a snapshot may at most grow to when it is unpacked, as a multiple of its packed size. Real ones grow 8 to 40
-/// times: the stacks of a loop are all alike.
-const MAX_RATIO: u64 = 200;
-
-/// Output that is always allowed, so that a small file is never judged by its ratio.
-const FREE_BYTES: u64 = 8 << 20;
-
-/// The largest zstd window, as a power of two: 128 MiB, what the zstd tool allows without being told.
-const MAX_ZSTD_WINDOW: u32 = 27;
+/// Real snapshots grow 8 to 40 times when they are unpacked: the stacks of a loop are all alike.
+const MAX_GROWTH: Growth = Growth { ratio: 200, free: 8 << 20 };
 
 /// Bytes that are taken from the file at a time.
 const CHUNK: usize = 1 << 18;
@@ -107,9 +15,7 @@ const CHUNK: usize = 1 << 18;
 /// An opened snapshot: unpacked bytes come out.
 pub(crate) struct Input {
     name: String,
-    compression: Compression,
-    reader: Box<dyn Read>,
-    packed: std::rc::Rc<std::cell::Cell<u64>>,
+    unpacked: Unpacked,
     buffer: Vec<u8>,
     at: usize,
     end: usize,
@@ -118,25 +24,11 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    fn new(name: String, reader: Box<dyn Read>) -> Result<Self, SnapshotError> {
-        let packed = std::rc::Rc::new(std::cell::Cell::new(0));
-        let mut reader = BufReader::with_capacity(CHUNK, Counted { reader, count: packed.clone() });
-        let failed = |source| SnapshotError::Read { name: name.clone(), bytes: 0, source };
-        let compression = match reader.fill_buf().map_err(failed)? {
-            [0x1f, 0x8b, ..] => Compression::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
-            _ => Compression::Plain,
-        };
-        let reader: Box<dyn Read> = match compression {
-            Compression::Plain => Box::new(reader),
-            Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
-            Compression::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(reader).map_err(failed)?;
-                decoder.window_log_max(MAX_ZSTD_WINDOW).map_err(failed)?;
-                Box::new(decoder)
-            }
-        };
-        Ok(Self { name, compression, reader, packed, buffer: vec![0; CHUNK], at: 0, end: 0, before: 0 })
+    /// Opens a snapshot at its beginning.
+    pub(crate) fn open(source: &Source) -> Result<Self, SnapshotError> {
+        let name = source.name().to_owned();
+        let unpacked = source.open().map_err(|source| SnapshotError::Open { path: name.clone().into(), source })?;
+        Ok(Self { name, unpacked, buffer: vec![0; CHUNK], at: 0, end: 0, before: 0 })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -144,12 +36,12 @@ impl Input {
     }
 
     pub(crate) fn compression(&self) -> Compression {
-        self.compression
+        self.unpacked.compression()
     }
 
     /// Bytes taken from the file.
     pub(crate) fn packed_bytes(&self) -> u64 {
-        self.packed.get()
+        self.unpacked.packed_bytes()
     }
 
     /// The place of the next byte.
@@ -225,7 +117,7 @@ impl Input {
             self.buffer.resize(wanted, 0);
         }
         while self.end < wanted {
-            match self.reader.read(&mut self.buffer[self.end..]) {
+            match self.unpacked.read(&mut self.buffer[self.end..]) {
                 Ok(0) => break,
                 Ok(n) => self.end += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -235,10 +127,10 @@ impl Input {
                 }
             }
         }
-        let (plain, compressed) = (self.before + self.end as u64, self.packed.get());
-        let allowed = FREE_BYTES.saturating_add(compressed.saturating_mul(MAX_RATIO));
-        if self.compression != Compression::Plain && plain > allowed {
-            return Err(SnapshotError::Bomb { name: self.name.clone(), compressed, limit: MAX_RATIO });
+        let plain = self.before + self.end as u64;
+        if !MAX_GROWTH.allows(plain, &self.unpacked) {
+            let compressed = self.unpacked.packed_bytes();
+            return Err(SnapshotError::Bomb { name: self.name.clone(), compressed, limit: MAX_GROWTH.ratio });
         }
         Ok(())
     }
@@ -252,19 +144,6 @@ impl Read for Input {
         let n = out.len().min(self.end - self.at);
         out[..n].copy_from_slice(&self.buffer[self.at..self.at + n]);
         self.at += n;
-        Ok(n)
-    }
-}
-
-struct Counted<R> {
-    reader: R,
-    count: std::rc::Rc<std::cell::Cell<u64>>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.reader.read(buffer)?;
-        self.count.set(self.count.get() + n as u64);
         Ok(n)
     }
 }

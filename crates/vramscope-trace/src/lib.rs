@@ -52,7 +52,6 @@ pub use fold::{fold_name, plain_name};
 pub use info::{GpuInfo, Platform, TraceInfo};
 pub use notes::{Met, Notes, Oddity};
 pub use slice::{SliceReport, slice};
-pub use source::{Compression, Source};
 pub use steps::{StepKind, StepSource};
 pub use summarise::{Options, extent, summarize};
 pub use summary::{
@@ -62,6 +61,7 @@ pub use summary::{
     Stacks, Step, StepGpu, Steps, StreamSummary, Summary,
 };
 pub use verdict::{BUSY, Bound, EXPOSED, Evidence, HOST, Verdict, WAITING};
+pub use vramscope_unpack::{Compression, Source};
 pub use window::Window;
 
 /// The example of the README, which is a test.

@@ -72,7 +72,7 @@ pub(crate) fn read_in_order<S: Sink>(
 fn head(source: &Source, bytes: u64) -> Result<Vec<u8>, TraceError> {
     let mut text = Vec::new();
     let wanted = usize::try_from(bytes).unwrap_or(MAX_HEADER_BYTES);
-    source.open()?.read(&mut text, wanted)?;
+    Input::open(source)?.read(&mut text, wanted)?;
     Ok(text)
 }
 
@@ -110,7 +110,7 @@ struct Opened {
 
 impl Opened {
     fn new(source: &Source) -> Result<Self, TraceError> {
-        let mut input = source.open()?;
+        let mut input = Input::open(source)?;
         let mut ahead = Vec::new();
         let mut wanted = 1 << 16;
         loop {

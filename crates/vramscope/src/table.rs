@@ -29,6 +29,19 @@ struct Layout {
     below: bool,
 }
 
+/// A count, its digits in groups of three.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A table under construction. The last column may be wrapped to fit the width; the others never are.
 #[derive(Debug)]
 pub(crate) struct Table {

@@ -6,7 +6,7 @@ use vramscope_core::redact;
 
 use super::{Builder, Cell, Fault, HOST, Value};
 use crate::Settings;
-use crate::model::{Format, HostMemory, Segment, Snapshot};
+use crate::model::{Format, HostMemory, Segment, Snapshot, Trace};
 use crate::source::Input;
 
 /// The most devices of one process; torch stops at 256 itself.
@@ -111,7 +111,7 @@ impl Builder {
     }
 
     /// The events of each device: a list of lists.
-    fn traces(&self, traces: Value) -> Result<Vec<Range<u32>>, Fault> {
+    fn traces(&self, traces: Value) -> Result<Vec<Trace>, Fault> {
         let lists = match self.kind(traces) {
             Cell::EmptyList => return Ok(Vec::new()),
             Cell::List(at) => &self.lists[at as usize],
@@ -136,7 +136,8 @@ impl Builder {
             }
             next = trace.end;
         }
-        Ok(traces)
+        let starts = self.events.starts(&traces).into_iter();
+        Ok(starts.zip(&traces).map(|(start, trace)| Trace { start, count: trace.end - trace.start }).collect())
     }
 
     fn span(&self, at: u32) -> Range<usize> {

@@ -5,7 +5,12 @@ use crate::TextId;
 use crate::build::Value;
 
 /// The most values that can be kept.
-pub(super) const MOST: u64 = 1 << 30;
+const MOST: u64 = 1 << 30;
+/// Values that may always be kept: four MiB of numbers.
+const FREE: u64 = 1 << 20;
+/// Bytes of a file for each further one. A record of torch is no shorter than that, and a file that keeps the same value
+/// over and over, a byte each, would take four times its unpacked size.
+const BYTES_EACH: u64 = 4;
 
 const TEXT: u32 = 1 << 30;
 const HELD: u32 = 2 << 30;
@@ -26,9 +31,14 @@ impl Memo {
         self.used
     }
 
-    /// Keeps a value; false when there is no room.
-    pub(super) fn put(&mut self, index: u64, value: Value) -> bool {
-        let Some(at) = usize::try_from(index).ok().filter(|_| index < MOST) else { return false };
+    /// How many values can be kept of so many bytes of a file.
+    pub(super) fn most(read: u64) -> u64 {
+        MOST.min(FREE.saturating_add(read / BYTES_EACH))
+    }
+
+    /// Keeps a value of a file that was read so far; false when there is no room.
+    pub(super) fn put(&mut self, index: u64, value: Value, read: u64) -> bool {
+        let Some(at) = usize::try_from(index).ok().filter(|_| index < Self::most(read)) else { return false };
         let packed = match value {
             Value::Text(TextId(id)) => TEXT | id,
             Value::Held(id) if id <= NUMBER => HELD | id,

@@ -124,6 +124,15 @@ fn depth_waiting_values_and_loose_values_are_bounded() {
     assert!(refused(waiting).to_string().contains("wait for their list"));
 }
 
+/// A byte each, and four of memory: a packed file of them would grow once more behind its unpacking.
+#[test]
+fn one_value_that_is_kept_over_and_over_is_refused() {
+    let error = refused(of(&[b"]", &vec![0x94; 3 << 20], b"."]));
+    assert!(matches!(&error, SnapshotError::Limit { what: "the number of a value that is kept", .. }), "{error}");
+    let few = refused(of(&[b"K\x01", &vec![0x94; 1 << 19], b"."]));
+    assert!(matches!(few, SnapshotError::Field { .. }), "a number is no snapshot, and as many may be kept: {few}");
+}
+
 #[test]
 fn lists_that_hold_themselves_or_double_are_not_followed() {
     // A list of a list of … of nothing, each of which is twice in the next.

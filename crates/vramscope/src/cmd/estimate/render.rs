@@ -9,7 +9,7 @@ use vramscope_estimate::{Budget, CommandLine, EngineArgs, Figure, Setting, Stage
 
 use super::input::element_name;
 use super::layers;
-use crate::table::{Align, Table, wrap};
+use crate::table::{Align, Table, grouped, wrap};
 
 pub(super) fn budget(
     model: &NamedModel,
@@ -246,17 +246,4 @@ pub(super) fn paragraph(text: &mut String, line: &str, width: usize) {
 
 pub(crate) fn gib(bytes: u64) -> String {
     format!("{:.2}", Bytes::new(bytes).in_unit(ByteUnit::GiB))
-}
-
-/// A count with thousands apart.
-pub(crate) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

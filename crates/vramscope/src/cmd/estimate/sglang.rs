@@ -12,10 +12,10 @@ use vramscope_schema::ExitCode;
 
 use super::Args;
 use super::input::{EngineFlags, ModelArgs};
-use super::render::{gib, grouped};
+use super::render::gib;
 use crate::exit::{self, Failed, OrExit as _};
 use crate::output::{self, Format};
-use crate::table::{Align, Table, wrap};
+use crate::table::{Align, Table, grouped, wrap};
 
 /// A step of the last digit that logs print: 0.01 GiB.
 const PRINTED_STEP: Bytes = Bytes::new((1 << 30) / 100);

@@ -12,11 +12,11 @@ use vramscope_schema::ExitCode;
 use super::Args;
 use super::render::{Lines, sure};
 use crate::cmd::estimate::input;
-use crate::cmd::estimate::render::{gib, grouped};
+use crate::cmd::estimate::render::gib;
 use crate::cmd::estimate::sglang::{line, model};
 use crate::exit::OrExit as _;
 use crate::output::{self, Format};
-use crate::table::{Align, Table, wrap};
+use crate::table::{Align, Table, grouped, wrap};
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let line = line(&args.engine, args.sglang_version)?;

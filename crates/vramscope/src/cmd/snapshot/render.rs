@@ -8,7 +8,7 @@ use vramscope_snapshot::document::{
     SeriesDocument, SnapshotDocument, TrendDocument,
 };
 
-use crate::table::{Align, Table, wrap};
+use crate::table::{Align, Table, grouped, wrap};
 
 /// Text under construction.
 struct Page {
@@ -367,17 +367,4 @@ fn size(bytes: u64) -> String {
     let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let unit = units.into_iter().find(|(unit, _)| bytes >= *unit);
     unit.map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{:.2} {name}", bytes as f64 / unit as f64))
-}
-
-/// Digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

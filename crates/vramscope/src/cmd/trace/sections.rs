@@ -9,9 +9,10 @@ use vramscope_trace::document::RanksDocument;
 use vramscope_trace::{Cause, DeviceTime, Summary, plain_name};
 
 use super::GroupBy;
-use super::figures::{grouped, ms, percent, ratio, short, size, us};
+use super::figures::{ms, percent, ratio, short, size, us};
 use super::render::Section;
 use crate::table::Align::{Left, Right};
+use crate::table::grouped;
 
 pub(super) use scopes::asked;
 use scopes::{layers, operators, scopes};

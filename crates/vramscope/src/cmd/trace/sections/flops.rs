@@ -2,10 +2,11 @@
 
 use vramscope_trace::{FlopRow, Summary, plain_name};
 
-use super::super::figures::{grouped, scaled};
+use super::super::figures::scaled;
 use super::super::render::Section;
 use super::more;
 use crate::table::Align::{Left, Right};
+use crate::table::grouped;
 
 /// Empty where the trace states none.
 pub(super) fn stated(summary: &Summary, top: usize) -> Section {

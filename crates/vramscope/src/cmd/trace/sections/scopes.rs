@@ -2,10 +2,11 @@
 
 use vramscope_trace::Summary;
 
-use super::super::figures::{grouped, ms};
+use super::super::figures::ms;
 use super::super::render::Section;
 use super::more;
 use crate::table::Align::{Left, Right};
+use crate::table::grouped;
 
 pub(super) fn operators(summary: &Summary, top: usize) -> Section {
     let heads = [

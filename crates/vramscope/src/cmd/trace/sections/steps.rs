@@ -3,10 +3,11 @@
 use vramscope_trace::document::{Extract, TraceDocument};
 use vramscope_trace::{StepKind, Summary};
 
-use super::super::figures::{grouped, millis, ms};
+use super::super::figures::{millis, ms};
 use super::super::render::Section;
 use super::more;
 use crate::table::Align::{Left, Right};
+use crate::table::grouped;
 
 pub(super) fn step_kinds(summary: &Summary) -> Section {
     let document = TraceDocument::of(summary, None, Extract { top: 0, steps: 0 });

@@ -32,7 +32,7 @@ pub fn open_file(path: &Path) -> io::Result<OpenedFile> {
 }
 
 /// Whether the path stands for something that was opened for this process, which it may wait for.
-fn is_handed_over(path: &Path) -> bool {
+pub(crate) fn is_handed_over(path: &Path) -> bool {
     ["/dev/stdin", "/dev/fd", "/proc/self/fd"].iter().any(|place| path.starts_with(place))
 }
 
