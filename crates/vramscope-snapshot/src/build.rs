@@ -301,10 +301,14 @@ impl Builder {
             // Keys are as long as a file likes; their beginning tells which they are.
             let key = self.names.text(*key);
             let shown = key.char_indices().nth(MOST_OF_KEY).map_or(key, |(end, _)| &key[..end]);
-            let name = format!("{}.{shown}", cell.noun().split(' ').next_back().unwrap_or_default());
-            if self.unknown.len() < MAX_UNKNOWN || self.unknown.contains_key(&name) {
-                *self.unknown.entry(name).or_default() += 1;
-            }
+            self.meet(format!("{}.{shown}", cell.noun().split(' ').next_back().unwrap_or_default()));
+        }
+    }
+
+    /// Counts what is not known by its name.
+    fn meet(&mut self, name: String) {
+        if self.unknown.len() < MAX_UNKNOWN || self.unknown.contains_key(&name) {
+            *self.unknown.entry(name).or_default() += 1;
         }
     }
 
@@ -363,6 +367,10 @@ impl Builder {
     fn event(&mut self) -> Result<Cell, Fault> {
         let word = self.fields.text("event", Key::Action)?;
         let action = Action::of(self.names.text(word));
+        if action == Action::Other {
+            let shown: String = self.names.text(word).chars().take(MOST_OF_KEY).collect();
+            self.meet(format!("event.action={shown}"));
+        }
         // What is missing is not 0: an event without its size tells nothing.
         let needed = |value: Option<u64>, key: Key, expected: &str| {
             value.ok_or_else(|| Fault::Field(format!("an event's `{}` is missing, expected {expected}", key.name())))

@@ -5,6 +5,7 @@
 
 mod convert;
 mod history;
+mod pinned;
 mod series;
 
 #[cfg(feature = "json-schema")]
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use convert::Extract;
 pub use history::{ActionRow, EventRow, HistoryDocument, MomentDocument, OutOfMemoryDocument};
+pub use pinned::{PinRow, PinnedDocument};
 pub use series::{GrowthRow, PointRow, SeriesDocument, TrendDocument};
 
 /// The version of these documents. A reader accepts the same number only.
@@ -38,6 +40,10 @@ pub struct SnapshotDocument {
     pub pools: Vec<PoolRow>,
     /// Who holds the active blocks, the largest first. With the rest they sum to `totals.active_bytes`.
     pub holders: HoldersDocument,
+    /// Which blocks in use keep free memory from being given back. Absent where none is kept so, and in documents of
+    /// earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<PinnedDocument>,
     /// The recorded history of each device that has one.
     pub histories: Vec<HistoryDocument>,
     /// Pinned host memory, where that was recorded.

@@ -73,6 +73,11 @@ pub struct Series {
     pub repeated: usize,
     /// The fewest snapshots of which any row could be said to keep growing.
     pub needed: usize,
+    /// Snapshots that have none of the largest blocks of the one before, by device, address and size: perhaps they are
+    /// of another process.
+    pub apart: usize,
+    /// Whether the snapshots are of different devices.
+    pub other_devices: bool,
 }
 
 /// What a series keeps of one snapshot, so that not all need be in memory at once.
@@ -80,7 +85,13 @@ pub struct Series {
 pub struct Taken {
     point: Point,
     sums: BTreeMap<Key, Sum>,
+    /// The largest active blocks: device, address and size.
+    largest: Vec<(u32, u64, u64)>,
+    devices: Vec<u32>,
 }
+
+/// Blocks by which a process is known again. Those that live as long as it does are among its largest.
+const KNOWN_BY: usize = 256;
 
 /// A holder by its name and its frames.
 type Key = (Option<String>, Vec<String>);
@@ -101,7 +112,26 @@ impl Taken {
         let last = |device| snapshot.events(device).filter_map(|event| event.time_us).last();
         let reserved = snapshot.segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.total));
         let point = Point { name: snapshot.name.clone(), time_us: devices.filter_map(last).max(), active, reserved };
-        Self { point, sums }
+        let mut largest: Vec<_> = snapshot
+            .all_blocks()
+            .filter(|(_, block)| block.state.is_active())
+            .map(|(segment, block)| (segment.device, block.address, block.size))
+            .collect();
+        if largest.len() > KNOWN_BY {
+            largest.select_nth_unstable_by_key(KNOWN_BY, |block| std::cmp::Reverse(block.2));
+            largest.truncate(KNOWN_BY);
+        }
+        largest.sort_unstable();
+        let mut devices: Vec<u32> = snapshot.segments.iter().map(|segment| segment.device).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        Self { point, sums, largest, devices }
+    }
+
+    /// Whether both have blocks and none in common.
+    fn is_apart(&self, other: &Self) -> bool {
+        let common = || self.largest.iter().any(|block| other.largest.binary_search(block).is_ok());
+        !self.largest.is_empty() && !other.largest.is_empty() && !common()
     }
 
     /// Whether it is another one once more, and not a later one in which nothing has changed.
@@ -134,6 +164,10 @@ impl Series {
         let given = taken.len();
         taken.dedup_by(|next, one| next.is_again(one));
         let repeated = given - taken.len();
+        let apart = taken.windows(2).filter(|pair| pair[1].is_apart(&pair[0])).count();
+        let mut with_memory = taken.iter().map(|one| &one.devices).filter(|devices| !devices.is_empty());
+        let first = with_memory.next();
+        let other_devices = with_memory.any(|devices| Some(devices) != first);
         let keys: std::collections::BTreeSet<&Key> = taken.iter().flat_map(|one| one.sums.keys()).collect();
         let course = |key: &Key| taken.iter().map(|one| one.sums.get(key).copied().unwrap_or_default()).collect();
         let mut rows: Vec<Grown> = keys
@@ -152,6 +186,6 @@ impl Series {
         });
         let points: Vec<Point> = taken.into_iter().map(|one| one.point).collect();
         let total = Trend::of(&points.iter().map(|point| point.active.bytes).collect::<Vec<_>>(), &times, 1);
-        Self { points, rows, total, reordered, repeated, needed: trend::needed(tried) }
+        Self { points, rows, total, reordered, repeated, needed: trend::needed(tried), apart, other_devices }
     }
 }

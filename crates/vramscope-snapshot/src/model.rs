@@ -158,7 +158,7 @@ pub struct Snapshot {
     pub settings: Option<Settings>,
     /// Bytes of pinned host memory that are in use, where that was recorded.
     pub host: Option<HostMemory>,
-    /// Fields that are not known here, each with how often it was met.
+    /// Fields, and words for what an event was, that are not known here, each with how often it was met.
     pub unknown: BTreeMap<String, u64>,
     /// Whether bytes follow the snapshot's end.
     pub followed: bool,

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{
     ActionRow, AmountsDocument, EventRow, File, HistoryDocument, HolderRow, HoldersDocument, HostDocument,
-    MomentDocument, NoteRow, OutOfMemoryDocument, PoolRow, SettingsDocument, SnapshotDocument, VERSION,
+    MomentDocument, NoteRow, OutOfMemoryDocument, PinRow, PinnedDocument, PoolRow, SettingsDocument, SnapshotDocument,
+    VERSION,
 };
 use crate::holders::{Sum, frames, label};
 use crate::model::PoolId;
 use crate::{
-    Amounts, By, Event, Format, History, Moment, Names, OutOfMemory, PoolTotals, Snapshot, SnapshotError, Sums, Totals,
-    active_by_stack, histories, holders,
+    Amounts, By, Event, Format, History, Moment, Names, OutOfMemory, Pin, Pins, PoolTotals, Snapshot, SnapshotError,
+    Sums, Totals, active_by_stack, histories, holders,
 };
 
 /// What a document holds of its lists.
@@ -62,6 +63,7 @@ impl SnapshotDocument {
             totals: amounts(&totals.all),
             pools: pools(snapshot, &totals.pools),
             holders: list(&active),
+            pinned: pinned(snapshot, extract),
             histories: histories.iter().map(|history| history_document(snapshot, history, extract)).collect(),
             host: snapshot.host.map(|host| HostDocument {
                 segments: host.segments,
@@ -156,6 +158,27 @@ fn listed(names: &Names, sums: &Sums, extract: Extract) -> HoldersDocument {
 #[expect(clippy::cast_precision_loss, reason = "for a share; exact below 2^53 bytes")]
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Rows of what keeps free memory; none where nothing is kept.
+fn pinned(snapshot: &Snapshot, extract: Extract) -> Option<PinnedDocument> {
+    let pins = Pins::of(snapshot, extract.by);
+    let (listed, rest) = pins.rows.split_at(extract.top.min(pins.rows.len()));
+    let row = |pin: &Pin| PinRow {
+        name: pin.label.clone(),
+        alone_bytes: pin.alone,
+        with_others_bytes: pin.with_others,
+        segments: pin.segments,
+        held_bytes: pin.held,
+        frames: pin.frames.clone(),
+    };
+    (pins.bytes > 0).then(|| PinnedDocument {
+        by: extract.by.name().to_owned(),
+        bytes: pins.bytes,
+        segments: pins.segments,
+        rows: listed.iter().map(row).collect(),
+        rest_rows: rest.len() as u64,
+    })
 }
 
 fn history_document(snapshot: &Snapshot, history: &History, extract: Extract) -> HistoryDocument {
@@ -265,7 +288,7 @@ fn notes(snapshot: &Snapshot, totals: &Totals, active: &Sums, histories: &[Histo
     );
     if !snapshot.unknown.is_empty() {
         let names: Vec<&str> = snapshot.unknown.keys().map(String::as_str).take(12).collect();
-        let text = format!("fields that are not known here, and are not read: {}", names.join(", "));
+        let text = format!("fields and words that are not known here, and are not read: {}", names.join(", "));
         note("unknown_fields", snapshot.unknown.values().sum(), text);
     }
     note(

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::VERSION;
+use super::{NoteRow, VERSION};
 use crate::{By, Grown, Per, Series, Trend};
 
 /// What changed from the first snapshot to the last, and what keeps growing.
@@ -35,6 +35,9 @@ pub struct SeriesDocument {
     pub rest_rows: u64,
     /// The change of those together, in bytes.
     pub rest_change_bytes: i64,
+    /// What makes a comparison doubtful: `no_common_blocks` or `other_devices`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<NoteRow>,
 }
 
 /// One snapshot of a series.
@@ -128,8 +131,27 @@ impl SeriesDocument {
             rows: listed.iter().map(row).collect(),
             rest_rows: rest.len() as u64,
             rest_change_bytes: rest.iter().map(Grown::change).fold(0, i64::saturating_add),
+            notes: notes(series),
         }
     }
+}
+
+/// What makes the comparison doubtful.
+fn notes(series: &Series) -> Vec<NoteRow> {
+    let mut notes = Vec::new();
+    let mut note = |kind: &str, count: usize, text: &str| {
+        if count > 0 {
+            notes.push(NoteRow { kind: kind.to_owned(), count: count as u64, text: text.to_owned() });
+        }
+    };
+    note(
+        "no_common_blocks",
+        series.apart,
+        "snapshots have none of the large blocks of the one before: if they are of different processes or ranks, what \
+         differs here is no growth",
+    );
+    note("other_devices", usize::from(series.other_devices), "the snapshots are of different devices");
+    notes
 }
 
 fn signed(bytes: u64) -> i64 {

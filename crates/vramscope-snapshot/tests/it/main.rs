@@ -6,6 +6,7 @@ mod hostile;
 mod laws;
 #[cfg(test)]
 mod made;
+mod pinned;
 #[cfg(test)]
 mod real;
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use vramscope_core::on_one_line;
 use vramscope_snapshot::document::{
-    AmountsDocument, GrowthRow, HistoryDocument, HoldersDocument, MomentDocument, OutOfMemoryDocument, PoolRow,
-    SeriesDocument, SnapshotDocument, TrendDocument,
+    AmountsDocument, GrowthRow, HistoryDocument, HoldersDocument, MomentDocument, OutOfMemoryDocument, PinnedDocument,
+    PoolRow, SeriesDocument, SnapshotDocument, TrendDocument,
 };
 
 use crate::table::{Align, Table, grouped, wrap};
@@ -57,6 +57,9 @@ pub(super) fn snapshot(document: &SnapshotDocument, width: usize) -> String {
     }
     pools(&mut page, &document.pools);
     holders(&mut page, &format!("Who holds it, by {}", document.holders.by), &document.holders);
+    if let Some(own) = &document.pinned {
+        pinned(&mut page, own);
+    }
     for history in &document.histories {
         self::history(&mut page, history);
     }
@@ -169,6 +172,26 @@ fn holders(page: &mut Page, title: &str, holders: &HoldersDocument) {
     if holders.rest_rows > 0 {
         let rest = format!("{} others", grouped(holders.rest_rows));
         table.row([size(holders.rest_bytes), String::new(), String::new(), rest]);
+    }
+    page.table(&table);
+}
+
+fn pinned(page: &mut Page, pinned: &PinnedDocument) {
+    let segments = grouped(pinned.segments);
+    page.title(&format!("{} free in {segments} segments, kept by blocks in use", size(pinned.bytes)));
+    let mut table = Table::new(&[
+        ("alone", Align::Right),
+        ("with others", Align::Right),
+        ("holds there", Align::Right),
+        ("keeper", Align::Left),
+    ]);
+    for row in &pinned.rows {
+        let amounts = [row.alone_bytes, row.with_others_bytes, row.held_bytes].map(size);
+        table.row(amounts.into_iter().chain([held_by(row.name.as_deref(), &row.frames)]));
+    }
+    if pinned.rest_rows > 0 {
+        let rest = format!("{} others", grouped(pinned.rest_rows));
+        table.row([String::new(), String::new(), String::new(), rest]);
     }
     page.table(&table);
 }
@@ -300,6 +323,9 @@ pub(super) fn series(document: &SeriesDocument, width: usize) -> String {
         )),
         1 => page.line("1 of the rows below keeps growing"),
         rows => page.line(&format!("{} of the rows below keep growing", grouped(rows))),
+    }
+    for note in &document.notes {
+        page.line(&on_one_line(&note.text));
     }
     if document.rows.is_empty() {
         return page.text;
