@@ -6,6 +6,8 @@ mod hostile;
 mod laws;
 #[cfg(test)]
 mod made;
+mod pictures;
+#[cfg(test)]
 #[cfg(test)]
 mod real;
 #[cfg(test)]
