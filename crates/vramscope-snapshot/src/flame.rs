@@ -137,8 +137,7 @@ mod tests {
                 frames.join(",")
             )
         };
-        let blocks =
-            [block(50, &["leaf", "main"]), block(30, &["main"]), block(15, &["other", "main"]), block(5, &[])];
+        let blocks = [block(50, &["leaf", "main"]), block(30, &["main"]), block(15, &["other", "main"]), block(5, &[])];
         let text = format!(
             r#"{{"segments": [{{"total_size": 100, "allocated_size": 100, "active_size": 100, "blocks": [{}]}}],
             "device_traces": []}}"#,
@@ -147,7 +146,8 @@ mod tests {
         let snapshot = Snapshot::read(&Source::memory("made up", text.into_bytes())).unwrap();
         let sums = active_by_stack(&snapshot, None, None);
         let flame = Flame::of(&snapshot.names, &sums, 3);
-        let rows: Vec<_> = flame.frames.iter().map(|own| (own.name.as_deref(), own.parent, own.bytes, own.own)).collect();
+        let rows: Vec<_> =
+            flame.frames.iter().map(|own| (own.name.as_deref(), own.parent, own.bytes, own.own)).collect();
         assert_eq!(
             rows,
             [

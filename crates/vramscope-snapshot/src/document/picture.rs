@@ -105,12 +105,7 @@ impl PartRow {
             // Stacks are few beside blocks, and their frames many.
             let of_stack = |stack| *known.entry(stack).or_insert_with(|| part_or_other(&snapshot.names, stack));
             let name = block.stack.map(of_stack);
-            let empty = || Self {
-                name: name.map(str::to_owned),
-                blocks: 0,
-                active_bytes: 0,
-                requested_bytes: Some(0),
-            };
+            let empty = || Self { name: name.map(str::to_owned), blocks: 0, active_bytes: 0, requested_bytes: Some(0) };
             let row = rows.entry(name).or_insert_with(empty);
             row.blocks += 1;
             // The totals hold the same sums, so none can be too large.
