@@ -10,7 +10,7 @@ use super::render::{gib, paragraph};
 use crate::table::{Align, Table};
 
 /// All stages, and what the columns are.
-pub(super) fn tables(stages: &[StageLayers], width: usize) -> String {
+pub(crate) fn tables(stages: &[StageLayers], width: usize) -> String {
     let mut text = String::new();
     for (index, stage) in stages.iter().enumerate() {
         let place = if stages.len() > 1 { format!(", stage {} of {}", index + 1, stages.len()) } else { String::new() };
