@@ -36,8 +36,8 @@ pub use page::Page;
 pub use pages::page;
 pub use time::{EngineState, Reading, Recording};
 pub use tracks::{
-    AllocationSpan, AllocatorTrack, AllocatorUse, Host, IDS, Moment, Parts, RequestSpan, SpanOfPhase, TrackCounts,
-    Tracks, allocator_tracks,
+    AllocationSpan, AllocatorFailure, AllocatorTrack, AllocatorUse, Host, IDS, Moment, Parts, RequestSpan, SpanOfPhase,
+    TrackCounts, Tracks, allocator_tracks,
 };
 
 /// The example of the README, which is a test.

@@ -16,7 +16,7 @@ use std::io;
 use serde_json::{Value, json};
 use vramscope_core::{Device, DeviceIndex, Sample};
 
-pub use allocator::{AllocationSpan, AllocatorTrack, AllocatorUse, allocator_tracks};
+pub use allocator::{AllocationSpan, AllocatorFailure, AllocatorTrack, AllocatorUse, allocator_tracks};
 use counters::{Counters, OpenTick};
 use event::{EventWriter, Place};
 pub use slices::{Moment, Parts, RequestSpan, SpanOfPhase};

@@ -107,7 +107,7 @@ impl<'n> Drawn<'n> {
 
     /// The state after an event, of which the changes are taken.
     pub(crate) fn after(&mut self, number: u32, event: &Event, course: &Replayed) {
-        if number % self.every == 0 {
+        if number.is_multiple_of(self.every) {
             self.close();
         }
         let (requested, reserved) = (course.requested, course.reserved);

@@ -5,6 +5,7 @@ use vramscope_core::{Bytes, EngineKind, Fact, Scope};
 use vramscope_estimate::{
     Calibration, EstimateError, Setting, StageLayers, budget_of_loaded, per_layer, weights_on_device,
 };
+use vramscope_snapshot::Ledger;
 
 use super::expectation::{args, device};
 use super::{engine, known};
@@ -22,7 +23,8 @@ pub struct RunLayers {
     pub version_stated: bool,
     /// The device's marketing name.
     pub gpu: &'static str,
-    /// Blocks of the KV cache that the run states; absent where it states none, and they are predicted.
+    /// Blocks of the KV cache by what the run states: as printed, by its metrics, or by the tokens that it prints; absent where
+    /// nothing tells, and they are predicted.
     pub stated_blocks: Option<u64>,
     /// Each pipeline stage.
     pub stages: Vec<StageLayers>,
@@ -164,12 +166,17 @@ impl RunLayers {
             self.notes.push(note.to_owned());
             return;
         }
-        for (what, part) in [("weights", "weights"), ("kv_cache", "KV cache")] {
+        // Rotary tables are made where weights are, and are among the weights of a rank.
+        let parts: [(&'static str, &str, &[&str]); 2] =
+            [("weights", "weights", &["weights", "rotary tables"]), ("kv_cache", "KV cache", &["KV cache"])];
+        for (what, part, names) in parts {
             let held = snapshots.iter().rev().find_map(|snapshot| {
-                let parts = snapshot.ledgers.iter().flat_map(|ledger| &ledger.parts);
-                let bytes =
-                    parts.filter(|own| own.name == Some(part)).map(|own| own.active).find(|bytes| *bytes > 0)?;
-                Some((bytes, snapshot.file.clone()))
+                let of = |ledger: &Ledger| {
+                    let own = ledger.parts.iter().filter(|own| own.name.is_some_and(|name| names.contains(&name)));
+                    own.map(|own| own.active).sum::<u64>()
+                };
+                let has = |ledger: &&Ledger| ledger.parts.iter().any(|own| own.name == Some(part) && own.active > 0);
+                Some((of(snapshot.ledgers.iter().find(has)?), snapshot.file.clone()))
             });
             match held {
                 Some((bytes, file)) => self.beside(0, None, what, (bytes, None), ("allocator_snapshot", file)),

@@ -21,7 +21,8 @@ pub struct RunLayersDocument {
     pub version_stated: bool,
     /// The device's marketing name.
     pub gpu: String,
-    /// Blocks of the KV cache that the run states; absent where it states none, and they are predicted.
+    /// Blocks of the KV cache by what the run states: as printed, by its metrics, or by the tokens that it prints; absent where
+    /// nothing tells, and they are predicted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stated_blocks: Option<u64>,
     /// Each pipeline stage, as `vramscope estimate --per-layer` has it.

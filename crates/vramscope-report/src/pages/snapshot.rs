@@ -54,10 +54,9 @@ fn part(name: Option<&str>) -> (String, usize) {
         "KV cache" => 2,
         "activations" | "trial run" | "requests" => 3,
         "graphs" => 4,
-        "sampler" => 5,
+        "sampler" | "rotary tables" | "optimizer" => 5,
         "workspaces" | "warm-up" | "runner's buffers" => 6,
-        "rotary tables" | "optimizer" => 7,
-        _ => 8,
+        _ => 7,
     };
     (shown(name), colour)
 }

@@ -19,10 +19,21 @@ pub struct AllocatorTrack {
     pub parts: Vec<String>,
     /// Use over time, in order.
     pub uses: Vec<AllocatorUse>,
-    /// When there was no memory: the moment, what is said of it, and what else is known.
-    pub failures: Vec<(Moment, String, Vec<(String, Value)>)>,
+    /// When there was no memory.
+    pub failures: Vec<AllocatorFailure>,
     /// Pools, each with its allocations in the order of their beginnings.
     pub pools: Vec<(String, Vec<AllocationSpan>)>,
+}
+
+/// There was no memory.
+#[derive(Debug, Clone, Default)]
+pub struct AllocatorFailure {
+    /// When.
+    pub at: Moment,
+    /// What it is called.
+    pub name: String,
+    /// What else is known of it.
+    pub about: Vec<(String, Value)>,
 }
 
 /// Use of an allocator at a moment.
@@ -127,8 +138,8 @@ impl<W: io::Write> File<W> {
         if !device.failures.is_empty()
             && let Some(thread) = self.thread(process, "out of memory")?
         {
-            for (at, text, about) in &device.failures {
-                self.out.instant(thread, *at, &shown(text), told(about))?;
+            for failure in &device.failures {
+                self.out.instant(thread, failure.at, &shown(&failure.name), told(&failure.about))?;
             }
         }
         for (name, spans) in &device.pools {
@@ -184,7 +195,11 @@ mod tests {
             name: "allocator of device 0".into(),
             parts: vec!["wei\"ghts".into()],
             uses: vec![one(0, 1 << 30, Some(2 << 30)), one(1000, 1 << 30, None), one(2000, 0, Some(2 << 30))],
-            failures: vec![(1500, "out of memory".into(), vec![("asked_bytes".into(), json!(7))])],
+            failures: vec![AllocatorFailure {
+                at: 1500,
+                name: "out of memory".into(),
+                about: vec![("asked_bytes".into(), json!(7))],
+            }],
             pools: vec![("pool 0,0".into(), vec![span(0, 9000, "a"), span(10, 50, "b"), span(60, 70, "c")])],
         };
         let mut text = Vec::new();

@@ -23,7 +23,7 @@ const FILES: [&str; 11] = [
 fn document(name: &str, by: By) -> SnapshotDocument {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/data/{name}.pickle.gz"));
     let snapshot = Snapshot::read(&Source::file(file)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    SnapshotDocument::of(&snapshot, Extract { by, top: 10_000 }).unwrap()
+    SnapshotDocument::of(&snapshot, Extract { by, top: 10_000 }).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn amounts<'d>(root: &Node<'d>) -> Option<Vec<Amount<'d>>> {
         return None;
     }
     let rest =
-        [("rounding", "rounding_bytes", 5), ("releasable", "releasable_bytes", MIXED), ("split", "split_bytes", MIXED)];
+        [("rounding", "rounding_bytes", 8), ("releasable", "releasable_bytes", MIXED), ("split", "split_bytes", MIXED)];
     for (name, key, colour) in rest {
         if key != "rounding_bytes" || knows_requested {
             all.push(Amount { name: name.to_owned(), size: totals.at(key), colour });

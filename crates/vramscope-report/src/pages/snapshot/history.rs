@@ -241,6 +241,7 @@ fn out_of_memory(failed: &Node<'_>) -> Vec<Block> {
     if !before.rows.is_empty() {
         blocks.push(Block::Table(before.without_empty_columns()));
     }
-    blocks.extend(holders("Who held the rest, in bytes asked for", &failed.path("moment/alive")));
+    let rest = holders("The largest, in bytes asked for", &failed.path("moment/alive"));
+    blocks.extend(rest.map(|rest| Block::Folded { title: "Who held the rest".to_owned(), blocks: vec![rest] }));
     blocks
 }

@@ -196,10 +196,10 @@ fn rows(root: &Node<'_>, places: &Places) -> Option<Section> {
             let mark = if grows { "▲ " } else { "" };
             drawn.push(Course {
                 told: format!("{name}: {change}{}{words}", if words.is_empty() { "" } else { ", " }),
-                words: format!("{mark}{words}"),
+                words,
                 values: bytes.iter().map(|bytes| bytes.number().unwrap_or(f64::NAN)).collect(),
                 colour: if grows { GROWS } else { STAYS },
-                name,
+                name: format!("{mark}{name}"),
             });
         }
     }

@@ -115,7 +115,12 @@ fn without_what_was_asked_for_parts_have_their_rounding_inside() {
 #[test]
 fn what_keeps_growing_is_marked_in_words_and_by_a_sign() {
     let page = law::check(series("hour3.pickle"));
-    assert!(page.contains("One row keeps growing.") && page.contains("▲ +0.0572 ±0.0057 MiB/min"), "{page}");
+    assert!(
+        page.contains("One row keeps growing.")
+            && page.contains("+0.0572 ±0.0057 MiB/min")
+            && page.contains("▲ hour3.pickle"),
+        "{page}"
+    );
     let mut steady = series("a");
     steady["growing"] = json!(0);
     steady["trend"]["grows"] = json!(false);

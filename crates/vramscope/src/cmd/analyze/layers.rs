@@ -54,7 +54,7 @@ fn document(layers: &RunLayers) -> RunLayersDocument {
 fn table(layers: &RunLayers, width: usize) -> String {
     let mut text = String::new();
     let blocks =
-        layers.stated_blocks.map_or_else(String::new, |blocks| format!(" · {blocks} blocks, as the run states"));
+        layers.stated_blocks.map_or_else(String::new, |blocks| format!(" · {blocks} blocks, by what the run states"));
     let line = format!("vllm {} · {}{blocks}", layers.engine_version, layers.gpu);
     wrap(&line, width).iter().for_each(|line| text.push_str(&format!("{line}\n")));
     text.push('\n');
@@ -74,15 +74,25 @@ fn table(layers: &RunLayers, width: usize) -> String {
     text
 }
 
+/// A place of no more letters than its column has: the end of a file's name tells more than its beginning.
+fn short(place: &str) -> String {
+    const MOST: usize = 22;
+    let letters = place.chars().count();
+    if letters <= MOST {
+        return place.to_owned();
+    }
+    format!("…{}", place.chars().skip(letters - MOST + 1).collect::<String>())
+}
+
 /// The sums of layers and the rest beside what is stated.
 fn beside(layers: &RunLayers) -> Table {
     let stages = layers.stages.len() > 1;
     let mut heads = vec![
-        ("beside the run", Align::Left),
+        ("stated", Align::Left),
         ("rank", Align::Left),
         ("sum GiB", Align::Right),
         ("stated GiB", Align::Right),
-        ("difference MiB", Align::Right),
+        ("differs MiB", Align::Right),
         ("by", Align::Left),
     ];
     if stages {
@@ -101,7 +111,7 @@ fn beside(layers: &RunLayers) -> Table {
             gib(row.summed),
             gib(row.stated),
             format!("{sign}{size:.2}"),
-            format!("{}{within}", on_one_line(&row.place)),
+            format!("{}{within}", short(&on_one_line(&row.place))),
         ];
         if stages {
             cells.insert(1, (row.stage + 1).to_string());

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
-use vramscope_report::{AllocationSpan, AllocatorTrack, AllocatorUse, Moment, allocator_tracks};
+use vramscope_report::{AllocationSpan, AllocatorFailure, AllocatorTrack, AllocatorUse, Moment, allocator_tracks};
 use vramscope_schema::ExitCode;
 use vramscope_snapshot::{
     Curve, History, Life, OutOfMemory, PoolId, Snapshot, StackId, frame_text, histories_with, lives, site,
@@ -119,20 +119,14 @@ fn uses(curve: &Curve, begin: i64, zero: Zero) -> Vec<AllocatorUse> {
     curve.points.iter().map(one).collect()
 }
 
-fn failure(
-    snapshot: &Snapshot,
-    failed: &OutOfMemory,
-    begin: i64,
-    zero: Zero,
-) -> (Moment, String, Vec<(String, Value)>) {
+fn failure(snapshot: &Snapshot, failed: &OutOfMemory, begin: i64, zero: Zero) -> AllocatorFailure {
     let mut about = vec![
         ("asked_bytes".to_owned(), json!(failed.asked)),
         ("device_free_bytes".to_owned(), json!(failed.device_free)),
     ];
     about.extend(failed.largest_free.map(|largest| ("largest_free_bytes".to_owned(), json!(largest))));
     about.extend(stack_words(snapshot, failed.stack));
-    let at = zero.moment(failed.time_us.unwrap_or(begin));
-    (at, "out of memory".to_owned(), about)
+    AllocatorFailure { at: zero.moment(failed.time_us.unwrap_or(begin)), name: "out of memory".to_owned(), about }
 }
 
 /// The allocations by pool and stream, each pool a process of the viewer.
