@@ -70,11 +70,13 @@ pub enum LayersError {
     NoConfig,
     /// Layers are known of one engine alone.
     #[error(
-        "the run is of {engine}, and layers are computed for vLLM alone; `vramscope analyze` without --per-layer explains it"
+        "the run is of {engine}, and layers are computed for {known} alone; `vramscope analyze` without --per-layer explains it"
     )]
     OtherEngine {
         /// The engine.
         engine: &'static str,
+        /// The one that is known.
+        known: &'static str,
     },
     /// Weights take other forms on other devices.
     #[error(
@@ -103,7 +105,7 @@ pub fn run_layers(evidence: &Evidence) -> Result<RunLayers, LayersError> {
 fn of(run: &Known<'_>) -> Result<RunLayers, LayersError> {
     let kind = run.evidence.engine_kind();
     if let Some(other) = kind.filter(|kind| *kind != EngineKind::Vllm) {
-        return Err(LayersError::OtherEngine { engine: other.title() });
+        return Err(LayersError::OtherEngine { engine: other.title(), known: EngineKind::Vllm.title() });
     }
     let model = run.evidence.architecture.as_ref().ok_or(LayersError::NoConfig)?;
     let (index, device) = device(run).ok_or(LayersError::NoDevice)?;
@@ -210,7 +212,7 @@ impl RunLayers {
     fn notes(&mut self, of_budget: &[String]) {
         if !self.version_stated {
             let version = &self.engine_version;
-            self.notes.push(format!("the run does not state vLLM's release: the rules are those of {version}"));
+            self.notes.push(format!("the run does not state the engine's release: the rules are those of {version}"));
         }
         if self.stated_blocks.is_none() {
             let note =
