@@ -204,10 +204,15 @@ fn snapshots_of_the_allocator_are_joined_with_the_card() {
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
+/// A path of the workspace, in whose root the command is started.
+fn of_root(path: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
 /// A copy of a recording, to which something is added or from which something is taken.
-fn copy_of(example: &str) -> tempfile::TempDir {
+fn copy_of(example: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for file in std::fs::read_dir(example).unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
+    for file in std::fs::read_dir(of_root(example)).unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
         std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
     }
     folder
@@ -217,7 +222,7 @@ fn copy_of(example: &str) -> tempfile::TempDir {
 fn a_runs_layers_are_those_of_an_estimate_with_its_own_blocks_beside_what_it_states() {
     let folder = copy_of("examples/llama-3.1-8b");
     let captured = "crates/vramscope-snapshot/tests/it/data/vllm-8b-captured.pickle.gz";
-    std::fs::copy(captured, folder.path().join("rank0.pickle.gz")).unwrap();
+    std::fs::copy(of_root(captured), folder.path().join("rank0.pickle.gz")).unwrap();
     let path = folder.path().display().to_string();
     let json = |args: &[&str]| -> serde_json::Value {
         let ran = vramscope(args);
