@@ -248,7 +248,7 @@ fn a_runs_layers_are_those_of_an_estimate_with_its_own_blocks_beside_what_it_sta
     words.push("--");
     words.extend(line.split(' ').map(|word| if word == "x" { path.as_str() } else { word }));
     let estimated = vramscope(&words);
-    let estimated: serde_json::Value = serde_json::from_str(&stdout(&estimated)).expect(&stderr(&estimated));
+    let estimated: serde_json::Value = serde_json::from_str(&stdout(&estimated)).expect("the output is JSON");
     let layers = |document: &serde_json::Value| document["per_layer"][0]["layers"].clone();
     assert_eq!(layers(&found), layers(&estimated), "the same columns, by the same rules");
     let rows = found["beside"].as_array().unwrap();
