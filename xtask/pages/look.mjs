@@ -8,6 +8,7 @@ import axe from "axe-core";
 import { chromium } from "playwright-core";
 
 import { wrongFigures } from "./figures.mjs";
+import { wrongFlames } from "./flame.mjs";
 import * as inside from "./inside.mjs";
 import { selfTest } from "./self-test.mjs";
 import { settled, wrongTimes } from "./time.mjs";
@@ -47,6 +48,7 @@ export async function look(browser, page, options) {
     const ends = WIDTHS.at(-1);
     if (options.folder) await shot("light", ends);
     if (page.time) await wrongTimes(tab, page, wrong, told);
+    await wrongFlames(tab, wrong);
     await tab.evaluate(inside.unfold);
     if (accessible) await violations(tab, "light", undefined, wrong);
     await themes(tab, wrong);

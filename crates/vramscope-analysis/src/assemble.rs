@@ -5,6 +5,7 @@ mod config;
 mod engine;
 pub(crate) mod expectation;
 mod framework;
+mod layers;
 mod live;
 mod memory;
 mod multi_gpu;
@@ -12,6 +13,7 @@ mod outcome;
 mod served;
 mod timeline;
 
+pub use layers::{Beside, LayersError, RunLayers, run_layers};
 pub(crate) use live::metrics as engine_metrics;
 pub use served::profile_of_load;
 
@@ -25,7 +27,7 @@ use crate::diagnose;
 use crate::evidence::Evidence;
 use crate::evidence::bench::Bench;
 use crate::evidence::gpu_log::Clock;
-use crate::known::{self, Known};
+use crate::known::Known;
 use crate::model;
 
 /// The device that the engine worked on, where it is one that is known.
@@ -39,6 +41,11 @@ pub(crate) fn device(run: &Known<'_>) -> Option<vramscope_estimate::GpuModel> {
 /// # Errors
 /// [`DeriveError`] if sums do not fit 64 bits.
 pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, DeriveError> {
+    known(evidence, |run| run.profile(generator))
+}
+
+/// Brings together what is known of a run, for one look at it.
+fn known<T>(evidence: &Evidence, look: impl FnOnce(&Known<'_>) -> T) -> Result<T, DeriveError> {
     let nothing = EngineFacts::default();
     let facts = evidence.facts().unwrap_or(&nothing);
     let inside = framework::latency(evidence);
@@ -58,13 +65,12 @@ pub fn assemble(evidence: &Evidence, generator: Generator) -> Result<Profile, De
     let warmup_iterations = evidence.args.as_ref().and_then(|args| args.workload().warmup_iterations);
     let engine_pids = evidence.record.as_ref().map_or(&[][..], |record| &record.engine_pids);
     let marks = evidence.marks.as_ref();
-    let was_there = known::attached(evidence);
+    let was_there = crate::known::attached(evidence);
     let snapshots = &evidence.snapshots;
     let inputs = Inputs { ranks: ranks.clone(), marks, latency, warmup_iterations, engine_pids, was_there, snapshots };
     let derived = evidence.gpu.as_ref().map(|gpu| derive(gpu, &inputs)).transpose()?;
     let facts = evidence.ended().unwrap_or(facts);
-    let run = Known { evidence, facts, ranks: &ranks, derived: derived.as_ref(), latency };
-    Ok(run.profile(generator))
+    Ok(look(&Known { evidence, facts, ranks: &ranks, derived: derived.as_ref(), latency }))
 }
 
 impl Known<'_> {

@@ -35,7 +35,7 @@ mod phases;
 mod sglang;
 mod vllm;
 
-pub use assemble::{assemble, profile_of_load};
+pub use assemble::{Beside, LayersError, RunLayers, assemble, profile_of_load, run_layers};
 pub use attribution::{Attribution, DeviceObservation, Evidenced, KvGeometry, RankEvidence, attribute};
 pub use clock::{Alignment, events_since_anchor};
 pub use derive::DeriveError;

@@ -4,6 +4,7 @@
 
 mod fit;
 mod layers;
+mod run_layers;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ pub use layers::{
     AlikeLayersDocument, CacheSharingDocument, LayerCacheDocument, LayerRange, OutsideLayersDocument,
     StageLayersDocument,
 };
+pub use run_layers::{BesideRow, RUN_LAYERS_VERSION, RunLayersDocument, stage_layers};
 
 use crate::figure::Figure;
 use crate::vllm::budget::{Budget, Setting, Verdict, WorkloadUse};
@@ -358,7 +360,7 @@ impl EstimateDocument {
     /// The same with memory by layer.
     #[must_use]
     pub fn with_layers(self, stages: &[StageLayers]) -> Self {
-        Self { per_layer: Some(stages.iter().map(StageLayersDocument::from).collect()), ..self }
+        Self { per_layer: Some(stage_layers(stages)), ..self }
     }
 }
 
@@ -476,4 +478,10 @@ pub fn json_schema() -> schemars::Schema {
 #[cfg(feature = "json-schema")]
 pub fn fit_json_schema() -> schemars::Schema {
     schemars::schema_for!(FitDocument)
+}
+
+/// The JSON Schema of `vramscope analyze --per-layer --format json`.
+#[cfg(feature = "json-schema")]
+pub fn run_layers_json_schema() -> schemars::Schema {
+    schemars::schema_for!(RunLayersDocument)
 }

@@ -93,7 +93,7 @@ pub use vllm::graph_args::{GraphArgs, GraphMode};
 pub use vllm::input::{EngineArgs, EngineVersion, Lora, PerformanceMode, Usage};
 pub use vllm::kv::{CacheKind, KvGroup, KvPlan, kv_plan};
 pub use vllm::lengths::{ALLOWS_LONG, ModelLengths, model_lengths};
-pub use vllm::per_layer::{AlikeLayers, CacheSharing, LayerCache, OutsideLayers, StageLayers, per_layer};
+pub use vllm::per_layer::{AlikeLayers, CacheSharing, LayerCache, LayerTraits, OutsideLayers, StageLayers, per_layer};
 pub use vllm::resolve::Resolved;
 pub use vllm::trust::Checked;
 pub use vllm::words::{CommandLine, human_readable_int};

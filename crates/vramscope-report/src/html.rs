@@ -22,6 +22,9 @@ const SCRIPT: &str = include_str!("html/page.js");
 const TIME: &str =
     concat!(include_str!("html/time-data.js"), include_str!("html/time-paint.js"), include_str!("html/time.js"));
 
+/// What makes a flame graph one to look around in.
+const FLAME: &str = include_str!("html/flame.js");
+
 /// Longer texts are cut: a name of a megabyte tells nobody more, and would be the page.
 const LONGEST_TEXT: usize = 2000;
 
@@ -119,14 +122,22 @@ pub(crate) fn write(page: &Page) -> String {
 }
 
 fn scripts(page: &Page) -> Vec<&'static str> {
-    if page.sections.iter().any(|section| has_time(&section.blocks)) { vec![PLOT, SCRIPT, TIME] } else { vec![SCRIPT] }
+    let has = |wanted: fn(&Block) -> bool| page.sections.iter().any(|section| any(&section.blocks, wanted));
+    let mut scripts = vec![SCRIPT];
+    if has(|block| matches!(block, Block::Time(_))) {
+        scripts = vec![PLOT, SCRIPT, TIME];
+    }
+    if has(|block| matches!(block, Block::Picture(picture) if picture.svg.as_flame().is_some())) {
+        scripts.push(FLAME);
+    }
+    scripts
 }
 
-fn has_time(blocks: &[Block]) -> bool {
+/// Whether there is such a block, wherever it is folded.
+fn any(blocks: &[Block], wanted: fn(&Block) -> bool) -> bool {
     blocks.iter().any(|block| match block {
-        Block::Time(_) => true,
-        Block::Folded { blocks, .. } => has_time(blocks),
-        _ => false,
+        Block::Folded { blocks, .. } => any(blocks, wanted),
+        other => wanted(other),
     })
 }
 
@@ -308,9 +319,13 @@ fn findings(out: &mut String, findings: &[Finding]) {
 
 fn picture(out: &mut String, picture: &Picture, ids: &mut Ids) {
     let id = ids.next();
+    let figure = match picture.svg.as_flame() {
+        Some((whole, unit)) => format!("<figure class=\"flame\" data-whole=\"{whole}\" data-unit=\"{unit}\">"),
+        None => "<figure>".to_owned(),
+    };
     let _ = writeln!(
         out,
-        "<figure>\n<figcaption id=\"{id}\"><strong>{}.</strong> {}</figcaption>",
+        "{figure}\n<figcaption id=\"{id}\"><strong>{}.</strong> {}</figcaption>",
         inline(&picture.title),
         inline(&picture.words)
     );

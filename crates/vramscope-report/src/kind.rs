@@ -44,6 +44,10 @@ pub enum Kind {
     TraceDiff,
     /// The traces of several ranks: `schemas/trace-ranks.json`.
     TraceRanks,
+    /// An allocator's snapshot: `schemas/allocator-snapshot.json`.
+    Snapshot,
+    /// Several of them: `schemas/allocator-series.json`.
+    SnapshotSeries,
     /// What is there for profiling: `schemas/doctor.json`.
     Doctor,
     /// A log's facts: `schemas/log-report.json`.
@@ -74,6 +78,8 @@ const KINDS: &[(&str, Kind, &str)] = &[
     ("vramscope_trace_diff", Kind::TraceDiff, "a comparison of traces"),
     ("vramscope_trace_ranks", Kind::TraceRanks, "the traces of several ranks"),
     ("vramscope_trace", Kind::Trace, "a trace"),
+    ("vramscope_snapshot_series", Kind::SnapshotSeries, "a series of allocator snapshots"),
+    ("vramscope_snapshot", Kind::Snapshot, "an allocator snapshot"),
     ("vramscope_doctor", Kind::Doctor, "a doctor's report"),
     ("vramscope_gpus", Kind::Gpus, "a snapshot of devices"),
     ("vramscope_campaign_plan", Kind::Plan, "a campaign's plan"),

@@ -35,7 +35,10 @@ pub use kind::Kind;
 pub use page::Page;
 pub use pages::page;
 pub use time::{EngineState, Reading, Recording};
-pub use tracks::{Host, IDS, Moment, Parts, RequestSpan, SpanOfPhase, TrackCounts, Tracks};
+pub use tracks::{
+    AllocationSpan, AllocatorFailure, AllocatorTrack, AllocatorUse, Host, IDS, Moment, Parts, RequestSpan, SpanOfPhase,
+    TrackCounts, Tracks, allocator_tracks,
+};
 
 /// The example of the README, which is a test.
 #[cfg(doctest)]

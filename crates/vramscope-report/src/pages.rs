@@ -25,6 +25,7 @@ pub(crate) mod run;
 mod runs;
 pub(crate) mod sglang;
 mod side_by_side;
+mod snapshot;
 mod timeline;
 mod trace;
 mod trace_diff;
@@ -67,6 +68,8 @@ pub fn page(documents: &[Document], title: Option<&str>) -> Result<Page, ReportE
         Kind::PoolFit => sglang::fit::page(first),
         Kind::Profile if documents.len() > 1 => side_by_side::page(documents),
         Kind::Profile => profile::page(first),
+        Kind::Snapshot => snapshot::page(first),
+        Kind::SnapshotSeries => snapshot::series::page(first),
         Kind::Trace => trace::page(first),
         Kind::TraceDiff => trace_diff::page(first),
         Kind::TraceRanks => trace_ranks::page(first),

@@ -1,7 +1,9 @@
 //! Pictures as SVG: they take their colours from the page, print as they are, and need no script.
 
+mod areas;
 mod axis;
 mod bars;
+mod courses;
 mod flame;
 mod heat;
 mod lanes;
@@ -13,8 +15,10 @@ mod xy;
 
 use std::fmt::Write as _;
 
+pub(crate) use areas::{Area, Areas};
 pub(crate) use axis::Axis;
 pub(crate) use bars::{Bar, bars};
+pub(crate) use courses::{Course, courses};
 pub(crate) use flame::{Flame, FlameFrame};
 pub(crate) use heat::{Heat, HeatCell};
 pub(crate) use lanes::{Lane, LaneMark, Lanes};
@@ -61,12 +65,25 @@ impl Room {
 pub(crate) struct Drawing {
     wide: Svg,
     narrow: Svg,
+    /// Of a flame graph: how much all of it is, and in which unit.
+    flame: Option<(f64, &'static str)>,
 }
 
 impl Drawing {
     /// What a function draws in as much room as it is told.
     pub(crate) fn of(draw: impl Fn(Room) -> Svg) -> Self {
-        Self { wide: draw(Room::Wide), narrow: draw(Room::Narrow) }
+        Self { wide: draw(Room::Wide), narrow: draw(Room::Narrow), flame: None }
+    }
+
+    /// The same as a flame graph, of so much in this unit: the page's script makes it one to look around in.
+    fn flame(mut self, whole: f64, unit: &'static str) -> Self {
+        self.flame = Some((whole, unit));
+        self
+    }
+
+    /// Of a flame graph: how much all of it is, and in which unit.
+    pub(crate) fn as_flame(&self) -> Option<(f64, &'static str)> {
+        self.flame
     }
 
     /// Both elements, named by the text of this identity.
@@ -106,6 +123,20 @@ impl Svg {
         let _ = write!(self.body, "><title>{}</title></rect>", escaped(words));
     }
 
+    /// Begins a bar of a flame graph: where it stands in the whole, in which row, and what is written in it.
+    fn open_bar(&mut self, (from, width): (f64, f64), row: usize, label: &str, hidden: bool) {
+        let hidden = if hidden { " class=\"gone\"" } else { "" };
+        let label = escaped(&without_towers(label));
+        let _ = write!(
+            self.body,
+            "<g data-at=\"{from:.0}\" data-width=\"{width:.0}\" data-row=\"{row}\" data-label=\"{label}\"{hidden}>"
+        );
+    }
+
+    fn close_bar(&mut self) {
+        self.body.push_str("</g>");
+    }
+
     pub(crate) fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
         let _ = write!(
             self.body,
@@ -125,6 +156,28 @@ impl Svg {
     /// A surface within points.
     pub(crate) fn area(&mut self, points: &[(f64, f64)], class: &str) {
         self.outline(points, "Z", class);
+    }
+
+    /// Steps to the right through points, with what is below them down to `bottom` where that is given.
+    fn steps(&mut self, points: &[(f64, f64)], bottom: Option<f64>, class: &str) {
+        let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
+        let _ = write!(self.body, "<path d=\"M{} {}", short(first.0), short(first.1));
+        let (mut at, mut level) = (short(first.0), short(first.1));
+        for (x, y) in points.iter().skip(1) {
+            let (x, y) = (short(*x), short(*y));
+            if y != level {
+                if x != at {
+                    let _ = write!(self.body, "H{x}");
+                }
+                let _ = write!(self.body, "V{y}");
+                (at, level) = (x, y);
+            }
+        }
+        let _ = write!(self.body, "H{}", short(last.0));
+        if let Some(bottom) = bottom {
+            let _ = write!(self.body, "V{}H{}Z", short(bottom), short(first.0));
+        }
+        let _ = write!(self.body, "\" class=\"{class}\"/>");
     }
 
     fn outline(&mut self, points: &[(f64, f64)], end: &str, class: &str) {

@@ -4,6 +4,7 @@
 //! are those of the recording, to the nanosecond; a counter keeps its value until its next event, so that a figure that
 //! did not change is not written again. Only memory is: one event a sample.
 
+mod allocator;
 mod counters;
 mod event;
 mod lanes;
@@ -15,6 +16,7 @@ use std::io;
 use serde_json::{Value, json};
 use vramscope_core::{Device, DeviceIndex, Sample};
 
+pub use allocator::{AllocationSpan, AllocatorFailure, AllocatorTrack, AllocatorUse, allocator_tracks};
 use counters::{Counters, OpenTick};
 use event::{EventWriter, Place};
 pub use slices::{Moment, Parts, RequestSpan, SpanOfPhase};

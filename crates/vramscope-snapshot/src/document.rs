@@ -5,6 +5,7 @@
 
 mod convert;
 mod history;
+mod picture;
 mod pinned;
 mod series;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use convert::Extract;
 pub use history::{ActionRow, EventRow, HistoryDocument, MomentDocument, OutOfMemoryDocument};
+pub use picture::{CurveDocument, CurvePointRow, FlameDocument, FlameRow, PartRow};
 pub use pinned::{PinRow, PinnedDocument};
 pub use series::{GrowthRow, PointRow, SeriesDocument, TrendDocument};
 
@@ -44,6 +46,13 @@ pub struct SnapshotDocument {
     /// earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<PinnedDocument>,
+    /// What the active blocks are for, the largest first. What was asked for in all of them, rounding, releasable and split
+    /// sum to `totals.reserved_bytes`. Absent in documents of earlier releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartRow>,
+    /// The stacks of the active blocks as a tree. Absent in documents of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flame: Option<FlameDocument>,
     /// The recorded history of each device that has one.
     pub histories: Vec<HistoryDocument>,
     /// Pinned host memory, where that was recorded.

@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::curve::{Drawn, OUT_OF_MEMORIES};
 use crate::holders::{Sum, Sums};
 use crate::model::Snapshot;
-use crate::{Action, Event, StackId};
+use crate::{Action, Curve, Event, StackId};
 
 /// A moment of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,10 @@ pub struct Moment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutOfMemory {
+    /// The number of the event, counted from 0.
+    pub event: u32,
+    /// When, in microseconds since 1970 UTC.
+    pub time_us: Option<i64>,
     /// Bytes that were asked for.
     pub asked: u64,
     /// Bytes that the driver had left.
@@ -62,6 +67,8 @@ pub struct History {
     pub peak: Option<Moment>,
     /// The most that the allocator had of the driver in the recorded time, in bytes, if that fits together.
     pub most_reserved: Option<u64>,
+    /// Use over the recorded time by part, if history and blocks fit together.
+    pub curve: Option<Curve>,
     /// Allocations of the recorded time that were still there at its end, by stack.
     pub kept: Sums,
     /// All allocations of the recorded time, by stack.
@@ -77,8 +84,8 @@ pub struct History {
     pub unmatched: u64,
 }
 
-/// Out-of-memories that are looked at, the last ones.
-const OUT_OF_MEMORIES: usize = 4;
+/// Moments of a curve at most: two to three for each pixel of a wide picture.
+pub const CURVE_POINTS: usize = 1000;
 /// The most bytes that are taken of the pool for small blocks (`kSmallSize`, c10/cuda/CUDACachingAllocator.h).
 const SMALL: u64 = 1 << 20;
 /// Events that are kept before each.
@@ -86,49 +93,67 @@ const EVENTS_BEFORE: usize = 10;
 
 /// An allocation that is alive.
 #[derive(Debug, Clone, Copy)]
-struct Alive {
-    size: u64,
-    stack: Option<StackId>,
+pub(crate) struct Alive {
+    pub(crate) size: u64,
+    pub(crate) stack: Option<StackId>,
 }
 
 /// Allocations by address as events come.
 #[derive(Debug, Default)]
-struct Replayed {
+pub(crate) struct Replayed {
     alive: HashMap<u64, Alive>,
-    requested: i128,
-    reserved: i128,
+    /// Bytes asked for, less those before the first event.
+    pub(crate) requested: i128,
+    /// Bytes of the driver, less those before the first event.
+    pub(crate) reserved: i128,
+}
+
+/// What an event did.
+enum Done {
+    /// It began an allocation; with what was at its address, where that had not ended.
+    Began(Option<Alive>),
+    /// It ended one; absent where its begin is not in the history.
+    Ended(Option<Alive>),
+    /// It changed nothing that is asked for.
+    Nothing,
 }
 
 impl Replayed {
-    /// Takes an event; true where an address began twice, and the size of an end without a begin.
-    fn take(&mut self, event: &Event) -> (bool, Option<u64>) {
+    /// Takes an event.
+    fn take(&mut self, event: &Event) -> Done {
         let size = i128::from(event.size);
         match event.action {
             Action::Alloc => {
                 self.requested += size;
                 let alive = Alive { size: event.size, stack: event.stack };
-                return (self.alive.insert(event.addr, alive).is_some(), None);
+                return Done::Began(self.alive.insert(event.addr, alive));
             }
             Action::FreeCompleted => {
                 self.requested -= size;
-                return (false, self.alive.remove(&event.addr).is_none().then_some(event.size));
+                return Done::Ended(self.alive.remove(&event.addr));
             }
             Action::SegmentAlloc | Action::SegmentMap => self.reserved += size,
             Action::SegmentFree | Action::SegmentUnmap => self.reserved -= size,
             _ => {}
         }
-        (false, None)
+        Done::Nothing
     }
 }
 
-/// The histories of all devices that have one.
+/// The histories of all devices that have one, with curves of no more than [`CURVE_POINTS`] moments.
 pub fn histories(snapshot: &Snapshot) -> Vec<History> {
-    let traced = (0..snapshot.traced_devices()).filter(|device| snapshot.event_count(*device) > 0);
-    traced.filter_map(|device| Some(history(snapshot, device, u32::try_from(device).ok()?))).collect()
+    histories_with(snapshot, CURVE_POINTS)
 }
 
-fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
+/// The same with curves of no more than so many moments; nine is the least.
+pub fn histories_with(snapshot: &Snapshot, curve_points: usize) -> Vec<History> {
+    let traced = (0..snapshot.traced_devices()).filter(|device| snapshot.event_count(*device) > 0);
+    traced.filter_map(|device| Some(history(snapshot, device, u32::try_from(device).ok()?, curve_points))).collect()
+}
+
+fn history(snapshot: &Snapshot, trace: usize, device: u32, curve_points: usize) -> History {
     let mut course = Replayed::default();
+    let mut drawn = Drawn::new(&snapshot.names, snapshot.event_count(trace), curve_points);
     let mut actions: BTreeMap<Action, Sum> = BTreeMap::new();
     let mut allocated = Allocated::of(snapshot, trace);
     let (mut unmatched, mut time_us) = (0, None);
@@ -143,12 +168,27 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
         }
         match event.action {
             Action::Alloc => allocated.add(&event),
-            Action::Oom => failed.push(number),
+            Action::Oom => {
+                failed.push(number);
+                drawn.failed(number, &event, &course);
+            }
             _ => {}
         }
-        let (twice, unknown) = course.take(&event);
-        unmatched += u64::from(twice);
-        older.extend(unknown.map(|size| (number, size)));
+        let size = i128::from(event.size);
+        match course.take(&event) {
+            Done::Began(before) => {
+                unmatched += u64::from(before.is_some());
+                drawn.change(event.stack, size);
+            }
+            Done::Ended(begun) => {
+                if begun.is_none() {
+                    older.push((number, event.size));
+                }
+                drawn.change(begun.and_then(|begun| begun.stack), -size);
+            }
+            Done::Nothing => {}
+        }
+        drawn.after(number, &event, &course);
         if course.requested > peak.0 {
             peak = (course.requested, number);
         }
@@ -182,6 +222,7 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
         moments.failed.iter_mut().for_each(|failed| failed.moment = None);
         unmatched += 1;
     }
+    let curve = moments.peak.is_some().then(|| drawn.finish(&course, &anchor)).flatten();
     History {
         device,
         events: snapshot.event_count(trace),
@@ -189,6 +230,7 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32) -> History {
         time_us,
         peak: moments.peak.take(),
         most_reserved: first_reserved.and_then(|first| u64::try_from(first + most_reserved).ok()),
+        curve,
         kept,
         allocated: allocated.sums(),
         out_of_memory: moments.failed,
@@ -261,13 +303,13 @@ impl Now {
 }
 
 /// What was there before the first event.
-struct Anchor {
-    requested: Option<i128>,
-    reserved: Option<i128>,
+pub(crate) struct Anchor {
+    pub(crate) requested: Option<i128>,
+    pub(crate) reserved: Option<i128>,
     /// Allocations that ended in the history: at which event, and their bytes.
-    older: Vec<(u32, u64)>,
+    pub(crate) older: Vec<(u32, u64)>,
     /// Allocations that never ended.
-    survivors: Vec<Alive>,
+    pub(crate) survivors: Vec<Alive>,
 }
 
 #[derive(Default)]
@@ -290,6 +332,8 @@ fn moments(snapshot: &Snapshot, trace: usize, peak: Option<u32>, failed: &[u32],
         if failed.contains(&number) {
             let from = before.len().saturating_sub(EVENTS_BEFORE);
             found.failed.push(OutOfMemory {
+                event: number,
+                time_us: event.time_us,
                 asked: event.size,
                 device_free: event.addr,
                 stack: event.stack,

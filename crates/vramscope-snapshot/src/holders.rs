@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use vramscope_core::on_one_line;
 
 use crate::model::{PoolId, Snapshot};
-use crate::parts::part;
+use crate::parts::part_or_other;
 use crate::place::{frame_text, package, short_path, site};
 use crate::{Names, StackId};
 
@@ -118,7 +118,7 @@ pub fn holders(names: &Names, sums: &Sums, by: By) -> Vec<Holder> {
 /// How a stack is called when sums are made so.
 pub(crate) fn label(names: &Names, stack: StackId, by: By) -> Option<String> {
     if by == By::Part {
-        return Some(part(names, stack).unwrap_or("other").to_owned());
+        return Some(part_or_other(names, stack).to_owned());
     }
     let frame = site(names, stack)?;
     let file = names.text(frame.file);

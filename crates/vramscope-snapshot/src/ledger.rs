@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{PoolId, Segment, Snapshot};
-use crate::parts::part;
+use crate::parts::part_or_other;
 use crate::{SnapshotError, StackId, Totals};
-
-/// The part of stacks that no rule knows.
-const OTHER: &str = "other";
 
 /// All that the allocator has of one device. It holds, to the byte: the parts' `active` and `kept`, `releasable` and
 /// `split` sum to `reserved`.
@@ -61,7 +58,7 @@ impl Ledger {
         // Stacks are few beside blocks, and their frames many.
         let mut known: BTreeMap<StackId, &'static str> = BTreeMap::new();
         let mut name = |stack: Option<StackId>| {
-            stack.map(|stack| *known.entry(stack).or_insert_with(|| part(&snapshot.names, stack).unwrap_or(OTHER)))
+            stack.map(|stack| *known.entry(stack).or_insert_with(|| part_or_other(&snapshot.names, stack)))
         };
         for (segment, block) in snapshot.all_blocks() {
             let of = match (block.state.is_active(), is_private(segment)) {

@@ -19,14 +19,17 @@
 //! kept once, events packed, and everything that a file claims is bounded before memory is taken for it.
 
 mod build;
+mod curve;
 pub mod document;
 mod error;
 mod events;
+mod flame;
 mod growth;
 mod history;
 mod holders;
 mod json;
 mod ledger;
+mod lives;
 mod model;
 mod names;
 mod parts;
@@ -39,12 +42,15 @@ mod totals;
 mod transformers;
 mod vllm;
 
+pub use curve::{Curve, CurvePoint};
 pub use error::SnapshotError;
 pub use events::{Action, Event, Events, Replay};
+pub use flame::{Flame, FlameFrame};
 pub use growth::{Grown, Per, Point, Series, Taken, Trend};
-pub use history::{History, Moment, OutOfMemory, histories};
+pub use history::{CURVE_POINTS, History, Moment, OutOfMemory, histories, histories_with};
 pub use holders::{By, Holder, Sum, Sums, active_by_stack, folded, holders};
 pub use ledger::{Ledger, LedgerPart};
+pub use lives::{Life, lives};
 pub use model::{Annotation, Block, Format, HostMemory, PoolId, Segment, Settings, Snapshot, State};
 pub use names::{Frame, FrameId, Names, StackId, TextId};
 pub use pinned::{Pin, Pins};

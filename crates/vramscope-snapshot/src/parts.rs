@@ -30,6 +30,14 @@ pub(crate) fn part(names: &Names, stack: StackId) -> Option<&'static str> {
     vllm::RULES.iter().chain(transformers::RULES).chain(ANY).find(fits).map(|rule| rule.part)
 }
 
+/// The part of stacks that no rule knows.
+const OTHER: &str = "other";
+
+/// The part of a stack; `other` where no rule knows it.
+pub(crate) fn part_or_other(names: &Names, stack: StackId) -> &'static str {
+    part(names, stack).unwrap_or(OTHER)
+}
+
 /// Whether a file is of a package's folder: below where packages are installed, or below whatever folder the package lies
 /// in, as one that was installed from its sources does.
 fn is_in(file: &str, folder: &str) -> bool {

@@ -66,6 +66,13 @@ impl Case {
 /// How paths into the material beside the checkout begin.
 const SHARED: &str = "../shared/";
 
+/// A process that leaks.
+const GROWTH: &str = "snapshot crates/vramscope-snapshot/tests/it/data/growth/0.pickle.gz \
+    crates/vramscope-snapshot/tests/it/data/growth/1.pickle.gz crates/vramscope-snapshot/tests/it/data/growth/2.pickle.gz \
+    crates/vramscope-snapshot/tests/it/data/growth/3.pickle.gz crates/vramscope-snapshot/tests/it/data/growth/4.pickle.gz \
+    crates/vramscope-snapshot/tests/it/data/growth/5.pickle.gz crates/vramscope-snapshot/tests/it/data/growth/6.pickle.gz \
+    crates/vramscope-snapshot/tests/it/data/growth/7.pickle.gz crates/vramscope-snapshot/tests/it/data/growth/8.pickle.gz";
+
 pub(super) fn cases() -> Vec<Case> {
     let hostile = |source| vec![Hostile(Box::new(source))];
     let profile = |name, analyze, given| Case::new(name, vec![Printed(analyze)], 20, 2).of(given).over_time();
@@ -220,7 +227,25 @@ pub(super) fn cases() -> Vec<Case> {
             20,
             0,
         ),
+        one("snapshot-oom", Printed("snapshot crates/vramscope-snapshot/tests/it/data/vllm-8b-oom.pickle.gz"), 50, 4)
+            .of("crates/vramscope-snapshot/tests/it/data/vllm-8b-oom.pickle.gz"),
+        one("snapshot-asleep", Printed("snapshot crates/vramscope-snapshot/tests/it/data/vllm-8b-asleep.pickle.gz"), 30, 2),
+        one(
+            "snapshot-transformers",
+            Printed("snapshot crates/vramscope-snapshot/tests/it/data/transformers-forward.pickle.gz"),
+            30,
+            4,
+        ),
+        one("snapshot-json", Printed("snapshot crates/vramscope-snapshot/tests/it/data/streams.json --by part"), 30, 3),
+        one("snapshot-growth", Printed(GROWTH), 30, 2),
         // Names and lines that nobody should write.
+        Case::new(
+            "hostile-snapshot",
+            hostile(Printed("snapshot crates/vramscope-snapshot/tests/it/data/streams-oom.pickle.gz --top 40")),
+            30,
+            3,
+        ),
+        Case::new("hostile-growth", hostile(Printed(GROWTH)), 20, 2),
         Case::new("hostile-folder", vec![Printed("analyze made:hostile")], 20, 1).of("made:hostile").over_time(),
         Case::new("hostile-profile", hostile(Printed("analyze examples/llama-3.1-8b")), 10, 0),
         Case::new("hostile-failed", hostile(Printed("analyze examples/kv-cache-too-small")), 5, 0),

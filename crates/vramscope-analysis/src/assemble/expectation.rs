@@ -42,7 +42,7 @@ pub(super) fn expectation(run: &Known<'_>) -> Option<Expectation> {
 }
 
 /// The settings as the engine was told them.
-fn args(run: &Known<'_>) -> EngineArgs {
+pub(super) fn args(run: &Known<'_>) -> EngineArgs {
     let logged = model::engine_args(run.facts);
     let Some(told) = &run.evidence.args else { return logged };
     let written = told.engine_version.as_ref().and_then(|version| version.parse::<EngineVersion>().ok());

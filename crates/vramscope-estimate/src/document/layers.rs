@@ -54,6 +54,18 @@ pub struct AlikeLayersDocument {
     pub mixer: String,
     /// The feed-forward part: `dense`, `experts` or `none`.
     pub feed_forward: String,
+    /// Tokens of the window or the chunk that attention sees as they are; absent where it sees all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub window: Option<u64>,
+    /// Tokens of which compressed attention makes one vector; absent where it sees none beyond its window.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tokens_per_vector: Option<u64>,
+    /// Whether tokens or vectors are selected by an index.
+    #[serde(default)]
+    pub indexed: bool,
+    /// Whether a table names a token's experts, and no router chooses them.
+    #[serde(default)]
+    pub experts_by_table: bool,
     /// Weights of one of the layers, without the allocator's rounding.
     pub weights_bytes_each: u64,
     /// The same by part.
@@ -144,6 +156,10 @@ impl From<&AlikeLayers> for AlikeLayersDocument {
             count: alike.count(),
             mixer: alike.mixer.to_owned(),
             feed_forward: alike.feed_forward.to_owned(),
+            window: alike.traits.window,
+            tokens_per_vector: alike.traits.tokens_per_vector,
+            indexed: alike.traits.indexed,
+            experts_by_table: alike.traits.experts_by_table,
             weights_bytes_each: alike.weights,
             parts_each: alike.parts.iter().map(|(part, bytes)| (part.name().to_owned(), *bytes)).collect(),
             kv_caches: alike.caches.iter().map(cache).collect(),

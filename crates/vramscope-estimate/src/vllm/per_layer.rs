@@ -45,6 +45,8 @@ pub struct AlikeLayers {
     pub mixer: &'static str,
     /// The feed-forward part: `dense`, `experts` or `none`.
     pub feed_forward: &'static str,
+    /// What tells them from others of the same name.
+    pub traits: LayerTraits,
     /// Bytes of one layer's weights, without the allocator's rounding.
     pub weights: u64,
     /// The same by part, without empty ones.
@@ -53,6 +55,41 @@ pub struct AlikeLayers {
     pub caches: Vec<LayerCache>,
     /// One sequence's recurrent state in one layer, in bytes, where it has one. It lies in a block of the KV cache.
     pub state: Option<Figure>,
+}
+
+/// What tells layers of one name apart, beside their sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LayerTraits {
+    /// Tokens of the window or the chunk that attention sees as they are; absent where it sees all.
+    pub window: Option<u64>,
+    /// Tokens of which compressed attention makes one vector; absent where it sees none beyond its window.
+    pub tokens_per_vector: Option<u64>,
+    /// Whether tokens or vectors are selected by an index.
+    pub indexed: bool,
+    /// Whether a table names a token's experts, and no router chooses them.
+    pub experts_by_table: bool,
+}
+
+impl LayerTraits {
+    fn of(layer: &Layer) -> Self {
+        let mut own = Self::default();
+        match &layer.mixer {
+            Mixer::Attention(attention) | Mixer::Parallel(attention, _) => match attention.span {
+                Span::Full => {}
+                Span::Sliding(tokens) | Span::Chunked(tokens) => own.window = Some(tokens),
+            },
+            Mixer::Latent(latent) => own.indexed = latent.indexer.is_some(),
+            Mixer::Compressed(compressed) => {
+                own.window = Some(compressed.window);
+                own.tokens_per_vector = compressed.compressor.map(|compressor| compressor.tokens);
+                own.indexed = compressed.compressor.is_some_and(|compressor| compressor.indexer.is_some());
+            }
+            Mixer::None | Mixer::Recurrent(_) => {}
+        }
+        own.experts_by_table = matches!(layer.feed_forward, FeedForward::Experts(experts) if experts.table_rows > 0);
+        own
+    }
 }
 
 impl AlikeLayers {
@@ -144,6 +181,7 @@ impl Stage<'_> {
                 layers: runs,
                 mixer: mixer(&layer.mixer),
                 feed_forward: feed_forward(layer),
+                traits: LayerTraits::of(layer),
                 weights: parts.iter().map(|(_, bytes)| bytes).sum(),
                 parts,
                 state: self.state(&layer.mixer, &own)?,
@@ -247,7 +285,12 @@ impl Stage<'_> {
         let known = self.model.known_family && self.model.unread.is_empty() && !self.budget.plan.approximate;
         let formula = "columns of the convolution + recurrent state, of one sequence";
         let figure = Figure::exact(bytes, "state_of_a_sequence", formula).with(&[("block_bytes", block)]);
-        if known && block == bytes {
+        if !known {
+            // Of a config that is not understood in full no rule was fitted: the state may be none of this, or twice it.
+            let most = block.max(bytes.saturating_mul(2));
+            return Ok(Some(figure.within(0, most, Confidence::Assumed)));
+        }
+        if block == bytes {
             return Ok(Some(figure));
         }
         // Elements half as wide are the next there are.

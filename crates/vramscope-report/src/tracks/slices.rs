@@ -222,6 +222,6 @@ impl<W: io::Write> Tracks<W> {
 }
 
 /// A part's name as the key of a counter, which is written as it stands.
-fn counter_key(name: &str) -> String {
+pub(super) fn counter_key(name: &str) -> String {
     shown(name).chars().filter(|c| !matches!(c, '"' | '\\')).collect()
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ActionRow, AmountsDocument, EventRow, File, HistoryDocument, HolderRow, HoldersDocument, HostDocument,
-    MomentDocument, NoteRow, OutOfMemoryDocument, PinRow, PinnedDocument, PoolRow, SettingsDocument, SnapshotDocument,
-    VERSION,
+    ActionRow, AmountsDocument, CurveDocument, EventRow, File, FlameDocument, HistoryDocument, HolderRow,
+    HoldersDocument, HostDocument, MomentDocument, NoteRow, OutOfMemoryDocument, PartRow, PinRow, PinnedDocument,
+    PoolRow, SettingsDocument, SnapshotDocument, VERSION,
 };
 use crate::holders::{Sum, frames, label};
 use crate::model::PoolId;
@@ -64,6 +64,8 @@ impl SnapshotDocument {
             pools: pools(snapshot, &totals.pools),
             holders: list(&active),
             pinned: pinned(snapshot, extract),
+            parts: PartRow::all(snapshot),
+            flame: (totals.all.active > 0).then(|| FlameDocument::of(&snapshot.names, &active, totals.all.active)),
             histories: histories.iter().map(|history| history_document(snapshot, history, extract)).collect(),
             host: snapshot.host.map(|host| HostDocument {
                 segments: host.segments,
@@ -202,6 +204,7 @@ fn history_document(snapshot: &Snapshot, history: &History, extract: Extract) ->
         allocated_bytes_per_second: rate(|sum| sum.bytes),
         peak: history.peak.as_ref().map(|peak| moment(names, peak, extract)),
         most_reserved_bytes: history.most_reserved,
+        curve: history.curve.as_ref().map(CurveDocument::of),
         kept: listed(names, &history.kept, extract),
         allocated: listed(names, &history.allocated, extract),
         out_of_memories: history.out_of_memories,
@@ -234,6 +237,8 @@ fn out_of_memory(names: &Names, oom: &OutOfMemory, extract: Extract) -> OutOfMem
         frames: frames(names, stack),
     });
     OutOfMemoryDocument {
+        event: Some(oom.event),
+        time_us: oom.time_us,
         asked_bytes: oom.asked,
         device_free_bytes: oom.device_free,
         asked_by,

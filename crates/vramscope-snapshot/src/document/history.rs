@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HolderRow, HoldersDocument};
+use super::{CurveDocument, HolderRow, HoldersDocument};
 
 /// The recorded history of one device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,13 +33,17 @@ pub struct HistoryDocument {
     /// The most that the allocator had of the driver in the recorded time, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most_reserved_bytes: Option<u64>,
+    /// Use over the recorded time, by part; absent where history and blocks do not fit together, and in documents of earlier
+    /// releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curve: Option<CurveDocument>,
     /// Allocations of the recorded time that were still there at its end, in bytes asked for.
     pub kept: HoldersDocument,
     /// All allocations of the recorded time, in bytes asked for.
     pub allocated: HoldersDocument,
     /// Out-of-memories in the recorded time.
     pub out_of_memories: u64,
-    /// The last few of them.
+    /// The last four of them.
     pub out_of_memory: Vec<OutOfMemoryDocument>,
     /// Allocations that ended in the recorded time and are older than it.
     pub older: u64,
@@ -85,6 +89,12 @@ pub struct MomentDocument {
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct OutOfMemoryDocument {
+    /// The number of the event, counted from 0; absent in documents of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<u32>,
+    /// When, in microseconds since 1970 UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_us: Option<i64>,
     /// What was asked for, in bytes.
     pub asked_bytes: u64,
     /// What the driver had left, in bytes.

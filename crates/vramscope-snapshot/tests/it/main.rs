@@ -6,6 +6,9 @@ mod hostile;
 mod laws;
 #[cfg(test)]
 mod made;
+#[cfg(test)]
+mod pictures;
+#[cfg(test)]
 mod pinned;
 #[cfg(test)]
 mod real;

@@ -1,5 +1,6 @@
 //! `vramscope analyze`: recorded evidence in, a profile out.
 
+mod layers;
 pub(crate) mod render;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ Examples:
   vramscope analyze examples/llama-3.1-8b
   vramscope analyze --engine-log vllm.log --gpu-log gpu.csv --model ./Llama-3.1-8B -o profile.json
   vramscope analyze run/ --format json | jq .memory_breakdown.residual_bytes
+  vramscope analyze examples/llama-3.1-8b --per-layer
 
 To record a GPU log with nothing but the driver:
   nvidia-smi --query-gpu=timestamp,index,memory.used,memory.total,memory.reserved,power.draw,utilization.gpu \\
@@ -53,7 +55,11 @@ pub(crate) struct Args {
     /// Write the profile document to this file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What to print: a table for people, or the profile document
+    /// Say in place of the profile where weights, KV cache and recurrent state of a vLLM run are by layer, on each rank, by
+    /// its config, command line and release, beside the sums that its log and allocator snapshots state
+    #[arg(long, conflicts_with = "output")]
+    per_layer: bool,
+    /// What to print: a table for people, or the document (the profile, or with --per-layer run-layers)
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 }
@@ -62,6 +68,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = files(args)?;
     if let Some(path) = &args.output {
         output::apart(path, files.paths())?;
+    }
+    if args.per_layer {
+        return layers::run(&files, args.format);
     }
     let profile = input::recording(&files)?;
     if let Some(path) = &args.output {

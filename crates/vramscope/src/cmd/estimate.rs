@@ -1,7 +1,7 @@
 //! `vramscope estimate`: the memory budget before the engine is started.
 
 pub(crate) mod input;
-mod layers;
+pub(crate) mod layers;
 pub(crate) mod llama_cpp;
 pub(crate) mod ollama;
 pub(crate) mod render;

@@ -15,7 +15,7 @@ use crate::output;
 /// Make one page that people look at, of whatever vramscope writes or reads
 ///
 /// A profile or recording, several beside each other, the saved output of a GPU tool, a campaign, a load, experiments, a comparison, an estimate or fit, a
-/// recording of readings, a trace, an explanation, a log. The page is one HTML file that loads nothing, opens from disk,
+/// recording of readings, a trace, snapshots of PyTorch's allocator, an explanation, a log. The page is one HTML file that loads nothing, opens from disk,
 /// prints, and has a table behind each picture; or Markdown, for a pull request or a wiki. What a path is, is seen from its
 /// content.
 #[derive(clap::Args)]
@@ -26,6 +26,8 @@ Examples:
   vramscope report results/memory-profiles/july --open     # a campaign
   vramscope report load.json --format markdown >> \"$GITHUB_STEP_SUMMARY\"
   vramscope report rank0.pt.trace.json.gz -o trace.html
+  vramscope report oom.pickle -o memory.html               # a snapshot of PyTorch's allocator
+  vramscope report hour*.pickle -o growth.html             # what keeps growing
   vramscope compare a.json b.json --format json | vramscope report - -o compared.html
   vramscope estimate --gpu h100 --model ./Llama-3.1-8B --format json | vramscope report -
 

@@ -127,6 +127,11 @@ const DOCUMENTS: &[Document] = &[
         schema: vramscope_runs::record_json_schema,
     },
     Document {
+        name: "run-layers",
+        about: "a run's weights, KV cache and recurrent state by layer, beside what its log and snapshots state",
+        schema: vramscope_estimate::document::run_layers_json_schema,
+    },
+    Document {
         name: "runs",
         about: "many runs beside each other, and what each axis of a sweep does",
         schema: vramscope_compare::document::runs_json_schema,

@@ -1,5 +1,6 @@
 //! `vramscope snapshot`: who holds the memory inside a PyTorch process, from the allocator's own snapshots.
 
+mod perfetto;
 mod render;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ Examples:
   vramscope snapshot rank0.pickle
   vramscope snapshot oom.pickle.gz --by function --top 20
   vramscope snapshot rank0.pickle --stacks memory.folded && flamegraph.pl --countname bytes memory.folded > memory.svg
+  vramscope snapshot rank0.pickle --perfetto memory.trace.json.gz   # open it at https://ui.perfetto.dev
   vramscope snapshot before.pickle after.pickle
   vramscope snapshot hour*.pickle --fail-on-growth --format json
 
@@ -41,7 +43,7 @@ pub(crate) struct Args {
     /// What holders are summed by
     #[arg(long, value_enum, default_value = "stack")]
     by: Grouping,
-    /// Rows of each list [default: 10, 200 as JSON]
+    /// Rows of each list, and allocations that become slices [default: 10 rows, 200 as JSON; 200 slices]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
     /// What to print
@@ -50,6 +52,10 @@ pub(crate) struct Args {
     /// Write the stacks of active blocks with their bytes, folded for flame graphs, to this file
     #[arg(long, value_name = "OUT")]
     stacks: Option<PathBuf>,
+    /// Write the recorded time as tracks for Perfetto and Chrome's viewer to this file: memory by part as counters, the
+    /// allocations with the most bytes x time as slices by pool, out-of-memories as instants; .gz packs it
+    #[arg(long, value_name = "OUT")]
+    perfetto: Option<PathBuf>,
     /// Of several snapshots, exit with 8 when something keeps growing
     #[arg(long)]
     fail_on_growth: bool,
@@ -84,8 +90,11 @@ impl Grouping {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let top = args.top.unwrap_or(if args.format == Format::Json { 200 } else { 10 });
-    if let Some(out) = &args.stacks {
+    for out in args.stacks.iter().chain(&args.perfetto) {
         output::apart(out, args.files.iter().map(PathBuf::as_path))?;
+    }
+    if let (Some(stacks), Some(tracks)) = (&args.stacks, &args.perfetto) {
+        output::apart(stacks, [tracks.as_path()])?;
     }
     match args.files.as_slice() {
         [file] => one(args, file, Extract { by: args.by.by(), top }),
@@ -105,6 +114,9 @@ fn one(args: &Args, file: &PathBuf, extract: Extract) -> anyhow::Result<ExitCode
         output::write_file(out, |file| Ok(lines.iter().try_for_each(|line| writeln!(file, "{line}"))?))?;
         output::say(&format!("{} stacks written to {}", lines.len(), out.display()));
     }
+    if let Some(out) = &args.perfetto {
+        perfetto::write(&snapshot, out, args.top.unwrap_or(perfetto::SLICES))?;
+    }
     match args.format {
         Format::Json => output::print_json(&document)?,
         Format::Table => output::print(&render::snapshot(&document, output::width()))?,
@@ -115,6 +127,10 @@ fn one(args: &Args, file: &PathBuf, extract: Extract) -> anyhow::Result<ExitCode
 fn several(args: &Args, files: &[PathBuf], top: usize) -> anyhow::Result<ExitCode> {
     if args.stacks.is_some() {
         return Err(anyhow!("--stacks writes the stacks of one snapshot: give one file")).or_exit(ExitCode::Usage);
+    }
+    if args.perfetto.is_some() {
+        let why = anyhow!("--perfetto writes the recorded time of one snapshot: give one file");
+        return Err(why).or_exit(ExitCode::Usage);
     }
     let by = args.by.by();
     let taken = files.iter().map(|file| Ok(Taken::of(&read(file)?, by))).collect::<anyhow::Result<Vec<_>>>()?;
@@ -137,6 +153,19 @@ fn several(args: &Args, files: &[PathBuf], top: usize) -> anyhow::Result<ExitCod
         return Err(why).or_exit(ExitCode::Usage);
     }
     Ok(ExitCode::Success)
+}
+
+/// The document of one snapshot, or of several as a series, for a page.
+pub(crate) fn document(files: &[PathBuf]) -> anyhow::Result<serde_json::Value> {
+    let extract = Extract::default();
+    match files {
+        [file] => Ok(serde_json::to_value(refused(SnapshotDocument::of(&read(file)?, extract))?)?),
+        files => {
+            let taken = files.iter().map(|file| Ok(Taken::of(&read(file)?, extract.by)));
+            let series = Series::of(taken.collect::<anyhow::Result<_>>()?);
+            Ok(serde_json::to_value(SeriesDocument::of(&series, extract.by, extract.top))?)
+        }
+    }
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<Snapshot> {

@@ -203,3 +203,79 @@ fn snapshots_of_the_allocator_are_joined_with_the_card() {
     assert_data_eq!(&text[from..to], file!["data/analyze-allocator.txt"]);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
+
+/// A path of the workspace, in whose root the command is started.
+fn of_root(path: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// A copy of a recording, to which something is added or from which something is taken.
+fn copy_of(example: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(of_root(example)).unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
+        std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_runs_layers_are_those_of_an_estimate_with_its_own_blocks_beside_what_it_states() {
+    let folder = copy_of("examples/llama-3.1-8b");
+    let captured = "crates/vramscope-snapshot/tests/it/data/vllm-8b-captured.pickle.gz";
+    std::fs::copy(of_root(captured), folder.path().join("rank0.pickle.gz")).unwrap();
+    let path = folder.path().display().to_string();
+    let json = |args: &[&str]| -> serde_json::Value {
+        let ran = vramscope(args);
+        assert_eq!(ran.status.code(), Some(0), "{}", stderr(&ran));
+        serde_json::from_str(&stdout(&ran)).unwrap()
+    };
+    let found = json(&["analyze", &path, "--per-layer", "--format", "json"]);
+    assert_eq!((&found["vramscope_run_layers"], &found["engine_version"]), (&1.into(), &"0.25.1".into()));
+    let blocks = found["stated_blocks"].as_u64().unwrap();
+    let line = format!("vllm serve x --num-gpu-blocks-override {blocks}");
+    let mut words = vec![
+        "estimate",
+        "--gpu",
+        "h200",
+        "--vllm-version",
+        "0.25.1",
+        "--model",
+        &path,
+        "--per-layer",
+        "--format",
+        "json",
+    ];
+    words.push("--");
+    words.extend(line.split(' ').map(|word| if word == "x" { path.as_str() } else { word }));
+    let estimated = vramscope(&words);
+    let estimated: serde_json::Value = serde_json::from_str(&stdout(&estimated)).expect("the output is JSON");
+    let layers = |document: &serde_json::Value| document["per_layer"][0]["layers"].clone();
+    assert_eq!(layers(&found), layers(&estimated), "the same columns, by the same rules");
+    let rows = found["beside"].as_array().unwrap();
+    let row = |what: &str, source: &str| {
+        rows.iter().find(|row| row["what"] == what && row["source"] == source).unwrap_or_else(|| panic!("{rows:?}"))
+    };
+    for what in ["weights", "kv_cache"] {
+        let row = row(what, "log");
+        let (differs, within) = (row["difference_bytes"].as_i64().unwrap(), row["resolution_bytes"].as_i64().unwrap());
+        assert!(differs.abs() <= within, "{row}");
+        assert_eq!(row["summed_bytes"].as_i64().unwrap() - row["stated_bytes"].as_i64().unwrap(), differs);
+    }
+    // The snapshot is of the same model, in another release: its weights are these, but for a few small blocks.
+    assert!(row("weights", "allocator_snapshot")["difference_bytes"].as_i64().unwrap().abs() < 64 << 10, "{rows:?}");
+    let ran = vramscope(&["analyze", &path, "--per-layer"]);
+    let text = stdout(&ran);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.contains("confirms sums alone") && text.contains("attention, dense"), "{text}");
+}
+
+#[test]
+fn layers_of_a_run_without_its_config_or_its_gpu_say_what_to_give() {
+    for (file, said) in [("config.json", "--model"), ("gpu.csv", "--gpu-log")] {
+        let folder = copy_of("examples/llama-3.1-8b");
+        std::fs::remove_file(folder.path().join(file)).unwrap();
+        let ran = vramscope(&["analyze", &folder.path().display().to_string(), "--per-layer"]);
+        assert_eq!((ran.status.code(), stdout(&ran).as_str()), (Some(3), ""), "{}", stderr(&ran));
+        assert!(stderr(&ran).contains(said), "{}", stderr(&ran));
+    }
+}

@@ -134,3 +134,82 @@ fn the_page_of_a_process_that_leaks() {
     assert_data_eq!(stdout(&ran), file!["data/snapshot-growth.txt"]);
     assert!(stdout(&ran).lines().all(|line| line.chars().count() <= 80), "{}", stdout(&ran));
 }
+
+#[test]
+fn the_recorded_time_is_a_trace_of_counters_slices_and_instants() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("memory.trace.json").display().to_string();
+    let file = "crates/vramscope-snapshot/tests/it/data/vllm-8b-oom.pickle.gz";
+    let ran = vramscope(&["snapshot", file, "--perfetto", &out, "--top", "20"]);
+    assert_eq!(ran.status.code(), Some(0), "{}", stderr(&ran));
+    let trace: Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let of = |phase: &str| events.iter().filter(|event| event["ph"] == phase).collect::<Vec<_>>();
+    let counters = |name: &str| of("C").into_iter().filter(|event| event["name"] == name).collect::<Vec<_>>();
+    let size = |event: &Value, key: &str| event["args"][key].as_f64().unwrap() * f64::from(1 << 30);
+    let document = document(&["snapshot", file, "--by", "part", "--format", "json"]);
+    let history = &document["histories"][0];
+    let peak = history["peak"]["requested_bytes"].as_f64().unwrap();
+    let requested = counters("requested in active blocks");
+    assert_eq!(requested.iter().map(|event| size(event, "GiB")).fold(0.0, f64::max), peak);
+    let by_part = counters("requested by part (GiB)");
+    let sums = by_part
+        .iter()
+        .map(|event| event["args"].as_object().unwrap().keys().map(|part| size(event, part)).sum::<f64>());
+    assert_eq!(sums.fold(0.0, f64::max), peak);
+    assert!(!counters("reserved of the driver").is_empty());
+    assert_eq!(of("X").len(), 20);
+    let failed = of("i");
+    let said = history["out_of_memory"].as_array().unwrap();
+    assert_eq!(failed.len(), said.len());
+    assert_eq!(failed.last().unwrap()["args"]["asked_bytes"], said.last().unwrap()["asked_bytes"]);
+    assert!(events.iter().filter_map(|event| event["ts"].as_f64()).all(|ts| ts >= 0.0));
+}
+
+#[test]
+fn tracks_need_one_snapshot_with_a_history_that_has_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("x.json").display().to_string();
+    let mut bare = made(3, 1);
+    bare["device_traces"] = json!([]);
+    let without = write(folder.path(), "a.json", bare.to_string());
+    let mut timeless = made(3, 1);
+    for event in timeless["device_traces"][0].as_array_mut().unwrap() {
+        event.as_object_mut().unwrap().remove("time_us");
+    }
+    let timeless = write(folder.path(), "b.json", timeless.to_string());
+    for (files, code, said) in [
+        (vec![&without], 3, "no recorded history"),
+        (vec![&timeless], 3, "no times in its history"),
+        (vec![&without, &timeless], 2, "give one file"),
+    ] {
+        let mut args = vec!["snapshot", "--perfetto", &out];
+        args.extend(files.iter().map(|file| file.as_str()));
+        let ran = vramscope(&args);
+        assert_eq!(ran.status.code(), Some(code), "{}", stderr(&ran));
+        assert!(stderr(&ran).contains(said) && !Path::new(&out).exists(), "{}", stderr(&ran));
+    }
+}
+
+#[test]
+fn a_page_is_made_of_a_pickle_as_of_its_document_and_of_several_as_a_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = |paths: &[&str]| {
+        let out = folder.path().join("page.html").display().to_string();
+        let mut args = vec!["report", "-o", &out];
+        args.extend(paths);
+        let ran = vramscope(&args);
+        assert_eq!(ran.status.code(), Some(0), "{}", stderr(&ran));
+        fs::read_to_string(&out).unwrap()
+    };
+    let file = "crates/vramscope-snapshot/tests/it/data/streams-oom.pickle.gz";
+    let ran = vramscope(&["snapshot", file, "--format", "json"]);
+    let document = write(folder.path(), "document.json", stdout(&ran));
+    let of_pickle = page(&[file]);
+    assert_eq!(of_pickle, page(&[&document]));
+    assert!(of_pickle.contains("<figure class=\"flame\"") && of_pickle.contains("out of memory: "));
+    let json = write(folder.path(), "raw.json", made(3, 1).to_string());
+    assert!(page(&[&json]).contains("What reserved memory is made of"));
+    let later = write(folder.path(), "later.json", made(5, 61).to_string());
+    assert!(page(&[&json, &later]).contains("What grows in a process&#39;s memory"));
+}

@@ -54,9 +54,16 @@ fn picture(stacks: &Node<'_>, nodes: &[Node<'_>], weight: Weight) -> Picture {
         // A frame that is not behind the one around it hangs nowhere.
         let parent = node.at("parent").count().map(|parent| usize::try_from(parent).unwrap_or(usize::MAX));
         let time = node.at(weight.key).number().filter(|_| parent.is_none_or(|parent| parent < place)).unwrap_or(0.0);
-        frames.push(FlameFrame { name: super::shown(name), label: label(name), parent, time, colour: colour(name) });
+        frames.push(FlameFrame {
+            name: super::shown(name),
+            label: label(name),
+            parent,
+            size: time,
+            colour: colour(name),
+        });
     }
-    let flame = Flame { frames, time: weight.time, legend: LEGEND.to_vec() };
+    let legend = LEGEND.map(|(colour, name)| (colour, name.to_owned())).to_vec();
+    let flame = Flame { frames, size: weight.time, unit: Unit::Time, legend };
     let own = |node: &&Node<'_>| node.at(weight.own).number().unwrap_or(0.0);
     let mut heaviest: Vec<&Node<'_>> = nodes.iter().take(MOST_FRAMES).filter(|node| own(node) > 0.0).collect();
     heaviest.sort_by(|a, b| own(b).total_cmp(&own(a)));

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use vramscope_core::{ByteUnit, Bytes};
-use vramscope_estimate::{AlikeLayers, CacheKind, CacheSharing, StageLayers};
+use vramscope_core::{ByteUnit, Bytes, Confidence};
+use vramscope_estimate::{AlikeLayers, CacheKind, CacheSharing, LayerTraits, StageLayers};
 
 use super::render::{gib, paragraph};
 use crate::table::{Align, Table};
 
 /// All stages, and what the columns are.
-pub(super) fn tables(stages: &[StageLayers], width: usize) -> String {
+pub(crate) fn tables(stages: &[StageLayers], width: usize) -> String {
     let mut text = String::new();
     for (index, stage) in stages.iter().enumerate() {
         let place = if stages.len() > 1 { format!(", stage {} of {}", index + 1, stages.len()) } else { String::new() };
@@ -67,7 +67,7 @@ fn weights(stage: &StageLayers) -> Table {
         // A block that one of its groups has drawn is none of another's.
         let kv = alike.caches.iter().map(|cache| cache.bytes).max().unwrap_or(0);
         row([
-            kind(alike),
+            name(alike, &stage.alike),
             alike.count().to_string(),
             mib(alike.weights),
             gib(alike.weights.saturating_mul(alike.count())),
@@ -92,8 +92,9 @@ fn states(stage: &StageLayers) -> Option<String> {
     let block = alike.caches.iter().find(|cache| cache.kind == CacheKind::Recurrent)?.block_bytes;
     let padding = mib(block.saturating_sub(state.value));
     Some(format!(
-        "State is that of one sequence, {}: of a block of {} MiB in a layer it fills {}, and {padding} are padding.",
+        "State is that of one sequence, {}{}: of a block of {} MiB in a layer it fills {}, and {padding} are padding.",
         state.confidence,
+        if state.confidence == Confidence::Assumed { ", as the config is not understood in full" } else { "" },
         mib(block),
         mib(state.value),
     ))
@@ -134,6 +135,26 @@ fn kind(alike: &AlikeLayers) -> String {
         (mixer, "none") => mixer.to_owned(),
         (mixer, feed_forward) => format!("{mixer}, {feed_forward}"),
     }
+}
+
+/// The kind, with what tells it from other layers of the same kind on the stage.
+fn name(alike: &AlikeLayers, all: &[AlikeLayers]) -> String {
+    let kind = kind(alike);
+    let own = alike.traits;
+    let same: Vec<LayerTraits> =
+        all.iter().filter(|other| self::kind(other) == kind).map(|other| other.traits).collect();
+    let mut words = Vec::new();
+    if same.iter().any(|other| other.tokens_per_vector != own.tokens_per_vector) {
+        words.push(own.tokens_per_vector.map_or_else(|| "window".to_owned(), |tokens| format!("{tokens}:1")));
+    } else if same.iter().any(|other| other.window != own.window) {
+        words.push(own.window.map_or_else(|| "all tokens".to_owned(), |tokens| format!("window of {tokens}")));
+    } else if own.indexed && same.iter().any(|other| !other.indexed) {
+        words.push("index".to_owned());
+    }
+    if own.experts_by_table && same.iter().any(|other| !other.experts_by_table) {
+        words.push("by table".to_owned());
+    }
+    if words.is_empty() { kind } else { format!("{kind} ({})", words.join(", ")) }
 }
 
 fn title(name: &str) -> &str {

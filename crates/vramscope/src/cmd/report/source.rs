@@ -15,7 +15,7 @@ use vramscope_schema::v3::Profile;
 use vramscope_schema::{ExitCode, MAX_DOCUMENT_BYTES};
 
 use super::{OrPage as _, readings};
-use crate::cmd::{gpus, log, runs, timeline, trace};
+use crate::cmd::{gpus, log, runs, snapshot, timeline, trace};
 use crate::exit::OrExit as _;
 use crate::input;
 use crate::progress::Progress;
@@ -37,15 +37,20 @@ enum Held {
     Readings(Box<timeline::Recording>),
     /// A torch-profiler trace.
     Trace,
+    /// An allocator's snapshot, as PyTorch wrote it.
+    Snapshot,
     /// What an engine printed.
     Log(Box<LogDocument>),
 }
 
-/// The documents of a page: one of each path, but for runs and traces, of which several make one document.
+/// The documents of a page: one of each path, but for runs, traces and snapshots, of which several make one document.
 pub(super) fn documents(paths: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
     let held = paths.iter().map(|path| Ok((path.as_path(), look(path)?))).collect::<anyhow::Result<Vec<_>>>()?;
     if held.iter().all(|(_, held)| matches!(held, Held::Trace)) {
         return Ok(vec![new(&name(paths), trace::document(paths)?)?]);
+    }
+    if held.iter().all(|(_, held)| matches!(held, Held::Snapshot)) {
+        return Ok(vec![new(&name(paths), snapshot::document(paths)?)?]);
     }
     let several_runs = held.iter().any(|(_, held)| matches!(held, Held::Runs));
     let all_runs = held.iter().all(|(_, held)| matches!(held, Held::Runs | Held::Recording(_) | Held::Profile(_)));
@@ -82,6 +87,7 @@ fn document(path: &Path, held: Held) -> anyhow::Result<Document> {
         }
         Held::Log(report) => new(&title, serde_json::to_value(report)?),
         Held::Trace => new(&title, trace::document(&[path.to_owned()])?),
+        Held::Snapshot => new(&title, snapshot::document(&[path.to_owned()])?),
         Held::Runs => {
             let sweep = runs::sweep(&[path.to_owned()])?;
             new(&title, serde_json::to_value(RunsDocument::of(&sweep))?)
@@ -193,6 +199,9 @@ fn document_in(path: &Path, text: &[u8]) -> anyhow::Result<Held> {
     if value.get("traceEvents").is_some() {
         return Ok(Held::Trace);
     }
+    if value.get("segments").is_some() && value.get("device_traces").is_some() {
+        return Ok(Held::Snapshot);
+    }
     match Kind::of(&value) {
         Some(Kind::Profile) | None if !vramscope_results::is_result(text) => match input::profile_in(text, path) {
             Ok(found) => Ok(Held::Profile(Box::new(found.profile))),
@@ -205,7 +214,11 @@ fn document_in(path: &Path, text: &[u8]) -> anyhow::Result<Held> {
 
 /// What is no JSON document: readings, a trace, an engine's log, told by who can read it.
 fn foreign(path: &Path) -> anyhow::Result<Held> {
-    if is_trace(path)? {
+    let start = start(path)?;
+    if is_snapshot(&start) {
+        return Ok(Held::Snapshot);
+    }
+    if is_trace(&start) {
         return Ok(Held::Trace);
     }
     if let Ok(recording) = timeline::Recording::open(path) {
@@ -226,8 +239,8 @@ fn foreign(path: &Path) -> anyhow::Result<Held> {
     let shown = path.display();
     Err(anyhow!(
         "{shown} is nothing that a page is made of: expected a recording or its folder, a JSON document of vramscope, a \
-         result of a load generator, a recording of readings, a trace, an engine's log, or what nvidia-smi, amd-smi or \
-         rocm-smi printed once (`vramscope gpus --from` says what is wrong with one)"
+         result of a load generator, a recording of readings, a trace, a snapshot of PyTorch's allocator, an engine's log, or \
+         what nvidia-smi, amd-smi or rocm-smi printed once (`vramscope gpus --from` says what is wrong with one)"
     ))
     .or_exit(ExitCode::BadInput)
 }
@@ -241,8 +254,8 @@ fn printed_by_a_tool(path: &Path) -> Option<Held> {
     Some(Held::Document(Box::new(serde_json::to_value(snapshot).ok()?)))
 }
 
-/// Whether a file begins, unpacked, as torch-profiler traces do: an object with their keys, or a bare list of events.
-fn is_trace(path: &Path) -> anyhow::Result<bool> {
+/// How a file begins, unpacked.
+fn start(path: &Path) -> anyhow::Result<Vec<u8>> {
     const START: u64 = 64 << 10;
     let mut start = Vec::new();
     vramscope_runs::open(path)
@@ -250,12 +263,32 @@ fn is_trace(path: &Path) -> anyhow::Result<bool> {
         .take(START)
         .read_to_end(&mut start)
         .or_exit(ExitCode::BadInput)?;
-    let text = String::from_utf8_lossy(&start);
+    Ok(start)
+}
+
+/// Whether it is a pickle, or the JSON of the lists that torch's allocator gives: an object of segments, or a list of them.
+fn is_snapshot(start: &[u8]) -> bool {
+    if let [0x80, 2..=5, ..] = start {
+        return true;
+    }
+    let text = String::from_utf8_lossy(start);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let has = |key: &str| text.contains(key);
-    Ok(match text.chars().next() {
+    match text.chars().next() {
+        Some('{') => has("\"segments\"") && (has("\"total_size\"") || has("\"device_traces\"")),
+        Some('[') => has("\"total_size\"") && has("\"blocks\""),
+        _ => false,
+    }
+}
+
+/// Whether it begins as torch-profiler traces do: an object with their keys, or a bare list of events.
+fn is_trace(start: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(start);
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let has = |key: &str| text.contains(key);
+    match text.chars().next() {
         Some('{') => has("\"traceEvents\"") || has("\"deviceProperties\"") || has("\"record_shapes\""),
         Some('[') => has("\"ph\""),
         _ => false,
-    })
+    }
 }
