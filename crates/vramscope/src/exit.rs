@@ -104,6 +104,9 @@ fn of_plan(error: &PlanError) -> ExitCode {
         | PlanError::NoModelFile
         | PlanError::NotStarted { .. }
         | PlanError::OnlyServes { .. }
+        | PlanError::NoAllocator { .. }
+        | PlanError::NoHookInServer
+        | PlanError::NoHookInContainer
         | PlanError::OfOther(_)
         | PlanError::GivenTwice { .. }
         | PlanError::Words(_)
