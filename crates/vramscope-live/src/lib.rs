@@ -54,7 +54,7 @@ mod unready;
 mod vllm;
 
 pub use cancel::{CancelHandle, CancelToken, cancel};
-pub use capture::{Capture, CaptureError, CaptureEvent, CaptureMode, Captured};
+pub use capture::{Capture, CaptureError, CaptureEvent, CaptureMode, Captured, CapturedMemory};
 pub use conduct::{Run, RunError};
 pub use event::RunEvent;
 pub use found::Found;

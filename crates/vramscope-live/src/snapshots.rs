@@ -148,6 +148,10 @@ impl Hook {
             let path = path.to_owned();
             move |source: io::Error| FolderError::Write { path, source }
         };
+        // What an earlier engine was asked and said must not be taken for this one's.
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(failed(&folder))?;
+        }
         fs::create_dir_all(&folder).map_err(failed(&folder))?;
         let settings = settings.to_string();
         for (name, text) in [("sitecustomize.py", BEGIN), ("vramscope_snapshot.py", HOOK), (SETTINGS, &*settings)] {
@@ -179,6 +183,17 @@ impl Hook {
         while Instant::now() < end && state::all(&self.folder).iter().any(State::is_at_it) {
             tokio::time::sleep(STEP).await;
         }
+    }
+
+    /// The snapshots that these processes made, in the order of their names.
+    pub(crate) fn made(&self) -> Vec<PathBuf> {
+        let states = state::all(&self.folder);
+        let names = states.iter().flat_map(|state| state.made.values().map(|made| &made.file));
+        // A name of a state is a text from outside: it must be one of the hook's.
+        let own = names.filter(|name| name.starts_with(layout::OWN_SNAPSHOT) && !name.contains('/'));
+        let mut paths: Vec<PathBuf> = own.map(|name| self.recording.join(name)).filter(|path| path.is_file()).collect();
+        paths.sort_unstable();
+        paths
     }
 
     /// The engine is gone: removes what it left unfinished, and tells what became of the snapshots, in sentences.

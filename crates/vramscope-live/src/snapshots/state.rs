@@ -39,6 +39,8 @@ pub(super) struct State {
 /// A snapshot that was made.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Made {
+    /// Its name in the folder of the recording.
+    pub(super) file: String,
     /// Reserved in it. Unit: bytes.
     pub(super) reserved_bytes: u64,
     /// How often it was taken; the last one is kept. Unit: count.
