@@ -194,12 +194,8 @@ fn may_start(args: &Args, findings: &[Finding], session: &Session) -> anyhow::Re
 /// The command as a person would type it, secrets hidden.
 fn shown(spec: &vramscope_live::RunSpec, confinement: &[(String, String)]) -> String {
     // What records the allocator comes by a variable, and changes what runs.
-    let hook = spec
-        .command
-        .env
-        .iter()
-        .filter(|(name, _)| spec.snapshots.is_some() && name == AskedSnapshots::VARIABLE)
-        .next_back();
+    let is_hook = |(name, _): &&(String, String)| spec.snapshots.is_some() && name == AskedSnapshots::VARIABLE;
+    let hook = spec.command.env.iter().rfind(is_hook);
     let variables = confinement.iter().chain(hook).map(|(name, value)| format!("{name}={value}"));
     let words = variables.chain(spec.command.shown());
     words.map(|word| shell_quoted(&word)).collect::<Vec<_>>().join(" ")

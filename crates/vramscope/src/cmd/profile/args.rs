@@ -199,8 +199,8 @@ pub(crate) struct SnapshotArgs {
     /// as processes of this machine. Recording costs each allocation some microseconds, and a snapshot holds the process up
     #[arg(long, value_name = "MOMENT", value_enum, value_delimiter = ',', num_args = 0..=1, default_missing_values = ["peak", "end", "oom"])]
     pub(crate) snapshot: Option<Vec<Moment>>,
-    /// The last events of the allocator that a snapshot holds; older ones are lost. Each takes about a kilobyte of the process's
-    /// memory, and less in the file
+    /// The last events of the allocator that a snapshot holds; older ones are lost. Each takes up to some kilobytes of the
+    /// process's memory, by torch's own documents
     #[arg(long, value_name = "N", requires = "snapshot", default_value_t = AskedSnapshots::USUAL_ENTRIES, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) snapshot_entries: u32,
 }

@@ -9,22 +9,23 @@ use standin_vllm::{Fail, How, Phase, Script};
 
 use super::bench::{Bench, Kind};
 
-/// The stand-in for torch, and the program that plays a process with it.
-fn standin() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../vramscope-live/tests/standin").canonicalize().unwrap()
-}
-
-/// A run of the stand-in engine as the child of a process that uses a GPU by the stand-in for torch; `None` without Python.
-fn profiled(bench: &Bench, kind: Kind, does: &str, more: &[&str]) -> Option<(Output, Value)> {
+/// The folder with the stand-in for torch, and the program that plays a process with it; `None` without Python.
+pub(super) fn standin_where_there_is_python() -> Option<PathBuf> {
     if std::process::Command::new("python3").arg("--version").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "python3 is absent");
         println!("skipped: python3 is absent");
         return None;
     }
-    let program = standin().join("program.py");
+    Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../vramscope-live/tests/standin").canonicalize().unwrap())
+}
+
+/// A run of the stand-in engine as the child of a process that uses a GPU by the stand-in for torch; `None` without Python.
+fn profiled(bench: &Bench, kind: Kind, does: &str, more: &[&str]) -> Option<(Output, Value)> {
+    let standin = standin_where_there_is_python()?;
+    let program = standin.join("program.py");
     let engine = format!("python3 {} {does} run {}", program.display(), standin_vllm::executable().display());
     let mut command = bench.command(&bench.file(), kind, &[&["--engine", &engine], more].concat());
-    let output = command.env("PYTHONPATH", standin()).env_remove("RANK").env_remove("LOCAL_RANK").output().unwrap();
+    let output = command.env("PYTHONPATH", standin).env_remove("RANK").env_remove("LOCAL_RANK").output().unwrap();
     let document = fs::read(bench.file()).ok().map_or(Value::Null, |text| serde_json::from_slice(&text).unwrap());
     Some((output, document))
 }
