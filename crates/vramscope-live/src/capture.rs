@@ -12,7 +12,9 @@ use std::time::Duration;
 use vramscope_runs::layout;
 
 use crate::served::{Served, ServerLine};
+use crate::snapshots::Hook;
 use crate::vllm::profiler::{Profiled, Version};
+use crate::{AskedSnapshots, SnapshotMoment};
 use api::Api;
 use functions::FunctionTrace;
 
@@ -52,7 +54,18 @@ pub enum Captured {
         mode: CaptureMode,
         /// Whether it marks its own parts.
         scopes: bool,
+        /// A snapshot of its allocator is to lie beside the traces.
+        memory: Option<CapturedMemory>,
     },
+}
+
+/// A snapshot of PyTorch's allocator beside traces, taken when the requests are recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedMemory {
+    /// The last events of the allocator that each process keeps. Unit: count.
+    pub entries: u32,
+    /// The value of [`AskedSnapshots::VARIABLE`] that the engine would inherit.
+    pub searched: Option<String>,
 }
 
 /// How much is recorded.
@@ -94,6 +107,13 @@ pub enum CaptureEvent {
         /// Of which model.
         model: String,
     },
+    /// The snapshots of the engine's allocator lie beside the traces.
+    Memory {
+        /// Each file.
+        files: Vec<PathBuf>,
+        /// What they cost, and what was not made and why, in sentences.
+        notes: Vec<String>,
+    },
     /// The trace of python functions lies beside the others.
     Functions {
         /// Each file, with its size in bytes.
@@ -124,10 +144,21 @@ impl Capture {
                     Captured::Started { mode: CaptureMode::Deep { keep }, .. } => Some(FunctionTrace::new(*keep)?),
                     _ => None,
                 };
+                let hook = match started {
+                    Captured::Started { memory: Some(memory), .. } => {
+                        let asked = AskedSnapshots { moments: vec![SnapshotMoment::End], entries: memory.entries };
+                        Some(Hook::write(&dir, &asked).map_err(CaptureError::Memory)?)
+                    }
+                    _ => None,
+                };
                 let (line, mut engine) = self.start(started, &dir, functions.as_ref(), observe).await?;
                 let work = async {
                     let recorded = self.with(&line, &mut engine, observe).await;
-                    (recorded, engine.stop().await)
+                    let asked = hook.as_ref().filter(|_| recorded.is_ok()).map_or(Ok(()), Hook::ask_for_end);
+                    if let (Some(hook), Ok(()), Ok(())) = (&hook, &recorded, &asked) {
+                        hook.answered().await;
+                    }
+                    (recorded.and(asked.map_err(CaptureError::Memory)), engine.stop().await)
                 };
                 let (recorded, stopped) = match &mut functions {
                     Some(functions) => functions.bounding(work).await,
@@ -136,6 +167,10 @@ impl Capture {
                 let kept = functions.map(|functions| functions.keep_in(&dir)).transpose();
                 if let Ok(Some(kept)) = &kept {
                     observe(CaptureEvent::Functions { files: kept.files.clone(), cut: kept.cut });
+                }
+                if let Some(hook) = hook {
+                    let notes = hook.close().iter().map(|note| line.secrets().hide(note)).collect();
+                    observe(CaptureEvent::Memory { files: hook.made(), notes });
                 }
                 // Why nothing was recorded matters more than what became of the rest.
                 recorded?;
@@ -154,7 +189,9 @@ impl Capture {
         functions: Option<&FunctionTrace>,
         observe: &mut (dyn FnMut(CaptureEvent) + Send),
     ) -> Result<(ServerLine, Served), CaptureError> {
-        let Captured::Started { command, version, mode, scopes } = engine else { return Err(CaptureError::NoCommand) };
+        let Captured::Started { command, version, mode, scopes, memory } = engine else {
+            return Err(CaptureError::NoCommand);
+        };
         let version = match version {
             Some(text) => Version::parse(text).ok_or_else(|| CaptureError::NoVersion { text: text.clone() })?,
             None => release::ask(command).await?,
@@ -165,6 +202,7 @@ impl Capture {
         let line = ServerLine::read(&profiled.command, &[]).await.map_err(CaptureError::Engine)?;
         let mut command = line.command().map_err(CaptureError::Engine)?;
         command.env.extend(profiled.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        command.env.extend(memory.as_ref().map(|memory| AskedSnapshots::variable(dir, memory.searched.as_deref())));
         let started = Served::start(&command, &dir.join(layout::ENGINE_LOG), line.secrets().clone()).await;
         Ok((line, started.map_err(CaptureError::Engine)?))
     }

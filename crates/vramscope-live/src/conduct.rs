@@ -23,7 +23,8 @@ use vramscope_schema::v3::{Profile, RunStatus};
 use vramscope_timeline::JsonlFile;
 use vramscope_timeline::document::Ending;
 
-use crate::{CancelToken, RunEvent, RunSpec, Workload};
+use crate::snapshots::Hook;
+use crate::{CancelToken, RunEvent, RunSpec, SnapshotMoment, Workload};
 use crate::{ollama, sglang, vllm};
 use stop::Stop;
 use vramscope_analysis::{DeriveError, Evidence, EvidenceError, RETURNED_WITHIN, assemble};
@@ -125,6 +126,8 @@ struct Conductor<'r> {
     notes: Vec<String>,
     /// Instants that no phase begins with, in nanoseconds since 1970 UTC.
     marks: Vec<(&'static str, i64)>,
+    /// What takes snapshots of the engine's allocator, where they are wanted.
+    hook: Option<Hook>,
 }
 
 impl<'r> Run<'r> {
@@ -166,6 +169,10 @@ impl<'r> Run<'r> {
             let failed = |source| FolderError::Write { path: folder.path().join(layout::PACKED_MODEL), source };
             folder.write(layout::PACKED_MODEL, &json.map_err(failed)?)?;
         }
+        // The engine is told the same whole path.
+        let whole = std::path::absolute(folder.path());
+        let whole = whole.map_err(|source| FolderError::Write { path: folder.path().to_owned(), source })?;
+        let hook = spec.snapshots.as_ref().map(|asked| Hook::write(&whole, asked)).transpose()?;
         let failed = |source| FolderError::Write { path: folder.timeline(), source };
         let sink = JsonlFile::create(&folder.timeline()).map_err(failed)?;
         let recording = sampler.record_to(Box::new(sink)).map_err(RunError::Sampler)?;
@@ -195,6 +202,7 @@ impl<'r> Run<'r> {
             looked_for_pids: None,
             notes: spec.notes.clone(),
             marks: Vec::new(),
+            hook,
         };
         let mut stopped = conductor.conduct().await.err();
         let mut record = conductor.record(stopped.as_ref());
@@ -396,6 +404,8 @@ impl Conductor<'_> {
     async fn wind_up(&mut self, engine: &mut Engine, asked: bool) -> Result<(), Stop> {
         let attached = self.attached();
         let entered = if attached || self.exit.is_some() { Ok(()) } else { self.enter(Phase::Shutdown) };
+        let taken = if asked { Ok(()) } else { self.until_taken(engine).await };
+        let entered = entered.and(taken);
         let stopped = self.stop(engine).await;
         let drained = self.drain(engine).await;
         // Known before memory settles: who sees that phase begin may stop the run at once.
@@ -410,6 +420,15 @@ impl Conductor<'_> {
             gone => gone,
         };
         ended.and(settled)
+    }
+
+    /// Waits for the snapshots of the end, of an engine that runs on when its work is done.
+    async fn until_taken(&mut self, engine: &mut Engine) -> Result<(), Stop> {
+        let Some(hook) = self.hook.clone().filter(|hook| hook.asks(SnapshotMoment::End) && self.exit.is_none()) else {
+            return Ok(());
+        };
+        self.exit = self.until(engine, hook.answered()).await?;
+        Ok(())
     }
 
     /// Asks the engine to stop, kills what does not, and keeps how it ended.
@@ -491,6 +510,9 @@ impl Conductor<'_> {
             let signed = |(now, before): (Bytes, Bytes)| now.checked_delta(before);
             host.left_over_baseline_bytes = self.used().zip(self.used_before()).and_then(signed).map(|left| left.get());
             host.memory_returned = self.left_over().map(|left| left <= RETURNED_WITHIN);
+        }
+        if let Some(hook) = &self.hook {
+            self.notes.extend(hook.close().iter().map(|note| self.spec.secrets.hide(note)));
         }
         let mut record = RunRecord {
             vramscope_run: RECORD_VERSION,

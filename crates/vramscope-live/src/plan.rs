@@ -16,7 +16,7 @@ use vramscope_runs::{MOST_ENGINE_CONFIG_BYTES, engine_config_words};
 use crate::paths::{RESULTS, free_beside};
 use crate::vllm::words::{dummy_weights, given_twice, load_format, told, told_by_us};
 use crate::{DeviceNow, Found, Longest, Measured, Place, Preflight, Request, Secrets, WorkKind};
-use crate::{llama_cpp, ollama, place, sglang};
+use crate::{llama_cpp, ollama, place, sglang, snapshots};
 
 pub use error::PlanError;
 
@@ -50,6 +50,7 @@ impl Plan {
     /// # Errors
     /// [`PlanError`].
     pub async fn make(request: Request, measured: &Measured) -> Result<Self, PlanError> {
+        snapshots::check(&request)?;
         if let Some(engine) = request.started().filter(|engine| *engine != request.work.kind.engine()) {
             return Self::of_other(request, engine, measured);
         }
@@ -309,6 +310,7 @@ mod tests {
             },
             place: Place::Process,
             engine: AskedEngine::default(),
+            snapshots: None,
             times: Times::default(),
             environment: Environment::default(),
             output: None,

@@ -9,7 +9,7 @@ use vramscope_runs::Shape;
 use vramscope_schema::v3::Generator;
 
 use crate::vllm::words::told;
-use crate::{EngineWords, Secrets, Times, Work};
+use crate::{AskedSnapshots, EngineWords, Secrets, Times, Work};
 use crate::{llama_cpp, ollama, sglang, vllm};
 
 /// One run as it is asked for. A [`Plan`](crate::Plan) is made of it.
@@ -25,6 +25,8 @@ pub struct Request {
     pub place: Place,
     /// The engine.
     pub engine: AskedEngine,
+    /// Snapshots of PyTorch's allocator, where they are wanted.
+    pub snapshots: Option<AskedSnapshots>,
     /// How long to wait for what.
     pub times: Times,
     /// What is around the run.

@@ -9,7 +9,7 @@ use vramscope_host::Command;
 use vramscope_load::{Client, LoadPlan};
 use vramscope_schema::v3::{Generator, HostInfo, WorkloadInfo};
 
-use crate::Secrets;
+use crate::{AskedSnapshots, Secrets};
 use vramscope_runs::Shape;
 
 /// One run.
@@ -35,6 +35,8 @@ pub struct RunSpec {
     pub engine_version: Option<String>,
     /// What is started; for an engine that runs already, what it was started with as far as it is known.
     pub command: Command,
+    /// Snapshots of PyTorch's allocator that the engine's processes are to take.
+    pub snapshots: Option<AskedSnapshots>,
     /// What is asked of the engine.
     pub workload: Workload,
     /// The workload in figures.

@@ -41,6 +41,10 @@ pub const PROBE: &str = "probe.json";
 pub const ALLOCATOR_SNAPSHOT_ENDS: [&str; 3] = [".pickle", ".pickle.gz", ".pickle.zst"];
 /// The same written as JSON.
 pub const ALLOCATOR_SNAPSHOT_JSON_ENDS: [&str; 3] = ["snapshot.json", "snapshot.json.gz", "snapshot.json.zst"];
+/// How names of those begin that an engine took while it was conducted.
+pub const OWN_SNAPSHOT: &str = "allocator-";
+/// The folder of what an engine's processes load to take them, and of what they say of it.
+pub const SNAPSHOT_HOOK: &str = "snapshot-hook";
 
 /// The published profiles of a campaign's runs.
 pub const PROFILES: &str = "profiles";

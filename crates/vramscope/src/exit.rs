@@ -104,6 +104,9 @@ fn of_plan(error: &PlanError) -> ExitCode {
         | PlanError::NoModelFile
         | PlanError::NotStarted { .. }
         | PlanError::OnlyServes { .. }
+        | PlanError::NoAllocator { .. }
+        | PlanError::NoHookInServer
+        | PlanError::NoHookInContainer
         | PlanError::OfOther(_)
         | PlanError::GivenTwice { .. }
         | PlanError::Words(_)
@@ -135,7 +138,7 @@ fn of_plan(error: &PlanError) -> ExitCode {
 pub(crate) fn of_capture(error: &CaptureError) -> ExitCode {
     match error {
         CaptureError::MakeDir { .. } | CaptureError::FindDir { .. } => ExitCode::Failure,
-        CaptureError::KeepFunctions { .. } => ExitCode::CannotWrite,
+        CaptureError::KeepFunctions { .. } | CaptureError::Memory(_) => ExitCode::CannotWrite,
         CaptureError::List { .. } | CaptureError::Entry(_) | CaptureError::NoTrace { .. } => ExitCode::BadInput,
         CaptureError::NotHttp
         | CaptureError::NoHost { .. }

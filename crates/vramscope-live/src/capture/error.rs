@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use vramscope_host::EngineError;
 use vramscope_load::LoadError;
+use vramscope_runs::FolderError;
 
 use crate::served::ServedError;
 use crate::vllm::command::PROGRAM;
@@ -42,6 +43,9 @@ pub enum CaptureError {
     /// The listing of the folder for traces broke off.
     #[error(transparent)]
     Entry(io::Error),
+    /// What records the engine's allocator cannot be put beside the traces.
+    #[error("could not have the engine's allocator recorded")]
+    Memory(#[source] FolderError),
     /// The trace of python functions cannot be kept.
     #[error("could not keep the trace of python functions as {}: check that the disk has room", path.display())]
     KeepFunctions {

@@ -42,7 +42,12 @@ impl Conductor<'_> {
         self.phase = phase;
         self.recording.mark(phase).map_err(|error| Stop::recording(&error, phase))?;
         (self.observe)(RunEvent::Phase { phase, at: self.recording.elapsed() });
-        Ok(())
+        match &self.hook {
+            Some(hook) if phase == Phase::Shutdown => {
+                hook.ask_for_end().map_err(|error| Stop::recording(&error, phase))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Lets time pass, unless somebody stops the run.
@@ -174,6 +179,18 @@ impl Conductor<'_> {
         let moment = tokio::time::sleep(Duration::from_secs(2));
         match self.watch(engine, moment, Duration::MAX, "the end of the engine", None).await? {
             Ended::Engine(exit) => Ok(Some(self.died(exit).await)),
+            Ended::Work(()) => Ok(None),
+        }
+    }
+
+    /// Watches the engine until this is done, or the engine ends.
+    pub(super) async fn until(
+        &mut self,
+        engine: &mut Engine,
+        work: impl Future<Output = ()>,
+    ) -> Result<Option<Exit>, Stop> {
+        match self.watch(engine, work, Duration::MAX, "what its processes write", None).await? {
+            Ended::Engine(exit) => Ok(Some(exit)),
             Ended::Work(()) => Ok(None),
         }
     }

@@ -12,7 +12,7 @@ use vramscope_load::LoadError;
 use vramscope_models::ConfigError;
 use vramscope_runs::{EngineConfigError, FolderError};
 
-use crate::FlagError;
+use crate::{AskedSnapshots, FlagError};
 
 /// Why a run is not planned: what was asked for cannot be, or what it needs is not there.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,30 @@ pub enum PlanError {
         /// Which.
         engine: EngineKind,
     },
+    /// Snapshots of PyTorch's allocator are asked of an engine that has none.
+    #[error(
+        "{} does not use PyTorch, and has no allocator of it to take a --snapshot of: leave --snapshot out; what its buffers \
+         hold stands in its own log",
+        engine.title()
+    )]
+    NoAllocator {
+        /// Which.
+        engine: EngineKind,
+    },
+    /// Snapshots are asked of a server that runs, into which no hook gets any more.
+    #[error(
+        "a server that runs takes no --snapshot: what records its allocator has to be loaded when it starts; have it \
+         started here (leave out --url), or record in it yourself (docs/snapshot.md says how)"
+    )]
+    NoHookInServer,
+    /// Snapshots are asked of an engine in a container.
+    #[error(
+        "an engine in a container takes no --snapshot: the folder with what records its allocator cannot be given to a \
+         container that runs, and {} of an image is not known; start the engine as a process of this machine, or record in \
+         it yourself (docs/snapshot.md says how)",
+        AskedSnapshots::VARIABLE
+    )]
+    NoHookInContainer,
     /// An engine with its own server is asked for other work than requests.
     #[error("{} is sent requests: give --workload serve, or leave it out", engine.title())]
     OnlyServes {

@@ -13,7 +13,7 @@ use vramscope_schema::v3::{HostInfo, WorkloadInfo};
 use super::{Plan, PlanError};
 use crate::request::AskedWork;
 use crate::{Asked, Found, Measured, PROBE, RunPaths, RunSpec, WorkKind, Workload, own_benchmark, probe, server};
-use crate::{llama_cpp, ollama, sglang};
+use crate::{AskedSnapshots, llama_cpp, ollama, sglang, snapshots};
 
 /// Where a server listens that is started here: nobody else is to reach it.
 const HERE: &str = "127.0.0.1";
@@ -45,16 +45,25 @@ impl Plan {
         }
         command.env.extend(measured.confinement.iter().cloned());
         command.env.extend(request.environment.given.iter().cloned());
+        let mut notes: Vec<String> = note.into_iter().collect();
+        if request.snapshots.is_some() {
+            let variables = &request.environment;
+            let before = snapshots::searched(&variables.given, &variables.inherited);
+            // Behind what was given, which it holds and takes the place of.
+            command.env.push(AskedSnapshots::variable(&folder, before));
+            notes.push(AskedSnapshots::note());
+        }
         Ok(RunSpec {
             model: self.named.is_some().then(|| self.short_model()),
             config: self.config.clone(),
             packed: self.packed.clone(),
             shape: Some(request.model.shape).filter(|shape| *shape != Shape::default()),
             engine,
-            notes: note.into_iter().collect(),
+            notes,
             engine_version: found.version.clone(),
             engine_config: request.engine.words.config.clone(),
             command,
+            snapshots: request.snapshots.clone(),
             workload,
             workload_info: workload_info(&request.work),
             host: HostInfo {

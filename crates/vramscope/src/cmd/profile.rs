@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::anyhow;
-use vramscope_core::escape_controls;
-use vramscope_live::{Finding, Found, Plan, PlanError, Request, Run, RunError, RunPaths};
+use vramscope_core::{escape_controls, shell_quoted};
+use vramscope_live::{AskedSnapshots, Finding, Found, Plan, PlanError, Request, Run, RunError, RunPaths};
 use vramscope_sampler::{Sampler, SamplerConfig, SamplerError};
 use vramscope_schema::ExitCode;
 use vramscope_schema::v3::Profile;
@@ -130,6 +130,9 @@ async fn profile(args: &Args, output: Option<&Path>, session: &Session) -> anyho
         if !args.quiet && !args.part_of_campaign {
             output::say(&format!("profile written to {}", paths.profile.display()));
         }
+        if !args.quiet && !args.part_of_campaign {
+            tell_snapshots(&paths.folder);
+        }
         if args.report && !args.part_of_campaign {
             let page = super::report::of_profile(&paths.profile, &paths.folder)?;
             if !args.quiet {
@@ -190,9 +193,12 @@ fn may_start(args: &Args, findings: &[Finding], session: &Session) -> anyhow::Re
 
 /// The command as a person would type it, secrets hidden.
 fn shown(spec: &vramscope_live::RunSpec, confinement: &[(String, String)]) -> String {
-    let variables = confinement.iter().map(|(name, value)| format!("{name}={value}"));
+    // What records the allocator comes by a variable, and changes what runs.
+    let is_hook = |(name, _): &&(String, String)| spec.snapshots.is_some() && name == AskedSnapshots::VARIABLE;
+    let hook = spec.command.env.iter().rfind(is_hook);
+    let variables = confinement.iter().chain(hook).map(|(name, value)| format!("{name}={value}"));
     let words = variables.chain(spec.command.shown());
-    words.map(|word| vramscope_core::shell_quoted(&word)).collect::<Vec<_>>().join(" ")
+    words.map(|word| shell_quoted(&word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Prints the profile of a single run, and says of any that did not go well why.
@@ -211,6 +217,22 @@ fn tell(args: &Args, profile: &Profile, log: &Path) -> anyhow::Result<()> {
         output::say(&format!("{unanswered} requests failed or were not sent; --max-failed allows {allowed}"));
     }
     shown
+}
+
+/// Says which snapshots the engine took, and how to look at them.
+fn tell_snapshots(folder: &Path) {
+    // A folder without anything to analyze has been told of before.
+    let found = vramscope_runs::EvidenceFiles::find(folder).map(|files| files.snapshots).unwrap_or_default();
+    let Some(first) = found.first() else { return };
+    let count = if found.len() == 1 {
+        "an allocator snapshot".to_owned()
+    } else {
+        format!("{} allocator snapshots", found.len())
+    };
+    output::say(&format!(
+        "{count} in the recording; to look further: vramscope snapshot {}",
+        shell_quoted(&first.to_string_lossy())
+    ));
 }
 
 fn show(args: &Args, profile: &Profile) -> anyhow::Result<()> {

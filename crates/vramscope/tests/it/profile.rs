@@ -10,6 +10,7 @@ mod own_words;
 mod refused;
 mod screen;
 mod signals;
+mod snapshots;
 
 use std::fs;
 use std::process::Stdio;

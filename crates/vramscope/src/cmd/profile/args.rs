@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use vramscope_core::{EngineKind, EngineLine};
+use vramscope_live::AskedSnapshots;
 
 use crate::backends::BackendArgs;
 use crate::cmd::estimate::input::{EngineFlags, ModelArgs};
@@ -28,6 +29,7 @@ Examples:
   vramscope profile -- llama-server -m model.gguf -c 8192 -ngl 99
   vramscope profile -- sglang serve --model-path Qwen/Qwen3-8B
   vramscope profile --model llama3.2:1b -- ollama serve
+  vramscope profile --model ./Llama-3.1-8B --workload serve --snapshot peak,end
   vramscope profile --model ./Llama-3.1-8B --dry-run
 
 The profile goes to results/memory-profiles/MODEL_TIME.json, the recording to the folder of the same name beside it; \
@@ -49,6 +51,8 @@ pub(crate) struct Args {
     pub(crate) engine: EngineFlags,
     #[command(flatten)]
     pub(crate) devices: BackendArgs,
+    #[command(flatten)]
+    pub(crate) snapshots: SnapshotArgs,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     /// Run code that comes with the model
@@ -173,6 +177,32 @@ pub(crate) struct HostArgs {
     /// The server's API key; better given in the variable, which no process list shows
     #[arg(long, value_name = "KEY", env = "VRAMSCOPE_API_KEY", hide_env_values = true)]
     pub(crate) api_key: Option<String>,
+}
+
+/// When a snapshot of PyTorch's allocator is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Moment {
+    /// When torch has reserved most, and keeps it for 0.2 s
+    Peak,
+    /// When the work is done, before the engine is stopped
+    End,
+    /// When an allocation fails: the first four times
+    Oom,
+}
+
+/// Snapshots of PyTorch's allocator.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Allocator snapshots")]
+pub(crate) struct SnapshotArgs {
+    /// Have the engine's processes record PyTorch's allocator, and take a snapshot at these moments, which say who holds the
+    /// memory: peak, end, oom, several with commas; all three where none is named. Of vLLM, SGLang and --workload transformers
+    /// as processes of this machine. Recording costs each allocation some microseconds, and a snapshot holds the process up
+    #[arg(long, value_name = "MOMENT", value_enum, value_delimiter = ',', num_args = 0..=1, default_missing_values = ["peak", "end", "oom"])]
+    pub(crate) snapshot: Option<Vec<Moment>>,
+    /// The last events of the allocator that a snapshot holds; older ones are lost. Each takes up to some kilobytes of the
+    /// process's memory, by torch's own documents
+    #[arg(long, value_name = "N", requires = "snapshot", default_value_t = AskedSnapshots::USUAL_ENTRIES, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) snapshot_entries: u32,
 }
 
 /// How long to wait.

@@ -6,13 +6,14 @@ use anyhow::{anyhow, bail};
 use jiff::Zoned;
 use vramscope_core::EngineLine;
 use vramscope_live::{
-    AskedEngine, AskedModel, AskedWork, Environment, Place, Request, Times, Watched, Work, WorkKind as Kind,
+    AskedEngine, AskedModel, AskedSnapshots, AskedWork, Environment, Place, Request, SnapshotMoment, Times, Watched,
+    Work, WorkKind as Kind,
 };
 use vramscope_schema::ExitCode;
 use vramscope_schema::v3::Generator;
 
 use super::Args;
-use super::args::{BY_OWN_WORDS, HostArgs, LimitArgs, WorkKind};
+use super::args::{BY_OWN_WORDS, HostArgs, LimitArgs, Moment, SnapshotArgs, WorkKind};
 use crate::exit::OrExit as _;
 
 /// The run that is asked for, with its profile at `output`.
@@ -41,6 +42,7 @@ pub(super) fn of(args: &Args, output: Option<&Path>) -> anyhow::Result<Request> 
         },
         place: place(&args.host),
         engine,
+        snapshots: snapshots(&args.snapshots),
         times: times(&args.limits),
         environment: environment(&args.host)?,
         output: output.map(Path::to_owned),
@@ -92,6 +94,15 @@ fn engine(args: &Args) -> anyhow::Result<AskedEngine> {
 fn is_program(words: &[String], lead: usize) -> bool {
     let options = words.get(1..lead.saturating_sub(1)).unwrap_or_default();
     lead == 1 || (lead > 2 && options.iter().all(|word| word.starts_with('-')))
+}
+
+/// Each moment once, in the order of their names in the help.
+fn snapshots(args: &SnapshotArgs) -> Option<AskedSnapshots> {
+    let named = args.snapshot.as_ref()?;
+    let all =
+        [(Moment::Peak, SnapshotMoment::Peak), (Moment::End, SnapshotMoment::End), (Moment::Oom, SnapshotMoment::Oom)];
+    let moments = all.into_iter().filter(|(moment, _)| named.contains(moment)).map(|(_, moment)| moment).collect();
+    Some(AskedSnapshots { moments, entries: args.snapshot_entries })
 }
 
 fn place(host: &HostArgs) -> Place {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use vramscope_core::Bytes;
-use vramscope_live::{Capture, CaptureEvent, CaptureMode, Captured};
+use vramscope_live::{AskedSnapshots, Capture, CaptureEvent, CaptureMode, Captured, CapturedMemory};
 use vramscope_schema::ExitCode;
 use vramscope_trace::{Source, Summary, summarize};
 
@@ -29,6 +29,7 @@ Examples:
   vramscope trace capture --mode light -- vllm serve ./model --enforce-eager
   vramscope trace capture --mode detailed --requests 8 --dir traces -- vllm serve ./model --port 8124
   vramscope trace capture --url http://127.0.0.1:8000 --dir /path/that/the/server/writes/to
+  vramscope trace capture --memory --dir traces -- vllm serve ./model
   vramscope trace capture --mode light --scopes attention,model_forward -- vllm serve ./model
 
 Modes, with the overhead class of each:
@@ -67,6 +68,13 @@ pub(super) struct Args {
     /// With --mode deep: how much of the trace of python functions is kept, all files together; 0 keeps none
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = crate::cmd::estimate::input::size)]
     keep_functions: Bytes,
+    /// Also have the engine's processes record PyTorch's allocator, and take a snapshot when the requests are recorded: who
+    /// holds the memory, beside who takes the time. Of an engine that is started here
+    #[arg(long)]
+    memory: bool,
+    /// With --memory: the last events of the allocator that a snapshot holds
+    #[arg(long, value_name = "N", requires = "memory", default_value_t = AskedSnapshots::USUAL_ENTRIES, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    snapshot_entries: u32,
     /// Seconds to wait for the engine to be ready, and for the profiler to write
     #[arg(long, value_name = "S", default_value = "600")]
     timeout: u64,
@@ -106,6 +114,13 @@ const SHOWN_FILES: usize = 8;
 const LARGE: u64 = 500 << 20;
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(url) = args.url.as_ref().filter(|_| args.memory) {
+        let error = anyhow!(
+            "--memory needs an engine that is started here: what records its allocator has to be loaded when it starts, and {url} \
+             runs already; start it with `vramscope trace capture --memory -- vllm serve MODEL …`"
+        );
+        return Err(error).or_exit(ExitCode::Usage);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("could not make a runtime")?;
     let capture = asked(args);
@@ -145,6 +160,10 @@ fn asked(args: &Args) -> Capture {
             Mode::Deep => CaptureMode::Deep { keep: args.keep_functions.get() },
         },
         scopes: !args.scopes.is_empty(),
+        memory: args.memory.then(|| CapturedMemory {
+            entries: args.snapshot_entries,
+            searched: std::env::var(AskedSnapshots::VARIABLE).ok(),
+        }),
     };
     Capture {
         engine: args.url.clone().map_or_else(started, |url| Captured::Running { url }),
@@ -167,6 +186,19 @@ fn tell(args: &Args, event: &CaptureEvent) {
         }
         CaptureEvent::Recorded { requests, model } => {
             output::say(&format!("recorded {requests} requests of model {model}"));
+        }
+        CaptureEvent::Memory { files, notes } => {
+            for note in notes {
+                output::say(&format!("note: {note}"));
+            }
+            for path in files {
+                let bytes = std::fs::metadata(path).map_or(0, |about| about.len());
+                output::say(&format!("allocator snapshot {} ({})", path.display(), size(bytes)));
+            }
+            if let Some(path) = files.first() {
+                let path = vramscope_core::shell_quoted(&path.to_string_lossy());
+                output::say(&format!("who holds the memory: vramscope snapshot {path}"));
+            }
         }
         CaptureEvent::Functions { files, cut } => {
             let all = files.iter().map(|(_, bytes)| bytes).fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
