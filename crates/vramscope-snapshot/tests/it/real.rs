@@ -71,6 +71,8 @@ fn the_highest_use_is_torchs_where_the_history_covers_it() {
         "vllm-8b-oom",
         "vllm-moe-trial",
         "vllm-moe-captured",
+        "vllm-8b-tp2-rank0",
+        "vllm-8b-tp2-rank1",
         "vllm-expandable",
         "transformers-forward",
         "expandable-holes",
