@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::holders::Sums;
 use crate::parts::part_or_other;
 use crate::place::frame_text;
-use crate::{FrameId, Names};
+use crate::{FrameId, Names, StackId};
 
 /// A frame, with all that was asked for within it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,9 @@ impl Flame {
         let mut places: HashMap<(Option<usize>, Option<FrameId>), usize> = HashMap::new();
         // The largest first, so that a tree that is too large lacks the smallest.
         let mut stacks: Vec<_> = sums.iter().collect();
-        stacks.sort_by_key(|(stack, sum)| (Reverse(sum.bytes), **stack));
+        stacks.sort_by(|(a, one), (b, other)| {
+            other.bytes.cmp(&one.bytes).then_with(|| words(names, **a).cmp(words(names, **b)))
+        });
         for (stack, sum) in stacks {
             let part = stack.map(|stack| part_or_other(names, stack));
             let path: Vec<Option<FrameId>> = match stack {
@@ -97,6 +99,16 @@ impl Flame {
         }
         Self { frames: largest(names, &nodes, most), all: nodes.len() as u64 }
     }
+}
+
+/// A stack as words, the outermost frame first. The numbers of stacks follow the file, and two files may say the same.
+fn words(names: &Names, stack: Option<StackId>) -> impl Iterator<Item = (&str, &str, u32)> {
+    let frames = stack.map(|stack| names.stack(stack)).unwrap_or_default();
+    let words = |id: &FrameId| {
+        let frame = names.frame(*id);
+        (names.text(frame.file), names.text(frame.name), frame.line)
+    };
+    frames.iter().rev().map(words)
 }
 
 /// The frames with the most bytes. None has more than the one around it, which therefore comes before.

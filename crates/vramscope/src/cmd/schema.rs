@@ -122,14 +122,14 @@ const DOCUMENTS: &[Document] = &[
         schema: vramscope_compare::document::repeat_json_schema,
     },
     Document {
-        name: "run-record",
-        about: "how a conducted run ended, in its recording folder",
-        schema: vramscope_runs::record_json_schema,
-    },
-    Document {
         name: "run-layers",
         about: "a run's weights, KV cache and recurrent state by layer, beside what its log and snapshots state",
         schema: vramscope_estimate::document::run_layers_json_schema,
+    },
+    Document {
+        name: "run-record",
+        about: "how a conducted run ended, in its recording folder",
+        schema: vramscope_runs::record_json_schema,
     },
     Document {
         name: "runs",
