@@ -148,6 +148,11 @@ impl Hook {
             let path = path.to_owned();
             move |source: io::Error| FolderError::Write { path, source }
         };
+        if folder.to_str().is_none_or(|path| path.contains(':')) {
+            let what = "Python is told this folder in PYTHONPATH, which parts folders by colons and is text: choose a path \
+                        without a colon, of UTF-8 (--output)";
+            return Err(failed(&folder)(io::Error::new(io::ErrorKind::InvalidInput, what)));
+        }
         // What an earlier engine was asked and said must not be taken for this one's.
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(failed(&folder))?;

@@ -73,8 +73,8 @@ pub struct Series {
     pub repeated: usize,
     /// The fewest snapshots of which any row could be said to keep growing.
     pub needed: usize,
-    /// Snapshots that have none of the largest blocks of the one before, by device, address and size: perhaps they are
-    /// of another process.
+    /// Snapshots that have hardly any of the largest blocks of the one before, by device, address and size: perhaps
+    /// they are of another process.
     pub apart: usize,
     /// Whether the snapshots are of different devices.
     pub other_devices: bool,
@@ -92,6 +92,8 @@ pub struct Taken {
 
 /// Blocks by which a process is known again. Those that live as long as it does are among its largest.
 const KNOWN_BY: usize = 256;
+/// Less than one of so many in common is hardly any.
+const APART: usize = 16;
 
 /// A holder by its name and its frames.
 type Key = (Option<String>, Vec<String>);
@@ -128,10 +130,12 @@ impl Taken {
         Self { point, sums, largest, devices }
     }
 
-    /// Whether both have blocks and none in common.
+    /// Whether both have blocks and hardly any in common. Two ranks of an engine, which allocate alike, have been seen to
+    /// share one of 361.
     fn is_apart(&self, other: &Self) -> bool {
-        let common = || self.largest.iter().any(|block| other.largest.binary_search(block).is_ok());
-        !self.largest.is_empty() && !other.largest.is_empty() && !common()
+        let common = self.largest.iter().filter(|block| other.largest.binary_search(block).is_ok()).count();
+        let fewer = self.largest.len().min(other.largest.len());
+        fewer > 0 && common * APART < fewer
     }
 
     /// Whether it is another one once more, and not a later one in which nothing has changed.
@@ -176,7 +180,8 @@ impl Series {
             .filter(|row| row.sums.windows(2).any(|pair| pair[0] != pair[1]))
             .collect();
         let times: Vec<Option<i64>> = taken.iter().map(|one| one.point.time_us).collect();
-        let tried = rows.len();
+        // All together are a course too.
+        let tried = rows.len() + 1;
         for row in &mut rows {
             row.trend = Trend::of(&row.sums.iter().map(|sum| sum.bytes).collect::<Vec<_>>(), &times, tried);
         }
@@ -185,7 +190,7 @@ impl Series {
             key(a).cmp(&key(b)).then_with(|| (&a.label, &a.frames).cmp(&(&b.label, &b.frames)))
         });
         let points: Vec<Point> = taken.into_iter().map(|one| one.point).collect();
-        let total = Trend::of(&points.iter().map(|point| point.active.bytes).collect::<Vec<_>>(), &times, 1);
+        let total = Trend::of(&points.iter().map(|point| point.active.bytes).collect::<Vec<_>>(), &times, tried);
         Self { points, rows, total, reordered, repeated, needed: trend::needed(tried), apart, other_devices }
     }
 }

@@ -35,6 +35,9 @@ class Loader:
         self.finder = finder
 
     def __getattr__(self, name):
+        # A copy asks before there is anything to ask.
+        if name == "own" or name.startswith("__"):
+            raise AttributeError(name)
         return getattr(self.own, name)
 
     def create_module(self, spec):

@@ -219,3 +219,14 @@ fn what_was_not_finished_goes_and_what_was_stays() {
     assert!(kept.iter().all(|name| folder.path().join(name).exists()));
     assert!(!gone.iter().any(|name| folder.path().join(name).exists()));
 }
+
+#[test]
+fn a_folder_that_python_cannot_be_told_is_refused_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = AskedSnapshots { moments: vec![SnapshotMoment::End], entries: 1000 };
+    let Err(FolderError::Write { source, .. }) = Hook::write(&folder.path().join("a:b"), &asked) else {
+        panic!("it is refused")
+    };
+    assert!(source.to_string().contains("without a colon"), "{source}");
+    assert!(!folder.path().join("a:b").exists());
+}

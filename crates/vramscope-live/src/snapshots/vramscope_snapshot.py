@@ -216,7 +216,10 @@ class Hook:
             raise
         # The rank may not have been known when the one before was written.
         if before.get("file", name) != name:
-            os.remove(os.path.join(self.folder, before["file"]))
+            try:
+                os.remove(os.path.join(self.folder, before["file"]))
+            except OSError:  # Somebody else took it away, or it stays: the new one is there.
+                pass
         whole = time.perf_counter() - begun
         self.made[moment] = {
             "file": name,

@@ -35,7 +35,7 @@ pub struct SeriesDocument {
     pub rest_rows: u64,
     /// The change of those together, in bytes.
     pub rest_change_bytes: i64,
-    /// What makes a comparison doubtful: `no_common_blocks` or `other_devices`.
+    /// What makes a comparison doubtful: `no_common_blocks` (less than a sixteenth) or `other_devices`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<NoteRow>,
 }
@@ -97,7 +97,7 @@ pub struct TrendDocument {
     pub high_bytes: f64,
     /// How likely sizes without any trend rise as steadily (Kendall's test, one-sided).
     pub chance: f64,
-    /// Whether it grows: that chance times the number of rows is below 1 %, the interval is above zero, and the last
+    /// Whether it grows: that chance times the number of rows and one for their sum is below 1 %, the interval is above zero, and the last
     /// third of the snapshots rises by a quarter of the slope or more.
     pub grows: bool,
 }
@@ -147,8 +147,8 @@ fn notes(series: &Series) -> Vec<NoteRow> {
     note(
         "no_common_blocks",
         series.apart,
-        "snapshots have none of the large blocks of the one before: if they are of different processes or ranks, what \
-         differs here is no growth",
+        "snapshots have hardly any of the large blocks of the one before: if they are of different processes or ranks, \
+         what differs here is no growth",
     );
     note("other_devices", usize::from(series.other_devices), "the snapshots are of different devices");
     notes

@@ -93,6 +93,14 @@ fn the_highest_use_is_torchs_where_the_history_covers_it() {
 }
 
 #[test]
+fn two_ranks_are_told_from_one_process() {
+    let pair = |names: [&str; 2]| Series::of(names.map(|name| Taken::of(&read(name), By::Stack)).to_vec()).apart;
+    assert_eq!(pair(["vllm-8b-tp2-rank0.pickle.gz", "vllm-8b-tp2-rank1.pickle.gz"]), 1);
+    assert_eq!(pair(["vllm-8b-captured.pickle.gz", "vllm-8b-oom.pickle.gz"]), 0);
+    assert_eq!(pair(["growth/0.pickle.gz", "growth/9.pickle.gz"]), 0);
+}
+
+#[test]
 fn the_json_of_a_snapshot_says_what_its_pickle_says() {
     let (mut pickle, mut json) = (document("streams.pickle.gz", By::Stack), document("streams.json", By::Stack));
     assert_eq!((pickle.file.format.as_str(), json.file.format.as_str()), ("pickle", "json"));
@@ -152,4 +160,5 @@ fn a_leak_of_three_mebibytes_a_period_is_named_in_ten_snapshots_and_none_in_a_st
     assert!(short.too_few() && !short.grows(), "four are never enough");
     let steady = series("steady");
     assert!(steady.rows.iter().all(|row| !row.grows()) && steady.rows.len() > 1, "{:?}", steady.rows);
+    assert!(!steady.grows(), "what fills at the start of a process is no growth of all together: {:?}", steady.total);
 }
