@@ -29,7 +29,7 @@ impl Axis {
         let log = log && low > 0.0 && high / low > 4.0;
         if log {
             // To round ends, so that they are written beside it.
-            let steps = if (high / low).log10() < 2.0 { &FINE[..] } else { &COARSE[..] };
+            let steps = if high.log10() - low.log10() < 2.0 { &FINE[..] } else { &COARSE[..] };
             (low, high) = (round(low, steps, false), round(high, steps, true));
         } else {
             low = low.min(0.0);
@@ -71,7 +71,8 @@ impl Axis {
 
     pub(crate) fn place(&self, value: f64) -> f64 {
         let share = if self.log {
-            (value.max(f64::MIN_POSITIVE) / self.low).ln() / (self.high / self.low).ln()
+            // Logarithms apart: a quotient of numbers this far from each other is no number.
+            (value.max(f64::MIN_POSITIVE).ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
         } else {
             (value - self.low) / (self.high - self.low)
         };
@@ -81,7 +82,7 @@ impl Axis {
     /// Round values to write beside the axis.
     pub(crate) fn ticks(&self) -> Vec<f64> {
         if self.log {
-            let decades = (self.high / self.low).log10();
+            let decades = self.high.log10() - self.low.log10();
             let steps = if decades < 2.9 { &FINE[..] } else { &COARSE[..] };
             let first = self.low.log10().floor();
             let mut ticks = Vec::new();
@@ -142,7 +143,15 @@ mod tests {
         let ticks = axis.ticks();
         assert_eq!((ticks.first(), ticks.last()), (Some(&20.0), Some(&5000.0)));
         assert!(axis.named("ms").contains("log"));
-        for odd in [vec![], vec![0.0], vec![f64::NAN], vec![-5.0, -1.0], vec![1e300, -1e300], vec![f64::MIN_POSITIVE]] {
+        for odd in [
+            vec![],
+            vec![0.0],
+            vec![f64::NAN],
+            vec![-5.0, -1.0],
+            vec![1e300, -1e300],
+            vec![f64::MIN_POSITIVE],
+            vec![5e-324, 1e300],
+        ] {
             let axis = Axis::over(odd.iter().copied(), true, 0.0, 1.0);
             assert!(axis.ticks().len() <= 40 && axis.place(0.5).is_finite(), "{odd:?}");
         }

@@ -73,12 +73,18 @@ impl Flame {
         Drawing::of(|room| self.draw_in(room)).flame(self.unit.scaled(self.size), self.unit.axis())
     }
 
+    /// How much of the whole a size is. The quotient comes first: a width by the least of numbers is infinite.
+    fn share(&self, size: f64) -> f64 {
+        let share = size / self.size;
+        // A clamped NaN stays one.
+        if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) }
+    }
+
     /// The bars, in units of the picture.
     fn bars(&self, width: f64, trunk: &[usize]) -> Vec<Bar> {
         let mut bars = vec![(0.0, width, 0, None)];
         // Where the next frame within each frame begins.
         let mut next: Vec<Option<(f64, usize)>> = vec![None; self.frames.len()];
-        let scale = width / self.size.max(f64::MIN_POSITIVE);
         let last = trunk.last().copied();
         let mut outermost = 0.0;
         for (place, frame) in self.frames.iter().enumerate() {
@@ -88,7 +94,7 @@ impl Flame {
                 frame.parent.and_then(|parent| next.get_mut(parent)?.as_mut().map(|(x, row)| (x, *row + 1)))
             };
             let Some((x, row)) = above else { continue };
-            let (from, width) = (*x, frame.size * scale);
+            let (from, width) = (*x, width * self.share(frame.size));
             *x += width;
             if row < MOST_ROWS && width >= LEAST_KEPT {
                 next[place] = Some((from, row));
@@ -184,6 +190,15 @@ mod tests {
         assert!(
             text.contains("all, in 2 outer frames") && text.contains("serve: 60 ns, 60 %") && !text.contains(">run")
         );
+    }
+
+    #[test]
+    fn sizes_of_a_damaged_document_are_no_place_outside_the_numbers() {
+        for (whole, size) in [(5e-324, 5e-324), (5e-324, 1e300), (0.0, 0.0), (0.0, 1.0), (1.0, -1.0)] {
+            let frames = vec![frame("main", None, size), frame("load", Some(0), size), frame("serve", Some(0), size)];
+            let text = flame(frames, whole).draw_in(Room::Wide).element("", "e");
+            assert!(!text.contains("inf\"") && !text.contains("NaN"), "{whole:e} {size:e}: {text}");
+        }
     }
 
     #[test]

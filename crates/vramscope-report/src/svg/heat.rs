@@ -118,7 +118,7 @@ impl Scale {
 
     fn share(&self, value: f64) -> f64 {
         let share = if self.log {
-            (value / self.low).ln() / (self.high / self.low).ln()
+            (value.ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
         } else {
             (value - self.low) / (self.high - self.low)
         };
