@@ -64,6 +64,16 @@ pub enum FileError {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder of nothing but snapshots of PyTorch's allocator.
+    #[error(
+        "find evidence in {}: it has no engine's log and no readings of GPUs, only snapshots of PyTorch's allocator; \
+         `vramscope snapshot` and `vramscope report` take such files by their names",
+        .path.display()
+    )]
+    SnapshotsAlone {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file larger than its kind can be.
     #[error("read {}: it is larger than {limit} bytes, more than a file of its kind can have", .path.display())]
     TooLarge {
@@ -95,8 +105,8 @@ impl EvidenceFiles {
     /// Looks for the parts of a recording in a folder. A compressed log has `.gz` or `.zst` behind its name.
     ///
     /// # Errors
-    /// [`FileError::Read`] if the folder cannot be listed, [`FileError::NothingFound`] if it holds neither an engine
-    /// log nor a GPU log.
+    /// [`FileError::Read`] if the folder cannot be listed, [`FileError::NothingFound`] or [`FileError::SnapshotsAlone`]
+    /// if it holds neither an engine log nor a GPU log.
     pub fn find(folder: &Path) -> Result<Self, FileError> {
         let failed = |source| FileError::Read { path: folder.to_owned(), source };
         let mut names: Vec<String> = Vec::new();
@@ -145,7 +155,9 @@ impl EvidenceFiles {
             unfinished: is_conducted && plain(layout::RECORD).is_none(),
         };
         if found.engine_logs.is_empty() && found.gpu_logs.is_empty() {
-            return Err(FileError::NothingFound { path: folder.to_owned() });
+            let path = folder.to_owned();
+            let alone = !found.snapshots.is_empty();
+            return Err(if alone { FileError::SnapshotsAlone { path } } else { FileError::NothingFound { path } });
         }
         Ok(found)
     }
@@ -220,6 +232,9 @@ mod tests {
     fn a_folder_is_searched_by_name() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(EvidenceFiles::find(folder.path()), Err(FileError::NothingFound { .. })));
+        File::create(folder.path().join("oom.pickle.gz")).unwrap();
+        let alone = EvidenceFiles::find(folder.path()).unwrap_err();
+        assert!(matches!(alone, FileError::SnapshotsAlone { .. }) && alone.to_string().contains("vramscope snapshot"));
         for name in ["vllm.log.gz", "gpu.csv", "config.json", "notes.txt", "oom.pickle.gz", "a.snapshot.json"] {
             File::create(folder.path().join(name)).unwrap();
         }

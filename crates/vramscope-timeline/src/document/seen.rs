@@ -1,16 +1,14 @@
 //! The devices that a file has named so far.
 
-use std::collections::BTreeSet;
-
 use vramscope_gpu::document::MAX_GPUS;
 
 use super::lines::{Header, Line};
 use super::read::ReadError;
 
 /// The devices of the lines before: each costs whoever reads the file the memory of its statistics, so a file that
-/// names more than a machine has is refused where it does.
+/// names more than a machine has is refused where it does. They are in order: each line asks for one of few.
 #[derive(Debug, Default)]
-pub(super) struct SeenDevices(BTreeSet<u32>);
+pub(super) struct SeenDevices(Vec<u32>);
 
 impl SeenDevices {
     /// The devices of the header, which is this line (0 for the end of a Parquet file).
@@ -33,13 +31,11 @@ impl SeenDevices {
     }
 
     fn admit(&mut self, gpu_index: u32, line: u64) -> Result<(), ReadError> {
-        if self.0.contains(&gpu_index) {
-            return Ok(());
-        }
+        let Err(place) = self.0.binary_search(&gpu_index) else { return Ok(()) };
         if self.0.len() >= MAX_GPUS {
             return Err(ReadError::TooManyDevices { line, gpu_index });
         }
-        self.0.insert(gpu_index);
+        self.0.insert(place, gpu_index);
         Ok(())
     }
 }

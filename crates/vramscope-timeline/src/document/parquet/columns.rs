@@ -148,28 +148,28 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Resu
 
 /// The next values of a column.
 fn values(column: &mut Option<(ColumnReader, i64)>) -> Result<Values, ParquetError> {
-    macro_rules! numbers {
+    macro_rules! read {
         ($reader:ident, $of:expr) => {{
             let (mut found, mut levels) = (Vec::new(), Vec::new());
             let (rows, _, _) = $reader.read_records(BATCH, Some(&mut levels), None, &mut found)?;
-            let numbers: Result<Vec<Option<u64>>, ParquetError> = found.into_iter().map($of).collect();
-            Ok(Values::Numbers(spread(rows, &levels, numbers?.into_iter()).into_iter().map(Option::flatten).collect()))
+            spread(rows, &levels, found, $of)?
         }};
     }
     let Some((reader, scale)) = column else { return Ok(Values::Absent) };
     let scaled = |n: i64| n.checked_mul(*scale).map(|n| Some(n.cast_unsigned())).ok_or_else(beyond);
-    match reader {
-        ColumnReader::Int32ColumnReader(reader) => numbers!(reader, |n: i32| Ok(Some(u64::from(n.cast_unsigned())))),
-        ColumnReader::Int64ColumnReader(reader) => numbers!(reader, scaled),
-        ColumnReader::DoubleColumnReader(reader) => numbers!(reader, whole),
-        ColumnReader::FloatColumnReader(reader) => numbers!(reader, |n: f32| whole(n.into())),
-        ColumnReader::ByteArrayColumnReader(reader) => {
-            let (mut found, mut levels) = (Vec::new(), Vec::new());
-            let (rows, _, _) = reader.read_records(BATCH, Some(&mut levels), None, &mut found)?;
-            Ok(Values::Texts(spread(rows, &levels, found.into_iter())))
+    Ok(match reader {
+        ColumnReader::Int32ColumnReader(reader) => {
+            Values::Numbers(read!(reader, |n: i32| Ok(Some(u64::from(n.cast_unsigned())))))
         }
-        _ => Err(ParquetError::General("a column is of a type that no timeline has".into())),
-    }
+        ColumnReader::Int64ColumnReader(reader) if *scale == 1 => {
+            Values::Numbers(read!(reader, |n: i64| Ok(Some(n.cast_unsigned()))))
+        }
+        ColumnReader::Int64ColumnReader(reader) => Values::Numbers(read!(reader, scaled)),
+        ColumnReader::DoubleColumnReader(reader) => Values::Numbers(read!(reader, whole)),
+        ColumnReader::FloatColumnReader(reader) => Values::Numbers(read!(reader, |n: f32| whole(n.into()))),
+        ColumnReader::ByteArrayColumnReader(reader) => Values::Texts(read!(reader, |text| Ok(Some(text)))),
+        _ => return Err(ParquetError::General("a column is of a type that no timeline has".into())),
+    })
 }
 
 fn beyond() -> ParquetError {
@@ -191,11 +191,25 @@ fn whole(number: f64) -> Result<Option<u64>, ParquetError> {
 }
 
 /// Puts values where the levels say that there is one; a column without levels has one in each row.
-fn spread<T>(rows: usize, levels: &[i16], mut values: impl Iterator<Item = T>) -> Vec<Option<T>> {
-    if levels.is_empty() {
-        return (0..rows).map(|_| values.next()).collect();
+fn spread<T, U>(
+    rows: usize,
+    levels: &[i16],
+    found: Vec<T>,
+    of: impl Fn(T) -> Result<Option<U>, ParquetError>,
+) -> Result<Vec<Option<U>>, ParquetError> {
+    let mut spread = Vec::with_capacity(rows);
+    if found.len() == rows {
+        for value in found {
+            spread.push(of(value)?);
+        }
+        return Ok(spread);
     }
-    levels.iter().map(|&level| if level > 0 { values.next() } else { None }).collect()
+    let mut found = found.into_iter();
+    for level in levels {
+        let value = if *level > 0 { found.next() } else { None };
+        spread.push(value.map(&of).transpose()?.flatten());
+    }
+    Ok(spread)
 }
 
 impl Values {

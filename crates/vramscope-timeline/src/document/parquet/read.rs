@@ -148,6 +148,7 @@ impl ParquetLines {
     }
 
     /// The line of the next row that is one.
+    #[inline]
     fn row_line(&mut self) -> Result<Option<Line>, ReadError> {
         loop {
             if self.next == self.batch.rows {
@@ -177,6 +178,7 @@ impl ParquetLines {
     }
 
     /// The line of a row of the batch; `None` for what another program left of one that is no sample.
+    #[inline]
     fn line(&self, place: usize) -> Result<Option<Line>, ReadError> {
         let (batch, row) = (&self.batch, self.row);
         let wrong = |what| ReadError::Contradiction { line: row, what };

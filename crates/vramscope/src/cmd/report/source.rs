@@ -10,7 +10,7 @@ use vramscope_compare::document::RunsDocument;
 use vramscope_core::shell_quoted;
 use vramscope_log::document::LogDocument;
 use vramscope_report::{Document, Kind};
-use vramscope_runs::{EvidenceFiles, layout};
+use vramscope_runs::{EvidenceFiles, FileError, layout};
 use vramscope_schema::v3::Profile;
 use vramscope_schema::{ExitCode, MAX_DOCUMENT_BYTES};
 
@@ -150,7 +150,10 @@ fn look_into(folder: &Path) -> anyhow::Result<Held> {
     }
     match EvidenceFiles::find(folder) {
         Ok(files) => Ok(Held::Recording(Box::new(files))),
-        Err(_) if folder.join(layout::MODEL_CONFIG).is_file() && holds_one_config(folder) => {
+        Err(error @ FileError::SnapshotsAlone { .. }) if has_no_folders(folder) => {
+            Err(error).or_exit(ExitCode::BadInput)
+        }
+        Err(_) if folder.join(layout::MODEL_CONFIG).is_file() && has_no_folders(folder) => {
             let shown = folder.display();
             let model = shell_quoted(&shown.to_string());
             let line = format!("vramscope estimate --model {model} --gpu NAME --format json | vramscope report -");
@@ -162,7 +165,7 @@ fn look_into(folder: &Path) -> anyhow::Result<Held> {
 }
 
 /// Whether a folder has no folders in it that could hold runs.
-fn holds_one_config(folder: &Path) -> bool {
+fn has_no_folders(folder: &Path) -> bool {
     folder.read_dir().is_ok_and(|entries| entries.flatten().all(|entry| !entry.path().is_dir()))
 }
 

@@ -286,7 +286,10 @@ fn out_of_memory(page: &mut Page, oom: &OutOfMemoryDocument, first: Option<i64>)
 pub(super) fn series(document: &SeriesDocument, width: usize) -> String {
     let mut page = Page { text: String::new(), width };
     let change = signed(document.change_bytes);
-    page.title(&format!("{} snapshots: active memory {change} from the first to the last", document.snapshots.len()));
+    page.title(&match document.snapshots.len() {
+        1 => "1 snapshot, so nothing to compare".to_owned(),
+        count => format!("{} snapshots: active memory {change} from the first to the last", grouped(count as u64)),
+    });
     let mut table = Table::new(&[
         ("time", Align::Right),
         ("active", Align::Right),
