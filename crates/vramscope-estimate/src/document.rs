@@ -5,6 +5,7 @@
 mod fit;
 mod layers;
 mod run_layers;
+mod time;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub use layers::{
     StageLayersDocument,
 };
 pub use run_layers::{BesideRow, RUN_LAYERS_VERSION, RunLayersDocument, stage_layers};
+pub use time::{BatchTimeDocument, LimitsDocument, PhaseTimeDocument, SecondsDocument, TimeDocument};
 
 use crate::figure::Figure;
 use crate::vllm::budget::{Budget, Setting, Verdict, WorkloadUse};
@@ -52,6 +54,9 @@ pub struct EstimateDocument {
     /// Memory by layer on the ranks of each pipeline stage, in order, where it is asked for. Ranks of a stage are alike.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub per_layer: Option<Vec<StageLayersDocument>>,
+    /// How long the workload takes, where one is given and the engine starts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub time: Option<TimeDocument>,
 }
 
 /// A model by what is known of it.
@@ -354,6 +359,7 @@ impl EstimateDocument {
             verdict: (&budget.verdict).into(),
             workload: workload.map(WorkloadDocument::from),
             per_layer: None,
+            time: None,
         }
     }
 
@@ -361,6 +367,12 @@ impl EstimateDocument {
     #[must_use]
     pub fn with_layers(self, stages: &[StageLayers]) -> Self {
         Self { per_layer: Some(stage_layers(stages)), ..self }
+    }
+
+    /// The same with times.
+    #[must_use]
+    pub fn with_time(self, time: TimeDocument) -> Self {
+        Self { time: Some(time), ..self }
     }
 }
 

@@ -95,6 +95,10 @@ pub use vllm::kv::{CacheKind, KvGroup, KvPlan, kv_plan};
 pub use vllm::lengths::{ALLOWS_LONG, ModelLengths, model_lengths};
 pub use vllm::per_layer::{AlikeLayers, CacheSharing, LayerCache, LayerTraits, OutsideLayers, StageLayers, per_layer};
 pub use vllm::resolve::Resolved;
+pub use vllm::time::{
+    BatchTime, Bound, DeviceLimits, Experts, Matrices, Seconds, SeenWork, Sequence, StepModel, StepParts, StepTime,
+    TimeConstant, TimeConstants, TimeDoubts, TimePrediction, Work, batch_time,
+};
 pub use vllm::trust::Checked;
 pub use vllm::words::{CommandLine, human_readable_int};
 pub use weights::tensors::Part;

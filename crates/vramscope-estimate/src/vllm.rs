@@ -18,5 +18,6 @@ pub(crate) mod outside;
 pub(crate) mod per_layer;
 pub(crate) mod refused;
 pub(crate) mod resolve;
+pub(crate) mod time;
 pub(crate) mod trust;
 pub(crate) mod words;

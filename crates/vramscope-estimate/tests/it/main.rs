@@ -20,3 +20,4 @@ mod second_card;
 mod sglang_fit;
 mod sglang_logs;
 mod shared;
+mod time;

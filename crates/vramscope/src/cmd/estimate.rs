@@ -6,13 +6,12 @@ pub(crate) mod llama_cpp;
 pub(crate) mod ollama;
 pub(crate) mod render;
 pub(crate) mod sglang;
+mod time;
 
 use anyhow::anyhow;
-use vramscope_core::{Architecture, Bytes, EngineKind, Workload};
+use vramscope_core::{Bytes, EngineKind, Workload};
 use vramscope_estimate::document::EstimateDocument;
-use vramscope_estimate::{
-    Budget, EngineArgs, Setting, SgLangVersion, StageLayers, budget, budget_of_loaded, per_layer, weights_on_device,
-};
+use vramscope_estimate::{Setting, SgLangVersion, budget_of_loaded, per_layer, weights_on_device};
 use vramscope_schema::ExitCode;
 
 use crate::exit::OrExit as _;
@@ -20,8 +19,9 @@ use crate::output::{self, Format};
 
 /// Predict the memory that vLLM, llama.cpp, Ollama or SGLang will take, and whether it will start
 ///
-/// Weights, activation peak, graphs, KV cache, blocks, tokens and concurrency, each with its interval and its reason. No
-/// GPU, no network and no engine is needed. Every figure of vLLM is that of one rank. A GGUF file or a `llama-server …`
+/// Weights, activation peak, graphs, KV cache, blocks, tokens and concurrency, each with its interval and its reason; with
+/// a workload also how long vLLM takes for it, and what bounds that. No GPU, no network and no engine is needed. Every
+/// figure of vLLM is that of one rank. A GGUF file or a `llama-server …`
 /// line is answered for llama.cpp: weights, KV cache, compute buffers on device and host, and the most layers that fit;
 /// with `--engine-kind ollama` or an `ollama serve` line for Ollama, which starts llama.cpp's server. An `sglang serve …`
 /// line is answered for SGLang: its pool in tokens, and what is beside it on each device.
@@ -167,12 +167,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let device = args.device.required()?;
     let calibration = args.device.calibration()?;
     let setting = Setting { device: &device, others: args.device.others(), calibration: &calibration };
-    let (budget, by_layer) = predicted(&model.architecture, &line.args, setting, args.per_layer)?;
+    let (architecture, device) = (&model.architecture, setting.device);
+    let weights = weights_on_device(architecture, &line.args, device).or_exit(ExitCode::BadInput)?;
+    let budget = budget_of_loaded(architecture, &line.args, setting, &weights).or_exit(ExitCode::BadInput)?;
+    let by_layer = match args.per_layer {
+        true => Some(per_layer(architecture, &line.args, setting, &weights, &budget).or_exit(ExitCode::BadInput)?),
+        false => None,
+    };
     let (input_len, output_len, batch_size) = (args.input_len, args.output_len, args.batch_size);
     let used = budget.workload(Workload { input_len, output_len, batch_size, ..Workload::default() });
+    let time = match (used, input_len.zip(output_len)) {
+        (Some(used), Some(shape)) => time::predicted(architecture, &line.args, device, &weights, &budget, used, shape)?,
+        _ => None,
+    };
     match args.format {
         Format::Table => {
-            let text = render::budget(&model, &budget, setting, used, by_layer.as_deref(), &line, output::width());
+            let beside = render::Beside { by_layer: by_layer.as_deref(), time: time.as_ref() };
+            let text = render::budget(&model, &budget, setting, used, beside, &line, output::width());
             output::print(&text)?;
         }
         Format::Json => {
@@ -187,25 +198,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             if let Some(stages) = &by_layer {
                 document = document.with_layers(stages);
             }
+            if let Some(time) = time {
+                document = document.with_time(time);
+            }
             output::print(&output::json_text(&document)?)?;
         }
     }
     let within = used.is_none_or(|used| used.within_model_len);
     Ok(if budget.verdict.fits && within { ExitCode::Success } else { ExitCode::Negative })
-}
-
-/// The budget, and memory by layer where it is asked for.
-fn predicted(
-    model: &Architecture,
-    args: &EngineArgs,
-    setting: Setting<'_>,
-    by_layer: bool,
-) -> anyhow::Result<(Budget, Option<Vec<StageLayers>>)> {
-    if !by_layer {
-        return Ok((budget(model, args, setting).or_exit(ExitCode::BadInput)?, None));
-    }
-    let loaded = weights_on_device(model, args, setting.device).or_exit(ExitCode::BadInput)?;
-    let budget = budget_of_loaded(model, args, setting, &loaded).or_exit(ExitCode::BadInput)?;
-    let stages = per_layer(model, args, setting, &loaded, &budget).or_exit(ExitCode::BadInput)?;
-    Ok((budget, Some(stages)))
 }

@@ -13,6 +13,7 @@ mod command_line;
 mod compare;
 mod doctor;
 mod estimate;
+mod estimate_time;
 mod explain;
 mod export;
 mod fit;

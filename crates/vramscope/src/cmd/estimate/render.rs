@@ -4,19 +4,26 @@ use std::fmt::Write as _;
 
 use vramscope_analysis::NamedModel;
 use vramscope_core::{ByteUnit, Bytes, FailureKind};
-use vramscope_estimate::document::runner_name;
+use vramscope_estimate::document::{TimeDocument, runner_name};
 use vramscope_estimate::{Budget, CommandLine, EngineArgs, Figure, Setting, StageLayers, WorkloadUse};
 
 use super::input::element_name;
-use super::layers;
+use super::{layers, time};
 use crate::table::{Align, Table, grouped, wrap};
+
+/// What is shown beside a budget, where it was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'a> {
+    pub(super) by_layer: Option<&'a [StageLayers]>,
+    pub(super) time: Option<&'a TimeDocument>,
+}
 
 pub(super) fn budget(
     model: &NamedModel,
     budget: &Budget,
     setting: Setting<'_>,
     used: Option<WorkloadUse>,
-    by_layer: Option<&[StageLayers]>,
+    beside: Beside<'_>,
     line: &CommandLine,
     width: usize,
 ) -> String {
@@ -25,9 +32,13 @@ pub(super) fn budget(
     text.push('\n');
     text.push_str(&parts(budget).render(width));
     text.push('\n');
-    text.push_str(&by_layer.map_or(String::new(), |stages| layers::tables(stages, width)));
+    text.push_str(&beside.by_layer.map_or(String::new(), |stages| layers::tables(stages, width)));
     for line in cache(budget).into_iter().chain(used.map(|used| workload(used, budget))) {
         paragraph(&mut text, &line, width);
+    }
+    if let Some(time) = beside.time {
+        text.push('\n');
+        text.push_str(&time::table(time, width));
     }
     paragraph(&mut text, &verdict(budget, setting), width);
     for note in model.notes.iter().chain(&budget.notes) {
