@@ -107,6 +107,16 @@ pub(crate) fn searched<'v>(given: &'v [(String, String)], inherited: &'v [(Strin
     of(given).or_else(|| of(inherited)).map(|(_, value)| value.as_str())
 }
 
+/// Refuses a folder of which Python cannot be told.
+pub(crate) fn check_folder(recording: &Path) -> io::Result<()> {
+    if recording.to_str().is_some_and(|path| !path.contains(':')) {
+        return Ok(());
+    }
+    let what = "Python is told the recording's folder in PYTHONPATH, which parts folders by colons and is text: choose a path \
+                without a colon, of UTF-8 (profile --output, trace capture --dir)";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
+
 /// Refuses snapshots of an engine into whose processes no hook gets.
 pub(crate) fn check(request: &Request) -> Result<(), PlanError> {
     if request.snapshots.is_none() {
@@ -148,11 +158,7 @@ impl Hook {
             let path = path.to_owned();
             move |source: io::Error| FolderError::Write { path, source }
         };
-        if folder.to_str().is_none_or(|path| path.contains(':')) {
-            let what = "Python is told this folder in PYTHONPATH, which parts folders by colons and is text: choose a path \
-                        without a colon, of UTF-8 (--output)";
-            return Err(failed(&folder)(io::Error::new(io::ErrorKind::InvalidInput, what)));
-        }
+        check_folder(recording).map_err(failed(&folder))?;
         // What an earlier engine was asked and said must not be taken for this one's.
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(failed(&folder))?;

@@ -171,7 +171,8 @@ impl Series {
         let apart = taken.windows(2).filter(|pair| pair[1].is_apart(&pair[0])).count();
         let mut with_memory = taken.iter().map(|one| &one.devices).filter(|devices| !devices.is_empty());
         let first = with_memory.next();
-        let other_devices = with_memory.any(|devices| Some(devices) != first);
+        let other_devices =
+            with_memory.any(|devices| first.is_some_and(|first| !devices.iter().any(|device| first.contains(device))));
         let keys: std::collections::BTreeSet<&Key> = taken.iter().flat_map(|one| one.sums.keys()).collect();
         let course = |key: &Key| taken.iter().map(|one| one.sums.get(key).copied().unwrap_or_default()).collect();
         let mut rows: Vec<Grown> = keys

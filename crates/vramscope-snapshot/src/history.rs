@@ -164,7 +164,8 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32, curve_points: usize) 
     for (number, event) in (0..).zip(snapshot.events(trace)) {
         actions.entry(event.action).or_default().add(event.size);
         if let Some(time) = event.time_us {
-            time_us = Some(time_us.map_or((time, time), |(first, _)| (first, time)));
+            // Threads write times out of order.
+            time_us = Some(time_us.map_or((time, time), |(first, last): (i64, i64)| (first.min(time), last.max(time))));
         }
         match event.action {
             Action::Alloc => allocated.add(&event),
@@ -181,8 +182,10 @@ fn history(snapshot: &Snapshot, trace: usize, device: u32, curve_points: usize) 
                 drawn.change(event.stack, size);
             }
             Done::Ended(begun) => {
-                if begun.is_none() {
-                    older.push((number, event.size));
+                match begun {
+                    None => older.push((number, event.size)),
+                    // It is of another allocation, whose own end was left out.
+                    Some(begun) => unmatched += u64::from(begun.size != event.size),
                 }
                 drawn.change(begun.and_then(|begun| begun.stack), -size);
             }

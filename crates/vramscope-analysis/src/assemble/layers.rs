@@ -3,7 +3,7 @@
 
 use vramscope_core::{Bytes, EngineKind, Fact, Scope};
 use vramscope_estimate::{
-    Calibration, EstimateError, Setting, StageLayers, budget_of_loaded, per_layer, weights_on_device,
+    Calibration, EstimateError, GpuModel, Setting, StageLayers, budget_of_loaded, per_layer, weights_on_device,
 };
 use vramscope_snapshot::Ledger;
 
@@ -21,7 +21,7 @@ pub struct RunLayers {
     pub engine_version: String,
     /// Whether the run states that release; else it is the newest that is known here.
     pub version_stated: bool,
-    /// The device's marketing name.
+    /// The device's marketing name; words for one of which only the size is known.
     pub gpu: &'static str,
     /// Blocks of the KV cache by what the run states: as printed, by its metrics, or by the tokens that it prints; absent where
     /// nothing tells, and they are predicted.
@@ -80,7 +80,7 @@ pub enum LayersError {
     },
     /// Weights take other forms on other devices.
     #[error(
-        "the run's GPU is not known: expected readings with its name, and a device of the table of GPUs; give a log of \
+        "the run's GPU is not known: expected readings or a log that name it, or say how much memory it has; give a log of \
          nvidia-smi with --gpu-log, or ask `vramscope estimate --gpu NAME --per-layer`"
     )]
     NoDevice,
@@ -131,6 +131,14 @@ fn of(run: &Known<'_>) -> Result<RunLayers, LayersError> {
     layers.logged(run, tensor);
     layers.snapshots(run);
     layers.notes(&budget.notes);
+    if kind.is_none() {
+        layers.notes.push("the run does not say which engine it is of: it is taken for vLLM".to_owned());
+    }
+    if GpuModel::of_size(device.total).name == device.name {
+        let note = "the run names no GPU of the table: only its memory is known, and kernels are taken to be an H100's";
+        layers.notes.push(note.to_owned());
+    }
+    layers.notes.extend_from_slice(&run.evidence.notes);
     Ok(layers)
 }
 

@@ -19,7 +19,7 @@ pub struct RunLayersDocument {
     pub engine_version: String,
     /// Whether the run states that release; else it is the newest that is known here.
     pub version_stated: bool,
-    /// The device's marketing name.
+    /// The device's marketing name; `a device of this size` where the run names none that is known.
     pub gpu: String,
     /// Blocks of the KV cache by what the run states: as printed, by its metrics, or by the tokens that it prints; absent where
     /// nothing tells, and they are predicted.

@@ -47,6 +47,7 @@ impl Plan {
         command.env.extend(request.environment.given.iter().cloned());
         let mut notes: Vec<String> = note.into_iter().collect();
         if request.snapshots.is_some() {
+            snapshots::check_folder(&folder).map_err(PlanError::RecordingFolder)?;
             let variables = &request.environment;
             let before = snapshots::searched(&variables.given, &variables.inherited);
             // Behind what was given, which it holds and takes the place of.

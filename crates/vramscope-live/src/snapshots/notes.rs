@@ -57,8 +57,8 @@ fn of_one(state: &State, asked: &AskedSnapshots) -> Vec<String> {
         notes.push(format!("{who}: torch had reserved {highest}, and the snapshot of its peak is of {kept}"));
     }
     let with_oom = u64::try_from(state.made.keys().filter(|name| name.starts_with("oom")).count()).unwrap_or(u64::MAX);
-    if state.ooms > with_oom && with_oom > 0 {
-        notes.push(format!("{who}: {} allocations failed, the first {with_oom} have snapshots", state.ooms));
+    if state.ooms > with_oom {
+        notes.push(format!("{who}: {} allocations failed, and {with_oom} of them have snapshots", state.ooms));
     }
     let missing = asked.moments.iter().filter(|moment| !state.made.contains_key(moment.name()));
     notes.extend(missing.map(|moment| format!("{who}: {}, {}", not_made(*moment), why(state, *moment))));

@@ -132,6 +132,18 @@ fn the_peak_is_of_the_most_that_stayed_and_the_end_of_when_it_is_asked_for() {
 }
 
 #[test]
+fn a_spike_that_went_keeps_nothing_that_stays_from_being_the_peak() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new(&[SnapshotMoment::Peak]);
+    bench.run("import gpu reserve 300 sleep 0.1 reserve 200 sleep 1.5");
+    let states = state::all(&bench.hook.folder);
+    assert_eq!(states[0].made["peak"].reserved_bytes >> 20, 200, "{states:?}");
+    assert_eq!(states[0].highest_reserved_bytes.map(|bytes| bytes >> 20), Some(300));
+}
+
+#[test]
 fn an_out_of_memory_has_its_snapshot_and_the_fifth_is_only_counted() {
     if !has_python() {
         return;
@@ -141,7 +153,7 @@ fn an_out_of_memory_has_its_snapshot_and_the_fifth_is_only_counted() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(bench.made(), ["rank3 oom.pickle", "rank3 oom2.pickle", "rank3 oom3.pickle", "rank3 oom4.pickle"]);
     let notes = bench.hook.close();
-    assert!(notes[1].contains("(rank 3): 5 allocations failed, the first 4 have snapshots"), "{notes:?}");
+    assert!(notes[1].contains("(rank 3): 5 allocations failed, and 4 of them have snapshots"), "{notes:?}");
 }
 
 #[test]

@@ -37,8 +37,6 @@ LEAST_SHARE = 0.01
 REST = 9
 # An engine may go on after an out-of-memory, and run into the next.
 MOST_OOMS = 4
-# What fails again and again is told so often.
-MOST_FAILURES = 8
 # Room that is left on the disk for the rest of the recording, and what an event takes at most in a file. Unit: bytes.
 ROOM = 512 << 20
 EVENT_BYTES = 1024
@@ -79,8 +77,9 @@ class Hook:
         self.made = {}
         self.failures = []
         self.ooms = 0
-        # Most bytes that torch has reserved, as far as looks saw it, and since when.
+        # Most bytes that torch has reserved, as far as looks saw it; how many at the last look, and since when.
         self.highest = 0
+        self.level = 0
         self.since = 0.0
         self.next_peak = 0.0
         self.looks = 0
@@ -96,8 +95,12 @@ class Hook:
             return None
 
     def failed(self, moment, why):
-        if len(self.failures) < MOST_FAILURES:
-            self.failures.append({"moment": moment, "why": why[:400]})
+        # Of each moment the last: what fails again and again hides no other.
+        before = next((one for one in self.failures if one["moment"] == moment), None)
+        if before is None:
+            before = {"moment": moment, "times": 0}
+            self.failures.append(before)
+        before.update(why=why[:400], times=before["times"] + 1)
         self.tell()
 
     def claim(self, moment):
@@ -151,8 +154,9 @@ class Hook:
         begun = time.perf_counter()
         now = time.monotonic()
         reserved = self.reserved()
-        if reserved > self.highest:
-            self.highest, self.since = reserved, now
+        self.highest = max(self.highest, reserved)
+        if reserved != self.level:
+            self.level, self.since = reserved, now
         if "end" in self.moments and os.path.exists(os.path.join(HERE, "end")) and self.claim("end"):
             self.guarded("end", lambda: self.take("end"))
         elif "peak" in self.moments and self.is_peak(reserved, now):
@@ -172,8 +176,7 @@ class Hook:
         last = self.made.get("peak", {}).get("reserved_bytes", 0)
         rise = reserved - last
         is_worth_it = rise >= max(LEAST_RISE, LEAST_SHARE * last)
-        is_highest = reserved == self.highest
-        return is_worth_it and is_highest and now - self.since >= SETTLED and now >= self.next_peak
+        return is_worth_it and now - self.since >= SETTLED and now >= self.next_peak
 
     def take(self, moment):
         """Takes a snapshot and writes it; the seconds that it took, or None where the process is ending."""

@@ -98,12 +98,20 @@ fn holders(caption: &str, list: &Node<'_>) -> Option<Block> {
     if table.rows.is_empty() {
         return None;
     }
+    let cut = list.at("rows").items().into_iter().skip(MOST_ROWS);
+    let (cut_rows, cut_bytes) =
+        cut.fold((0.0, 0.0), |(rows, bytes), row| (rows + 1.0, bytes + row.at("bytes").number().unwrap_or(0.0)));
     let mut table = table.at_most(MOST_ROWS);
-    if list.at("rest_rows").count().is_some_and(|rest| rest > 0) {
-        table.row([
-            Cell::text(format!("{} others", list.at("rest_rows").figure(Unit::Count).text)),
-            list.at("rest_bytes").figure(Unit::Memory),
-        ]);
+    let (rest, bytes) = (list.at("rest_rows"), list.at("rest_bytes"));
+    let others = rest.number().unwrap_or(0.0) + cut_rows;
+    if others > 0.0 {
+        // Those that the document has and the page has not are among them.
+        let all = match cut_rows > 0.0 {
+            true => Cell::text(Unit::Memory.show(bytes.number().unwrap_or(0.0) + cut_bytes)),
+            false => bytes.figure(Unit::Memory),
+        };
+        let name = format!("{} {}", Unit::Count.show(others), if others > 1.0 { "others" } else { "other" });
+        table.row([Cell::text(name), all]);
     }
     Some(Block::Table(table))
 }

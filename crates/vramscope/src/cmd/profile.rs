@@ -196,9 +196,10 @@ fn shown(spec: &vramscope_live::RunSpec, confinement: &[(String, String)]) -> St
     // What records the allocator comes by a variable, and changes what runs.
     let is_hook = |(name, _): &&(String, String)| spec.snapshots.is_some() && name == AskedSnapshots::VARIABLE;
     let hook = spec.command.env.iter().rfind(is_hook);
-    let variables = confinement.iter().chain(hook).map(|(name, value)| format!("{name}={value}"));
-    let words = variables.chain(spec.command.shown());
-    words.map(|word| shell_quoted(&word)).collect::<Vec<_>>().join(" ")
+    // A name in quotes would be no assignment.
+    let variables = confinement.iter().chain(hook).map(|(name, value)| format!("{name}={}", shell_quoted(value)));
+    let words = spec.command.shown().into_iter().map(|word| shell_quoted(&word));
+    variables.chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// Prints the profile of a single run, and says of any that did not go well why.

@@ -3,7 +3,7 @@
 mod perfetto;
 mod render;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::ValueEnum;
@@ -94,7 +94,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output::apart(out, args.files.iter().map(PathBuf::as_path))?;
     }
     if let (Some(stacks), Some(tracks)) = (&args.stacks, &args.perfetto) {
+        // Neither need be there yet, and the second would take the first one's place.
+        let place = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         output::apart(stacks, [tracks.as_path()])?;
+        if place(stacks) == place(tracks) {
+            let why = anyhow!("--stacks and --perfetto name the same file: {}", stacks.display());
+            return Err(why).or_exit(ExitCode::Usage);
+        }
     }
     match args.files.as_slice() {
         [file] => one(args, file, Extract { by: args.by.by(), top }),

@@ -37,6 +37,18 @@ pub(super) fn sections(history: &Node<'_>) -> Vec<Section> {
     let failed: Vec<Block> =
         history.at("out_of_memory").items().iter().rev().take(MOST_FAILED).flat_map(out_of_memory).collect();
     if !failed.is_empty() {
+        let (all, told) = (history.at("out_of_memories"), history.at("out_of_memory").items().len().min(MOST_FAILED));
+        let mut failed = failed;
+        if all.count().is_some_and(|all| all > told as u64) {
+            let words = vec![
+                "The last ".into(),
+                told.to_string().as_str().into(),
+                " of ".into(),
+                all.figure(Unit::Count),
+                ".".into(),
+            ];
+            failed.insert(0, Block::Sentence(words));
+        }
         sections.insert(0, Section::new("Out of memory", failed));
     }
     sections

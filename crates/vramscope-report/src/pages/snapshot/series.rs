@@ -72,6 +72,21 @@ fn answer(root: &Node<'_>, snapshots: &[Node<'_>], places: &Places) -> Section {
     if !figures.is_empty() {
         blocks.insert(0, Block::Headline(figures));
     }
+    let doubts: Vec<Finding> = root
+        .at("notes")
+        .items()
+        .iter()
+        .take(20)
+        .map(|note| Finding {
+            weight: Weight::Warning,
+            text: format!("{} {}", note.at("count").figure(Unit::Count).text, note.at("text").text().unwrap_or("")),
+            advice: None,
+            code: note.at("kind").text().map(str::to_owned),
+        })
+        .collect();
+    if !doubts.is_empty() {
+        blocks.push(Block::Findings(doubts));
+    }
     let repeated = root.at("repeated");
     if repeated.count().is_some_and(|repeated| repeated > 0) {
         let text =
@@ -155,9 +170,11 @@ fn slope(trend: &Node<'_>) -> Option<String> {
 /// What differs, growing rows first.
 fn rows(root: &Node<'_>, places: &Places) -> Option<Section> {
     let all = root.at("rows").items();
+    // Of too few nothing can be said, nor that a row does not grow.
+    let enough = root.at("needed_snapshots").count().is_none_or(|needed| needed <= places.at.len() as u64);
     let mut drawn = Vec::new();
     let mut table = Table::new(
-        "What differs, growing rows first; a slope is by the second where the snapshots say their times, else by snapshot, with its interval of 95 %",
+        "What differs, growing rows first; a slope is by the minute where the snapshots say their times, else by snapshot, with its interval of 95 %",
         &[
             "holder",
             "keeps growing",
@@ -176,8 +193,8 @@ fn rows(root: &Node<'_>, places: &Places) -> Option<Section> {
         let end = |point: Option<&Node<'_>>| point.map_or_else(Cell::absent, |point| point.figure(Unit::Memory));
         let verdict = match (trend.is_there(), grows) {
             (_, true) => Cell::text("keeps growing").tone(Tone::Bad),
-            (true, false) => Cell::text("no"),
-            (false, false) => Cell::absent(),
+            (true, false) if enough => Cell::text("no"),
+            (_, false) => Cell::absent(),
         };
         let by = slope(&trend);
         table.row([
@@ -212,8 +229,8 @@ fn rows(root: &Node<'_>, places: &Places) -> Option<Section> {
         let sparks = drawn.iter().take(10).map(|course| (course.name.clone(), course.values.clone())).collect();
         let growing = root.at("growing").figure(Unit::Count).text;
         let words = format!(
-            "Each line goes from its own lowest to its own highest. Of {} that differ, {growing} keep growing, and are marked ▲.",
-            if all.len() == 1 { "one row".to_owned() } else { format!("{} rows", all.len()) }
+            "Each line goes from its own lowest to its own highest. Of {}, {growing} keep growing, and are marked ▲.",
+            if all.len() == 1 { "one row that differs".to_owned() } else { format!("{} rows that differ", all.len()) }
         );
         let svg = courses(&drawn, &places.at, places.name);
         blocks.push(Block::Picture(Picture { title: "How each went on".to_owned(), words, svg, table: None, sparks }));

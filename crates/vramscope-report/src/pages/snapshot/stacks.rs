@@ -50,8 +50,8 @@ fn picture(root: &Node<'_>) -> Option<Picture> {
     heaviest.sort_by(|a, b| own(b).total_cmp(&own(a)));
     let called = |node: &Node<'_>| node.at("name").text().map_or_else(|| "no stack recorded".to_owned(), shown);
     let mut table = Table::new(
-        format!("The {} frames that asked for most themselves", heaviest.len().min(ROWS)),
-        &["frame", "called by", "part", "#asked here", "#with what it called", "#allocations"],
+        format!("The {} frames that hold most themselves", heaviest.len().min(ROWS)),
+        &["frame", "called by", "part", "#held here", "#with what it called", "#allocations"],
     );
     for node in heaviest.iter().take(ROWS) {
         let parent = node.at("parent").count().and_then(|parent| nodes.get(usize::try_from(parent).ok()?));
@@ -75,7 +75,7 @@ fn picture(root: &Node<'_>) -> Option<Picture> {
         _ => String::new(),
     };
     let words = format!(
-        "A bar is as wide as what was asked for in it, of {} in active blocks; what it called hangs below it, and its colour is \
+        "A bar is as wide as what was asked for in it holds, rounding with it, of {} in active blocks; what it called hangs below it, and its colour is \
          what the memory is for.{outer} Of {} frames, those with the most memory are drawn.",
         Unit::Memory.show(size),
         flame.at("frames_unique").figure(Unit::Count).text

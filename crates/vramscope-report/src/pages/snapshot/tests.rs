@@ -128,3 +128,26 @@ fn what_keeps_growing_is_marked_in_words_and_by_a_sign() {
     steady["needed_snapshots"] = json!(3);
     assert!(law::check(steady).contains("Nothing keeps growing."));
 }
+
+#[test]
+fn rows_that_a_page_leaves_out_are_among_the_others() {
+    let mut document = snapshot("a");
+    let row = |n: u64| json!({"name": format!("f{n}"), "bytes": GIB, "share": 0.01, "count": 1});
+    document["holders"]["rows"] = (0..150).map(row).collect();
+    document["holders"]["rest_rows"] = json!(7);
+    document["holders"]["rest_bytes"] = json!(3 * GIB);
+    let page = law::check(document);
+    assert!(page.contains("57 others") && page.contains("53.00 GiB"), "50 of the page's and 7 of the document's");
+}
+
+#[test]
+fn doubts_of_a_series_are_on_its_page_and_too_few_snapshots_deny_nothing() {
+    let mut document = series("a");
+    document["notes"] =
+        json!([{"kind": "no_common_blocks", "count": 2, "text": "snapshots may be of other processes"}]);
+    document["rows"][0]["trend"]["grows"] = json!(false);
+    assert!(law::check(document.clone()).contains("2 snapshots may be of other processes"));
+    assert!(!law::check(document.clone()).contains(">no<"), "5 are needed, and 3 there");
+    document["needed_snapshots"] = json!(3);
+    assert!(law::check(document).contains(">no<"));
+}

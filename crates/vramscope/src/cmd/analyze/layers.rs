@@ -107,7 +107,12 @@ fn beside(layers: &RunLayers) -> Table {
         let within = if within.is_some() { ", within its digits" } else { "" };
         let mut cells = vec![
             if row.what == "weights" { "weights" } else { "KV cache" }.to_owned(),
-            row.rank.map_or_else(|| "each".to_owned(), |rank| rank.to_string()),
+            match (row.rank, row.source) {
+                (Some(rank), _) => rank.to_string(),
+                // A snapshot is of one process, and does not say of which rank.
+                (None, "allocator_snapshot") => "one".to_owned(),
+                (None, _) => "each".to_owned(),
+            },
             gib(row.summed),
             gib(row.stated),
             format!("{sign}{size:.2}"),

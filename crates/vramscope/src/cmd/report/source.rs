@@ -129,6 +129,10 @@ fn look(path: &Path) -> anyhow::Result<Held> {
     if path.is_dir() {
         return look_into(path);
     }
+    // Told by its first bytes, packed or not: a snapshot may be larger than any document, and is streamed.
+    if !input::is_stdin(path) && is_snapshot(&start(path)?) {
+        return Ok(Held::Snapshot);
+    }
     let text = if input::is_stdin(path) {
         Some(input::bounded(path, MAX_DOCUMENT_BYTES).context("could not read stdin").or_exit(ExitCode::BadInput)?)
     } else {
@@ -202,8 +206,9 @@ fn document_in(path: &Path, text: &[u8]) -> anyhow::Result<Held> {
     if value.get("traceEvents").is_some() {
         return Ok(Held::Trace);
     }
-    if value.get("segments").is_some() && value.get("device_traces").is_some() {
-        return Ok(Held::Snapshot);
+    if input::is_stdin(path) && is_snapshot(&text[..text.len().min(START)]) {
+        let why = anyhow!("stdin has a snapshot of PyTorch's allocator: give it as a file");
+        return Err(why).or_exit(ExitCode::BadInput);
     }
     match Kind::of(&value) {
         Some(Kind::Profile) | None if !vramscope_results::is_result(text) => match input::profile_in(text, path) {
@@ -217,11 +222,7 @@ fn document_in(path: &Path, text: &[u8]) -> anyhow::Result<Held> {
 
 /// What is no JSON document: readings, a trace, an engine's log, told by who can read it.
 fn foreign(path: &Path) -> anyhow::Result<Held> {
-    let start = start(path)?;
-    if is_snapshot(&start) {
-        return Ok(Held::Snapshot);
-    }
-    if is_trace(&start) {
+    if is_trace(&start(path)?) {
         return Ok(Held::Trace);
     }
     if let Ok(recording) = timeline::Recording::open(path) {
@@ -257,15 +258,14 @@ fn printed_by_a_tool(path: &Path) -> Option<Held> {
     Some(Held::Document(Box::new(serde_json::to_value(snapshot).ok()?)))
 }
 
+/// As much of a file tells what it is.
+const START: usize = 64 << 10;
+
 /// How a file begins, unpacked.
 fn start(path: &Path) -> anyhow::Result<Vec<u8>> {
-    const START: u64 = 64 << 10;
     let mut start = Vec::new();
-    vramscope_runs::open(path)
-        .or_exit(ExitCode::BadInput)?
-        .take(START)
-        .read_to_end(&mut start)
-        .or_exit(ExitCode::BadInput)?;
+    let read = vramscope_runs::open(path).or_exit(ExitCode::BadInput)?.take(START as u64).read_to_end(&mut start);
+    read.with_context(|| format!("could not read {}", path.display())).or_exit(ExitCode::BadInput)?;
     Ok(start)
 }
 
@@ -277,7 +277,10 @@ fn is_snapshot(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let has = |key: &str| text.contains(key);
+    // A document of ours on one has words of it too.
+    let is_ours = text.chars().take(200).collect::<String>().contains("\"vramscope_");
     match text.chars().next() {
+        Some('{') if is_ours => false,
         Some('{') => has("\"segments\"") && (has("\"total_size\"") || has("\"device_traces\"")),
         Some('[') => has("\"total_size\"") && has("\"blocks\""),
         _ => false,

@@ -72,6 +72,16 @@ pub(super) fn write(snapshot: &Snapshot, out: &Path, slices: usize) -> anyhow::R
     if counts.left_out > 0 {
         output::say(&format!("note: {} allocations or pools are left out: too many are side by side", counts.left_out));
     }
+    for history in recorded.iter().map(|one| &one.history) {
+        let told = history.out_of_memory.len();
+        if history.out_of_memories > told as u64 {
+            let all = history.out_of_memories;
+            output::say(&format!(
+                "note: of {all} out-of-memories of device {} the last {told} are told",
+                history.device
+            ));
+        }
+    }
     for one in recorded.iter().filter(|one| one.history.curve.is_none()) {
         output::say(&format!(
             "note: of device {} there are no counters: its history and its blocks do not fit together",

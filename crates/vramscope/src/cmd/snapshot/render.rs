@@ -239,6 +239,10 @@ fn history(page: &mut Page, history: &HistoryDocument) {
         holders(page, &title, &peak.alive);
     }
     holders(page, "Allocated in the recorded time and still there", &history.kept);
+    let told = history.out_of_memory.len() as u64;
+    if history.out_of_memories > told {
+        page.line(&format!("out of memory {} times; the last {told} follow", grouped(history.out_of_memories)));
+    }
     for oom in &history.out_of_memory {
         out_of_memory(page, oom, history.first_us);
     }
