@@ -132,7 +132,8 @@ fn of(run: &Known<'_>) -> Result<RunLayers, LayersError> {
     layers.snapshots(run);
     layers.notes(&budget.notes);
     if kind.is_none() {
-        layers.notes.push("the run does not say which engine it is of: it is taken for vLLM".to_owned());
+        let engine = EngineKind::Vllm.title();
+        layers.notes.push(format!("the run does not say which engine it is of: it is taken for {engine}"));
     }
     if GpuModel::of_size(device.total).name == device.name {
         let note = "the run names no GPU of the table: only its memory is known, and kernels are taken to be an H100's";
