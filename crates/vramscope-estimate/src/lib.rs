@@ -96,8 +96,9 @@ pub use vllm::lengths::{ALLOWS_LONG, ModelLengths, model_lengths};
 pub use vllm::per_layer::{AlikeLayers, CacheSharing, LayerCache, LayerTraits, OutsideLayers, StageLayers, per_layer};
 pub use vllm::resolve::Resolved;
 pub use vllm::time::{
-    BatchTime, Bound, DeviceLimits, Experts, Matrices, Seconds, SeenWork, Sequence, StepModel, StepParts, StepTime,
-    TimeConstant, TimeConstants, TimeDoubts, TimePrediction, Work, batch_time,
+    Arrivals, BatchTime, Bound, DeviceLimits, Experts, Matrices, Seconds, SeenWork, Sequence, ServedLoad, ServedTime,
+    Spread, StepModel, StepParts, StepTime, TimeConstant, TimeConstants, TimeDoubts, TimePrediction, TokenCounts, Work,
+    batch_time, serve,
 };
 pub use vllm::trust::Checked;
 pub use vllm::words::{CommandLine, human_readable_int};

@@ -10,6 +10,7 @@ mod constants;
 mod doubts;
 mod figure;
 mod limits;
+mod serve;
 mod step;
 mod work;
 
@@ -18,6 +19,7 @@ pub use constants::{TimeConstant, TimeConstants};
 pub use doubts::TimeDoubts;
 pub use figure::{Bound, Seconds, StepParts};
 pub use limits::DeviceLimits;
+pub use serve::{Arrivals, ServedLoad, ServedTime, Spread, TokenCounts, serve};
 pub use step::{Sequence, StepModel, StepTime, TimePrediction};
 pub use work::{Experts, Matrices, SeenWork, Work};
 

@@ -21,3 +21,4 @@ mod sglang_fit;
 mod sglang_logs;
 mod shared;
 mod time;
+mod time_serve;

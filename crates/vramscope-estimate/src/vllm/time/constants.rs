@@ -73,6 +73,10 @@ constants! {
     prompt,
     /// What a batch takes beside its steps. Unit: seconds.
     batch,
+    /// What a server takes to hand a request to the engine and its first token back. Unit: seconds.
+    request,
+    /// What a client takes from one request to the next, where it sends several. Unit: seconds.
+    send,
     /// A sum over two ranks, of few bytes. Unit: seconds.
     sum_ranks,
     /// What it takes more for each further rank. Unit: seconds.

@@ -175,6 +175,17 @@ impl StepModel {
         self.constants.batch
     }
 
+    /// What a server takes to hand a request to the engine and its first token back, and what a client takes from one request
+    /// to the next. Unit: seconds.
+    pub(super) fn of_request(&self) -> [f64; 2] {
+        [self.constants.request, self.constants.send]
+    }
+
+    /// What the device takes for a step, and what the host takes to start it. Unit: seconds.
+    pub(super) fn apart(&self, load: &Load) -> (f64, f64) {
+        (self.device(load).seconds, self.host(load))
+    }
+
     pub(super) fn time(&self, load: &Load) -> StepTime {
         let mut step = self.device(load);
         step.parts.host = (self.host(load) - step.parts.sum()).max(0.0);
