@@ -7,8 +7,8 @@ use crate::EstimateError;
 use crate::vllm::budget::Budget;
 use crate::vllm::time::step::{Load, Sequence, StepModel};
 
-/// Most steps of one simulation: some ten seconds of computing.
-const MOST_STEPS: u64 = 5_000_000;
+/// Most steps of one simulation: seconds of computing, some twenty where each has a thousand requests.
+const MOST_STEPS: u64 = 2_000_000;
 
 /// A request that has its last token. Unit of times: seconds from the start.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +116,12 @@ pub(super) fn follow(
         server.send(at);
     }
     server.run()?;
+    // A cache that holds each request alone brings all to their end.
+    if server.followed.ended.len() != due.len() {
+        let expected = "a cache in which every request comes to its end";
+        let value = budget.num_gpu_blocks.value.to_string();
+        return Err(EstimateError::BadArgument { name: "--num-gpu-blocks-override", value, expected });
+    }
     Ok(server.followed)
 }
 
@@ -164,7 +170,7 @@ impl Server<'_> {
             }
             if self.followed.steps > MOST_STEPS {
                 let value = format!("{} with so many tokens", self.due.len());
-                return Err(EstimateError::BadArgument { name: "requests", value, expected: "at most 5000000 steps" });
+                return Err(EstimateError::BadArgument { name: "requests", value, expected: "at most 2000000 steps" });
             }
         }
     }
