@@ -78,7 +78,8 @@ const OTHERS: f64 = 0.20;
 /// `step_with_batch_queue`): a step holds at most `max_num_batched_tokens`; running requests come first, in their order;
 /// waiting ones follow in theirs while fewer than `max_num_seqs` run and the cache has room for their prompts, which are cut
 /// where the step is full. Where the cache is full the newest request is computed again later. A step is put together and
-/// started while the one before it runs, so its tokens come out once both is done. Prefixes are never shared.
+/// started while the one before it runs, and tokens are handed out once the next step was started. Prefixes are never shared.
+/// Releases without asynchronous scheduling or `scheduler_reserve_full_isl` differ, and are followed as if they had both.
 ///
 /// # Errors
 /// [`EstimateError::BadArgument`] for a load that nobody can send, one that is too large to go through, and one whose
