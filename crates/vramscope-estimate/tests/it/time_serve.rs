@@ -27,7 +27,7 @@ fn llama(args: &EngineArgs) -> (StepModel, Budget) {
     engine(config, args)
 }
 
-/// The nine levels of the recorded server: its engine was fitted by its batches, and what a request takes beside its steps by
+/// The nine levels of the recorded server, each without as many first requests as are in flight, as its medians are taken: its engine was fitted by its batches, and what a request takes beside its steps by
 /// the two levels of one request; what several do to each other is predicted.
 #[test]
 fn a_served_load_takes_the_time_that_is_predicted() {
@@ -47,8 +47,8 @@ fn a_served_load_takes_the_time_that_is_predicted() {
         // Nobody knows the seed of those who drew: the median of nine stands for it.
         let seeded = |seed: u64| {
             let arrivals = Arrivals::InFlight(together);
-            let load =
-                ServedLoad { arrivals, requests: number("requests"), input: of(input), output: of(output), seed };
+            let (requests, warmup) = (number("requests"), together);
+            let load = ServedLoad { arrivals, requests, warmup, input: of(input), output: of(output), seed };
             serve(&model, &budget, &load).unwrap()
         };
         let times: Vec<ServedTime> = (1..=9).map(seeded).collect();
@@ -91,9 +91,9 @@ fn a_served_load_takes_the_time_that_is_predicted() {
         (all[all.len() / 2], all[all.len() - 1])
     });
     eprintln!("median and worst: ttft {ttft:.3?}, tpot {tpot:.3?}, e2e {e2e:.3?}, tokens/s {rate:.3?}");
-    assert!(ttft.0 <= 0.10 && ttft.1 <= 0.45, "{ttft:?}");
-    assert!(tpot.0 <= 0.03 && tpot.1 <= 0.15, "{tpot:?}");
-    assert!(e2e.0 <= 0.06 && e2e.1 <= 0.16, "{e2e:?}");
+    assert!(ttft.0 <= 0.10 && ttft.1 <= 0.60, "{ttft:?}");
+    assert!(tpot.0 <= 0.05 && tpot.1 <= 0.15, "{tpot:?}");
+    assert!(e2e.0 <= 0.05 && e2e.1 <= 0.20, "{e2e:?}");
     assert!(rate.0 <= 0.02 && rate.1 <= 0.07, "{rate:?}");
 }
 
@@ -102,7 +102,7 @@ fn a_served_load_takes_the_time_that_is_predicted() {
 fn equal_lengths_wait_longer_for_their_first_token_than_drawn_ones() {
     let (model, budget) = llama(&EngineArgs { max_model_len: Some(8192), ..EngineArgs::default() });
     let of = |input, output| {
-        let load = ServedLoad { arrivals: Arrivals::InFlight(64), requests: 640, input, output, seed: 7 };
+        let load = ServedLoad { arrivals: Arrivals::InFlight(64), requests: 640, warmup: 64, input, output, seed: 7 };
         serve(&model, &budget, &load).unwrap()
     };
     let equal = of(TokenCounts::fixed(1024), TokenCounts::fixed(128));
@@ -120,6 +120,7 @@ fn a_full_cache_takes_requests_back_and_loses_none() {
     let load = ServedLoad {
         arrivals: Arrivals::InFlight(32),
         requests: 100,
+        warmup: 0,
         input: TokenCounts::fixed(200),
         output: TokenCounts::around(600),
         seed: 3,
@@ -136,6 +137,7 @@ fn a_load_that_nobody_can_send_or_hold_is_refused() {
     let good = ServedLoad {
         arrivals: Arrivals::InFlight(4),
         requests: 8,
+        warmup: 0,
         input: TokenCounts::fixed(100),
         output: TokenCounts::fixed(10),
         seed: 0,
@@ -144,6 +146,7 @@ fn a_load_that_nobody_can_send_or_hold_is_refused() {
     let wrong = [
         ServedLoad { requests: 0, ..good },
         ServedLoad { requests: u64::MAX, ..good },
+        ServedLoad { warmup: 8, ..good },
         ServedLoad { arrivals: Arrivals::InFlight(0), ..good },
         ServedLoad { arrivals: Arrivals::Even(0.0), ..good },
         ServedLoad { arrivals: Arrivals::Poisson(f64::NAN), ..good },
@@ -170,8 +173,12 @@ fn loads() -> impl Strategy<Value = ServedLoad> {
         (0.5_f64..500.0).prop_map(Arrivals::Poisson),
     ];
     let counts = |most: u64| (1..most, 0..most).prop_map(|(least, more)| TokenCounts { least, most: least + more });
-    (arrivals, 1_u64..120, counts(1500), counts(150), any::<u64>())
-        .prop_map(|(arrivals, requests, input, output, seed)| ServedLoad { arrivals, requests, input, output, seed })
+    (arrivals, 1_u64..120, counts(1500), counts(150), any::<u64>()).prop_map(
+        |(arrivals, requests, input, output, seed)| {
+            let warmup = seed % requests;
+            ServedLoad { arrivals, requests, warmup, input, output, seed }
+        },
+    )
 }
 
 proptest! {

@@ -69,8 +69,8 @@ pub struct Spread {
 /// What figures would be off by if steps were certain, as shares: the worst errors of the recorded levels over seeds, rounded
 /// up, of the medians of first tokens and of everything else. A first token waits for whole steps of other prompts, so one step
 /// more or less is much of it.
-const FIRST: f64 = 0.90;
-const OTHERS: f64 = 0.20;
+const FIRST: f64 = 1.50;
+const OTHERS: f64 = 0.26;
 
 /// Follows a load through the engine of a budget; `model` must be of the same engine.
 ///
@@ -88,8 +88,10 @@ pub fn serve(model: &StepModel, budget: &Budget, load: &ServedLoad) -> Result<Se
     let due = load.due()?;
     let followed = scheduler::follow(model, budget, load, &due)?;
     let doubts = model.doubts();
-    let figure =
-        |of: &dyn Fn(&scheduler::Ended) -> Option<f64>| Spread::of(followed.ended.iter().filter_map(of).collect());
+    let figure = |of: &dyn Fn(&scheduler::Ended) -> Option<f64>| {
+        let counted = followed.ended.iter().filter(|own| own.index as u64 >= load.warmup);
+        Spread::of(counted.filter_map(of).collect())
+    };
     let output_tokens = due.iter().fold(0_u64, |sum, own| sum.saturating_add(own.output));
     let seconds = followed.ended.iter().map(|own| own.last).fold(0.0, f64::max);
     let none = || EstimateError::BadArgument { name: "requests", value: "0".to_owned(), expected: "at least 1" };

@@ -16,6 +16,8 @@ pub struct ServedLoad {
     pub arrivals: Arrivals,
     /// How many there are.
     pub requests: u64,
+    /// How many of them, from the first on, are in no percentile: the server fills while they come.
+    pub warmup: u64,
     /// Prompt tokens of one.
     pub input: TokenCounts,
     /// Generated tokens of one.
@@ -87,6 +89,9 @@ impl ServedLoad {
         self.output.check("output_len")?;
         if !(1..=MOST_REQUESTS).contains(&self.requests) {
             return wrong("requests", self.requests.to_string(), "1 to 100000");
+        }
+        if self.warmup >= self.requests {
+            return wrong("warmup", self.warmup.to_string(), "fewer than all requests");
         }
         match self.arrivals {
             Arrivals::InFlight(0) => return wrong("concurrency", "0".to_owned(), "at least 1"),

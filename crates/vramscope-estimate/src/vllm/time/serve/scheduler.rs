@@ -13,6 +13,8 @@ const MOST_STEPS: u64 = 2_000_000;
 /// A request that has its last token. Unit of times: seconds from the start.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ended {
+    /// Its place among all that were sent.
+    pub(super) index: usize,
     pub(super) sent: f64,
     pub(super) first: f64,
     pub(super) last: f64,
@@ -268,7 +270,13 @@ impl Server<'_> {
             let first = *own.first.get_or_insert(at);
             self.followed.output_tokens += 1;
             if *last {
-                self.followed.ended.push(Ended { sent: own.sent, first, last: at, output: own.output });
+                self.followed.ended.push(Ended {
+                    index: *request,
+                    sent: own.sent,
+                    first,
+                    last: at,
+                    output: own.output,
+                });
                 self.free += own.blocks;
                 own.blocks = 0;
                 ends = true;
