@@ -41,7 +41,7 @@ impl TimeDoubts {
         let has = |of: &dyn Fn(&Mixer) -> bool| model.layers.iter().any(|layer| of(&layer.mixer));
         let of_format = match engine.format {
             WeightFormat::Plain => (0.08, None),
-            WeightFormat::Packed { .. } => (0.15, Some("kernels of 4-bit integers were recorded with one model")),
+            WeightFormat::Packed { .. } => (0.20, Some("kernels of 4-bit integers were recorded with one model")),
             WeightFormat::Mxfp4 => (0.45, Some("kernels of MXFP4 experts read at 0.27 to 0.46 of the copy rate")),
             WeightFormat::Byte { .. } | WeightFormat::ByteBlocks { .. } => {
                 (0.20, Some("no recording of weights of 8 bits"))

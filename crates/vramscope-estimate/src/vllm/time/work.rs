@@ -104,7 +104,9 @@ impl Work {
         };
         let elements = |part: Part| {
             let own = count.parts.iter().find(|(own, _)| *own == part);
-            own.map_or(0.0, |(_, elements)| float(*elements)) / ranks
+            // Routers and norms stand whole on every rank.
+            let whole = matches!(part, Part::Router | Part::Norms | Part::Streams);
+            own.map_or(0.0, |(_, elements)| float(*elements)) / if whole { 1.0 } else { ranks }
         };
         const DENSE: [Part; 7] = [
             Part::Attention,
