@@ -31,7 +31,19 @@ fn has_driver() -> bool {
     listed.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("lvp_icd"))
 }
 
+/// The package's code for CPUs is built with AVX-512 alone, and dies of an illegal instruction (signal 4) without.
+fn runs_here() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
+}
+
 pub(super) fn run(bench: &Bench) -> anyhow::Result<()> {
+    if !runs_here() {
+        println!("e2e: NOT RUN: the build of {} needs AVX-512, which this processor has not", PACKAGES[0]);
+        return Ok(());
+    }
     let (server, model) = installed(&bench.root)?;
     let on_host =
         || profile(bench, &server, &model, "host", &[], &["-c", "262144", "-np", "4"], &["512", "8", "8", "4"]);
