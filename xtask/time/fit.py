@@ -6,8 +6,10 @@
 Needs numpy and scipy. A line of `rows.txt` that begins with `row` is one measured batch with the work of its model; the
 formulas below are those of `src/vllm/time/step.rs`, and the predictions of the embedded table are checked against them.
 Constants that these rows cannot tell apart keep what the table has. Rows count where two repeats agree within 5 %, the
-engine compiled, and it was one rank: decided before any error was looked at, for who is alone in a step can be told
-from its device's work only then.
+engine compiled, and it was one rank without adapters and recurrent layers: decided before any error was looked at.
+
+A fit is drawn to where it begins. So what is written depends on the table that was there, by up to a fifth for constants
+that trade with each other (step, prompt, attend); the errors do not.
 """
 import argparse, json, math, pathlib, sys
 import numpy as np
